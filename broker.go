@@ -1,0 +1,322 @@
+package leat
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Broker is what an adapter implements to bring a message broker under Leat; applications use [Producer] and [Consumer] instead.
+// Leat owns concurrency, order, retry, drain and telemetry; an adapter only translates. The comments on each method are rules,
+// numbered so that a test can name the one that broke. All methods may be called from several goroutines at once.
+type Broker interface {
+	// Publish hands events to the broker and reports the outcome of each through done.
+	//
+	// P1. done is called exactly once for every index of events, from any goroutine, possibly before Publish returns. It
+	// does not block.
+	// P2. Publish returns once every event is accepted (the adapter took it and will report) or done. It blocks while the
+	// adapter's buffer is full, and no longer than ctx lasts.
+	// P3. ctx bounds admission only: an event that was not accepted when ctx ends is refused with [CodeCanceled] within
+	// 250 ms. An event that was accepted is not affected when ctx ends after Publish returned.
+	// P4. done(i, nil) means that the broker confirmed that it has the event as durably as the stream's
+	// [Capabilities] say. Nothing less is reported as nil.
+	// P5. Any other outcome is an [*Error]. [CodeUnknown] means that the event may be stored (a lost connection, no answer
+	// within the adapter's delivery timeout, Close while waiting); every other code means that it certainly is not and never
+	// will be: refused.
+	// P6. Events of one call with the same key are stored in the order of the call, and after those of earlier calls that
+	// returned before this one began.
+	// P7. One refused event does not change the outcome of its neighbours.
+	// P8. An answer of the broker that comes after done was called is ignored.
+	// P9. events belongs to the caller again when Publish returns; the adapter copies the values that it keeps.
+	Publish(ctx context.Context, topic string, events []Event, done func(i int, err error))
+
+	// Subscribe opens a stream of deliveries.
+	//
+	// S1. A subscription that the broker or an existing queue cannot hold as asked (order by key, broadcast) is an error
+	// with [CodeUnsupported] that says what to change. Nothing is silently downgraded.
+	// S2. A topic or group that does not exist is an error with [CodeNotFound], unless the adapter creates it.
+	// S3. Events published after Subscribe returned are delivered to the group, also when they are published before the
+	// first Receive.
+	// S4. The streams of one group share its events; each group gets every event. A Broadcast stream gets every event that
+	// is published while it is connected.
+	Subscribe(ctx context.Context, sub Subscription) (Stream, error)
+
+	// Limits returns what the broker takes at most. It does not change.
+	Limits() Limits
+
+	// Close ends the broker's connections within the adapter's close timeout (10 s unless it says otherwise).
+	//
+	// C1. Publishes that are under way are done with [CodeUnknown] where no answer came. Streams end as by their own Close.
+	// C2. Closing twice returns nil. Every method called after Close returns, or reports through done, [CodeClosed].
+	// C3. No goroutine and no descriptor of the adapter is left when Close has returned.
+	Close() error
+}
+
+// Stream delivers the events of one [Subscription]. Receive is called by one goroutine at a time, Settle by any.
+type Stream interface {
+	// Receive waits for at least one delivery and fills into from its start.
+	//
+	// R1. It returns 1 ≤ n ≤ len(into) and a nil error, or 0 and an error. ctx ending is an error of ctx and harms nothing.
+	// R2. Any other error is terminal: the stream is over. A lost connection is no error; the adapter connects again, at
+	// most once a second, and shows the outage through [HealthReporter].
+	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of the group holds a delivery
+	// of that key at the same time.
+	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event. It never ends the stream.
+	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor MaxInFlightBytes unless there is
+	// only one.
+	// R6. into belongs to the caller; the adapter keeps no pointer into it.
+	Receive(ctx context.Context, into []Delivery) (n int, err error)
+
+	// Settle says what became of a delivery. It is cheap, does not block on the network, and is called once for each
+	// delivery; the adapter batches. Failures appear in health.
+	//
+	// T1. After Ack the event is not delivered to this group again, except that a crash of the client or broker before the
+	// ack was stored redelivers it.
+	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's declared granularity, at
+	// most [Capabilities.LongestDelay]). Given-back events of one key come back in publish order, before later ones of it.
+	// T3. Reject is only used where [Capabilities.NativeReject] says so.
+	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any other.
+	// T5. Settle after Close has no effect.
+	Settle(d *Delivery, s Settlement)
+
+	// Capabilities tells what this subscription really holds. It does not change.
+	Capabilities() Capabilities
+
+	// Close flushes settlements, as long as ctx lasts, and ends the stream's leases. Deliveries that are not settled go back to the
+	// group, in order and without delay. A Receive that is waiting ends with [CodeClosed]. Closing twice returns nil.
+	Close(ctx context.Context) error
+}
+
+// Limits is what a broker takes at most. A zero field means that only Leat's own limits hold.
+type Limits struct {
+	// MaxEventBytes is the largest event, as [Event.Size] counts it.
+	MaxEventBytes int
+	// MaxAttributes is how many attributes, extensions included, fit beside the data.
+	MaxAttributes int
+}
+
+// Subscription says what a [Consumer] wants to receive. Topic is required, and either Group or Broadcast.
+type Subscription struct {
+	// Topic is the topic to receive from.
+	Topic string
+	// Group names the consumers that share the topic's events: each event goes to one member of every group. An empty group is
+	// an error unless Broadcast is set.
+	Group string
+	// Broadcast delivers every event that is published from now on to this stream, whoever else receives it, at most once
+	// across disconnects. Group must be empty.
+	Broadcast bool
+	// Unordered gives up the order by key, which a subscription gets otherwise, for brokers where that is cheaper.
+	Unordered bool
+	// MaxInFlight bounds the deliveries that are unsettled at a time, prefetched ones included. The [Consumer] fills it in
+	// from its options. 0 means 1,000.
+	MaxInFlight int
+	// MaxInFlightBytes bounds their size in bytes. 0 means 64 MiB.
+	MaxInFlightBytes int
+}
+
+const (
+	defaultMaxInFlight      = 1_000
+	defaultMaxInFlightBytes = 64 << 20
+)
+
+// Validate returns an [*Error] with [CodeInvalid] that names the first field that breaks a rule. Names are 1 to 249 bytes of
+// letters, digits, '.', '_' and '-', which every supported broker takes.
+func (s Subscription) Validate() error {
+	invalid := func(format string, args ...any) error {
+		return &Error{Op: "subscribe", Topic: s.Topic, Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	if err := checkName(s.Topic); err != nil {
+		return invalid("Topic %w", err)
+	}
+	switch {
+	case s.Broadcast && s.Group != "":
+		return invalid("Group must be empty when Broadcast is set")
+	case s.Broadcast:
+	case s.Group == "":
+		return invalid("Group is empty; name the group whose members share the events, or set Broadcast")
+	default:
+		if err := checkName(s.Group); err != nil {
+			return invalid("Group %w", err)
+		}
+	}
+	if s.MaxInFlight < 0 || s.MaxInFlightBytes < 0 {
+		return invalid("MaxInFlight and MaxInFlightBytes must not be negative")
+	}
+	return nil
+}
+
+// withDefaults returns s with its limits filled in.
+func (s Subscription) withDefaults() Subscription {
+	if s.MaxInFlight == 0 {
+		s.MaxInFlight = defaultMaxInFlight
+	}
+	if s.MaxInFlightBytes == 0 {
+		s.MaxInFlightBytes = defaultMaxInFlightBytes
+	}
+	return s
+}
+
+// maxNameBytes is Kafka's limit for a topic, the smallest of the brokers that Leat supports.
+const maxNameBytes = 249
+
+func checkName(name string) error {
+	if name == "" {
+		return fmt.Errorf("is empty")
+	}
+	if len(name) > maxNameBytes {
+		return fmt.Errorf("%s is %d bytes long; at most %d are allowed", quote(name), len(name), maxNameBytes)
+	}
+	for i := range len(name) {
+		c := name[i]
+		if !isAlnum(c) && c != '.' && c != '_' && c != '-' {
+			return fmt.Errorf("%s has %q; use letters, digits, '.', '_' and '-'", quote(name), c)
+		}
+	}
+	return nil
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// Delivery is one event as a [Stream] hands it over, together with what is needed to settle it.
+type Delivery struct {
+	// Event is the event. It is the zero Event when Malformed is set.
+	Event Event
+	// Malformed is set when what came is no valid CloudEvent.
+	Malformed *Malformed
+	// Lease is the ownership period that the delivery belongs to. It is never nil.
+	Lease *Lease
+	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
+	Deliveries int
+	// Position is where the broker keeps the event.
+	Position Position
+	// Handle and Tag belong to the adapter, which finds its own state by them when the delivery is settled.
+	Handle any
+	Tag    uint64
+}
+
+// size is what the delivery counts against MaxInFlightBytes.
+func (d *Delivery) size() int {
+	if d.Malformed != nil {
+		return d.Malformed.Size()
+	}
+	return d.Event.Size()
+}
+
+// Position is where a broker keeps an event, for people who look it up there.
+type Position struct {
+	// Partition is the partition, shard or stream of the topic; 0 where there is only one.
+	Partition int32
+	// Offset is the position within it; 0 where the broker has none.
+	Offset int64
+	// ID is the broker's own name for the message, where it has one instead of an offset.
+	ID string
+}
+
+// String returns the ID, or "partition/offset".
+func (p Position) String() string {
+	if p.ID != "" {
+		return p.ID
+	}
+	return strconv.Itoa(int(p.Partition)) + "/" + strconv.FormatInt(p.Offset, 10)
+}
+
+// Malformed is a delivery that is no valid CloudEvent: the bytes as they came, and the reason.
+type Malformed struct {
+	// Headers are the transport's headers in their order, duplicates included.
+	Headers []Header
+	// Key is the transport's key or routing key; nil means none.
+	Key []byte
+	// Body is the transport's payload; nil means none.
+	Body []byte
+	// Reason says why it is no CloudEvent.
+	Reason error
+}
+
+// Header is one transport header of a [Malformed] delivery.
+type Header struct {
+	Name  string
+	Value []byte
+}
+
+// Size returns the bytes of headers, key and body.
+func (m *Malformed) Size() int {
+	n := len(m.Key) + len(m.Body)
+	for _, h := range m.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	return n
+}
+
+// Settlement says what became of a delivery.
+type Settlement struct {
+	// Action is what to do.
+	Action Action
+	// Delay, for GiveBack only, is the least time before the event may be delivered again.
+	Delay time.Duration
+}
+
+// Action is the kind of a [Settlement].
+type Action uint8
+
+// The actions of a [Settlement].
+const (
+	// Ack ends the event for this group.
+	Ack Action = iota + 1
+	// GiveBack returns the event to the group, unhandled.
+	GiveBack
+	// NativeReject hands the event to the broker's own dead-letter mechanism.
+	NativeReject
+)
+
+// Order is how far a stream keeps the order of one key.
+type Order uint8
+
+// The orders that a [Stream] can hold.
+const (
+	// OrderNone promises nothing.
+	OrderNone Order = iota
+	// OrderPerStream keeps the order of a key within this stream only; other streams of the group may hold events of the same key.
+	OrderPerStream
+	// OrderPerGroup keeps the order of a key across all streams of the group: one stream at a time holds it.
+	OrderPerGroup
+)
+
+// Capabilities is what a [Stream] really holds.
+type Capabilities struct {
+	// Order is how far the order of one key is kept.
+	Order Order
+	// History says that a group that is declared later gets events that were published before, as far as the broker keeps them.
+	History bool
+	// Durable says that confirmed events survive the end of the broker's process.
+	Durable bool
+	// DeliveryCount says that Delivery.Deliveries is counted by the broker.
+	DeliveryCount bool
+	// NativeReject says that the broker has a dead-letter mechanism of its own, to which NativeReject leads.
+	NativeReject bool
+	// Broadcast says that this stream is a broadcast.
+	Broadcast bool
+	// Watermark says that the broker stores one position per lease, as Kafka does: an event that finished above an unfinished one is
+	// delivered again after a restart. Drain then finishes what lies below the newest started event.
+	Watermark bool
+	// LongestDelay is the longest delay that GiveBack honours; 0 means that the broker cannot delay.
+	LongestDelay time.Duration
+	// LongestHold is how long a delivery may stay unsettled; 0 means as long as the stream lives.
+	LongestHold time.Duration
+}
+
+// Declarer is implemented by a [Broker] that can create or check topics and groups.
+type Declarer interface {
+	// Declare makes sure that the topic and group of each subscription exist, so that events published from then on are kept
+	// for the group. It creates them, checks them or does nothing, as the adapter's provisioning option says, and reports every
+	// difference that it finds. Declaring what exists is no error.
+	Declare(ctx context.Context, subs ...Subscription) error
+}
+
+// HealthReporter is implemented by a [Broker] or [Stream] that can tell how it is.
+type HealthReporter interface {
+	// Health returns nil while all is well, else what is wrong, since when, as an [*Error]. It does not touch the network.
+	Health() error
+}

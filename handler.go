@@ -1,0 +1,130 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Handler handles one event. The error is the outcome; there is no ack to forget:
+//
+//   - nil: the event is done.
+//   - [Reject]: the event goes to the poison queue, without another attempt.
+//   - [RetryAfter]: the event is tried again after a delay.
+//   - [Pause]: the whole consumer stops for a while; no attempt is counted.
+//   - any other error: the event is tried again, after the Consumer's own backoff.
+//
+// A panic and runtime.Goexit count as errors. Handle may be called from several goroutines, but never for two events of one key at
+// once. ctx carries an [Info] and ends when the lease is lost or the Consumer's ShutdownTimeout has passed; it stays alive during
+// an orderly shutdown before that. Events are delivered at least once.
+type Handler interface {
+	Handle(ctx context.Context, e Event) error
+}
+
+// HandlerFunc is a function as a [Handler].
+type HandlerFunc func(ctx context.Context, e Event) error
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, e) }
+
+// Middleware wraps a [Handler]. It runs once per attempt.
+type Middleware func(next Handler) Handler
+
+// Chain returns h wrapped in the middleware. The first is the outermost: it sees the event first and the outcome last.
+func Chain(h Handler, middleware ...Middleware) Handler {
+	for i := len(middleware) - 1; i >= 0; i-- {
+		h = middleware[i](h)
+	}
+	return h
+}
+
+// Info is what a [Handler] can learn about the delivery that it handles.
+type Info struct {
+	// Topic and Group are those of the subscription. Group is empty for a broadcast.
+	Topic, Group string
+	// Attempt counts the calls of the handler for this event in this process, from 1.
+	Attempt int
+	// FirstAttempt is when the first of them began.
+	FirstAttempt time.Time
+	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
+	Deliveries int
+	// Received is when this delivery was received.
+	Received time.Time
+	// Position is where the broker keeps the event.
+	Position Position
+}
+
+// InfoFrom returns the [Info] of the delivery that ctx belongs to; false where ctx does not come from a [Consumer].
+func InfoFrom(ctx context.Context) (Info, bool) {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		return a.info(), true
+	}
+	return Info{}, false
+}
+
+// ContextWithInfo returns a context that carries info, for tests of handlers and middleware, which then see it by [InfoFrom].
+func ContextWithInfo(ctx context.Context, info Info) context.Context {
+	return context.WithValue(ctx, attemptKey{}, &attempt{fixed: &info})
+}
+
+// verdict is the error type behind Reject, RetryAfter and Pause.
+type verdict struct {
+	kind  verdictKind
+	delay time.Duration
+	err   error
+}
+
+type verdictKind uint8
+
+const (
+	verdictReject verdictKind = iota + 1
+	verdictRetry
+	verdictPause
+)
+
+func (v *verdict) Error() string {
+	cause := "no reason given"
+	if v.err != nil {
+		cause = v.err.Error()
+	}
+	switch v.kind {
+	case verdictRetry:
+		return fmt.Sprintf("retry after %v: %s", v.delay, cause)
+	case verdictPause:
+		return fmt.Sprintf("pause for %v: %s", v.delay, cause)
+	default:
+		return cause
+	}
+}
+
+func (v *verdict) Unwrap() error { return v.err }
+
+// Reject returns an error with which a [Handler] says that trying again cannot help: the event goes to the poison queue with err as
+// the reason. The reason is stored there and read by people: put no secret into it.
+func Reject(err error) error { return &verdict{kind: verdictReject, err: err} }
+
+// RetryAfter returns an error with which a [Handler] asks to be called again for this event after d at the earliest. The
+// delay is not capped by the Consumer's own backoff, but by the stream's [Capabilities.LongestHold]. Later events of the key wait.
+func RetryAfter(d time.Duration, err error) error {
+	return &verdict{kind: verdictRetry, delay: max(d, 0), err: err}
+}
+
+// Pause returns an error with which a [Handler] stops the whole Consumer for d, because what all of its events need is down. No
+// attempt is counted, for this event or any other.
+func Pause(d time.Duration, err error) error {
+	return &verdict{kind: verdictPause, delay: max(d, 0), err: err}
+}
+
+// IsRejected reports whether err is, or wraps, the outcome of [Reject].
+func IsRejected(err error) bool {
+	v, ok := errors.AsType[*verdict](err)
+	return ok && v.kind == verdictReject
+}
+
+// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], so that a middleware leaves the
+// decision alone.
+func IsDecided(err error) bool {
+	_, ok := errors.AsType[*verdict](err)
+	return ok
+}

@@ -1,0 +1,95 @@
+package leat
+
+import "sync"
+
+// Lease is one period in which a stream owns what it delivered: a Kafka partition assignment, an AMQP channel, a visibility
+// timeout. Every [Delivery] points to its lease, and all deliveries of one period share it. It goes from held to draining to ended,
+// or from held to ended at once.
+//
+// The adapter makes it, drains it when it must give it up in order, and ends it. Whoever runs the stream, normally a [Consumer],
+// attaches to it. The adapter must not hold a lock that Settle takes while it calls Drain or End.
+type Lease struct {
+	mu      sync.Mutex
+	state   leaseState
+	cause   error
+	onDrain func(release func())
+	onEnd   func(cause error)
+	// owner is the attached Consumer's state for this lease; only its receive loop reads or writes it.
+	owner *leaseWork
+}
+
+type leaseState uint8
+
+const (
+	leaseHeld leaseState = iota
+	leaseDraining
+	leaseEnded
+)
+
+// NewLease returns a lease that is held.
+func NewLease() *Lease { return &Lease{} }
+
+// Drain asks the holder to stop: nothing of this lease is started any more, except what [Capabilities.Watermark] requires. release
+// is called once, from any goroutine, when no handler of it runs; everything that will be settled has been settled by then. Where
+// nobody is attached it is called at once. A second Drain, or one after End, does nothing.
+func (l *Lease) Drain(release func()) {
+	l.mu.Lock()
+	if l.state != leaseHeld {
+		l.mu.Unlock()
+		return
+	}
+	l.state = leaseDraining
+	onDrain := l.onDrain
+	l.mu.Unlock()
+	if onDrain == nil {
+		release()
+		return
+	}
+	onDrain(release)
+}
+
+// End ends the lease. A nil cause says that it ended in order, after a drain or by Close; any other that it was lost: handlers that
+// still run see their context end with a cause that is [ErrLeaseLost] and wraps this one. Settlements that come later have no
+// effect. A second End does nothing.
+func (l *Lease) End(cause error) {
+	l.mu.Lock()
+	if l.state == leaseEnded {
+		l.mu.Unlock()
+		return
+	}
+	l.state, l.cause = leaseEnded, cause
+	onEnd := l.onEnd
+	l.mu.Unlock()
+	if onEnd != nil {
+		onEnd(cause)
+	}
+}
+
+// Attach registers the holder, once. drain is called when the adapter drains the lease and must see to it that release is called;
+// end is called when the lease ended. Where that happened before Attach, they are called from within it.
+func (l *Lease) Attach(drain func(release func()), end func(cause error)) {
+	l.mu.Lock()
+	l.onDrain, l.onEnd = drain, end
+	state, cause := l.state, l.cause
+	l.mu.Unlock()
+	switch state {
+	case leaseDraining:
+		drain(func() {}) // Drain found nobody attached and has called release itself
+	case leaseEnded:
+		end(cause)
+	}
+}
+
+// Ended reports whether the lease has ended.
+func (l *Lease) Ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state == leaseEnded
+}
+
+// Draining reports whether the lease is draining or has ended.
+func (l *Lease) Draining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state != leaseHeld
+}

@@ -1,0 +1,36 @@
+package leat
+
+import (
+	"context"
+	"time"
+)
+
+// PoisonQueue takes the events that a [Consumer] gives up on. middleware.PoisonQueue is the one that publishes them to a topic.
+type PoisonQueue interface {
+	// Poison stores p durably and returns nil, or returns an error; the Consumer then keeps the event unsettled and calls
+	// again later, without running the handler. It ends when ctx ends.
+	Poison(ctx context.Context, p Poisoned) error
+	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together with the group "replay" on
+	// it; empty where there is none to declare.
+	Topic(sub Subscription) string
+}
+
+// Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it.
+type Poisoned struct {
+	// Event is the original event, unchanged. It is the zero Event when Malformed is set.
+	Event Event
+	// Malformed is set when the delivery was no valid CloudEvent.
+	Malformed *Malformed
+	// Reason is the error of the last attempt, or why the delivery is malformed.
+	Reason error
+	// Info is that of the last attempt; Attempt is 0 when the handler was never called.
+	Info Info
+	// At is when the Consumer gave up.
+	At time.Time
+}
+
+// PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison".
+func PoisonTopic(topic, group string) string { return topic + "." + group + ".poison" }
+
+// replayGroup is the durable group that Run declares on a poison topic, so that it keeps events that nobody reads yet.
+const replayGroup = "replay"
