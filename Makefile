@@ -25,7 +25,7 @@ help: ## Print this list
 .PHONY: test
 test: ## Vet, run every benchmark once, then all tests with the race detector
 	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
-		go vet ./... && go test -run='^$$' -bench=. -benchtime=1x ./... >/dev/null); done
+		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
 	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
 	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
 		go test $(RACE) -count=$(COUNT) ./...); done

@@ -56,7 +56,7 @@ func TestImporterInheritsOnlyTestify(t *testing.T) {
 	write(t, filepath.Join(dir, "go.sum"), string(sums))
 	goCommand(t, dir, "build", "-mod=mod", "-o", os.DevNull, ".")
 
-	for _, m := range strings.Fields(goCommand(t, dir, "list", "-mod=mod", "-m", "-f", "{{.Path}}", "all")) {
+	for m := range strings.FieldsSeq(goCommand(t, dir, "list", "-mod=mod", "-m", "-f", "{{.Path}}", "all")) {
 		if !allowed[m] {
 			t.Errorf("a program that imports %s inherits the module %s", strings.Join(packages, ", "), m)
 		}
