@@ -27,15 +27,15 @@ test: ## Vet, run every benchmark once, then all tests with the race detector
 	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
 		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
 	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
-	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
-		go test $(RACE) -count=$(COUNT) ./...); done
+	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
+		go test $(RACE) -count=$(COUNT) ./...) || status=1; done; exit $$status
 
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go.mod files, and run all linters
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt: run make fmt for:"; echo "$$unformatted"; exit 1; }
 	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go mod tidy -diff" && go mod tidy -diff); done
-	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: golangci-lint" && \
-		$(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
+	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: golangci-lint" && \
+		$(LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; done; exit $$status
 
 .PHONY: fmt
 fmt: $(LINT) ## Format all Go files and sort their imports
