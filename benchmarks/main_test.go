@@ -27,7 +27,7 @@ func TestEveryCaseOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n" + beginMarker, endMarker + "after\n", "### Goals", "### memory", "### handler1ms"} {
+	for _, want := range []string{"before\n" + beginMarker, endMarker + "after\n", "### Goals", "### memory/prebuilt", "### handler1ms"} {
 		if !bytes.Contains(got, []byte(want)) {
 			t.Errorf("the report lacks %q:\n%s", want, got)
 		}

@@ -5,7 +5,7 @@ import "github.com/leatgo/leat/benchmarks/internal/bench"
 
 // All returns every group, in the order of the report.
 func All() []bench.Group {
-	groups := []bench.Group{inMemory()}
+	groups := []bench.Group{prebuilt(), made()}
 	groups = append(groups, envelope()...)
 	return append(groups, keys(), parked(), sleeping())
 }

@@ -12,7 +12,7 @@ import (
 // channel is the base of the in-memory groups: a buffered channel of events and goroutines that receive from it.
 type channel struct {
 	*counter
-	events    []leat.Event
+	next      func(i int) (leat.Event, error)
 	queue     chan leat.Event
 	receivers sync.WaitGroup
 }
@@ -22,16 +22,18 @@ type channelOptions struct {
 	depth, receivers int
 	// work is how long the handler of an event takes; 0 means that it does nothing.
 	work time.Duration
+	// made makes every event when it is published, instead of before.
+	made bool
 }
 
 // startChannel returns the set-up of a channel case.
 func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(context.Context, int) (bench.Instance, error) {
-		events, err := leatEvents(distinctEvents, 0, payload())
+		next, err := supply(distinctEvents, o.made, newLeatEvent)
 		if err != nil {
 			return nil, err
 		}
-		c := &channel{counter: newCounter(), events: events, queue: make(chan leat.Event, o.depth)}
+		c := &channel{counter: newCounter(), next: next, queue: make(chan leat.Event, o.depth)}
 		for range o.receivers {
 			c.receivers.Go(func() {
 				for range c.queue {
@@ -50,7 +52,11 @@ func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, 
 func (c *channel) Run(ctx context.Context, n int) error {
 	c.expect(n)
 	for i := range n {
-		c.queue <- c.events[i%len(c.events)]
+		e, err := c.next(i)
+		if err != nil {
+			return err
+		}
+		c.queue <- e
 	}
 	return c.wait(ctx)
 }

@@ -16,22 +16,33 @@ import (
 // sdkPath is the CloudEvents SDK's channel protocol: Send on one side; Receive and Finish on the other.
 type sdkPath struct {
 	*counter
-	events    []event.Event
+	next      func(i int) (*event.Event, error)
 	sender    gochan.Sender
 	receivers sync.WaitGroup
 	failed    chan error
 }
 
-// startSDK returns the set-up of the SDK's channel protocol with a channel of the given depth; its own default is 20.
-func startSDK(depth, receivers int) func(context.Context, int) (bench.Instance, error) {
+// sdkOptions say what a case of the SDK does.
+type sdkOptions struct {
+	// depth is that of the channel; the SDK's own default is 20.
+	depth, receivers int
+	// made makes every event when it is published, instead of before.
+	made bool
+}
+
+// startSDK returns the set-up of the SDK's channel protocol.
+func startSDK(o sdkOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(ctx context.Context, _ int) (bench.Instance, error) {
-		events, err := sdkEvents(distinctEvents, distinctEvents)
+		next, err := supply(distinctEvents, o.made, func(id, key string, data []byte) (*event.Event, error) {
+			e, err := newSDKEvent(id, key, data)
+			return &e, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		queue := make(chan binding.Message, depth)
-		s := &sdkPath{counter: newCounter(), events: events, sender: queue, failed: make(chan error, receivers)}
-		for range receivers {
+		queue := make(chan binding.Message, o.depth)
+		s := &sdkPath{counter: newCounter(), next: next, sender: queue, failed: make(chan error, o.receivers)}
+		for range o.receivers {
 			s.receivers.Go(func() { s.failed <- s.receive(context.WithoutCancel(ctx), queue) })
 		}
 		return s, nil
@@ -58,7 +69,11 @@ func (s *sdkPath) receive(ctx context.Context, receiver gochan.Receiver) error {
 func (s *sdkPath) Run(ctx context.Context, n int) error {
 	s.expect(n)
 	for i := range n {
-		if err := s.sender.Send(ctx, binding.ToMessage(&s.events[i%len(s.events)])); err != nil {
+		e, err := s.next(i)
+		if err != nil {
+			return err
+		}
+		if err := s.sender.Send(ctx, binding.ToMessage(e)); err != nil {
 			return err
 		}
 	}

@@ -32,10 +32,7 @@ func create() bench.Group {
 				return err
 			})),
 			operation("Leat, NewEvent", direct, always(func() error {
-				_, err := leat.NewEvent(eventType, &leat.EventOptions{
-					ID: id, Source: eventSource, Subject: eventSubject, Time: eventTime(), DataContentType: eventContentType,
-					Key: key, Data: data,
-				})
+				_, err := newLeatEvent(id, key, data)
 				return err
 			})),
 		},

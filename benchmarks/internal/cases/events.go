@@ -48,32 +48,33 @@ func payload() []byte {
 	return []byte(b.String())
 }
 
-// leatOptions returns the options of event i. An empty key leaves the event without one.
-func leatOptions(i int, key string, data []byte) *leat.EventOptions {
-	return &leat.EventOptions{
-		ID: eventID(i), Source: eventSource, Subject: eventSubject, Time: eventTime(), DataContentType: eventContentType,
-		Key: key, Data: data,
-	}
-}
+// names are the ids and keys of distinctEvents events.
+type names struct{ ids, keys []string }
 
-// leatEvents returns n events. keys is how many keys they have, in turn; 0 means events without a key.
-func leatEvents(n, keys int, data []byte) ([]leat.Event, error) {
-	events := make([]leat.Event, n)
-	for i := range events {
-		key := ""
+// newNames returns names with that many keys, in turn; 0 means empty keys.
+func newNames(keys int) names {
+	n := names{ids: make([]string, distinctEvents), keys: make([]string, distinctEvents)}
+	for i := range distinctEvents {
+		n.ids[i] = eventID(i)
 		if keys > 0 {
-			key = eventKey(i, keys)
+			n.keys[i] = eventKey(i, keys)
 		}
-		e, err := leat.NewEvent(eventType, leatOptions(i, key, data))
-		if err != nil {
-			return nil, err
-		}
-		events[i] = e
 	}
-	return events, nil
+	return n
 }
 
-// newSDKEvent returns event i as the CloudEvents SDK builds it. It keeps data, where Leat copies it.
+// at returns the names of event i.
+func (n names) at(i int) (id, key string) { return n.ids[i%distinctEvents], n.keys[i%distinctEvents] }
+
+// newLeatEvent returns an event of Leat, which copies data. An empty key leaves it without one.
+func newLeatEvent(id, key string, data []byte) (leat.Event, error) {
+	return leat.NewEvent(eventType, &leat.EventOptions{
+		ID: id, Source: eventSource, Subject: eventSubject, Time: eventTime(), DataContentType: eventContentType,
+		Key: key, Data: data,
+	})
+}
+
+// newSDKEvent returns the same event as the CloudEvents SDK builds it. It keeps data.
 func newSDKEvent(id, key string, data []byte) (event.Event, error) {
 	e := event.New()
 	e.SetID(id)
@@ -85,31 +86,37 @@ func newSDKEvent(id, key string, data []byte) (event.Event, error) {
 	return e, e.SetData(eventContentType, data)
 }
 
-// sdkEvents returns n events.
-func sdkEvents(n, keys int) ([]event.Event, error) {
-	events := make([]event.Event, n)
+// newWatermillMessage returns the same event as a Watermill message, with the attributes as metadata. It keeps data.
+func newWatermillMessage(id, key string, data []byte) (*message.Message, error) {
+	m := message.NewMessage(id, data)
+	m.Metadata.Set("source", eventSource)
+	m.Metadata.Set("type", eventType)
+	m.Metadata.Set("subject", eventSubject)
+	m.Metadata.Set("time", eventTime().Format(time.RFC3339Nano))
+	m.Metadata.Set("datacontenttype", eventContentType)
+	m.Metadata.Set("partitionkey", key)
+	return m, nil
+}
+
+// supply returns a party's event for each number: with made a new one, else one of distinctEvents that are made now, with data of
+// their own, and published in turn.
+func supply[T any](keys int, made bool, create func(id, key string, data []byte) (T, error)) (func(i int) (T, error), error) {
+	n := newNames(keys)
+	if made {
+		data := payload()
+		return func(i int) (T, error) {
+			id, key := n.at(i)
+			return create(id, key, data)
+		}, nil
+	}
+	events := make([]T, distinctEvents)
 	for i := range events {
-		e, err := newSDKEvent(eventID(i), eventKey(i, keys), payload())
+		id, key := n.at(i)
+		e, err := create(id, key, payload())
 		if err != nil {
 			return nil, err
 		}
 		events[i] = e
 	}
-	return events, nil
-}
-
-// watermillMessages returns n messages, with the attributes as metadata.
-func watermillMessages(n, keys int) []*message.Message {
-	messages := make([]*message.Message, n)
-	for i := range messages {
-		m := message.NewMessage(eventID(i), payload())
-		m.Metadata.Set("source", eventSource)
-		m.Metadata.Set("type", eventType)
-		m.Metadata.Set("subject", eventSubject)
-		m.Metadata.Set("time", eventTime().Format(time.RFC3339Nano))
-		m.Metadata.Set("datacontenttype", eventContentType)
-		m.Metadata.Set("partitionkey", eventKey(i, keys))
-		messages[i] = m
-	}
-	return messages
+	return func(i int) (T, error) { return events[i%distinctEvents], nil }, nil
 }

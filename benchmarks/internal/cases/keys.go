@@ -22,7 +22,7 @@ func keys() bench.Group {
 			Events: 1_000_000,
 			Start: startLeat(pathOptions{
 				concurrency: 64, inFlight: 10_000,
-				events: func(events int) ([]leat.Event, error) { return leatEvents(events, n, []byte(`{"quantity":12}`)) },
+				supply: func(events int) (func(int) (leat.Event, error), error) { return smallEvents(events, n) },
 			}),
 		})
 		if n > 10 {
@@ -30,6 +30,20 @@ func keys() bench.Group {
 		}
 	}
 	return g
+}
+
+// smallEvents returns n events that are made now, each with a key string of its own.
+func smallEvents(n, keys int) (func(i int) (leat.Event, error), error) {
+	data := []byte(`{"quantity":12}`)
+	events := make([]leat.Event, n)
+	for i := range events {
+		e, err := newLeatEvent(eventID(i), eventKey(i, keys), data)
+		if err != nil {
+			return nil, err
+		}
+		events[i] = e
+	}
+	return func(i int) (leat.Event, error) { return events[i], nil }, nil
 }
 
 // flat is the goal that a case costs what the base costs, within 25 % either way.

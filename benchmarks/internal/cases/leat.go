@@ -15,7 +15,7 @@ import (
 // leatPath is Leat as a service uses it: a Producer, a Consumer with the retry middleware and a poison queue, on the memory adapter.
 type leatPath struct {
 	*counter
-	events   []leat.Event
+	next     func(i int) (leat.Event, error)
 	batch    int
 	broker   leat.Broker
 	producer *leat.Producer
@@ -28,8 +28,10 @@ type leatPath struct {
 type pathOptions struct {
 	// keys is how many keys the events have, in turn; 0 means events without a key.
 	keys int
-	// events returns the events that are published in turn. Nil means distinctEvents of 1 KiB.
-	events func(n int) ([]leat.Event, error)
+	// made makes every event when it is published, instead of before.
+	made bool
+	// supply returns the events of a round of n. Nil means distinctEvents of 1 KiB in turn.
+	supply func(n int) (next func(i int) (leat.Event, error), err error)
 	// concurrency and inFlight are the Consumer's options.
 	concurrency, inFlight int
 	// batch is how many events a call of Publish takes; 0 means 1.
@@ -43,14 +45,11 @@ type pathOptions struct {
 // startLeat returns the set-up of a Leat case.
 func startLeat(o pathOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(ctx context.Context, n int) (bench.Instance, error) {
-		if o.events == nil {
-			o.events = func(int) ([]leat.Event, error) { return leatEvents(distinctEvents, o.keys, payload()) }
-		}
-		events, err := o.events(n)
+		next, err := o.events(n)
 		if err != nil {
 			return nil, err
 		}
-		p := &leatPath{counter: newCounter(), events: events, batch: max(o.batch, 1), broker: memory.New(nil), ran: make(chan error, 1)}
+		p := &leatPath{counter: newCounter(), next: next, batch: max(o.batch, 1), broker: memory.New(nil), ran: make(chan error, 1)}
 		p.producer = leat.NewProducer(p.broker, nil)
 		sub := leat.Subscription{Topic: topic, Group: group}
 		if err := leat.Declare(ctx, p.broker, sub); err != nil {
@@ -70,6 +69,13 @@ func startLeat(o pathOptions) func(context.Context, int) (bench.Instance, error)
 		}
 		return p, nil
 	}
+}
+
+func (o pathOptions) events(n int) (func(i int) (leat.Event, error), error) {
+	if o.supply != nil {
+		return o.supply(n)
+	}
+	return supply(o.keys, o.made, newLeatEvent)
 }
 
 func (p *leatPath) handler(o pathOptions) leat.Handler {
@@ -95,22 +101,35 @@ func (p *leatPath) Run(ctx context.Context, n int) error {
 }
 
 func (p *leatPath) publish(ctx context.Context, n int) error {
-	if p.batch == 1 {
-		for i := range n {
-			if err := p.producer.Publish(ctx, topic, p.events[i%len(p.events)]); err != nil {
-				return err
-			}
-		}
-		return nil
+	if p.batch > 1 {
+		return p.publishBatches(ctx, n)
 	}
-	for n > 0 {
-		for at := 0; at < len(p.events) && n > 0; at += p.batch {
-			size := min(p.batch, n, len(p.events)-at)
-			if err := p.producer.Publish(ctx, topic, p.events[at:at+size]...); err != nil {
-				return err
-			}
-			n -= size
+	for i := range n {
+		e, err := p.next(i)
+		if err != nil {
+			return err
 		}
+		if err := p.producer.Publish(ctx, topic, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *leatPath) publishBatches(ctx context.Context, n int) error {
+	batch := make([]leat.Event, 0, p.batch)
+	for i := range n {
+		e, err := p.next(i)
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, e); len(batch) < p.batch && i < n-1 {
+			continue
+		}
+		if err := p.producer.Publish(ctx, topic, batch...); err != nil {
+			return err
+		}
+		batch = batch[:0]
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func always(do func() error) prepare {
 // withLeat prepares a Leat event.
 func withLeat(do func(e leat.Event) error) prepare {
 	return func() (func() error, error) {
-		e, err := leat.NewEvent(eventType, leatOptions(1, eventKey(1, 10), payload()))
+		e, err := newLeatEvent(eventID(1), eventKey(1, 10), payload())
 		return func() error { return do(e) }, err
 	}
 }

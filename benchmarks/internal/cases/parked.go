@@ -38,7 +38,9 @@ func parked() bench.Group {
 // park publishes n events whose handler asks for a retry in an hour, and waits until all of them are parked.
 func (p *leatPath) park(ctx context.Context, n int) error {
 	for i := range n {
-		e, err := leat.NewEvent(parkedType, leatOptions(distinctEvents+i, fmt.Sprintf("parked-%07d", i), payload()))
+		e, err := leat.NewEvent(parkedType, &leat.EventOptions{
+			ID: eventID(distinctEvents + i), Source: eventSource, Key: fmt.Sprintf("parked-%07d", i), Data: payload(),
+		})
 		if err != nil {
 			return err
 		}

@@ -17,29 +17,43 @@ import (
 // watermillPath is Watermill on its in-memory Pub/Sub. That has no backpressure, so the publisher keeps a window of its own.
 type watermillPath struct {
 	*counter
-	messages []*message.Message
-	window   chan struct{}
-	pubsub   *gochannel.GoChannel
-	router   *message.Router // nil without one
-	readers  sync.WaitGroup
-	ran      chan error
+	next    func(i int) (*message.Message, error)
+	window  chan struct{}
+	pubsub  *gochannel.GoChannel
+	router  *message.Router // nil without one
+	readers sync.WaitGroup
+	ran     chan error
 }
 
-// newWatermill returns the Pub/Sub with its publisher's side. Its Publish copies every message, so that messages can be prebuilt.
-func newWatermill(depth int) *watermillPath {
+// watermillOptions say what a Watermill case does.
+type watermillOptions struct {
+	// depth is the window, and the places of the output channel.
+	depth int
+	// made makes every message when it is published, instead of before. Both are right: gochannel's Publish copies it.
+	made bool
+	// middleware wraps the handler of the Router.
+	middleware []message.HandlerMiddleware
+}
+
+// newWatermill returns the Pub/Sub with its publisher's side.
+func newWatermill(o watermillOptions) (*watermillPath, error) {
+	next, err := supply(distinctEvents, o.made, newWatermillMessage)
 	return &watermillPath{
-		counter:  newCounter(),
-		messages: watermillMessages(distinctEvents, distinctEvents),
-		window:   make(chan struct{}, depth),
-		pubsub:   gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: int64(depth)}, watermill.NopLogger{}),
-		ran:      make(chan error, 1),
-	}
+		counter: newCounter(),
+		next:    next,
+		window:  make(chan struct{}, o.depth),
+		pubsub:  gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: int64(o.depth)}, watermill.NopLogger{}),
+		ran:     make(chan error, 1),
+	}, err
 }
 
 // startWatermill returns the set-up of Watermill without a Router: a goroutine subscribes and acks.
-func startWatermill(depth int) func(context.Context, int) (bench.Instance, error) {
+func startWatermill(o watermillOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(ctx context.Context, _ int) (bench.Instance, error) {
-		w := newWatermill(depth)
+		w, err := newWatermill(o)
+		if err != nil {
+			return nil, err
+		}
 		messages, err := w.pubsub.Subscribe(context.WithoutCancel(ctx), topic)
 		if err != nil {
 			return nil, errors.Join(err, w.pubsub.Close())
@@ -55,14 +69,17 @@ func startWatermill(depth int) func(context.Context, int) (bench.Instance, error
 }
 
 // startWatermillRouter returns the set-up of Watermill's Router with the middleware.
-func startWatermillRouter(depth int, chain ...message.HandlerMiddleware) func(context.Context, int) (bench.Instance, error) {
+func startWatermillRouter(o watermillOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(ctx context.Context, _ int) (bench.Instance, error) {
-		w := newWatermill(depth)
+		w, err := newWatermill(o)
+		if err != nil {
+			return nil, err
+		}
 		router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
 		if err != nil {
 			return nil, errors.Join(err, w.pubsub.Close())
 		}
-		router.AddMiddleware(chain...)
+		router.AddMiddleware(o.middleware...)
 		router.AddConsumerHandler("count", topic, w.pubsub, func(*message.Message) error {
 			w.handled()
 			return nil
@@ -79,8 +96,9 @@ func startWatermillRouter(depth int, chain ...message.HandlerMiddleware) func(co
 }
 
 // watermillRetry is Watermill's retry middleware with the settings of its documentation.
-func watermillRetry() message.HandlerMiddleware {
-	return middleware.Retry{MaxRetries: 3, InitialInterval: 100 * time.Millisecond, Logger: watermill.NopLogger{}}.Middleware
+func watermillRetry() []message.HandlerMiddleware {
+	retry := middleware.Retry{MaxRetries: 3, InitialInterval: 100 * time.Millisecond, Logger: watermill.NopLogger{}}
+	return []message.HandlerMiddleware{retry.Middleware}
 }
 
 // handled counts an event and gives its place in the window to the next.
@@ -94,7 +112,11 @@ func (w *watermillPath) Run(ctx context.Context, n int) error {
 	w.expect(n)
 	for i := range n {
 		w.window <- struct{}{}
-		if err := w.pubsub.Publish(topic, w.messages[i%len(w.messages)]); err != nil {
+		m, err := w.next(i)
+		if err != nil {
+			return err
+		}
+		if err := w.pubsub.Publish(topic, m); err != nil {
 			return err
 		}
 	}
