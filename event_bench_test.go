@@ -107,10 +107,28 @@ func BenchmarkParseEvent(b *testing.B) {
 func BenchmarkDecodeEvent(b *testing.B) {
 	e := benchEvent(b)
 	data := e.Data()
+	var headers []leat.Header
+	for name, value := range e.Attributes() {
+		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := leat.DecodeEvent(e.Attributes(), data); err != nil {
+		if _, err := leat.DecodeEvent(headers, data); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAttributes(b *testing.B) {
+	e := benchEvent(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for name, value := range e.Attributes() {
+			n += len(name) + len(value)
+		}
+		if n == 0 {
+			b.Fatal("no attributes")
 		}
 	}
 }
@@ -120,5 +138,16 @@ func BenchmarkWithSource(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = e.WithSource("/shop/other")
+	}
+}
+
+// BenchmarkStandardLibraryValid is a measure for the machine: what encoding/json needs to check the same data.
+func BenchmarkStandardLibraryValid(b *testing.B) {
+	data := payload()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if !json.Valid(data) {
+			b.Fatal("not valid")
+		}
 	}
 }

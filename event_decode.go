@@ -1,22 +1,25 @@
 package leat
 
 import (
-	"iter"
 	"slices"
 	"strings"
 )
 
 // span is a piece of a draft's text.
-type span struct{ start, end int }
+type span struct{ start, end int32 }
 
 // draft collects what was read from a transport until it becomes an event. Names and values are put into one buffer, so that an event
-// needs one string for its attributes and another for its data; an id that is kept somewhere does not keep the data.
+// needs one string for its attributes and another for its data; an id that is kept somewhere does not keep the data. The arrays
+// let a draft live on the stack.
 type draft struct {
-	text    []byte
+	small   [1 << 10]byte
+	large   []byte // used instead of small once that is full
+	n       int    // bytes of text
 	core    [coreCount]span
-	seen    uint16 // the context attributes that came, null ones included, and specversion as bit coreCount
 	version span
-	ext     []draftExtension
+	seen    uint16 // the context attributes that came, null ones included; specversion is bit coreCount
+	ext     [maxAttributesDecoded]draftExtension
+	extLen  int
 }
 
 type draftExtension struct {
@@ -25,16 +28,37 @@ type draftExtension struct {
 	null        bool
 }
 
-// seenAgain notes that the context attribute i came and reports whether it came before.
-func (d *draft) seenAgain(i int) bool {
-	again := d.seen&(1<<i) != 0
-	d.seen |= 1 << i
-	return again
+// put appends b to the text.
+func (d *draft) put(b []byte) span {
+	start := d.n
+	d.n += len(b)
+	switch {
+	case d.n <= len(d.small) && d.large == nil:
+		copy(d.small[start:], b)
+	case d.large == nil:
+		d.large = make([]byte, 0, 2*d.n)
+		d.large = append(d.large, d.small[:start]...)
+		d.large = append(d.large, b...)
+	default:
+		d.large = append(d.large, b...)
+	}
+	return span{int32(start), int32(d.n)}
 }
+
+// text returns all that was put.
+func (d *draft) text() []byte {
+	if d.large != nil {
+		return d.large
+	}
+	return d.small[:d.n]
+}
+
+// piece returns what was put into s.
+func (d *draft) piece(s span) []byte { return d.text()[s.start:s.end] }
 
 // seal makes the event of what was collected, except for its data.
 func (d *draft) seal() (*eventData, error) {
-	text := string(d.text)
+	text := string(d.text())
 	p := &eventData{}
 	for i, s := range d.core {
 		p.core[i] = text[s.start:s.end]
@@ -71,15 +95,16 @@ func (d *draft) checkVersion(v string) error {
 
 // sealExtensions checks the extensions and puts them into p.
 func (d *draft) sealExtensions(p *eventData, text string) error {
-	slices.SortFunc(d.ext, func(a, b draftExtension) int {
+	all := d.ext[:d.extLen]
+	slices.SortFunc(all, func(a, b draftExtension) int {
 		return strings.Compare(text[a.name.start:a.name.end], text[b.name.start:b.name.end])
 	})
-	if len(d.ext) > 0 {
-		p.ext = make([]extension, 0, len(d.ext))
+	if len(all) > 0 {
+		p.ext = make([]extension, 0, len(all))
 	}
 	last := ""
-	for i := range d.ext {
-		x := &d.ext[i]
+	for i := range all {
+		x := &all[i]
 		name, value := text[x.name.start:x.name.end], text[x.value.start:x.value.end]
 		if rule, spec := nameRule(name, maxExtensionNameDecoded); rule != "" {
 			return &AttributeError{name, rule, spec}
@@ -125,29 +150,22 @@ func decodeError(p *eventData, err error) error {
 	return e
 }
 
-// DecodeEvent makes an event of the attributes of a transport, which name them without a prefix and carry their values as canonical
-// strings (CloudEvents binary mode), and of the data, of which it takes a copy. It is what an adapter reads headers with, and the way
-// back from [Event.Attributes]. specversion must be among the attributes, "1.0"; datacontenttype is one of them. Nil data means
-// no data.
+// DecodeEvent makes an event of the attributes of a transport, named without its prefix, with canonical strings as their values
+// (CloudEvents binary mode), and of the data. It copies all of it. It is what an adapter reads headers with, and the way back from
+// [Event.Attributes]. specversion must be among the attributes, "1.0", and datacontenttype is one of them. Nil data means no
+// data.
 //
 // The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80 attributes, extension names of up to 128
-// bytes, values of up to 64 KiB and names that begin with "leat". The error is an [*Error] with Op "decode".
-func DecodeEvent[V ~string | ~[]byte](attributes iter.Seq2[string, V], data []byte) (Event, error) {
-	var text [1 << 10]byte
-	var ext [16]draftExtension
-	d := draft{text: text[:0], ext: ext[:0]}
-	var fail *AttributeError
-	for name, value := range attributes {
-		start := len(d.text)
-		d.text = append(d.text, name...)
-		nameEnd := len(d.text)
-		d.text = append(d.text, value...)
-		if fail = d.add(span{start, nameEnd}, span{nameEnd, len(d.text)}); fail != nil {
-			break
+// bytes, values of up to 64 KiB and names that begin with "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or
+// [CodeTooLarge], whose cause is an [*AttributeError].
+func DecodeEvent(attributes []Header, data []byte) (Event, error) {
+	var d draft
+	for i := range attributes {
+		name := d.put([]byte(attributes[i].Name))
+		value := d.put(attributes[i].Value)
+		if err := d.add(draftExtension{name: name, value: value}); err != nil {
+			return Event{}, decodeError(nil, err)
 		}
-	}
-	if fail != nil {
-		return Event{}, decodeError(nil, fail)
 	}
 	p, err := d.seal()
 	if err != nil {
@@ -157,35 +175,38 @@ func DecodeEvent[V ~string | ~[]byte](attributes iter.Seq2[string, V], data []by
 	return p.decoded()
 }
 
-// add takes one attribute whose name and value are in d.text.
-func (d *draft) add(name, value span) *AttributeError {
-	if len(d.text) > maxEventBytes {
-		return &AttributeError{"event", "has attributes of more than " + "1 MiB", specSize}
+// add takes one attribute whose name and value were put. A null one counts as seen, no more.
+func (d *draft) add(x draftExtension) *AttributeError {
+	if d.n > maxEventBytes {
+		return &AttributeError{"event", "has attributes of more than 1 MiB", specSize}
 	}
-	text := string(d.text[name.start:name.end])
-	if i, ok := coreIndex(text); ok {
-		if d.seenAgain(i) {
-			return duplicate(text)
+	name := d.piece(x.name)
+	i, isCore := coreIndex(string(name)) // no allocation: the string is only compared
+	if string(name) == specVersionName {
+		i, isCore = coreCount, true
+	}
+	if !isCore {
+		if d.extLen == len(d.ext) {
+			return &AttributeError{"event", "has more than 80 attributes", specSize}
 		}
-		d.core[i] = value
+		d.ext[d.extLen] = x
+		d.extLen++
 		return nil
 	}
-	if text == specVersionName {
-		if d.seenAgain(coreCount) {
-			return duplicate(text)
-		}
-		d.version = value
-		return nil
+	if d.seen&(1<<i) != 0 {
+		return duplicate(string(name))
 	}
-	if len(d.ext) == maxAttributesDecoded {
-		return tooManyAttributes()
+	d.seen |= 1 << i
+	switch {
+	case x.null:
+	case x.kind != kindString:
+		return &AttributeError{string(name), "is no JSON string", specJSONTypes}
+	case i == coreCount:
+		d.version = x.value
+	default:
+		d.core[i] = x.value
 	}
-	d.ext = append(d.ext, draftExtension{name: name, value: value})
 	return nil
-}
-
-func tooManyAttributes() *AttributeError {
-	return &AttributeError{"event", "has more than 80 attributes", specSize}
 }
 
 // decoded counts what the limits need and returns the event if it keeps them.

@@ -89,14 +89,14 @@ type jsonReader struct {
 	pos int
 }
 
-func newJSONReader(b []byte, limit int) (*jsonReader, error) {
+func newJSONReader(b []byte, limit int) (jsonReader, error) {
 	if len(b) > limit {
-		return nil, decodeError(nil, &AttributeError{"event", fmt.Sprintf("is JSON of more than %d bytes", limit), specSize})
+		return jsonReader{}, decodeError(nil, &AttributeError{"event", fmt.Sprintf("is JSON of more than %d bytes", limit), specSize})
 	}
 	if !utf8.Valid(b) {
-		return nil, decodeError(nil, &syntaxError{invalidUTF8(b), faultUTF8})
+		return jsonReader{}, decodeError(nil, &syntaxError{invalidUTF8(b), faultUTF8})
 	}
-	return &jsonReader{b: b}, nil
+	return jsonReader{b: b}, nil
 }
 
 func invalidUTF8(b []byte) int {
@@ -141,9 +141,7 @@ type dataMember struct {
 
 // event reads the object that comes next.
 func (r *jsonReader) event() (Event, error) {
-	var text [1 << 10]byte
-	var ext [16]draftExtension
-	d := draft{text: text[:0], ext: ext[:0]}
+	var d draft
 	var m dataMember
 	if r.next() != '{' {
 		return Event{}, r.fault(faultValue)
@@ -173,22 +171,18 @@ func (r *jsonReader) members(d *draft, m *dataMember) error {
 		if r.next() != '"' {
 			return r.fault(faultName)
 		}
-		start := len(d.text)
-		if err := r.stringInto(d); err != nil {
+		name, err := r.string(d)
+		if err != nil {
 			return err
 		}
-		name := span{start, len(d.text)}
 		pos, f := skipColon(r.b, r.pos)
 		if r.pos = pos; f != faultNone {
 			return r.fault(f)
 		}
-		var err error
-		switch string(d.text[name.start:]) {
+		switch string(d.piece(name)) {
 		case "data":
-			d.text = d.text[:start]
 			err = r.data(m, false)
 		case "data_base64":
-			d.text = d.text[:start]
 			err = r.data(m, true)
 		default:
 			err = r.attribute(d, name)
@@ -208,43 +202,44 @@ func (r *jsonReader) members(d *draft, m *dataMember) error {
 	}
 }
 
-// stringInto appends the string at pos, without its escapes, to the text of d.
-func (r *jsonReader) stringInto(d *draft) error {
+// string puts the string at pos, without its escapes, into d.
+func (r *jsonReader) string(d *draft) (span, error) {
 	first := r.pos + 1
 	end, escaped, f := skipString(r.b, first)
 	if f != faultNone {
 		r.pos = end
-		return r.fault(f)
+		return span{}, r.fault(f)
 	}
-	if raw := r.b[first : end-1]; !escaped {
-		d.text = append(d.text, raw...)
-	} else {
+	raw := r.b[first : end-1]
+	if escaped {
 		var ok bool
-		if d.text, ok = unescape(d.text, raw); !ok {
-			return r.fault(faultSurrogate)
+		if raw, ok = unescape(make([]byte, 0, len(raw)), raw); !ok {
+			return span{}, r.fault(faultSurrogate)
 		}
 	}
 	r.pos = end
-	return nil
+	return d.put(raw), nil
 }
 
-// attribute reads the value of a member that is an attribute; its name is at the end of d.text.
+// attribute reads the value of a member that is an attribute.
 func (r *jsonReader) attribute(d *draft, name span) error {
 	x := draftExtension{name: name}
-	start := len(d.text)
-	switch c := r.next(); c {
+	c := r.next()
+	switch c {
 	case '"':
-		if err := r.stringInto(d); err != nil {
+		value, err := r.string(d)
+		if err != nil {
 			return err
 		}
+		x.value = value
 	case '{', '[':
-		return &AttributeError{string(d.text[name.start:name.end]), "is an object or array, which no CloudEvents type is", specJSONTypes}
+		return &AttributeError{string(d.piece(name)), "is an object or array, which no CloudEvents type is", specJSONTypes}
 	default:
-		first := r.pos
-		if first >= len(r.b) {
+		if r.pos >= len(r.b) {
 			return r.fault(faultEnd)
 		}
-		end, f := skipScalar(r.b, first)
+		end, f := skipScalar(r.b, r.pos)
+		raw := r.b[r.pos:end]
 		if r.pos = end; f != faultNone {
 			return r.fault(f)
 		}
@@ -253,18 +248,16 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 			x.null = true
 		case 't', 'f':
 			x.kind = kindBoolean
-			d.text = append(d.text, r.b[first:end]...)
 		default:
 			x.kind = kindInteger
-			raw, rule := canonicalInteger(r.b[first:end])
-			if rule != "" {
-				return &AttributeError{string(d.text[name.start:name.end]), rule, specJSONTypes}
+			var rule string
+			if raw, rule = canonicalInteger(raw); rule != "" {
+				return &AttributeError{string(d.piece(name)), rule, specJSONTypes}
 			}
-			d.text = append(d.text, raw...)
 		}
+		x.value = d.put(raw)
 	}
-	x.value = span{start, len(d.text)}
-	if err := d.addTyped(x); err != nil {
+	if err := d.add(x); err != nil {
 		return err
 	}
 	return nil
@@ -289,28 +282,6 @@ func canonicalInteger(raw []byte) (text []byte, rule string) {
 		return digits, ""
 	}
 	return raw, ""
-}
-
-// addTyped takes one attribute whose name and value are in d.text. A null one counts as seen, no more.
-func (d *draft) addTyped(x draftExtension) *AttributeError {
-	before := len(d.ext)
-	core := d.core
-	version := d.version
-	if err := d.add(x.name, x.value); err != nil {
-		return err
-	}
-	if len(d.ext) > before {
-		d.ext[before].kind, d.ext[before].null = x.kind, x.null
-		return nil
-	}
-	if x.null {
-		d.core, d.version = core, version
-		return nil
-	}
-	if x.kind != kindString {
-		return &AttributeError{string(d.text[x.name.start:x.name.end]), "is no JSON string", specJSONTypes}
-	}
-	return nil
 }
 
 // data reads the value of the member data or data_base64.

@@ -104,6 +104,10 @@ func skipValue(b []byte, i int) (int, fault) {
 				}
 			}
 			continue
+		case '"':
+			if i, _, f = skipString(b, i+1); f != faultNone {
+				return i, f
+			}
 		default:
 			if i, f = skipScalar(b, i); f != faultNone {
 				return i, f
@@ -149,6 +153,9 @@ func skipName(b []byte, i int) (int, fault) {
 	i, _, f := skipString(b, i+1)
 	if f != faultNone {
 		return i, f
+	}
+	if i+1 < len(b) && b[i] == ':' && b[i+1] > ' ' {
+		return i + 1, faultNone
 	}
 	return skipColon(b, i)
 }
@@ -239,11 +246,14 @@ func skipString(b []byte, i int) (end int, escaped bool, f fault) {
 	for {
 		for i+8 <= len(b) {
 			m := specials(binary.LittleEndian.Uint64(b[i:]))
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
+			if m == 0 {
+				i += 8
+				continue
 			}
-			i += 8
+			if i += bits.TrailingZeros64(m) / 8; b[i] == '"' {
+				return i + 1, escaped, faultNone
+			}
+			break
 		}
 		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
 			i++
