@@ -110,7 +110,7 @@ func newEvent(eventType string, o *EventOptions, dataErr error) Event {
 		}
 	}
 	if o.Key != "" {
-		d.setExtension(keyName, o.Key)
+		d.setKey(o.Key)
 	}
 	if len(o.Extensions) > 0 {
 		d.ext = make([]extension, 0, len(o.Extensions))
@@ -148,6 +148,16 @@ func (d *eventData) fillIDAndTime(t time.Time) {
 		d.core[attrID] = s[:n]
 	}
 	d.core[attrTime] = s[n:]
+}
+
+// setKey sets partitionkey, without the allocation that setExtension needs for its any.
+func (d *eventData) setKey(key string) {
+	if len(key) > maxValueBytes {
+		d.fail(&AttributeError{keyName, tooLong(maxValueBytes), specSize})
+	} else if rule := textRule(key); rule != "" {
+		d.fail(&AttributeError{keyName, rule, specTypes + ": String"})
+	}
+	d.key, d.hasKey = key, true
 }
 
 // setExtension sets or, with a nil value, removes an extension of a d that no Event points to yet. d.ext is not shared.

@@ -68,7 +68,7 @@ func (e Event) WithKey(key string) Event {
 	if key == "" {
 		return e.WithExtension(keyName, nil)
 	}
-	return e.WithExtension(keyName, key)
+	return e.derive(func(d *eventData) { d.setKey(key) })
 }
 
 // WithExtension returns e with an extension set or, by a nil value, removed. Names and types are those of [EventOptions].Extensions.
