@@ -2,5 +2,4 @@
 
 package leat_test
 
-// raceEnabled says that the race detector is on, which allocates.
 const raceEnabled = true
