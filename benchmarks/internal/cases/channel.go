@@ -29,7 +29,7 @@ type channelOptions struct {
 // startChannel returns the set-up of a channel case.
 func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(context.Context, int) (bench.Instance, error) {
-		next, err := supply(distinctEvents, o.made, newLeatEvent)
+		next, err := supply(0, o.made, newLeatEvent)
 		if err != nil {
 			return nil, err
 		}
