@@ -67,7 +67,7 @@ func run(ctx context.Context, f flags) (err error) {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	results, err := measure(ctx, f)
 	if err != nil {
@@ -115,7 +115,7 @@ func measure(ctx context.Context, f flags) ([]*bench.Result, error) {
 }
 
 // profile starts a CPU profile and returns the function that ends it.
-func profile(file string) (stop func(), err error) {
+func profile(file string) (stop func() error, err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
@@ -123,8 +123,8 @@ func profile(file string) (stop func(), err error) {
 	if err := pprof.StartCPUProfile(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return func() {
+	return func() error {
 		pprof.StopCPUProfile()
-		f.Close()
+		return f.Close()
 	}, nil
 }

@@ -1,12 +1,13 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
-	"io"
+	"strconv"
 )
 
 // WriteTable writes the result as a Markdown section.
-func (r *Result) WriteTable(w io.Writer) {
+func (r *Result) WriteTable(w *bytes.Buffer) {
 	fmt.Fprintf(w, "### %s\n\n%s\n\n", r.Group.Name, r.Group.About)
 	fmt.Fprintf(w, "| case | events/s | ns/event | CPU ns/event | ratio | 95 %% interval | allocs/event | B/event |\n")
 	fmt.Fprintf(w, "|---|---:|---:|---:|---:|---:|---:|---:|\n")
@@ -23,7 +24,7 @@ func (r *Result) WriteTable(w io.Writer) {
 }
 
 // WriteVerdicts writes how the goals of the results were met, as a Markdown table, and reports whether all were.
-func WriteVerdicts(w io.Writer, results []*Result) bool {
+func WriteVerdicts(w *bytes.Buffer, results []*Result) bool {
 	all := true
 	fmt.Fprintf(w, "| group | goal | bound | measured | 95 %% interval | |\n|---|---|---:|---:|---:|---|\n")
 	for _, r := range results {
@@ -59,7 +60,7 @@ func significant(x float64) string {
 // grouped prints n with a comma between thousands.
 func grouped(n int64) string {
 	if n < 1_000 {
-		return fmt.Sprintf("%d", n)
+		return strconv.FormatInt(n, 10)
 	}
 	return fmt.Sprintf("%s,%03d", grouped(n/1_000), n%1_000)
 }

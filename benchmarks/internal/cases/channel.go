@@ -12,6 +12,7 @@ import (
 // channel is the base of the in-memory groups: a buffered channel of events and goroutines that receive from it.
 type channel struct {
 	*counter
+
 	next      func(i int) (leat.Event, error)
 	queue     chan leat.Event
 	receivers sync.WaitGroup
