@@ -93,10 +93,8 @@ func measure(ctx context.Context, f flags) ([]*bench.Result, error) {
 		o.Rounds = 1
 	}
 	o.Progress = func(group string, round int) {
-		fmt.Fprintf(f.progress, "\r%-20s round %d of %d ", group, round, o.Rounds)
+		_, _ = fmt.Fprintf(f.progress, "%s: round %d of %d\n", group, round, o.Rounds)
 	}
-	defer fmt.Fprintln(f.progress)
-
 	var results []*bench.Result
 	for _, g := range cases.All() {
 		if !g.Matches(f.group) {
