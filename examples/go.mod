@@ -1,0 +1,11 @@
+module github.com/leatgo/leat/examples
+
+go 1.26
+
+require (
+	github.com/leatgo/leat v0.0.0
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
+)
+
+replace github.com/leatgo/leat => ../
