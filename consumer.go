@@ -2,11 +2,12 @@ package leat
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
-
-type leaseWork struct{}
 
 // ConsumerOptions are the options of a [Consumer]. The zero value works.
 type ConsumerOptions struct {
@@ -34,77 +35,197 @@ type ConsumerOptions struct {
 	Logger *slog.Logger
 }
 
-// Consumer receives the events of one subscription and runs a handler for them.
-type Consumer struct{}
+func (o *ConsumerOptions) validate() error {
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Concurrency", int64(o.Concurrency)}, {"MaxInFlight", int64(o.MaxInFlight)}, {"MaxInFlightBytes", int64(o.MaxInFlightBytes)},
+		{"MaxDeliveries", int64(o.MaxDeliveries)}, {"ShutdownTimeout", int64(o.ShutdownTimeout)}, {"StallAfter", int64(o.StallAfter)},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("ConsumerOptions.%s is negative", f.name)
+		}
+	}
+	return nil
+}
 
-// NewConsumer returns a Consumer of sub on broker that has not started. A nil o means the defaults. Wrong arguments are reported by Run.
+// withDefaults returns o with every zero field that has a default filled in.
+func (o ConsumerOptions) withDefaults() ConsumerOptions {
+	if o.Concurrency == 0 {
+		o.Concurrency = 16
+	}
+	if o.ShutdownTimeout == 0 {
+		o.ShutdownTimeout = 30 * time.Second
+	}
+	if o.StallAfter == 0 {
+		o.StallAfter = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Consumer receives the events of one subscription and runs a handler for them: several at a time, those of one key in order, each
+// until it succeeded or is in the poison queue. [Run] runs it.
+type Consumer struct {
+	broker  Broker
+	sub     Subscription
+	handler Handler
+	o       ConsumerOptions
+	invalid error // what is wrong with the arguments of NewConsumer
+
+	// mu guards what follows, and all of the engine. It is never held while a handler, a callback, the broker or a Lease is called.
+	mu       sync.Mutex
+	engine   *engine // nil while it does not run
+	paused   bool    // by Pause
+	total    counts
+	attempts attemptTable
+}
+
+// NewConsumer returns a Consumer of sub on broker; it does nothing until [Run]. A nil o means the defaults. Wrong arguments are
+// reported by Run.
 func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions) *Consumer {
-	panic("not yet")
+	if o == nil {
+		o = &ConsumerOptions{}
+	}
+	c := &Consumer{broker: broker, o: o.withDefaults()}
+	c.invalid = o.validate()
+	if c.o.MaxInFlight != 0 {
+		sub.MaxInFlight = c.o.MaxInFlight
+	}
+	if c.o.MaxInFlightBytes != 0 {
+		sub.MaxInFlightBytes = c.o.MaxInFlightBytes
+	}
+	c.sub = sub.withDefaults()
+	switch {
+	case c.invalid != nil:
+	case broker == nil:
+		c.invalid = errors.New("the broker is nil")
+	case h == nil:
+		c.invalid = errors.New("the handler is nil")
+	default:
+		c.invalid = sub.Validate()
+	}
+	if checker, ok := h.(subscriptionChecker); ok && c.invalid == nil {
+		c.invalid = checker.Check(c.sub)
+	}
+	if h != nil {
+		c.handler = Chain(h, o.Middleware...)
+	}
+	return c
 }
 
-// Run runs consumers until ctx ends or one of them fails.
-func Run(ctx context.Context, consumers ...*Consumer) error { panic("not yet") }
+// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription.
+type subscriptionChecker interface{ Check(sub Subscription) error }
 
-// Stats are counts of a [Consumer] since it was made, and its present state.
-type Stats struct {
-	// Received counts deliveries, redelivered ones included.
-	Received int64
-	// Handled counts events that ended well, those that were skipped included.
-	Handled int64
-	// Skipped counts events whose type no handler of the Router wanted.
-	Skipped int64
-	// Retried counts attempts that failed and were followed, or will be, by another.
-	Retried int64
-	// Poisoned counts events that are in the poison queue.
-	Poisoned int64
-	// GivenBack counts deliveries that were returned to the broker unhandled.
-	GivenBack int64
-	// LeaseLost counts deliveries whose lease ended before they were settled.
-	LeaseLost int64
-	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
-	InFlight      int
-	InFlightBytes int
-	// Parked is how many of them wait for a retry or for the poison queue.
-	Parked int
-	// Running is how many handlers run now.
-	Running int
-	// OldestAge is how long ago the oldest event in flight was received; 0 when there is none.
-	OldestAge time.Duration
+// Run declares what the consumers need, then runs them until ctx ends or one of them fails, and drains them: receiving stops, running
+// handlers may go on until ShutdownTimeout, everything else goes back to the broker. It returns nil after a clean drain, and nothing
+// runs any more then. Otherwise the errors are joined: why a consumer failed, which handlers still run (their contexts have ended),
+// and which events a panic left unhandled. A Consumer runs once at a time, and may run again after Run returned.
+func Run(ctx context.Context, consumers ...*Consumer) error {
+	for i, c := range consumers {
+		if err := c.acquire(); err != nil {
+			for _, other := range consumers[:i] {
+				other.release()
+			}
+			return err
+		}
+	}
+	defer func() {
+		for _, c := range consumers {
+			c.release()
+		}
+	}()
+	if len(consumers) == 0 {
+		return &Error{Op: "run", Code: CodeInvalid, Err: errors.New("there is no consumer to run")}
+	}
+	for _, c := range consumers {
+		if err := Declare(ctx, c.broker, c.subscriptions()...); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(consumers))
+	var wg sync.WaitGroup
+	for i, c := range consumers {
+		wg.Go(func() {
+			defer stop() // one that ends ends all
+			errs[i] = c.engine.run(ctx)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
-// Stats returns a snapshot.
-func (c *Consumer) Stats() Stats { panic("not yet") }
-
-// HealthState is the state of a [Consumer].
-type HealthState uint8
-
-// The states of a [Consumer], from best to worst.
-const (
-	// Healthy: all is well.
-	Healthy HealthState = iota
-	// Paused: by Pause, or by a handler that returned [Pause].
-	Paused
-	// Degraded: it works, but something needs attention: an event that keeps failing, a poison queue that is down, a broker that
-	// cannot be reached for now.
-	Degraded
-	// Stalled: it cannot receive, its limits used up by events that do not finish.
-	Stalled
-	// Stopped: it does not run.
-	Stopped
-)
-
-// Health is how a [Consumer] is.
-type Health struct {
-	State HealthState
-	// Problems says why, an [*Error] each.
-	Problems []error
+// Declare creates or checks the topics and groups of subs, as the broker's provisioning option says, so that events published from
+// then on are kept for them. It does nothing on a broker that has nothing to declare. Broadcast subscriptions declare their topic.
+func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
+	full := make([]Subscription, len(subs))
+	for i, sub := range subs {
+		if err := sub.Validate(); err != nil {
+			return err
+		}
+		full[i] = sub.withDefaults()
+	}
+	d, ok := broker.(Declarer)
+	if !ok {
+		return nil
+	}
+	return d.Declare(ctx, full...)
 }
 
-// Health returns how c is. It is cheap and does not touch the network.
-func (c *Consumer) Health() Health { panic("not yet") }
+// subscriptions returns what Run declares for c: its own, and the group replay on its poison topic, so that the poison queue keeps
+// events that nobody reads yet.
+func (c *Consumer) subscriptions() []Subscription {
+	subs := []Subscription{c.sub}
+	if c.o.PoisonQueue != nil {
+		if topic := c.o.PoisonQueue.Topic(c.sub); topic != "" {
+			subs = append(subs, Subscription{Topic: topic, Group: replayGroup})
+		}
+	}
+	return subs
+}
 
-// Pause stops receiving and starting handlers until Resume; leases are kept, running handlers go on.
-func (c *Consumer) Pause() { panic("not yet") }
+// acquire makes c ready to run, or says why it cannot.
+func (c *Consumer) acquire() error {
+	refuse := func(code Code, err error) error {
+		return &Error{Op: "run", Topic: c.sub.Topic, Code: code, Err: err}
+	}
+	if c.invalid != nil {
+		return refuse(CodeInvalid, c.invalid)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.engine != nil {
+		return refuse(CodeConflict, errors.New("the Consumer runs already"))
+	}
+	c.engine = newEngine(c)
+	return nil
+}
+
+func (c *Consumer) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.engine = nil
+}
+
+// Pause stops receiving and starting handlers until [Consumer.Resume], also of a Consumer that is not running yet. Running handlers
+// go on and leases are kept.
+func (c *Consumer) Pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = true
+}
 
 // Resume ends a pause, one that a handler asked for included.
-func (c *Consumer) Resume() { panic("not yet") }
+func (c *Consumer) Resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = false
+	if c.engine != nil {
+		c.engine.resume()
+	}
+}

@@ -1,0 +1,59 @@
+package leat
+
+import "time"
+
+// attemptTable remembers the attempts of events that left the process unsettled, so that a redelivery to it goes on counting. It is
+// bounded: the oldest entries go first. The group is that of the Consumer.
+type attemptTable struct {
+	entries map[attemptID]attemptEntry
+	order   []attemptID // ring of the keys, oldest at next once it is full
+	next    int
+}
+
+type attemptID struct{ source, id string }
+
+type attemptEntry struct {
+	attempts int
+	first    time.Time
+}
+
+// maxAttemptEntries bounds the table, at about 200 bytes each.
+const maxAttemptEntries = 10_000
+
+// keep remembers the attempts of it, if there were any.
+func (t *attemptTable) keep(it *item) {
+	if it.attempts == 0 || it.d.Malformed != nil {
+		return
+	}
+	if t.entries == nil {
+		t.entries = map[attemptID]attemptEntry{}
+	}
+	id := attemptID{it.d.Event.Source(), it.d.Event.ID()}
+	if _, ok := t.entries[id]; !ok {
+		if len(t.order) < maxAttemptEntries {
+			t.order = append(t.order, id)
+		} else {
+			delete(t.entries, t.order[t.next])
+			t.order[t.next] = id
+			t.next = (t.next + 1) % maxAttemptEntries
+		}
+	}
+	t.entries[id] = attemptEntry{it.attempts, it.first}
+}
+
+// restore gives it the attempts that an earlier delivery had.
+func (t *attemptTable) restore(it *item) {
+	if len(t.entries) == 0 || it.d.Deliveries == 1 || it.d.Malformed != nil {
+		return
+	}
+	if entry, ok := t.entries[attemptID{it.d.Event.Source(), it.d.Event.ID()}]; ok {
+		it.attempts, it.first = entry.attempts, entry.first
+	}
+}
+
+// forget drops what is known about it, because it is settled.
+func (t *attemptTable) forget(it *item) {
+	if len(t.entries) > 0 && it.d.Malformed == nil {
+		delete(t.entries, attemptID{it.d.Event.Source(), it.d.Event.ID()})
+	}
+}

@@ -1,0 +1,141 @@
+package leat
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// worker is a goroutine that runs handlers. It waits on wake while there is nothing to do.
+type worker struct{ wake chan struct{} }
+
+// signal wakes w; nil is nobody.
+func (w *worker) signal() {
+	if w != nil {
+		w.wake <- struct{}{}
+	}
+}
+
+// wake returns a worker to signal when the lock is free, because an item is ready: an idle one, or a new one; nil when all are busy
+// or one is on its way already. Each worker that starts an item wakes the next while more are ready, so a burst reaches
+// all of them, while a handler that returns at once is served by few.
+func (e *engine) wake() *worker {
+	if e.waking || e.ready.count == 0 || e.pausedNow() && !e.stopping {
+		return nil
+	}
+	if n := len(e.idle); n > 0 {
+		w := e.idle[n-1] // the last to fall idle has the warmest stack
+		e.idle = e.idle[:n-1]
+		e.waking = true
+		return w
+	}
+	if e.workers < e.c.o.Concurrency && !e.stopped {
+		e.workers++
+		e.waking = true
+		w := &worker{wake: make(chan struct{}, 1)}
+		go e.work(w)
+		return w
+	}
+	return nil
+}
+
+// work runs items until the engine has stopped.
+func (e *engine) work(w *worker) {
+	var it *item // the one that runs
+	defer func() {
+		if it != nil {
+			// Only runtime.Goexit leads here: this goroutine ends, and another takes its place.
+			e.goexit(it)
+		}
+	}()
+	<-w.wake
+	e.c.mu.Lock()
+	e.waking = false
+	for {
+		for it = e.next(); it == nil; it = e.next() {
+			if e.stopped {
+				e.workers--
+				e.checkQuiet()
+				e.unlock()
+				return
+			}
+			e.idle = append(e.idle, w)
+			e.checkDrained()
+			e.unlock()
+			<-w.wake
+			e.c.mu.Lock()
+			e.waking = false
+		}
+		other := e.wake()
+		e.c.mu.Unlock()
+		other.signal()
+		o := e.handle(it)
+		e.c.mu.Lock()
+		e.finish(it, o)
+		it = nil
+		if len(e.later)+len(e.releases) > 0 {
+			e.unlock()
+			e.c.mu.Lock()
+		}
+	}
+}
+
+// next takes the next ready item and marks it running; nil when there is none to start. The lock is held.
+func (e *engine) next() *item {
+	if e.pausedNow() && !e.stopping {
+		return nil
+	}
+	it := e.ready.pop()
+	if it == nil {
+		return nil
+	}
+	it.state = itemRunning
+	it.lease.started = max(it.lease.started, it.seq)
+	it.started = time.Now()
+	if it.poison == nil {
+		it.attempts++
+		if it.first.IsZero() {
+			it.first = it.started
+		}
+	}
+	e.running++
+	if e.starved && e.ready.count == 0 {
+		e.signalRoom()
+	}
+	return it
+}
+
+// goexit finishes an item whose handler ended its goroutine, and starts another worker.
+func (e *engine) goexit(it *item) {
+	crash := &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
+		Err: fmt.Errorf("the handler called runtime.Goexit\n%s", debug.Stack())}
+	it.crash = crash
+	o := e.judgeError(it, crash)
+	e.c.mu.Lock()
+	e.finish(it, o)
+	e.workers--
+	w := e.wake()
+	e.checkQuiet()
+	e.unlock()
+	w.signal()
+}
+
+// call runs the handler and makes an error of a panic.
+func (e *engine) call(it *item) (err error) {
+	a := &it.ctx
+	if it.attempts > 1 || a.Context != nil {
+		a = &attempt{}
+	}
+	*a = attempt{Context: it.lease.ctx, engine: e, item: it, number: it.attempts}
+	it.crash, it.skipped = nil, false
+	defer func() {
+		if v := recover(); v != nil {
+			it.crash = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
+				Err: fmt.Errorf("the handler panicked: %v\n%s", v, debug.Stack())}
+			err = it.crash
+		}
+	}()
+	err = e.c.handler.Handle(a, it.d.Event)
+	it.skipped = a.skipped
+	return err
+}

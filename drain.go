@@ -1,0 +1,166 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// endGrace is how long a handler may take to return once its context has ended at the ShutdownTimeout, and closeGrace how long the
+// stream may take to close after that. Together they keep Run within 250 ms of the ShutdownTimeout.
+const (
+	endGrace   = 100 * time.Millisecond
+	closeGrace = 100 * time.Millisecond
+)
+
+// errShutdown is why handlers' contexts end at the ShutdownTimeout.
+var errShutdown error = &Error{Op: "handle", Code: CodeCanceled, Err: errors.New("the ShutdownTimeout of the Consumer has passed")}
+
+// drain stops the engine: no item is started any more, except what finishes a watermark lease; what waits goes back to the broker;
+// handlers may run until the ShutdownTimeout, then their contexts end. The error names those that do not return even then.
+func (e *engine) drain() error {
+	deadline := time.Now().Add(e.c.o.ShutdownTimeout)
+	e.c.mu.Lock()
+	e.stopping = true
+	if e.park.timer != nil {
+		e.park.timer.Stop()
+	}
+	e.giveBackWaiting(nil)
+	w := e.wake()
+	e.checkDrained()
+	e.unlock()
+	w.signal()
+
+	if !await(e.drained, time.Until(deadline)) {
+		e.c.mu.Lock()
+		for it := e.all.oldest; it != nil; it = it.newer {
+			it.lease.cancel(errShutdown)
+		}
+		e.giveBackReady()
+		e.unlock()
+		await(e.drained, endGrace)
+	}
+	e.c.mu.Lock()
+	e.stopped = true
+	stuck := e.stuckHandlers()
+	errs := append(stuck, e.crashes...)
+	for _, idle := range e.idle {
+		idle.wake <- struct{}{}
+	}
+	e.idle = nil
+	e.checkQuiet()
+	e.c.mu.Unlock()
+	<-e.quiet
+
+	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(endGrace+closeGrace))
+	defer cancel()
+	if err := e.stream.Close(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// await waits for done, at most for d, and reports whether it came.
+func await(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// giveBackWaiting gives back what does not run: of one lease, or of all when w is nil. On a watermark stream, what lies below the
+// newest started item of its lease is still run, so that nothing that has finished is handled again, unless the order of its key
+// would break. The lock is held.
+func (e *engine) giveBackWaiting(w *leaseWork) {
+	var cut map[*lane]bool // lanes of which an item was given back
+	runs := e.stopping || !e.pausedNow()
+	for it := e.all.oldest; it != nil; {
+		next := it.newer
+		if it.state != itemRunning && (w == nil || it.lease == w) {
+			l := it.lane
+			if e.caps.Watermark && runs && it.state != itemParked && it.seq < it.lease.started && !cut[l] {
+				it = next
+				continue
+			}
+			if l != nil && e.caps.Watermark {
+				if cut == nil {
+					cut = map[*lane]bool{}
+				}
+				cut[l] = true
+			}
+			e.noteCrash(it)
+			e.giveBack(it, 0)
+			e.leave(it)
+		}
+		it = next
+	}
+}
+
+// giveBackReady gives back what giveBackWaiting had kept and the time did not suffice for.
+func (e *engine) giveBackReady() {
+	for it := e.all.oldest; it != nil; {
+		next := it.newer
+		if it.state != itemRunning {
+			e.giveBack(it, 0)
+			e.leave(it)
+		}
+		it = next
+	}
+}
+
+// giveBackLane gives back an item that a worker had, and what still waits behind it in its lane, which must not overtake it.
+func (e *engine) giveBackLane(it *item) {
+	for it != nil {
+		after := it.after
+		e.giveBack(it, 0)
+		e.leave(it)
+		it = after
+	}
+}
+
+// noteCrash keeps the panic of an event that goes back unhandled, for Run's error.
+func (e *engine) noteCrash(it *item) {
+	if e.stopping && it.crash != nil {
+		e.crashes = append(e.crashes, it.crash)
+	}
+}
+
+// checkDrained tells drain when nothing runs or is settled any more. The lock is held.
+func (e *engine) checkDrained() {
+	if e.stopping && e.running == 0 && e.ready.count == 0 && e.flushing == 0 && len(e.later) == 0 {
+		select {
+		case <-e.drained:
+		default:
+			close(e.drained)
+		}
+	}
+}
+
+// checkQuiet tells drain when the only workers left are those whose handler does not return. The lock is held.
+func (e *engine) checkQuiet() {
+	if e.stopped && e.workers == e.running {
+		select {
+		case <-e.quiet:
+		default:
+			close(e.quiet)
+		}
+	}
+}
+
+// stuckHandlers names the handlers that still run.
+func (e *engine) stuckHandlers() []error {
+	var errs []error
+	for it := e.all.oldest; it != nil; it = it.newer {
+		if it.state == itemRunning {
+			errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
+				Err: fmt.Errorf("the handler of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
+					quote(it.d.Event.Type()), time.Since(it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
+		}
+	}
+	return errs
+}

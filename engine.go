@@ -1,0 +1,287 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
+// guarded by Consumer.mu; stream, caps and base do not change once the receive loop has begun.
+type engine struct {
+	c      *Consumer
+	stream Stream
+	caps   Capabilities
+	base   context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+
+	all   itemList
+	lanes map[string]*lane
+	spare *lane // lanes to use again
+	ready readyList
+	park  park
+	seq   uint64
+
+	workers int // goroutines that run work
+	running int // handlers, and publishes to the poison queue, that run now
+	idle    []*worker
+	waking  bool // a worker was woken and has not looked for work yet
+
+	room     chan struct{} // wakes the receive loop, which waits on it when receiverWaits
+	starved  bool          // the receive loop waits for room
+	fullAt   time.Time     // since when the limits are used up; zero when they are not
+	pauseEnd time.Time     // a handler's Pause lasts until then
+
+	poisonDown    error // why the last publish to the poison queue failed; nil when it did not
+	poisonProbing bool  // one worker tries whether it is up again
+
+	stopping bool          // receiving and dispatching have stopped
+	stopped  bool          // workers end when their handler returns
+	later    []settling    // what to settle as soon as the lock is free
+	releases []func()      // what to tell leases after that
+	flushing int           // goroutines that are doing that
+	drained  chan struct{} // closed when stopping and nothing runs
+	quiet    chan struct{} // closed when stopped and only workers with a handler that does not return are left
+	crashes  []error       // panics that left an event unhandled at the drain
+}
+
+// settling is a settlement that waits for the lock to be free.
+type settling struct {
+	d Delivery
+	s Settlement
+}
+
+// receiveBatch is how many deliveries are taken at once; their state is allocated together.
+const receiveBatch = 64
+
+func newEngine(c *Consumer) *engine {
+	return &engine{
+		c: c, lanes: map[string]*lane{}, room: make(chan struct{}, 1),
+		drained: make(chan struct{}), quiet: make(chan struct{}),
+	}
+}
+
+// run receives and handles until ctx ends or the stream fails, then drains.
+func (e *engine) run(ctx context.Context) error {
+	stream, err := e.c.broker.Subscribe(ctx, e.c.sub)
+	if err != nil {
+		return err
+	}
+	e.c.mu.Lock()
+	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
+	e.c.mu.Unlock()
+	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+	err = e.receive(ctx)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	err = errors.Join(err, e.drain())
+	if err != nil {
+		e.c.o.Logger.Error("consumer stopped", "topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", err)
+	} else {
+		e.c.o.Logger.Info("consumer stopped", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+	}
+	return err
+}
+
+// receive is the receive loop. It returns when ctx ends or the stream is over.
+func (e *engine) receive(ctx context.Context) error {
+	var into [receiveBatch]Delivery
+	for {
+		n := e.awaitRoom(ctx)
+		if n == 0 {
+			return ctx.Err()
+		}
+		n, err := e.stream.Receive(ctx, into[:n])
+		if err != nil {
+			return err
+		}
+		e.take(into[:n])
+		clear(into[:n])
+	}
+}
+
+// awaitRoom waits until the limits leave room and returns for how many events, at most receiveBatch; 0 when ctx has ended. With work
+// still waiting it lets the room grow to a batch first, so that a busy Consumer receives in batches instead of one by one.
+func (e *engine) awaitRoom(ctx context.Context) int {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	for ctx.Err() == nil {
+		if n := e.roomNow(); n > 0 {
+			e.fullAt = time.Time{}
+			return n
+		}
+		if e.fullAt.IsZero() && !e.pausedNow() {
+			e.fullAt = time.Now()
+		}
+		e.starved = true
+		e.c.mu.Unlock()
+		select {
+		case <-e.room:
+		case <-ctx.Done():
+		}
+		e.c.mu.Lock()
+		e.starved = false
+	}
+	return 0
+}
+
+// roomNow is awaitRoom's condition.
+func (e *engine) roomNow() int {
+	sub := &e.c.sub
+	n := min(sub.MaxInFlight-e.all.count, receiveBatch)
+	if n <= 0 || e.all.bytes >= sub.MaxInFlightBytes || e.pausedNow() || n < receiveBatch && n < sub.MaxInFlight && e.ready.count > 0 {
+		return 0
+	}
+	return n
+}
+
+// signalRoom wakes the receive loop when there is room for it.
+func (e *engine) signalRoom() {
+	if e.starved && e.roomNow() > 0 {
+		e.starved = false
+		select {
+		case e.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (e *engine) pausedNow() bool { return e.c.paused || !e.pauseEnd.IsZero() }
+
+// take makes items of the deliveries and puts them into their lanes.
+func (e *engine) take(deliveries []Delivery) {
+	now := time.Now()
+	items := make([]item, len(deliveries))
+	for i := range deliveries {
+		it := &items[i]
+		it.d = deliveries[i]
+		it.received = now
+		it.parkIndex = -1
+		it.lease = e.leaseOf(it.d.Lease)
+		e.judge(it)
+	}
+	e.c.mu.Lock()
+	for i := range items {
+		e.admit(&items[i])
+	}
+	w := e.wake()
+	e.unlock()
+	w.signal()
+}
+
+// judge gives a delivery that no handler may see its verdict.
+func (e *engine) judge(it *item) {
+	var reason error
+	switch most := e.c.o.MaxDeliveries; {
+	case it.d.Malformed != nil:
+		reason = it.d.Malformed.Reason
+	case most > 0 && it.d.Deliveries > most:
+		reason = fmt.Errorf("delivered %d times without success; MaxDeliveries is %d", it.d.Deliveries, most)
+	default:
+		return
+	}
+	it.poison = &Poisoned{Event: it.d.Event, Malformed: it.d.Malformed, Reason: reason, Info: it.info(e.c.sub, 0), At: it.received}
+}
+
+// admit puts a new item where it waits for a worker. The lock is held.
+func (e *engine) admit(it *item) {
+	e.seq++
+	it.seq = e.seq
+	e.c.total.received++
+	switch {
+	case it.lease.ended.Load():
+		it.state = itemGone
+		e.c.total.leaseLost++
+		return
+	case it.lease.draining:
+		it.state = itemGone
+		e.giveBack(it, 0)
+		return
+	}
+	it.lease.unsettled++
+	e.c.attempts.restore(it)
+	e.all.push(it)
+	key := ""
+	if !e.c.sub.Unordered && it.d.Malformed == nil {
+		key = it.d.Event.Key()
+	}
+	if key == "" {
+		e.ready.push(it)
+		return
+	}
+	l := e.lanes[key]
+	if l == nil {
+		l = e.newLane(key)
+	}
+	l.push(it)
+	if l.first == it {
+		e.ready.push(it)
+	}
+}
+
+func (e *engine) newLane(key string) *lane {
+	l := e.spare
+	if l == nil {
+		l = &lane{}
+	} else {
+		e.spare = l.free
+	}
+	l.key, l.free = key, nil
+	e.lanes[key] = l
+	return l
+}
+
+// leave takes an item out of everything, because it is settled, given back or lost, and lets the next of its lane go on. The lock is
+// held.
+func (e *engine) leave(it *item) {
+	if it.state == itemReady {
+		e.ready.count--
+	}
+	e.park.remove(it)
+	it.state = itemGone
+	e.all.remove(it)
+	if l := it.lane; l != nil {
+		l.remove(it)
+		if l.first == nil {
+			delete(e.lanes, l.key)
+			l.key, l.free, e.spare = "", e.spare, l
+		} else if l.first.state == itemWaiting {
+			e.ready.push(l.first)
+		}
+	}
+	it.lease.unsettled--
+	e.releaseLease(it.lease)
+	// A handler may keep its context, and with it the whole slab of items: let go of what is large.
+	it.d.Event, it.d.Malformed, it.d.Handle, it.poison = Event{}, nil, nil, nil
+	e.signalRoom()
+}
+
+// giveBack settles an item that was not handled, when the lock is free.
+func (e *engine) giveBack(it *item, delay time.Duration) {
+	e.c.total.givenBack++
+	e.c.attempts.keep(it)
+	e.later = append(e.later, settling{it.d, Settlement{Action: GiveBack, Delay: delay}})
+}
+
+// unlock frees the lock and then does what has gathered in later and releases, in that order.
+func (e *engine) unlock() {
+	if len(e.later) == 0 && len(e.releases) == 0 {
+		e.c.mu.Unlock()
+		return
+	}
+	later, releases := e.later, e.releases
+	e.later, e.releases = nil, nil
+	e.flushing++
+	e.c.mu.Unlock()
+	for i := range later {
+		e.stream.Settle(&later[i].d, later[i].s)
+	}
+	for _, release := range releases {
+		release()
+	}
+	e.c.mu.Lock()
+	e.flushing--
+	e.checkDrained()
+	e.c.mu.Unlock()
+}

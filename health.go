@@ -1,0 +1,156 @@
+package leat
+
+import (
+	"fmt"
+	"time"
+)
+
+// counts are what Stats counts. Consumer.mu guards them.
+type counts struct {
+	received, handled, skipped, retried, poisoned, givenBack, leaseLost int64
+}
+
+// Stats are counts of a [Consumer] since it was made, and its present state.
+type Stats struct {
+	// Received counts deliveries, redelivered ones included.
+	Received int64
+	// Handled counts events that ended well, those that were skipped included.
+	Handled int64
+	// Skipped counts events whose type no handler of the Router wanted.
+	Skipped int64
+	// Retried counts attempts that failed and are followed by another, here or, after a drain, elsewhere.
+	Retried int64
+	// Poisoned counts events that are in the poison queue.
+	Poisoned int64
+	// GivenBack counts deliveries that were returned to the broker unhandled.
+	GivenBack int64
+	// LeaseLost counts deliveries whose lease ended before they were settled.
+	LeaseLost int64
+	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
+	InFlight      int
+	InFlightBytes int
+	// Parked is how many of them wait for a retry or for the poison queue.
+	Parked int
+	// Running is how many handlers run now, publishes to the poison queue included.
+	Running int
+	// OldestAge is how long ago the oldest event in flight was received; 0 when there is none.
+	OldestAge time.Duration
+}
+
+// Stats returns a snapshot. It is cheap.
+func (c *Consumer) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.total
+	s := Stats{
+		Received: t.received, Handled: t.handled, Skipped: t.skipped, Retried: t.retried, Poisoned: t.poisoned,
+		GivenBack: t.givenBack, LeaseLost: t.leaseLost,
+	}
+	if e := c.engine; e != nil {
+		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running
+		if it := e.all.oldest; it != nil {
+			s.OldestAge = time.Since(it.received)
+		}
+	}
+	return s
+}
+
+// HealthState is the state of a [Consumer].
+type HealthState uint8
+
+// The states of a [Consumer], from best to worst.
+const (
+	// Healthy: all is well.
+	Healthy HealthState = iota
+	// Paused: by Pause, or by a handler that returned [Pause].
+	Paused
+	// Degraded: it works, but something needs attention: an event that keeps failing, a poison queue that is down, a broker that
+	// cannot be reached for now.
+	Degraded
+	// Stalled: it cannot receive, its limits used up by events that do not finish.
+	Stalled
+	// Stopped: it does not run.
+	Stopped
+)
+
+// String returns the state in lower case.
+func (s HealthState) String() string {
+	switch s {
+	case Healthy:
+		return "healthy"
+	case Paused:
+		return "paused"
+	case Degraded:
+		return "degraded"
+	case Stalled:
+		return "stalled"
+	case Stopped:
+		return "stopped"
+	}
+	return fmt.Sprintf("state %d", uint8(s))
+}
+
+// Health is how a [Consumer] is.
+type Health struct {
+	// State is the worst that one of the problems makes of it.
+	State HealthState
+	// Problems says why, an [*Error] each.
+	Problems []error
+}
+
+// Health returns how c is. It is cheap and does not touch the network.
+func (c *Consumer) Health() Health {
+	c.mu.Lock()
+	e := c.engine
+	if e == nil || e.stopped {
+		c.mu.Unlock()
+		return Health{State: Stopped}
+	}
+	h := Health{}
+	problem := func(state HealthState, code Code, format string, args ...any) {
+		h.State = max(h.State, state)
+		h.Problems = append(h.Problems, &Error{Op: "consume", Topic: c.sub.Topic, Code: code, Err: fmt.Errorf(format, args...)})
+	}
+	if e.pausedNow() {
+		h.State = Paused
+	}
+	failing := 0
+	for _, it := range e.park.items {
+		if it.failing && it.poison == nil {
+			failing++
+		}
+	}
+	if failing > 0 {
+		problem(Degraded, CodeHandler, "%d events keep failing and are retried without end; give the Consumer a Retry and a PoisonQueue", failing)
+	}
+	if e.park.stuck > 0 {
+		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)
+	}
+	if e.poisonDown != nil {
+		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poisonDown)
+	}
+	if !e.fullAt.IsZero() && time.Since(e.fullAt) >= c.o.StallAfter {
+		it := e.all.oldest
+		age := time.Duration(0)
+		if it != nil {
+			age = time.Since(it.received).Round(time.Millisecond)
+		}
+		problem(Stalled, CodeStalled, "nothing was received for %v: %d events (%d bytes) are in flight, %d of them parked; the oldest since %v",
+			time.Since(e.fullAt).Round(time.Millisecond), e.all.count, e.all.bytes, e.park.count(), age)
+	}
+	stream := e.stream
+	c.mu.Unlock()
+	if stream == nil {
+		problem(Degraded, CodeUnavailable, "not subscribed yet")
+	}
+	for _, part := range []any{stream, c.broker} {
+		if r, ok := part.(HealthReporter); ok {
+			if err := r.Health(); err != nil {
+				h.State = max(h.State, Degraded)
+				h.Problems = append(h.Problems, err)
+			}
+		}
+	}
+	return h
+}
+

@@ -1,0 +1,75 @@
+package leat
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// leaseWork is what the engine knows about a lease.
+type leaseWork struct {
+	ctx       context.Context // handlers' contexts descend from it
+	cancel    context.CancelCauseFunc
+	ended     atomic.Bool // set under the engine's lock
+	draining  bool
+	unsettled int    // items of it in flight
+	started   uint64 // seq of the newest item of it that was started
+	release   func() // tells the adapter that the drain is over; nil when there is nothing to tell
+}
+
+// leaseOf returns the engine's state for l, which it attaches to at first sight. Only the receive loop calls it.
+func (e *engine) leaseOf(l *Lease) *leaseWork {
+	if l.owner != nil {
+		return l.owner
+	}
+	w := &leaseWork{}
+	w.ctx, w.cancel = context.WithCancelCause(e.base)
+	l.owner = w
+	l.Attach(
+		func(release func()) { e.drainLease(w, release) },
+		func(cause error) { e.endLease(w, cause) },
+	)
+	return w
+}
+
+// drainLease stops dispatching w's items and gives back those that wait, by the rule of Drain.
+func (e *engine) drainLease(w *leaseWork, release func()) {
+	e.c.mu.Lock()
+	w.draining, w.release = true, release
+	e.giveBackWaiting(w)
+	e.releaseLease(w)
+	e.unlock()
+}
+
+// releaseLease tells the adapter, when the lock is free, that nothing of a draining lease is left here.
+func (e *engine) releaseLease(w *leaseWork) {
+	if w.draining && w.unsettled == 0 && w.release != nil {
+		e.releases = append(e.releases, w.release)
+		w.release = nil
+	}
+}
+
+// endLease ends the handlers' contexts and forgets what waits: it belongs to somebody else now. What runs is forgotten when its
+// handler returns, and keeps its place in its lane until then, so that a redelivery waits for it.
+func (e *engine) endLease(w *leaseWork, cause error) {
+	e.c.mu.Lock()
+	w.ended.Store(true)
+	w.release = nil
+	w.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
+	if w.unsettled > 0 {
+		for it := e.all.oldest; it != nil; {
+			next := it.newer
+			if it.lease == w && it.state != itemRunning {
+				e.lose(it)
+			}
+			it = next
+		}
+	}
+	e.unlock()
+}
+
+// lose forgets an item whose lease has ended. The lock is held.
+func (e *engine) lose(it *item) {
+	e.c.total.leaseLost++
+	e.c.attempts.keep(it)
+	e.leave(it)
+}
