@@ -86,10 +86,7 @@ func (a *account) addSent(f fact) {
 
 func (a *account) addOutcome(f fact) {
 	e, ok := a.events[f.ID]
-	if !ok { // its sent fact was lost, which the check reports as an event without one
-		return
-	}
-	if e.outcome == outcomeOK {
+	if !ok || e.outcome == outcomeOK { // without its sent fact, what the services settled of it shows as a ghost
 		return
 	}
 	e.outcome, e.reason = f.Outcome, f.Reason
@@ -139,6 +136,8 @@ func (a *account) unsettled() int {
 
 // count returns how many events were published with the given outcome; the empty one counts those without an answer.
 func (a *account) count(outcome string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	n := 0
 	for _, e := range a.sent {
 		if e.outcome == outcome {

@@ -4,11 +4,13 @@ import "fmt"
 
 // The kinds of a finding: each breaks a promise of the library.
 const (
-	findingLost     = "lost"         // the broker confirmed it, and a service has neither handled nor poisoned it
-	findingGhost    = "ghost"        // settled, but nobody published it
-	findingRefused  = "refused"      // settled, although its publish was refused
-	findingAltered  = "altered"      // settled with other data than was published
-	findingInverted = "out of order" // handled after a later event of its key
+	findingLost       = "lost"         // the broker confirmed it, and a service has neither handled nor poisoned it
+	findingOpen       = "not settled"  // the same, but the run was stopped first: it is still with the broker
+	findingGhost      = "ghost"        // settled, but nobody published it
+	findingRefused    = "refused"      // settled, although its publish was refused
+	findingAltered    = "altered"      // settled with other data than was published
+	findingInverted   = "out of order" // handled after a later event of its key
+	findingMiscounted = "miscounted"   // the statistics of the consumer and the ledger differ
 )
 
 // finding is one event that is not as it must be.
@@ -23,26 +25,26 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s: %s in %s: %s", f.kind, f.id, f.service, f.detail)
 }
 
-// findings compares, by id, what was published with what every service made of it.
-func (a *account) findings() []finding {
+// findings compares, by id, what was published with what every service made of it. An event that is missing is of the kind missing.
+func (a *account) findings(missing string) []finding {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []finding
 	places := a.places()
 	for _, name := range serviceNames() {
 		s := a.services[name]
-		all = append(all, a.lost(name, s)...)
+		all = append(all, a.missing(missing, name, s)...)
 		all = append(all, a.strangers(name, s)...)
 		all = append(all, inversions(name, s, places)...)
 	}
 	return all
 }
 
-func (a *account) lost(name string, s *serviceAccount) []finding {
+func (a *account) missing(kind, name string, s *serviceAccount) []finding {
 	var all []finding
 	for _, e := range a.sent {
 		if _, settled := s.first[e.ID]; e.outcome == outcomeOK && !settled {
-			all = append(all, finding{findingLost, name, e.ID, "the broker confirmed it; it was neither handled, skipped nor poisoned"})
+			all = append(all, finding{kind, name, e.ID, "the broker confirmed it; it was neither handled, skipped nor poisoned"})
 		}
 	}
 	return all
@@ -127,7 +129,7 @@ func runCheck(cfg *config, out *printer) error {
 	for _, name := range torn {
 		out.printf("%s: the last line was cut off by a kill and is left out\n", name)
 	}
-	r := newReport(cfg, acct)
+	r := newReport(cfg, acct, findingLost)
 	r.print(out)
 	return r.verdict()
 }

@@ -87,6 +87,13 @@ func (l *ledger) record(f fact) {
 	}
 }
 
+// detach ends the watching, so that the watchers hold still while a report is made. Late facts still reach the file.
+func (l *ledger) detach() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watchers = nil
+}
+
 func (l *ledger) append(f fact) error {
 	line, err := json.Marshal(f)
 	if err != nil {

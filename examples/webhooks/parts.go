@@ -39,7 +39,8 @@ func runAll(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (e
 		return p.publisher().publish(ctx, deliveries, cfg.repeat)
 	})
 
-	r := newReport(cfg, p.account)
+	p.ledger.detach()
+	r := newReport(cfg, p.account, findingOpen)
 	r.elapsed = since(start)
 	r.addWorkers(workers)
 	if err := r.writeFlow(cfg.out); err != nil {
