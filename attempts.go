@@ -41,9 +41,9 @@ func (t *attemptTable) keep(it *item) {
 	t.entries[id] = attemptEntry{it.attempts, it.first}
 }
 
-// restore gives it the attempts that an earlier delivery had.
+// restore gives it the attempts that an earlier delivery had, before its own first.
 func (t *attemptTable) restore(it *item) {
-	if len(t.entries) == 0 || it.d.Deliveries == 1 || it.d.Malformed != nil {
+	if len(t.entries) == 0 || it.attempts > 0 || it.d.Deliveries == 1 {
 		return
 	}
 	if entry, ok := t.entries[attemptID{it.d.Event.Source(), it.d.Event.ID()}]; ok {

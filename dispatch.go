@@ -67,10 +67,11 @@ func (e *engine) work(w *worker) {
 			e.waking = false
 		}
 		other := e.wake()
-		e.c.mu.Unlock()
+		e.unlock()
 		other.signal()
 		o := e.handle(it)
 		e.c.mu.Lock()
+		e.running--
 		e.finish(it, o)
 		it = nil
 		if len(e.later)+len(e.releases) > 0 {
@@ -86,17 +87,19 @@ func (e *engine) next() *item {
 		return nil
 	}
 	it := e.ready.pop()
+	for ; it != nil && it.poison != nil; it = e.ready.pop() {
+		e.startPoison(it)
+	}
 	if it == nil {
 		return nil
 	}
 	it.state = itemRunning
 	it.lease.started = max(it.lease.started, it.seq)
 	it.started = time.Now()
-	if it.poison == nil {
-		it.attempts++
-		if it.first.IsZero() {
-			it.first = it.started
-		}
+	e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
+	it.attempts++
+	if it.first.IsZero() {
+		it.first = it.started
 	}
 	e.running++
 	if e.starved && e.ready.count == 0 {
@@ -112,6 +115,7 @@ func (e *engine) goexit(it *item) {
 	it.crash = crash
 	o := e.judgeError(it, crash)
 	e.c.mu.Lock()
+	e.running--
 	e.finish(it, o)
 	e.workers--
 	w := e.wake()

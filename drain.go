@@ -132,7 +132,7 @@ func (e *engine) noteCrash(it *item) {
 
 // checkDrained tells drain when nothing runs or is settled any more. The lock is held.
 func (e *engine) checkDrained() {
-	if e.stopping && e.running == 0 && e.ready.count == 0 && e.flushing == 0 && len(e.later) == 0 {
+	if e.stopping && e.running+e.poison.running == 0 && e.ready.count == 0 && e.flushing == 0 && len(e.later) == 0 {
 		select {
 		case <-e.drained:
 		default:
@@ -156,7 +156,7 @@ func (e *engine) checkQuiet() {
 func (e *engine) stuckHandlers() []error {
 	var errs []error
 	for it := e.all.oldest; it != nil; it = it.newer {
-		if it.state == itemRunning {
+		if it.state == itemRunning && it.poison == nil {
 			errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
 				Err: fmt.Errorf("the handler of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
 					quote(it.d.Event.Type()), time.Since(it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})

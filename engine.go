@@ -23,17 +23,15 @@ type engine struct {
 	seq   uint64
 
 	workers int // goroutines that run work
-	running int // handlers, and publishes to the poison queue, that run now
+	running int // of them, those that run a handler
 	idle    []*worker
 	waking  bool // a worker was woken and has not looked for work yet
+	poison  poisonStage
 
 	room     chan struct{} // wakes the receive loop, which waits on it when receiverWaits
 	starved  bool          // the receive loop waits for room
 	fullAt   time.Time     // since when the limits are used up; zero when they are not
 	pauseEnd time.Time     // a handler's Pause lasts until then
-
-	poisonDown    error // why the last publish to the poison queue failed; nil when it did not
-	poisonProbing bool  // one worker tries whether it is up again
 
 	stopping bool          // receiving and dispatching have stopped
 	stopped  bool          // workers end when their handler returns
@@ -200,14 +198,13 @@ func (e *engine) admit(it *item) {
 		return
 	}
 	it.lease.unsettled++
-	e.c.attempts.restore(it)
 	e.all.push(it)
 	key := ""
 	if !e.c.sub.Unordered && it.d.Malformed == nil {
 		key = it.d.Event.Key()
 	}
 	if key == "" {
-		e.ready.push(it)
+		e.dispatch(it)
 		return
 	}
 	l := e.lanes[key]
@@ -216,6 +213,15 @@ func (e *engine) admit(it *item) {
 	}
 	l.push(it)
 	if l.first == it {
+		e.dispatch(it)
+	}
+}
+
+// dispatch hands over an item that nothing holds up any more: to the workers, or to the poison queue, which needs none.
+func (e *engine) dispatch(it *item) {
+	if it.poison != nil {
+		e.startPoison(it)
+	} else {
 		e.ready.push(it)
 	}
 }

@@ -47,7 +47,7 @@ func (c *Consumer) Stats() Stats {
 		GivenBack: t.givenBack, LeaseLost: t.leaseLost,
 	}
 	if e := c.engine; e != nil {
-		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running
+		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
 		if it := e.all.oldest; it != nil {
 			s.OldestAge = time.Since(it.received)
 		}
@@ -126,8 +126,8 @@ func (c *Consumer) Health() Health {
 	if e.park.stuck > 0 {
 		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)
 	}
-	if e.poisonDown != nil {
-		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poisonDown)
+	if e.poison.down != nil {
+		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poison.down)
 	}
 	if !e.fullAt.IsZero() && time.Since(e.fullAt) >= c.o.StallAfter {
 		it := e.all.oldest
@@ -153,4 +153,3 @@ func (c *Consumer) Health() Health {
 	}
 	return h
 }
-

@@ -108,7 +108,7 @@ func (e *engine) armTimer(now time.Time) {
 // onTimer makes ready what is due.
 func (e *engine) onTimer() {
 	e.c.mu.Lock()
-	defer e.c.mu.Unlock()
+	defer e.unlock()
 	e.park.at = time.Time{}
 	if e.stopping {
 		return
@@ -118,7 +118,7 @@ func (e *engine) onTimer() {
 		e.pauseEnd = time.Time{}
 	}
 	for len(e.park.items) > 0 && !e.park.items[0].due.After(now) {
-		e.ready.push(heap.Pop(&e.park.items).(*item))
+		e.dispatch(heap.Pop(&e.park.items).(*item))
 	}
 	e.armTimer(now)
 	e.restart()

@@ -1,0 +1,79 @@
+# The tasks of the repository. They need Go and make; the race detector needs a C compiler as well. Tools are built into ./bin.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.8.0
+LINT := $(CURDIR)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# Directories of the modules in go.work, the root first; programs among the examples.
+MODULES := $(shell sed -nE 's/^(use)?[[:space:]]*(\.[^[:space:]]*)$$/\2/p' go.work)
+EXAMPLES := $(patsubst examples/%/main.go,%,$(wildcard examples/*/main.go))
+
+FUZZTIME ?= 10s
+COUNT ?= 1
+# The race detector needs cgo, which Go turns off where it finds no C compiler.
+RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## Vet, run every benchmark once, then all tests with the race detector
+	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
+		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
+	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
+	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
+		go test $(RACE) -count=$(COUNT) ./...) || status=1; done; exit $$status
+
+.PHONY: lint
+lint: $(LINT) ## Check formatting, go.mod files, and run all linters
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt: run make fmt for:"; echo "$$unformatted"; exit 1; }
+	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go mod tidy -diff" && go mod tidy -diff); done
+	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: golangci-lint" && \
+		$(LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; done; exit $$status
+
+.PHONY: fmt
+fmt: $(LINT) ## Format all Go files and sort their imports
+	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...); done
+
+.PHONY: bench
+bench: ## Run all benchmarks and write benchmarks/README.md
+	cd benchmarks && go run . -out README.md
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(MODULES)
+
+.PHONY: long
+long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmarks; writes docs/long-run.md
+	@scripts/long-run docs/long-run.md
+
+.PHONY: examples
+examples: ## Run every example once
+	@for example in $(EXAMPLES); do echo "# go run ./examples/$$example"; go run ./examples/$$example </dev/null; done
+
+.PHONY: cover
+cover: ## Measure test coverage of the root module and print it by package
+	@mkdir -p bin
+	@go test -coverpkg=./... -coverprofile=bin/cover.out ./...
+	@go tool cover -func=bin/cover.out | tail -n 1
+	@echo "by line: go tool cover -html=bin/cover.out"
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module
+	@for dir in $(MODULES); do (cd $$dir && go mod tidy); done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the modules call
+	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir" && \
+		go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...); done
+
+$(LINT):
+	@echo "# building golangci-lint $(GOLANGCI_LINT_VERSION) into bin, once"
+	@GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(CURDIR)/bin/golangci-lint $@

@@ -1,0 +1,180 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"github.com/leatgo/leat"
+)
+
+// Broker is a message broker inside the process. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is safe
+// for concurrent use. Several brokers share nothing.
+//
+// Locks, in this order: Broker.mu (the set of topics), then topic.mu (everything in a topic, its groups and streams). Neither is held
+// while a done callback, a lease's Drain or End, or any other code from outside runs.
+type Broker struct {
+	o       Options
+	seed    maphash.Seed
+	topics  sync.Map // of name to *topic; written under mu
+	mu      sync.Mutex
+	closed  atomic.Bool // written under mu
+	stalled atomic.Bool // no lease is extended
+}
+
+var (
+	_ leat.Broker         = (*Broker)(nil)
+	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.HealthReporter = (*Broker)(nil)
+)
+
+// New returns an empty broker. A nil o means the defaults.
+func New(o *Options) *Broker {
+	return &Broker{o: o.withDefaults(), seed: maphash.MakeSeed()}
+}
+
+// Limits returns the largest event, from [Options].
+func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
+
+// Health returns nil, or an error with [leat.CodeClosed] after Close.
+func (b *Broker) Health() error {
+	if b.closed.Load() {
+		return closedError("health", "")
+	}
+	return nil
+}
+
+// Publish implements [leat.Broker]: done is called for every event before it returns. An event is confirmed when every group of the
+// topic has it. It is refused with CodeTooLarge, CodeNotFound (the topic, unless provisioning creates it), CodeCanceled,
+// CodeExhausted (no room within [Options].FullTimeout) or CodeClosed; only [Broker.Crash] makes an outcome unknown.
+func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	t, err := b.topic("publish", topic, b.o.Provision == ProvisionCreate)
+	if err != nil {
+		refuseAll(events, 0, err, done)
+		return
+	}
+	t.publish(ctx, events, done)
+}
+
+// Subscribe implements [leat.Broker]. The group must have been declared: otherwise, as for an unknown topic, the error has
+// [leat.CodeNotFound]. A group that was declared with another Unordered than sub has is [leat.CodeUnsupported]. The stream is a
+// [*Stream].
+func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	if err := sub.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, canceled(ctx, "subscribe", sub.Topic)
+	}
+	t, err := b.topic("subscribe", sub.Topic, sub.Broadcast && b.o.Provision == ProvisionCreate)
+	if err != nil {
+		return nil, err
+	}
+	return t.subscribe(sub)
+}
+
+// Declare implements [leat.Declarer] as [Options].Provision says. It creates the groups with what the topics' history holds. A group
+// that exists with another Unordered is [leat.CodeUnsupported].
+func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
+	var errs []error
+	for _, sub := range subs {
+		err := sub.Validate()
+		if err == nil && ctx.Err() != nil {
+			err = canceled(ctx, "declare", sub.Topic)
+		}
+		if err == nil {
+			err = b.declare(sub)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Broker) declare(sub leat.Subscription) error {
+	if b.closed.Load() {
+		return closedError("declare", sub.Topic)
+	}
+	if b.o.Provision == ProvisionOff {
+		return nil
+	}
+	create := b.o.Provision == ProvisionCreate
+	t, err := b.topic("declare", sub.Topic, create)
+	if err != nil || sub.Broadcast {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, err = t.group("declare", sub, create)
+	return err
+}
+
+// topic finds a topic, and creates it where create says so.
+func (b *Broker) topic(op, name string, create bool) (*topic, error) {
+	if t, ok := b.topics.Load(name); ok {
+		return t.(*topic), nil // a topic refuses by itself once it is closed
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed.Load() {
+		return nil, closedError(op, name)
+	}
+	if t, ok := b.topics.Load(name); ok {
+		return t.(*topic), nil
+	}
+	if err := (leat.Subscription{Topic: name, Broadcast: true}).Validate(); err != nil {
+		return nil, &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.Unwrap(err)}
+	}
+	if !create {
+		return nil, &leat.Error{Op: op, Topic: name, Code: leat.CodeNotFound,
+			Err: errors.New("the topic does not exist; declare a subscription of it first (leat.Declare, or leat.Run, which does)")}
+	}
+	t := &topic{broker: b, name: name, named: map[string]*group{}}
+	b.topics.Store(name, t)
+	return t, nil
+}
+
+// all returns the topics of this moment.
+func (b *Broker) all() (topics []*topic) {
+	b.topics.Range(func(_, t any) bool {
+		topics = append(topics, t.(*topic))
+		return true
+	})
+	return topics
+}
+
+// Close ends the streams and refuses the publishes that wait for room with [leat.CodeClosed]: they are certainly not stored. It does
+// not block. Closing twice returns nil.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	if b.closed.Load() {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed.Store(true)
+	b.mu.Unlock()
+	for _, t := range b.all() {
+		t.close()
+	}
+	return nil
+}
+
+func closedError(op, topic string) error {
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the memory broker is closed")}
+}
+
+// canceled returns the error of a context that ended, with its cause where that says more.
+func canceled(ctx context.Context, op, topic string) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if !errors.Is(cause, err) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: err}
+}

@@ -1,0 +1,122 @@
+package memory
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/leatgo/leat"
+)
+
+// Crash is a control for tests: the broker crashes and is back at once. What was confirmed survives. Publishes that wait for room get
+// [leat.CodeUnknown], and their events are dropped. All leases are lost, with a cause of [leat.CodeUnavailable]; the streams
+// live on with new ones, and what was not settled is delivered again, in order. Broadcast streams lose it.
+func (b *Broker) Crash() {
+	for _, t := range b.all() {
+		t.mu.Lock()
+		t.dismiss(&leat.Error{Op: "publish", Topic: t.name, Code: leat.CodeUnknown, Err: errCrashed})
+		t.loseLeases(t.groups, &leat.Error{Op: "lease", Topic: t.name, Code: leat.CodeUnavailable, Err: errCrashed})
+	}
+}
+
+// loseLeases takes all leases of groups away. The caller holds the lock, which this gives back.
+func (t *topic) loseLeases(groups []*group, cause error) {
+	lost := map[*group][]*tenure{}
+	for _, g := range groups {
+		for _, s := range g.streams {
+			lost[g] = append(lost[g], g.retireAll(s, cause)...)
+		}
+	}
+	t.mu.Unlock()
+	for g, retired := range lost {
+		g.conclude(retired)
+	}
+}
+
+// StallLeases is a control for tests: like [Stream.StallLease] for every stream of the broker, also those that are opened while stall
+// is set. A stream that is stalled by itself stays so when stall is lifted here.
+func (b *Broker) StallLeases(stall bool) {
+	b.stalled.Store(stall)
+	if stall {
+		return
+	}
+	for _, t := range b.all() {
+		t.mu.Lock()
+		var streams []*Stream
+		for _, g := range t.groups {
+			streams = append(streams, g.streams...)
+		}
+		t.mu.Unlock()
+		for _, s := range streams {
+			s.resume()
+		}
+	}
+}
+
+// ExpireLeases is a control for tests: all leases of the group's streams are lost at once, and the streams get new ones. An unknown topic
+// or group is an error with [leat.CodeNotFound].
+func (b *Broker) ExpireLeases(topic, groupName string) error {
+	t, g, err := b.lockGroup("expire", topic, groupName)
+	if err != nil {
+		return err
+	}
+	t.loseLeases([]*group{g}, &leat.Error{Op: "lease", Topic: topic, Code: leat.CodeLeaseLost, Err: errors.New("it was made to expire")})
+	return nil
+}
+
+// DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic, as a foreign publisher might, for
+// all groups. It takes part in order by m.Key where that is set. It does not wait for room. An unknown topic is an error with
+// [leat.CodeNotFound] unless provisioning creates it.
+func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
+	t, err := b.topic("deliver", topic, b.o.Provision == ProvisionCreate)
+	if err != nil {
+		return err
+	}
+	if m.Reason == nil {
+		m.Reason = errors.New("no CloudEvent")
+	}
+	m.Key, m.Body = bytes.Clone(m.Key), bytes.Clone(m.Body)
+	m.Headers = append([]leat.Header(nil), m.Headers...)
+	for i := range m.Headers {
+		m.Headers[i].Value = bytes.Clone(m.Headers[i].Value)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return closedError("deliver", topic)
+	}
+	t.append(record{raw: &m})
+	return nil
+}
+
+// Depth tells how many events a group has: queued ones wait for delivery, those that were given back with a delay included; unsettled
+// ones are delivered. An unknown topic or group is an error with [leat.CodeNotFound].
+func (b *Broker) Depth(topic, group string) (queued, unsettled int, err error) {
+	t, g, err := b.lockGroup("depth", topic, group)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer t.mu.Unlock()
+	for _, s := range g.streams {
+		unsettled += int(s.load.Load() >> loadShift)
+	}
+	return g.queued, unsettled, nil
+}
+
+// lockGroup finds a group and returns with its topic's lock held.
+func (b *Broker) lockGroup(op, topicName, name string) (*topic, *group, error) {
+	t, err := b.topic(op, topicName, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.mu.Lock()
+	g := t.named[name]
+	if g == nil || t.closed {
+		defer t.mu.Unlock()
+		if t.closed {
+			return nil, nil, closedError(op, topicName)
+		}
+		return nil, nil, &leat.Error{Op: op, Topic: topicName, Code: leat.CodeNotFound, Err: fmt.Errorf("the group %q does not exist", name)}
+	}
+	return t, g, nil
+}

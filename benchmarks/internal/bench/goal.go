@@ -1,0 +1,80 @@
+package bench
+
+import "fmt"
+
+// Goal is a bound on what a case measures. Medians are held against it.
+type Goal struct {
+	// Case is the name of the case.
+	Case string
+	// Metric is what is bounded.
+	Metric Metric
+	// Against is the case that a [Ratio] is to; empty means the base of the group.
+	Against string
+	// Min and Max are the bounds; 0 means none.
+	Min, Max float64
+}
+
+// Metric is what a [Goal] bounds.
+type Metric uint8
+
+// The metrics.
+const (
+	// Ratio is the throughput divided by that of another case.
+	Ratio Metric = iota
+	// Allocs are allocations per event.
+	Allocs
+)
+
+// Verdict is how a [Goal] was met.
+type Verdict struct {
+	Goal     Goal
+	Measured Estimate
+	Met      bool
+}
+
+// Verdicts holds the result against the goals of its group.
+func (r *Result) Verdicts() []Verdict {
+	verdicts := make([]Verdict, 0, len(r.Group.Goals))
+	for _, goal := range r.Group.Goals {
+		of, to := r.index(goal.Case), 0
+		if goal.Against != "" {
+			to = r.index(goal.Against)
+		}
+		v := Verdict{Goal: goal}
+		switch goal.Metric {
+		case Ratio:
+			v.Measured = r.Ratio(of, to)
+		case Allocs:
+			v.Measured = r.Allocs(of)
+		}
+		v.Met = v.Measured.Median >= goal.Min && (goal.Max == 0 || v.Measured.Median <= goal.Max)
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+// String returns what the goal bounds, in words.
+func (g Goal) String() string {
+	what := g.Case
+	switch {
+	case g.Metric == Allocs:
+		what += ": allocations per event"
+	case g.Against != "":
+		what += ": ratio to " + g.Against
+	default:
+		what += ": ratio"
+	}
+	return what
+}
+
+// Bounds returns the bounds in signs.
+func (g Goal) Bounds() string {
+	switch {
+	case g.Max == 0:
+		return fmt.Sprintf("≥ %.4g", g.Min)
+	case g.Min == 0:
+		return fmt.Sprintf("≤ %.4g", g.Max)
+	default:
+		return fmt.Sprintf("%.4g to %.4g", g.Min, g.Max)
+	}
+}

@@ -1,0 +1,59 @@
+package bench
+
+import "time"
+
+// Result is what the rounds of a [Group] measured.
+type Result struct {
+	Group   Group
+	samples [][]sample // by case, then by round
+}
+
+// sample is one round of one case.
+type sample struct {
+	events        int
+	took          time.Duration
+	allocs, bytes uint64
+}
+
+func (s sample) perSecond() float64      { return float64(s.events) / s.took.Seconds() }
+func (s sample) allocsPerEvent() float64 { return float64(s.allocs) / float64(s.events) }
+func (s sample) bytesPerEvent() float64  { return float64(s.bytes) / float64(s.events) }
+
+// Rounds returns how many rounds were run.
+func (r *Result) Rounds() int { return len(r.samples[0]) }
+
+// Ratio compares two cases by their throughput: in each round the one divided by the other, then the median of that.
+func (r *Result) Ratio(of, to int) Estimate {
+	ratios := make([]float64, r.Rounds())
+	for i := range ratios {
+		ratios[i] = r.samples[of][i].perSecond() / r.samples[to][i].perSecond()
+	}
+	return estimate(ratios)
+}
+
+// Throughput returns the events per second of a case.
+func (r *Result) Throughput(of int) Estimate { return r.estimate(of, sample.perSecond) }
+
+// Allocs returns the allocations per event of a case, of all goroutines of the process.
+func (r *Result) Allocs(of int) Estimate { return r.estimate(of, sample.allocsPerEvent) }
+
+// Bytes returns the bytes allocated per event of a case, of all goroutines of the process.
+func (r *Result) Bytes(of int) Estimate { return r.estimate(of, sample.bytesPerEvent) }
+
+func (r *Result) estimate(of int, f func(sample) float64) Estimate {
+	values := make([]float64, r.Rounds())
+	for i, s := range r.samples[of] {
+		values[i] = f(s)
+	}
+	return estimate(values)
+}
+
+// index returns the place of a case, or -1.
+func (r *Result) index(name string) int {
+	for i, c := range r.Group.Cases {
+		if c.Name == name {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,78 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/benchmarks/internal/bench"
+)
+
+// prepare makes what an operation works on, outside of the timed part, and returns the operation.
+type prepare func() (func() error, error)
+
+// operation is a case that calls a function again and again on one goroutine.
+func operation(name string, times int, p prepare) bench.Case {
+	return bench.Case{Name: name, Events: times, Start: func(context.Context, int) (bench.Instance, error) {
+		do, err := p()
+		return &loop{do: do}, err
+	}}
+}
+
+// loop runs an operation.
+type loop struct {
+	do   func() error
+	done int64
+}
+
+// Run calls the operation n times.
+func (l *loop) Run(_ context.Context, n int) error {
+	for range n {
+		if err := l.do(); err != nil {
+			return fmt.Errorf("call %d: %w", l.done+1, err)
+		}
+		l.done++
+	}
+	return nil
+}
+
+// Handled counts the calls.
+func (l *loop) Handled() int64 { return l.done }
+
+// Close does nothing.
+func (l *loop) Close() error { return nil }
+
+// always prepares nothing.
+func always(do func() error) prepare {
+	return func() (func() error, error) { return do, nil }
+}
+
+// withLeat prepares a Leat event.
+func withLeat(do func(e leat.Event) error) prepare {
+	return func() (func() error, error) {
+		e, err := newLeatEvent(eventID(1), eventKey(1, 10), payload())
+		return func() error { return do(e) }, err
+	}
+}
+
+// withSDK prepares the same event of the CloudEvents SDK.
+func withSDK(do func(e *event.Event) error) prepare {
+	return func() (func() error, error) {
+		e, err := newSDKEvent(eventID(1), eventKey(1, 10), payload())
+		return func() error { return do(&e) }, err
+	}
+}
+
+// withEncoded prepares that event in the JSON format.
+func withEncoded(do func(b []byte) error) prepare {
+	return func() (func() error, error) {
+		e, err := newSDKEvent(eventID(1), eventKey(1, 10), payload())
+		if err != nil {
+			return nil, err
+		}
+		b, err := e.MarshalJSON()
+		return func() error { return do(b) }, err
+	}
+}

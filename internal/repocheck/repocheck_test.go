@@ -1,0 +1,203 @@
+// Package repocheck tests promises about the repository itself: what an importer inherits, that tests do not sleep, that the
+// README shows a program that runs, and that no file names a path of one machine.
+package repocheck
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const rootModule = "github.com/leatgo/leat"
+
+// TestImporterInheritsOnlyTestify makes a program that imports every public package of the root module, and lists the modules that
+// it then depends on.
+func TestImporterInheritsOnlyTestify(t *testing.T) {
+	t.Parallel()
+	root := repoRoot(t)
+	packages := strings.Fields(goCommand(t, root, "list", "-f", `{{if and .GoFiles (ne .Name "main")}}{{.ImportPath}}{{end}}`, "./..."))
+	packages = slices.DeleteFunc(packages, func(p string) bool { return strings.Contains(p, "/internal/") })
+	if !slices.Contains(packages, rootModule) {
+		t.Fatalf("no root package among %q", packages)
+	}
+
+	allowed := map[string]bool{"example.com/importer": true, rootModule: true, "github.com/stretchr/testify": true}
+	testify := strings.TrimSpace(goCommand(t, root, "list", "-m", "-f", "{{.GoMod}}", "github.com/stretchr/testify"))
+	for _, m := range requirements(t, root, testify) {
+		allowed[m] = true
+	}
+
+	for _, m := range requirements(t, root, filepath.Join(root, "go.mod")) {
+		if !allowed[m] {
+			t.Errorf("the root go.mod requires %s; only testify, for tests, is allowed there", m)
+		}
+	}
+
+	dir := t.TempDir()
+	var program strings.Builder
+	program.WriteString("package main\n\nimport (\n")
+	for _, p := range packages {
+		fmt.Fprintf(&program, "\t_ %q\n", p)
+	}
+	program.WriteString(")\n\nfunc main() {}\n")
+	write(t, filepath.Join(dir, "main.go"), program.String())
+	write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module example.com/importer\n\ngo 1.26\n\nrequire %s v0.0.0\n\nreplace %s => %q\n",
+		rootModule, rootModule, filepath.ToSlash(root)))
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "go.sum"), string(sums))
+	goCommand(t, dir, "build", "-mod=mod", "-o", os.DevNull, ".")
+
+	for m := range strings.FieldsSeq(goCommand(t, dir, "list", "-mod=mod", "-m", "-f", "{{.Path}}", "all")) {
+		if !allowed[m] {
+			t.Errorf("a program that imports %s inherits the module %s", strings.Join(packages, ", "), m)
+		}
+	}
+}
+
+// TestNoTestSleeps allows time.Sleep in a test file only where testing/synctest makes time fake, or with a reason on the line.
+func TestNoTestSleeps(t *testing.T) {
+	t.Parallel()
+	for path, text := range files(t, "*_test.go") {
+		if bytes.Contains(text, []byte(`"testing/synctest"`)) || strings.HasPrefix(path, "internal/repocheck/") {
+			continue
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			code, reason, _ := strings.Cut(line, "//")
+			if strings.Contains(code, "time.Sleep(") && strings.TrimSpace(reason) == "" {
+				t.Errorf("%s:%d sleeps: wait for the state, use testing/synctest, or give the reason on the line", path, i+1)
+			}
+		}
+	}
+}
+
+// TestNoMachinePaths finds paths that exist on one machine only.
+func TestNoMachinePaths(t *testing.T) {
+	t.Parallel()
+	machine := regexp.MustCompile(`(^|[\s"'=(:])/(tmp|root|work|home|Users)/[A-Za-z]`)
+	for path, text := range files(t) {
+		if strings.HasSuffix(path, ".sum") || strings.Contains(path, "testdata/") {
+			continue
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if machine.MatchString(line) {
+				t.Errorf("%s:%d names a path of one machine: %s", path, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// TestReadmeExample holds the first Go block of the README against the example that is run: each of its lines is one of
+// examples/quickstart/main.go, in the same order.
+func TestReadmeExample(t *testing.T) {
+	t.Parallel()
+	root := repoRoot(t)
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(filepath.Join(root, "examples", "quickstart", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(readme), "```go\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("the README has no Go block")
+	}
+	rest := strings.Split(string(program), "\n")
+	for line := range strings.Lines(block) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		i := slices.IndexFunc(rest, func(l string) bool { return strings.TrimSpace(l) == line })
+		if i < 0 {
+			t.Fatalf("this line of the README's example is not, or not in this order, in examples/quickstart/main.go: %s", line)
+		}
+		rest = rest[i+1:]
+	}
+}
+
+// files returns the repository's text files by path, those that git knows and that match one of the patterns.
+func files(t *testing.T, patterns ...string) map[string][]byte {
+	t.Helper()
+	root := repoRoot(t)
+	list := exec.CommandContext(t.Context(), "git", append([]string{"ls-files", "-z", "--cached", "--others",
+		"--exclude-standard", "--"}, patterns...)...)
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Skipf("not a git checkout: %v", err) // the module as downloaded, without its history
+	}
+	found := map[string][]byte{}
+	for path := range strings.SplitSeq(string(out), "\x00") {
+		if path == "" {
+			continue // after the last separator
+		}
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path)))
+		if os.IsNotExist(err) {
+			continue // deleted, and not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.ContainsRune(text, 0) {
+			found[path] = text
+		}
+	}
+	return found
+}
+
+// requirements returns the modules that a go.mod file requires.
+func requirements(t *testing.T, dir, gomod string) []string {
+	t.Helper()
+	var modules []string
+	for line := range strings.Lines(goCommand(t, dir, "mod", "edit", "-print", gomod)) {
+		fields := strings.Fields(strings.TrimPrefix(line, "require "))
+		if len(fields) >= 2 && strings.HasPrefix(fields[1], "v") && strings.Contains(fields[0], "/") {
+			modules = append(modules, fields[0])
+		}
+	}
+	return modules
+}
+
+// repoRoot returns the directory of the root module.
+func repoRoot(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// goCommand runs the go command outside of any workspace and returns what it prints.
+func goCommand(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

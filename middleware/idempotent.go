@@ -1,0 +1,145 @@
+package middleware
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes share, best of all in the database
+// that the handler writes to. Both methods must be safe for concurrent use and return when ctx ends. A key is text of at most 255
+// bytes, different for every subscription.
+type Store interface {
+	// Seen reports whether key was marked. An error means that this is not known.
+	Seen(ctx context.Context, key string) (bool, error)
+	// Mark remembers key, durably when it returns nil. Marking a key again is no error.
+	Mark(ctx context.Context, key string) error
+}
+
+// IdempotentOptions are the options of [Idempotent]. The zero value works.
+type IdempotentOptions struct {
+	// Key returns what makes two events of a subscription the same, for producers that do not keep an event's id when they
+	// publish it again. An empty key means that the event is handled whenever it comes. Nil means source and id, which
+	// CloudEvents makes unique for an event. It must be safe for concurrent use.
+	Key func(e leat.Event) string
+	// StoreTimeout bounds each call to the Store. 0 or less means 5 s.
+	StoreTimeout time.Duration
+}
+
+// Idempotent passes over events that the group has handled before, which come again wherever events are delivered at least once:
+// the handler is not called, and the outcome is nil. A nil o means the defaults. Put it directly outside [Timeout].
+//
+// The key in s is made of the subscription's topic and group and the event's source and id. The topic is in it because every poison
+// topic has a group of the same name, which handles the same events for other reasons.
+//
+// An event is marked after the handler succeeded, never before: a mark that came first would turn a failed attempt into a lost event.
+// So a process that dies between the two makes the handler run again, and two deliveries of one event that are handled at the same
+// time, possible after a lost lease, both run. A handler that must not repeat itself even then needs the mark in
+// its own transaction.
+//
+// An error of s is an error of the attempt, never a Reject, and tells nothing about the event. When Mark failed, the event is not done:
+// it is tried again, but in this process only the mark is, not the handler, as long as the event is among the latest 1,000 in that state.
+// The mark is tried even if the Consumer has ended the handler's context meanwhile, because the work is done.
+//
+// In a broadcast each process handles every event: give each a [MemoryStore] of its own.
+func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
+	m := &idempotent{store: s, key: sourceAndID, timeout: 5 * time.Second, unmarked: NewMemoryStore(maxUnmarked, 0)}
+	if o != nil && o.Key != nil {
+		m.key = o.Key
+	}
+	if o != nil && o.StoreTimeout > 0 {
+		m.timeout = o.StoreTimeout
+	}
+	return func(next leat.Handler) leat.Handler {
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error { return m.handle(ctx, e, next) })
+	}
+}
+
+const (
+	maxUnmarked = 1_000
+	// maxKeyBytes is what every database indexes, also as a VARCHAR(255).
+	maxKeyBytes = 255
+)
+
+type idempotent struct {
+	store   Store
+	key     func(e leat.Event) string
+	timeout time.Duration
+	// unmarked has the keys of events whose handler succeeded and whose Mark failed.
+	unmarked *MemoryStore
+}
+
+func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
+	if m.store == nil {
+		return &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeInvalid, Err: errors.New("Idempotent was made without a Store")}
+	}
+	key := m.key(e)
+	if key == "" {
+		return next.Handle(ctx, e)
+	}
+	info, _ := leat.InfoFrom(ctx)
+	key = storeKey(info.Topic, info.Group, key)
+
+	if !m.unmarked.has(key) {
+		seen, err := m.seen(ctx, key)
+		if err != nil || seen {
+			return err
+		}
+		if err := next.Handle(ctx, e); err != nil {
+			return err
+		}
+	}
+	return m.mark(ctx, key)
+}
+
+func (m *idempotent) seen(ctx context.Context, key string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	seen, err := m.store.Seen(ctx, key)
+	if err != nil {
+		return false, storeError("cannot tell whether the event was handled", err)
+	}
+	return seen, nil
+}
+
+func (m *idempotent) mark(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
+	defer cancel()
+	if err := m.store.Mark(ctx, key); err != nil {
+		m.unmarked.add(key)
+		return storeError("the event was handled, but cannot be marked so", err)
+	}
+	m.unmarked.remove(key)
+	return nil
+}
+
+// storeError explains an error of the Store. A decision in it is not the Store's to make, and is kept as text only.
+func storeError(what string, err error) error {
+	if leat.IsDecided(err) {
+		return fmt.Errorf("idempotency store: %s: %v", what, err) //nolint:errorlint // the decision must not come through
+	}
+	return fmt.Errorf("idempotency store: %s: %w", what, err)
+}
+
+// sourceAndID is the default of IdempotentOptions.Key.
+func sourceAndID(e leat.Event) string { return withLength(e.Source()) + e.ID() }
+
+// storeKey joins topic, group and the event's own key, or returns the hash where that is too long for a Store, as sources and ids, which
+// have no limit of their own, can make it.
+func storeKey(topic, group, key string) string {
+	key = withLength(topic) + withLength(group) + key
+	if len(key) <= maxKeyBytes {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// withLength makes the joining of parts unambiguous, whatever they contain, without a separator that a database may not take.
+func withLength(s string) string { return strconv.Itoa(len(s)) + ":" + s + " " }

@@ -1,0 +1,118 @@
+package middleware
+
+import (
+	"context"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"github.com/leatgo/leat"
+)
+
+// Logging writes one record to l for each attempt, with these attributes:
+//
+//   - event_type, event_id and event_source, each cut to 128 bytes
+//   - topic and group of the subscription; attempt and deliveries, both counts as in [leat.Info]
+//   - duration of the attempt
+//   - outcome: "handled" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error, "ended" at Info
+//   - error, cut to 1 KiB, unless the outcome is "handled"
+//
+// "ended" means that the Consumer ended the handler's context, on shutdown or with a lost lease, which is no failure. "panic" means
+// that a panic, or runtime.Goexit, comes through; it goes on after the record is written, and carries no error.
+//
+// The event's data is never logged. The error's text is the handler's own. Put Logging outermost, so that it sees what [Retry] made
+// of an error. A level that l does not take costs nothing but the question. A nil l means no log.
+func Logging(l *slog.Logger) leat.Middleware {
+	return func(next leat.Handler) leat.Handler {
+		if l == nil {
+			return next
+		}
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+			if !l.Enabled(ctx, slog.LevelError) { // then no lower level is
+				return next.Handle(ctx, e)
+			}
+			start := time.Now()
+			returned := false
+			defer func() {
+				if !returned {
+					record(ctx, l, e, outcomePanic, nil, start)
+				}
+			}()
+			err := next.Handle(ctx, e)
+			returned = true
+			record(ctx, l, e, outcomeOf(ctx, err), err, start)
+			return err
+		})
+	}
+}
+
+// outcome is what became of an attempt, in the log's words.
+type outcome struct {
+	name, message string
+	level         slog.Level
+}
+
+var (
+	outcomeHandled = &outcome{"handled", "event handled", slog.LevelDebug}
+	outcomeEnded   = &outcome{"ended", "handler ended by the consumer", slog.LevelInfo}
+	outcomeRetry   = &outcome{"retry", "event failed and will be tried again", slog.LevelWarn}
+	outcomePause   = &outcome{"pause", "handler pauses the consumer", slog.LevelWarn}
+	outcomeReject  = &outcome{"reject", "event rejected", slog.LevelError}
+	outcomePanic   = &outcome{"panic", "handler panicked", slog.LevelError}
+)
+
+func outcomeOf(ctx context.Context, err error) *outcome {
+	switch {
+	case err == nil:
+		return outcomeHandled
+	case endedByConsumer(ctx):
+		return outcomeEnded
+	case leat.IsRejected(err):
+		return outcomeReject
+	case leat.IsPaused(err):
+		return outcomePause
+	default:
+		return outcomeRetry
+	}
+}
+
+// The limits of what comes from outside, in bytes.
+const (
+	maxLoggedName  = 128
+	maxLoggedError = 1 << 10
+)
+
+func record(ctx context.Context, l *slog.Logger, e leat.Event, o *outcome, err error, start time.Time) {
+	if !l.Enabled(ctx, o.level) {
+		return
+	}
+	duration := time.Since(start)
+	info, _ := leat.InfoFrom(ctx)
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs,
+		slog.String("event_type", cut(e.Type(), maxLoggedName)),
+		slog.String("event_id", cut(e.ID(), maxLoggedName)),
+		slog.String("event_source", cut(e.Source(), maxLoggedName)),
+		slog.String("topic", info.Topic),
+		slog.String("group", info.Group),
+		slog.Int("attempt", max(info.Attempt, 1)),
+		slog.Int("deliveries", info.Deliveries),
+		slog.Duration("duration", duration),
+		slog.String("outcome", o.name),
+	)
+	if err != nil {
+		attrs = append(attrs, slog.String("error", cut(err.Error(), maxLoggedError)))
+	}
+	l.LogAttrs(ctx, o.level, o.message, attrs...)
+}
+
+// cut returns s, or its first limit bytes without a broken character at the end, and "...".
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "..."
+}

@@ -1,0 +1,72 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+
+	"github.com/leatgo/leat"
+)
+
+// PoisonOptions are the options of [PoisonQueue]. The zero value works.
+type PoisonOptions struct {
+	// Topic returns the topic for what the group of a topic gives up on; group is "broadcast" for a broadcast, which has none. It
+	// must return the same name every time. Nil means [leat.PoisonTopic]: "<topic>.<group>.poison".
+	//
+	// Several groups may share one topic. A Router that replays it needs routes with an empty Topic, because the name no longer
+	// tells whose events these are.
+	Topic func(topic, group string) string
+}
+
+// PoisonQueue returns a [leat.PoisonQueue] that publishes through p what a Consumer gives up on: the original event with its
+// attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [Original] takes them off
+// again. A nil o means the defaults.
+//
+// Poison waits for the broker's confirm as long as its ctx lasts. Its error is an [*leat.Error] with [leat.CodePoisonQueue] that
+// wraps the Producer's. p must stay open until the Consumer has stopped.
+func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
+	q := &poisonQueue{producer: p, topic: leat.PoisonTopic}
+	if o != nil && o.Topic != nil {
+		q.topic = o.Topic
+	}
+	return q
+}
+
+// Original returns the event that was given up on, without the poison queue's extensions; an event that has none is returned as it is.
+// The event of a malformed delivery has no original and keeps its data.
+func Original(e leat.Event) leat.Event { return leat.Original(e) }
+
+type poisonQueue struct {
+	producer *leat.Producer
+	topic    func(topic, group string) string
+}
+
+// Topic implements [leat.PoisonQueue].
+func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topicOf(sub.Topic, sub.Group) }
+
+// Poison implements [leat.PoisonQueue].
+func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
+	topic := q.topicOf(p.Info.Topic, p.Info.Group)
+	failed := func(e leat.Event, err error) error {
+		return &leat.Error{Op: "poison", Topic: topic, EventID: e.ID(), Code: leat.CodePoisonQueue, Err: err}
+	}
+	if q.producer == nil {
+		return failed(p.Event, errors.New("PoisonQueue was made without a Producer"))
+	}
+	e, err := p.AsEvent()
+	if err != nil {
+		return failed(p.Event, err)
+	}
+	if err := q.producer.Publish(ctx, topic, e); err != nil {
+		return failed(e, err)
+	}
+	return nil
+}
+
+// topicOf returns the poison topic of a group. A broadcast has no group, and its poisoned events would be lost without a topic, so
+// it takes a name in place of one; a group of that very name shares the topic.
+func (q *poisonQueue) topicOf(topic, group string) string {
+	if group == "" {
+		group = "broadcast"
+	}
+	return q.topic(topic, group)
+}

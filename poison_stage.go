@@ -1,0 +1,127 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// poisonTimeout bounds one publish to the poison queue.
+const poisonTimeout = 10 * time.Second
+
+// poisonStage is the engine's state for the poison queue.
+type poisonStage struct {
+	running int   // publishes to it that run now
+	down    error // why the last one failed; nil when it did not
+	probing bool  // one publish tries whether it is up again
+}
+
+// startPoison carries out the verdict on an item: it leaves for the poison queue or the broker's dead letters, or stays where there
+// is neither. A publish has a goroutine of its own and no handler's place, so that a poison queue that hangs holds up no other key. The
+// number of these is bounded by MaxInFlight. The lock is held.
+func (e *engine) startPoison(it *item) {
+	if e.c.o.PoisonQueue == nil {
+		e.poisonNatively(it)
+		return
+	}
+	probe := e.poison.down != nil
+	if probe && e.poison.probing {
+		e.holdPoison(it)
+		return
+	}
+	e.poison.probing = e.poison.probing || probe
+	e.poison.running++
+	it.state = itemRunning
+	it.lease.started = max(it.lease.started, it.seq)
+	it.started = time.Now()
+	go e.runPoison(it, probe)
+}
+
+// poisonNatively rejects to the broker where that has dead letters; else the item stays.
+func (e *engine) poisonNatively(it *item) {
+	if e.caps.NativeReject {
+		e.later = append(e.later, settling{it.d, Settlement{Action: NativeReject}})
+		e.c.total.poisoned++
+		e.c.attempts.forget(it)
+		e.leave(it)
+		return
+	}
+	if e.stopping || it.lease.draining {
+		e.giveBackLane(it)
+		return
+	}
+	e.c.o.Logger.Error("event stays unsettled: it was rejected and there is no poison queue",
+		"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", it.poison.Event.Type(), "id", it.poison.Event.ID())
+	it.state = itemParked
+	e.park.stuck++
+}
+
+// holdPoison keeps an item until the poison queue is tried again, or gives it back when the engine stops.
+func (e *engine) holdPoison(it *item) {
+	if e.stopping || it.lease.draining {
+		e.giveBackLane(it)
+		return
+	}
+	now := time.Now()
+	e.park.push(it, now.Add(defaultBackoff.Delay(max(it.tries, 1), rand.Float64)))
+	e.armTimer(now)
+}
+
+// runPoison is the goroutine of one publish to the poison queue.
+func (e *engine) runPoison(it *item, probe bool) {
+	err := errors.New("the poison queue called runtime.Goexit")
+	defer func() { e.poisonDone(it, probe, err) }()
+	err = e.callPoison(it)
+}
+
+func (e *engine) callPoison(it *item) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the poison queue panicked: %v", v)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)
+	defer cancel()
+	return e.c.o.PoisonQueue.Poison(ctx, *it.poison)
+}
+
+// poisonDone settles an item that is in the poison queue, and keeps it otherwise.
+func (e *engine) poisonDone(it *item, probe bool, err error) {
+	lost, ended := it.lease.ended.Load(), it.lease.ctx.Err() != nil
+	if err == nil && !lost {
+		e.stream.Settle(&it.d, Settlement{Action: Ack})
+	}
+	e.c.mu.Lock()
+	e.poison.running--
+	if probe {
+		e.poison.probing = false
+	}
+	was := e.poison.down
+	if err == nil || !ended {
+		e.poison.down = err
+	}
+	switch {
+	case lost || it.lease.ended.Load():
+		e.lose(it)
+	case err == nil:
+		e.finish(it, outcome{kind: outcomePoisoned})
+	case ended:
+		e.giveBackLane(it)
+	default:
+		it.tries++
+		e.holdPoison(it)
+	}
+	w := e.wake()
+	e.checkDrained()
+	e.unlock()
+	w.signal()
+	switch {
+	case err != nil && !ended && was == nil:
+		e.c.o.Logger.Error("poison queue failed; rejected events stay unsettled until it works",
+			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", err)
+	case err == nil && was != nil:
+		e.c.o.Logger.Info("poison queue works again", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+	}
+}
