@@ -44,7 +44,7 @@ func (a *account) missing(kind, name string, s *serviceAccount) []finding {
 	var all []finding
 	for _, e := range a.sent {
 		if _, settled := s.first[e.ID]; e.outcome == outcomeOK && !settled {
-			all = append(all, finding{kind, name, e.ID, "the broker confirmed it; it was neither handled, skipped nor poisoned"})
+			all = append(all, finding{kind, name, e.ID, "confirmed by the broker; neither handled, skipped nor poisoned"})
 		}
 	}
 	return all

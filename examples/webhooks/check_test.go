@@ -141,7 +141,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 			require.Equal(t, exitUnaccounted, status, out)
 			require.Contains(t, out, c.want)
-			require.Contains(t, out, "1 findings: not every event is accounted for")
+			require.Contains(t, out, "findings: 1; not every event is accounted for")
 		})
 	}
 }

@@ -78,6 +78,6 @@ func (d *issueDesk) count(counter *int, n int) error {
 func (d *issueDesk) summary() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return fmt.Sprintf("%d changes of %d issues, %d comments, %d pull requests opened, %d pushes with %d commits",
-		d.changes, len(d.issues), d.comments, d.pulls, d.pushes, d.commits)
+	return fmt.Sprintf("issues known: %d; changes of them: %d, comments: %d, pull requests opened: %d, pushes: %d, commits: %d",
+		len(d.issues), d.changes, d.comments, d.pulls, d.pushes, d.commits)
 }

@@ -105,17 +105,18 @@ func TestWholeRun(t *testing.T) {
 	status, out := program(t, t.Context(), "-ledger", ledgers, "-out", outDir)
 	require.Equal(t, exitOK, status, out)
 	x.check(t, out)
-	require.Contains(t, out, "meta/deleted (com.github.meta.deleted) after 4 attempts: "+errGone.Error())
-	require.Equal(t, 3, strings.Count(out, "(leat.malformed.v1) after 0 attempts: "))
+	require.Contains(t, out, "meta/deleted, type com.github.meta.deleted, attempts 4\n    gave up after 4 attempts")
+	require.Equal(t, 3, strings.Count(out, ", type leat.malformed.v1, attempts 0\n"))
 
-	t.Run("the audit file holds every event, byte for byte", func(t *testing.T) {
+	t.Run("the audit file holds every event in a line", func(t *testing.T) {
 		lines, err := os.ReadFile(filepath.Join(outDir, "audit.jsonl"))
 		require.NoError(t, err)
 		got := map[string]string{}
 		for line := range bytes.Lines(lines) {
 			e, err := leat.ParseEvent(bytes.TrimSuffix(line, []byte("\n")))
 			require.NoError(t, err)
-			got[e.ID()] = compactJSON(t, e.DataString())
+			require.NotContains(t, string(line), "data_base64")
+			got[e.ID()] = e.DataString()
 		}
 		want := map[string]string{}
 		for id, data := range x.data {
@@ -164,9 +165,9 @@ func dropLine(t *testing.T, dir, text string) {
 }
 
 func TestRepeat(t *testing.T) {
-	status, out := program(t, t.Context(), "-repeat", "20")
+	status, out := program(t, t.Context(), "-repeat", "5")
 	require.Equal(t, exitOK, status, out)
-	require.Equal(t, 20*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
+	require.Equal(t, 5*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
 }
 
 func TestUsage(t *testing.T) {

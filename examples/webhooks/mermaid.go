@@ -16,7 +16,8 @@ func (r *report) flow() string {
 	confirmed := r.account.count(outcomeOK)
 	line("flowchart LR")
 	line(`  deliveries["GitHub deliveries"] --> producer["producer"]`)
-	line(`  producer -->|"%d events"| topic[("%s on %s")]`, confirmed, label(r.cfg.topic), label(r.cfg.redacted()))
+	line(`  producer -->|"%d events"| topic[("%s on %s")]`, confirmed, label(r.cfg.topic), label(r.cfg.brokerName()))
+	line(`  reader["poison reader"]`)
 	for _, name := range serviceNames() {
 		s := r.account.services[name]
 		line(`  topic -->|"%d"| %s["%s: %d handled, %d skipped"]`, len(s.first), name, name, s.handled, s.skipped)
@@ -25,7 +26,7 @@ func (r *report) flow() string {
 		}
 		if s.poisoned > 0 {
 			line(`  %s -.->|"%d"| %s_poison[("%s")]`, name, s.poisoned, name, label(leat.PoisonTopic(r.cfg.topic, name)))
-			line(`  %s_poison -.-> reader["poison reader"]`, name)
+			line(`  %s_poison -.-> reader`, name)
 		}
 	}
 	return b.String()

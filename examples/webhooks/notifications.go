@@ -41,4 +41,6 @@ func (n *notifications) Handle(ctx context.Context, e leat.Event) error {
 
 func (n *notifications) wants(string) bool { return true }
 
-func (n *notifications) summary() string { return fmt.Sprintf("%d delivered", n.delivered.Load()) }
+func (n *notifications) summary() string {
+	return fmt.Sprintf("%d events passed on to the endpoint", n.delivered.Load())
+}

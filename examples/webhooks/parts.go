@@ -34,7 +34,8 @@ func runAll(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (e
 	if err := leat.Declare(ctx, p.broker, subscriptions(cfg.topic)...); err != nil {
 		return err
 	}
-	out.printf("%d deliveries to topic %s on %s, for the services issues, audit and notifications\n", total, cfg.topic, cfg.redacted())
+	out.printf("%d deliveries, and one that is broken, go to topic %s on %s, for the services issues, audit and notifications\n\n",
+		total, cfg.topic, cfg.brokerName())
 	runErr := p.runUntilSettled(ctx, consumers, func(ctx context.Context) error {
 		return p.publisher().publish(ctx, deliveries, cfg.repeat)
 	})
@@ -92,11 +93,11 @@ func runPart(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (
 		if err := leat.Declare(ctx, p.broker, subs...); err != nil {
 			return err
 		}
-		out.printf("reading the poison queues of %s on %s until Ctrl-C\n", cfg.topic, cfg.redacted())
+		out.printf("reading the poison queues of %s on %s until Ctrl-C\n", cfg.topic, cfg.brokerName())
 		return leat.Run(ctx, consumers...)
 	default:
 		w := p.worker(cfg.part)
-		out.printf("%s handles %s on %s until Ctrl-C\n", w.name, cfg.topic, cfg.redacted())
+		out.printf("%s handles %s on %s until Ctrl-C\n", w.name, cfg.topic, cfg.brokerName())
 		err := leat.Run(ctx, w.consumer)
 		out.printf("%s: %s\n", w.name, w.service.summary())
 		return err

@@ -41,7 +41,7 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 	status, out := program(t, t.Context(), "-broker", "plain://")
 	require.Equal(t, exitOK, status, out)
 	x := expect(t, embeddedFiles(t))
-	require.Contains(t, out, "truncated/push (com.github.push) after 1 attempts: ")
+	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
 	require.Equal(t, x.wanted, tableRow(t, out, serviceIssues).handled)
 	require.Equal(t, 1, tableRow(t, out, serviceIssues).poisoned)
 	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)

@@ -107,13 +107,13 @@ func (p *pipeline) settled(ctx context.Context) error {
 	return nil
 }
 
-// redacted is the broker's URL without its password.
-func (c *config) redacted() string {
+// brokerName is the broker's URL without what may be secret in it.
+func (c *config) brokerName() string {
 	u, err := url.Parse(c.broker)
 	if err != nil {
 		return "the broker"
 	}
-	return u.Redacted()
+	return u.Scheme + "://" + u.Host
 }
 
 // errTimeout is the cause when -timeout ends a run.

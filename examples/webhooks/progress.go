@@ -24,12 +24,14 @@ func newProgress(out *printer, total int) *progress {
 func (p *progress) watch(f fact) {
 	switch f.Kind {
 	case factPublished:
-		p.tick("publisher", "events answered by the broker")
+		p.tick("publisher", "events confirmed or refused by the broker")
 	case factHandled, factSkipped:
 		p.tick(f.Service, "events settled")
 	case factPoisoned:
 		p.line(f.Service, fmt.Sprintf("gave up on %s: %s", f.ID, f.Reason))
+		p.tick(f.Service, "events settled")
 	case factUnfit:
+		p.total = max(p.total-1, 0)
 		p.line("publisher", fmt.Sprintf("cannot publish %s: %s", f.ID, f.Reason))
 	}
 }

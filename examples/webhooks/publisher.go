@@ -73,8 +73,11 @@ func (p *publisher) answered(id string, err error) {
 	p.ledger.record(f)
 }
 
-// truncated is what a sender that died in the middle of a push event leaves behind.
-const truncated = `{"ref":"refs/heads/main","commits":[{"id":"6113728f27ae8c7b1a77c8d03f9ed6e0adf246`
+// What a sender that died in the middle of a push event leaves behind: its payload, and the whole event.
+const (
+	truncatedPayload = `{"ref":"refs/heads/main","commits":[{"id":"6113728f27ae8c7b1a77c8`
+	truncatedEvent   = `{"specversion":"1.0","id":"7","source":"https://github.com","type":"com.github.push","data":` + truncatedPayload
+)
 
 // sendBroken publishes what no service can use: bytes that are no CloudEvent, or, on a broker that only takes events, an event
 // whose data is cut off.
@@ -82,7 +85,7 @@ func (p *publisher) sendBroken(ctx context.Context) {
 	raw, ok := p.broker.(rawDeliverer)
 	if !ok {
 		e, err := leat.NewEvent(pushType, &leat.EventOptions{ID: "truncated/push", Source: defaultSource,
-			DataContentType: "application/json", Data: []byte(truncated)})
+			DataContentType: "application/json", Data: []byte(truncatedPayload)})
 		if err != nil {
 			p.ledger.record(fact{Kind: factUnfit, ID: "truncated/push", Reason: err.Error()})
 			return
@@ -90,10 +93,10 @@ func (p *publisher) sendBroken(ctx context.Context) {
 		p.sendEvent(ctx, e)
 		return
 	}
-	_, reason := leat.ParseEvent([]byte(truncated))
-	m := leat.Malformed{Body: []byte(truncated), Reason: reason,
+	_, reason := leat.ParseEvent([]byte(truncatedEvent))
+	m := leat.Malformed{Body: []byte(truncatedEvent), Reason: reason,
 		Headers: []leat.Header{{Name: "content-type", Value: []byte("application/cloudevents+json")}}}
-	p.ledger.record(fact{Kind: factSent, ID: malformedID(m.Body), Type: malformedType, Digest: digest(truncated)})
+	p.ledger.record(fact{Kind: factSent, ID: malformedID(m.Body), Type: malformedType, Digest: digest(truncatedEvent)})
 	p.answered(malformedID(m.Body), raw.DeliverRaw(p.topic, m))
 }
 

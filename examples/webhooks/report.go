@@ -68,7 +68,7 @@ func (r *report) miscounts() []finding {
 // verdict is nil when everything is accounted for.
 func (r *report) verdict() error {
 	if n := len(r.findings); n > 0 {
-		return fmt.Errorf("%d findings: not every event is accounted for", n)
+		return fmt.Errorf("findings: %d; not every event is accounted for", n)
 	}
 	return nil
 }
@@ -87,14 +87,14 @@ func (r *report) print(out *printer) {
 }
 
 func (r *report) printServices(out *printer) {
-	out.printf("\n%-13s  %8s  %7s  %7s  %7s  %8s  %5s\n", "service", "received", "handled", "skipped", "retried", "poisoned", "again")
+	out.printf("\n%-13s  %8s  %7s  %7s  %7s  %8s  %8s\n", "service", "received", "handled", "skipped", "retried", "poisoned", "repeated")
 	for _, name := range serviceNames() {
 		received := "-" // the ledger files do not tell
 		if stats, ok := r.stats[name]; ok {
 			received = fmt.Sprint(stats.Received)
 		}
 		s := r.account.services[name]
-		out.printf("%-13s  %8s  %7d  %7d  %7d  %8d  %5d\n", name, received, s.handled, s.skipped, s.retried, s.poisoned, s.again)
+		out.printf("%-13s  %8s  %7d  %7d  %7d  %8d  %8d\n", name, received, s.handled, s.skipped, s.retried, s.poisoned, s.again)
 	}
 	out.printf("\n")
 }
@@ -107,10 +107,10 @@ func (r *report) printPoison(out *printer) {
 		}
 		out.printf("in the poison queue %s:\n", leat.PoisonTopic(r.cfg.topic, name))
 		for _, f := range poison {
-			out.printf("  %s (%s) after %d attempts: %s\n", f.ID, f.Type, f.Attempt, f.Reason)
+			out.printf("  %s, type %s, attempts %d\n    %s\n", f.ID, f.Type, f.Attempt, f.Reason)
 		}
-		out.printf("\n")
 	}
+	out.printf("\n")
 }
 
 // printUnpublished lists what never became a stored event.
