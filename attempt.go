@@ -1,15 +1,21 @@
 package leat
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It is used once, so that a handler may
 // keep it.
 type attempt struct {
 	context.Context // the lease's
-	engine          *engine
-	item            *item
-	number          int
-	fixed           *Info // instead of item, for ContextWithInfo
+
+	batch      *batch
+	first      time.Duration // when the first attempt began, on the engine's clock
+	position   Position
+	deliveries int32
+	number     int32
+	fixed      *Info // instead of all that, for ContextWithInfo
 	// skipped is set by the Router when no handler wants the event's type. Only the handler's own goroutine touches it.
 	skipped bool
 }
@@ -28,15 +34,23 @@ func (a *attempt) info() Info {
 	if a.fixed != nil {
 		return *a.fixed
 	}
-	return a.item.info(a.engine.c.sub, a.number)
+	e := a.batch.engine
+	return Info{
+		Topic: e.c.sub.Topic, Group: e.c.sub.Group, Attempt: int(a.number), FirstAttempt: e.epoch.Add(a.first),
+		Deliveries: int(a.deliveries), Received: a.batch.received, Position: a.position,
+	}
 }
 
-// info tells about the delivery as attempt number n sees it. It reads only what does not change once that attempt has begun.
-func (it *item) info(sub Subscription, n int) Info {
-	return Info{
-		Topic: sub.Topic, Group: sub.Group, Attempt: n, FirstAttempt: it.first, Deliveries: it.d.Deliveries,
-		Received: it.received, Position: it.d.Position,
+// info tells about the delivery as its present attempt sees it, or, before the first, as nobody has yet.
+func (it *item) info() Info {
+	info := Info{
+		Topic: it.batch.engine.c.sub.Topic, Group: it.batch.engine.c.sub.Group, Attempt: it.attempts,
+		Deliveries: it.d.Deliveries, Received: it.batch.received, Position: it.d.Position,
 	}
+	if it.attempts > 0 {
+		info.FirstAttempt = it.batch.engine.epoch.Add(it.first)
+	}
+	return info
 }
 
 // markSkipped notes for the Consumer's statistics that no handler wanted the event.

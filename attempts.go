@@ -38,7 +38,7 @@ func (t *attemptTable) keep(it *item) {
 			t.next = (t.next + 1) % maxAttemptEntries
 		}
 	}
-	t.entries[id] = attemptEntry{it.attempts, it.first}
+	t.entries[id] = attemptEntry{it.attempts, it.batch.engine.epoch.Add(it.first)}
 }
 
 // restore gives it the attempts that an earlier delivery had, before its own first.
@@ -47,7 +47,7 @@ func (t *attemptTable) restore(it *item) {
 		return
 	}
 	if entry, ok := t.entries[attemptID{it.d.Event.Source(), it.d.Event.ID()}]; ok {
-		it.attempts, it.first = entry.attempts, entry.first
+		it.attempts, it.first = entry.attempts, entry.first.Sub(it.batch.engine.epoch)
 	}
 }
 

@@ -3,7 +3,6 @@ package leat
 import (
 	"fmt"
 	"runtime/debug"
-	"time"
 )
 
 // worker is a goroutine that runs handlers. It waits on wake while there is nothing to do.
@@ -95,10 +94,9 @@ func (e *engine) next() *item {
 	}
 	it.state = itemRunning
 	it.lease.started = max(it.lease.started, it.seq)
-	it.started = time.Now()
+	it.started = e.now()
 	e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
-	it.attempts++
-	if it.first.IsZero() {
+	if it.attempts++; it.attempts == 1 {
 		it.first = it.started
 	}
 	e.running++
@@ -126,11 +124,13 @@ func (e *engine) goexit(it *item) {
 
 // call runs the handler and makes an error of a panic.
 func (e *engine) call(it *item) (err error) {
-	a := &it.ctx
-	if it.attempts > 1 || a.Context != nil {
+	a := it.ctx
+	if a == nil {
 		a = &attempt{}
 	}
-	*a = attempt{Context: it.lease.ctx, engine: e, item: it, number: it.attempts}
+	it.ctx = nil
+	a.Context, a.batch, a.first, a.number = it.lease.ctx, it.batch, it.first, int32(it.attempts)
+	a.deliveries, a.position = int32(it.d.Deliveries), it.d.Position
 	it.crash, it.skipped = nil, false
 	defer func() {
 		if v := recover(); v != nil {

@@ -159,7 +159,7 @@ func (e *engine) stuckHandlers() []error {
 		if it.state == itemRunning && it.poison == nil {
 			errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
 				Err: fmt.Errorf("the handler of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
-					quote(it.d.Event.Type()), time.Since(it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
+					quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
 		}
 	}
 	return errs

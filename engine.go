@@ -15,7 +15,9 @@ type engine struct {
 	caps   Capabilities
 	base   context.Context // what handlers' contexts descend from: the values of Run's context, not its end
 
+	epoch time.Time // the zero of the engine's clock, which is cheaper to read than the time
 	all   itemList
+	free  itemPool
 	lanes map[string]*lane
 	spare *lane // lanes to use again
 	ready readyList
@@ -54,7 +56,7 @@ const receiveBatch = 64
 
 func newEngine(c *Consumer) *engine {
 	return &engine{
-		c: c, lanes: map[string]*lane{}, room: make(chan struct{}, 1),
+		c: c, epoch: time.Now(), lanes: map[string]*lane{}, room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 	}
 }
@@ -147,21 +149,24 @@ func (e *engine) signalRoom() {
 
 func (e *engine) pausedNow() bool { return e.c.paused || !e.pauseEnd.IsZero() }
 
+// now reads the engine's clock.
+func (e *engine) now() time.Duration { return time.Since(e.epoch) }
+
 // take makes items of the deliveries and puts them into their lanes.
 func (e *engine) take(deliveries []Delivery) {
-	now := time.Now()
-	items := make([]item, len(deliveries))
+	b := &batch{engine: e, received: time.Now()}
+	attempts := make([]attempt, len(deliveries)) // handlers may keep their contexts, so these are not used again
 	for i := range deliveries {
-		it := &items[i]
-		it.d = deliveries[i]
-		it.received = now
-		it.parkIndex = -1
-		it.lease = e.leaseOf(it.d.Lease)
-		e.judge(it)
+		e.leaseOf(deliveries[i].Lease)
 	}
 	e.c.mu.Lock()
-	for i := range items {
-		e.admit(&items[i])
+	for i := range deliveries {
+		it := e.free.get()
+		it.d, it.batch, it.ctx, it.parkIndex = deliveries[i], b, &attempts[i], -1
+		it.size = it.d.size()
+		it.lease = it.d.Lease.owner
+		e.judge(it)
+		e.admit(it)
 	}
 	w := e.wake()
 	e.unlock()
@@ -179,7 +184,7 @@ func (e *engine) judge(it *item) {
 	default:
 		return
 	}
-	it.poison = &Poisoned{Event: it.d.Event, Malformed: it.d.Malformed, Reason: reason, Info: it.info(e.c.sub, 0), At: it.received}
+	it.poison = &Poisoned{Event: it.d.Event, Malformed: it.d.Malformed, Reason: reason, Info: it.info(), At: it.batch.received}
 }
 
 // admit puts a new item where it waits for a worker. The lock is held.
@@ -189,14 +194,15 @@ func (e *engine) admit(it *item) {
 	e.c.total.received++
 	switch {
 	case it.lease.ended.Load():
-		it.state = itemGone
 		e.c.total.leaseLost++
+		e.free.put(it)
 		return
 	case it.lease.draining:
-		it.state = itemGone
 		e.giveBack(it, 0)
+		e.free.put(it)
 		return
 	}
+	it.state = itemWaiting
 	it.lease.unsettled++
 	e.all.push(it)
 	key := ""
@@ -258,8 +264,7 @@ func (e *engine) leave(it *item) {
 	}
 	it.lease.unsettled--
 	e.releaseLease(it.lease)
-	// A handler may keep its context, and with it the whole slab of items: let go of what is large.
-	it.d.Event, it.d.Malformed, it.d.Handle, it.poison = Event{}, nil, nil, nil
+	e.free.put(it)
 	e.signalRoom()
 }
 

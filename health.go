@@ -49,7 +49,7 @@ func (c *Consumer) Stats() Stats {
 	if e := c.engine; e != nil {
 		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
 		if it := e.all.oldest; it != nil {
-			s.OldestAge = time.Since(it.received)
+			s.OldestAge = time.Since(it.batch.received)
 		}
 	}
 	return s
@@ -133,7 +133,7 @@ func (c *Consumer) Health() Health {
 		it := e.all.oldest
 		age := time.Duration(0)
 		if it != nil {
-			age = time.Since(it.received).Round(time.Millisecond)
+			age = time.Since(it.batch.received).Round(time.Millisecond)
 		}
 		problem(Stalled, CodeStalled, "nothing was received for %v: %d events (%d bytes) are in flight, %d of them parked; the oldest since %v",
 			time.Since(e.fullAt).Round(time.Millisecond), e.all.count, e.all.bytes, e.park.count(), age)

@@ -2,41 +2,49 @@ package leat
 
 import "time"
 
-// item is one delivery in the engine. The engine's lock guards all of it but d, seq, received and lease, which do not change while
-// it is in flight.
+// item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
+// is in flight; while a handler runs, its worker has poison, crash, skipped and tries for itself. Items are used again.
 type item struct {
-	d        Delivery
-	lease    *leaseWork
-	seq      uint64 // the order in which the engine received it
-	received time.Time
+	d     Delivery
+	size  int
+	lease *leaseWork
+	batch *batch
+	ctx   *attempt // of the first attempt, allocated with the batch
+	seq   uint64   // the order in which the engine received it
 
 	state        itemState
+	skipped      bool  // no handler wanted it
+	failing      bool  // parked by the engine's own backoff, which has no end
+	listed       bool  // it is in the ready list, ready or not
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane
 	older, newer *item // neighbours in the list of everything in flight
-	nextReady    *item // the next in the ready list
+	nextReady    *item // the next in the ready list, or in the list of items to use again
 
-	attempts  int       // calls of the handler in this process
-	first     time.Time // when the first of them began
-	due       time.Time // when a parked item is ready again
-	parkIndex int       // its place in the heap of parked items
-	failing   bool      // parked by the engine's own backoff, which has no end
-	poison    *Poisoned // the verdict: it goes to the poison queue, the handler is not called again
-	tries     int       // attempts to put it there
-	crash     error     // the panic or Goexit of the last attempt
-	skipped   bool      // no handler wanted it
-	started   time.Time // when the running attempt began
-	ctx       attempt   // the context of the first attempt, allocated with the item
+	attempts  int           // calls of the handler in this process
+	started   time.Duration // when the running attempt, or the last one, began, on the engine's clock
+	first     time.Duration // when the first one began, on the engine's clock
+	due       time.Time     // when a parked item is ready again
+	parkIndex int           // its place in the heap of parked items, -1 when it is not in it
+	poison    *Poisoned     // the verdict: it goes to the poison queue, the handler is not called again
+	tries     int           // attempts to put it there
+	crash     error         // the panic or Goexit of the last attempt
+}
+
+// batch is what deliveries that came together share.
+type batch struct {
+	engine   *engine
+	received time.Time
 }
 
 type itemState uint8
 
 const (
-	itemWaiting itemState = iota // behind another of its key
+	itemGone itemState = iota
+	itemWaiting
 	itemReady
 	itemRunning
 	itemParked
-	itemGone
 )
 
 // lane holds the events of one key in their order. Only its first can be ready, running or parked. A lane exists as long as it has
@@ -88,7 +96,7 @@ func (l *itemList) push(it *item) {
 	}
 	l.newest = it
 	l.count++
-	l.bytes += it.d.size()
+	l.bytes += it.size
 }
 
 func (l *itemList) remove(it *item) {
@@ -104,7 +112,7 @@ func (l *itemList) remove(it *item) {
 	}
 	it.older, it.newer = nil, nil
 	l.count--
-	l.bytes -= it.d.size()
+	l.bytes -= it.size
 }
 
 // readyList is the queue of items that a worker may start. Items that are no longer ready stay in it until they are met.
@@ -114,7 +122,7 @@ type readyList struct {
 }
 
 func (l *readyList) push(it *item) {
-	it.state, it.nextReady = itemReady, nil
+	it.state, it.listed, it.nextReady = itemReady, true, nil
 	if l.last == nil {
 		l.first = it
 	} else {
@@ -131,11 +139,33 @@ func (l *readyList) pop() *item {
 		if l.first == nil {
 			l.last = nil
 		}
-		it.nextReady = nil
+		it.nextReady, it.listed = nil, false
 		if it.state == itemReady {
 			l.count--
 			return it
 		}
 	}
 	return nil
+}
+
+// itemPool is a list of items to use again.
+type itemPool struct{ first *item }
+
+func (p *itemPool) get() *item {
+	it := p.first
+	if it == nil {
+		return &item{}
+	}
+	p.first = it.nextReady
+	it.nextReady = nil
+	return it
+}
+
+// put takes back an item that is gone. One that is still listed as ready is left to the garbage collector.
+func (p *itemPool) put(it *item) {
+	if it.listed {
+		return
+	}
+	*it = item{nextReady: p.first}
+	p.first = it
 }

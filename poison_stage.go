@@ -35,7 +35,7 @@ func (e *engine) startPoison(it *item) {
 	e.poison.running++
 	it.state = itemRunning
 	it.lease.started = max(it.lease.started, it.seq)
-	it.started = time.Now()
+	it.started = e.now()
 	go e.runPoison(it, probe)
 }
 

@@ -65,7 +65,7 @@ func (e *engine) judgeError(it *item, err error) outcome {
 		}
 		return outcome{kind: outcomeRetry, delay: delay}
 	}
-	it.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(e.c.sub, it.attempts), At: time.Now()}
+	it.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
 	return outcome{kind: outcomePoison}
 }
 
@@ -96,9 +96,7 @@ func (e *engine) finish(it *item, o outcome) {
 	switch {
 	case it.poison != nil:
 	case o.kind == outcomePause || o.kind == outcomeEnded: // the event is not to blame
-		if it.attempts--; it.attempts == 0 {
-			it.first = time.Time{}
-		}
+		it.attempts--
 	default:
 		total.retried++
 	}
