@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/stretchr/testify/require"
+)
+
+// plainBroker hides what only the broker in memory can do.
+type plainBroker struct {
+	leat.Broker
+	leat.Declarer
+}
+
+// sharedBroker stays open when a part closes it, as a broker on a server does.
+type sharedBroker struct{ *memory.Broker }
+
+func (sharedBroker) Close() error { return nil }
+
+// withScheme lets the program open a broker of the test for the scheme.
+func withScheme(t *testing.T, scheme string, open func() leat.Broker) {
+	t.Helper()
+	brokers[scheme] = func(context.Context, *url.URL) (leat.Broker, error) { return open(), nil }
+	t.Cleanup(func() { delete(brokers, scheme) })
+}
+
+// TestBrokerWithoutRawDelivery is the run on every broker that only takes events: the broken delivery is one whose data is cut off.
+func TestBrokerWithoutRawDelivery(t *testing.T) {
+	withScheme(t, "plain", func() leat.Broker {
+		b := memory.New(nil)
+		return plainBroker{b, b}
+	})
+	status, out := program(t, t.Context(), "-broker", "plain://")
+	require.Equal(t, exitOK, status, out)
+	x := expect(t, embeddedFiles(t))
+	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
+	require.Equal(t, x.wanted, tableRow(t, out, serviceIssues).handled)
+	require.Equal(t, 1, tableRow(t, out, serviceIssues).poisoned)
+	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)
+}
+
+// TestParts runs every part by itself, two instances of one of them, and accounts for them together.
+func TestParts(t *testing.T) {
+	broker := memory.New(nil)
+	defer func() { require.NoError(t, broker.Close()) }()
+	withScheme(t, "shared", func() leat.Broker { return sharedBroker{broker} })
+	ledgers := t.TempDir()
+	args := func(part string, more ...string) []string {
+		return append([]string{"-broker", "shared://", "-ledger", ledgers, "-run", part}, more...)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	type result struct {
+		part   string
+		status int
+		out    string
+	}
+	results := make(chan result)
+	parts := []string{partPoison, serviceAudit, serviceAudit, serviceIssues, serviceNotifications}
+	for _, part := range parts {
+		go func() {
+			out := &lockedBuffer{}
+			status := run(ctx, args(part), out, out)
+			results <- result{part, status, out.String()}
+		}()
+	}
+	status, out := program(t, ctx, args(partPublish, "-repeat", "5")...)
+	require.Equal(t, exitOK, status, out)
+
+	require.Eventually(t, func() bool {
+		status, _ := check(t, ledgers)
+		return status == exitOK
+	}, 20*time.Second, 50*time.Millisecond)
+	stop()
+	for range parts {
+		r := <-results
+		require.Equal(t, exitOK, r.status, "%s: %s", r.part, r.out)
+	}
+	status, out = check(t, ledgers)
+	require.Equal(t, exitOK, status, out)
+	require.Equal(t, 5*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
+	require.Equal(t, 6, tableRow(t, out, serviceNotifications).poisoned) // 5 times meta/deleted, and the malformed one
+}
+
+// TestLedgerSurvivesKill kills the program in the middle and reads what it wrote until then.
+func TestLedgerSurvivesKill(t *testing.T) {
+	ledgers := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "WEBHOOKS_ARGS=-pace 1ms -repeat 1000 -ledger "+ledgers)
+	require.NoError(t, cmd.Start())
+	size := func() (n int64) {
+		paths, _ := filepath.Glob(filepath.Join(ledgers, "*.jsonl"))
+		for _, p := range paths {
+			if info, err := os.Stat(p); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return size() > 20_000 }, 20*time.Second, 5*time.Millisecond)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+
+	facts, _, err := readLedgers(ledgers)
+	require.NoError(t, err)
+	require.Greater(t, len(facts), 50)
+}
