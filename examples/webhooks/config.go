@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func parseConfig(args []string, stderr io.Writer) (*config, error) {
 	case c.part != partAll && c.ledger == "":
 		return nil, fmt.Errorf("-run %s needs -ledger, the folder that all parts share", c.part)
 	case c.repeat < 1 || c.pace < 0 || c.timeout <= 0:
-		return nil, fmt.Errorf("-repeat must be at least 1, -timeout positive and -pace not negative")
+		return nil, errors.New("-repeat must be at least 1, -timeout positive and -pace not negative")
 	case c.part != partAll && c.part != partCheck && strings.HasPrefix(c.broker, "mem:"):
 		return nil, fmt.Errorf("-run %s: the broker mem:// lives in one process, so that the parts would not meet; "+
 			"give a broker that processes share, or use -run %s", c.part, partAll)

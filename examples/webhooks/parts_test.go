@@ -38,7 +38,7 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 		b := memory.New(nil)
 		return plainBroker{b, b}
 	})
-	status, out := program(t, t.Context(), "-broker", "plain://")
+	status, out := program(t.Context(), "-broker", "plain://")
 	require.Equal(t, exitOK, status, out)
 	x := expect(t, embeddedFiles(t))
 	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
@@ -72,7 +72,7 @@ func TestParts(t *testing.T) {
 			results <- result{part, status, out.String()}
 		}()
 	}
-	status, out := program(t, ctx, args(partPublish, "-repeat", "5")...)
+	status, out := program(ctx, args(partPublish, "-repeat", "5")...)
 	require.Equal(t, exitOK, status, out)
 
 	require.Eventually(t, func() bool {
@@ -93,7 +93,7 @@ func TestParts(t *testing.T) {
 // TestLedgerSurvivesKill kills the program in the middle and reads what it wrote until then.
 func TestLedgerSurvivesKill(t *testing.T) {
 	ledgers := t.TempDir()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "WEBHOOKS_ARGS=-pace 1ms -repeat 1000 -ledger "+ledgers)
 	require.NoError(t, cmd.Start())
 	size := func() (n int64) {
