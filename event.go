@@ -1,20 +1,36 @@
 package leat
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
 
-// Event is an immutable CloudEvents 1.0 event. The zero Event is no event.
+// Event is an immutable CloudEvents 1.0 event. It is one pointer wide: pass it by value. The zero Event is no event; its accessors
+// return zero values and Validate returns an error.
+//
+// Nothing changes an Event after it was made: the methods that begin with With return a new one, what the caller gave is copied, and
+// what an accessor returns is a copy or a string. Events may be shared between goroutines. Two events with the same content are not ==;
+// use Equal.
 type Event struct{ p *eventData }
 
 // eventData is what all copies of an Event share. It is never changed once an Event points to it.
 type eventData struct {
-	id, source, eventType string
-	key                   string
-	data                  string
-	hasData               bool
-	size                  int
-	err                   error
-	attributes            int  // how many attributes it has, extensions included
-	poisoned              bool // it carries the poison queue's extensions and may use its reserve
+	core       [coreCount]string // context attributes by their attr index, byte for byte; empty means absent
+	key        string            // the extension partitionkey
+	ext        []extension       // the other extensions, sorted by name
+	data       string
+	err        error // why the event is invalid; a missing source is not counted, as the Producer may fill it in
+	size       int
+	attributes int // how many attributes it has: the four required ones, source included even if missing, and the others
+	hasData    bool
+	hasKey     bool // an empty partitionkey, which only another producer can have set, is kept as well
+	validJSON  bool // data is known to be what the JSON format can carry as it is; false means unknown
+	poisoned   bool // it carries the poison queue's extensions and may use its reserve
 }
 
 // Limits of an event. Ordinary publishes leave poisonReserveBytes and some attributes free, which only poison publishes use.
@@ -34,40 +50,369 @@ func (e Event) d() *eventData {
 	return e.p
 }
 
-// EventOptions are the optional parts of a new event.
+// EventOptions are the optional parts of a new [Event]. Attribute values have at most 4 KiB and are kept byte for byte; an event has
+// at most 64 attributes and 1 MiB.
 type EventOptions struct {
-	ID              string
-	Source          string
-	Subject         string
-	Time            time.Time
+	// ID is unique for the source; equal source and id mean the same event. Empty means a new UUIDv7 (RFC 9562).
+	ID string
+	// Source is the context in which the event happened, a URI-reference (RFC 3986 §4.1) such as "/shop/checkout". Empty means
+	// that the [Producer] fills in its own.
+	Source string
+	// Subject is what the event is about within the source. Empty means none.
+	Subject string
+	// Time is when it happened; the zero Time means now, in UTC.
+	Time time.Time
+	// DataContentType is the media type (RFC 2046) of Data. Empty means none, which consumers of the JSON format take as
+	// application/json; nothing is guessed from Data.
 	DataContentType string
-	DataSchema      string
-	Key             string
-	Extensions      map[string]any
-	Data            []byte
+	// DataSchema is an absolute URI without a fragment (RFC 3986 §4.3). Empty means none.
+	DataSchema string
+	// Key is the extension partitionkey: events with equal keys keep their order. Empty means none.
+	Key string
+	// Extensions are further attributes. Names are 1 to 20 of a-z and 0-9 and do not begin with "leat". Values are bool, an
+	// integer of at most 32 bits, string, []byte, [URI], [URIRef] or [time.Time].
+	Extensions map[string]any
+	// Data is the payload. Nil means no data, which differs from empty data.
+	Data []byte
 }
 
-// NewEvent returns an event of the given type.
+// NewEvent returns an event of the given type, such as "com.example.order.placed.v1". A nil o means the defaults. The error is an
+// [*Error] with [CodeInvalid] or [CodeTooLarge] whose cause is an [*AttributeError]. An event without a source is accepted here, but
+// published only by a [Producer] that has one.
 func NewEvent(eventType string, o *EventOptions) (Event, error) {
 	if o == nil {
 		o = &EventOptions{}
 	}
-	e := Event{&eventData{id: o.ID, source: o.Source, eventType: eventType, key: o.Key, data: string(o.Data), hasData: o.Data != nil}}
-	e.p.size = len(e.p.id) + len(e.p.source) + len(e.p.eventType) + len(e.p.key) + len(e.p.data)
+	e := newEvent(eventType, o, nil)
+	if e.p.err != nil {
+		return Event{}, e.p.err
+	}
 	return e, nil
 }
 
-func (e Event) ID() string         { return e.d().id }
-func (e Event) Source() string     { return e.d().source }
-func (e Event) Type() string       { return e.d().eventType }
-func (e Event) Key() string        { return e.d().key }
-func (e Event) Size() int          { return e.d().size }
-func (e Event) DataString() string { return e.d().data }
-func (e Event) Validate() error    { return e.d().err }
-func (e Event) IsZero() bool       { return e.p == nil }
+// newEvent returns the event, with the first error in it. dataErr, if not nil, is why there is no data.
+func newEvent(eventType string, o *EventOptions, dataErr error) Event {
+	d := &eventData{data: string(o.Data), hasData: o.Data != nil}
+	d.core = [coreCount]string{
+		attrID: o.ID, attrSource: o.Source, attrType: eventType,
+		attrContentType: o.DataContentType, attrSchema: o.DataSchema, attrSubject: o.Subject,
+	}
+	d.fillIDAndTime(o.Time)
+	if dataErr != nil {
+		d.err = eventError(d, CodeInvalid, dataErr)
+	}
+	for i := range d.core {
+		if i == attrTime || d.core[i] == "" && i != attrType {
+			continue
+		}
+		if rule, spec := coreRule(i, d.core[i], maxValueBytes); rule != "" {
+			d.fail(&AttributeError{coreNames[i], rule, spec})
+		}
+	}
+	if o.Key != "" {
+		d.setKey(o.Key)
+	}
+	if len(o.Extensions) > 0 {
+		d.ext = make([]extension, 0, len(o.Extensions))
+		for name, value := range o.Extensions {
+			if name == keyName && o.Key != "" && value != o.Key {
+				d.fail(&AttributeError{keyName, "is given twice, by Key and in Extensions", specPartitioning})
+			}
+			d.setExtension(name, value)
+		}
+	}
+	d.seal(maxAttributes)
+	return Event{d}
+}
 
-func (e Event) WithSource(source string) Event {
-	d := *e.d()
-	d.source = source
-	return Event{&d}
+// fillIDAndTime sets the time, and the id if there is none; both share one string.
+func (d *eventData) fillIDAndTime(t time.Time) {
+	var buf [uuidLen + len("2006-01-02T15:04:05.000000000+00:00")]byte
+	b, n := buf[:0], 0
+	now := t
+	if d.core[attrID] == "" || t.IsZero() {
+		now = time.Now().UTC()
+	}
+	if d.core[attrID] == "" {
+		b, n = appendUUID(b, now), uuidLen
+	}
+	if t.IsZero() {
+		t = now
+	}
+	b, ok := appendTime(b, t)
+	if !ok {
+		d.fail(&AttributeError{"time", "has a year that RFC 3339 cannot write", coreSpecs[attrTime]})
+	}
+	s := string(b)
+	if n > 0 {
+		d.core[attrID] = s[:n]
+	}
+	d.core[attrTime] = s[n:]
+}
+
+// setKey sets partitionkey, without the allocation that setExtension needs for its any.
+func (d *eventData) setKey(key string) {
+	if len(key) > maxValueBytes {
+		d.fail(&AttributeError{keyName, tooLong(maxValueBytes), specSize})
+	} else if rule := textRule(key); rule != "" {
+		d.fail(&AttributeError{keyName, rule, specTypes + ": String"})
+	}
+	d.key, d.hasKey = key, true
+}
+
+// setExtension sets or, with a nil value, removes an extension of a d that no Event points to yet. d.ext is not shared.
+func (d *eventData) setExtension(name string, value any) {
+	i, found := slices.BinarySearchFunc(d.ext, name, func(x extension, name string) int { return cmp.Compare(x.name, name) })
+	if value == nil && !strings.HasPrefix(name, reservedPrefix) {
+		if name == keyName {
+			d.key, d.hasKey = "", false
+		} else if found {
+			d.ext = slices.Delete(d.ext, i, i+1)
+		}
+		return
+	}
+	x, err := newExtension(name, value)
+	switch {
+	case err != nil:
+		d.fail(err)
+	case name == keyName:
+		d.key, d.hasKey = x.text, true
+	case found:
+		d.ext[i] = x
+	default:
+		d.ext = slices.Insert(d.ext, i, x)
+	}
+}
+
+// fail notes the first error of d.
+func (d *eventData) fail(err *AttributeError) {
+	if d.err == nil {
+		d.err = eventError(d, CodeInvalid, err)
+	}
+}
+
+func eventError(d *eventData, code Code, err error) error {
+	return &Error{Op: "event", EventID: d.core[attrID], Code: code, Err: err}
+}
+
+// seal counts what Size and the limits need, once everything else of d is set.
+func (d *eventData) seal(attributesLimit int) {
+	n, size := 2, len(specVersionName)+len(specVersion)+len(d.data) // specversion and source
+	for i, v := range &d.core {
+		if v != "" {
+			size += len(coreNames[i]) + len(v)
+			if i != attrSource {
+				n++
+			}
+		}
+	}
+	if d.hasKey {
+		n++
+		size += len(keyName) + len(d.key)
+	}
+	for i := range d.ext {
+		n++
+		size += len(d.ext[i].name) + len(d.ext[i].text)
+	}
+	d.attributes, d.size = n, size
+	if d.err == nil {
+		if err := limitError(n, attributesLimit, size); err != nil {
+			d.err = eventError(d, CodeTooLarge, err)
+		}
+	}
+}
+
+func limitError(attributes, attributesLimit, size int) error {
+	if attributes > attributesLimit {
+		return &AttributeError{"event", fmt.Sprintf("has %d attributes; at most %d are allowed", attributes, attributesLimit), specSize}
+	}
+	if size > maxEventBytes {
+		return &AttributeError{"event", fmt.Sprintf("has %d bytes; at most %d are allowed", size, maxEventBytes), specSize}
+	}
+	return nil
+}
+
+// ID returns the attribute id, which together with the source identifies the event.
+func (e Event) ID() string { return e.d().core[attrID] }
+
+// Source returns the attribute source, byte for byte.
+func (e Event) Source() string { return e.d().core[attrSource] }
+
+// SpecVersion returns "1.0", the version of CloudEvents; "" for the zero Event.
+func (e Event) SpecVersion() string {
+	if e.p == nil {
+		return ""
+	}
+	return specVersion
+}
+
+// Type returns the attribute type.
+func (e Event) Type() string { return e.d().core[attrType] }
+
+// Subject returns the attribute subject, or "".
+func (e Event) Subject() string { return e.d().core[attrSubject] }
+
+// DataContentType returns the attribute datacontenttype, or "". Without it, JSON is to be assumed (CloudEvents JSON format 1.0.2 §3.1.2).
+func (e Event) DataContentType() string { return e.d().core[attrContentType] }
+
+// DataSchema returns the attribute dataschema, or "".
+func (e Event) DataSchema() string { return e.d().core[attrSchema] }
+
+// Time returns the attribute time to the nanosecond, or the zero Time where there is none. The leap second :60 is the first
+// second of the next minute. TimeString has what was written.
+func (e Event) Time() time.Time {
+	t, _ := parseTime(e.d().core[attrTime])
+	return t
+}
+
+// TimeString returns the attribute time as it was written, or "".
+func (e Event) TimeString() string { return e.d().core[attrTime] }
+
+// Key returns the extension partitionkey, or "". Events with equal keys keep their order.
+func (e Event) Key() string { return e.d().key }
+
+// Extension returns the value of an extension, partitionkey included, and whether it is there. The value is a bool, int32, string,
+// []byte (a copy), [URI], [URIRef] or [time.Time]. A transport keeps the text of a value, not always the type: after JSON, what
+// was neither bool nor int32 is a string, and after transports that only know text, everything is.
+func (e Event) Extension(name string) (any, bool) {
+	d := e.d()
+	if name == keyName {
+		if !d.hasKey {
+			return nil, false
+		}
+		return d.key, true
+	}
+	for i := range d.ext {
+		if d.ext[i].name == name {
+			return d.ext[i].value(), true
+		}
+	}
+	return nil, false
+}
+
+// Extensions returns the extensions, partitionkey included, sorted by name, with values as Extension returns them.
+func (e Event) Extensions() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for x := range e.d().extensions {
+			if !yield(x.name, x.value()) {
+				return
+			}
+		}
+	}
+}
+
+// extensions calls yield for each extension in the order of their names, until it returns false.
+func (d *eventData) extensions(yield func(x extension) bool) {
+	keyLeft := d.hasKey
+	for i := range d.ext {
+		if keyLeft && d.ext[i].name > keyName {
+			keyLeft = false
+			if !yield(extension{name: keyName, text: d.key}) {
+				return
+			}
+		}
+		if !yield(d.ext[i]) {
+			return
+		}
+	}
+	if keyLeft {
+		yield(extension{name: keyName, text: d.key})
+	}
+}
+
+// Attributes returns all attributes that are set, specversion first, extensions last and sorted, each with the canonical string form
+// of its value (CloudEvents 1.0.2, Type System). It is what an adapter writes into headers; [DecodeEvent] is the way back.
+func (e Event) Attributes() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		d := e.d()
+		if e.p == nil || !yield(specVersionName, specVersion) {
+			return
+		}
+		for i, v := range &d.core {
+			if v != "" && !yield(coreNames[i], v) {
+				return
+			}
+		}
+		for x := range d.extensions {
+			if !yield(x.name, x.text) {
+				return
+			}
+		}
+	}
+}
+
+// HasData reports whether the event has data, which may be empty.
+func (e Event) HasData() bool { return e.d().hasData }
+
+// Data returns a copy of the data: nil when there is none, empty but not nil when it is empty.
+func (e Event) Data() []byte {
+	d := e.d()
+	if !d.hasData {
+		return nil
+	}
+	b := make([]byte, len(d.data))
+	copy(b, d.data)
+	return b
+}
+
+// DataString returns the bytes of the data as a string, without a copy; "" when there is none.
+func (e Event) DataString() string { return e.d().data }
+
+// Size returns the bytes of all attribute names and values and of the data. It does not depend on a transport and costs nothing.
+func (e Event) Size() int { return e.d().size }
+
+// IsZero reports whether e is the zero Event, which is no event.
+func (e Event) IsZero() bool { return e.p == nil }
+
+// Validate returns nil for an event that can be published, else an [*Error] with [CodeInvalid] or [CodeTooLarge] whose cause is an
+// [*AttributeError]: for the zero Event, for an event without a source, and for the first invalid value that a With method got.
+func (e Event) Validate() error {
+	d := e.d()
+	switch {
+	case e.p == nil:
+		return eventError(d, CodeInvalid, &AttributeError{"event", "is the zero Event", specRequired})
+	case d.err != nil:
+		return d.err
+	case d.core[attrSource] == "":
+		return eventError(d, CodeInvalid, &AttributeError{"source", "is missing", coreSpecs[attrSource]})
+	}
+	return nil
+}
+
+// Equal reports whether e and o have the same attributes, compared by their canonical strings, and the same data. An extension with
+// the int32 5 and one with the string "5" are equal, since some transports cannot tell them apart. Times are compared as written.
+func (e Event) Equal(o Event) bool {
+	a, b := e.d(), o.d()
+	if a == b {
+		return true
+	}
+	if e.IsZero() != o.IsZero() || a.core != b.core || a.key != b.key || a.hasKey != b.hasKey ||
+		a.data != b.data || a.hasData != b.hasData {
+		return false
+	}
+	return slices.EqualFunc(a.ext, b.ext, func(x, y extension) bool { return x.name == y.name && x.text == y.text })
+}
+
+// String returns one line with type, id, source and size, safe to log: names are quoted and cut, and there is no data in it.
+func (e Event) String() string {
+	if e.IsZero() {
+		return "no event"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "event %s id %s source %s (%d bytes)", quote(e.Type()), quote(e.ID()), quote(e.Source()), e.Size())
+	return b.String()
+}
+
+// LogValue returns what String does as a group for [log/slog].
+func (e Event) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", cut(e.ID())), slog.String("source", cut(e.Source())), slog.String("type", cut(e.Type())),
+		slog.Int("size", e.Size()))
+}
+
+func cut(s string) string {
+	const limit = 128
+	if len(s) > limit {
+		return s[:limit] + "..."
+	}
+	return s
 }

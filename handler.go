@@ -122,6 +122,12 @@ func IsRejected(err error) bool {
 	return ok && v.kind == verdictReject
 }
 
+// IsPaused reports whether err is, or wraps, the outcome of [Pause].
+func IsPaused(err error) bool {
+	v, ok := errors.AsType[*verdict](err)
+	return ok && v.kind == verdictPause
+}
+
 // IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], so that a middleware leaves the
 // decision alone.
 func IsDecided(err error) bool {

@@ -265,10 +265,10 @@ func (c *publishCall) finish(i int, err error) {
 	if err != nil {
 		err = publishOutcome(c.topic, c.events[i], err)
 	}
-	c.p.answered(1)
 	if c.user != nil {
 		c.user(c.events[i], err)
 	}
+	c.p.answered(1)
 	c.mu.Lock()
 	c.errs[i] = err
 	if err != nil {

@@ -67,7 +67,7 @@ func run(ctx context.Context, f flags) (err error) {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	results, err := measure(ctx, f)
 	if err != nil {
@@ -93,10 +93,8 @@ func measure(ctx context.Context, f flags) ([]*bench.Result, error) {
 		o.Rounds = 1
 	}
 	o.Progress = func(group string, round int) {
-		fmt.Fprintf(f.progress, "\r%-20s round %d of %d ", group, round, o.Rounds)
+		_, _ = fmt.Fprintf(f.progress, "%s: round %d of %d\n", group, round, o.Rounds)
 	}
-	defer fmt.Fprintln(f.progress)
-
 	var results []*bench.Result
 	for _, g := range cases.All() {
 		if !g.Matches(f.group) {
@@ -115,7 +113,7 @@ func measure(ctx context.Context, f flags) ([]*bench.Result, error) {
 }
 
 // profile starts a CPU profile and returns the function that ends it.
-func profile(file string) (stop func(), err error) {
+func profile(file string) (stop func() error, err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
@@ -123,8 +121,8 @@ func profile(file string) (stop func(), err error) {
 	if err := pprof.StartCPUProfile(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return func() {
+	return func() error {
 		pprof.StopCPUProfile()
-		f.Close()
+		return f.Close()
 	}, nil
 }

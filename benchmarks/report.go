@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
@@ -16,7 +15,7 @@ const (
 )
 
 // writeReport writes the machine, the goals and the tables, and reports whether every goal was met.
-func writeReport(w io.Writer, results []*bench.Result) (met bool) {
+func writeReport(w *bytes.Buffer, results []*bench.Result) (met bool) {
 	fmt.Fprintf(w, "## Results\n\nMedians of %d rounds, measured on\n\n", results[0].Rounds())
 	bench.WriteMachine(w, "github.com/ThreeDotsLabs/watermill", "github.com/cloudevents/sdk-go/v2")
 	fmt.Fprint(w, "\n### Goals\n\n")

@@ -100,4 +100,6 @@ func (s *MemoryStore) drop(element *list.Element) {
 	delete(s.byKey, entry.key)
 }
 
-func (e *memoryEntry) expired(now time.Time) bool { return !e.expires.IsZero() && !now.Before(e.expires) }
+func (e *memoryEntry) expired(now time.Time) bool {
+	return !e.expires.IsZero() && !now.Before(e.expires)
+}

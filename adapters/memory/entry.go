@@ -25,9 +25,9 @@ type entry struct {
 
 // The states of an entry. Only held to acked happens without the lock.
 const (
-	stateQueued = iota // waits in the group, or is free
+	stateQueued = iota // new, or given back or taken back from its last delivery
 	stateHeld          // delivered and not settled
-	stateAcked         // settled; free as soon as its flight drops it
+	stateAcked         // settled; free as soon as its flight drops it, and until its next delivery
 
 	stateBits = 2
 )
@@ -66,9 +66,9 @@ func (p *pool) get() *entry {
 	return e
 }
 
-// put takes back an entry that is in no queue and whose last delivery is settled.
+// put takes back an entry that is in no queue and whose last delivery is settled. Its state stays: no flight holds that delivery any
+// more, and the next one has a new generation.
 func (p *pool) put(e *entry) {
-	e.state.Store(e.state.Load()&^(1<<stateBits-1) | stateQueued)
 	e.event, e.raw, e.tenure, e.deliveries = leat.Event{}, nil, nil, 0
 	if len(p.free) < poolKeep {
 		p.free = append(p.free, e)

@@ -19,7 +19,7 @@ type group struct {
 	broadcast bool
 	ordered   bool // as declared
 
-	gone      bool // its broadcast stream was closed
+	gone bool // its broadcast stream was closed
 
 	streams []*Stream
 	idle    int     // streams that wait for events

@@ -105,9 +105,9 @@ func (c Case) measure(ctx context.Context, short bool) (s sample, err error) {
 	runtime.GC() // what the set-up and the case before left behind is nobody's to pay for
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	cpu, start := cpuTime(), time.Now()
 	err = instance.Run(ctx, s.events)
-	s.took = time.Since(start)
+	s.took, s.cpu = time.Since(start), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		return s, err

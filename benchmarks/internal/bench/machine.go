@@ -1,9 +1,8 @@
 package bench
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -11,7 +10,7 @@ import (
 )
 
 // WriteMachine writes what the numbers depend on: processor, Go, operating system, and the versions of the named modules.
-func WriteMachine(w io.Writer, modules ...string) {
+func WriteMachine(w *bytes.Buffer, modules ...string) {
 	fmt.Fprintf(w, "- %s, %d of %d processors (GOMAXPROCS)\n", processor(), runtime.GOMAXPROCS(0), runtime.NumCPU())
 	fmt.Fprintf(w, "- %s, %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	info, ok := debug.ReadBuildInfo()
@@ -29,13 +28,12 @@ func WriteMachine(w io.Writer, modules ...string) {
 
 // processor returns the processor's name as Linux gives it.
 func processor() string {
-	f, err := os.Open("/proc/cpuinfo")
+	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return "unknown processor"
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if name, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(name) == "model name" {
+	for line := range strings.Lines(string(cpuinfo)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
 			return strings.TrimSpace(value)
 		}
 	}

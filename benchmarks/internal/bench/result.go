@@ -11,11 +11,12 @@ type Result struct {
 // sample is one round of one case.
 type sample struct {
 	events        int
-	took          time.Duration
+	took, cpu     time.Duration
 	allocs, bytes uint64
 }
 
 func (s sample) perSecond() float64      { return float64(s.events) / s.took.Seconds() }
+func (s sample) cpuPerEvent() float64    { return float64(s.cpu) / float64(s.events) }
 func (s sample) allocsPerEvent() float64 { return float64(s.allocs) / float64(s.events) }
 func (s sample) bytesPerEvent() float64  { return float64(s.bytes) / float64(s.events) }
 
@@ -33,6 +34,9 @@ func (r *Result) Ratio(of, to int) Estimate {
 
 // Throughput returns the events per second of a case.
 func (r *Result) Throughput(of int) Estimate { return r.estimate(of, sample.perSecond) }
+
+// CPU returns the processor time per event of a case in nanoseconds, of all threads of the process; 0 where it is not known.
+func (r *Result) CPU(of int) Estimate { return r.estimate(of, sample.cpuPerEvent) }
 
 // Allocs returns the allocations per event of a case, of all goroutines of the process.
 func (r *Result) Allocs(of int) Estimate { return r.estimate(of, sample.allocsPerEvent) }

@@ -1,29 +1,30 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
-	"io"
+	"strconv"
 )
 
 // WriteTable writes the result as a Markdown section.
-func (r *Result) WriteTable(w io.Writer) {
+func (r *Result) WriteTable(w *bytes.Buffer) {
 	fmt.Fprintf(w, "### %s\n\n%s\n\n", r.Group.Name, r.Group.About)
-	fmt.Fprintf(w, "| case | events/s | ns/event | ratio | 95 %% interval | allocs/event | B/event |\n")
-	fmt.Fprintf(w, "|---|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(w, "| case | events/s | ns/event | CPU ns/event | ratio | 95 %% interval | allocs/event | B/event |\n")
+	fmt.Fprintf(w, "|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for i, c := range r.Group.Cases {
 		speed, ratio := r.Throughput(i).Median, r.Ratio(i, 0)
 		interval := fmt.Sprintf("%s to %s", significant(ratio.Low), significant(ratio.High))
 		if i == 0 {
 			interval = "base"
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %.1f | %.0f |\n", c.Name, grouped(int64(speed)), significant(1e9/speed),
-			significant(ratio.Median), interval, r.Allocs(i).Median, r.Bytes(i).Median)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %.1f | %.0f |\n", c.Name, grouped(int64(speed)), significant(1e9/speed),
+			significant(r.CPU(i).Median), significant(ratio.Median), interval, r.Allocs(i).Median, r.Bytes(i).Median)
 	}
 	fmt.Fprintln(w)
 }
 
 // WriteVerdicts writes how the goals of the results were met, as a Markdown table, and reports whether all were.
-func WriteVerdicts(w io.Writer, results []*Result) bool {
+func WriteVerdicts(w *bytes.Buffer, results []*Result) bool {
 	all := true
 	fmt.Fprintf(w, "| group | goal | bound | measured | 95 %% interval | |\n|---|---|---:|---:|---:|---|\n")
 	for _, r := range results {
@@ -43,6 +44,8 @@ func WriteVerdicts(w io.Writer, results []*Result) bool {
 // significant prints x with about three digits.
 func significant(x float64) string {
 	switch {
+	case x == 0:
+		return "0"
 	case x >= 100:
 		return fmt.Sprintf("%.0f", x)
 	case x >= 10:
@@ -57,7 +60,7 @@ func significant(x float64) string {
 // grouped prints n with a comma between thousands.
 func grouped(n int64) string {
 	if n < 1_000 {
-		return fmt.Sprintf("%d", n)
+		return strconv.FormatInt(n, 10)
 	}
 	return fmt.Sprintf("%s,%03d", grouped(n/1_000), n%1_000)
 }

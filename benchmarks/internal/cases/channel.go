@@ -12,6 +12,7 @@ import (
 // channel is the base of the in-memory groups: a buffered channel of events and goroutines that receive from it.
 type channel struct {
 	*counter
+
 	next      func(i int) (leat.Event, error)
 	queue     chan leat.Event
 	receivers sync.WaitGroup
@@ -29,7 +30,7 @@ type channelOptions struct {
 // startChannel returns the set-up of a channel case.
 func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, error) {
 	return func(context.Context, int) (bench.Instance, error) {
-		next, err := supply(distinctEvents, o.made, newLeatEvent)
+		next, err := supply(0, o.made, newLeatEvent)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 // sdkPath is the CloudEvents SDK's channel protocol: Send on one side; Receive and Finish on the other.
 type sdkPath struct {
 	*counter
+
 	next      func(i int) (*event.Event, error)
 	sender    gochan.Sender
 	receivers sync.WaitGroup

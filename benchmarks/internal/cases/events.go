@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -101,9 +102,8 @@ func newWatermillMessage(id, key string, data []byte) (*message.Message, error) 
 // supply returns a party's event for each number: with made a new one, else one of distinctEvents that are made now, with data of
 // their own, and published in turn.
 func supply[T any](keys int, made bool, create func(id, key string, data []byte) (T, error)) (func(i int) (T, error), error) {
-	n := newNames(keys)
+	n, data := newNames(keys), payload()
 	if made {
-		data := payload()
 		return func(i int) (T, error) {
 			id, key := n.at(i)
 			return create(id, key, data)
@@ -112,7 +112,7 @@ func supply[T any](keys int, made bool, create func(id, key string, data []byte)
 	events := make([]T, distinctEvents)
 	for i := range events {
 		id, key := n.at(i)
-		e, err := create(id, key, payload())
+		e, err := create(id, key, bytes.Clone(data))
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
@@ -52,7 +53,7 @@ func flat(name string) bench.Goal { return bench.Goal{Case: name, Min: 1 / 1.25,
 // count prints n with a comma between thousands.
 func count(n int) string {
 	if n < 1_000 {
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	}
 	return fmt.Sprintf("%s,%03d", count(n/1_000), n%1_000)
 }

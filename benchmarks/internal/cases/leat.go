@@ -15,6 +15,7 @@ import (
 // leatPath is Leat as a service uses it: a Producer, a Consumer with the retry middleware and a poison queue, on the memory adapter.
 type leatPath struct {
 	*counter
+
 	next     func(i int) (leat.Event, error)
 	batch    int
 	broker   leat.Broker

@@ -24,12 +24,12 @@ func parked() bench.Group {
 	}
 	for _, n := range []int{0, 1, 100, 10_000} {
 		g.Cases = append(g.Cases, bench.Case{
-			Name:   fmt.Sprintf("%s parked", count(n)),
+			Name:   count(n) + " parked",
 			Events: 250_000,
 			Start:  startLeat(pathOptions{keys: 10_000, concurrency: 64, inFlight: n + 1_000, parked: n}),
 		})
 		if n > 0 {
-			g.Goals = append(g.Goals, flat(fmt.Sprintf("%s parked", count(n))))
+			g.Goals = append(g.Goals, flat(count(n)+" parked"))
 		}
 	}
 	return g

@@ -17,6 +17,7 @@ import (
 // watermillPath is Watermill on its in-memory Pub/Sub. That has no backpressure, so the publisher keeps a window of its own.
 type watermillPath struct {
 	*counter
+
 	next    func(i int) (*message.Message, error)
 	window  chan struct{}
 	pubsub  *gochannel.GoChannel

@@ -1,0 +1,219 @@
+package leat
+
+import (
+	"slices"
+	"strings"
+)
+
+// span is a piece of a draft's text.
+type span struct{ start, end int32 }
+
+// draft collects what was read from a transport until it becomes an event. Names and values are put into one buffer, so that an event
+// needs one string for its attributes and another for its data; an id that is kept somewhere does not keep the data. The arrays
+// let a draft live on the stack.
+type draft struct {
+	small   [1 << 10]byte
+	large   []byte // used instead of small once that is full
+	n       int    // bytes of text
+	core    [coreCount]span
+	version span
+	seen    uint16 // the context attributes that came, null ones included; specversion is bit coreCount
+	ext     [maxAttributesDecoded]draftExtension
+	extLen  int
+}
+
+type draftExtension struct {
+	name, value span
+	kind        attrKind
+	null        bool
+}
+
+// put appends b to the text.
+func (d *draft) put(b []byte) span {
+	start := d.n
+	d.n += len(b)
+	switch {
+	case d.n <= len(d.small) && d.large == nil:
+		copy(d.small[start:], b)
+	case d.large == nil:
+		d.large = make([]byte, 0, 2*d.n)
+		d.large = append(d.large, d.small[:start]...)
+		d.large = append(d.large, b...)
+	default:
+		d.large = append(d.large, b...)
+	}
+	return span{int32(start), int32(d.n)}
+}
+
+// text returns all that was put.
+func (d *draft) text() []byte {
+	if d.large != nil {
+		return d.large
+	}
+	return d.small[:d.n]
+}
+
+// piece returns what was put into s.
+func (d *draft) piece(s span) []byte { return d.text()[s.start:s.end] }
+
+// seal makes the event of what was collected, except for its data.
+func (d *draft) seal() (*eventData, error) {
+	text := string(d.text())
+	p := &eventData{}
+	for i, s := range d.core {
+		p.core[i] = text[s.start:s.end]
+	}
+	if err := d.checkVersion(text[d.version.start:d.version.end]); err != nil {
+		return p, err
+	}
+	for i := range p.core {
+		v := p.core[i]
+		if v == "" {
+			if i <= attrType && d.core[i] == (span{}) {
+				return p, &AttributeError{coreNames[i], "is missing", coreSpecs[i]}
+			}
+			if d.core[i] == (span{}) {
+				continue
+			}
+		}
+		if rule, spec := coreRule(i, v, maxValueDecoded); rule != "" {
+			return p, &AttributeError{coreNames[i], rule, spec}
+		}
+	}
+	return p, d.sealExtensions(p, text)
+}
+
+func (d *draft) checkVersion(v string) error {
+	switch {
+	case v == specVersion:
+		return nil
+	case d.version == (span{}):
+		return &AttributeError{specVersionName, "is missing", specRequired + ": specversion"}
+	}
+	return &AttributeError{specVersionName, `is not "1.0"`, specRequired + ": specversion"}
+}
+
+// sealExtensions checks the extensions and puts them into p.
+func (d *draft) sealExtensions(p *eventData, text string) error {
+	all := d.ext[:d.extLen]
+	slices.SortFunc(all, func(a, b draftExtension) int {
+		return strings.Compare(text[a.name.start:a.name.end], text[b.name.start:b.name.end])
+	})
+	if len(all) > 0 {
+		p.ext = make([]extension, 0, len(all))
+	}
+	last := ""
+	for i := range all {
+		x := &all[i]
+		name, value := text[x.name.start:x.name.end], text[x.value.start:x.value.end]
+		if rule, spec := nameRule(name, maxExtensionNameDecoded); rule != "" {
+			return &AttributeError{name, rule, spec}
+		}
+		if name == last {
+			return duplicate(name)
+		}
+		last = name
+		if x.null {
+			continue
+		}
+		if len(value) > maxValueDecoded {
+			return &AttributeError{name, tooLong(maxValueDecoded), specSize}
+		}
+		if x.kind == kindString {
+			if rule := textRule(value); rule != "" {
+				return &AttributeError{name, rule, specTypes + ": String"}
+			}
+		}
+		if name == keyName {
+			p.key, p.hasKey = value, true
+			continue
+		}
+		p.poisoned = p.poisoned || name == leatReason
+		p.ext = append(p.ext, extension{name: name, text: value, kind: x.kind})
+	}
+	return nil
+}
+
+func duplicate(name string) *AttributeError {
+	return &AttributeError{name, "is there twice", specNames}
+}
+
+// decodeError wraps what is wrong with what was read. p may be nil.
+func decodeError(p *eventData, err error) error {
+	e := &Error{Op: "decode", Code: CodeInvalid, Err: err}
+	if p != nil {
+		e.EventID = p.core[attrID]
+	}
+	if a, ok := err.(*AttributeError); ok && a.Spec == specSize {
+		e.Code = CodeTooLarge
+	}
+	return e
+}
+
+// DecodeEvent makes an event of the attributes of a transport, named without its prefix, with canonical strings as their values
+// (CloudEvents binary mode), and of the data. It copies all of it. It is what an adapter reads headers with, and the way back from
+// [Event.Attributes]. specversion must be among the attributes, "1.0", and datacontenttype is one of them. Nil data means no
+// data.
+//
+// The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80 attributes, extension names of up to 128
+// bytes, values of up to 64 KiB and names that begin with "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or
+// [CodeTooLarge], whose cause is an [*AttributeError].
+func DecodeEvent(attributes []Header, data []byte) (Event, error) {
+	var d draft
+	for i := range attributes {
+		name := d.put([]byte(attributes[i].Name))
+		value := d.put(attributes[i].Value)
+		if err := d.add(draftExtension{name: name, value: value}); err != nil {
+			return Event{}, decodeError(nil, err)
+		}
+	}
+	p, err := d.seal()
+	if err != nil {
+		return Event{}, decodeError(p, err)
+	}
+	p.data, p.hasData = string(data), data != nil
+	return p.decoded()
+}
+
+// add takes one attribute whose name and value were put. A null one counts as seen, no more.
+func (d *draft) add(x draftExtension) *AttributeError {
+	if d.n > maxEventBytes {
+		return &AttributeError{"event", "has attributes of more than 1 MiB", specSize}
+	}
+	name := d.piece(x.name)
+	i, isCore := coreIndex(string(name)) // no allocation: the string is only compared
+	if string(name) == specVersionName {
+		i, isCore = coreCount, true
+	}
+	if !isCore {
+		if d.extLen == len(d.ext) {
+			return &AttributeError{"event", "has more than 80 attributes", specSize}
+		}
+		d.ext[d.extLen] = x
+		d.extLen++
+		return nil
+	}
+	if d.seen&(1<<i) != 0 {
+		return duplicate(string(name))
+	}
+	d.seen |= 1 << i
+	switch {
+	case x.null:
+	case x.kind != kindString:
+		return &AttributeError{string(name), "is no JSON string", specJSONTypes}
+	case i == coreCount:
+		d.version = x.value
+	default:
+		d.core[i] = x.value
+	}
+	return nil
+}
+
+// decoded counts what the limits need and returns the event if it keeps them.
+func (d *eventData) decoded() (Event, error) {
+	d.seal(maxAttributesDecoded)
+	if d.err != nil {
+		return Event{}, decodeError(d, limitError(d.attributes, maxAttributesDecoded, d.size))
+	}
+	return Event{d}, nil
+}

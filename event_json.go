@@ -1,0 +1,175 @@
+package leat
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// AppendJSON appends e in the CloudEvents JSON event format 1.0.2 to dst. Decoding it gives an event that is Equal to e, its data byte
+// for byte; no data, empty data and JSON null stay three different things.
+//
+// Data goes into the member data as it is where the content type is JSON or absent and the data is valid JSON without white space
+// around it, and as a string where the content type is text and the data is valid UTF-8 without control characters other than
+// tab and line ends. All else goes into data_base64 (§3.1.1). The error is that of Validate, and dst is returned unchanged.
+func (e Event) AppendJSON(dst []byte) ([]byte, error) {
+	if err := e.Validate(); err != nil {
+		return dst, err
+	}
+	return e.p.appendJSON(dst), nil
+}
+
+// MarshalJSON returns e as AppendJSON writes it. Note that [encoding/json.Marshal] compacts what it returns and escapes HTML in it, data
+// included; AppendJSON keeps the bytes.
+func (e Event) MarshalJSON() ([]byte, error) {
+	if err := e.Validate(); err != nil {
+		return nil, err
+	}
+	return e.p.appendJSON(make([]byte, 0, e.p.jsonSize())), nil
+}
+
+// AppendJSONBatch appends events in the CloudEvents JSON batch format 1.0.2 (§4) to dst: a JSON array, empty for no events. The error
+// is that of the first invalid event, and dst is returned unchanged.
+func AppendJSONBatch(dst []byte, events []Event) ([]byte, error) {
+	for _, e := range events {
+		if err := e.Validate(); err != nil {
+			return dst, err
+		}
+	}
+	dst = append(dst, '[')
+	for i, e := range events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = e.p.appendJSON(dst)
+	}
+	return append(dst, ']'), nil
+}
+
+// jsonSize estimates the size of the JSON format, enough for everything that needs few escapes.
+func (d *eventData) jsonSize() int {
+	return d.size + 6*d.attributes + len(d.data)/3 + 32
+}
+
+// coreMembers are the beginnings of the members, each after the one before.
+var coreMembers = [coreCount]string{
+	attrID: `","id":"`, attrSource: `","source":"`, attrType: `","type":"`, attrTime: `","time":"`,
+	attrContentType: `","datacontenttype":"`, attrSchema: `","dataschema":"`, attrSubject: `","subject":"`,
+}
+
+func (d *eventData) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"specversion":"1.0`...)
+	for i := range d.core {
+		if v := d.core[i]; v != "" {
+			dst = append(dst, coreMembers[i]...)
+			dst = appendEscaped(dst, v)
+		}
+	}
+	if d.hasKey {
+		dst = append(dst, `","partitionkey":"`...)
+		dst = appendEscaped(dst, d.key)
+	}
+	dst = append(dst, '"')
+	for i := range d.ext {
+		x := &d.ext[i]
+		dst = append(dst, ',', '"')
+		dst = append(dst, x.name...)
+		if x.kind == kindBoolean || x.kind == kindInteger {
+			dst = append(dst, '"', ':')
+			dst = append(dst, x.text...)
+			continue
+		}
+		dst = append(dst, '"', ':', '"')
+		dst = appendEscaped(dst, x.text)
+		dst = append(dst, '"')
+	}
+	if d.hasData {
+		dst = d.appendData(dst)
+	}
+	return append(dst, '}')
+}
+
+// appendData appends the member that holds the data.
+func (d *eventData) appendData(dst []byte) []byte {
+	switch contentKindOf(d.core[attrContentType]) {
+	case contentJSON:
+		if d.validJSON || carriesJSON(d.data) {
+			dst = append(dst, `,"data":`...)
+			return append(dst, d.data...)
+		}
+	case contentText:
+		if isPlainText(d.data) {
+			dst = append(dst, `,"data":"`...)
+			dst = appendEscaped(dst, d.data)
+			return append(dst, '"')
+		}
+	}
+	dst = append(dst, `,"data_base64":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, []byte(d.data))
+	return append(dst, '"')
+}
+
+// isPlainText reports whether s is text that a JSON string carries well: valid UTF-8 without control characters but tab and line ends.
+// Other control characters would need six bytes each, and some transports refuse them even so.
+func isPlainText(s string) bool {
+	for i := 0; i < len(s); {
+		i += plainASCII(s[i:])
+		for end := min(i+8, len(s)); i < end; {
+			c := s[i]
+			if c < utf8.RuneSelf {
+				if c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+					return false
+				}
+				i++
+				continue
+			}
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 || r < 0xa0 || isNoncharacter(r) {
+				return false
+			}
+			i += n
+		}
+	}
+	return true
+}
+
+// appendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does not require to be escaped is not.
+func appendEscaped(dst []byte, s string) []byte {
+	first, i := 0, 0
+	b := []byte(s) // not copied
+	for {
+		for i+8 <= len(b) {
+			if m := specials(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		dst = append(dst, s[first:i]...)
+		if i >= len(b) {
+			return dst
+		}
+		dst = appendEscape(dst, b[i])
+		i++
+		first = i
+	}
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}

@@ -1,0 +1,379 @@
+package leat
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Limits of a JSON text. An event of 1 MiB may need more than that, for escapes and base64.
+const (
+	maxJSONBytes      = 8 << 20
+	maxJSONBatchBytes = 16 << 20
+)
+
+// ParseEvent reads one event in the CloudEvents JSON event format 1.0.2; it keeps no part of data. The error is an [*Error] with Op
+// "decode": [CodeTooLarge] for more than 1 MiB of event, 8 MiB of text or 80 attributes, else [CodeInvalid]. Its cause is an
+// [*AttributeError] or says at which byte the JSON is malformed; it quotes nothing of the data.
+//
+// A member that is null is an attribute that is not set (§2.2). Extensions keep the types Boolean and Integer; strings are Strings.
+// With a content type that is JSON, or none, the data is the text of the member data, byte for byte, JSON null included; with another
+// one it is the content of the string (§3.1.2), or the text of the member where that is no string, and null is no data. A missing
+// datacontenttype stays missing. Refused are: members that are there twice, data beside data_base64, fractions, objects and
+// arrays as attributes, control characters and surrogate halves, nesting of more than 64 levels, and anything after the event.
+func ParseEvent(data []byte) (Event, error) {
+	r, err := newJSONReader(data, maxJSONBytes)
+	if err != nil {
+		return Event{}, err
+	}
+	e, err := r.event()
+	if err != nil {
+		return Event{}, err
+	}
+	return e, r.end()
+}
+
+// UnmarshalJSON replaces *e by what [ParseEvent] reads. JSON null leaves it as it is.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	parsed, err := ParseEvent(data)
+	if err == nil {
+		*e = parsed
+	}
+	return err
+}
+
+// ParseEventBatch reads events in the CloudEvents JSON batch format 1.0.2 (§4), a JSON array of at most 16 MiB, each by the rules of
+// [ParseEvent]. One malformed event makes the whole batch an error, which says which one it is.
+func ParseEventBatch(data []byte) ([]Event, error) {
+	r, err := newJSONReader(data, maxJSONBatchBytes)
+	if err != nil {
+		return nil, err
+	}
+	if r.next() != '[' {
+		return nil, r.fault(faultValue)
+	}
+	r.pos++
+	events := []Event{}
+	if r.next() == ']' {
+		r.pos++
+		return events, r.end()
+	}
+	for {
+		e, err := r.event()
+		if err != nil {
+			return nil, fmt.Errorf("event %d of the batch: %w", len(events), err)
+		}
+		events = append(events, e)
+		switch r.next() {
+		case ',':
+			r.pos++
+		case ']':
+			r.pos++
+			if err := r.end(); err != nil {
+				return nil, err
+			}
+			return events, nil
+		default:
+			return nil, r.fault(faultComma)
+		}
+	}
+}
+
+// jsonReader reads events from a text that is known to be UTF-8.
+type jsonReader struct {
+	b   []byte
+	pos int
+}
+
+func newJSONReader(b []byte, limit int) (jsonReader, error) {
+	if len(b) > limit {
+		return jsonReader{}, decodeError(nil, &AttributeError{"event", fmt.Sprintf("is JSON of more than %d bytes", limit), specSize})
+	}
+	if !utf8.Valid(b) {
+		return jsonReader{}, decodeError(nil, &syntaxError{invalidUTF8(b), faultUTF8})
+	}
+	return jsonReader{b: b}, nil
+}
+
+func invalidUTF8(b []byte) int {
+	for i := 0; i < len(b); {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return len(b)
+}
+
+// next skips white space and returns the byte after it, 0 at the end.
+func (r *jsonReader) next() byte {
+	if r.pos = skipSpace(r.b, r.pos); r.pos < len(r.b) {
+		return r.b[r.pos]
+	}
+	return 0
+}
+
+func (r *jsonReader) fault(f fault) error {
+	if r.pos >= len(r.b) {
+		f = faultEnd
+	}
+	return decodeError(nil, &syntaxError{r.pos, f})
+}
+
+func (r *jsonReader) end() error {
+	if r.next(); r.pos < len(r.b) {
+		return r.fault(faultTrailing)
+	}
+	return nil
+}
+
+// dataMember is the member data or data_base64 as it was found.
+type dataMember struct {
+	raw             []byte // the text of the value, quotes included
+	base64, escaped bool
+	plain, encoded  bool // which of the two came, null included
+}
+
+// event reads the object that comes next.
+func (r *jsonReader) event() (Event, error) {
+	var d draft
+	var m dataMember
+	if r.next() != '{' {
+		return Event{}, r.fault(faultValue)
+	}
+	r.pos++
+	if r.next() == '}' {
+		r.pos++
+	} else if err := r.members(&d, &m); err != nil {
+		if a, ok := err.(*AttributeError); ok {
+			err = decodeError(nil, a)
+		}
+		return Event{}, err
+	}
+	p, err := d.seal()
+	if err == nil {
+		err = m.decode(p)
+	}
+	if err != nil {
+		return Event{}, decodeError(p, err)
+	}
+	return p.decoded()
+}
+
+// members reads the members of an object up to and including its '}'.
+func (r *jsonReader) members(d *draft, m *dataMember) error {
+	for {
+		if r.next() != '"' {
+			return r.fault(faultName)
+		}
+		name, err := r.string(d)
+		if err != nil {
+			return err
+		}
+		pos, f := skipColon(r.b, r.pos)
+		if r.pos = pos; f != faultNone {
+			return r.fault(f)
+		}
+		switch string(d.piece(name)) {
+		case "data":
+			err = r.data(m, false)
+		case "data_base64":
+			err = r.data(m, true)
+		default:
+			err = r.attribute(d, name)
+		}
+		if err != nil {
+			return err
+		}
+		switch r.next() {
+		case ',':
+			r.pos++
+		case '}':
+			r.pos++
+			return nil
+		default:
+			return r.fault(faultComma)
+		}
+	}
+}
+
+// string puts the string at pos, without its escapes, into d.
+func (r *jsonReader) string(d *draft) (span, error) {
+	first := r.pos + 1
+	end, escaped, f := skipString(r.b, first)
+	if f != faultNone {
+		r.pos = end
+		return span{}, r.fault(f)
+	}
+	raw := r.b[first : end-1]
+	if escaped {
+		var ok bool
+		if raw, ok = unescape(make([]byte, 0, len(raw)), raw); !ok {
+			return span{}, r.fault(faultSurrogate)
+		}
+	}
+	r.pos = end
+	return d.put(raw), nil
+}
+
+// attribute reads the value of a member that is an attribute.
+func (r *jsonReader) attribute(d *draft, name span) error {
+	x := draftExtension{name: name}
+	c := r.next()
+	switch c {
+	case '"':
+		value, err := r.string(d)
+		if err != nil {
+			return err
+		}
+		x.value = value
+	case '{', '[':
+		return &AttributeError{string(d.piece(name)), "is an object or array, which no CloudEvents type is", specJSONTypes}
+	default:
+		if r.pos >= len(r.b) {
+			return r.fault(faultEnd)
+		}
+		end, f := skipScalar(r.b, r.pos)
+		raw := r.b[r.pos:end]
+		if r.pos = end; f != faultNone {
+			return r.fault(f)
+		}
+		switch c {
+		case 'n':
+			x.null = true
+		case 't', 'f':
+			x.kind = kindBoolean
+		default:
+			x.kind = kindInteger
+			var rule string
+			if raw, rule = canonicalInteger(raw); rule != "" {
+				return &AttributeError{string(d.piece(name)), rule, specJSONTypes}
+			}
+		}
+		x.value = d.put(raw)
+	}
+	if err := d.add(x); err != nil {
+		return err
+	}
+	return nil
+}
+
+// canonicalInteger checks that a JSON number is an Integer and returns its canonical string, which differs for -0 only.
+func canonicalInteger(raw []byte) (text []byte, rule string) {
+	digits := bytes.TrimPrefix(raw, []byte("-"))
+	if skipDigits(digits, 0) != len(digits) {
+		return nil, "is a number with a fraction or exponent, which no CloudEvents type is"
+	}
+	n := int64(0)
+	for _, c := range digits {
+		if n = n*10 + int64(c-'0'); n > 1<<31 {
+			break
+		}
+	}
+	if n > 1<<31 || n == 1<<31 && len(digits) == len(raw) {
+		return nil, "is outside of the 32 bits of the type Integer"
+	}
+	if n == 0 {
+		return digits, ""
+	}
+	return raw, ""
+}
+
+// data reads the value of the member data or data_base64.
+func (r *jsonReader) data(m *dataMember, encoded bool) error {
+	name, seen := "data", &m.plain
+	if encoded {
+		name, seen = "data_base64", &m.encoded
+	}
+	if *seen {
+		return &AttributeError{name, "is there twice", specJSONEnvelope}
+	}
+	*seen = true
+	first := r.pos
+	var end int
+	var escaped bool
+	var f fault
+	if r.next() == '"' {
+		end, escaped, f = skipString(r.b, first+1)
+	} else {
+		end, f = skipValue(r.b, first)
+	}
+	if r.pos = end; f != faultNone {
+		return r.fault(f)
+	}
+	raw := r.b[first:end]
+	if encoded && string(raw) == "null" {
+		return nil
+	}
+	if m.raw != nil {
+		return &AttributeError{"data_base64", "is there beside data", specJSONDataMember}
+	}
+	m.raw, m.base64, m.escaped = raw, encoded, escaped
+	return nil
+}
+
+// decode puts the data into p, whose content type is known now.
+func (m *dataMember) decode(p *eventData) error {
+	if m.raw == nil {
+		return nil
+	}
+	p.hasData = true
+	if m.base64 {
+		return m.decodeBase64(p)
+	}
+	kind := contentKindOf(p.core[attrContentType])
+	switch {
+	case kind == contentJSON:
+		p.data, p.validJSON = string(m.raw), true
+	case m.raw[0] == '"':
+		b, err := m.content("data")
+		if err != nil {
+			return err
+		}
+		p.data = string(b)
+	case string(m.raw) == "null":
+		p.hasData = false
+	default:
+		p.data = string(m.raw)
+	}
+	return nil
+}
+
+// content returns the text of a member that is a string.
+func (m *dataMember) content(name string) ([]byte, error) {
+	raw := m.raw[1 : len(m.raw)-1]
+	if !m.escaped {
+		return raw, nil
+	}
+	b, ok := unescape(make([]byte, 0, len(raw)), raw)
+	if !ok {
+		return nil, &AttributeError{name, "has half of a surrogate pair", "RFC 8259 §8.2"}
+	}
+	return b, nil
+}
+
+func (m *dataMember) decodeBase64(p *eventData) error {
+	fail := func(rule string) error { return &AttributeError{"data_base64", rule, specJSONDeserialize} }
+	if m.raw[0] != '"' {
+		return fail("is no string")
+	}
+	text, err := m.content("data_base64")
+	if err != nil {
+		return err
+	}
+	if bytes.ContainsAny(text, "\r\n") { // encoding/base64 would skip them
+		return fail("is not base64")
+	}
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(b, text)
+	if err != nil {
+		return fail("is not base64")
+	}
+	p.data = string(b[:n])
+	return nil
+}

@@ -1,0 +1,116 @@
+package leat
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// derive returns a copy of e changed by f. A copy of an event that came with more attributes than are allowed here keeps them.
+func (e Event) derive(f func(d *eventData)) Event {
+	d := *e.d()
+	limit := max(maxAttributes, d.attributes)
+	if e.p == nil {
+		d.err = e.Validate()
+	}
+	f(&d)
+	d.seal(limit)
+	return Event{&d}
+}
+
+// withCore returns a copy of e with one context attribute set or, by "", removed.
+func (e Event) withCore(i int, v string) Event {
+	return e.derive(func(d *eventData) {
+		if v != "" || i == attrID || i == attrType {
+			if rule, spec := coreRule(i, v, maxValueBytes); rule != "" {
+				d.fail(&AttributeError{coreNames[i], rule, spec})
+				return
+			}
+		}
+		d.core[i] = v
+	})
+}
+
+// WithID returns e with another id. Like all With methods it returns an event that Validate refuses when the value is invalid, so
+// that calls can be chained and checked once; publishing such an event fails.
+func (e Event) WithID(id string) Event { return e.withCore(attrID, id) }
+
+// WithSource returns e with another source, a URI-reference; "" removes it.
+func (e Event) WithSource(source string) Event { return e.withCore(attrSource, source) }
+
+// WithType returns e with another type.
+func (e Event) WithType(eventType string) Event { return e.withCore(attrType, eventType) }
+
+// WithSubject returns e with another subject; "" removes it.
+func (e Event) WithSubject(subject string) Event { return e.withCore(attrSubject, subject) }
+
+// WithDataSchema returns e with another dataschema, an absolute URI without a fragment; "" removes it.
+func (e Event) WithDataSchema(uri string) Event { return e.withCore(attrSchema, uri) }
+
+// WithTime returns e with another time, in the zone of t; the zero Time removes it.
+func (e Event) WithTime(t time.Time) Event {
+	return e.derive(func(d *eventData) {
+		if t.IsZero() {
+			d.core[attrTime] = ""
+			return
+		}
+		b, ok := appendTime(nil, t)
+		if !ok {
+			d.fail(&AttributeError{"time", "has a year that RFC 3339 cannot write", coreSpecs[attrTime]})
+			return
+		}
+		d.core[attrTime] = string(b)
+	})
+}
+
+// WithKey returns e with another partitionkey; "" removes it.
+func (e Event) WithKey(key string) Event {
+	if key == "" {
+		return e.WithExtension(keyName, nil)
+	}
+	return e.derive(func(d *eventData) { d.setKey(key) })
+}
+
+// WithExtension returns e with an extension set or, by a nil value, removed. Names and types are those of [EventOptions].Extensions.
+func (e Event) WithExtension(name string, value any) Event {
+	return e.derive(func(d *eventData) {
+		if name != keyName {
+			d.ext = append(make([]extension, 0, len(d.ext)+1), d.ext...)
+		}
+		d.setExtension(name, value)
+	})
+}
+
+// WithData returns e with a copy of data and its media type; "" removes the datacontenttype, nil data the data.
+func (e Event) WithData(contentType string, data []byte) Event {
+	return e.withData(contentType, string(data), data != nil)
+}
+
+// WithText returns e with text as its data, and text/plain; charset=utf-8.
+func (e Event) WithText(text string) Event { return e.withData(textContentType, text, true) }
+
+// WithJSON returns e with v as its data, written by [encoding/json], and application/json.
+func (e Event) WithJSON(v any) Event {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return e.derive(func(d *eventData) {
+			if d.err == nil {
+				d.err = eventError(d, CodeInvalid, fmt.Errorf("data of type %T: %w", v, encodeFault(err)))
+			}
+		})
+	}
+	return e.withData(jsonContentType, string(b), true)
+}
+
+func (e Event) withData(contentType, data string, hasData bool) Event {
+	return e.derive(func(d *eventData) {
+		if contentType != "" {
+			if rule, spec := coreRule(attrContentType, contentType, maxValueBytes); rule != "" {
+				d.fail(&AttributeError{coreNames[attrContentType], rule, spec})
+				return
+			}
+		}
+		d.core[attrContentType], d.data, d.hasData = contentType, data, hasData
+		d.validJSON = contentType == jsonContentType && carriesJSON(data)
+	})
+}

@@ -1,0 +1,161 @@
+package leat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Codec turns values into the data of events and back. Implementations are safe for concurrent use.
+type Codec interface {
+	// ContentType returns the datacontenttype of what Encode returns, a media type (RFC 2046).
+	ContentType() string
+	// Encode returns the data for v. The caller copies it.
+	Encode(v any) ([]byte, error)
+	// Decode reads data into v, a pointer. It may keep data. It returns an error for a contentType that it does not read; ""
+	// means that the event has none. The error goes to logs and into the poison queue, so it must not quote the data.
+	Decode(contentType string, data []byte, v any) error
+}
+
+// JSONCodec is the [Codec] of [encoding/json]: application/json. It reads every content type whose subtype is json or ends with +json,
+// and events without one. Its decode errors name fields and types, never values.
+type JSONCodec struct{}
+
+// ContentType returns "application/json".
+func (JSONCodec) ContentType() string { return jsonContentType }
+
+// Encode returns v as [json.Marshal] writes it.
+func (JSONCodec) Encode(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, encodeFault(err)
+	}
+	return b, nil
+}
+
+// Decode reads data as [json.Unmarshal] does.
+func (JSONCodec) Decode(contentType string, data []byte, v any) error {
+	if contentKindOf(contentType) != contentJSON {
+		return fmt.Errorf("the content type is %s, not JSON", quote(contentType))
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return decodeFault(err)
+	}
+	return nil
+}
+
+// decodeFault says what went wrong without the values that the errors of encoding/json, and of what it calls, quote.
+func decodeFault(err error) error {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("malformed JSON at byte %d", e.Offset)
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("JSON value of field %s at byte %d does not fit into Go type %v", quote(e.Field), e.Offset, e.Type)
+	}
+	return fmt.Errorf("JSON value does not fit its Go type (%T)", err)
+}
+
+// encodeFault does the same for encoding, where only errors of the caller's own types are passed on.
+func encodeFault(err error) error {
+	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		return fmt.Errorf("a value of Go type %v cannot be written as JSON", e.Value.Type())
+	}
+	return err
+}
+
+// EventType is a contract that services share: the type of an event, its data, where it travels and what keeps its order. Name and
+// Topic are required; the zero value of the rest works.
+type EventType[T any] struct {
+	// Name is the attribute type, such as "com.example.order.placed.v1".
+	Name string
+	// Topic is where the events are published to.
+	Topic string
+	// Source is the attribute source. Empty means the Producer's.
+	Source string
+	// Key returns what keeps the order, such as the order's id. Nil, or "", means none.
+	Key func(v T) string
+	// Subject returns the attribute subject. Nil, or "", means none.
+	Subject func(v T) string
+	// Codec turns values into data. Nil means [JSONCodec].
+	Codec Codec
+	// DataSchema is the attribute dataschema, an absolute URI. Empty means none.
+	DataSchema string
+}
+
+func (t EventType[T]) codec() Codec {
+	if t.Codec == nil {
+		return JSONCodec{}
+	}
+	return t.Codec
+}
+
+// New returns an event with v as its data. The error is an [*Error] with [CodeInvalid] or [CodeTooLarge].
+func (t EventType[T]) New(v T) (Event, error) {
+	e := t.event(v)
+	if err := e.d().err; err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// event returns the event for v. When that cannot be made, it is one that Validate refuses with the reason.
+func (t EventType[T]) event(v T) Event {
+	c := t.codec()
+	o := EventOptions{Source: t.Source, DataSchema: t.DataSchema}
+	if t.Key != nil {
+		o.Key = t.Key(v)
+	}
+	if t.Subject != nil {
+		o.Subject = t.Subject(v)
+	}
+	data, err := c.Encode(v)
+	if err == nil {
+		if o.DataContentType, o.Data = c.ContentType(), data; o.Data == nil {
+			o.Data = []byte{}
+		}
+	} else {
+		err = fmt.Errorf("encode %T: %w", v, err)
+	}
+	return newEvent(t.Name, &o, err)
+}
+
+// Decode returns the data of e. The error is an outcome of [Reject] around an [*Error] with Op "decode" and [CodeInvalid]: for another
+// type, for an event without data, and when the codec cannot read the data. It quotes nothing of the data.
+func (t EventType[T]) Decode(e Event) (v T, err error) {
+	fail := func(err error) (T, error) {
+		var zero T
+		return zero, Reject(&Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: err})
+	}
+	if e.Type() != t.Name {
+		return fail(fmt.Errorf("the event has type %s, not %s", quote(e.Type()), quote(t.Name)))
+	}
+	if !e.HasData() {
+		return fail(errors.New("the event has no data"))
+	}
+	if err := t.codec().Decode(e.DataContentType(), e.Data(), &v); err != nil {
+		return fail(fmt.Errorf("data of type %s: %w", quote(t.Name), err))
+	}
+	return v, nil
+}
+
+// Publish publishes an event for each of vs to the Topic and waits, as [Producer.Publish] does. A value that cannot become an event is
+// refused, with its error in the [*PublishError]; the others are published.
+func (t EventType[T]) Publish(ctx context.Context, p *Producer, vs ...T) error {
+	events := make([]Event, len(vs))
+	for i, v := range vs {
+		events[i] = t.event(v)
+	}
+	return p.Publish(ctx, t.Topic, events...)
+}
+
+// Handler returns the route for a handler that gets the decoded data. What Decode refuses goes to the poison queue.
+func (t EventType[T]) Handler(fn func(ctx context.Context, e Event, v T) error) Route {
+	return Route{Type: t.Name, Topic: t.Topic, Handler: HandlerFunc(func(ctx context.Context, e Event) error {
+		v, err := t.Decode(e)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, e, v)
+	})}
+}

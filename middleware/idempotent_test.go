@@ -1,0 +1,280 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/middleware"
+)
+
+// store is a Store that fails on demand and notes its keys.
+type store struct {
+	*middleware.MemoryStore
+
+	seenErr, markErr error
+	keys             []string
+	markCtx          context.Context
+}
+
+func newStore() *store { return &store{MemoryStore: middleware.NewMemoryStore(0, 0)} }
+
+func (s *store) Seen(ctx context.Context, key string) (bool, error) {
+	s.keys = append(s.keys, key)
+	if s.seenErr != nil {
+		return true, s.seenErr // with an error, the answer means nothing
+	}
+	return s.MemoryStore.Seen(ctx, key)
+}
+
+func (s *store) Mark(ctx context.Context, key string) error {
+	s.markCtx = ctx
+	if s.markErr != nil {
+		return s.markErr
+	}
+	return s.MemoryStore.Mark(ctx, key)
+}
+
+// counting is a handler that counts its calls and returns *err.
+func counting(calls *int, err *error) leat.Handler {
+	return leat.HandlerFunc(func(context.Context, leat.Event) error {
+		*calls++
+		return *err
+	})
+}
+
+func group(ctx context.Context, topic, group string) context.Context {
+	return leat.ContextWithInfo(ctx, leat.Info{Topic: topic, Group: group, Attempt: 1})
+}
+
+func TestIdempotentHandlesAnEventOnce(t *testing.T) {
+	var calls int
+	var outcome error
+	h := middleware.Idempotent(newStore(), nil)(counting(&calls, &outcome))
+	ctx := group(t.Context(), "orders", "billing")
+	for range 3 {
+		require.NoError(t, h.Handle(ctx, newEvent(t, "a", "/shop", "1")))
+	}
+	assert.Equal(t, 1, calls)
+}
+
+func TestIdempotentMarksAfterSuccessOnly(t *testing.T) {
+	var calls int
+	outcome := errDown
+	s := newStore()
+	h := middleware.Idempotent(s, nil)(counting(&calls, &outcome))
+	ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
+
+	for _, outcome = range []error{errDown, leat.Reject(errDown), leat.RetryAfter(1, errDown), leat.Pause(1, errDown)} {
+		assert.Equal(t, outcome, h.Handle(ctx, e), "the handler's outcome, unchanged")
+	}
+	assert.Equal(t, 4, calls, "a failed attempt is not a handled event")
+	assert.Zero(t, s.Len())
+
+	outcome = nil
+	require.NoError(t, h.Handle(ctx, e))
+	require.NoError(t, h.Handle(ctx, e))
+	assert.Equal(t, 5, calls)
+	assert.Equal(t, 1, s.Len())
+}
+
+func TestIdempotentDoesNotMarkAPanic(t *testing.T) {
+	s := newStore()
+	h := middleware.Idempotent(s, nil)(leat.HandlerFunc(func(context.Context, leat.Event) error { panic("no") }))
+	assert.Panics(t, func() { _ = h.Handle(t.Context(), newEvent(t, "a", "/shop", "1")) })
+	assert.Zero(t, s.Len())
+}
+
+func TestIdempotentKeysAreUnambiguous(t *testing.T) {
+	var calls int
+	var outcome error
+	s := newStore()
+	h := middleware.Idempotent(s, nil)(counting(&calls, &outcome))
+	long := strings.Repeat("x", 1<<10)
+	different := []struct{ topic, group, source, id string }{
+		{"orders", "billing", "/shop", "1"},
+		{"orders", "billing", "/shop", "2"},
+		{"orders", "billing", "/shop2", "1"},
+		{"orders", "billing", "/shop", "1/2"},
+		{"orders", "billing", "/shop1", "/2"},
+		{"orders", "billing", "/shop", "1 6:/shop1 2"},
+		{"ordersb", "illing", "/shop", "1"},
+		{"orders", "shipping", "/shop", "1"},
+		{"orders", "", "/shop", "1"},
+		{"", "orders", "/shop", "1"},
+		// Each poison topic has a group "replay": what one replays, the other has not handled.
+		{"orders.billing.poison", "replay", "/shop", "1"},
+		{"orders.shipping.poison", "replay", "/shop", "1"},
+		{"orders", "billing", long, "1"},
+		{"orders", "billing", long, "2"},
+		{"orders", "billing", "/shop", long},
+	}
+	for i, d := range different {
+		require.NoError(t, h.Handle(group(t.Context(), d.topic, d.group), newEvent(t, "a", d.source, d.id)))
+		assert.Equal(t, i+1, calls, "%.60q is a different event", d)
+	}
+	for _, key := range s.keys {
+		assert.LessOrEqual(t, len(key), 255, "a key fits into a VARCHAR(255)")
+	}
+	assert.Equal(t, "6:orders 7:billing 5:/shop 1", s.keys[0], "keys are kept in databases, so that they must stay as they are")
+	assert.Regexp(t, "^sha256:[0-9a-f]{64}$", s.keys[len(s.keys)-1])
+}
+
+func TestIdempotentOwnKey(t *testing.T) {
+	var calls int
+	var outcome error
+	s := newStore()
+	keyOf := func(e leat.Event) string { return strings.TrimPrefix(e.Type(), "none") }
+	h := middleware.Idempotent(s, &middleware.IdempotentOptions{Key: keyOf})(counting(&calls, &outcome))
+	handle := func(groupName, eventType, id string) {
+		require.NoError(t, h.Handle(group(t.Context(), "orders", groupName), newEvent(t, eventType, "/shop", id)))
+	}
+	handle("billing", "a", "1")
+	handle("billing", "a", "2")
+	assert.Equal(t, 1, calls, "the same by its own key")
+	handle("shipping", "a", "1")
+	assert.Equal(t, 2, calls, "a key never reaches into another group")
+	handle("billing", "none", "1")
+	handle("billing", "none", "1")
+	assert.Equal(t, 4, calls, "without a key an event is handled whenever it comes")
+	assert.Equal(t, 2, s.Len())
+}
+
+func TestIdempotentStoreCannotTell(t *testing.T) {
+	for name, seenErr := range map[string]error{"plain": errDown, "a decision": leat.Reject(errDown)} {
+		t.Run(name, func(t *testing.T) {
+			var calls int
+			var outcome error
+			s := newStore()
+			s.seenErr = seenErr
+			h := middleware.Idempotent(s, nil)(counting(&calls, &outcome))
+			ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
+
+			err := h.Handle(ctx, e)
+			assert.EqualError(t, err, "idempotency store: cannot tell whether the event was handled: the database is down")
+			assert.False(t, leat.IsDecided(err), "a store that is down is no reason to poison")
+			assert.Zero(t, calls, "and none to handle the event, perhaps again")
+
+			s.seenErr = nil
+			require.NoError(t, h.Handle(ctx, e))
+			assert.Equal(t, 1, calls)
+		})
+	}
+}
+
+func TestIdempotentMarkFails(t *testing.T) {
+	var calls int
+	var outcome error
+	s := newStore()
+	s.markErr = errDown
+	h := middleware.Idempotent(s, nil)(counting(&calls, &outcome))
+	ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
+
+	for range 3 {
+		err := h.Handle(ctx, e)
+		require.EqualError(t, err, "idempotency store: the event was handled, but cannot be marked so: the database is down")
+		assert.ErrorIs(t, err, errDown)
+		assert.False(t, leat.IsDecided(err))
+	}
+	assert.Equal(t, 1, calls, "only the mark is tried again")
+}
+
+func TestIdempotentMarkSucceedsLater(t *testing.T) {
+	var calls int
+	var outcome error
+	s := newStore()
+	s.markErr = errDown
+	h := middleware.Idempotent(s, nil)(counting(&calls, &outcome))
+	ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
+	require.Error(t, h.Handle(ctx, e))
+	s.markErr = nil
+	require.NoError(t, h.Handle(ctx, e))
+	require.NoError(t, h.Handle(ctx, e))
+	assert.Equal(t, 1, calls)
+	assert.Equal(t, 1, s.Len())
+}
+
+func TestIdempotentMarksAfterTheContextEnded(t *testing.T) {
+	s := newStore()
+	ctx, cancel := context.WithCancelCause(group(t.Context(), "orders", "billing"))
+	h := middleware.Idempotent(s, nil)(leat.HandlerFunc(func(context.Context, leat.Event) error {
+		cancel(leat.ErrLeaseLost)
+		return nil
+	}))
+	require.NoError(t, h.Handle(ctx, newEvent(t, "a", "/shop", "1")))
+	assert.Equal(t, 1, s.Len(), "the work is done, so that whoever gets the event next passes it over")
+	info, ok := leat.InfoFrom(s.markCtx)
+	assert.True(t, ok, "the store sees the values of the context")
+	assert.Equal(t, "billing", info.Group)
+}
+
+// hanging is a Store that answers when its context ends.
+type hanging struct{ seen, mark bool }
+
+func (s hanging) Seen(ctx context.Context, _ string) (bool, error) {
+	if !s.seen {
+		return false, nil
+	}
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func (s hanging) Mark(ctx context.Context, _ string) error {
+	if !s.mark {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestIdempotentBoundsTheStore(t *testing.T) {
+	for _, c := range []struct {
+		options *middleware.IdempotentOptions
+		want    time.Duration
+	}{{nil, 5 * time.Second}, {&middleware.IdempotentOptions{StoreTimeout: time.Second}, time.Second}} {
+		for _, s := range []hanging{{seen: true}, {mark: true}} {
+			t.Run(fmt.Sprintf("%v %+v", c.want, s), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					start := time.Now()
+					err := middleware.Idempotent(s, c.options)(returns(nil)).Handle(t.Context(), newEvent(t, "a", "/shop", "1"))
+					assert.ErrorIs(t, err, context.DeadlineExceeded)
+					assert.Equal(t, c.want, time.Since(start))
+				})
+			})
+		}
+	}
+}
+
+func TestIdempotentSeenEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := middleware.Idempotent(hanging{seen: true}, nil)(returns(nil)).Handle(ctx, newEvent(t, "a", "/shop", "1"))
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestIdempotentWithoutAStore(t *testing.T) {
+	err := middleware.Idempotent(nil, nil)(returns(nil)).Handle(t.Context(), newEvent(t, "a", "/shop", "1"))
+	assert.EqualError(t, err, `leat: handle event "1": invalid: Idempotent was made without a Store`)
+	assert.False(t, leat.IsDecided(err))
+}
+
+func TestIdempotentDirectlyOutsideTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		h := leat.Chain(endsWith(errors.New("too slow")), middleware.Idempotent(s, nil), middleware.Timeout(time.Second))
+		require.ErrorContains(t, h.Handle(t.Context(), newEvent(t, "a", "/shop", "1")), "timed out after 1s")
+		assert.Zero(t, s.Len())
+
+		h = leat.Chain(endsWith(nil), middleware.Idempotent(s, nil), middleware.Timeout(time.Second))
+		require.NoError(t, h.Handle(t.Context(), newEvent(t, "a", "/shop", "1")))
+		assert.Equal(t, 1, s.Len(), "the store has time of its own, also when the handler used up all of its")
+	})
+}

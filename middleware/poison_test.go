@@ -1,0 +1,158 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/middleware"
+)
+
+// fakeBroker confirms what is published, or refuses it with err, or does not answer.
+type fakeBroker struct {
+	leat.Broker
+
+	err    error
+	silent bool
+	topics []string
+	events []leat.Event
+}
+
+func (b *fakeBroker) Limits() leat.Limits { return leat.Limits{} }
+
+func (b *fakeBroker) Publish(_ context.Context, topic string, events []leat.Event, done func(int, error)) {
+	for i, e := range events {
+		if b.err == nil {
+			b.topics, b.events = append(b.topics, topic), append(b.events, e)
+		}
+		if !b.silent {
+			done(i, b.err)
+		}
+	}
+}
+
+// fields returns what tells two events apart.
+func fields(e leat.Event) []any {
+	return []any{e.ID(), e.Source(), e.Type(), e.Key(), e.Size(), e.DataString()}
+}
+
+func poisoned(t *testing.T) leat.Poisoned {
+	t.Helper()
+	return leat.Poisoned{
+		Event:  newEvent(t, "order.placed", "/shop", "42"),
+		Reason: errDown,
+		Info:   leat.Info{Topic: "orders", Group: "billing", Attempt: 5},
+		At:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+}
+
+func TestPoisonQueuePublishesAsEvent(t *testing.T) {
+	b := &fakeBroker{}
+	q := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
+	p := poisoned(t)
+	require.NoError(t, q.Poison(t.Context(), p))
+	want, err := p.AsEvent()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"orders.billing.poison"}, b.topics)
+	require.Len(t, b.events, 1)
+	assert.Equal(t, fields(want), fields(b.events[0]))
+	assert.Equal(t, fields(p.Event), fields(middleware.Original(b.events[0])), "Original takes off what was added")
+}
+
+func TestPoisonQueueTakesMalformedDeliveries(t *testing.T) {
+	b := &fakeBroker{}
+	q := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
+	p := leat.Poisoned{
+		Malformed: &leat.Malformed{Body: []byte("{"), Reason: errors.New("no JSON")},
+		Reason:    errors.New("no JSON"),
+		Info:      leat.Info{Topic: "orders", Group: "billing"},
+		At:        time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+	require.NoError(t, q.Poison(t.Context(), p))
+	require.Len(t, b.events, 1)
+	assert.Equal(t, "leat.malformed.v1", b.events[0].Type())
+	assert.NoError(t, b.events[0].Validate())
+}
+
+func TestPoisonQueueUsesTheReserve(t *testing.T) {
+	b := &fakeBroker{}
+	producer := leat.NewProducer(b, nil)
+	p := poisoned(t)
+	var err error
+	p.Event, err = leat.NewEvent("a", &leat.EventOptions{ID: "1", Source: "/shop", Data: []byte(strings.Repeat("x", 1<<20-8<<10-1<<10))})
+	require.NoError(t, err)
+	require.NoError(t, producer.Publish(t.Context(), "orders", p.Event))
+	require.NoError(t, middleware.PoisonQueue(producer, nil).Poison(t.Context(), p), "what could be published can be poisoned")
+}
+
+func TestPoisonQueueTopic(t *testing.T) {
+	own := &middleware.PoisonOptions{Topic: func(topic, group string) string { return "dead-" + topic + "-" + group }}
+	for _, c := range []struct {
+		name    string
+		options *middleware.PoisonOptions
+		sub     leat.Subscription
+		want    string
+	}{
+		{"the default", nil, leat.Subscription{Topic: "orders", Group: "billing"}, "orders.billing.poison"},
+		{"empty options", &middleware.PoisonOptions{}, leat.Subscription{Topic: "orders", Group: "billing"}, "orders.billing.poison"},
+		{"a broadcast", nil, leat.Subscription{Topic: "orders", Broadcast: true}, "orders.broadcast.poison"},
+		{"a replay", nil, leat.Subscription{Topic: "orders.billing.poison", Group: "replay"}, "orders.billing.poison.replay.poison"},
+		{"an own name", own, leat.Subscription{Topic: "orders", Group: "billing"}, "dead-orders-billing"},
+		{"an own name of a broadcast", own, leat.Subscription{Topic: "orders", Broadcast: true}, "dead-orders-broadcast"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := &fakeBroker{}
+			q := middleware.PoisonQueue(leat.NewProducer(b, nil), c.options)
+			assert.Equal(t, c.want, q.Topic(c.sub))
+			p := poisoned(t)
+			p.Info.Topic, p.Info.Group = c.sub.Topic, c.sub.Group
+			require.NoError(t, q.Poison(t.Context(), p))
+			assert.Equal(t, []string{c.want}, b.topics, "events go to the topic that was declared")
+		})
+	}
+}
+
+func TestPoisonQueueErrors(t *testing.T) {
+	down := &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errDown}
+	q := middleware.PoisonQueue(leat.NewProducer(&fakeBroker{err: down}, nil), nil)
+	err := q.Poison(t.Context(), poisoned(t))
+	assert.EqualError(t, err, `leat: poison topic "orders.billing.poison" event "42": poison queue: leat: publish: unavailable: the database is down`)
+	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+	assert.True(t, leat.Retryable(err))
+	require.ErrorIs(t, err, errDown)
+	assert.NotContains(t, err.Error(), "the payload")
+	_, ok := errors.AsType[*leat.PublishError](err)
+	assert.True(t, ok, "the Producer's error is wrapped")
+
+	empty := &middleware.PoisonOptions{Topic: func(string, string) string { return "" }}
+	err = middleware.PoisonQueue(leat.NewProducer(&fakeBroker{}, nil), empty).Poison(t.Context(), poisoned(t))
+	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+	require.ErrorContains(t, err, "topic is empty")
+
+	err = middleware.PoisonQueue(nil, nil).Poison(t.Context(), poisoned(t))
+	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+	require.ErrorContains(t, err, "without a Producer")
+
+	err = middleware.PoisonQueue(leat.NewProducer(&fakeBroker{}, nil), nil).Poison(t.Context(), leat.Poisoned{})
+	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err), "what cannot be made an event")
+}
+
+func TestPoisonQueueEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := middleware.PoisonQueue(leat.NewProducer(&fakeBroker{silent: true}, nil), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := q.Poison(ctx, poisoned(t))
+		assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err), "without a confirm it is not poisoned")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
