@@ -78,7 +78,8 @@ func (p *pipeline) Close() error {
 }
 
 func (p *pipeline) publisher() *publisher {
-	return &publisher{broker: p.broker, producer: p.producer, topic: p.cfg.topic, ledger: p.ledger, pace: p.cfg.pace}
+	return &publisher{broker: p.broker, producer: p.producer, topic: p.cfg.topic, ledger: p.ledger,
+		prefix: p.cfg.prefix, pace: p.cfg.pace}
 }
 
 func (p *pipeline) worker(name string) *worker {
