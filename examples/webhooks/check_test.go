@@ -70,7 +70,7 @@ func TestCheckFinds(t *testing.T) {
 		make func(*ledgerBook)
 		want string // one line of the output; empty: nothing may be found
 	}{
-		"nothing in a clean book": {func(b *ledgerBook) {}, ""},
+		"nothing in a clean book": {func(*ledgerBook) {}, ""},
 		"a lost event": {func(b *ledgerBook) {
 			b.published("lost/1", "k", serviceAudit)
 		}, "lost: lost/1 in audit: "},

@@ -38,7 +38,7 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 		b := memory.New(nil)
 		return plainBroker{b, b}
 	})
-	status, out := program(t, t.Context(), "-broker", "plain://")
+	status, out := program(t.Context(), "-broker", "plain://")
 	require.Equal(t, exitOK, status, out)
 	x := expect(t, embeddedFiles(t))
 	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
@@ -72,8 +72,10 @@ func TestParts(t *testing.T) {
 			results <- result{part, status, out.String()}
 		}()
 	}
-	status, out := program(t, ctx, args(partPublish, "-repeat", "5")...)
-	require.Equal(t, exitOK, status, out)
+	for _, prefix := range []string{"p1/", "p2/"} {
+		status, out := program(ctx, args(partPublish, "-repeat", "3", "-prefix", prefix)...)
+		require.Equal(t, exitOK, status, out)
+	}
 
 	require.Eventually(t, func() bool {
 		status, _ := check(t, ledgers)
@@ -84,16 +86,16 @@ func TestParts(t *testing.T) {
 		r := <-results
 		require.Equal(t, exitOK, r.status, "%s: %s", r.part, r.out)
 	}
-	status, out = check(t, ledgers)
+	status, out := check(t, ledgers)
 	require.Equal(t, exitOK, status, out)
-	require.Equal(t, 5*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
-	require.Equal(t, 6, tableRow(t, out, serviceNotifications).poisoned) // 5 times meta/deleted, and the malformed one
+	require.Equal(t, 6*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
+	require.Equal(t, 8, tableRow(t, out, serviceNotifications).poisoned) // 6 times meta/deleted, and 2 malformed ones
 }
 
 // TestLedgerSurvivesKill kills the program in the middle and reads what it wrote until then.
 func TestLedgerSurvivesKill(t *testing.T) {
 	ledgers := t.TempDir()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "WEBHOOKS_ARGS=-pace 1ms -repeat 1000 -ledger "+ledgers)
 	require.NoError(t, cmd.Start())
 	size := func() (n int64) {
