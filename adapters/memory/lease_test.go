@@ -43,17 +43,20 @@ func poll(t *testing.T, s leat.Stream) (ds []leat.Delivery) {
 
 func TestR3SlotsMoveWhenAStreamJoins(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, b *memory.Broker) {
-		one := open(t, b, billing)
-		spread(t, b, 300)
+		const keys = 1500 // enough that no slot is empty
+		sub := billing
+		sub.MaxInFlight = 10 * keys
+		one := open(t, b, sub)
+		spread(t, b, keys)
 		before := poll(t, one)
-		require.Len(t, before, 300)
+		require.Len(t, before, keys)
 		holders := map[*leat.Lease]*holder{}
 		for _, d := range before {
 			if holders[d.Lease] == nil {
 				holders[d.Lease] = hold(d.Lease)
 			}
 		}
-		two := open(t, b, billing)
+		two := open(t, b, sub)
 		var moving []*leat.Lease
 		for l := range holders {
 			if l.Draining() {
@@ -64,7 +67,7 @@ func TestR3SlotsMoveWhenAStreamJoins(t *testing.T) {
 		require.Empty(t, poll(t, two), "what drains is still the old owner's")
 
 		// New events of a slot that drains wait; those of the others do not.
-		spread(t, b, 300)
+		spread(t, b, keys)
 		again := poll(t, one)
 		for _, d := range again {
 			require.False(t, d.Lease.Draining())
@@ -96,7 +99,7 @@ func TestR3SlotsMoveWhenAStreamJoins(t *testing.T) {
 			holders[l].let(t)
 			holders[l].let(t) // a second release does nothing
 		}
-		require.Len(t, poll(t, two), 600-len(again)-1-len(moved)-countKept(before, moving))
+		require.Len(t, poll(t, two), 2*keys-len(again)-1-len(moved)-countKept(before, moving))
 	})
 }
 
@@ -177,7 +180,7 @@ func TestStalledLeaseExpires(t *testing.T) {
 			time.Sleep(10*time.Second - 1)
 			require.Zero(t, h.ends)
 			require.NoError(t, one.Health())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			require.Equal(t, 1, h.ends)
 			requireCode(t, leat.CodeLeaseLost, h.cause)
