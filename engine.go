@@ -156,17 +156,31 @@ func (e *engine) now() time.Duration { return time.Since(e.epoch) }
 func (e *engine) take(deliveries []Delivery) {
 	b := &batch{engine: e, received: time.Now()}
 	attempts := make([]attempt, len(deliveries)) // handlers may keep their contexts, so these are not used again
+	// What is needed of each event is read in loops of their own, without the lock: the processor then waits for many events at once
+	// to come from the other core's cache, instead of for one after the other.
+	var sizes [receiveBatch]int
+	var keys [receiveBatch]string
 	for i := range deliveries {
+		sizes[i] = deliveries[i].size()
+		if !e.c.sub.Unordered && deliveries[i].Malformed == nil {
+			keys[i] = deliveries[i].Event.Key()
+		}
+	}
+	touched := byte(0)
+	for i := range deliveries {
+		if keys[i] != "" {
+			touched += keys[i][0]
+		}
 		e.leaseOf(deliveries[i].Lease)
 	}
+	b.touched = touched
 	e.c.mu.Lock()
 	for i := range deliveries {
 		it := e.free.get()
-		it.d, it.batch, it.ctx, it.parkIndex = deliveries[i], b, &attempts[i], -1
-		it.size = it.d.size()
+		it.d, it.batch, it.ctx, it.size, it.parkIndex = deliveries[i], b, &attempts[i], sizes[i], -1
 		it.lease = it.d.Lease.owner
 		e.judge(it)
-		e.admit(it)
+		e.admit(it, keys[i])
 	}
 	w := e.wake()
 	e.unlock()
@@ -188,7 +202,7 @@ func (e *engine) judge(it *item) {
 }
 
 // admit puts a new item where it waits for a worker. The lock is held.
-func (e *engine) admit(it *item) {
+func (e *engine) admit(it *item, key string) {
 	e.seq++
 	it.seq = e.seq
 	e.c.total.received++
@@ -205,10 +219,6 @@ func (e *engine) admit(it *item) {
 	it.state = itemWaiting
 	it.lease.unsettled++
 	e.all.push(it)
-	key := ""
-	if !e.c.sub.Unordered && it.d.Malformed == nil {
-		key = it.d.Event.Key()
-	}
 	if key == "" {
 		e.dispatch(it)
 		return

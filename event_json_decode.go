@@ -28,10 +28,13 @@ func ParseEvent(data []byte) (Event, error) {
 		return Event{}, err
 	}
 	e, err := r.event()
+	if err == nil {
+		err = r.end()
+	}
 	if err != nil {
 		return Event{}, err
 	}
-	return e, r.end()
+	return e, nil
 }
 
 // UnmarshalJSON replaces *e by what [ParseEvent] reads. JSON null leaves it as it is.
@@ -53,6 +56,18 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	events, err := r.batch()
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+// batch reads the array that comes next.
+func (r *jsonReader) batch() ([]Event, error) {
 	if r.next() != '[' {
 		return nil, r.fault(faultValue)
 	}
@@ -60,7 +75,7 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 	events := []Event{}
 	if r.next() == ']' {
 		r.pos++
-		return events, r.end()
+		return events, nil
 	}
 	for {
 		e, err := r.event()
@@ -73,9 +88,6 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 			r.pos++
 		case ']':
 			r.pos++
-			if err := r.end(); err != nil {
-				return nil, err
-			}
 			return events, nil
 		default:
 			return nil, r.fault(faultComma)

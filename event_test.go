@@ -240,7 +240,7 @@ func TestNothingPrintsData(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("got", "event", e, "events", []leat.Event{e})
 	printed := e.String() + log.String()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		printed += fmt.Sprintf(verb, e) 
+		printed += fmt.Sprintf(verb, e)
 	}
 	printed += fmt.Sprintf("%v %+v %#v", struct{ e leat.Event }{e}, struct{ e leat.Event }{e}, struct{ e leat.Event }{e})
 	assert.NotContains(t, printed, "SECRET")

@@ -58,7 +58,7 @@ func benchmarkHotPath(b *testing.B, keys int) {
 			}
 			return nil
 		}), &leat.ConsumerOptions{
-			Concurrency: 64, MaxInFlight: 10_000, Middleware: []leat.Middleware{middleware.Retry(nil)},
+			Concurrency: 64, MaxInFlight: 1_000, Middleware: []leat.Middleware{middleware.Retry(nil)},
 			PoisonQueue: middleware.PoisonQueue(producer, nil),
 		})
 	ctx, cancel := context.WithCancel(b.Context())

@@ -35,6 +35,7 @@ type item struct {
 type batch struct {
 	engine   *engine
 	received time.Time
+	touched  byte // keeps the compiler from dropping the loop in take that reads the keys
 }
 
 type itemState uint8
