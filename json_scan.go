@@ -118,8 +118,7 @@ func skipValue(b []byte, i int) (int, fault) {
 			if depth == 0 {
 				return i, faultNone
 			}
-			i = skipSpace(b, i)
-			if i >= len(b) {
+			if i = skipSpace(b, i); i >= len(b) {
 				return i, faultEnd
 			}
 			inObject := objects&1 == 1
@@ -149,6 +148,14 @@ func skipName(b []byte, i int) (int, fault) {
 	}
 	if b[i] != '"' {
 		return i, faultName
+	}
+	if i+10 < len(b) { // a short name and its colon, without another call
+		if m := specials(binary.LittleEndian.Uint64(b[i+1:])); m != 0 {
+			end := i + 1 + bits.TrailingZeros64(m)/8
+			if b[end] == '"' && b[end+1] == ':' && b[end+2] > ' ' {
+				return end + 2, faultNone
+			}
+		}
 	}
 	i, _, f := skipString(b, i+1)
 	if f != faultNone {
