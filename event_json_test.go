@@ -102,8 +102,10 @@ func TestParseData(t *testing.T) {
 		`,"data_base64":"AP8=","datacontenttype":"application/json"`:       "\x00\xff",
 		`,"data_base64":"\/\/8="`:                                          "\xff\xff",
 		`,"data_base64":null,"data":1`:                                     `1`,
-		`,"d\u0061ta":[]`:                                                  `[]`,
-		`,"data":` + strings.Repeat("[", 64) + strings.Repeat("]", 64):     strings.Repeat("[", 64) + strings.Repeat("]", 64),
+		`,"data":["\uABCD",-0.5E+1,false,true,"\f\n\r\t\\",{"é":{}}]`:      `["\uABCD",-0.5E+1,false,true,"\f\n\r\t\\",{"é":{}}]`,
+		`,"datacontenttype":"text/plain","data":"\uABcd\f\n\r\t\\\""`:      "\uabcd\f\n\r\t\\\"",
+		`,"d\u0061ta":[]`: `[]`,
+		`,"data":` + strings.Repeat("[", 64) + strings.Repeat("]", 64): strings.Repeat("[", 64) + strings.Repeat("]", 64),
 	} {
 		e := parse(t, members)
 		assert.True(t, e.HasData(), members)
