@@ -79,7 +79,10 @@ func (r *jsonReader) batch() ([]Event, error) {
 	for {
 		e, err := r.event()
 		if err != nil {
-			return nil, fmt.Errorf("event %d of the batch: %w", len(events), err)
+			if e, ok := err.(*Error); ok {
+				e.Err = fmt.Errorf("event %d of the batch: %w", len(events), e.Err)
+			}
+			return nil, err
 		}
 		events = append(events, e)
 		switch r.next() {
@@ -237,7 +240,7 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 		}
 		x.value = value
 	case '{', '[':
-		return &AttributeError{string(d.piece(name)), "is an object or array, which no CloudEvents type is", specJSONTypes}
+		return &AttributeError{cut(string(d.piece(name))), "is an object or array, which no CloudEvents type is", specJSONTypes}
 	default:
 		if r.pos >= len(r.b) {
 			return r.fault(faultEnd)
@@ -256,7 +259,7 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 			x.kind = kindInteger
 			var rule string
 			if raw, rule = canonicalInteger(raw); rule != "" {
-				return &AttributeError{string(d.piece(name)), rule, specJSONTypes}
+				return &AttributeError{cut(string(d.piece(name))), rule, specJSONTypes}
 			}
 		}
 		x.value = d.put(raw)

@@ -188,7 +188,7 @@ func TestParseErrors(t *testing.T) {
 		`,"A":1`:                                   {"A", "a-z", "Naming"},
 		`,"data_base65":""`:                        {"data_base65", "a-z", "Naming"},
 		`,"":1`:                                    {"", "no name", "Naming"},
-		`,"` + strings.Repeat("a", 129) + `":1`:    {strings.Repeat("a", 129), "longer than 128", "Naming"},
+		`,"` + strings.Repeat("a", 129) + `":1`:    {strings.Repeat("a", 128) + "...", "longer than 128", "Naming"},
 		`,"dataschema":"/a"`:                       {"dataschema", "no scheme", "dataschema"},
 		`,"datacontenttype":"x"`:                   {"datacontenttype", "media type", "datacontenttype"},
 		`,"time":"yesterday"`:                      {"time", "RFC 3339", "time"},
@@ -198,6 +198,7 @@ func TestParseErrors(t *testing.T) {
 		_, err = leat.ParseEventBatch([]byte("[{" + minimal + "},{" + minimal + members + "}]"))
 		requireAttributeError(t, err, leat.CodeInvalid, want[0], want[1], want[2])
 		assert.Contains(t, err.Error(), "event 1 of the batch")
+		assert.IsType(t, &leat.Error{}, err)
 	}
 	for members, want := range map[string][3]string{
 		many.String() + `,"y":1`:                                        {"event", "more than 80", "Size"},

@@ -28,7 +28,7 @@ type EventOptions struct {
 	// Key is the extension partitionkey: events with equal keys keep their order. Empty means none.
 	Key string
 	// Extensions are further attributes. Names are 1 to 20 of a-z and 0-9 and do not begin with "leat". Values are bool, an
-	// integer of at most 32 bits, string, []byte, [URI], [URIRef] or [time.Time].
+	// integer of at most 32 bits, string, []byte, [URI], [URIRef] or [time.Time]; a nil value is none.
 	Extensions map[string]any
 	// Data is the payload. Nil means no data, which differs from empty data.
 	Data []byte
