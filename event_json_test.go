@@ -102,8 +102,10 @@ func TestParseData(t *testing.T) {
 		`,"data_base64":"AP8=","datacontenttype":"application/json"`:       "\x00\xff",
 		`,"data_base64":"\/\/8="`:                                          "\xff\xff",
 		`,"data_base64":null,"data":1`:                                     `1`,
-		`,"d\u0061ta":[]`:                                                  `[]`,
-		`,"data":` + strings.Repeat("[", 64) + strings.Repeat("]", 64):     strings.Repeat("[", 64) + strings.Repeat("]", 64),
+		`,"data":["\uABCD",-0.5E+1,false,true,"\f\n\r\t\\",{"é":{}}]`:      `["\uABCD",-0.5E+1,false,true,"\f\n\r\t\\",{"é":{}}]`,
+		`,"datacontenttype":"text/plain","data":"\uABcd\f\n\r\t\\\""`:      "\uabcd\f\n\r\t\\\"",
+		`,"d\u0061ta":[]`: `[]`,
+		`,"data":` + strings.Repeat("[", 64) + strings.Repeat("]", 64): strings.Repeat("[", 64) + strings.Repeat("]", 64),
 	} {
 		e := parse(t, members)
 		assert.True(t, e.HasData(), members)
@@ -186,7 +188,7 @@ func TestParseErrors(t *testing.T) {
 		`,"A":1`:                                   {"A", "a-z", "Naming"},
 		`,"data_base65":""`:                        {"data_base65", "a-z", "Naming"},
 		`,"":1`:                                    {"", "no name", "Naming"},
-		`,"` + strings.Repeat("a", 129) + `":1`:    {strings.Repeat("a", 129), "longer than 128", "Naming"},
+		`,"` + strings.Repeat("a", 129) + `":1`:    {strings.Repeat("a", 128) + "...", "longer than 128", "Naming"},
 		`,"dataschema":"/a"`:                       {"dataschema", "no scheme", "dataschema"},
 		`,"datacontenttype":"x"`:                   {"datacontenttype", "media type", "datacontenttype"},
 		`,"time":"yesterday"`:                      {"time", "RFC 3339", "time"},
@@ -196,6 +198,7 @@ func TestParseErrors(t *testing.T) {
 		_, err = leat.ParseEventBatch([]byte("[{" + minimal + "},{" + minimal + members + "}]"))
 		requireAttributeError(t, err, leat.CodeInvalid, want[0], want[1], want[2])
 		assert.Contains(t, err.Error(), "event 1 of the batch")
+		assert.IsType(t, &leat.Error{}, err)
 	}
 	for members, want := range map[string][3]string{
 		many.String() + `,"y":1`:                                        {"event", "more than 80", "Size"},
