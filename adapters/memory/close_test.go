@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -85,7 +86,7 @@ func TestCloseOfAStream(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, b *memory.Broker) {
 		one, two := open(t, b, billing), open(t, b, billing)
 		for i := range 40 {
-			publish(t, b, event(t, "x", string(rune('a'+i)), 1))
+			publish(t, b, event(t, "x", fmt.Sprint("key", i), 1))
 		}
 		into := make([]leat.Delivery, 40)
 		n, err := one.Receive(t.Context(), into)

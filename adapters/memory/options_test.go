@@ -11,13 +11,13 @@ import (
 )
 
 func TestOpen(t *testing.T) {
-	u, err := url.Parse("mem://?buffer=5&bufferbytes=6&history=2&historybytes=1000&maxeventbytes=90&lease=5s&fulltimeout=1ms&provision=create")
+	u, err := url.Parse("mem://?buffer=5&bufferbytes=6&history=2&historybytes=1000&maxeventbytes=140&lease=5s&fulltimeout=1ms&provision=create")
 	require.NoError(t, err)
 	broker, err := memory.Open(t.Context(), u)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, broker.Close()) }()
 	b := broker.(*memory.Broker)
-	require.Equal(t, 90, b.Limits().MaxEventBytes)
+	require.Equal(t, 140, b.Limits().MaxEventBytes)
 	publish(t, b, events(t, "k", 4)...)
 	declare(t, b, billing)
 	requireDepth(t, b, 2, 0)
