@@ -78,17 +78,18 @@ func parseBrokerURL(raw string) (*url.URL, error) {
 	if u.Scheme == "" || u.Opaque != "" { // without "//", what is before the colon may be a user, and what follows a password
 		return nil, errors.New("the broker URL has no scheme followed by ://")
 	}
-	if strings.Contains(raw, "#") || passwordEndedEarly(u) {
-		return nil, errors.New("the broker URL has '#', '/' or '?' in its user or password; percent-encode them: %23, %2F, %3F")
+	if strings.Contains(raw, "#") || strayAt(u) {
+		return nil, errors.New("the broker URL has '#', '/' or '?' in its user or password, or '@' behind them; " +
+			"percent-encode these: %23, %2F, %3F, %40")
 	}
 	return u, nil
 }
 
-// passwordEndedEarly reports whether u looks like user:12/34@host, which parses as host "user" and port 12: nobody would know to
-// mask that port.
-func passwordEndedEarly(u *url.URL) bool {
+// strayAt reports whether u has an '@' that is neither the end of user and password nor in the value of a parameter. In
+// user:12/34@host, which parses as host "user" and port 12, nobody would know to mask that port.
+func strayAt(u *url.URL) bool {
 	name, _, _ := strings.Cut(u.RawQuery, "=")
-	return u.User == nil && u.Port() != "" && (strings.Contains(u.EscapedPath(), "@") || strings.Contains(name, "@"))
+	return strings.Contains(u.EscapedPath(), "@") || strings.Contains(name, "@")
 }
 
 func openError(format string, args ...any) error {
@@ -99,7 +100,8 @@ func openError(format string, args ...any) error {
 func safeError(secret secrets.Set, err error) error {
 	budget := maxCauses
 	if reveals(secret, err, &budget) {
-		if e, ok := err.(*Error); ok && e.Err != nil && !secret.In(e.Op+" "+e.Topic+" "+e.EventID) {
+		e, ok := err.(*Error) //nolint:errorlint // only the outermost; what it wraps is dropped
+		if ok && e.Err != nil && !secret.In(e.Op+" "+e.Topic+" "+e.EventID) {
 			return &Error{Op: e.Op, Topic: e.Topic, EventID: e.EventID, Code: e.Code, Err: errors.New(secret.Mask(e.Err.Error()))}
 		}
 		return &Error{Op: "open", Code: CodeOf(err), Err: errors.New(secret.Mask(err.Error()))}

@@ -29,13 +29,18 @@ func openFailing(err error) leat.Opener {
 
 func TestOpenersOpen(t *testing.T) {
 	for raw, host := range map[string]string{
-		"mem:": "", "mem://": "", "MEM://h": "h", " mem://h\n": "h", "mem://a:1,b:2/x?y=z": "a:1,b:2", "mem://u:p%2Fw@h:1/v%2Fhost": "h:1",
-		"mem://h/topic@x": "h", "mem://h:1/?account=a@b": "h:1",
+		"mem:": "", "mem://": "", "MEM://h": "h", "mem://a:1,b:2/x?y=z": "a:1,b:2", "mem://u:p%2Fw@h:1/v%2Fhost": "h:1",
+		"mem://h/topic%40x": "h", "mem://h:1/?account=a@b": "h:1",
 	} {
 		broker, err := leat.Openers{"mem": openOK}.Open(t.Context(), raw)
 		require.NoError(t, err, "%q", raw)
 		assert.Equal(t, host, broker.(*opened).u.Host, "%q", raw)
 	}
+}
+
+func TestOpenersIgnoreSpaceAroundTheURL(t *testing.T) {
+	_, err := leat.Openers{"mem": openOK}.Open(t.Context(), " mem://h\n")
+	assert.NoError(t, err, "a URL that comes from a file ends with a newline")
 }
 
 func TestOpenersGiveTheContext(t *testing.T) {
@@ -53,10 +58,12 @@ func TestOpenersGiveTheContext(t *testing.T) {
 func TestOpenersRefuse(t *testing.T) {
 	openers := leat.Openers{"mem": openOK, "kafka": openOK, "amqp": openOK, "none": nil}
 	const (
-		use     = "; use one of amqp://, kafka://, mem://"
-		parse   = "the broker URL cannot be parsed; write scheme://user:password@host:port, and percent-encode what is neither a letter nor a digit in user and password" + use
+		use   = "; use one of amqp://, kafka://, mem://"
+		parse = "the broker URL cannot be parsed; write scheme://user:password@host:port, and percent-encode what is neither " +
+			"a letter nor a digit in user and password" + use
 		scheme  = "the broker URL has no scheme followed by ://" + use
-		delimit = "the broker URL has '#', '/' or '?' in its user or password; percent-encode them: %23, %2F, %3F" + use
+		delimit = "the broker URL has '#', '/' or '?' in its user or password, or '@' behind them; " +
+			"percent-encode these: %23, %2F, %3F, %40" + use
 	)
 	for _, c := range []struct{ name, raw, want string }{
 		{"empty", "", "the broker URL is empty; set it, as in kafka://host:9092" + use},
@@ -73,6 +80,9 @@ func TestOpenersRefuse(t *testing.T) {
 		{"a slash in a password of digits", "amqp://user:12/s3cret@h", delimit},
 		{"a question mark in a password of digits", "amqp://user:12?s3cret@h", delimit},
 		{"a number sign in a password of digits", "amqp://user:12#s3cret@h", delimit},
+		{"a question mark in the user", "amqp://?:s3cret@h", delimit},
+		{"a slash in the user", "amqp://u/ser:s3cret@h", delimit},
+		{"a second at sign in the path", "amqp://user:12@3/s3cret@h", delimit},
 		{"a fragment", "amqp://h#s3cret", delimit},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,16 +170,21 @@ func FuzzOpenersNeverReveal(f *testing.F) {
 	f.Add("mem", "user", "s3cret", "h:1/path?x=y")
 	f.Add("mem", "", "a/b@c%2F", "")
 	f.Add("mem", "user", "12#34/5@6", "h")
+	f.Add("mem", "?", "! !!! ", "\x9b\xae")
 	f.Add("kafka", "s3cret", "s3cret", "\x00")
 	f.Add("mem", "é", `q"\uote é`, "[::1]:12")
 	f.Fuzz(func(t *testing.T, scheme, user, password, rest string) {
 		leak := func(_ context.Context, u *url.URL) (leat.Broker, error) {
 			plain, _ := u.User.Password()
 			return nil, &leat.Error{Op: "open", Code: leat.CodeUnavailable, Err: errors.Join(
-				fmt.Errorf("dial %s: %w", u, errors.New(plain)), //nolint:revive // the worst that an adapter can do
+				fmt.Errorf("dial %s: %w", u, errors.New(plain)),
 				fmt.Errorf("dial %q %q %+q %s", u, plain, plain, url.QueryEscape(plain)))}
 		}
-		for _, userinfo := range []string{user + ":" + password, url.UserPassword(user, password).String()} {
+		forms := []string{url.UserPassword(user, password).String()}
+		if !strings.Contains(user+password, "?") { // "us?er=x:y@z" is a URL in order, without a password
+			forms = append(forms, user+":"+password)
+		}
+		for _, userinfo := range forms {
 			_, err := leat.Openers{"mem": leak}.Open(t.Context(), scheme+"://"+userinfo+"@"+rest)
 			if err == nil {
 				t.Fatal("there is no broker to return")
@@ -177,7 +192,7 @@ func FuzzOpenersNeverReveal(f *testing.F) {
 			// What is not only a password cannot tell whether it was revealed: part of a word of Leat, of the scheme or the address.
 			ownWords := "leat: open: unavailable: canceled: internal: *** dial mem:// %!s(nil) the broker URL has no scheme followed by ://; " +
 				"is empty; set it, as in kafka://host:9092 cannot be parsed; write scheme://user:password@host:port, and percent-encode what is " +
-				"neither a letter nor a digit in user and password '#', '/' or '?' in its percent-encode them: %23, %2F, %3F " +
+				"neither a letter nor a digit in user and password '#', '/' or '?' in its user or password, or '@' behind them; percent-encode these: %23, %2F, %3F, %40 " +
 				"no adapter for the scheme; use one of " + strings.ToLower(scheme) + fmt.Sprintf("%q %s", scheme, url.PathEscape(user)) + user + rest
 			if len(password) < 3 || strings.Contains(ownWords, password) {
 				return

@@ -34,6 +34,8 @@ func FromURL(raw string, u *url.URL) Set {
 		}
 		s.add(secret)
 		s.add(rawSecret)
+	} else {
+		s.add(misplaced(raw))
 	}
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		name, rawValue, _ := strings.Cut(pair, "=")
@@ -93,6 +95,14 @@ func rawUserinfo(raw string) string {
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
+	return rest[:max(strings.LastIndex(rest, "@"), 0)]
+}
+
+// misplaced returns what would be the password if the URL's first delimiter had been percent-encoded, as in user:12?x=34@host. In a URL
+// that is in order, such as sns://host:1/?account=a@b, it is a text that no message has.
+func misplaced(raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	_, rest, _ = strings.Cut(rest, ":")
 	return rest[:max(strings.LastIndex(rest, "@"), 0)]
 }
 

@@ -28,6 +28,8 @@ func TestMask(t *testing.T) {
 		{"a secret parameter", "sns://?secret_access_key=abcd%2F", "bad key abcd/ or abcd%2F", "bad key *** or ***"},
 		{"a switch", "sns://?token_auth=on", "on", "on"},
 		{"the name of a file", "kafka://h?tls_key_file=client.pem", "open client.pem: no such file", "open client.pem: no such file"},
+		{"a password that parses as something else", "amqp://u:12?x=34@h", "dial amqp://u:12?x=34@h", "dial amqp://u:***@h"},
+		{"a parameter with an at sign", "sns://h:1/?account=a@b", "dial h:1 for a@b", "dial h:1 for a@b"},
 		{"stars", "amqp://u:**@h", "a ** b", "***"},
 		{"one within another", "amqp://u:abc@h?password=abcdef", "abcdef abc", "*** ***"},
 	} {
