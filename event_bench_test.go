@@ -78,7 +78,8 @@ func BenchmarkAppendJSON(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, e := range map[string]leat.Event{"unchecked": e, "checked": checked} {
+	marshaled := e.WithJSON(json.RawMessage(payload()))
+	for name, e := range map[string]leat.Event{"unchecked": e, "parsed": checked, "WithJSON": marshaled} {
 		b.Run(name, func(b *testing.B) {
 			buf := make([]byte, 0, 4096)
 			b.ReportAllocs()

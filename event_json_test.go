@@ -90,6 +90,31 @@ func TestDataInJSON(t *testing.T) {
 	assert.NotContains(t, appendJSON(t, newEvent(t)), "data")
 }
 
+// TestWithJSONInJSON has what json.Marshal lets pass although the JSON format cannot carry it as it is.
+func TestWithJSONInJSON(t *testing.T) {
+	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
+	wide := "[" + strings.Repeat("[],", 99) + "[]]"
+	for name, c := range map[string]struct{ raw, member string }{
+		"plain":     {" {\n} ", `"data":{}`},
+		"not UTF-8": {"\"\xff\"", `"data_base64":"Iv8i"`},
+		"deep":      {deep, `"data_base64":"W1tb`},
+		"wide":      {wide, `"data":` + wide},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := leat.EventType[json.RawMessage]{Name: "t", Source: "/s"}
+			typed, err := raw.New(json.RawMessage(c.raw))
+			require.NoError(t, err)
+			for _, e := range []leat.Event{newEvent(t).WithJSON(json.RawMessage(c.raw)), typed} {
+				text := appendJSON(t, e)
+				assert.Contains(t, text, c.member)
+				back, err := leat.ParseEvent([]byte(text))
+				require.NoError(t, err)
+				assert.True(t, back.Equal(e))
+			}
+		})
+	}
+}
+
 func TestParseData(t *testing.T) {
 	for members, want := range map[string]string{
 		`,"data":{"a" : "\u0041"}`: `{"a" : "\u0041"}`,

@@ -99,7 +99,10 @@ func (e Event) WithJSON(v any) Event {
 			}
 		})
 	}
-	return e.withData(jsonContentType, string(b), true)
+	return e.derive(func(d *eventData) {
+		d.core[attrContentType], d.data, d.hasData = jsonContentType, string(b), true
+		d.validJSON = marshaledIsValid(d.data)
+	})
 }
 
 func (e Event) withData(contentType, data string, hasData bool) Event {

@@ -121,7 +121,11 @@ func (t EventType[T]) event(v T) Event {
 	} else {
 		err = fmt.Errorf("encode %T: %w", v, err)
 	}
-	return newEvent(t.Name, &o, err)
+	e := newEvent(t.Name, &o, err)
+	if _, ok := c.(JSONCodec); ok {
+		e.p.validJSON = marshaledIsValid(e.p.data) // nobody else has e yet
+	}
+	return e
 }
 
 // Decode returns the data of e. The error is an outcome of [Reject] around an [*Error] with Op "decode" and [CodeInvalid]: for another
