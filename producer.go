@@ -158,7 +158,7 @@ func (p *Producer) check(topic string, e Event) error {
 		return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: code, Err: err}
 	}
 	if err := e.Validate(); err != nil {
-		return refuse(CodeInvalid, err)
+		return refuse(CodeOf(err), err)
 	}
 	// What the poison queue adds must fit into the event wherever the event itself fitted.
 	size, attributes := p.limits.MaxEventBytes, p.limits.MaxAttributes
