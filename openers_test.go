@@ -174,6 +174,10 @@ func FuzzOpenersNeverReveal(f *testing.F) {
 	f.Add("kafka", "s3cret", "s3cret", "\x00")
 	f.Add("mem", "é", `q"\uote é`, "[::1]:12")
 	f.Fuzz(func(t *testing.T, scheme, user, password, rest string) {
+		password = "Zq" + password + "qZ" // so that no word of Leat is the password by chance
+		if strings.Contains(scheme+" "+user+" "+rest, password) {
+			t.Skip("not a secret")
+		}
 		leak := func(_ context.Context, u *url.URL) (leat.Broker, error) {
 			plain, _ := u.User.Password()
 			return nil, &leat.Error{Op: "open", Code: leat.CodeUnavailable, Err: errors.Join(
@@ -188,14 +192,6 @@ func FuzzOpenersNeverReveal(f *testing.F) {
 			_, err := leat.Openers{"mem": leak}.Open(t.Context(), scheme+"://"+userinfo+"@"+rest)
 			if err == nil {
 				t.Fatal("there is no broker to return")
-			}
-			// What is not only a password cannot tell whether it was revealed: part of a word of Leat, of the scheme or the address.
-			ownWords := "leat: open: unavailable: canceled: internal: *** dial mem:// %!s(nil) the broker URL has no scheme followed by ://; " +
-				"is empty; set it, as in kafka://host:9092 cannot be parsed; write scheme://user:password@host:port, and percent-encode what is " +
-				"neither a letter nor a digit in user and password '#', '/' or '?' in its user or password, or '@' behind them; percent-encode these: %23, %2F, %3F, %40 " +
-				"no adapter for the scheme; use one of " + strings.ToLower(scheme) + fmt.Sprintf("%q %s", scheme, url.PathEscape(user)) + user + rest
-			if len(password) < 3 || strings.Contains(ownWords, password) {
-				return
 			}
 			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 				if text := cause.Error(); strings.Contains(text, password) {
