@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net/url"
 	"os"
@@ -163,4 +164,22 @@ func TestLedgerSurvivesKill(t *testing.T) {
 	facts, _, err := readLedgers(ledgers)
 	require.NoError(t, err)
 	require.Greater(t, len(facts), 50)
+}
+
+// lockedBuffer is written to by a part that runs beside the test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
