@@ -87,8 +87,8 @@ var coreSpecs = [coreCount]string{
 // AttributeError is the cause of an [*Error] about an event that breaks a rule of CloudEvents or a limit of Leat. It names the
 // attribute, never the value.
 type AttributeError struct {
-	// Name is the attribute concerned, or "data", "data_base64" or "event" where the rule is about those. It is cut to 128 bytes
-	// and quoted where it is printed.
+	// Name is the attribute concerned, or "data", "data_base64" or "event" where the rule is about those. A name that is too long
+	// is cut to 128 bytes and ends in "...".
 	Name string
 	// Rule says what is wrong, such as "is empty".
 	Rule string

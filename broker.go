@@ -39,7 +39,7 @@ type Broker interface {
 	// S3. Events published after Subscribe returned are delivered to the group, also when they are published before the
 	// first Receive.
 	// S4. The streams of one group share its events; each group gets every event. A Broadcast stream gets every event that
-	// is published while it is connected.
+	// is published while it is connected; what it holds when its lease is lost may be gone.
 	Subscribe(ctx context.Context, sub Subscription) (Stream, error)
 
 	// Limits returns what the broker takes at most. It does not change.
@@ -75,7 +75,7 @@ type Stream interface {
 	// ack was stored redelivers it.
 	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's declared granularity, at
 	// most [Capabilities.LongestDelay]). Given-back events of one key come back in publish order, before later ones of it.
-	// T3. Reject is only used where [Capabilities.NativeReject] says so.
+	// T3. NativeReject is only used where [Capabilities.NativeReject] says so, and has no effect elsewhere.
 	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any other.
 	// T5. Settle after Close has no effect.
 	Settle(d *Delivery, s Settlement)
@@ -146,8 +146,8 @@ func (s Subscription) Validate() error {
 	return nil
 }
 
-// withDefaults returns s with its limits filled in.
-func (s Subscription) withDefaults() Subscription {
+// WithDefaults returns s with its limits filled in, for adapters whose stream is opened without a [Consumer].
+func (s Subscription) WithDefaults() Subscription {
 	if s.MaxInFlight == 0 {
 		s.MaxInFlight = defaultMaxInFlight
 	}

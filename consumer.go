@@ -98,7 +98,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	if c.o.MaxInFlightBytes != 0 {
 		sub.MaxInFlightBytes = c.o.MaxInFlightBytes
 	}
-	c.sub = sub.withDefaults()
+	c.sub = sub.WithDefaults()
 	switch {
 	case c.invalid != nil:
 	case broker == nil:
@@ -168,7 +168,7 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 		if err := sub.Validate(); err != nil {
 			return err
 		}
-		full[i] = sub.withDefaults()
+		full[i] = sub.WithDefaults()
 	}
 	d, ok := broker.(Declarer)
 	if !ok {

@@ -107,21 +107,21 @@ func (d *draft) sealExtensions(p *eventData, text string) error {
 		x := &all[i]
 		name, value := text[x.name.start:x.name.end], text[x.value.start:x.value.end]
 		if rule, spec := nameRule(name, maxExtensionNameDecoded); rule != "" {
-			return &AttributeError{name, rule, spec}
+			return &AttributeError{cut(name), rule, spec}
 		}
 		if name == last {
-			return duplicate(name)
+			return duplicate(cut(name))
 		}
 		last = name
 		if x.null {
 			continue
 		}
 		if len(value) > maxValueDecoded {
-			return &AttributeError{name, tooLong(maxValueDecoded), specSize}
+			return &AttributeError{cut(name), tooLong(maxValueDecoded), specSize}
 		}
 		if x.kind == kindString {
 			if rule := textRule(value); rule != "" {
-				return &AttributeError{name, rule, specTypes + ": String"}
+				return &AttributeError{cut(name), rule, specTypes + ": String"}
 			}
 		}
 		if name == keyName {

@@ -2,8 +2,6 @@ package leat
 
 import (
 	"encoding/base64"
-	"encoding/binary"
-	"math/bits"
 	"unicode/utf8"
 )
 
@@ -132,44 +130,4 @@ func isPlainText(s string) bool {
 		}
 	}
 	return true
-}
-
-// appendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does not require to be escaped is not.
-func appendEscaped(dst []byte, s string) []byte {
-	first, i := 0, 0
-	b := []byte(s) // not copied
-	for {
-		for i+8 <= len(b) {
-			if m := specials(binary.LittleEndian.Uint64(b[i:])); m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-		}
-		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
-			i++
-		}
-		dst = append(dst, s[first:i]...)
-		if i >= len(b) {
-			return dst
-		}
-		dst = appendEscape(dst, b[i])
-		i++
-		first = i
-	}
-}
-
-func appendEscape(dst []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\n':
-		return append(dst, '\\', 'n')
-	case '\r':
-		return append(dst, '\\', 'r')
-	case '\t':
-		return append(dst, '\\', 't')
-	}
-	const hex = "0123456789abcdef"
-	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }

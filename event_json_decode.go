@@ -2,7 +2,6 @@ package leat
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"unicode/utf8"
 )
@@ -28,10 +27,13 @@ func ParseEvent(data []byte) (Event, error) {
 		return Event{}, err
 	}
 	e, err := r.event()
+	if err == nil {
+		err = r.end()
+	}
 	if err != nil {
 		return Event{}, err
 	}
-	return e, r.end()
+	return e, nil
 }
 
 // UnmarshalJSON replaces *e by what [ParseEvent] reads. JSON null leaves it as it is.
@@ -53,6 +55,18 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	events, err := r.batch()
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+// batch reads the array that comes next.
+func (r *jsonReader) batch() ([]Event, error) {
 	if r.next() != '[' {
 		return nil, r.fault(faultValue)
 	}
@@ -60,12 +74,15 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 	events := []Event{}
 	if r.next() == ']' {
 		r.pos++
-		return events, r.end()
+		return events, nil
 	}
 	for {
 		e, err := r.event()
 		if err != nil {
-			return nil, fmt.Errorf("event %d of the batch: %w", len(events), err)
+			if e, ok := err.(*Error); ok {
+				e.Err = fmt.Errorf("event %d of the batch: %w", len(events), e.Err)
+			}
+			return nil, err
 		}
 		events = append(events, e)
 		switch r.next() {
@@ -73,9 +90,6 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 			r.pos++
 		case ']':
 			r.pos++
-			if err := r.end(); err != nil {
-				return nil, err
-			}
 			return events, nil
 		default:
 			return nil, r.fault(faultComma)
@@ -130,13 +144,6 @@ func (r *jsonReader) end() error {
 		return r.fault(faultTrailing)
 	}
 	return nil
-}
-
-// dataMember is the member data or data_base64 as it was found.
-type dataMember struct {
-	raw             []byte // the text of the value, quotes included
-	base64, escaped bool
-	plain, encoded  bool // which of the two came, null included
 }
 
 // event reads the object that comes next.
@@ -233,7 +240,7 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 		}
 		x.value = value
 	case '{', '[':
-		return &AttributeError{string(d.piece(name)), "is an object or array, which no CloudEvents type is", specJSONTypes}
+		return &AttributeError{cut(string(d.piece(name))), "is an object or array, which no CloudEvents type is", specJSONTypes}
 	default:
 		if r.pos >= len(r.b) {
 			return r.fault(faultEnd)
@@ -252,7 +259,7 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 			x.kind = kindInteger
 			var rule string
 			if raw, rule = canonicalInteger(raw); rule != "" {
-				return &AttributeError{string(d.piece(name)), rule, specJSONTypes}
+				return &AttributeError{cut(string(d.piece(name))), rule, specJSONTypes}
 			}
 		}
 		x.value = d.put(raw)
@@ -282,98 +289,4 @@ func canonicalInteger(raw []byte) (text []byte, rule string) {
 		return digits, ""
 	}
 	return raw, ""
-}
-
-// data reads the value of the member data or data_base64.
-func (r *jsonReader) data(m *dataMember, encoded bool) error {
-	name, seen := "data", &m.plain
-	if encoded {
-		name, seen = "data_base64", &m.encoded
-	}
-	if *seen {
-		return &AttributeError{name, "is there twice", specJSONEnvelope}
-	}
-	*seen = true
-	first := r.pos
-	var end int
-	var escaped bool
-	var f fault
-	if r.next() == '"' {
-		end, escaped, f = skipString(r.b, first+1)
-	} else {
-		end, f = skipValue(r.b, first)
-	}
-	if r.pos = end; f != faultNone {
-		return r.fault(f)
-	}
-	raw := r.b[first:end]
-	if encoded && string(raw) == "null" {
-		return nil
-	}
-	if m.raw != nil {
-		return &AttributeError{"data_base64", "is there beside data", specJSONDataMember}
-	}
-	m.raw, m.base64, m.escaped = raw, encoded, escaped
-	return nil
-}
-
-// decode puts the data into p, whose content type is known now.
-func (m *dataMember) decode(p *eventData) error {
-	if m.raw == nil {
-		return nil
-	}
-	p.hasData = true
-	if m.base64 {
-		return m.decodeBase64(p)
-	}
-	kind := contentKindOf(p.core[attrContentType])
-	switch {
-	case kind == contentJSON:
-		p.data, p.validJSON = string(m.raw), true
-	case m.raw[0] == '"':
-		b, err := m.content("data")
-		if err != nil {
-			return err
-		}
-		p.data = string(b)
-	case string(m.raw) == "null":
-		p.hasData = false
-	default:
-		p.data = string(m.raw)
-	}
-	return nil
-}
-
-// content returns the text of a member that is a string.
-func (m *dataMember) content(name string) ([]byte, error) {
-	raw := m.raw[1 : len(m.raw)-1]
-	if !m.escaped {
-		return raw, nil
-	}
-	b, ok := unescape(make([]byte, 0, len(raw)), raw)
-	if !ok {
-		return nil, &AttributeError{name, "has half of a surrogate pair", "RFC 8259 §8.2"}
-	}
-	return b, nil
-}
-
-func (m *dataMember) decodeBase64(p *eventData) error {
-	fail := func(rule string) error { return &AttributeError{"data_base64", rule, specJSONDeserialize} }
-	if m.raw[0] != '"' {
-		return fail("is no string")
-	}
-	text, err := m.content("data_base64")
-	if err != nil {
-		return err
-	}
-	if bytes.ContainsAny(text, "\r\n") { // encoding/base64 would skip them
-		return fail("is not base64")
-	}
-	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(b, text)
-	if err != nil {
-		return fail("is not base64")
-	}
-	p.data = string(b[:n])
-	return nil
 }

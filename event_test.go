@@ -222,6 +222,7 @@ func TestDerivationErrorSticks(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 	requireAttributeError(t, e.WithTime(time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)).Validate(), leat.CodeInvalid, "time", "year", "time")
 	requireAttributeError(t, e.WithData("json", nil).Validate(), leat.CodeInvalid, "datacontenttype", "no media type", "datacontenttype")
+	requireAttributeError(t, e.WithKey(strings.Repeat("k", 4097)).Validate(), leat.CodeInvalid, "partitionkey", "longer than 4096", "Size")
 	requireAttributeError(t, e.WithExtension("leatreason", nil).Validate(), leat.CodeInvalid, "leatreason", "reserved", "poison")
 	requireAttributeError(t, e.WithText(strings.Repeat("x", 1<<20)).Validate(), leat.CodeTooLarge, "event", "bytes", "Size")
 }
@@ -240,12 +241,59 @@ func TestNothingPrintsData(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("got", "event", e, "events", []leat.Event{e})
 	printed := e.String() + log.String()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		printed += fmt.Sprintf(verb, e) 
+		printed += fmt.Sprintf(verb, e)
 	}
 	printed += fmt.Sprintf("%v %+v %#v", struct{ e leat.Event }{e}, struct{ e leat.Event }{e}, struct{ e leat.Event }{e})
 	assert.NotContains(t, printed, "SECRET")
 	assert.Contains(t, log.String(), "event.id=1 event.source=/shop")
 	assert.Equal(t, fmt.Sprintf(`event "com.example.placed.v1" id "1" source "/shop" (%d bytes)`, e.Size()), e.String())
+}
+
+func TestLogValueIsCut(t *testing.T) {
+	e := newEvent(t).WithID(strings.Repeat("x", 1000))
+	assert.Less(t, len(e.LogValue().String()), 300)
+	assert.Less(t, len(e.String()), 300)
+}
+
+func TestIterationCanStopAnywhere(t *testing.T) {
+	e := newEvent(t).WithKey("k").WithExtension("z", 1).WithExtension("a", 1)
+	all := 0
+	for range e.Attributes() {
+		all++
+	}
+	for stop := 1; stop <= all; stop++ {
+		n := 0
+		for range e.Attributes() {
+			if n++; n == stop {
+				break
+			}
+		}
+		assert.Equal(t, stop, n)
+	}
+	for stop := 1; stop <= 3; stop++ {
+		n := 0
+		for range e.Extensions() {
+			if n++; n == stop {
+				break
+			}
+		}
+		assert.Equal(t, stop, n)
+	}
+}
+
+func TestSharedBetweenGoroutines(t *testing.T) {
+	e := newEvent(t).WithJSON(map[string]int{"a": 1}).WithKey("k")
+	done := make(chan string)
+	for range 4 {
+		go func() {
+			text, err := e.WithSubject("s").AppendJSON(nil)
+			done <- fmt.Sprint(string(text), err, e.Size(), e.Time(), e.Validate())
+		}()
+	}
+	first := <-done
+	for range 3 {
+		assert.Equal(t, first, <-done)
+	}
 }
 
 func TestDecodeEvent(t *testing.T) {

@@ -111,6 +111,6 @@ func (e Event) withData(contentType, data string, hasData bool) Event {
 			}
 		}
 		d.core[attrContentType], d.data, d.hasData = contentType, data, hasData
-		d.validJSON = contentType == jsonContentType && carriesJSON(data)
+		d.validJSON = false
 	})
 }

@@ -51,7 +51,11 @@ func decodeFault(err error) error {
 		return fmt.Errorf("malformed JSON at byte %d", e.Offset)
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("JSON value of field %s at byte %d does not fit into Go type %v", quote(e.Field), e.Offset, e.Type)
+		field := ""
+		if e.Field != "" {
+			field = "of field " + quote(e.Field) + " "
+		}
+		return fmt.Errorf("JSON value %sat byte %d does not fit into Go type %v", field, e.Offset, e.Type)
 	}
 	return fmt.Errorf("JSON value does not fit its Go type (%T)", err)
 }

@@ -165,10 +165,10 @@ func (b *fakeBroker) receivedCount() int {
 }
 
 // event returns an event with an id and a key, which may be empty.
-func event(t testing.TB, id, key string) leat.Event {
-	t.Helper()
+func event(tb testing.TB, id, key string) leat.Event {
+	tb.Helper()
 	e, err := leat.NewEvent("com.example.test", &leat.EventOptions{ID: id, Source: "/test", Key: key, Data: []byte(`{"n":1}`)})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return e
 }
 

@@ -118,8 +118,7 @@ func skipValue(b []byte, i int) (int, fault) {
 			if depth == 0 {
 				return i, faultNone
 			}
-			i = skipSpace(b, i)
-			if i >= len(b) {
+			if i = skipSpace(b, i); i >= len(b) {
 				return i, faultEnd
 			}
 			inObject := objects&1 == 1
@@ -149,6 +148,14 @@ func skipName(b []byte, i int) (int, fault) {
 	}
 	if b[i] != '"' {
 		return i, faultName
+	}
+	if i+10 < len(b) { // a short name and its colon, without another call
+		if m := specials(binary.LittleEndian.Uint64(b[i+1:])); m != 0 {
+			end := i + 1 + bits.TrailingZeros64(m)/8
+			if b[end] == '"' && b[end+1] == ':' && b[end+2] > ' ' {
+				return end + 2, faultNone
+			}
+		}
 	}
 	i, _, f := skipString(b, i+1)
 	if f != faultNone {
@@ -301,75 +308,4 @@ func skipEscape(b []byte, i int) (int, fault) {
 		return i + 5, faultNone
 	}
 	return i, faultEscape
-}
-
-// unescape appends the text of a string, whose escapes skipString has checked, to dst. It reports false for half of a surrogate pair,
-// which no UTF-8 can hold.
-func unescape(dst, raw []byte) ([]byte, bool) {
-	for i := 0; i < len(raw); {
-		c := raw[i]
-		if c != '\\' {
-			first := i
-			for i < len(raw) && raw[i] != '\\' {
-				i++
-			}
-			dst = append(dst, raw[first:i]...)
-			continue
-		}
-		switch c := raw[i+1]; c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, n := unescapeRune(raw[i:])
-			if n == 0 {
-				return dst, false
-			}
-			dst = utf8.AppendRune(dst, r)
-			i += n
-			continue
-		default:
-			dst = append(dst, c)
-		}
-		i += 2
-	}
-	return dst, true
-}
-
-// unescapeRune decodes \uXXXX, or a pair of them, at the start of raw and returns how long it is; 0 means half of a pair.
-func unescapeRune(raw []byte) (rune, int) {
-	r := hexRune(raw[2:6])
-	switch {
-	case r < 0xd800 || r > 0xdfff:
-		return r, 6
-	case r > 0xdbff || len(raw) < 12 || raw[6] != '\\' || raw[7] != 'u':
-		return 0, 0
-	}
-	low := hexRune(raw[8:12])
-	if low < 0xdc00 || low > 0xdfff {
-		return 0, 0
-	}
-	return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, 12
-}
-
-func hexRune(b []byte) (r rune) {
-	for _, c := range b {
-		switch {
-		case c >= 'a':
-			c -= 'a' - 10
-		case c >= 'A':
-			c -= 'A' - 10
-		default:
-			c -= '0'
-		}
-		r = r<<4 | rune(c)
-	}
-	return r
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -75,10 +76,8 @@ func Example_order() {
 // only keeps the named attributes of a log record.
 func only(names ...string) func([]string, slog.Attr) slog.Attr {
 	return func(_ []string, a slog.Attr) slog.Attr {
-		for _, name := range names {
-			if a.Key == name {
-				return a
-			}
+		if slices.Contains(names, a.Key) {
+			return a
 		}
 		return slog.Attr{}
 	}

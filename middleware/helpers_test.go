@@ -10,7 +10,7 @@ import (
 	"github.com/leatgo/leat"
 )
 
-func newEvent(t testing.TB, eventType, source, id string) leat.Event {
+func newEvent(t *testing.T, eventType, source, id string) leat.Event {
 	t.Helper()
 	e, err := leat.NewEvent(eventType, &leat.EventOptions{ID: id, Source: source, Data: []byte("the payload")})
 	require.NoError(t, err)

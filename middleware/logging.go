@@ -9,7 +9,7 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Logging writes one record to l for each attempt, with these attributes:
+// Logging writes one record, "event attempt", to l for each attempt, with these attributes:
 //
 //   - event_type, event_id and event_source, each cut to 128 bytes
 //   - topic and group of the subscription; attempt and deliveries, both counts as in [leat.Info]
@@ -32,47 +32,32 @@ func Logging(l *slog.Logger) leat.Middleware {
 				return next.Handle(ctx, e)
 			}
 			start := time.Now()
-			returned := false
-			defer func() {
-				if !returned {
-					record(ctx, l, e, outcomePanic, nil, start)
-				}
-			}()
-			err := next.Handle(ctx, e)
-			returned = true
-			record(ctx, l, e, outcomeOf(ctx, err), err, start)
+			outcome, level := outcomePanic, slog.LevelError
+			var err error
+			defer func() { record(ctx, l, e, outcome, level, err, start) }()
+			err = next.Handle(ctx, e)
+			outcome, level = outcomeOf(ctx, err)
 			return err
 		})
 	}
 }
 
-// outcome is what became of an attempt, in the log's words.
-type outcome struct {
-	name, message string
-	level         slog.Level
-}
+// outcomePanic is the outcome of a handler that did not return.
+const outcomePanic = "panic"
 
-var (
-	outcomeHandled = &outcome{"handled", "event handled", slog.LevelDebug}
-	outcomeEnded   = &outcome{"ended", "handler ended by the consumer", slog.LevelInfo}
-	outcomeRetry   = &outcome{"retry", "event failed and will be tried again", slog.LevelWarn}
-	outcomePause   = &outcome{"pause", "handler pauses the consumer", slog.LevelWarn}
-	outcomeReject  = &outcome{"reject", "event rejected", slog.LevelError}
-	outcomePanic   = &outcome{"panic", "handler panicked", slog.LevelError}
-)
-
-func outcomeOf(ctx context.Context, err error) *outcome {
+// outcomeOf returns the outcome in the log's words, and its level.
+func outcomeOf(ctx context.Context, err error) (string, slog.Level) {
 	switch {
 	case err == nil:
-		return outcomeHandled
+		return "handled", slog.LevelDebug
 	case endedByConsumer(ctx):
-		return outcomeEnded
+		return "ended", slog.LevelInfo
 	case leat.IsRejected(err):
-		return outcomeReject
+		return "reject", slog.LevelError
 	case leat.IsPaused(err):
-		return outcomePause
+		return "pause", slog.LevelWarn
 	default:
-		return outcomeRetry
+		return "retry", slog.LevelWarn
 	}
 }
 
@@ -82,8 +67,8 @@ const (
 	maxLoggedError = 1 << 10
 )
 
-func record(ctx context.Context, l *slog.Logger, e leat.Event, o *outcome, err error, start time.Time) {
-	if !l.Enabled(ctx, o.level) {
+func record(ctx context.Context, l *slog.Logger, e leat.Event, outcome string, level slog.Level, err error, start time.Time) {
+	if !l.Enabled(ctx, level) {
 		return
 	}
 	duration := time.Since(start)
@@ -98,12 +83,12 @@ func record(ctx context.Context, l *slog.Logger, e leat.Event, o *outcome, err e
 		slog.Int("attempt", max(info.Attempt, 1)),
 		slog.Int("deliveries", info.Deliveries),
 		slog.Duration("duration", duration),
-		slog.String("outcome", o.name),
+		slog.String("outcome", outcome),
 	)
 	if err != nil {
 		attrs = append(attrs, slog.String("error", cut(err.Error(), maxLoggedError)))
 	}
-	l.LogAttrs(ctx, o.level, o.message, attrs...)
+	l.LogAttrs(ctx, level, "event attempt", attrs...)
 }
 
 // cut returns s, or its first limit bytes without a broken character at the end, and "...".

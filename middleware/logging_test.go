@@ -49,7 +49,7 @@ func TestLoggingWritesOneRecordPerAttempt(t *testing.T) {
 		require.Len(t, got, 1)
 		delete(got[0], "time")
 		assert.Equal(t, map[string]any{
-			"level": "WARN", "msg": "event failed and will be tried again", "event_type": "order.placed", "event_id": "42",
+			"level": "WARN", "msg": "event attempt", "event_type": "order.placed", "event_id": "42",
 			"event_source": "/shop", "topic": "orders", "group": "billing", "attempt": 2.0, "deliveries": 7.0,
 			"duration": 3e9, "outcome": "retry", "error": "retry after 1m0s: the database is down",
 		}, got[0])

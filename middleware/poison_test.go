@@ -123,7 +123,8 @@ func TestPoisonQueueErrors(t *testing.T) {
 	down := &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errDown}
 	q := middleware.PoisonQueue(leat.NewProducer(&fakeBroker{err: down}, nil), nil)
 	err := q.Poison(t.Context(), poisoned(t))
-	assert.EqualError(t, err, `leat: poison topic "orders.billing.poison" event "42": poison queue: leat: publish: unavailable: the database is down`)
+	assert.EqualError(t, err, `leat: poison topic "orders.billing.poison" event "42": poison queue: `+
+		`leat: publish: unavailable: the database is down`)
 	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
 	assert.True(t, leat.Retryable(err))
 	require.ErrorIs(t, err, errDown)

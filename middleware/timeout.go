@@ -28,7 +28,7 @@ func Timeout(d time.Duration) leat.Middleware {
 			defer cancel()
 			err := next.Handle(ctx, e)
 			// The cause tells this deadline from one further out, and from the Consumer's end of the handler.
-			if err == nil || context.Cause(ctx) != error(timedOut) || errors.Is(err, timedOut) {
+			if err == nil || !errors.Is(context.Cause(ctx), timedOut) || errors.Is(err, timedOut) {
 				return err
 			}
 			return fmt.Errorf("%w: %w", timedOut, err)

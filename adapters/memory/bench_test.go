@@ -13,7 +13,7 @@ import (
 func benchmark(b *testing.B, keys int, unordered bool) {
 	ctx := context.Background()
 	broker := memory.New(nil)
-	defer broker.Close()
+	defer func() { _ = broker.Close() }()
 	sub := leat.Subscription{Topic: "orders", Group: "billing", Unordered: unordered}
 	if err := broker.Declare(ctx, sub); err != nil {
 		b.Fatal(err)
@@ -60,7 +60,7 @@ func BenchmarkUnordered(b *testing.B) { benchmark(b, 512, true) }
 func BenchmarkOneGoroutine(b *testing.B) {
 	ctx := context.Background()
 	broker := memory.New(nil)
-	defer broker.Close()
+	defer func() { _ = broker.Close() }()
 	sub := leat.Subscription{Topic: "orders", Group: "billing"}
 	if err := broker.Declare(ctx, sub); err != nil {
 		b.Fatal(err)

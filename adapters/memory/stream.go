@@ -48,19 +48,11 @@ var (
 const (
 	loadShift = 40
 	loadMask  = 1<<loadShift - 1
-
-	defaultMaxInFlight      = 1_000
-	defaultMaxInFlightBytes = 64 << 20
 )
 
 func newStream(g *group, sub leat.Subscription) *Stream {
+	sub = sub.WithDefaults()
 	s := &Stream{group: g, token: make(chan struct{}, 1), maxEvents: sub.MaxInFlight, maxBytes: sub.MaxInFlightBytes}
-	if s.maxEvents == 0 {
-		s.maxEvents = defaultMaxInFlight
-	}
-	if s.maxBytes == 0 {
-		s.maxBytes = defaultMaxInFlightBytes
-	}
 	s.maxEvents = min(s.maxEvents, 1<<(63-loadShift))
 	s.maxBytes = min(s.maxBytes, loadMask/2)
 	s.capabilities = leat.Capabilities{History: !g.broadcast, DeliveryCount: true, Broadcast: g.broadcast, LongestDelay: longestDelay}

@@ -55,7 +55,11 @@ func (t *topic) group(op string, sub leat.Subscription, create bool) (*group, er
 // publish admits events, which takes no time while all groups have room.
 func (t *topic) publish(ctx context.Context, events []leat.Event, done func(i int, err error)) {
 	if ctx.Err() != nil {
-		refuseAll(events, 0, canceled(ctx, "publish", t.name), done)
+		err := canceled(ctx, "publish", t.name)
+		if t.broker.closed.Load() {
+			err = closedError("publish", t.name)
+		}
+		refuseAll(events, 0, err, done)
 		return
 	}
 	next := 0

@@ -3,8 +3,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log"
+	"os"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
@@ -25,16 +26,17 @@ var OrderPlaced = leat.EventType[Order]{
 
 func main() {
 	if err := run(context.Background()); err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
 	broker := memory.New(nil)
-	defer broker.Close()
+	defer func() { err = errors.Join(err, broker.Close()) }()
 	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop/checkout"})
 	billing := leat.Subscription{Topic: "orders", Group: "billing"}
 	consumer := leat.NewConsumer(broker, billing, leat.NewRouter(OrderPlaced.Handler(

@@ -18,6 +18,7 @@ type account struct {
 // sentEvent is an event that was, or was about to be, published.
 type sentEvent struct {
 	fact
+
 	outcome  string // empty while the broker has not answered
 	reason   string
 	repeated bool // published more than once, so that it has no one place in the order

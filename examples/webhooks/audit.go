@@ -31,11 +31,11 @@ func (a *audit) Handle(_ context.Context, e leat.Event) error {
 	if json.Compact(&a.compact, e.Data()) == nil {
 		e = e.WithData(e.DataContentType(), a.compact.Bytes())
 	}
-	line, err := e.AppendJSON(a.line[:0])
-	if err != nil {
+	var err error
+	if a.line, err = e.AppendJSON(a.line[:0]); err != nil {
 		return leat.Reject(err)
 	}
-	a.line = append(line, '\n')
+	a.line = append(a.line, '\n')
 	if _, err := a.w.Write(a.line); err != nil {
 		return err
 	}

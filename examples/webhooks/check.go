@@ -29,7 +29,7 @@ func (f finding) String() string {
 func (a *account) findings(missing string) []finding {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []finding
+	all := make([]finding, 0, len(serviceNames()))
 	places := a.places()
 	for _, name := range serviceNames() {
 		s := a.services[name]

@@ -70,7 +70,7 @@ func TestCheckFinds(t *testing.T) {
 		make func(*ledgerBook)
 		want string // one line of the output; empty: nothing may be found
 	}{
-		"nothing in a clean book": {func(b *ledgerBook) {}, ""},
+		"nothing in a clean book": {func(*ledgerBook) {}, ""},
 		"a lost event": {func(b *ledgerBook) {
 			b.published("lost/1", "k", serviceAudit)
 		}, "lost: lost/1 in audit: "},
@@ -166,7 +166,7 @@ func TestCheckOverSeveralProcesses(t *testing.T) {
 	require.Equal(t, exitOK, status, out)
 	require.Contains(t, out, "audit-1.jsonl: the last line was cut off")
 	row := tableRow(t, out, serviceAudit)
-	require.Equal(t, tableCounts{received: "-", handled: 2, retried: 1, again: 1}, row)
+	require.Equal(t, tableCounts{received: "-", handled: 2, retried: 1, repeated: 1}, row)
 }
 
 func TestCheckRefusesBadLedgers(t *testing.T) {
@@ -192,8 +192,8 @@ func TestCheckRefusesBadLedgers(t *testing.T) {
 
 // tableCounts is one row of the closing table.
 type tableCounts struct {
-	received                                   string
-	handled, skipped, retried, poisoned, again int
+	received                                      string
+	handled, skipped, retried, poisoned, repeated int
 }
 
 func tableRow(t *testing.T, out, service string) tableCounts {
@@ -201,7 +201,7 @@ func tableRow(t *testing.T, out, service string) tableCounts {
 	for line := range strings.Lines(out) {
 		var name string
 		var c tableCounts
-		n, err := fmt.Sscan(line, &name, &c.received, &c.handled, &c.skipped, &c.retried, &c.poisoned, &c.again)
+		n, err := fmt.Sscan(line, &name, &c.received, &c.handled, &c.skipped, &c.retried, &c.poisoned, &c.repeated)
 		if err == nil && n == 7 && name == service {
 			return c
 		}

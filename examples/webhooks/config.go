@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type config struct {
 	ledger  string
 	out     string
 	repeat  int
+	prefix  string
 	pace    time.Duration
 	timeout time.Duration
 	verbose bool
@@ -52,6 +54,7 @@ func parseConfig(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.ledger, "ledger", "", "`folder` for the ledger files, which -run check compares; required for a single part")
 	f.StringVar(&c.out, "out", "", "`folder` for what the services write: audit.jsonl and flow.mmd (default: nothing is written)")
 	f.IntVar(&c.repeat, "repeat", 1, "how often to publish every delivery")
+	f.StringVar(&c.prefix, "prefix", "", "put before every event id, so that several publishers can share a ledger")
 	f.DurationVar(&c.pace, "pace", 0, "pause between two publishes")
 	f.DurationVar(&c.timeout, "timeout", time.Minute, "how long publishing and settling may take; a single service runs until Ctrl-C")
 	f.BoolVar(&c.verbose, "verbose", false, "log every attempt and what the library reports to standard error")
@@ -66,8 +69,8 @@ func parseConfig(args []string, stderr io.Writer) (*config, error) {
 	case c.part != partAll && c.ledger == "":
 		return nil, fmt.Errorf("-run %s needs -ledger, the folder that all parts share", c.part)
 	case c.repeat < 1 || c.pace < 0 || c.timeout <= 0:
-		return nil, fmt.Errorf("-repeat must be at least 1, -timeout positive and -pace not negative")
-	case c.part != partAll && c.part != partCheck && strings.HasPrefix(c.broker, "mem:"):
+		return nil, errors.New("-repeat must be at least 1, -timeout positive and -pace not negative")
+	case c.part != partAll && c.part != partCheck && strings.HasPrefix(c.brokerName(), "mem:"):
 		return nil, fmt.Errorf("-run %s: the broker mem:// lives in one process, so that the parts would not meet; "+
 			"give a broker that processes share, or use -run %s", c.part, partAll)
 	}

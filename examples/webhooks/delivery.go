@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -41,7 +42,7 @@ func loadDeliveries(files fs.FS) ([]delivery, error) {
 		return nil, err
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no deliveries: no file of the form <event>/<name>.json")
+		return nil, errors.New("no deliveries: no file of the form <event>/<name>.json")
 	}
 	deliveries := make([]delivery, 0, len(paths))
 	for _, p := range paths {

@@ -93,13 +93,13 @@ func (e *envelope) source() string {
 // subject is what it happened to, within the source.
 func (e *envelope) subject() string {
 	for _, s := range []struct {
-		name string
-		numbered
+		name  string
+		thing numbered
 	}{
 		{"pull", e.PullRequest}, {"issues", e.Issue}, {"discussions", e.Discussion}, {"alerts", e.Alert}, {"milestone", e.Milestone},
 	} {
-		if s.Number > 0 {
-			return fmt.Sprintf("%s/%d", s.name, s.Number)
+		if s.thing.Number > 0 {
+			return fmt.Sprintf("%s/%d", s.name, s.thing.Number)
 		}
 	}
 	if e.Release.TagName != "" {

@@ -11,6 +11,7 @@ import (
 // issueDesk keeps an overview of the issues, with one typed handler for each type that it wants. The router skips the other types.
 type issueDesk struct {
 	*leat.Router
+
 	types map[string]bool
 
 	mu       sync.Mutex
@@ -24,7 +25,7 @@ type issueDesk struct {
 
 func newIssueDesk(topic string) *issueDesk {
 	d := &issueDesk{types: map[string]bool{}, issues: map[string]string{}}
-	var routes []leat.Route
+	routes := make([]leat.Route, 0, len(issueActions)+3)
 	for _, action := range issueActions {
 		contract := leat.EventType[issueEvent]{Name: issueTypePrefix + action, Topic: topic}
 		routes = append(routes, contract.Handler(d.issueChanged))

@@ -28,12 +28,13 @@ func main() {
 
 // run is the program without its process: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fail := func(err error) { _, _ = fmt.Fprintln(stderr, "webhooks:", err) }
 	cfg, err := parseConfig(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "webhooks:", err)
+		fail(err)
 		return exitUsage
 	}
 	out := &printer{w: stdout}
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = out.Err()
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "webhooks:", err)
+		fail(err)
 		return exitUnaccounted
 	}
 	return exitOK

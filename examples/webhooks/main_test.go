@@ -27,8 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // program runs the program and returns its status and what it printed, standard error after standard output.
-func program(t *testing.T, ctx context.Context, args ...string) (int, string) {
-	t.Helper()
+func program(ctx context.Context, args ...string) (int, string) {
 	var out, errOut bytes.Buffer
 	status := run(ctx, args, &out, &errOut)
 	return status, out.String() + errOut.String()
@@ -82,7 +81,8 @@ func expect(t *testing.T, files fs.FS) expected {
 func (x expected) check(t *testing.T, out string) {
 	t.Helper()
 	received := fmt.Sprint(x.files + 1) // and the malformed one
-	require.Equal(t, tableCounts{received: received, handled: x.wanted, skipped: x.files - x.wanted, poisoned: 1}, tableRow(t, out, serviceIssues))
+	require.Equal(t, tableCounts{received: received, handled: x.wanted, skipped: x.files - x.wanted, poisoned: 1},
+		tableRow(t, out, serviceIssues))
 	require.Equal(t, tableCounts{received: received, handled: x.files, poisoned: 1}, tableRow(t, out, serviceAudit))
 	require.Equal(t, tableCounts{received: received, handled: x.files - x.gone, retried: x.created + 3*x.gone, poisoned: 1 + x.gone},
 		tableRow(t, out, serviceNotifications))
@@ -102,7 +102,7 @@ func TestWholeRun(t *testing.T) {
 	require.GreaterOrEqual(t, x.files, 60)
 	require.Equal(t, 1, x.gone)
 	ledgers, outDir := t.TempDir(), t.TempDir()
-	status, out := program(t, t.Context(), "-ledger", ledgers, "-out", outDir)
+	status, out := program(t.Context(), "-ledger", ledgers, "-out", outDir)
 	require.Equal(t, exitOK, status, out)
 	x.check(t, out)
 	require.Contains(t, out, "meta/deleted, type com.github.meta.deleted, attempts 4\n    gave up after 4 attempts")
@@ -165,7 +165,7 @@ func dropLine(t *testing.T, dir, text string) {
 }
 
 func TestRepeat(t *testing.T) {
-	status, out := program(t, t.Context(), "-repeat", "5")
+	status, out := program(t.Context(), "-repeat", "5")
 	require.Equal(t, exitOK, status, out)
 	require.Equal(t, 5*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
 }
@@ -192,7 +192,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-h"}, exitOK, "-ledger"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			status, out := program(t, t.Context(), c.args...)
+			status, out := program(t.Context(), c.args...)
 			require.Equal(t, c.status, status, out)
 			require.Contains(t, out, c.want)
 		})
@@ -214,7 +214,7 @@ func TestGarbageIsReported(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
 	ledgers := t.TempDir()
-	status, out := program(t, t.Context(), "-dir", dir, "-ledger", ledgers)
+	status, out := program(t.Context(), "-dir", dir, "-ledger", ledgers)
 	require.Equal(t, exitOK, status, out)
 	for _, id := range []string{"issues/empty", "issues/cut", "push/list"} {
 		require.Contains(t, out, "not published: "+id+": ")
@@ -233,7 +233,7 @@ func TestInterruptDrains(t *testing.T) {
 	ledgers := t.TempDir()
 	time.AfterFunc(150*time.Millisecond, interrupt)
 	start := time.Now()
-	status, out := program(t, ctx, "-pace", "5ms", "-repeat", "100", "-ledger", ledgers)
+	status, out := program(ctx, "-pace", "5ms", "-repeat", "100", "-ledger", ledgers)
 	require.Equal(t, exitUnaccounted, status, out)
 	require.Less(t, time.Since(start), 5*time.Second)
 	require.Contains(t, out, "publishing stopped: context canceled")
@@ -244,7 +244,7 @@ func TestInterruptDrains(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	status, out := program(t, t.Context(), "-pace", "5ms", "-repeat", "100", "-timeout", "100ms")
+	status, out := program(t.Context(), "-pace", "5ms", "-repeat", "100", "-timeout", "100ms")
 	require.Equal(t, exitUnaccounted, status, out)
 	require.Contains(t, out, errTimeout.Error())
 }

@@ -91,17 +91,25 @@ func runPart(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (
 	case partPoison:
 		consumers, subs := newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)
 		if err := leat.Declare(ctx, p.broker, subs...); err != nil {
-			return err
+			return stopped(ctx, err)
 		}
 		out.printf("reading the poison queues of %s on %s until Ctrl-C\n", cfg.topic, cfg.brokerName())
-		return leat.Run(ctx, consumers...)
+		return stopped(ctx, leat.Run(ctx, consumers...))
 	default:
 		w := p.worker(cfg.part)
 		out.printf("%s handles %s on %s until Ctrl-C\n", w.name, cfg.topic, cfg.brokerName())
 		err := leat.Run(ctx, w.consumer)
 		out.printf("%s: %s\n", w.name, w.service.summary())
-		return err
+		return stopped(ctx, err)
 	}
+}
+
+// stopped returns err, unless it only says that ctx ended while a consumer was still starting: a Ctrl-C is no failure at any time.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && leat.CodeOf(err) == leat.CodeCanceled {
+		return nil
+	}
+	return err
 }
 
 // runPublisher publishes, and declares the groups of all services first, so that the broker keeps the events for those that start later.

@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,7 +41,7 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 		b := memory.New(nil)
 		return plainBroker{b, b}
 	})
-	status, out := program(t, t.Context(), "-broker", "plain://")
+	status, out := program(t.Context(), "-broker", "plain://")
 	require.Equal(t, exitOK, status, out)
 	x := expect(t, embeddedFiles(t))
 	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
@@ -72,8 +75,10 @@ func TestParts(t *testing.T) {
 			results <- result{part, status, out.String()}
 		}()
 	}
-	status, out := program(t, ctx, args(partPublish, "-repeat", "5")...)
-	require.Equal(t, exitOK, status, out)
+	for _, prefix := range []string{"p1/", "p2/"} {
+		status, out := program(ctx, args(partPublish, "-repeat", "3", "-prefix", prefix)...)
+		require.Equal(t, exitOK, status, out)
+	}
 
 	require.Eventually(t, func() bool {
 		status, _ := check(t, ledgers)
@@ -84,16 +89,62 @@ func TestParts(t *testing.T) {
 		r := <-results
 		require.Equal(t, exitOK, r.status, "%s: %s", r.part, r.out)
 	}
+	status, out := check(t, ledgers)
+	require.Equal(t, exitOK, status, out)
+	require.Equal(t, 6*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
+	require.Equal(t, 8, tableRow(t, out, serviceNotifications).poisoned) // 6 times meta/deleted, and 2 malformed ones
+}
+
+// TestRollingRestarts stops and starts two instances of every service while events are published: a stop in order loses nothing, breaks
+// no order, and hands over without handling anything twice.
+func TestRollingRestarts(t *testing.T) {
+	broker := memory.New(nil)
+	defer func() { require.NoError(t, broker.Close()) }()
+	withScheme(t, "shared", func() leat.Broker { return sharedBroker{broker} })
+	ledgers := t.TempDir()
+	args := func(part string, more ...string) []string {
+		return append([]string{"-broker", "shared://", "-ledger", ledgers, "-run", part}, more...)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	failures := make(chan string)
+	var instances sync.WaitGroup
+	for i, part := range slices.Repeat([]string{partPoison, serviceAudit, serviceIssues, serviceNotifications}, 2) {
+		instances.Go(func() {
+			for life := 30 * time.Millisecond; ctx.Err() == nil; life += time.Duration(7*(i+1)) * time.Millisecond {
+				lived, end := context.WithTimeout(ctx, life)
+				if status, out := program(lived, args(part)...); status != exitOK {
+					failures <- part + ": " + out
+				}
+				end()
+			}
+		})
+	}
+	go func() {
+		instances.Wait()
+		close(failures)
+	}()
+	status, out := program(ctx, args(partPublish, "-repeat", "10", "-pace", "1ms")...)
+	require.Equal(t, exitOK, status, out)
+	assert.Eventually(t, func() bool {
+		status, _ := check(t, ledgers)
+		return status == exitOK
+	}, 20*time.Second, 100*time.Millisecond)
+	stop()
+	for failure := range failures {
+		t.Error(failure)
+	}
 	status, out = check(t, ledgers)
 	require.Equal(t, exitOK, status, out)
-	require.Equal(t, 5*expect(t, embeddedFiles(t)).files, tableRow(t, out, serviceAudit).handled)
-	require.Equal(t, 6, tableRow(t, out, serviceNotifications).poisoned) // 5 times meta/deleted, and the malformed one
+	for _, service := range serviceNames() {
+		require.Zero(t, tableRow(t, out, service).repeated, out)
+	}
 }
 
 // TestLedgerSurvivesKill kills the program in the middle and reads what it wrote until then.
 func TestLedgerSurvivesKill(t *testing.T) {
 	ledgers := t.TempDir()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "WEBHOOKS_ARGS=-pace 1ms -repeat 1000 -ledger "+ledgers)
 	require.NoError(t, cmd.Start())
 	size := func() (n int64) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -69,15 +70,16 @@ func openPipeline(ctx context.Context, cfg *config, out *printer, stderr io.Writ
 // Close closes what was opened, the last first.
 func (p *pipeline) Close() error {
 	var errs []error
-	for i := len(p.close) - 1; i >= 0; i-- {
-		errs = append(errs, p.close[i]())
+	for _, closeOne := range slices.Backward(p.close) {
+		errs = append(errs, closeOne())
 	}
 	p.close = nil
 	return errors.Join(errs...)
 }
 
 func (p *pipeline) publisher() *publisher {
-	return &publisher{broker: p.broker, producer: p.producer, topic: p.cfg.topic, ledger: p.ledger, pace: p.cfg.pace}
+	return &publisher{broker: p.broker, producer: p.producer, topic: p.cfg.topic, ledger: p.ledger,
+		prefix: p.cfg.prefix, pace: p.cfg.pace}
 }
 
 func (p *pipeline) worker(name string) *worker {
@@ -86,7 +88,7 @@ func (p *pipeline) worker(name string) *worker {
 
 // subscriptions returns those of all services and of their poison queues: what must exist before the first event is published.
 func subscriptions(topic string) []leat.Subscription {
-	var subs []leat.Subscription
+	subs := make([]leat.Subscription, 0, 2*len(serviceNames()))
 	for _, name := range serviceNames() {
 		subs = append(subs,
 			leat.Subscription{Topic: topic, Group: name},

@@ -24,9 +24,9 @@ type poisonReader struct {
 // newPoisonConsumers returns one consumer for each poison topic.
 func newPoisonConsumers(broker leat.Broker, l *ledger, topic string, log *slog.Logger) ([]*leat.Consumer, []leat.Subscription) {
 	reader := &poisonReader{ledger: l}
-	var consumers []*leat.Consumer
-	var subs []leat.Subscription
-	for _, name := range serviceNames() {
+	names := serviceNames()
+	consumers, subs := make([]*leat.Consumer, 0, len(names)), make([]leat.Subscription, 0, len(names))
+	for _, name := range names {
 		sub := leat.Subscription{Topic: leat.PoisonTopic(topic, name), Group: replayGroup}
 		subs = append(subs, sub)
 		consumers = append(consumers, leat.NewConsumer(broker, sub, reader, &leat.ConsumerOptions{Logger: log}))

@@ -23,6 +23,7 @@ type publisher struct {
 	producer *leat.Producer
 	topic    string
 	ledger   *ledger
+	prefix   string // of every id
 	pace     time.Duration
 }
 
@@ -34,6 +35,7 @@ func (p *publisher) publish(ctx context.Context, deliveries []delivery, repeat i
 			if round == 0 && i == len(deliveries)/2 {
 				p.sendBroken(ctx)
 			}
+			d.id = p.prefix + d.id
 			if round > 0 {
 				d.id = fmt.Sprintf("%s#%d", d.id, round+1)
 			}
@@ -76,28 +78,30 @@ func (p *publisher) answered(id string, err error) {
 // What a sender that died in the middle of a push event leaves behind: its payload, and the whole event.
 const (
 	truncatedPayload = `{"ref":"refs/heads/main","commits":[{"id":"6113728f27ae8c7b1a77c8`
-	truncatedEvent   = `{"specversion":"1.0","id":"7","source":"https://github.com","type":"com.github.push","data":` + truncatedPayload
+	truncatedEvent   = `{"specversion":"1.0","id":%q,"source":"https://github.com","type":"com.github.push","data":` + truncatedPayload
 )
 
 // sendBroken publishes what no service can use: bytes that are no CloudEvent, or, on a broker that only takes events, an event
 // whose data is cut off.
 func (p *publisher) sendBroken(ctx context.Context) {
+	id := p.prefix + "truncated/push"
 	raw, ok := p.broker.(rawDeliverer)
 	if !ok {
-		e, err := leat.NewEvent(pushType, &leat.EventOptions{ID: "truncated/push", Source: defaultSource,
+		e, err := leat.NewEvent(pushType, &leat.EventOptions{ID: id, Source: defaultSource,
 			DataContentType: "application/json", Data: []byte(truncatedPayload)})
 		if err != nil {
-			p.ledger.record(fact{Kind: factUnfit, ID: "truncated/push", Reason: err.Error()})
+			p.ledger.record(fact{Kind: factUnfit, ID: id, Reason: err.Error()})
 			return
 		}
 		p.sendEvent(ctx, e)
 		return
 	}
-	_, reason := leat.ParseEvent([]byte(truncatedEvent))
-	m := leat.Malformed{Body: []byte(truncatedEvent), Reason: reason,
+	body := fmt.Appendf(nil, truncatedEvent, id)
+	_, reason := leat.ParseEvent(body)
+	m := leat.Malformed{Body: body, Reason: reason,
 		Headers: []leat.Header{{Name: "content-type", Value: []byte("application/cloudevents+json")}}}
-	p.ledger.record(fact{Kind: factSent, ID: malformedID(m.Body), Type: malformedType, Digest: digest(truncatedEvent)})
-	p.answered(malformedID(m.Body), raw.DeliverRaw(p.topic, m))
+	p.ledger.record(fact{Kind: factSent, ID: malformedID(body), Type: malformedType, Digest: digest(string(body))})
+	p.answered(malformedID(body), raw.DeliverRaw(p.topic, m))
 }
 
 // malformedID names a delivery that has no id by its bytes.

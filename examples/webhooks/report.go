@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -91,7 +92,7 @@ func (r *report) printServices(out *printer) {
 	for _, name := range serviceNames() {
 		received := "-" // the ledger files do not tell
 		if stats, ok := r.stats[name]; ok {
-			received = fmt.Sprint(stats.Received)
+			received = strconv.FormatInt(stats.Received, 10)
 		}
 		s := r.account.services[name]
 		out.printf("%-13s  %8s  %7d  %7d  %7d  %8d  %8d\n", name, received, s.handled, s.skipped, s.retried, s.poisoned, s.again)

@@ -1,0 +1,105 @@
+package leat_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+func ExampleNewEvent() {
+	e, err := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{
+		ID:     "1", // a UUIDv7 when left out
+		Source: "/shop/checkout",
+		Time:   time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), // now when left out
+		Key:    "customer-42",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e = e.WithJSON(map[string]int{"amount": 5})
+	text, err := e.AppendJSON(nil)
+	fmt.Println(string(text), err)
+	// Output:
+	// {"specversion":"1.0","id":"1","source":"/shop/checkout","type":"com.example.order.placed.v1","time":"2026-01-02T03:04:05Z","datacontenttype":"application/json","partitionkey":"customer-42","data":{"amount":5}} <nil>
+}
+
+// An invalid value makes an event that is refused, so that a chain needs one check.
+func ExampleEvent_Validate() {
+	e, _ := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: "1", Source: "/shop"})
+	e = e.WithSubject("order 7").WithDataSchema("order.json").WithKey("customer-42")
+	fmt.Println(e.Validate())
+	// Output:
+	// leat: event event "1": invalid: attribute "dataschema" is not absolute: it has no scheme (CloudEvents 1.0.2, Optional Attributes: dataschema)
+}
+
+func ExampleEvent_WithExtension() {
+	e, _ := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{Source: "/shop"})
+	e = e.WithExtension("sampledrate", 30).WithExtension("dataref", leat.URIRef("blobs/7"))
+	for name, value := range e.Extensions() {
+		fmt.Printf("%s: %v (%T)\n", name, value, value)
+	}
+	// Output:
+	// dataref: blobs/7 (leat.URIRef)
+	// sampledrate: 30 (int32)
+}
+
+func ExampleParseEvent() {
+	e, err := leat.ParseEvent([]byte(`{
+		"specversion": "1.0", "id": "1", "source": "HTTP://Example.com", "type": "com.example.ping", "time": "2026-01-02t03:04:05z",
+		"data": {"n":  1}
+	}`))
+	fmt.Println(e.Source(), e.TimeString(), e.Time().Year(), e.DataString(), err)
+
+	_, err = leat.ParseEvent([]byte(`{"specversion": "1.0", "id": "1", "source": "/", "type": "t", "type": "u"}`))
+	fmt.Println(err)
+	// Output:
+	// HTTP://Example.com 2026-01-02t03:04:05z 2026 {"n":  1} <nil>
+	// leat: decode: invalid: attribute "type" is there twice (CloudEvents 1.0.2, Naming Conventions)
+}
+
+func ExampleEvent_MarshalJSON() {
+	var events []leat.Event
+	err := json.Unmarshal([]byte(`[{"specversion":"1.0","id":"1","source":"/","type":"t","data_base64":"aGk="}]`), &events)
+	fmt.Println(events, string(events[0].Data()), err)
+	// Output:
+	// [event "t" id "1" source "/" (31 bytes)] hi <nil>
+}
+
+func ExampleEventType() {
+	type Order struct {
+		ID       string `json:"id"`
+		Customer string `json:"customer"`
+	}
+	placed := leat.EventType[Order]{
+		Name: "com.example.order.placed.v1", Topic: "orders",
+		Key: func(o Order) string { return o.Customer },
+	}
+	e, err := placed.New(Order{ID: "o-7", Customer: "c-42"})
+	fmt.Println(e.Type(), e.Key(), e.DataString(), err)
+
+	o, err := placed.Decode(e)
+	fmt.Println(o.ID, err)
+	_, err = placed.Decode(e.WithID("1").WithJSON([]int{1}))
+	fmt.Println(leat.IsRejected(err), err)
+	// Output:
+	// com.example.order.placed.v1 c-42 {"id":"o-7","customer":"c-42"} <nil>
+	// o-7 <nil>
+	// true leat: decode event "1": invalid: data of type "com.example.order.placed.v1": JSON value at byte 1 does not fit into Go type leat_test.Order
+}
+
+func ExampleOriginal() {
+	e, _ := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: "1", Source: "/shop"})
+	poisoned, _ := leat.Poisoned{Event: e, Reason: fmt.Errorf("no such\ncustomer"), Info: leat.Info{Topic: "orders", Attempt: 5}}.AsEvent()
+	for name, value := range poisoned.Extensions() {
+		fmt.Println(name, value)
+	}
+	fmt.Println(leat.Original(poisoned).Equal(e))
+	// Output:
+	// leatattempts 5
+	// leatreason no such\ncustomer
+	// leattopic orders
+	// true
+}
