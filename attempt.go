@@ -15,6 +15,7 @@ type attempt struct {
 	position   Position
 	deliveries int32
 	number     int32
+	crash      error // what guard returns instead of calling the handler, which ended its goroutine
 	fixed      *Info // instead of all that, for ContextWithInfo
 	// skipped is set by the Router when no handler wants the event's type. Only the handler's own goroutine touches it.
 	skipped bool
