@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -43,8 +44,8 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 		o = &ProducerOptions{}
 	}
 	p := &Producer{source: o.Source, limits: producerLimits(broker.Limits()), publish: broker.Publish}
-	for i := len(o.Middleware) - 1; i >= 0; i-- {
-		p.publish = o.Middleware[i](p.publish)
+	for _, m := range slices.Backward(o.Middleware) {
+		p.publish = m(p.publish)
 	}
 	return p
 }
@@ -300,7 +301,7 @@ func (c *publishCall) releaseLocked(n int) {
 func (c *publishCall) publishError(ctx context.Context) error {
 	e := &PublishError{Topic: c.topic, Total: len(c.events)}
 	for i, err := range c.errs {
-		if err == errPending {
+		if err == errPending { //nolint:errorlint // it marks an empty place in errs and is never wrapped there
 			err = &Error{Op: "publish", Topic: c.topic, EventID: c.events[i].ID(), Code: CodeUnknown,
 				Err: fmt.Errorf("%w yet: %w", errPending, context.Cause(ctx))}
 		}
