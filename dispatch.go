@@ -127,14 +127,8 @@ func (e *engine) goexit(it *item) {
 
 // call runs the chain of middleware and handler.
 func (e *engine) call(it *item) (err error) {
-	a := it.ctx
-	if a == nil {
-		a = &attempt{}
-	}
-	it.ctx = nil
-	a.Context, a.batch, a.first, a.number = it.lease.ctx, it.batch, it.first, int32(it.attempts)
-	a.deliveries, a.position = int32(it.d.Deliveries), it.d.Position
-	a.crash, it.skipped = it.crash, false
+	a := newAttempt(it)
+	it.skipped = false
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicked("a middleware", v)

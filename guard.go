@@ -24,8 +24,10 @@ func guard(h Handler) Handler {
 		if !ok {
 			a, _ = ctx.Value(attemptKey{}).(*attempt)
 		}
-		if a != nil && a.crash != nil {
-			return a.crash
+		if a != nil {
+			if crash := a.crash(); crash != nil {
+				return crash
+			}
 		}
 		defer func() {
 			if v := recover(); v != nil {

@@ -66,7 +66,7 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 
 // ContextWithInfo returns a context that carries info, for tests of handlers and middleware, which then see it by [InfoFrom].
 func ContextWithInfo(ctx context.Context, info Info) context.Context {
-	return context.WithValue(ctx, attemptKey{}, &attempt{fixed: &info})
+	return context.WithValue(ctx, attemptKey{}, &attempt{rare: &attemptRare{fixed: &info}})
 }
 
 // verdict is the error type behind Reject, RetryAfter and Pause.
