@@ -90,16 +90,17 @@ func ExampleEventType() {
 	// true leat: decode event "1": invalid: data of type "com.example.order.placed.v1": JSON value at byte 1 does not fit into Go type leat_test.Order
 }
 
-func ExampleOriginal() {
+func ExamplePoisonedFrom() {
 	e, _ := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: "1", Source: "/shop"})
 	poisoned, _ := leat.Poisoned{Event: e, Reason: fmt.Errorf("no such\ncustomer"), Info: leat.Info{Topic: "orders", Attempt: 5}}.AsEvent()
 	for name, value := range poisoned.Extensions() {
 		fmt.Println(name, value)
 	}
-	fmt.Println(leat.Original(poisoned).Equal(e))
+	p, err := leat.PoisonedFrom(poisoned)
+	fmt.Println(p.Info.Attempt, p.Reason, p.Event.Equal(e), err)
 	// Output:
 	// leatattempts 5
 	// leatreason no such\ncustomer
 	// leattopic orders
-	// true
+	// 5 no such\ncustomer true <nil>
 }
