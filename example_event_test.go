@@ -3,6 +3,7 @@ package leat_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -66,6 +67,72 @@ func ExampleEvent_MarshalJSON() {
 	fmt.Println(events, string(events[0].Data()), err)
 	// Output:
 	// [event "t" id "1" source "/" (31 bytes)] hi <nil>
+}
+
+// No data, empty data and JSON null are three different things, and stay so in JSON.
+func ExampleEvent_HasData() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC()})
+	for _, e := range []leat.Event{
+		e,
+		e.WithData("text/plain", []byte{}),
+		e.WithJSON(nil),
+	} {
+		text, err := e.AppendJSON(nil)
+		back, _ := leat.ParseEvent(text)
+		_, member, _ := strings.Cut(string(text), `"time":"1970-01-01T00:00:00Z"`)
+		fmt.Printf("%v %q %s %v %v\n", back.HasData(), back.Data(), member, back.Equal(e), err)
+	}
+	// Output:
+	// false "" } true <nil>
+	// true "" ,"datacontenttype":"text/plain","data":""} true <nil>
+	// true "null" ,"datacontenttype":"application/json","data":null} true <nil>
+}
+
+// The content type decides how data stands in JSON. What cannot stand there as it is becomes base64, so that the bytes survive.
+func ExampleEvent_AppendJSON() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC()})
+	for _, e := range []leat.Event{
+		e.WithData("application/json", []byte(`{"n":  1.0}`)),
+		e.WithData("application/json", []byte(` {"n":1}`)), // the space would be lost
+		e.WithData("application/json", []byte(`{"n":`)),    // no JSON
+		e.WithText(`{"n":1}`),
+		e.WithData("image/png", []byte("\x89PNG")),
+	} {
+		text, _ := e.AppendJSON(nil)
+		back, err := leat.ParseEvent(text)
+		_, member, _ := strings.Cut(string(text), `"datacontenttype":`)
+		fmt.Println(member, back.DataString() == e.DataString(), err)
+	}
+	// Output:
+	// "application/json","data":{"n":  1.0}} true <nil>
+	// "application/json","data_base64":"IHsibiI6MX0="} true <nil>
+	// "application/json","data_base64":"eyJuIjo="} true <nil>
+	// "text/plain; charset=utf-8","data":"{\"n\":1}"} true <nil>
+	// "image/png","data_base64":"iVBORw=="} true <nil>
+}
+
+// Binary mode: attributes are headers, and the data is the body.
+func ExampleDecodeEvent() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC(), Key: "k-1"})
+	e = e.WithExtension("sampledrate", 30).WithText("hi")
+	var headers []leat.Header
+	for name, value := range e.Attributes() {
+		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
+		fmt.Printf("ce_%s: %s\n", name, value)
+	}
+	back, err := leat.DecodeEvent(headers, e.Data())
+	rate, _ := back.Extension("sampledrate")
+	fmt.Printf("%v %v; sampledrate is a %T now\n", back.Equal(e), err, rate)
+	// Output:
+	// ce_specversion: 1.0
+	// ce_id: 1
+	// ce_source: /
+	// ce_type: com.example.ping
+	// ce_time: 1970-01-01T00:00:00Z
+	// ce_datacontenttype: text/plain; charset=utf-8
+	// ce_partitionkey: k-1
+	// ce_sampledrate: 30
+	// true <nil>; sampledrate is a string now
 }
 
 func ExampleEventType() {
