@@ -218,7 +218,9 @@ func TestPoisonedEventKeepsItsID(t *testing.T) {
 }
 
 func TestPoisonedFromErrors(t *testing.T) {
-	for name, e := range map[string]leat.Event{"ordinary": newEvent(t), "zero": {}, "only its type": newEvent(t).WithType("leat.malformed.v1")} {
+	for name, e := range map[string]leat.Event{
+		"ordinary": newEvent(t), "zero": {}, "only its type": newEvent(t).WithType("leat.malformed.v1"),
+	} {
 		_, err := leat.PoisonedFrom(e)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), name)
 		assert.ErrorContains(t, err, "is not from a poison queue", name)
