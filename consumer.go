@@ -188,7 +188,7 @@ func (c *Consumer) subscriptions() []Subscription {
 	subs := []Subscription{c.sub}
 	if c.o.PoisonQueue != nil {
 		if topic := c.o.PoisonQueue.Topic(c.sub); topic != "" {
-			subs = append(subs, Subscription{Topic: topic, Group: replayGroup})
+			subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 		}
 	}
 	return subs

@@ -110,7 +110,8 @@ func TestZeroEvent(t *testing.T) {
 	d := e.WithID("1").WithSource("/x").WithType("t").WithText("x")
 	assert.Error(t, d.Validate(), "deriving does not make an event of nothing")
 	assert.Error(t, e.Validate())
-	assert.True(t, leat.Original(e).IsZero())
+	_, err = leat.PoisonedFrom(e)
+	assert.Error(t, err)
 }
 
 func TestDataHasThreeStates(t *testing.T) {
