@@ -88,7 +88,12 @@ func skipValue(b []byte, i int) (int, fault) {
 	depth := 0
 	var f fault
 	for {
-		// A value begins at i.
+		// A value begins at i, in an object after its name.
+		if objects&1 == 1 {
+			if i, f = skipName(b, i); f != faultNone {
+				return i, f
+			}
+		}
 		if i >= len(b) {
 			return i, faultEnd
 		}
@@ -98,53 +103,42 @@ func skipValue(b []byte, i int) (int, fault) {
 				return i, faultDepth
 			}
 			i = skipSpace(b, i+1)
-			if i < len(b) && b[i] == c+2 { // '{'+2 is '}', '['+2 is ']'
-				i++
-				break
+			if i >= len(b) {
+				return i, faultEnd
 			}
-			depth++
-			objects <<= 1
-			if c == '{' {
-				objects |= 1
-				if i, f = skipName(b, i); f != faultNone {
-					return i, f
-				}
+			if b[i] != c+2 { // '{'+2 is '}', '['+2 is ']'
+				depth++
+				objects = objects<<1 | uint64(c>>5&1) // the bit that '{' has and '[' has not
+				continue
 			}
-			continue
+			i++
 		case '"':
-			if i, _, f = skipString(b, i+1); f != faultNone {
-				return i, f
-			}
+			i, _, f = skipString(b, i+1)
 		default:
-			if i, f = skipScalar(b, i); f != faultNone {
-				return i, f
-			}
+			i, f = skipScalar(b, i)
+		}
+		if f != faultNone {
+			return i, f
 		}
 		// A value ended before i: close what ends with it, then go on to the next one.
-		for {
-			if depth == 0 {
-				return i, faultNone
-			}
+		for depth > 0 {
 			if i = skipSpace(b, i); i >= len(b) {
 				return i, faultEnd
 			}
-			inObject := objects&1 == 1
-			if b[i] == ',' {
-				i = skipSpace(b, i+1)
-				if inObject {
-					if i, f = skipName(b, i); f != faultNone {
-						return i, f
-					}
-				}
+			if b[i] != ']'+byte(objects&1)<<5 { // ']' or, in an object, '}'
 				break
-			}
-			if inObject && b[i] != '}' || !inObject && b[i] != ']' {
-				return i, faultComma
 			}
 			i++
 			depth--
 			objects >>= 1
 		}
+		if depth == 0 {
+			return i, faultNone
+		}
+		if b[i] != ',' {
+			return i, faultComma
+		}
+		i = skipSpace(b, i+1)
 	}
 }
 

@@ -26,13 +26,14 @@ func poisonInfo() leat.Info {
 
 func TestPoisonedAsEvent(t *testing.T) {
 	e := newEvent(t).WithKey("k").WithExtension("a", true).WithExtension("z", []byte{1}).WithText("body")
-	p, err := leat.Poisoned{Event: e, Reason: errors.New("no\nstock \xff"), Info: poisonInfo(), At: time.Date(2026, 1, 2, 3, 5, 0, 0, time.FixedZone("", 3600))}.AsEvent()
+	when := time.Date(2026, 1, 2, 3, 5, 0, 0, time.FixedZone("", 3600))
+	p, err := leat.Poisoned{Event: e, Reason: errors.New("no\nstock \xff"), Info: poisonInfo(), At: when}.AsEvent()
 	require.NoError(t, err)
 	require.NoError(t, p.Validate())
 	want := maps.Collect(e.Attributes())
 	maps.Copy(want, map[string]string{
-		"leatreason": `no\nstock \xff`, "leatattempts": "3", "leatdeliveries": "2", "leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z",
-		"leatpoisoned": "2026-01-02T02:05:00Z", "leattopic": "orders", "leatgroup": "billing", "leatposition": "1/42",
+		"leatreason": `no\nstock \xff`, "leatattempts": "3", "leatdeliveries": "2",
+		"leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z", "leatpoisoned": "2026-01-02T02:05:00Z", "leattopic": "orders", "leatgroup": "billing", "leatposition": "1/42",
 	})
 	assert.Equal(t, want, maps.Collect(p.Attributes()))
 	assert.Equal(t, "body", p.DataString())
@@ -43,14 +44,16 @@ func TestPoisonedAsEvent(t *testing.T) {
 
 	assert.True(t, leat.Original(p).Equal(e))
 	assert.Equal(t, e.Size(), leat.Original(p).Size())
-	assert.True(t, leat.Original(e) == e, "nothing to strip, nothing made")
+	same := leat.Original(e) == e
+	assert.True(t, same, "nothing to strip, nothing made")
 	text, err := p.MarshalJSON()
 	require.NoError(t, err)
 	back, err := leat.ParseEvent(text)
 	require.NoError(t, err)
 	assert.True(t, leat.Original(back).Equal(e), "also after a transport")
 
-	again, err := leat.Poisoned{Event: back, Reason: errors.New("still"), Info: leat.Info{Topic: "orders.billing.poison", Group: "replay"}}.AsEvent()
+	replay := leat.Info{Topic: "orders.billing.poison", Group: "replay"}
+	again, err := leat.Poisoned{Event: back, Reason: errors.New("still"), Info: replay}.AsEvent()
 	require.NoError(t, err)
 	want = maps.Collect(e.Attributes())
 	maps.Copy(want, map[string]string{"leatreason": "still", "leatattempts": "0", "leattopic": "orders.billing.poison", "leatgroup": "replay"})
@@ -116,17 +119,23 @@ func TestPoisonedLimits(t *testing.T) {
 	p, err = leat.ParseEvent(text)
 	require.NoError(t, err)
 	require.NoError(t, producer.Publish(t.Context(), "t", p))
-	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(producer.Publish(t.Context(), "t", leat.Original(p).WithSubject(strings.Repeat("x", 1000)))))
+	original := leat.Original(p).WithSubject(strings.Repeat("x", 1000))
+	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(producer.Publish(t.Context(), "t", original)))
 }
 
 func TestMalformedAsEvent(t *testing.T) {
 	for name, m := range map[string]*leat.Malformed{
-		"all":   {Headers: []leat.Header{{"a", []byte("1")}, {"A", nil}, {"a", []byte{}}, {"\xff\"\n", []byte{0xff}}, {"q\"\\\n\u0001", []byte("x")}, {"", nil}}, Key: []byte("k\xff"), Body: []byte("{\x00\xff")},
+		"all": {
+			Headers: []leat.Header{
+				{"a", []byte("1")}, {"A", nil}, {"a", []byte{}}, {"\xff\"\n", []byte{0xff}}, {"q\"\\\n\u0001", []byte("x")}, {"", nil},
+			},
+			Key: []byte("k\xff"), Body: []byte("{\x00\xff"),
+		},
 		"empty": {Key: []byte{}, Body: []byte{}},
 		"nil":   {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.Reason = errors.New("no id\n")
+			m.Reason = errors.New("no id\n") //nolint:revive // the newline is what is tested
 			p, err := leat.Poisoned{Malformed: m, Info: poisonInfo(), At: time.Now()}.AsEvent()
 			require.NoError(t, err)
 			require.NoError(t, p.Validate())
