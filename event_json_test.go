@@ -39,9 +39,10 @@ func TestAppendJSONGolden(t *testing.T) {
 		}, Data: []byte(`{"a": [1, null]}`),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, `{"specversion":"1.0","id":"1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z",`+
-		`"datacontenttype":"application/json","dataschema":"urn:x","subject":"a\"b\\c","partitionkey":"k","b":true,"i":-5,"r":"c","s":"€<>&`+"\u2028"+`","u":"a:b","y":"aGk=",`+
-		`"z":"1970-01-01T00:00:00Z","data":{"a": [1, null]}}`, appendJSON(t, e))
+	want := `{"specversion":"1.0","id":"1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","datacontenttype":"application/json",` +
+		`"dataschema":"urn:x","subject":"a\"b\\c","partitionkey":"k","b":true,"i":-5,"r":"c","s":"€<>&` + "\u2028" + `","u":"a:b","y":"aGk=",` +
+		`"z":"1970-01-01T00:00:00Z","data":{"a": [1, null]}}`
+	assert.Equal(t, want, appendJSON(t, e))
 }
 
 // TestDataInJSON has how data of each kind is written, and that it comes back byte for byte.
@@ -413,7 +414,8 @@ func TestSpecExamples(t *testing.T) {
 		`"id":"B234-1234-1234","unsetextension":null,"datacontenttype":"application/xml","data":"<much wow=\"xml\"/>"`: {
 			"application/xml", `<much wow="xml"/>`,
 		},
-		`"subject":null,"id":"C234-1234-1234","datacontenttype":"application/json","data":{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`: {
+		`"subject":null,"id":"C234-1234-1234","datacontenttype":"application/json",` +
+			`"data":{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`: {
 			"application/json", `{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`,
 		},
 		`"subject":null,"id":"D234-1234-1234","data":"I'm just a string"`: {

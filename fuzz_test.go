@@ -166,8 +166,8 @@ func FuzzRoundTrip(f *testing.F) {
 func FuzzValidJSON(f *testing.F) {
 	for _, s := range []string{
 		"{}", "[]", "[[],{}]", `{"a":{"b":[1,-0,0.5e+7,1E-2,true,false,null,"\u12aF\"\\\/\b\f\n\r\t"]}}`, `"1234567\`, `"12345678\u`, "01", "-",
-		"1.", "1e", "[1,]", "{,}", `{"a":1,}`, `{"a"}`, `{"a":}`, "tru", "nullx", "[}", "{]", " 1", "1 ", "\"\x1f\"", "\"1234567\x1f\"", "\"\x7f\"",
-		"\"\xff\"", `"é"`, strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65),
+		"1.", "1e", "[1,]", "{,}", `{"a":1,}`, `{"a"}`, `{"a":}`, "tru", "nullx", "[}", "{]", " 1", "1 ", "\"\x1f\"", "\"1234567\x1f\"",
+		"\"\x7f\"", "\"\xff\"", `"é"`, strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65),
 		strings.Repeat(`{"":`, 65) + "1" + strings.Repeat("}", 65),
 	} {
 		f.Add([]byte(s))

@@ -103,10 +103,7 @@ func skipValue(b []byte, i int) (int, fault) {
 				return i, faultDepth
 			}
 			i = skipSpace(b, i+1)
-			if i >= len(b) {
-				return i, faultEnd
-			}
-			if b[i] != c+2 { // '{'+2 is '}', '['+2 is ']'
+			if !isAt(b, i, c+2) { // '{'+2 is '}', '['+2 is ']'
 				depth++
 				objects = objects<<1 | uint64(c>>5&1) // the bit that '{' has and '[' has not
 				continue
@@ -122,11 +119,11 @@ func skipValue(b []byte, i int) (int, fault) {
 		}
 		// A value ended before i: close what ends with it, then go on to the next one.
 		for depth > 0 {
-			if i = skipSpace(b, i); i >= len(b) {
-				return i, faultEnd
-			}
-			if b[i] != ']'+byte(objects&1)<<5 { // ']' or, in an object, '}'
+			if i = skipSpace(b, i); isAt(b, i, ',') {
 				break
+			}
+			if !isAt(b, i, ']'+byte(objects&1)<<5) { // ']' or, in an object, '}'
+				return i, missing(b, i, faultComma)
 			}
 			i++
 			depth--
@@ -135,11 +132,18 @@ func skipValue(b []byte, i int) (int, fault) {
 		if depth == 0 {
 			return i, faultNone
 		}
-		if b[i] != ',' {
-			return i, faultComma
-		}
 		i = skipSpace(b, i+1)
 	}
+}
+
+func isAt(b []byte, i int, c byte) bool { return i < len(b) && b[i] == c }
+
+// missing returns f, the fault of what stands at b[i], or that b ends there.
+func missing(b []byte, i int, f fault) fault {
+	if i >= len(b) {
+		return faultEnd
+	}
+	return f
 }
 
 // skipName returns the index of the value after the member name and colon at b[i].

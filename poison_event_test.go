@@ -33,7 +33,8 @@ func TestPoisonedAsEvent(t *testing.T) {
 	want := maps.Collect(e.Attributes())
 	maps.Copy(want, map[string]string{
 		"leatreason": `no\nstock \xff`, "leatattempts": "3", "leatdeliveries": "2",
-		"leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z", "leatpoisoned": "2026-01-02T02:05:00Z", "leattopic": "orders", "leatgroup": "billing", "leatposition": "1/42",
+		"leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z",
+		"leatpoisoned": "2026-01-02T02:05:00Z", "leattopic": "orders", "leatgroup": "billing", "leatposition": "1/42",
 	})
 	assert.Equal(t, want, maps.Collect(p.Attributes()))
 	assert.Equal(t, "body", p.DataString())

@@ -137,7 +137,8 @@ func TestFullTimeoutRefuses(t *testing.T) {
 
 		// A call that goes on, if slowly, is patient.
 		done := make(chan []error)
-		go func() { done <- outcomes(context.Background(), t, b, "orders", events(t, "k", 4)...) }()
+		sent := events(t, "k", 4)
+		go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 		for range 5 {
 			time.Sleep(4 * time.Second)
 			settle(s, ack, receive(t, s, 1)...)
@@ -163,7 +164,8 @@ func TestABroadcastStreamThatClosesMakesRoom(t *testing.T) {
 	bubble(t, &memory.Options{Buffer: 1}, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, leat.Subscription{Topic: "orders", Broadcast: true})
 		done := make(chan []error)
-		go func() { done <- outcomes(context.Background(), t, b, "orders", events(t, "k", 3)...) }()
+		sent := events(t, "k", 3)
+		go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 		synctest.Wait()
 		require.NoError(t, s.Close(t.Context()))
 		require.NoError(t, errors.Join(<-done...))
@@ -184,7 +186,8 @@ func TestCloseAndCrashEndWaitingPublishes(t *testing.T) {
 				declare(t, b, billing)
 				done := make(chan []error, 2)
 				for range 2 {
-					go func() { done <- outcomes(context.Background(), t, b, "orders", events(t, "k", 2)...) }()
+					sent := events(t, "k", 2)
+					go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 					synctest.Wait()
 				}
 				start := time.Now()
