@@ -118,7 +118,10 @@ func skipValue(b []byte, i int) (int, fault) {
 			return i, f
 		}
 		// A value ended before i: close what ends with it, then go on to the next one.
-		for depth > 0 {
+		for {
+			if depth == 0 {
+				return i, faultNone
+			}
 			if i = skipSpace(b, i); isAt(b, i, ',') {
 				break
 			}
@@ -128,9 +131,6 @@ func skipValue(b []byte, i int) (int, fault) {
 			i++
 			depth--
 			objects >>= 1
-		}
-		if depth == 0 {
-			return i, faultNone
 		}
 		i = skipSpace(b, i+1)
 	}
