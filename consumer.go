@@ -108,7 +108,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	default:
 		c.invalid = sub.Validate()
 	}
-	if checker, ok := h.(checker); ok && c.invalid == nil {
+	if checker, ok := h.(subscriptionChecker); ok && c.invalid == nil {
 		c.invalid = checker.Check(c.sub)
 	}
 	if h != nil {
@@ -156,6 +156,9 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	wg.Wait()
 	return errors.Join(errs...)
 }
+
+// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription.
+type subscriptionChecker interface{ Check(sub Subscription) error }
 
 // unlessStopped drops an error of starting up that says no more than that ctx has ended: to be stopped then is no failure.
 func unlessStopped(ctx context.Context, err error) error {

@@ -201,10 +201,8 @@ func TestHandlerThatPublishesToItsOwnFullTopicIsRefusedInsteadOfBlocked(t *testi
 		var refused error
 		r := start(t, broker, func(ctx context.Context, e leat.Event) error {
 			if e.ID() == "first" {
-				for i := range 10 {
-					if refused = producer.Publish(ctx, "orders", event(t, fmt.Sprint("more", i), "")); refused != nil {
-						return nil
-					}
+				for i := 0; i < 10 && refused == nil; i++ {
+					refused = producer.Publish(ctx, "orders", event(t, fmt.Sprint("more", i), ""))
 				}
 			}
 			return nil
