@@ -6,38 +6,80 @@ import (
 )
 
 // attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It is used once, so that a handler may
-// keep it.
+// keep it, and small, because every event costs one.
 type attempt struct {
-	context.Context // the lease's
-
+	lease      *leaseWork
 	batch      *batch
 	first      time.Duration // when the first attempt began, on the engine's clock
-	position   Position
+	offset     int64
+	partition  int32
 	deliveries int32
 	number     int32
-	fixed      *Info // instead of all that, for ContextWithInfo
 	// skipped is set by the Router when no handler wants the event's type. Only the handler's own goroutine touches it.
 	skipped bool
+	rare    *attemptRare // nil for most
+}
+
+// attemptRare is what few attempts have.
+type attemptRare struct {
+	crash      error  // what guard returns instead of calling the handler, which ended its goroutine
+	positionID string // Position.ID
+	fixed      *Info  // instead of all the rest, for ContextWithInfo
 }
 
 type attemptKey struct{}
+
+// Deadline is the lease's context's, which has none.
+func (a *attempt) Deadline() (time.Time, bool) { return a.lease.ctx.Deadline() }
+
+// Done is closed when the handler should stop.
+func (a *attempt) Done() <-chan struct{} { return a.lease.ctx.Done() }
+
+// Err tells why; context.Cause tells more.
+func (a *attempt) Err() error { return a.lease.ctx.Err() }
 
 // Value returns the attempt itself for its own key, else what the lease's context has.
 func (a *attempt) Value(key any) any {
 	if key == (attemptKey{}) {
 		return a
 	}
-	return a.Context.Value(key)
+	return a.lease.ctx.Value(key)
+}
+
+// newAttempt fills in the context of it's present attempt.
+func newAttempt(it *item) *attempt {
+	a := it.ctx // of the first attempt, allocated with the batch
+	it.ctx = nil
+	if a == nil {
+		a = &attempt{}
+	}
+	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
+	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
+	if it.crash != nil || it.d.Position.ID != "" {
+		a.rare = &attemptRare{crash: it.crash, positionID: it.d.Position.ID}
+	}
+	return a
+}
+
+func (a *attempt) crash() error {
+	if a.rare == nil {
+		return nil
+	}
+	return a.rare.crash
 }
 
 func (a *attempt) info() Info {
-	if a.fixed != nil {
-		return *a.fixed
+	position := Position{Partition: a.partition, Offset: a.offset}
+	if r := a.rare; r != nil {
+		if r.fixed != nil {
+			return *r.fixed
+		}
+		position.ID = r.positionID
 	}
 	e := a.batch.engine
 	return Info{
 		Topic: e.c.sub.Topic, Group: e.c.sub.Group, Attempt: int(a.number), FirstAttempt: e.epoch.Add(a.first),
-		Deliveries: int(a.deliveries), Received: a.batch.received, Position: a.position,
+		Deliveries: int(a.deliveries), Received: a.batch.received, Position: position,
 	}
 }
 

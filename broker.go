@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -162,7 +163,7 @@ const maxNameBytes = 249
 
 func checkName(name string) error {
 	if name == "" {
-		return fmt.Errorf("is empty")
+		return errors.New("is empty")
 	}
 	if len(name) > maxNameBytes {
 		return fmt.Errorf("%s is %d bytes long; at most %d are allowed", quote(name), len(name), maxNameBytes)

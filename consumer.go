@@ -108,17 +108,14 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	default:
 		c.invalid = sub.Validate()
 	}
-	if checker, ok := h.(subscriptionChecker); ok && c.invalid == nil {
+	if checker, ok := h.(checker); ok && c.invalid == nil {
 		c.invalid = checker.Check(c.sub)
 	}
 	if h != nil {
-		c.handler = Chain(h, o.Middleware...)
+		c.handler = Chain(guard(h), o.Middleware...)
 	}
 	return c
 }
-
-// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription.
-type subscriptionChecker interface{ Check(sub Subscription) error }
 
 // Run declares what the consumers need, then runs them until ctx ends or one of them fails, and drains them: receiving stops, running
 // handlers may go on until ShutdownTimeout, everything else goes back to the broker. It returns nil after a clean drain, and nothing
@@ -143,7 +140,7 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	}
 	for _, c := range consumers {
 		if err := Declare(ctx, c.broker, c.subscriptions()...); err != nil {
-			return err
+			return unlessStopped(ctx, err)
 		}
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -152,12 +149,20 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	var wg sync.WaitGroup
 	for i, c := range consumers {
 		wg.Go(func() {
-			defer stop() // one that ends ends all
+			defer stop() // when one stops, all do
 			errs[i] = c.engine.run(ctx)
 		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// unlessStopped drops an error of starting up that says no more than that ctx has ended: to be stopped then is no failure.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && CodeOf(err) == CodeCanceled {
+		return nil
+	}
+	return err
 }
 
 // Declare creates or checks the topics and groups of subs, as the broker's provisioning option says, so that events published from

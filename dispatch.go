@@ -1,9 +1,6 @@
 package leat
 
-import (
-	"fmt"
-	"runtime/debug"
-)
+import "runtime/debug"
 
 // worker is a goroutine that runs handlers. It waits on wake while there is nothing to do.
 type worker struct{ wake chan struct{} }
@@ -95,9 +92,11 @@ func (e *engine) next() *item {
 	it.state = itemRunning
 	it.lease.started = max(it.lease.started, it.seq)
 	it.started = e.now()
-	e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
-	if it.attempts++; it.attempts == 1 {
-		it.first = it.started
+	if it.crash == nil { // else it is still the same attempt
+		e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
+		if it.attempts++; it.attempts == 1 {
+			it.first = it.started
+		}
 	}
 	e.running++
 	if e.starved && e.ready.count == 0 {
@@ -106,12 +105,16 @@ func (e *engine) next() *item {
 	return it
 }
 
-// goexit finishes an item whose handler ended its goroutine, and starts another worker.
+// goexit takes over an item whose handler ended its goroutine, and starts another worker. The item is ready again at once, still in
+// the same attempt, so that the chain gets to see the crash; if it was the chain itself that ended the goroutine, that is an error
+// like another.
 func (e *engine) goexit(it *item) {
-	crash := &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
-		Err: fmt.Errorf("the handler called runtime.Goexit\n%s", debug.Stack())}
-	it.crash = crash
-	o := e.judgeError(it, crash)
+	again := it.crash != nil
+	it.crash = &crashError{"the handler called runtime.Goexit\n" + string(debug.Stack())}
+	o := outcome{kind: outcomeAgain}
+	if again || it.lease.ctx.Err() != nil {
+		o = e.judgeError(it, it.crash)
+	}
 	e.c.mu.Lock()
 	e.running--
 	e.finish(it, o)
@@ -122,24 +125,16 @@ func (e *engine) goexit(it *item) {
 	w.signal()
 }
 
-// call runs the handler and makes an error of a panic.
+// call runs the chain of middleware and handler.
 func (e *engine) call(it *item) (err error) {
-	a := it.ctx
-	if a == nil {
-		a = &attempt{}
-	}
-	it.ctx = nil
-	a.Context, a.batch, a.first, a.number = it.lease.ctx, it.batch, it.first, int32(it.attempts)
-	a.deliveries, a.position = int32(it.d.Deliveries), it.d.Position
-	it.crash, it.skipped = nil, false
+	a := newAttempt(it)
+	it.skipped = false
 	defer func() {
 		if v := recover(); v != nil {
-			it.crash = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
-				Err: fmt.Errorf("the handler panicked: %v\n%s", v, debug.Stack())}
-			err = it.crash
+			err = panicked("a middleware", v)
 		}
 	}()
 	err = e.c.handler.Handle(a, it.d.Event)
-	it.skipped = a.skipped
+	it.crash, it.skipped = nil, a.skipped
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func (e *engine) drain() error {
 	e.c.mu.Lock()
 	e.stopped = true
 	stuck := e.stuckHandlers()
-	errs := append(stuck, e.crashes...)
+	errs := slices.Concat(stuck, e.crashes)
 	for _, idle := range e.idle {
 		idle.wake <- struct{}{}
 	}
@@ -93,7 +94,6 @@ func (e *engine) giveBackWaiting(w *leaseWork) {
 				}
 				cut[l] = true
 			}
-			e.noteCrash(it)
 			e.giveBack(it, 0)
 			e.leave(it)
 		}
@@ -120,13 +120,6 @@ func (e *engine) giveBackLane(it *item) {
 		e.giveBack(it, 0)
 		e.leave(it)
 		it = after
-	}
-}
-
-// noteCrash keeps the panic of an event that goes back unhandled, for Run's error.
-func (e *engine) noteCrash(it *item) {
-	if e.stopping && it.crash != nil {
-		e.crashes = append(e.crashes, it.crash)
 	}
 }
 

@@ -54,6 +54,9 @@ type settling struct {
 // receiveBatch is how many deliveries are taken at once; their state is allocated together.
 const receiveBatch = 64
 
+// maxCrashes bounds how many panics Run's error names.
+const maxCrashes = 10
+
 func newEngine(c *Consumer) *engine {
 	return &engine{
 		c: c, epoch: time.Now(), lanes: map[string]*lane{}, room: make(chan struct{}, 1),
@@ -65,7 +68,7 @@ func newEngine(c *Consumer) *engine {
 func (e *engine) run(ctx context.Context) error {
 	stream, err := e.c.broker.Subscribe(ctx, e.c.sub)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
@@ -282,6 +285,9 @@ func (e *engine) leave(it *item) {
 func (e *engine) giveBack(it *item, delay time.Duration) {
 	e.c.total.givenBack++
 	e.c.attempts.keep(it)
+	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
+		e.crashes = append(e.crashes, it.failure)
+	}
 	e.later = append(e.later, settling{it.d, Settlement{Action: GiveBack, Delay: delay}})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -33,8 +34,8 @@ type Middleware func(next Handler) Handler
 
 // Chain returns h wrapped in the middleware. The first is the outermost: it sees the event first and the outcome last.
 func Chain(h Handler, middleware ...Middleware) Handler {
-	for i := len(middleware) - 1; i >= 0; i-- {
-		h = middleware[i](h)
+	for _, m := range slices.Backward(middleware) {
+		h = m(h)
 	}
 	return h
 }
@@ -65,7 +66,7 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 
 // ContextWithInfo returns a context that carries info, for tests of handlers and middleware, which then see it by [InfoFrom].
 func ContextWithInfo(ctx context.Context, info Info) context.Context {
-	return context.WithValue(ctx, attemptKey{}, &attempt{fixed: &info})
+	return context.WithValue(ctx, attemptKey{}, &attempt{rare: &attemptRare{fixed: &info}})
 }
 
 // verdict is the error type behind Reject, RetryAfter and Pause.

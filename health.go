@@ -14,9 +14,9 @@ type counts struct {
 type Stats struct {
 	// Received counts deliveries, redelivered ones included.
 	Received int64
-	// Handled counts events that ended well, those that were skipped included.
+	// Handled counts events that a handler handled.
 	Handled int64
-	// Skipped counts events whose type no handler of the Router wanted.
+	// Skipped counts events whose type no handler of the Router wanted. They are not in Handled.
 	Skipped int64
 	// Retried counts attempts that failed and are followed by another, here or, after a drain, elsewhere.
 	Retried int64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,4 +230,71 @@ func TestClosedBrokerEndsTheConsumer(t *testing.T) {
 		err := leat.Run(t.Context(), r.consumer)
 		assert.Equal(t, leat.CodeClosed, leat.CodeOf(err))
 	})
+}
+
+func TestRetryGivesUpOnAHandlerThatAlwaysPanicsOrLeaves(t *testing.T) {
+	for _, how := range []string{"panic", "goexit"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broker := memory.New(nil)
+				producer := leat.NewProducer(broker, nil)
+				var calls atomic.Int64
+				var seen []string
+				r := start(t, broker, func(ctx context.Context, e leat.Event) error {
+					calls.Add(1)
+					crash(how)
+					return nil
+				}, &leat.ConsumerOptions{
+					Middleware: []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 3})},
+					PoisonQueue: poisonFunc(func(_ context.Context, p leat.Poisoned) error {
+						seen = append(seen, fmt.Sprint(p.Info.Attempt, " ", p.Reason))
+						return nil
+					}),
+				})
+				require.NoError(t, producer.Publish(t.Context(), "orders", event(t, "1", "k")))
+				time.Sleep(time.Hour)
+				r.stopClean()
+				assert.EqualValues(t, 3, calls.Load())
+				require.Len(t, seen, 1)
+				assert.Contains(t, seen[0], "3 gave up after 3 attempts")
+				assert.Contains(t, seen[0], how[1:])
+				assert.EqualValues(t, 2, r.consumer.Stats().Retried)
+				require.NoError(t, broker.Close())
+			})
+		})
+	}
+}
+
+func TestPanicOfAMiddlewareIsAnErrorOfTheAttempt(t *testing.T) {
+	for _, how := range []string{"panic", "goexit"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFakeBroker()
+				var calls atomic.Int64
+				r := start(t, b, func(context.Context, leat.Event) error { return nil },
+					&leat.ConsumerOptions{Middleware: []leat.Middleware{func(next leat.Handler) leat.Handler {
+						return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+							if calls.Add(1) <= 4 {
+								crash(how)
+							}
+							return next.Handle(ctx, e)
+						})
+					}}})
+				b.deliver(leat.NewLease(), event(t, "1", "k"))
+				time.Sleep(time.Hour)
+				r.stopClean()
+				assert.Equal(t, []string{"1 ack"}, b.settlements())
+				assert.LessOrEqual(t, calls.Load(), int64(6))
+			})
+		})
+	}
+}
+
+func TestStoppingWhileStartingIsNoFailure(t *testing.T) {
+	broker := memory.New(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	handle := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	require.NoError(t, leat.Run(ctx, leat.NewConsumer(broker, testSub, handle, nil)))
+	require.NoError(t, broker.Close())
 }

@@ -28,7 +28,8 @@ type item struct {
 	parkIndex int           // its place in the heap of parked items, -1 when it is not in it
 	poison    *Poisoned     // the verdict: it goes to the poison queue, the handler is not called again
 	tries     int           // attempts to put it there
-	crash     error         // the panic or Goexit of the last attempt
+	crash     error         // a Goexit that the chain has yet to see, within the running attempt
+	failure   error         // the panic or Goexit that ended the last attempt; nil when something else did
 }
 
 // batch is what deliveries that came together share.

@@ -51,7 +51,7 @@ func (h parkHeap) Swap(i, j int) {
 
 // Push is for container/heap.
 func (h *parkHeap) Push(x any) {
-	it := x.(*item)
+	it := x.(*item) //nolint:forcetypeassert // heap.Push is only called with items
 	it.parkIndex = len(*h)
 	*h = append(*h, it)
 }
@@ -118,7 +118,8 @@ func (e *engine) onTimer() {
 		e.pauseEnd = time.Time{}
 	}
 	for len(e.park.items) > 0 && !e.park.items[0].due.After(now) {
-		e.dispatch(heap.Pop(&e.park.items).(*item))
+		it := heap.Pop(&e.park.items).(*item) //nolint:forcetypeassert // Pop below returns items
+		e.dispatch(it)
 	}
 	e.armTimer(now)
 	e.restart()

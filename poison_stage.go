@@ -3,7 +3,6 @@ package leat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -79,7 +78,7 @@ func (e *engine) runPoison(it *item, probe bool) {
 func (e *engine) callPoison(it *item) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the poison queue panicked: %v", v)
+			err = panicked("the poison queue", v)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -43,8 +44,8 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 		o = &ProducerOptions{}
 	}
 	p := &Producer{source: o.Source, limits: producerLimits(broker.Limits()), publish: broker.Publish}
-	for i := len(o.Middleware) - 1; i >= 0; i-- {
-		p.publish = o.Middleware[i](p.publish)
+	for _, m := range slices.Backward(o.Middleware) {
+		p.publish = m(p.publish)
 	}
 	return p
 }
@@ -106,7 +107,10 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 	}
 	c := p.newCall(topic, events)
 	c.user = done
+	c.left++ // for run, which still reads c while the answers come
 	c.run(ctx)
+	c.mu.Lock()
+	c.release(1)
 }
 
 // Flush waits until the broker has answered every event that was published, or ctx ends; then the [*Error] has [CodeUnknown] and
@@ -184,7 +188,7 @@ type publishCall struct {
 
 	mu        sync.Mutex
 	errs      []error // the outcome of each event; errPending until it is known
-	left      int     // outcomes that are not known
+	left      int     // outcomes that are not known, and one while PublishAsync itself still needs the call
 	failed    int
 	abandoned bool // Publish has gone; the last outcome puts the call back
 	wake      chan struct{}
@@ -203,7 +207,7 @@ func (p *Producer) newCall(topic string, events []Event) *publishCall {
 	for range events {
 		c.errs = append(c.errs, errPending)
 	}
-	c.left = len(events) + 1 // one for run, which still reads c while the answers come
+	c.left = len(events)
 	return c
 }
 
@@ -219,7 +223,6 @@ func (p *Producer) putCall(c *publishCall) {
 func (c *publishCall) run(ctx context.Context) {
 	p := c.p
 	p.inflight.Add(int64(len(c.events)))
-	defer c.release(1)
 
 	var callErr error // why no event can be published
 	if err := checkName(c.topic); err != nil {
@@ -274,16 +277,11 @@ func (c *publishCall) finish(i int, err error) {
 	if err != nil {
 		c.failed++
 	}
-	c.releaseLocked(1)
+	c.release(1)
 }
 
+// release counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to the pool.
 func (c *publishCall) release(n int) {
-	c.mu.Lock()
-	c.releaseLocked(n)
-}
-
-// releaseLocked counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to the pool.
-func (c *publishCall) releaseLocked(n int) {
 	c.left -= n
 	last, wake := c.left == 0, c.wake
 	recycle := last && (c.user != nil || c.abandoned)
@@ -300,7 +298,7 @@ func (c *publishCall) releaseLocked(n int) {
 func (c *publishCall) publishError(ctx context.Context) error {
 	e := &PublishError{Topic: c.topic, Total: len(c.events)}
 	for i, err := range c.errs {
-		if err == errPending {
+		if err == errPending { //nolint:errorlint // it marks an empty place in errs and is never wrapped there
 			err = &Error{Op: "publish", Topic: c.topic, EventID: c.events[i].ID(), Code: CodeUnknown,
 				Err: fmt.Errorf("%w yet: %w", errPending, context.Cause(ctx))}
 		}

@@ -24,7 +24,7 @@ func TestRouterMarksWhatItSkips(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := &attempt{Context: t.Context(), fixed: &Info{Attempt: 1}}
+			a := &attempt{rare: &attemptRare{fixed: &Info{Attempt: 1}}}
 			// The mark must be found through the contexts that middleware derives.
 			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), attemptKey{}, a), time.Minute)
 			defer cancel()

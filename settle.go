@@ -25,10 +25,11 @@ const (
 	outcomePause                           // again when the pause of delay is over; no attempt
 	outcomeEnded                           // the engine ended the handler's context; no attempt
 	outcomePoison                          // the verdict is on the item: to the poison queue
+	outcomeAgain                           // at once, in the same attempt
 )
 
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue that fails.
-var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2, Jitter: 0.5}
+var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2, Jitter: 0.5} //nolint:gochecknoglobals // a constant
 
 // brokerDelay is from where on the delay of an event without a key is left to a broker that can delay.
 const brokerDelay = time.Minute
@@ -50,6 +51,10 @@ func (e *engine) judgeError(it *item, err error) outcome {
 		return outcome{kind: outcomeLost}
 	case it.lease.ctx.Err() != nil:
 		return outcome{kind: outcomeEnded} // whatever the handler says: it was told to stop
+	}
+	it.failure = nil
+	if crash, ok := errors.AsType[*crashError](err); ok {
+		it.failure = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
 	}
 	v, ok := errors.AsType[*verdict](err)
 	if !ok {
@@ -74,9 +79,10 @@ func (e *engine) finish(it *item, o outcome) {
 	total := &e.c.total
 	switch {
 	case o.kind == outcomeHandled:
-		total.handled++
 		if it.skipped {
 			total.skipped++
+		} else {
+			total.handled++
 		}
 		e.c.attempts.forget(it)
 		e.leave(it)
@@ -92,6 +98,9 @@ func (e *engine) finish(it *item, o outcome) {
 	case o.kind == outcomePoison:
 		e.startPoison(it)
 		return
+	case o.kind == outcomeAgain && !e.stopped:
+		e.ready.push(it)
+		return
 	}
 	switch {
 	case it.poison != nil:
@@ -102,9 +111,6 @@ func (e *engine) finish(it *item, o outcome) {
 	}
 	it.failing = o.kind == outcomeFailing
 	if e.stopping || it.lease.draining || o.kind == outcomeEnded {
-		if it.crash != nil && e.stopping {
-			e.crashes = append(e.crashes, it.crash)
-		}
 		e.giveBackLane(it)
 		return
 	}
