@@ -197,7 +197,3 @@ func (h *holder) let(t testing.TB) {
 	require.NotNil(t, release, "the lease was not drained")
 	release()
 }
-
-func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
-}
