@@ -90,22 +90,14 @@ func runPart(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (
 		return p.runPublisher(ctx)
 	case partPoison:
 		out.printf("reading the poison queues of %s on %s until Ctrl-C\n", cfg.topic, cfg.brokerName())
-		return stopped(ctx, leat.Run(ctx, newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)...))
+		return leat.Run(ctx, newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)...)
 	default:
 		w := p.worker(cfg.part)
 		out.printf("%s handles %s on %s until Ctrl-C\n", w.name, cfg.topic, cfg.brokerName())
 		err := leat.Run(ctx, w.consumer)
 		out.printf("%s: %s\n", w.name, w.service.summary())
-		return stopped(ctx, err)
+		return err
 	}
-}
-
-// stopped returns err, unless it only says that ctx ended while a consumer was still starting: a Ctrl-C is no failure at any time.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && leat.CodeOf(err) == leat.CodeCanceled {
-		return nil
-	}
-	return err
 }
 
 // runPublisher publishes, and declares the groups of all services first, so that the broker keeps the events for those that start later.

@@ -53,6 +53,7 @@ func (r *report) miscounts() []finding {
 			library, ledger int
 		}{
 			{"handled, skipped or poisoned", int(stats.Received), s.handled + s.skipped + s.poisoned},
+			{"handled", int(stats.Handled), s.handled},
 			{"skipped", int(stats.Skipped), s.skipped},
 			{"poisoned", int(stats.Poisoned), s.poisoned},
 			{"retried", int(stats.Retried), s.retried},
