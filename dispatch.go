@@ -70,7 +70,7 @@ func (e *engine) work(w *worker) {
 		e.running--
 		e.finish(it, o)
 		it = nil
-		if len(e.later)+len(e.releases) > 0 {
+		if len(e.later)+len(e.after) > 0 {
 			e.unlock()
 			e.c.mu.Lock()
 		}

@@ -37,7 +37,7 @@ type engine struct {
 	stopping bool          // receiving and dispatching have stopped
 	stopped  bool          // workers end when their handler returns
 	later    []settling    // what to settle as soon as the lock is free
-	releases []func()      // what to tell leases after that
+	after    []func()      // what to do after that: telling leases, logging
 	flushing int           // goroutines that are doing that
 	drained  chan struct{} // closed when stopping and nothing runs
 	quiet    chan struct{} // closed when stopped and only workers with a handler that does not return are left
@@ -273,21 +273,21 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	e.later = append(e.later, settling{it.d, Settlement{Action: GiveBack, Delay: delay}})
 }
 
-// unlock frees the lock and then does what has gathered in later and releases, in that order.
+// unlock frees the lock and then does what has gathered in later and after, in that order.
 func (e *engine) unlock() {
-	if len(e.later) == 0 && len(e.releases) == 0 {
+	if len(e.later) == 0 && len(e.after) == 0 {
 		e.c.mu.Unlock()
 		return
 	}
-	later, releases := e.later, e.releases
-	e.later, e.releases = nil, nil
+	later, after := e.later, e.after
+	e.later, e.after = nil, nil
 	e.flushing++
 	e.c.mu.Unlock()
 	for i := range later {
 		e.stream.Settle(&later[i].d, later[i].s)
 	}
-	for _, release := range releases {
-		release()
+	for _, f := range after {
+		f()
 	}
 	e.c.mu.Lock()
 	e.flushing--

@@ -43,7 +43,7 @@ func (e *engine) drainLease(w *leaseWork, release func()) {
 // releaseLease tells the adapter, when the lock is free, that nothing of a draining lease is left here.
 func (e *engine) releaseLease(w *leaseWork) {
 	if w.draining && w.unsettled == 0 && w.release != nil {
-		e.releases = append(e.releases, w.release)
+		e.after = append(e.after, w.release)
 		w.release = nil
 	}
 }

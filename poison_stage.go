@@ -51,8 +51,11 @@ func (e *engine) poisonNatively(it *item) {
 		e.giveBackLane(it)
 		return
 	}
-	e.c.o.Logger.Error("event stays unsettled: it was rejected and there is no poison queue",
-		"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", it.poison.Event.Type(), "id", it.poison.Event.ID())
+	rejected := it.poison.Event
+	e.after = append(e.after, func() {
+		e.c.o.Logger.Error("event stays unsettled: it was rejected and there is no poison queue",
+			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", rejected.Type(), "id", rejected.ID())
+	})
 	it.state = itemParked
 	e.park.stuck++
 }
