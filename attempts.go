@@ -15,6 +15,7 @@ type attemptID struct{ source, id string }
 type attemptEntry struct {
 	attempts int
 	first    time.Time
+	slot     int // its place in order
 }
 
 // maxAttemptEntries bounds the table, at about 200 bytes each.
@@ -29,16 +30,22 @@ func (t *attemptTable) keep(it *item) {
 		t.entries = map[attemptID]attemptEntry{}
 	}
 	id := attemptID{it.d.Event.Source(), it.d.Event.ID()}
-	if _, ok := t.entries[id]; !ok {
-		if len(t.order) < maxAttemptEntries {
-			t.order = append(t.order, id)
-		} else {
-			delete(t.entries, t.order[t.next])
-			t.order[t.next] = id
-			t.next = (t.next + 1) % maxAttemptEntries
+	entry, ok := t.entries[id]
+	switch {
+	case ok:
+	case len(t.order) < maxAttemptEntries:
+		entry.slot = len(t.order)
+		t.order = append(t.order, id)
+	default:
+		entry.slot = t.next
+		if oldest := t.order[t.next]; t.entries[oldest].slot == t.next { // else it was forgotten, or kept again elsewhere
+			delete(t.entries, oldest)
 		}
+		t.order[t.next] = id
+		t.next = (t.next + 1) % maxAttemptEntries
 	}
-	t.entries[id] = attemptEntry{it.attempts, it.batch.engine.epoch.Add(it.first)}
+	entry.attempts, entry.first = it.attempts, it.batch.engine.epoch.Add(it.first)
+	t.entries[id] = entry
 }
 
 // restore gives it the attempts that an earlier delivery had, before its own first.

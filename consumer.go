@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -103,18 +104,26 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	case c.invalid != nil:
 	case broker == nil:
 		c.invalid = errors.New("the broker is nil")
-	case h == nil:
+	case isNil(h):
 		c.invalid = errors.New("the handler is nil")
+	case slices.ContainsFunc(o.Middleware, func(m Middleware) bool { return m == nil }):
+		c.invalid = errors.New("ConsumerOptions.Middleware has a nil")
 	default:
 		c.invalid = sub.Validate()
 	}
-	if checker, ok := h.(subscriptionChecker); ok && c.invalid == nil {
+	if c.invalid != nil {
+		return c
+	}
+	if checker, ok := h.(subscriptionChecker); ok {
 		c.invalid = checker.Check(c.sub)
 	}
-	if h != nil {
-		c.handler = Chain(guard(h), o.Middleware...)
-	}
+	c.handler = Chain(guard(h), o.Middleware...)
 	return c
+}
+
+func isNil(h Handler) bool {
+	f, ok := h.(HandlerFunc)
+	return h == nil || ok && f == nil
 }
 
 // Run declares what the consumers need, then runs them until ctx ends or one of them fails, and drains them: receiving stops, running
@@ -171,6 +180,9 @@ func unlessStopped(ctx context.Context, err error) error {
 // Declare creates or checks the topics and groups of subs, as the broker's provisioning option says, so that events published from
 // then on are kept for them. It does nothing on a broker that has nothing to declare. Broadcast subscriptions declare their topic.
 func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
+	if broker == nil {
+		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil")}
+	}
 	full := make([]Subscription, len(subs))
 	for i, sub := range subs {
 		if err := sub.Validate(); err != nil {
@@ -199,6 +211,9 @@ func (c *Consumer) subscriptions() []Subscription {
 
 // acquire makes c ready to run, or says why it cannot.
 func (c *Consumer) acquire() error {
+	if c == nil {
+		return &Error{Op: "run", Code: CodeInvalid, Err: errors.New("a Consumer is nil")}
+	}
 	refuse := func(code Code, err error) error {
 		return &Error{Op: "run", Topic: c.sub.Topic, Code: code, Err: err}
 	}
@@ -224,8 +239,13 @@ func (c *Consumer) release() {
 // go on and leases are kept.
 func (c *Consumer) Pause() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.paused = true
+	if c.engine == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.engine.giveBackDraining()
+	c.engine.unlock(nil)
 }
 
 // Resume ends a pause, one that a handler asked for included.

@@ -52,26 +52,24 @@ func (e *engine) work(w *worker) {
 			if e.stopped {
 				e.workers--
 				e.checkQuiet()
-				e.unlock()
+				e.unlock(nil)
 				return
 			}
 			e.idle = append(e.idle, w)
 			e.checkDrained()
-			e.unlock()
+			e.unlock(nil)
 			<-w.wake
 			e.c.mu.Lock()
 			e.waking = false
 		}
-		other := e.wake()
-		e.unlock()
-		other.signal()
+		e.unlock(e.wake())
 		o := e.handle(it)
 		e.c.mu.Lock()
 		e.running--
 		e.finish(it, o)
 		it = nil
 		if len(e.later)+len(e.after) > 0 {
-			e.unlock()
+			e.unlock(nil)
 			e.c.mu.Lock()
 		}
 	}
@@ -86,6 +84,9 @@ func (e *engine) next() *item {
 	for ; it != nil && it.poison != nil; it = e.ready.pop() {
 		e.startPoison(it)
 	}
+	if e.ready.count == 0 {
+		e.signalRoom()
+	}
 	if it == nil {
 		return nil
 	}
@@ -99,9 +100,6 @@ func (e *engine) next() *item {
 		}
 	}
 	e.running++
-	if e.starved && e.ready.count == 0 {
-		e.signalRoom()
-	}
 	return it
 }
 
@@ -119,10 +117,9 @@ func (e *engine) goexit(it *item) {
 	e.running--
 	e.finish(it, o)
 	e.workers--
-	w := e.wake()
 	e.checkQuiet()
-	e.unlock()
-	w.signal()
+	e.checkDrained()
+	e.unlock(e.wake())
 }
 
 // call runs the chain of middleware and handler.

@@ -28,18 +28,16 @@ func (e *engine) drain() error {
 		e.park.timer.Stop()
 	}
 	e.giveBackWaiting(nil)
-	w := e.wake()
 	e.checkDrained()
-	e.unlock()
-	w.signal()
+	e.unlock(e.wake())
 
 	if !await(e.drained, time.Until(deadline)) {
 		e.c.mu.Lock()
 		for it := e.all.oldest; it != nil; it = it.newer {
 			it.lease.cancel(errShutdown)
 		}
-		e.giveBackReady()
-		e.unlock()
+		e.sweep(func(it *item) bool { return it.state != itemRunning }, e.giveBackLane)
+		e.unlock(nil)
 		await(e.drained, endGrace)
 	}
 	e.c.mu.Lock()
@@ -52,7 +50,7 @@ func (e *engine) drain() error {
 	e.idle = nil
 	e.checkQuiet()
 	e.c.mu.Unlock()
-	<-e.quiet
+	await(e.quiet, time.Until(deadline)+endGrace)
 
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(endGrace+closeGrace))
 	defer cancel()
@@ -76,44 +74,21 @@ func await(done <-chan struct{}, d time.Duration) bool {
 
 // giveBackWaiting gives back what does not run: of one lease, or of all when w is nil. On a watermark stream, what lies below the
 // newest started item of its lease is still run, so that nothing that has finished is handled again, unless the order of its key
-// would break. The lock is held.
+// would break, or a pause keeps it from running. The lock is held.
 func (e *engine) giveBackWaiting(w *leaseWork) {
-	var cut map[*lane]bool // lanes of which an item was given back
-	runs := e.stopping || !e.pausedNow()
-	for it := e.all.oldest; it != nil; {
-		next := it.newer
-		if it.state != itemRunning && (w == nil || it.lease == w) {
-			l := it.lane
-			if e.caps.Watermark && runs && it.state != itemParked && it.seq < it.lease.started && !cut[l] {
-				it = next
-				continue
-			}
-			if l != nil && e.caps.Watermark {
-				if cut == nil {
-					cut = map[*lane]bool{}
-				}
-				cut[l] = true
-			}
-			e.giveBack(it, 0)
-			e.leave(it)
-		}
-		it = next
-	}
+	runs := e.caps.Watermark && (e.stopping || !e.pausedNow())
+	e.sweep(func(it *item) bool {
+		kept := runs && it.state != itemParked && it.seq < it.lease.started
+		return it.state != itemRunning && (w == nil || it.lease == w) && !kept
+	}, e.giveBackLane)
 }
 
-// giveBackReady gives back what giveBackWaiting had kept and the time did not suffice for.
-func (e *engine) giveBackReady() {
-	for it := e.all.oldest; it != nil; {
-		next := it.newer
-		if it.state != itemRunning {
-			e.giveBack(it, 0)
-			e.leave(it)
-		}
-		it = next
-	}
+// giveBackDraining gives back what draining leases still kept to be run, because a pause has begun.
+func (e *engine) giveBackDraining() {
+	e.sweep(func(it *item) bool { return it.lease.draining && it.state != itemRunning }, e.giveBackLane)
 }
 
-// giveBackLane gives back an item that a worker had, and what still waits behind it in its lane, which must not overtake it.
+// giveBackLane gives back an item, and what waits behind it in its lane on whatever lease, which must not overtake it.
 func (e *engine) giveBackLane(it *item) {
 	for it != nil {
 		after := it.after
@@ -145,15 +120,20 @@ func (e *engine) checkQuiet() {
 	}
 }
 
-// stuckHandlers names the handlers that still run.
+// stuckHandlers names the handlers, and the publishes to the poison queue, that still run.
 func (e *engine) stuckHandlers() []error {
 	var errs []error
 	for it := e.all.oldest; it != nil; it = it.newer {
-		if it.state == itemRunning && it.poison == nil {
-			errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
-				Err: fmt.Errorf("the handler of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
-					quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
+		if it.state != itemRunning {
+			continue
 		}
+		what, code := "the handler", CodeHandler
+		if it.poison != nil {
+			what, code = "the publish to the poison queue", CodePoisonQueue
+		}
+		errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: code,
+			Err: fmt.Errorf("%s of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
+				what, quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
 	}
 	return errs
 }

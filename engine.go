@@ -46,8 +46,9 @@ type engine struct {
 
 // settling is a settlement that waits for the lock to be free.
 type settling struct {
-	d Delivery
-	s Settlement
+	d     Delivery
+	s     Settlement
+	lease *leaseWork
 }
 
 // receiveBatch is how many deliveries are taken at once; their state is allocated together.
@@ -113,10 +114,8 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 			e.fullAt = time.Time{}
 			return n
 		}
-		if e.fullAt.IsZero() && !e.pausedNow() {
-			e.fullAt = time.Now()
-		}
 		e.starved = true
+		e.noteFull()
 		e.c.mu.Unlock()
 		select {
 		case <-e.room:
@@ -126,6 +125,13 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 		e.starved = false
 	}
 	return 0
+}
+
+// noteFull notes since when the receive loop waits for room, unless it is a pause that it waits for.
+func (e *engine) noteFull() {
+	if e.starved && e.fullAt.IsZero() && !e.pausedNow() {
+		e.fullAt = time.Now()
+	}
 }
 
 // roomNow is awaitRoom's condition.
@@ -183,9 +189,7 @@ func (e *engine) take(deliveries []Delivery) {
 		e.judge(it)
 		e.admit(it, keys[i], hashes[i])
 	}
-	w := e.wake()
-	e.unlock()
-	w.signal()
+	e.unlock(e.wake())
 }
 
 // judge gives a delivery that no handler may see its verdict.
@@ -244,7 +248,7 @@ func (e *engine) dispatch(it *item) {
 // held.
 func (e *engine) leave(it *item) {
 	if it.state == itemReady {
-		e.ready.count--
+		e.ready.remove(it)
 	}
 	e.park.remove(it)
 	it.state = itemGone
@@ -260,6 +264,9 @@ func (e *engine) leave(it *item) {
 	it.lease.unsettled--
 	e.releaseLease(it.lease)
 	e.free.put(it)
+	if !e.fullAt.IsZero() {
+		e.fullAt = time.Now() // it goes on, however slowly
+	}
 	e.signalRoom()
 }
 
@@ -270,19 +277,28 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
 		e.crashes = append(e.crashes, it.failure)
 	}
-	e.later = append(e.later, settling{it.d, Settlement{Action: GiveBack, Delay: delay}})
+	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay})
 }
 
-// unlock frees the lock and then does what has gathered in later and after, in that order.
-func (e *engine) unlock() {
+// settleLater settles an item that leaves, when the lock is free. Until that is done it counts for its lease, which must not be
+// released before.
+func (e *engine) settleLater(it *item, s Settlement) {
+	it.lease.unsettled++
+	e.later = append(e.later, settling{it.d, s, it.lease})
+}
+
+// unlock frees the lock, wakes w, which may be nil, and then does what has gathered in later and after, in that order.
+func (e *engine) unlock(w *worker) {
 	if len(e.later) == 0 && len(e.after) == 0 {
 		e.c.mu.Unlock()
+		w.signal()
 		return
 	}
 	later, after := e.later, e.after
 	e.later, e.after = nil, nil
 	e.flushing++
 	e.c.mu.Unlock()
+	w.signal()
 	for i := range later {
 		e.stream.Settle(&later[i].d, later[i].s)
 	}
@@ -291,6 +307,10 @@ func (e *engine) unlock() {
 	}
 	e.c.mu.Lock()
 	e.flushing--
+	for i := range later {
+		later[i].lease.unsettled--
+		e.releaseLease(later[i].lease)
+	}
 	e.checkDrained()
-	e.c.mu.Unlock()
+	e.unlock(nil)
 }

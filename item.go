@@ -3,7 +3,7 @@ package leat
 import "time"
 
 // item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
-// is in flight; while a handler runs, its worker has poison, crash, skipped and tries for itself. Items are used again.
+// is in flight; while a handler runs, its worker has poison, crash, failure and skipped for itself. Items are used again.
 type item struct {
 	d     Delivery
 	size  int
@@ -15,11 +15,10 @@ type item struct {
 	state        itemState
 	skipped      bool  // no handler wanted it
 	failing      bool  // parked by the engine's own backoff, which has no end
-	listed       bool  // it is in the ready list, ready or not
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane
 	older, newer *item // neighbours in the list of everything in flight
-	nextReady    *item // the next in the ready list, or in the list of items to use again
+	prev, next   *item // neighbours in the ready list; next also links items to use again
 
 	attempts  int           // calls of the handler in this process
 	started   time.Duration // when the running attempt, or the last one, began, on the engine's clock
@@ -27,7 +26,6 @@ type item struct {
 	due       time.Time     // when a parked item is ready again
 	parkIndex int           // its place in the heap of parked items, -1 when it is not in it
 	poison    *Poisoned     // the verdict: it goes to the poison queue, the handler is not called again
-	tries     int           // attempts to put it there
 	crash     error         // a Goexit that the chain has yet to see, within the running attempt
 	failure   error         // the panic or Goexit that ended the last attempt; nil when something else did
 }
@@ -117,37 +115,45 @@ func (l *itemList) remove(it *item) {
 	l.bytes -= it.size
 }
 
-// readyList is the queue of items that a worker may start. Items that are no longer ready stay in it until they are met.
+// readyList is the queue of the items that a worker may start.
 type readyList struct {
 	first, last *item
-	count       int // of those that are ready
+	count       int
 }
 
 func (l *readyList) push(it *item) {
-	it.state, it.listed, it.nextReady = itemReady, true, nil
+	it.state, it.prev, it.next = itemReady, l.last, nil
 	if l.last == nil {
 		l.first = it
 	} else {
-		l.last.nextReady = it
+		l.last.next = it
 	}
 	l.last = it
 	l.count++
 }
 
-// pop returns the next item that is ready, nil when there is none.
-func (l *readyList) pop() *item {
-	for it := l.first; it != nil; it = l.first {
-		l.first = it.nextReady
-		if l.first == nil {
-			l.last = nil
-		}
-		it.nextReady, it.listed = nil, false
-		if it.state == itemReady {
-			l.count--
-			return it
-		}
+func (l *readyList) remove(it *item) {
+	if it.prev == nil {
+		l.first = it.next
+	} else {
+		it.prev.next = it.next
 	}
-	return nil
+	if it.next == nil {
+		l.last = it.prev
+	} else {
+		it.next.prev = it.prev
+	}
+	it.state, it.prev, it.next = itemWaiting, nil, nil
+	l.count--
+}
+
+// pop takes out the next item, nil when there is none.
+func (l *readyList) pop() *item {
+	it := l.first
+	if it != nil {
+		l.remove(it)
+	}
+	return it
 }
 
 // itemPool is a list of items to use again.
@@ -158,16 +164,13 @@ func (p *itemPool) get() *item {
 	if it == nil {
 		return &item{}
 	}
-	p.first = it.nextReady
-	it.nextReady = nil
+	p.first = it.next
+	it.next = nil
 	return it
 }
 
-// put takes back an item that is gone. One that is still listed as ready is left to the garbage collector.
+// put takes back an item that is gone.
 func (p *itemPool) put(it *item) {
-	if it.listed {
-		return
-	}
-	*it = item{nextReady: p.first}
+	*it = item{next: p.first}
 	p.first = it
 }

@@ -30,7 +30,8 @@ const (
 func NewLease() *Lease { return &Lease{} }
 
 // Drain asks the holder to stop: nothing of this lease is started any more, except what [Capabilities.Watermark] requires. release
-// is called once, from any goroutine, when no handler of it runs; everything that will be settled has been settled by then. Where
+// is called once, from any goroutine, when no handler of it runs; everything that will be settled has been settled by then. It must not
+// block. Where
 // nobody is attached it is called at once. A second Drain, or one after End, does nothing. How long a drain may take is the adapter's
 // to decide: it may End the lease at any time.
 func (l *Lease) Drain(release func()) {

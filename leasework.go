@@ -37,7 +37,8 @@ func (e *engine) drainLease(w *leaseWork, release func()) {
 	w.draining, w.release = true, release
 	e.giveBackWaiting(w)
 	e.releaseLease(w)
-	e.unlock()
+	e.checkDrained()
+	e.unlock(e.wake())
 }
 
 // releaseLease tells the adapter, when the lock is free, that nothing of a draining lease is left here.
@@ -56,20 +57,44 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	w.release = nil
 	w.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
 	if w.unsettled > 0 {
-		for it := e.all.oldest; it != nil; {
-			next := it.newer
-			if it.lease == w && it.state != itemRunning {
-				e.lose(it)
-			}
-			it = next
-		}
+		e.sweep(func(it *item) bool { return it.lease == w && it.state != itemRunning }, e.lose)
 	}
-	e.unlock()
+	e.checkDrained()
+	e.unlock(e.wake())
 }
 
-// lose forgets an item whose lease has ended. The lock is held.
+// lose forgets an item whose lease has ended. What waits behind it on another lease is given back: it would overtake. The lock is held.
 func (e *engine) lose(it *item) {
+	for next := it.after; next != nil && !sameEvent(next, it); {
+		follower := next
+		next = next.after
+		if follower.lease.ended.Load() {
+			continue // it is lost too
+		}
+		e.giveBack(follower, 0)
+		e.leave(follower)
+	}
 	e.c.total.leaseLost++
 	e.c.attempts.keep(it)
 	e.leave(it)
+}
+
+// sameEvent reports whether b is the redelivery of a, which may follow it in its lane.
+func sameEvent(a, b *item) bool {
+	return a.d.Event.ID() == b.d.Event.ID() && a.d.Event.Source() == b.d.Event.Source()
+}
+
+// sweep calls do, which may take items out, for everything in flight that matches, oldest first.
+func (e *engine) sweep(match func(*item) bool, do func(*item)) {
+	var found []*item
+	for it := e.all.oldest; it != nil; it = it.newer {
+		if match(it) {
+			found = append(found, it)
+		}
+	}
+	for _, it := range found {
+		if it.state != itemGone { // else do took it out with one before it
+			do(it)
+		}
+	}
 }

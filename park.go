@@ -70,6 +70,7 @@ func (h *parkHeap) Pop() any {
 func (e *engine) pauseUntil(t time.Time) {
 	if t.After(e.pauseEnd) {
 		e.pauseEnd = t
+		e.giveBackDraining()
 		e.armTimer(time.Now())
 	}
 }
@@ -83,9 +84,8 @@ func (e *engine) resume() {
 // restart gives workers and the receive loop what a pause or the timer kept from them.
 func (e *engine) restart() {
 	e.signalRoom()
-	if w := e.wake(); w != nil {
-		w.wake <- struct{}{} // it has room for one, and w waits or has not begun
-	}
+	e.noteFull()
+	e.wake().signal()
 }
 
 // armTimer sets the timer to what comes first: the first parked item or the end of the pause.
@@ -108,7 +108,7 @@ func (e *engine) armTimer(now time.Time) {
 // onTimer makes ready what is due.
 func (e *engine) onTimer() {
 	e.c.mu.Lock()
-	defer e.unlock()
+	defer e.unlock(nil)
 	e.park.at = time.Time{}
 	if e.stopping {
 		return

@@ -12,9 +12,11 @@ const poisonTimeout = 10 * time.Second
 
 // poisonStage is the engine's state for the poison queue.
 type poisonStage struct {
-	running int   // publishes to it that run now
-	down    error // why the last one failed; nil when it did not
-	probing bool  // one publish tries whether it is up again
+	running int       // publishes to it that run now
+	down    error     // why the last one failed; nil when it did not
+	failed  int       // failures in a row
+	next    time.Time // while it is down, no publish before
+	probing bool      // one publish tries whether it is up again
 }
 
 // startPoison carries out the verdict on an item: it leaves for the poison queue or the broker's dead letters, or stays where there
@@ -26,7 +28,7 @@ func (e *engine) startPoison(it *item) {
 		return
 	}
 	probe := e.poison.down != nil
-	if probe && e.poison.probing {
+	if probe && (e.poison.probing || time.Now().Before(e.poison.next)) {
 		e.holdPoison(it)
 		return
 	}
@@ -41,7 +43,7 @@ func (e *engine) startPoison(it *item) {
 // poisonNatively rejects to the broker where that has dead letters; else the item stays.
 func (e *engine) poisonNatively(it *item) {
 	if e.caps.NativeReject {
-		e.later = append(e.later, settling{it.d, Settlement{Action: NativeReject}})
+		e.settleLater(it, Settlement{Action: NativeReject})
 		e.c.total.poisoned++
 		e.c.attempts.forget(it)
 		e.leave(it)
@@ -66,8 +68,11 @@ func (e *engine) holdPoison(it *item) {
 		e.giveBackLane(it)
 		return
 	}
-	now := time.Now()
-	e.park.push(it, now.Add(defaultBackoff.Delay(max(it.tries, 1), rand.Float64)))
+	now, due := time.Now(), e.poison.next
+	if !due.After(now) { // a probe is on its way
+		due = now.Add(defaultBackoff.Delay(e.poison.failed, rand.Float64))
+	}
+	e.park.push(it, due)
 	e.armTimer(now)
 }
 
@@ -101,7 +106,14 @@ func (e *engine) poisonDone(it *item, probe bool, err error) {
 		e.poison.probing = false
 	}
 	was := e.poison.down
-	if err == nil || !ended {
+	switch {
+	case err == nil:
+		e.poison.down, e.poison.failed = nil, 0
+	case !ended: // else it was told to stop
+		if was == nil || probe {
+			e.poison.failed++
+			e.poison.next = time.Now().Add(defaultBackoff.Delay(e.poison.failed, rand.Float64))
+		}
 		e.poison.down = err
 	}
 	switch {
@@ -109,16 +121,11 @@ func (e *engine) poisonDone(it *item, probe bool, err error) {
 		e.lose(it)
 	case err == nil:
 		e.finish(it, outcome{kind: outcomePoisoned})
-	case ended:
-		e.giveBackLane(it)
 	default:
-		it.tries++
 		e.holdPoison(it)
 	}
-	w := e.wake()
 	e.checkDrained()
-	e.unlock()
-	w.signal()
+	e.unlock(e.wake())
 	switch {
 	case err != nil && !ended && was == nil:
 		e.c.o.Logger.Error("poison queue failed; rejected events stay unsettled until it works",

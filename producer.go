@@ -27,23 +27,30 @@ type ProducerOptions struct {
 // Producer publishes events. It is safe for concurrent use, keeps no buffer of its own, and does not own the broker: close the
 // Producer first, then the broker.
 type Producer struct {
-	source    string
-	limits    Limits
-	publish   PublishFunc
-	calls     sync.Pool // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
-	inflight  atomic.Int64
-	closed    atomic.Bool
-	flushing  atomic.Bool
-	flushLock sync.Mutex
-	idle      chan struct{} // closed when inflight falls to 0 while flushing; guarded by flushLock
+	source     string
+	limits     Limits
+	publish    PublishFunc
+	invalid    error     // what is wrong with the arguments of NewProducer
+	calls      sync.Pool // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
+	closed     atomic.Bool
+	unanswered unanswered
 }
 
-// NewProducer returns a Producer on broker. A nil o means the defaults.
+// NewProducer returns a Producer on broker. A nil o means the defaults. Wrong arguments are reported by every publish.
 func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	if o == nil {
 		o = &ProducerOptions{}
 	}
-	p := &Producer{source: o.Source, limits: producerLimits(broker.Limits()), publish: broker.Publish}
+	p := &Producer{source: o.Source, unanswered: unanswered{turn: make(chan struct{}, 1)}}
+	switch {
+	case broker == nil:
+		p.invalid = errors.New("the broker of the Producer is nil")
+		return p
+	case slices.ContainsFunc(o.Middleware, func(m PublishMiddleware) bool { return m == nil }):
+		p.invalid = errors.New("ProducerOptions.Middleware has a nil")
+		return p
+	}
+	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
 	for _, m := range slices.Backward(o.Middleware) {
 		p.publish = m(p.publish)
 	}
@@ -113,47 +120,14 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 	c.release(1)
 }
 
-// Flush waits until the broker has answered every event that was published, or ctx ends; then the [*Error] has [CodeUnknown] and
-// says how many answers are missing.
-func (p *Producer) Flush(ctx context.Context) error {
-	p.flushLock.Lock()
-	p.flushing.Store(true)
-	if p.inflight.Load() == 0 {
-		p.flushLock.Unlock()
-		return nil
-	}
-	if p.idle == nil {
-		p.idle = make(chan struct{})
-	}
-	idle := p.idle
-	p.flushLock.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return &Error{Op: "flush", Code: CodeUnknown,
-			Err: fmt.Errorf("%d events without an answer of the broker: %w", p.inflight.Load(), context.Cause(ctx))}
-	}
-}
+// Flush waits until the broker has answered every event that was published before the call, or until ctx ends; then the [*Error] has
+// [CodeUnknown] and says how many answers are missing.
+func (p *Producer) Flush(ctx context.Context) error { return p.unanswered.wait(ctx) }
 
 // Close refuses further events and waits like [Producer.Flush]. Closing twice is no error. The broker stays open.
 func (p *Producer) Close(ctx context.Context) error {
 	p.closed.Store(true)
 	return p.Flush(ctx)
-}
-
-// answered counts n answers and tells a waiting Flush when none is missing.
-func (p *Producer) answered(n int64) {
-	if p.inflight.Add(-n) != 0 || !p.flushing.Load() {
-		return
-	}
-	p.flushLock.Lock()
-	if p.idle != nil && p.inflight.Load() == 0 {
-		close(p.idle)
-		p.idle = nil
-		p.flushing.Store(false)
-	}
-	p.flushLock.Unlock()
 }
 
 // check returns why e must not be published to the broker, or nil.
@@ -185,6 +159,7 @@ type publishCall struct {
 	events []Event
 	user   func(e Event, err error) // PublishAsync's callback, nil for Publish
 	done   func(i int, err error)   // c.finish, made once
+	phase  uint32                   // of unanswered, that its events count in
 
 	mu        sync.Mutex
 	errs      []error // the outcome of each event; errPending until it is known
@@ -222,11 +197,13 @@ func (p *Producer) putCall(c *publishCall) {
 // run checks the events and publishes those that are in order; the others are refused without reaching the broker.
 func (c *publishCall) run(ctx context.Context) {
 	p := c.p
-	p.inflight.Add(int64(len(c.events)))
+	c.phase = p.unanswered.add(len(c.events))
 
 	var callErr error // why no event can be published
 	if err := checkName(c.topic); err != nil {
 		callErr = &Error{Op: "publish", Code: CodeInvalid, Err: fmt.Errorf("topic %w", err)}
+	} else if p.invalid != nil {
+		callErr = &Error{Op: "publish", Topic: c.topic, Code: CodeInvalid, Err: p.invalid}
 	} else if p.closed.Load() {
 		callErr = &Error{Op: "publish", Topic: c.topic, Code: CodeClosed, Err: errors.New("the Producer is closed")}
 	}
@@ -271,7 +248,7 @@ func (c *publishCall) finish(i int, err error) {
 	if c.user != nil {
 		c.user(c.events[i], err)
 	}
-	c.p.answered(1)
+	c.p.unanswered.done(c.phase)
 	c.mu.Lock()
 	c.errs[i] = err
 	if err != nil {

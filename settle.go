@@ -54,12 +54,12 @@ func (e *engine) judgeError(it *item, err error) outcome {
 	case it.lease.ctx.Err() != nil:
 		return outcome{kind: outcomeEnded} // whatever the handler says: it was told to stop
 	}
+	v, crash := classify(err)
 	it.failure = nil
-	if crash, ok := errors.AsType[*crashError](err); ok {
+	if crash != nil {
 		it.failure = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
 	}
-	v, ok := errors.AsType[*verdict](err)
-	if !ok {
+	if v == nil {
 		return outcome{kind: outcomeFailing, delay: defaultBackoff.Delay(it.attempts, rand.Float64)}
 	}
 	switch v.kind {
@@ -74,6 +74,22 @@ func (e *engine) judgeError(it *item, err error) outcome {
 	}
 	it.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
 	return outcome{kind: outcomePoison}
+}
+
+// classify finds the verdict and the crash in a handler's error, nil where there is none. The error is foreign code: one that panics
+// when it is looked into, such as a nil pointer in an interface, is a crash itself.
+func classify(err error) (v *verdict, crash error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, crash = nil, panicked("the handler's error", p)
+		}
+	}()
+	v, _ = errors.AsType[*verdict](err)
+	if c, ok := errors.AsType[*crashError](err); ok {
+		crash = c
+	}
+	_ = err.Error() // whoever writes down why an event was given up relies on it
+	return v, crash
 }
 
 // finish does with an item that a worker had what its outcome says. The lock is held.
@@ -95,6 +111,7 @@ func (e *engine) finish(it *item, o outcome) {
 		e.leave(it)
 		return
 	case o.kind == outcomeLost || it.lease.ended.Load():
+		it.attempts-- // whatever became of it, it is handled again
 		e.lose(it)
 		return
 	case o.kind == outcomePoison:
@@ -104,11 +121,9 @@ func (e *engine) finish(it *item, o outcome) {
 		e.ready.push(it)
 		return
 	}
-	switch {
-	case it.poison != nil:
-	case o.kind == outcomePause || o.kind == outcomeEnded: // the event is not to blame
-		it.attempts--
-	default:
+	if o.kind == outcomePause || o.kind == outcomeEnded {
+		it.attempts-- // the event is not to blame
+	} else {
 		total.retried++
 	}
 	it.failing = o.kind == outcomeFailing
