@@ -12,7 +12,7 @@ const (
 	classAlpha
 )
 
-var classes = func() (t [256]uint8) {
+var classes = func() (t [256]uint8) { //nolint:gochecknoglobals // a lookup table, never written after this
 	for c := '0'; c <= '9'; c++ {
 		t[c] = classURI | classScheme | classHex | classToken | classDigit
 	}

@@ -40,7 +40,10 @@ func TestExtensionTypes(t *testing.T) {
 		"Binary empty":     {[]byte{}, []byte{}, ""},
 		"URI":              {leat.URI("HTTPS://Example/%7e?q=1"), leat.URI("HTTPS://Example/%7e?q=1"), "HTTPS://Example/%7e?q=1"},
 		"URI-reference":    {leat.URIRef("../a#b"), leat.URIRef("../a#b"), "../a#b"},
-		"Timestamp":        {time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, zone), time.Date(2026, 1, 2, 8, 34, 5, 60_000_000, time.UTC), "2026-01-02T03:04:05.06-05:30"},
+		"Timestamp": {
+			time.Date(2026, 1, 2, 3, 4, 5, 60_000_000, zone), time.Date(2026, 1, 2, 8, 34, 5, 60_000_000, time.UTC),
+			"2026-01-02T03:04:05.06-05:30",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEvent(t).WithExtension("x", c.in)
@@ -187,11 +190,14 @@ func TestTooManyAttributes(t *testing.T) {
 
 func TestURIReferences(t *testing.T) {
 	valid := []string{
-		"/", "a", "?q", "#f", "//host", "a/b:c", "./a:b", "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "mailto:a@b", "http://u:p@h:80/p?q/?#f/?",
-		"http://[2001:db8::1]:80/", "http://[::1]", "HTTP://EX#", "%41%7e", "x+y-z.1:", "http://h:", "//h%20x/", "a;b=c,d", "http:///x", "tag:a,2026:b",
+		"/", "a", "?q", "#f", "//host", "a/b:c", "./a:b", "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "mailto:a@b",
+		"http://u:p@h:80/p?q/?#f/?",
+		"http://[2001:db8::1]:80/", "http://[::1]", "HTTP://EX#", "%41%7e", "x+y-z.1:", "http://h:", "//h%20x/", "a;b=c,d",
+		"http:///x", "tag:a,2026:b",
 	}
 	invalid := []string{
-		" ", "a b", "ä", "a\\b", "{x}", "<x>", "a|b", "^", "`", "\"", "%", "%4", "%4g", "%g4", ":a", "1:a", "a_b:c", "#a#b", "http://h:8x/", "http://[::1", "http://[::1]x",
+		" ", "a b", "ä", "a\\b", "{x}", "<x>", "a|b", "^", "`", "\"", "%", "%4", "%4g", "%g4", ":a", "1:a", "a_b:c", "#a#b",
+		"http://h:8x/", "http://[::1", "http://[::1]x",
 		"http://a@b@c/", "http://[::g%]/", "a[b]", "//a]/", "//u[@h/", "\x7f",
 	}
 	for _, s := range valid {
@@ -208,7 +214,9 @@ func TestMediaTypes(t *testing.T) {
 	} {
 		assert.NoError(t, newEvent(t).WithData(s, nil).Validate(), s)
 	}
-	for _, s := range []string{"a", "a/", "/b", "a/b c", "a/b;c", "a/b;c=", "a/b;c=\"d", "a/b;=d", "a/b,c/d", " a/b", "a/b/c", "ä/b", "a/b;c=\"ä\xff\""} {
+	for _, s := range []string{
+		"a", "a/", "/b", "a/b c", "a/b;c", "a/b;c=", "a/b;c=\"d", "a/b;=d", "a/b,c/d", " a/b", "a/b/c", "ä/b", "a/b;c=\"ä\xff\"",
+	} {
 		assert.Error(t, newEvent(t).WithData(s, nil).Validate(), s)
 	}
 }
@@ -236,9 +244,12 @@ func TestTimes(t *testing.T) {
 	}
 	invalid := []string{
 		"", "2026-02-28", "2026-02-28 23:59:01Z", "2026-02-28T23:59:01", "2026-02-28T23:59Z", "2026-02-29T00:00:00Z", "1900-02-29T00:00:00Z",
-		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-01T24:00:00Z",
-		"2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00,5Z", "2026-01-01T0:00:00Z0", "2026-01-01T00:00:00+0100",
-		"2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00+00:60", "2026-01-01T00:00:00Zx", "+026-01-01T00:00:00Z", "2026-01-01T00:00:00 Z", "2026/01/01T00:00:00Z",
+		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z",
+		"2026-01-01T24:00:00Z",
+		"2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00,5Z", "2026-01-01T0:00:00Z0",
+		"2026-01-01T00:00:00+0100",
+		"2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00+00:60", "2026-01-01T00:00:00Zx", "+026-01-01T00:00:00Z", "2026-01-01T00:00:00 Z",
+		"2026/01/01T00:00:00Z",
 	}
 	for _, s := range invalid {
 		_, err := leat.ParseEvent([]byte(`{"specversion":"1.0","id":"1","source":"/","type":"t","time":"` + s + `"}`))
@@ -255,9 +266,10 @@ func TestTimeInZoneWithSeconds(t *testing.T) {
 }
 
 func TestAttributeErrorTextHasNoValue(t *testing.T) {
-	err := newEvent(t).WithSource("SECRET SECRET").WithSubject("x").Validate()
+	err := newEvent(t).WithSource("SECRET VALUE").WithSubject("x").Validate()
 	assert.NotContains(t, err.Error(), "SECRET")
-	assert.Equal(t, `leat: event event "1": invalid: attribute "source" has a character that a URI cannot have unless it is percent-encoded `+
-		`(CloudEvents 1.0.2, Required Attributes: source)`, err.Error())
+	assert.NotContains(t, err.Error(), "VALUE")
+	assert.Equal(t, `leat: event`+` event "1": invalid: attribute "source" has a character that a URI cannot have unless it is `+
+		`percent-encoded (CloudEvents 1.0.2, Required Attributes: source)`, err.Error())
 	assert.True(t, slices.Contains([]leat.Code{leat.CodeInvalid}, leat.CodeOf(err)))
 }

@@ -108,7 +108,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	default:
 		c.invalid = sub.Validate()
 	}
-	if checker, ok := h.(checker); ok && c.invalid == nil {
+	if checker, ok := h.(subscriptionChecker); ok && c.invalid == nil {
 		c.invalid = checker.Check(c.sub)
 	}
 	if h != nil {
@@ -157,6 +157,9 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	return errors.Join(errs...)
 }
 
+// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription.
+type subscriptionChecker interface{ Check(sub Subscription) error }
+
 // unlessStopped drops an error of starting up that says no more than that ctx has ended: to be stopped then is no failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && CodeOf(err) == CodeCanceled {
@@ -188,7 +191,7 @@ func (c *Consumer) subscriptions() []Subscription {
 	subs := []Subscription{c.sub}
 	if c.o.PoisonQueue != nil {
 		if topic := c.o.PoisonQueue.Topic(c.sub); topic != "" {
-			subs = append(subs, Subscription{Topic: topic, Group: replayGroup})
+			subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 		}
 	}
 	return subs

@@ -142,7 +142,7 @@ func TestAttemptsSurviveALostLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
 		tr := newTrace()
-		r := start(t, b, func(ctx context.Context, e leat.Event) error {
+		r := start(t, b, func(ctx context.Context, _ leat.Event) error {
 			info, _ := leat.InfoFrom(ctx)
 			tr.at("attempt %d, first %v ago, delivery %d", info.Attempt, time.Since(info.FirstAttempt), info.Deliveries)
 			if info.Attempt < 3 {
@@ -174,7 +174,7 @@ func TestDrainOfALeaseOnAWatermarkStream(t *testing.T) {
 		b := newFakeBroker()
 		b.caps.Watermark = true
 		lease := leat.NewLease()
-		r := start(t, b, func(ctx context.Context, e leat.Event) error {
+		r := start(t, b, func(ctx context.Context, _ leat.Event) error {
 			time.Sleep(time.Second)
 			return nil
 		}, &leat.ConsumerOptions{Concurrency: 2})

@@ -69,7 +69,7 @@ func TestWhileThePoisonQueueIsDownNothingIsAckedAndTheHandlerIsNotRunAgain(t *te
 			}
 			handled.Add(1)
 			return leat.Reject(errBoom)
-		}, &leat.ConsumerOptions{Concurrency: 4, PoisonQueue: poisonFunc(func(ctx context.Context, p leat.Poisoned) error {
+		}, &leat.ConsumerOptions{Concurrency: 4, PoisonQueue: poisonFunc(func(ctx context.Context, _ leat.Poisoned) error {
 			tries.Add(1)
 			if n := tryingNow.Add(1); n > mostTrying.Load() {
 				mostTrying.Store(n)
@@ -218,7 +218,7 @@ func TestPoisonVerdictIsCarriedOutDuringTheDrain(t *testing.T) {
 		r := start(t, b, func(context.Context, leat.Event) error {
 			time.Sleep(time.Second)
 			return leat.Reject(errBoom)
-		}, &leat.ConsumerOptions{PoisonQueue: poisonFunc(func(ctx context.Context, p leat.Poisoned) error {
+		}, &leat.ConsumerOptions{PoisonQueue: poisonFunc(func(ctx context.Context, _ leat.Poisoned) error {
 			time.Sleep(time.Second)
 			return ctx.Err()
 		})})

@@ -42,7 +42,7 @@ func TestRetryAfterIsExactAndCappedByTheLongestHold(t *testing.T) {
 		b := newFakeBroker()
 		b.caps.LongestHold = time.Hour
 		tr := newTrace()
-		r := start(t, b, func(ctx context.Context, e leat.Event) error {
+		r := start(t, b, func(ctx context.Context, _ leat.Event) error {
 			info, ok := leat.InfoFrom(ctx)
 			assert.True(t, ok)
 			tr.at("attempt %d, first %v ago", info.Attempt, time.Since(info.FirstAttempt))

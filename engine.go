@@ -18,8 +18,7 @@ type engine struct {
 	epoch time.Time // the zero of the engine's clock, which is cheaper to read than the time
 	all   itemList
 	free  itemPool
-	lanes map[string]*lane
-	spare *lane // lanes to use again
+	lanes laneTable
 	ready readyList
 	park  park
 	seq   uint64
@@ -59,7 +58,7 @@ const maxCrashes = 10
 
 func newEngine(c *Consumer) *engine {
 	return &engine{
-		c: c, epoch: time.Now(), lanes: map[string]*lane{}, room: make(chan struct{}, 1),
+		c: c, epoch: time.Now(), lanes: newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 	}
 }
@@ -163,27 +162,26 @@ func (e *engine) take(deliveries []Delivery) {
 	// to come from the other core's cache, instead of for one after the other.
 	var sizes [receiveBatch]int
 	var keys [receiveBatch]string
+	var hashes [receiveBatch]uint64
 	for i := range deliveries {
 		sizes[i] = deliveries[i].size()
 		if !e.c.sub.Unordered && deliveries[i].Malformed == nil {
 			keys[i] = deliveries[i].Event.Key()
 		}
 	}
-	touched := byte(0)
 	for i := range deliveries {
 		if keys[i] != "" {
-			touched += keys[i][0]
+			hashes[i] = e.lanes.hash(keys[i])
 		}
 		e.leaseOf(deliveries[i].Lease)
 	}
-	b.touched = touched
 	e.c.mu.Lock()
 	for i := range deliveries {
 		it := e.free.get()
 		it.d, it.batch, it.ctx, it.size, it.parkIndex = deliveries[i], b, &attempts[i], sizes[i], -1
 		it.lease = it.d.Lease.owner
 		e.judge(it)
-		e.admit(it, keys[i])
+		e.admit(it, keys[i], hashes[i])
 	}
 	w := e.wake()
 	e.unlock()
@@ -205,7 +203,7 @@ func (e *engine) judge(it *item) {
 }
 
 // admit puts a new item where it waits for a worker. The lock is held.
-func (e *engine) admit(it *item, key string) {
+func (e *engine) admit(it *item, key string, hash uint64) {
 	e.seq++
 	it.seq = e.seq
 	e.c.total.received++
@@ -226,10 +224,7 @@ func (e *engine) admit(it *item, key string) {
 		e.dispatch(it)
 		return
 	}
-	l := e.lanes[key]
-	if l == nil {
-		l = e.newLane(key)
-	}
+	l := e.lanes.lane(key, hash)
 	l.push(it)
 	if l.first == it {
 		e.dispatch(it)
@@ -245,18 +240,6 @@ func (e *engine) dispatch(it *item) {
 	}
 }
 
-func (e *engine) newLane(key string) *lane {
-	l := e.spare
-	if l == nil {
-		l = &lane{}
-	} else {
-		e.spare = l.free
-	}
-	l.key, l.free = key, nil
-	e.lanes[key] = l
-	return l
-}
-
 // leave takes an item out of everything, because it is settled, given back or lost, and lets the next of its lane go on. The lock is
 // held.
 func (e *engine) leave(it *item) {
@@ -269,8 +252,7 @@ func (e *engine) leave(it *item) {
 	if l := it.lane; l != nil {
 		l.remove(it)
 		if l.first == nil {
-			delete(e.lanes, l.key)
-			l.key, l.free, e.spare = "", e.spare, l
+			e.lanes.remove(l)
 		} else if l.first.state == itemWaiting {
 			e.ready.push(l.first)
 		}

@@ -40,7 +40,7 @@ const (
 	maxAttributesDecoded = 80
 )
 
-var zeroEvent eventData
+var zeroEvent eventData //nolint:gochecknoglobals // what the zero Event reads; never written
 
 func (e Event) d() *eventData {
 	if e.p == nil {

@@ -1,6 +1,7 @@
 package leat
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -144,7 +145,7 @@ func decodeError(p *eventData, err error) error {
 	if p != nil {
 		e.EventID = p.core[attrID]
 	}
-	if a, ok := err.(*AttributeError); ok && a.Spec == specSize {
+	if a, ok := errors.AsType[*AttributeError](err); ok && a.Spec == specSize {
 		e.Code = CodeTooLarge
 	}
 	return e

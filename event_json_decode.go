@@ -2,6 +2,7 @@ package leat
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 )
@@ -79,7 +80,7 @@ func (r *jsonReader) batch() ([]Event, error) {
 	for {
 		e, err := r.event()
 		if err != nil {
-			if e, ok := err.(*Error); ok {
+			if e, ok := errors.AsType[*Error](err); ok {
 				e.Err = fmt.Errorf("event %d of the batch: %w", len(events), e.Err)
 			}
 			return nil, err
@@ -157,7 +158,7 @@ func (r *jsonReader) event() (Event, error) {
 	if r.next() == '}' {
 		r.pos++
 	} else if err := r.members(&d, &m); err != nil {
-		if a, ok := err.(*AttributeError); ok {
+		if a, ok := errors.AsType[*AttributeError](err); ok {
 			err = decodeError(nil, a)
 		}
 		return Event{}, err

@@ -39,25 +39,29 @@ func TestAppendJSONGolden(t *testing.T) {
 		}, Data: []byte(`{"a": [1, null]}`),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, `{"specversion":"1.0","id":"1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","datacontenttype":"application/json",`+
-		`"dataschema":"urn:x","subject":"a\"b\\c","partitionkey":"k","b":true,"i":-5,"r":"c","s":"€<>&`+"\u2028"+`","u":"a:b","y":"aGk=",`+
-		`"z":"1970-01-01T00:00:00Z","data":{"a": [1, null]}}`, appendJSON(t, e))
+	want := `{"specversion":"1.0","id":"1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","datacontenttype":"application/json",` +
+		`"dataschema":"urn:x","subject":"a\"b\\c","partitionkey":"k","b":true,"i":-5,"r":"c","s":"€<>&` + "\u2028" + `","u":"a:b","y":"aGk=",` +
+		`"z":"1970-01-01T00:00:00Z","data":{"a": [1, null]}}`
+	assert.Equal(t, want, appendJSON(t, e))
 }
 
 // TestDataInJSON has how data of each kind is written, and that it comes back byte for byte.
 func TestDataInJSON(t *testing.T) {
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
 	for name, c := range map[string]struct{ contentType, data, member string }{
-		"JSON":                  {"application/json", `{"a":1}`, `"data":{"a":1}`},
-		"JSON null":             {"application/json", `null`, `"data":null`},
-		"JSON string":           {"application/json", `"x"`, `"data":"x"`},
-		"JSON inner space":      {"application/json", `[1 , 2]`, `"data":[1 , 2]`},
-		"JSON outer space":      {"application/json", "{}\n", `"data_base64":"e30K"`},
-		"JSON space before":     {"application/json", " 1", `"data_base64":"IDE="`},
-		"JSON empty":            {"application/json", ``, `"data_base64":""`},
-		"JSON malformed":        {"application/json", `{`, `"data_base64":"ew=="`},
-		"JSON not UTF-8":        {"application/json", "\"\xff\"", `"data_base64":"Iv8i"`},
-		"JSON too deep":         {"application/json", deep, `"data_base64":"` + strings.Repeat("W1tb", 21) + "W1tdXV1d" + strings.Repeat("XV1d", 20) + `XQ=="`},
+		"JSON":              {"application/json", `{"a":1}`, `"data":{"a":1}`},
+		"JSON null":         {"application/json", `null`, `"data":null`},
+		"JSON string":       {"application/json", `"x"`, `"data":"x"`},
+		"JSON inner space":  {"application/json", `[1 , 2]`, `"data":[1 , 2]`},
+		"JSON outer space":  {"application/json", "{}\n", `"data_base64":"e30K"`},
+		"JSON space before": {"application/json", " 1", `"data_base64":"IDE="`},
+		"JSON empty":        {"application/json", ``, `"data_base64":""`},
+		"JSON malformed":    {"application/json", `{`, `"data_base64":"ew=="`},
+		"JSON not UTF-8":    {"application/json", "\"\xff\"", `"data_base64":"Iv8i"`},
+		"JSON too deep": {
+			"application/json", deep,
+			`"data_base64":"` + strings.Repeat("W1tb", 21) + "W1tdXV1d" + strings.Repeat("XV1d", 20) + `XQ=="`,
+		},
 		"JSON suffix":           {"application/vnd.x+JSON; a=b", `1`, `"data":1`},
 		"JSON other type":       {"x/Json", `1`, `"data":1`},
 		"no content type":       {"", `[]`, `"data":[]`},
@@ -152,7 +156,8 @@ func TestParseAttributes(t *testing.T) {
 	assert.True(t, e.Time().IsZero())
 	assert.Equal(t, "k", e.Key())
 	for name, want := range map[string]any{
-		"flag": true, "off": false, "n": int32(-5), "zero": int32(0), "s": "5", "leatx": "y", "averylongextensionname12345": "x", "0": "", "abc": "é", "partitionkey": "k",
+		"flag": true, "off": false, "n": int32(-5), "zero": int32(0), "s": "5", "leatx": "y", "averylongextensionname12345": "x",
+		"0": "", "abc": "é", "partitionkey": "k",
 	} {
 		got, ok := e.Extension(name)
 		assert.True(t, ok, name)
@@ -166,7 +171,8 @@ func TestParseAttributes(t *testing.T) {
 	assert.True(t, ok, "what another producer wrote is kept")
 	assert.Contains(t, appendJSON(t, e), `"partitionkey":""`)
 
-	e, err := leat.ParseEvent([]byte("\ufeff"[:0] + " \r\n\t{ \"specversion\" : \"1.0\" , \"id\":\"1\",\"source\":\"HTTP://EX/#\",\"type\":\" \",\"time\":\"2026-01-02t03:04:60.1z\"} \n"))
+	e, err := leat.ParseEvent([]byte("\ufeff"[:0] + " \r\n\t{ \"specversion\" : \"1.0\" , \"id\":\"1\"," +
+		"\"source\":\"HTTP://EX/#\",\"type\":\" \",\"time\":\"2026-01-02t03:04:60.1z\"} \n"))
 	require.NoError(t, err)
 	assert.Equal(t, "HTTP://EX/#", e.Source())
 	assert.Equal(t, "2026-01-02t03:04:60.1z", e.TimeString())
@@ -223,7 +229,7 @@ func TestParseErrors(t *testing.T) {
 		_, err = leat.ParseEventBatch([]byte("[{" + minimal + "},{" + minimal + members + "}]"))
 		requireAttributeError(t, err, leat.CodeInvalid, want[0], want[1], want[2])
 		assert.Contains(t, err.Error(), "event 1 of the batch")
-		assert.IsType(t, &leat.Error{}, err)
+		assert.IsType(t, &leat.Error{}, err) //nolint:testifylint // the error itself, not one that it wraps
 	}
 	for members, want := range map[string][3]string{
 		many.String() + `,"y":1`:                                        {"event", "more than 80", "Size"},
@@ -326,7 +332,9 @@ func TestParseSyntaxErrors(t *testing.T) {
 }
 
 func TestParseErrorsQuoteNoData(t *testing.T) {
-	for _, members := range []string{`,"data":{"SECRET":SECRET}`, `,"data_base64":"SECRET!"`, `,"subject":"SECRET\u0000"`, `,"a":"SECRET` + "\x01" + `"`} {
+	for _, members := range []string{
+		`,"data":{"SECRET":SECRET}`, `,"data_base64":"SECRET!"`, `,"subject":"SECRET\u0000"`, `,"a":"SECRET` + "\x01" + `"`,
+	} {
 		_, err := leat.ParseEvent([]byte("{" + minimal + members + "}"))
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "SECRET")
@@ -335,8 +343,8 @@ func TestParseErrorsQuoteNoData(t *testing.T) {
 
 func TestStandardLibraryJSON(t *testing.T) {
 	type doc struct {
-		One  leat.Event
-		Many []leat.Event
+		One  leat.Event   `json:"One"`
+		Many []leat.Event `json:"Many"`
 	}
 	e := newEvent(t).WithJSON(map[string]any{"a": "<b>"})
 	in := doc{e, []leat.Event{e, e.WithID("2").WithText("<x>&")}}
@@ -381,8 +389,10 @@ func TestBatch(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, back, 2)
 	for text, want := range map[string]string{
-		``: "ends", `{}`: "value was expected", `[`: "ends", `[null]`: "value was expected", `[{` + minimal + `}`: "ends", `[{` + minimal + `},`: "ends",
-		`[{` + minimal + `},]`: "value was expected", `[{` + minimal + `}{`: "',' or the end", `[]x`: "follows", `[{` + minimal + `}]x`: "follows", "[\"\xff\"]": "UTF-8",
+		``: "ends", `{}`: "value was expected", `[`: "ends", `[null]`: "value was expected",
+		`[{` + minimal + `}`: "ends", `[{` + minimal + `},`: "ends",
+		`[{` + minimal + `},]`: "value was expected", `[{` + minimal + `}{`: "',' or the end", `[]x`: "follows",
+		`[{` + minimal + `}]x`: "follows", "[\"\xff\"]": "UTF-8",
 	} {
 		events, err := leat.ParseEventBatch([]byte(text))
 		require.Error(t, err, text)
@@ -395,12 +405,22 @@ func TestBatch(t *testing.T) {
 
 // TestSpecExamples has the examples of CloudEvents JSON format 1.0.2 §3.2.
 func TestSpecExamples(t *testing.T) {
-	const common = `"specversion":"1.0","type":"com.example.someevent","source":"/mycontext","time":"2018-04-05T17:31:00Z","comexampleextension1":"value","comexampleothervalue":5,`
+	const common = `"specversion":"1.0","type":"com.example.someevent","source":"/mycontext","time":"2018-04-05T17:31:00Z",` +
+		`"comexampleextension1":"value","comexampleothervalue":5,`
 	for rest, want := range map[string][2]string{
-		`"id":"A234-1234-1234","datacontenttype":"application/vnd.apache.thrift.binary","data_base64":"AAEC"`:                                      {"application/vnd.apache.thrift.binary", "\x00\x01\x02"},
-		`"id":"B234-1234-1234","unsetextension":null,"datacontenttype":"application/xml","data":"<much wow=\"xml\"/>"`:                             {"application/xml", `<much wow="xml"/>`},
-		`"subject":null,"id":"C234-1234-1234","datacontenttype":"application/json","data":{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`: {"application/json", `{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`},
-		`"subject":null,"id":"D234-1234-1234","data":"I'm just a string"`:                                                                          {"", `"I'm just a string"`},
+		`"id":"A234-1234-1234","datacontenttype":"application/vnd.apache.thrift.binary","data_base64":"AAEC"`: {
+			"application/vnd.apache.thrift.binary", "\x00\x01\x02",
+		},
+		`"id":"B234-1234-1234","unsetextension":null,"datacontenttype":"application/xml","data":"<much wow=\"xml\"/>"`: {
+			"application/xml", `<much wow="xml"/>`,
+		},
+		`"subject":null,"id":"C234-1234-1234","datacontenttype":"application/json",` +
+			`"data":{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`: {
+			"application/json", `{"appinfoA" : "abc","appinfoB" : 123,"appinfoC" : true}`,
+		},
+		`"subject":null,"id":"D234-1234-1234","data":"I'm just a string"`: {
+			"", `"I'm just a string"`,
+		},
 	} {
 		e, err := leat.ParseEvent([]byte("{" + common + rest + "}"))
 		require.NoError(t, err)

@@ -158,6 +158,7 @@ func TestEventTypeHandler(t *testing.T) {
 // storeBroker accepts everything that is published.
 type storeBroker struct {
 	leat.Broker
+
 	topic  string
 	events []leat.Event
 }

@@ -3,6 +3,7 @@ package leat_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -68,6 +69,72 @@ func ExampleEvent_MarshalJSON() {
 	// [event "t" id "1" source "/" (31 bytes)] hi <nil>
 }
 
+// No data, empty data and JSON null are three different things, and stay so in JSON.
+func ExampleEvent_HasData() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC()})
+	for _, e := range []leat.Event{
+		e,
+		e.WithData("text/plain", []byte{}),
+		e.WithJSON(nil),
+	} {
+		text, err := e.AppendJSON(nil)
+		back, _ := leat.ParseEvent(text)
+		_, member, _ := strings.Cut(string(text), `"time":"1970-01-01T00:00:00Z"`)
+		fmt.Printf("%v %q %s %v %v\n", back.HasData(), back.Data(), member, back.Equal(e), err)
+	}
+	// Output:
+	// false "" } true <nil>
+	// true "" ,"datacontenttype":"text/plain","data":""} true <nil>
+	// true "null" ,"datacontenttype":"application/json","data":null} true <nil>
+}
+
+// The content type decides how data stands in JSON. What cannot stand there as it is becomes base64, so that the bytes survive.
+func ExampleEvent_AppendJSON() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC()})
+	for _, e := range []leat.Event{
+		e.WithData("application/json", []byte(`{"n":  1.0}`)),
+		e.WithData("application/json", []byte(` {"n":1}`)), // the space would be lost
+		e.WithData("application/json", []byte(`{"n":`)),    // no JSON
+		e.WithText(`{"n":1}`),
+		e.WithData("image/png", []byte("\x89PNG")),
+	} {
+		text, _ := e.AppendJSON(nil)
+		back, err := leat.ParseEvent(text)
+		_, member, _ := strings.Cut(string(text), `"datacontenttype":`)
+		fmt.Println(member, back.DataString() == e.DataString(), err)
+	}
+	// Output:
+	// "application/json","data":{"n":  1.0}} true <nil>
+	// "application/json","data_base64":"IHsibiI6MX0="} true <nil>
+	// "application/json","data_base64":"eyJuIjo="} true <nil>
+	// "text/plain; charset=utf-8","data":"{\"n\":1}"} true <nil>
+	// "image/png","data_base64":"iVBORw=="} true <nil>
+}
+
+// Binary mode: attributes are headers, and the data is the body.
+func ExampleDecodeEvent() {
+	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC(), Key: "k-1"})
+	e = e.WithExtension("sampledrate", 30).WithText("hi")
+	var headers []leat.Header
+	for name, value := range e.Attributes() {
+		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
+		fmt.Printf("ce_%s: %s\n", name, value)
+	}
+	back, err := leat.DecodeEvent(headers, e.Data())
+	rate, _ := back.Extension("sampledrate")
+	fmt.Printf("%v %v; sampledrate is a %T now\n", back.Equal(e), err, rate)
+	// Output:
+	// ce_specversion: 1.0
+	// ce_id: 1
+	// ce_source: /
+	// ce_type: com.example.ping
+	// ce_time: 1970-01-01T00:00:00Z
+	// ce_datacontenttype: text/plain; charset=utf-8
+	// ce_partitionkey: k-1
+	// ce_sampledrate: 30
+	// true <nil>; sampledrate is a string now
+}
+
 func ExampleEventType() {
 	type Order struct {
 		ID       string `json:"id"`
@@ -90,16 +157,17 @@ func ExampleEventType() {
 	// true leat: decode event "1": invalid: data of type "com.example.order.placed.v1": JSON value at byte 1 does not fit into Go type leat_test.Order
 }
 
-func ExampleOriginal() {
+func ExamplePoisonedFrom() {
 	e, _ := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: "1", Source: "/shop"})
 	poisoned, _ := leat.Poisoned{Event: e, Reason: fmt.Errorf("no such\ncustomer"), Info: leat.Info{Topic: "orders", Attempt: 5}}.AsEvent()
 	for name, value := range poisoned.Extensions() {
 		fmt.Println(name, value)
 	}
-	fmt.Println(leat.Original(poisoned).Equal(e))
+	p, err := leat.PoisonedFrom(poisoned)
+	fmt.Println(p.Info.Attempt, p.Reason, p.Event.Equal(e), err)
 	// Output:
 	// leatattempts 5
 	// leatreason no such\ncustomer
 	// leattopic orders
-	// true
+	// 5 no such\ncustomer true <nil>
 }

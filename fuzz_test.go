@@ -13,8 +13,9 @@ import (
 
 var eventSeeds = []string{
 	`{"specversion":"1.0","id":"1","source":"/s","type":"t"}`,
-	`{"specversion":"1.0","id":"1","source":"HTTP://a@b:1/%7e?q#f","type":"t","time":"2026-01-02t03:04:60.5+01:00","subject":"a\"\\\u00e9\ud83d\ude00",` +
-		`"datacontenttype":"application/x+json; a=\"b\"","dataschema":"urn:x","partitionkey":"","a":true,"b":-5,"c":null,"leatreason":"r","data":{"a":[1,2.5e-3,"x"]}}`,
+	`{"specversion":"1.0","id":"1","source":"HTTP://a@b:1/%7e?q#f","type":"t","time":"2026-01-02t03:04:60.5+01:00",` +
+		`"subject":"a\"\\\u00e9\ud83d\ude00","datacontenttype":"application/x+json; a=\"b\"","dataschema":"urn:x","partitionkey":"",` +
+		`"a":true,"b":-5,"c":null,"leatreason":"r","data":{"a":[1,2.5e-3,"x"]}}`,
 	`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":"a\n\u0000"}`,
 	`{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"AP8="}`,
 	`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":null}`,
@@ -60,7 +61,7 @@ func checkParsed(t *testing.T, e leat.Event) {
 	if err != nil || !binary.Equal(e) {
 		t.Fatalf("not the same as headers: %q, %v", text, err)
 	}
-	_ = leat.Original(e)
+	_, _ = leat.PoisonedFrom(e)
 }
 
 func FuzzParseEvent(f *testing.F) {
@@ -138,13 +139,15 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatalf("not what was given: %v", e)
 		}
 		checkParsed(t, e)
-		p, err := leat.Poisoned{Event: e, Reason: &leat.Error{Op: value + string(data), Code: leat.CodeHandler}, Info: leat.Info{Topic: id, Group: typ}}.AsEvent()
+		reason := &leat.Error{Op: value + string(data), Code: leat.CodeHandler}
+		p, err := leat.Poisoned{Event: e, Reason: reason, Info: leat.Info{Topic: id, Group: typ}}.AsEvent()
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkParsed(t, p)
-		if !leat.Original(p).Equal(e) {
-			t.Fatal("the original differs")
+		back, err := leat.PoisonedFrom(p)
+		if err != nil || !back.Event.Equal(e) {
+			t.Fatalf("the original differs: %v, %v", back.Event, err)
 		}
 		m := &leat.Malformed{Headers: []leat.Header{{Name: value, Value: data}}, Key: []byte(key), Body: data}
 		p, err = leat.Poisoned{Malformed: m, Info: leat.Info{Topic: id, Group: subject}}.AsEvent()
@@ -152,7 +155,8 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkParsed(t, p)
-		got, err := leat.MalformedFrom(p)
+		back, err = leat.PoisonedFrom(p)
+		got := back.Malformed
 		if err != nil || got.Headers[0].Name != value || !bytes.Equal(got.Body, data) || (got.Body == nil) != (data == nil) {
 			t.Fatalf("%v %v", got, err)
 		}
@@ -163,9 +167,10 @@ func FuzzRoundTrip(f *testing.F) {
 // UTF-8, white space around a value, and 10,000 levels.
 func FuzzValidJSON(f *testing.F) {
 	for _, s := range []string{
-		"{}", "[]", "[[],{}]", `{"a":{"b":[1,-0,0.5e+7,1E-2,true,false,null,"\u12aF\"\\\/\b\f\n\r\t"]}}`, `"1234567\`, `"12345678\u`, "01", "-", "1.", "1e",
-		"[1,]", "{,}", `{"a":1,}`, `{"a"}`, `{"a":}`, "tru", "nullx", "[}", "{]", " 1", "1 ", "\"\x1f\"", "\"1234567\x1f\"", "\"\x7f\"", "\"\xff\"", `"é"`,
-		strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65), strings.Repeat(`{"":`, 65) + "1" + strings.Repeat("}", 65),
+		"{}", "[]", "[[],{}]", `{"a":{"b":[1,-0,0.5e+7,1E-2,true,false,null,"\u12aF\"\\\/\b\f\n\r\t"]}}`, `"1234567\`, `"12345678\u`, "01", "-",
+		"1.", "1e", "[1,]", "{,}", `{"a":1,}`, `{"a"}`, `{"a":}`, "tru", "nullx", "[}", "{]", " 1", "1 ", "\"\x1f\"", "\"1234567\x1f\"",
+		"\"\x7f\"", "\"\xff\"", `"é"`, strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65),
+		strings.Repeat(`{"":`, 65) + "1" + strings.Repeat("}", 65),
 	} {
 		f.Add([]byte(s))
 	}

@@ -158,7 +158,7 @@ func TestPoisonQueueKeepsEventsForAReplayThatComesLater(t *testing.T) {
 		r.stopClean()
 
 		var replayed []leat.Event
-		sub := leat.Subscription{Topic: leat.PoisonTopic("orders", "billing"), Group: "replay"}
+		sub := leat.Subscription{Topic: leat.PoisonTopic("orders", "billing"), Group: leat.ReplayGroup}
 		ctx, stop := context.WithCancel(t.Context())
 		result := make(chan error, 1)
 		go func() {
@@ -172,22 +172,21 @@ func TestPoisonQueueKeepsEventsForAReplayThatComesLater(t *testing.T) {
 		require.NoError(t, <-result)
 		require.Len(t, replayed, 2)
 		for _, e := range replayed {
-			if e.Type() == "leat.malformed.v1" {
-				m, err := leat.MalformedFrom(e)
-				require.NoError(t, err)
-				assert.Equal(t, []byte{0xff, 0}, m.Body)
-				assert.Equal(t, []byte("customer-1"), m.Key)
+			p, err := leat.PoisonedFrom(e)
+			require.NoError(t, err)
+			assert.Equal(t, "orders", p.Info.Topic)
+			assert.Equal(t, "billing", p.Info.Group)
+			if p.Malformed != nil {
+				assert.Equal(t, []byte{0xff, 0}, p.Malformed.Body)
+				assert.Equal(t, []byte("customer-1"), p.Malformed.Key)
 				continue
 			}
-			reason, _ := e.Extension("leatreason")
-			assert.Contains(t, reason, `card\ndeclined`, "escaped")
-			attempts, _ := e.Extension("leatattempts")
-			assert.EqualValues(t, 3, attempts)
-			topic, _ := e.Extension("leattopic")
-			assert.Equal(t, "orders", topic)
+			assert.Contains(t, p.Reason.Error(), `card\ndeclined`, "escaped")
+			assert.Equal(t, 3, p.Info.Attempt)
 			want, err := sent.MarshalJSON()
 			require.NoError(t, err)
-			got, err := middleware.Original(e).MarshalJSON()
+			assert.True(t, p.Event.Equal(middleware.Original(e)))
+			got, err := p.Event.MarshalJSON()
 			require.NoError(t, err)
 			assert.Equal(t, string(want), string(got), "the original comes back unchanged")
 		}
@@ -202,10 +201,8 @@ func TestHandlerThatPublishesToItsOwnFullTopicIsRefusedInsteadOfBlocked(t *testi
 		var refused error
 		r := start(t, broker, func(ctx context.Context, e leat.Event) error {
 			if e.ID() == "first" {
-				for i := range 10 {
-					if refused = producer.Publish(ctx, "orders", event(t, fmt.Sprint("more", i), "")); refused != nil {
-						return nil
-					}
+				for i := 0; i < 10 && refused == nil; i++ {
+					refused = producer.Publish(ctx, "orders", event(t, fmt.Sprint("more", i), ""))
 				}
 			}
 			return nil

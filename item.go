@@ -36,7 +36,6 @@ type item struct {
 type batch struct {
 	engine   *engine
 	received time.Time
-	touched  byte // keeps the compiler from dropping the loop in take that reads the keys
 }
 
 type itemState uint8
@@ -54,7 +53,8 @@ const (
 type lane struct {
 	key         string
 	first, last *item
-	free        *lane // the next in the list of lanes to use again
+	hash        uint64
+	next        *lane // the next of its bucket, or in the list of lanes to use again
 }
 
 // push adds it at the end.

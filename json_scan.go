@@ -88,7 +88,12 @@ func skipValue(b []byte, i int) (int, fault) {
 	depth := 0
 	var f fault
 	for {
-		// A value begins at i.
+		// A value begins at i, in an object after its name.
+		if objects&1 == 1 {
+			if i, f = skipName(b, i); f != faultNone {
+				return i, f
+			}
+		}
 		if i >= len(b) {
 			return i, faultEnd
 		}
@@ -98,54 +103,47 @@ func skipValue(b []byte, i int) (int, fault) {
 				return i, faultDepth
 			}
 			i = skipSpace(b, i+1)
-			if i < len(b) && b[i] == c+2 { // '{'+2 is '}', '['+2 is ']'
-				i++
-				break
+			if !isAt(b, i, c+2) { // '{'+2 is '}', '['+2 is ']'
+				depth++
+				objects = objects<<1 | uint64(c>>5&1) // the bit that '{' has and '[' has not
+				continue
 			}
-			depth++
-			objects <<= 1
-			if c == '{' {
-				objects |= 1
-				if i, f = skipName(b, i); f != faultNone {
-					return i, f
-				}
-			}
-			continue
+			i++
 		case '"':
-			if i, _, f = skipString(b, i+1); f != faultNone {
-				return i, f
-			}
+			i, _, f = skipString(b, i+1)
 		default:
-			if i, f = skipScalar(b, i); f != faultNone {
-				return i, f
-			}
+			i, f = skipScalar(b, i)
+		}
+		if f != faultNone {
+			return i, f
 		}
 		// A value ended before i: close what ends with it, then go on to the next one.
 		for {
 			if depth == 0 {
 				return i, faultNone
 			}
-			if i = skipSpace(b, i); i >= len(b) {
-				return i, faultEnd
-			}
-			inObject := objects&1 == 1
-			if b[i] == ',' {
-				i = skipSpace(b, i+1)
-				if inObject {
-					if i, f = skipName(b, i); f != faultNone {
-						return i, f
-					}
-				}
+			if i = skipSpace(b, i); isAt(b, i, ',') {
 				break
 			}
-			if inObject && b[i] != '}' || !inObject && b[i] != ']' {
-				return i, faultComma
+			if !isAt(b, i, ']'+byte(objects&1)<<5) { // ']' or, in an object, '}'
+				return i, missing(b, i, faultComma)
 			}
 			i++
 			depth--
 			objects >>= 1
 		}
+		i = skipSpace(b, i+1)
 	}
+}
+
+func isAt(b []byte, i int, c byte) bool { return i < len(b) && b[i] == c }
+
+// missing returns f, the fault of what stands at b[i], or that b ends there.
+func missing(b []byte, i int, f fault) fault {
+	if i >= len(b) {
+		return faultEnd
+	}
+	return f
 }
 
 // skipName returns the index of the value after the member name and colon at b[i].

@@ -10,12 +10,13 @@ type PoisonQueue interface {
 	// Poison stores p durably and returns nil, or returns an error; the Consumer then keeps the event unsettled and calls
 	// again later, without running the handler. It ends when ctx ends.
 	Poison(ctx context.Context, p Poisoned) error
-	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together with the group "replay" on
-	// it; empty where there is none to declare.
+	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together with [ReplayGroup] on it;
+	// empty where there is none to declare.
 	Topic(sub Subscription) string
 }
 
-// Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it.
+// Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it. AsEvent makes the event that travels in a
+// poison queue; [PoisonedFrom] is the way back.
 type Poisoned struct {
 	// Event is the original event, unchanged. It is the zero Event when Malformed is set.
 	Event Event
@@ -32,5 +33,6 @@ type Poisoned struct {
 // PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison".
 func PoisonTopic(topic, group string) string { return topic + "." + group + ".poison" }
 
-// replayGroup is the durable group that Run declares on a poison topic, so that it keeps events that nobody reads yet.
-const replayGroup = "replay"
+// ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events that nobody reads yet. Who reads or
+// replays a poison queue subscribes in this group; [PoisonedFrom] tells what the events are.
+const ReplayGroup = "replay"

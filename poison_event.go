@@ -2,6 +2,7 @@ package leat
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -38,10 +39,13 @@ const (
 // leatreceived and leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out; leat… extensions of
 // an earlier stay in a poison queue are replaced.
 //
-// A malformed delivery becomes an event of type leat.malformed.v1 with the source "/leat/<topic>/<group>" and a new id, whose
-// JSON data holds headers, key and body; [MalformedFrom] reads it.
+// A malformed delivery becomes an event of type leat.malformed.v1 with the source "/leat/<topic>/<group>", whose JSON data holds
+// headers, key and body. Its id is a UUIDv8 (RFC 9562 §5.8) of the SHA-256 of topic, position and that data. So it is the same
+// whenever the delivery is poisoned, which happens again after an outcome that is unknown, and in every group; its time is when the
+// delivery was received.
 //
-// The error is an [*Error]: [CodeInvalid] when p has neither, [CodeTooLarge] when the result exceeds 1 MiB or 80 attributes.
+// [PoisonedFrom] is the way back. The error is an [*Error]: [CodeInvalid] when p has neither, [CodeTooLarge] when the result exceeds
+// 1 MiB or 80 attributes.
 func (p Poisoned) AsEvent() (Event, error) {
 	var d eventData
 	if p.Malformed != nil {
@@ -111,20 +115,6 @@ func withoutLeat(ext []extension, room int) []extension {
 	return kept
 }
 
-// Original returns e without the extensions that a poison queue added, so that it is as it was published. An event that has none
-// is returned as it is.
-func Original(e Event) Event {
-	has := slices.ContainsFunc(e.d().ext, func(x extension) bool { return strings.HasPrefix(x.name, reservedPrefix) })
-	if !has {
-		return e
-	}
-	d := *e.d()
-	d.ext = withoutLeat(d.ext, 0)
-	d.poisoned = false
-	d.seal(maxAttributesDecoded)
-	return Event{&d}
-}
-
 func reasonText(err error) string {
 	if err == nil || err.Error() == "" {
 		return "no reason given"
@@ -178,10 +168,18 @@ func malformedEvent(m *Malformed, info Info) *eventData {
 	if info.Group != "" {
 		source += "/" + url.PathEscape(info.Group)
 	}
-	d.core[attrSource], d.core[attrType], d.core[attrContentType] = source, malformedType, jsonContentType
-	d.fillIDAndTime(info.Received)
 	d.data = string(appendMalformed(nil, m))
+	d.core[attrID] = malformedID(info, d.data)
+	d.core[attrSource], d.core[attrType], d.core[attrContentType] = source, malformedType, jsonContentType
+	if b, ok := appendTime(nil, info.Received.UTC()); ok && !info.Received.IsZero() {
+		d.core[attrTime] = string(b)
+	}
 	return d
+}
+
+// malformedID derives an id from where the delivery came from and what was in it, and not from the group that found it malformed.
+func malformedID(info Info, data string) string {
+	return hashUUID(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
 }
 
 // appendMalformed appends what [malformedData] describes.
@@ -213,18 +211,97 @@ func appendBase64(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// MalformedFrom returns the delivery that an event of type leat.malformed.v1 stands for, byte for byte; its Reason has the text of
-// the first one. The error is an [*Error] with [CodeInvalid] for any other event.
-func MalformedFrom(e Event) (*Malformed, error) {
-	fail := func(text string) (*Malformed, error) {
-		return nil, &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: errors.New(text)}
+// PoisonedFrom returns what an event that was read from a poison queue tells: it is the inverse of [Poisoned.AsEvent]. Event is the
+// original, without the extensions that begin with leat, or Malformed is the delivery, byte for byte. Reason is an error with the text
+// that was stored, which may be escaped and cut; of Malformed.Reason it is the same one. Info and At are those of the Consumer that
+// gave up; what the event does not tell, or tells in a form that cannot be read, is zero.
+//
+// The error is an [*Error] with [CodeInvalid]: for an event without leatreason, which is not from a poison queue, and for one of
+// type leat.malformed.v1 whose data is not what AsEvent writes.
+func PoisonedFrom(e Event) (Poisoned, error) {
+	fail := func(text string) (Poisoned, error) {
+		return Poisoned{}, &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: errors.New(text)}
+	}
+	d := e.d()
+	reason, ok := d.leat(leatReason)
+	if !ok {
+		return fail("the event is not from a poison queue: it has no " + leatReason)
+	}
+	p := Poisoned{
+		Reason: errors.New(reason),
+		At:     d.leatTime(leatPoisoned),
+		Info: Info{
+			Topic: d.leatText(leatTopic), Group: d.leatText(leatGroup),
+			Attempt: d.leatCount(leatAttempts), FirstAttempt: d.leatTime(leatFirstAttempt),
+			Deliveries: d.leatCount(leatDeliveries), Received: d.leatTime(leatReceived),
+			Position: parsePosition(d.leatText(leatPosition)),
+		},
 	}
 	if e.Type() != malformedType {
-		return fail("the event does not stand for a malformed delivery: its type is not " + malformedType)
+		p.Event = original(d)
+		return p, nil
 	}
-	var data malformedData
-	if err := json.Unmarshal([]byte(e.DataString()), &data); err != nil {
+	m, err := parseMalformed(d.data)
+	if err != nil {
 		return fail("the event does not stand for a malformed delivery: " + decodeFault(err).Error())
+	}
+	m.Reason = p.Reason
+	p.Malformed = m
+	return p, nil
+}
+
+// leat returns the text of one of the reserved extensions, and whether it is there. A transport may have made a String of any type.
+func (d *eventData) leat(name string) (string, bool) {
+	i, ok := slices.BinarySearchFunc(d.ext, name, func(x extension, name string) int { return cmp.Compare(x.name, name) })
+	if !ok {
+		return "", false
+	}
+	return d.ext[i].text, true
+}
+
+func (d *eventData) leatText(name string) string {
+	text, _ := d.leat(name)
+	return text
+}
+
+func (d *eventData) leatCount(name string) int {
+	n, err := strconv.ParseInt(d.leatText(name), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return max(int(n), 0)
+}
+
+func (d *eventData) leatTime(name string) time.Time {
+	t, _ := parseTime(d.leatText(name))
+	return t
+}
+
+// parsePosition is the way back from Position.String.
+func parsePosition(text string) Position {
+	partition, offset, _ := strings.Cut(text, "/")
+	n, _ := strconv.ParseInt(partition, 10, 32)
+	m, _ := strconv.ParseInt(offset, 10, 64)
+	if p := (Position{Partition: int32(n), Offset: m}); p != (Position{}) && p.String() == text {
+		return p
+	}
+	return Position{ID: text}
+}
+
+// original returns the event as it was before it came into a poison queue.
+func original(poisoned *eventData) Event {
+	d := *poisoned
+	d.ext = withoutLeat(d.ext, 0)
+	d.poisoned = false
+	d.seal(maxAttributesDecoded)
+	return Event{&d}
+}
+
+// parseMalformed is the way back from appendMalformed.
+func parseMalformed(text string) (*Malformed, error) {
+	var data malformedData
+	if err := json.Unmarshal([]byte(text), &data); err != nil {
+		return nil, err
 	}
 	m := &Malformed{Key: data.Key, Body: data.Body}
 	for _, h := range data.Headers {
@@ -233,9 +310,6 @@ func MalformedFrom(e Event) (*Malformed, error) {
 			name = string(h.NameBase64)
 		}
 		m.Headers = append(m.Headers, Header{Name: name, Value: h.Value})
-	}
-	if reason, ok := e.Extension(leatReason); ok {
-		m.Reason = errors.New(fmt.Sprint(reason))
 	}
 	return m, nil
 }

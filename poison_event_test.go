@@ -41,14 +41,23 @@ func TestPoisonedAsEvent(t *testing.T) {
 	at, _ := p.Extension("leatreceived")
 	assert.IsType(t, time.Time{}, at)
 
-	assert.True(t, leat.Original(p).Equal(e))
-	assert.Equal(t, e.Size(), leat.Original(p).Size())
-	assert.True(t, leat.Original(e) == e, "nothing to strip, nothing made")
 	text, err := p.MarshalJSON()
 	require.NoError(t, err)
 	back, err := leat.ParseEvent(text)
 	require.NoError(t, err)
-	assert.True(t, leat.Original(back).Equal(e), "also after a transport")
+	for name, read := range map[string]leat.Event{"as it was made": p, "after a transport": back} {
+		got, err := leat.PoisonedFrom(read)
+		require.NoError(t, err, name)
+		assert.True(t, got.Event.Equal(e), name)
+		assert.Equal(t, e.Size(), got.Event.Size(), name)
+		assert.Nil(t, got.Malformed, name)
+		assert.EqualError(t, got.Reason, `no\nstock \xff`, name)
+		assert.Equal(t, poisonInfo(), got.Info, name)
+		assert.True(t, got.At.Equal(time.Date(2026, 1, 2, 2, 5, 0, 0, time.UTC)), name)
+		again, err := got.AsEvent()
+		require.NoError(t, err, name)
+		assert.True(t, again.Equal(p), "%s: nothing is lost on the way", name)
+	}
 
 	again, err := leat.Poisoned{Event: back, Reason: errors.New("still"), Info: leat.Info{Topic: "orders.billing.poison", Group: "replay"}}.AsEvent()
 	require.NoError(t, err)
@@ -116,7 +125,7 @@ func TestPoisonedLimits(t *testing.T) {
 	p, err = leat.ParseEvent(text)
 	require.NoError(t, err)
 	require.NoError(t, producer.Publish(t.Context(), "t", p))
-	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(producer.Publish(t.Context(), "t", leat.Original(p).WithSubject(strings.Repeat("x", 1000)))))
+	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(producer.Publish(t.Context(), "t", original(t, p).WithSubject(strings.Repeat("x", 1000)))))
 }
 
 func TestMalformedAsEvent(t *testing.T) {
@@ -133,7 +142,8 @@ func TestMalformedAsEvent(t *testing.T) {
 			assert.Equal(t, "leat.malformed.v1", p.Type())
 			assert.Equal(t, "/leat/orders/billing", p.Source())
 			assert.Equal(t, "application/json", p.DataContentType())
-			assert.Len(t, p.ID(), 36)
+			assert.Regexp(t, "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$", p.ID(), "a UUIDv8")
+			assert.Equal(t, poisonInfo().Received, p.Time())
 			assert.True(t, json.Valid(p.Data()), p.DataString())
 			topic, _ := p.Extension("leattopic")
 			assert.Equal(t, "orders", topic)
@@ -141,12 +151,20 @@ func TestMalformedAsEvent(t *testing.T) {
 			require.NoError(t, err)
 			back, err := leat.ParseEvent(text)
 			require.NoError(t, err)
-			got, err := leat.MalformedFrom(back)
+			read, err := leat.PoisonedFrom(back)
 			require.NoError(t, err)
+			assert.True(t, read.Event.IsZero())
+			got := read.Malformed
+			require.NotNil(t, got)
 			assert.Equal(t, m.Headers, got.Headers)
 			assert.Equal(t, m.Key, got.Key)
 			assert.Equal(t, m.Body, got.Body)
 			assert.EqualError(t, got.Reason, `no id\n`)
+			assert.Equal(t, got.Reason, read.Reason)
+			assert.Equal(t, poisonInfo(), read.Info)
+			again, err := read.AsEvent()
+			require.NoError(t, err)
+			assert.True(t, again.Equal(p), "nothing is lost on the way")
 		})
 	}
 }
@@ -160,14 +178,116 @@ func TestMalformedSourceIsEscaped(t *testing.T) {
 	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err))
 }
 
-func TestMalformedFromErrors(t *testing.T) {
-	_, err := leat.MalformedFrom(newEvent(t))
-	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
-	_, err = leat.MalformedFrom(leat.Event{})
-	assert.Error(t, err)
-	for _, data := range []string{"", "SECRET", `{"key":"SECRET!"}`, `{"key":5}`} {
-		_, err = leat.MalformedFrom(newEvent(t).WithType("leat.malformed.v1").WithData("application/json", []byte(data)))
-		assert.Error(t, err)
-		assert.NotContains(t, err.Error(), "SECRET")
+// TestPoisonedEventKeepsItsID holds since a poison queue may be asked again after an outcome that is unknown.
+func TestPoisonedEventKeepsItsID(t *testing.T) {
+	id := func(p leat.Poisoned) string {
+		e, err := p.AsEvent()
+		require.NoError(t, err)
+		return e.ID()
 	}
+	m := func() *leat.Malformed {
+		return &leat.Malformed{Headers: []leat.Header{{"a", []byte("1")}}, Key: []byte("k"), Body: []byte("{")}
+	}
+	info := poisonInfo()
+	first := id(leat.Poisoned{Malformed: m(), Info: info, At: time.Now()})
+	assert.Equal(t, "5235c713-8105-8be4-b9b9-c68744df9b86", first, "ids must stay as they are from one version to the next")
+
+	later := info
+	later.Group, later.Deliveries, later.Attempt, later.Received = "shipping", 7, 0, info.Received.Add(time.Hour)
+	assert.Equal(t, first, id(leat.Poisoned{Malformed: m(), Info: later, Reason: errors.New("another"), At: time.Now().Add(time.Hour)}),
+		"the same delivery, in another group and at another time")
+
+	seen := map[string]string{first: "first"}
+	for name, change := range map[string]func(*leat.Malformed, *leat.Info){
+		"topic":    func(_ *leat.Malformed, i *leat.Info) { i.Topic = "invoices" },
+		"position": func(_ *leat.Malformed, i *leat.Info) { i.Position.Offset++ },
+		"header":   func(m *leat.Malformed, _ *leat.Info) { m.Headers[0].Value = nil },
+		"key":      func(m *leat.Malformed, _ *leat.Info) { m.Key = nil },
+		"body":     func(m *leat.Malformed, _ *leat.Info) { m.Body = []byte("[") },
+	} {
+		other, i := m(), info
+		change(other, &i)
+		got := id(leat.Poisoned{Malformed: other, Info: i})
+		assert.NotContains(t, seen, got, "another %s is another delivery", name)
+		seen[got] = name
+	}
+
+	e := newEvent(t)
+	assert.Equal(t, e.ID(), id(leat.Poisoned{Event: e, Info: info}))
+	assert.Equal(t, e.ID(), id(leat.Poisoned{Event: e, Info: later}))
+}
+
+func TestPoisonedFromErrors(t *testing.T) {
+	for name, e := range map[string]leat.Event{
+		"ordinary": newEvent(t), "zero": {}, "only its type": newEvent(t).WithType("leat.malformed.v1"),
+	} {
+		_, err := leat.PoisonedFrom(e)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), name)
+		assert.ErrorContains(t, err, "is not from a poison queue", name)
+	}
+	for _, data := range []string{"", "SECRET", `{"key":"SECRET!"}`, `{"key":5}`} {
+		p, err := leat.PoisonedFrom(decodePoisoned(t, "leat.malformed.v1", data, nil))
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+		assert.ErrorContains(t, err, "malformed delivery")
+		assert.NotContains(t, err.Error(), "SECRET")
+		assert.Equal(t, leat.Poisoned{}, p)
+	}
+}
+
+// TestPoisonedFromStrangers reads what other programs may have written: what cannot be read is unknown.
+func TestPoisonedFromStrangers(t *testing.T) {
+	p, err := leat.PoisonedFrom(decodePoisoned(t, "order.placed", "body", map[string]string{
+		"leatattempts": "many", "leatdeliveries": "-5", "leatreceived": "yesterday", "leatfuture": "x", "other": "kept",
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, leat.Info{}, p.Info)
+	assert.True(t, p.At.IsZero())
+	var names []string
+	for name := range p.Event.Extensions() {
+		names = append(names, name)
+	}
+	assert.Equal(t, []string{"other"}, names)
+
+	for text, want := range map[string]leat.Position{
+		"1/42":                    {Partition: 1, Offset: 42},
+		"0/7":                     {Offset: 7},
+		"-1/-2":                   {Partition: -1, Offset: -2},
+		"0/0":                     {ID: "0/0"},
+		"01/2":                    {ID: "01/2"},
+		"1/2/3":                   {ID: "1/2/3"},
+		"99999999999/1":           {ID: "99999999999/1"},
+		"4c5b-77":                 {ID: "4c5b-77"},
+		"1/9223372036854775808":   {ID: "1/9223372036854775808"},
+		"arn:aws:sqs:orders/12/3": {ID: "arn:aws:sqs:orders/12/3"},
+	} {
+		p, err := leat.PoisonedFrom(decodePoisoned(t, "order.placed", "", map[string]string{"leatposition": text}))
+		require.NoError(t, err)
+		assert.Equal(t, want, p.Info.Position, text)
+		assert.Equal(t, text, p.Info.Position.String())
+	}
+}
+
+// decodePoisoned returns an event as another program could have put it into a poison queue.
+func decodePoisoned(t *testing.T, eventType, data string, more map[string]string) leat.Event {
+	t.Helper()
+	headers := []leat.Header{
+		{"specversion", []byte("1.0")},
+		{"id", []byte("1")},
+		{"source", []byte("/s")},
+		{"type", []byte(eventType)},
+		{"leatreason", []byte("no stock")},
+	}
+	for name, value := range more {
+		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
+	}
+	e, err := leat.DecodeEvent(headers, []byte(data))
+	require.NoError(t, err)
+	return e
+}
+
+func original(t *testing.T, poisoned leat.Event) leat.Event {
+	t.Helper()
+	p, err := leat.PoisonedFrom(poisoned)
+	require.NoError(t, err)
+	return p.Event
 }

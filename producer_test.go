@@ -81,7 +81,7 @@ func TestPublishEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
 		var late func(i int, err error)
-		b.publish = func(_ context.Context, _ string, events []leat.Event, done func(int, error)) {
+		b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(int, error)) {
 			done(0, nil)
 			late = done // accepted; the broker does not answer
 		}
@@ -181,11 +181,12 @@ func TestPublishFromManyGoroutines(t *testing.T) {
 	b := newFakeBroker()
 	b.publish = func(_ context.Context, _ string, events []leat.Event, done func(int, error)) {
 		for i, e := range events {
-			if e.Key() == "fails" {
+			switch {
+			case e.Key() == "fails":
 				done(i, &leat.Error{Op: "publish", EventID: e.ID(), Code: leat.CodeUnavailable})
-			} else if i%2 == 0 {
+			case i%2 == 0:
 				done(i, nil)
-			} else {
+			default:
 				go done(i, nil)
 			}
 		}

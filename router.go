@@ -96,18 +96,13 @@ func (r *Router) Check(sub Subscription) error {
 			wrong = append(wrong, fmt.Errorf("type %s is published to topic %s, not to this one; correct it, or leave the route's Topic empty",
 				quote(route.Type), quote(route.Topic)))
 		}
-		if c, ok := route.Handler.(checker); ok {
+		if c, ok := route.Handler.(subscriptionChecker); ok {
 			if err := c.Check(sub); err != nil {
 				wrong = append(wrong, fmt.Errorf("type %s: %w", quote(route.Type), err))
 			}
 		}
 	}
 	return routeError(sub.Topic, wrong)
-}
-
-// checker is a Handler that a Consumer asks, before it starts, whether it fits the subscription.
-type checker interface {
-	Check(sub Subscription) error
 }
 
 // validate returns what is wrong with the route alone, or nil.

@@ -37,7 +37,7 @@ func TestRouterMarksWhatItSkips(t *testing.T) {
 }
 
 func TestConsumerSeesTheRouterAsChecker(t *testing.T) {
-	if _, ok := Handler(NewRouter()).(checker); !ok {
+	if _, ok := Handler(NewRouter()).(subscriptionChecker); !ok {
 		t.Error("a Consumer finds Check by a type assertion on its Handler")
 	}
 }

@@ -66,7 +66,7 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) {
 	if other := l.busy[e.Key()]; other != nil {
 		assert.Error(l.t, other.Err(), "%s begins while another of its key runs", e.ID())
 	}
-	l.busy[e.Key()] = ctx
+	l.busy[e.Key()] = ctx //nolint:fatcontext // one context for each key, none inside another
 }
 
 func (l *ledger) leave(ctx context.Context, e leat.Event) {

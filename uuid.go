@@ -2,6 +2,7 @@ package leat
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"time"
 )
 
@@ -20,6 +21,18 @@ func appendUUID(dst []byte, now time.Time) []byte {
 	u[6] = 0x70 | byte(sub>>8)
 	u[7] = byte(sub)
 	u[8] = 0x80 | u[8]&0x3f
+	return appendUUIDText(dst, u)
+}
+
+// hashUUID returns a UUID of version 8 (RFC 9562 §5.8) made of the first bits of a hash.
+func hashUUID(sum [sha256.Size]byte) string {
+	u := [16]byte(sum[:16])
+	u[6] = 0x80 | u[6]&0x0f
+	u[8] = 0x80 | u[8]&0x3f
+	return string(appendUUIDText(nil, u))
+}
+
+func appendUUIDText(dst []byte, u [16]byte) []byte {
 	const hex = "0123456789abcdef"
 	for i, b := range u {
 		if i == 4 || i == 6 || i == 8 || i == 10 {

@@ -43,9 +43,11 @@ type IdempotentOptions struct {
 // time, possible after a lost lease, both run. A handler that must not repeat itself even then needs the mark in
 // its own transaction.
 //
-// An error of s is an error of the attempt, never a Reject, and tells nothing about the event. When Mark failed, the event is not done:
-// it is tried again, but in this process only the mark is, not the handler, as long as the event is among the latest 1,000 in that state.
-// The mark is tried even if the Consumer has ended the handler's context meanwhile, because the work is done.
+// An error of s tells nothing about the event: all events of the Consumer need s. So the outcome is a [leat.Pause] of 1 s around it,
+// whatever s decided: no attempt is counted, no event goes to the poison queue, and the Consumer goes on by itself when s works again.
+// When Mark failed, the event is not done: it comes again after the pause, but in this process only its mark is tried then, not the
+// handler, as long as the event is among the latest 1,000 in that state. The mark is tried even if the Consumer has ended the
+// handler's context meanwhile, because the work is done.
 //
 // In a broadcast each process handles every event: give each a [MemoryStore] of its own.
 func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
@@ -63,6 +65,8 @@ func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 
 const (
 	maxUnmarked = 1_000
+	// storePause is how long a Consumer leaves a Store alone that failed: about as long as clients take to connect again.
+	storePause = time.Second
 	// maxKeyBytes is what every database indexes, also as a VARCHAR(255).
 	maxKeyBytes = 255
 )
@@ -77,7 +81,8 @@ type idempotent struct {
 
 func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
 	if m.store == nil {
-		return &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeInvalid, Err: errors.New("Idempotent was made without a Store")}
+		return leat.Pause(storePause, &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeInvalid,
+			Err: errors.New("Idempotent was made without a Store")})
 	}
 	key := m.key(e)
 	if key == "" {
@@ -103,7 +108,7 @@ func (m *idempotent) seen(ctx context.Context, key string) (bool, error) {
 	defer cancel()
 	seen, err := m.store.Seen(ctx, key)
 	if err != nil {
-		return false, storeError("cannot tell whether the event was handled", err)
+		return false, storeDown("cannot tell whether the event was handled", err)
 	}
 	return seen, nil
 }
@@ -113,18 +118,16 @@ func (m *idempotent) mark(ctx context.Context, key string) error {
 	defer cancel()
 	if err := m.store.Mark(ctx, key); err != nil {
 		m.unmarked.add(key)
-		return storeError("the event was handled, but cannot be marked so", err)
+		return storeDown("the event was handled, but cannot be marked so", err)
 	}
 	m.unmarked.remove(key)
 	return nil
 }
 
-// storeError explains an error of the Store. A decision in it is not the Store's to make, and is kept as text only.
-func storeError(what string, err error) error {
-	if leat.IsDecided(err) {
-		return fmt.Errorf("idempotency store: %s: %v", what, err) //nolint:errorlint // the decision must not come through
-	}
-	return fmt.Errorf("idempotency store: %s: %w", what, err)
+// storeDown returns the outcome for an error of the Store. What the Store may have decided by it does not count, since the outermost
+// decision does.
+func storeDown(what string, err error) error {
+	return leat.Pause(storePause, fmt.Errorf("idempotency store: %s: %w", what, err))
 }
 
 // sourceAndID is the default of IdempotentOptions.Key.

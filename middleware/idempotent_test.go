@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/middleware"
 )
 
@@ -149,7 +150,9 @@ func TestIdempotentOwnKey(t *testing.T) {
 }
 
 func TestIdempotentStoreCannotTell(t *testing.T) {
-	for name, seenErr := range map[string]error{"plain": errDown, "a decision": leat.Reject(errDown)} {
+	for name, seenErr := range map[string]error{
+		"plain": errDown, "a reject": leat.Reject(errDown), "a retry": leat.RetryAfter(time.Hour, errDown),
+	} {
 		t.Run(name, func(t *testing.T) {
 			var calls int
 			var outcome error
@@ -159,8 +162,10 @@ func TestIdempotentStoreCannotTell(t *testing.T) {
 			ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
 
 			err := h.Handle(ctx, e)
-			assert.EqualError(t, err, "idempotency store: cannot tell whether the event was handled: the database is down")
-			assert.False(t, leat.IsDecided(err), "a store that is down is no reason to poison")
+			require.ErrorContains(t, err, "pause for 1s: idempotency store: cannot tell whether the event was handled: ")
+			require.ErrorIs(t, err, errDown)
+			assert.True(t, leat.IsPaused(err), "a store that is down fails all events")
+			assert.False(t, leat.IsRejected(err), "and is no reason to poison one")
 			assert.Zero(t, calls, "and none to handle the event, perhaps again")
 
 			s.seenErr = nil
@@ -180,9 +185,9 @@ func TestIdempotentMarkFails(t *testing.T) {
 
 	for range 3 {
 		err := h.Handle(ctx, e)
-		require.EqualError(t, err, "idempotency store: the event was handled, but cannot be marked so: the database is down")
-		assert.ErrorIs(t, err, errDown)
-		assert.False(t, leat.IsDecided(err))
+		require.EqualError(t, err, "pause for 1s: idempotency store: the event was handled, but cannot be marked so: the database is down")
+		require.ErrorIs(t, err, errDown)
+		assert.True(t, leat.IsPaused(err))
 	}
 	assert.Equal(t, 1, calls, "only the mark is tried again")
 }
@@ -200,6 +205,76 @@ func TestIdempotentMarkSucceedsLater(t *testing.T) {
 	require.NoError(t, h.Handle(ctx, e))
 	assert.Equal(t, 1, calls)
 	assert.Equal(t, 1, s.Len())
+}
+
+// outage is a Store that fails until a time.
+type outage struct {
+	*middleware.MemoryStore
+
+	until      time.Time
+	seen, mark bool // which of the two fails
+	asked      int
+}
+
+func (s *outage) Seen(ctx context.Context, key string) (bool, error) {
+	s.asked++
+	if s.seen && time.Now().Before(s.until) {
+		return false, errDown
+	}
+	return s.MemoryStore.Seen(ctx, key)
+}
+
+func (s *outage) Mark(ctx context.Context, key string) error {
+	s.asked++
+	if s.mark && time.Now().Before(s.until) {
+		return errDown
+	}
+	return s.MemoryStore.Mark(ctx, key)
+}
+
+// TestIdempotentStoreOutageInsideRetry has a store that is down for longer than Retry has patience.
+func TestIdempotentStoreOutageInsideRetry(t *testing.T) {
+	for name, s := range map[string]*outage{"seen": {seen: true}, "mark": {mark: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s.MemoryStore, s.until = middleware.NewMemoryStore(0, 0), time.Now().Add(time.Minute)
+				var calls int
+				var outcome error
+				broker := memory.New(nil)
+				producer := leat.NewProducer(broker, nil)
+				poison := &fakeBroker{}
+				sub := leat.Subscription{Topic: "orders", Group: "billing"}
+				c := leat.NewConsumer(broker, sub, counting(&calls, &outcome), &leat.ConsumerOptions{
+					Middleware: []leat.Middleware{
+						middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2, MaxElapsed: 5 * time.Second}),
+						middleware.Idempotent(s, nil),
+					},
+					PoisonQueue: middleware.PoisonQueue(leat.NewProducer(poison, nil), nil),
+				})
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				result := make(chan error, 1)
+				go func() { result <- leat.Run(ctx, c) }()
+				synctest.Wait()
+				require.NoError(t, producer.Publish(ctx, "orders", newEvent(t, "a", "/shop", "1")))
+				time.Sleep(30*time.Second + time.Millisecond)
+				assert.Equal(t, leat.Paused, c.Health().State)
+				time.Sleep(32 * time.Second)
+				assert.Equal(t, leat.Healthy, c.Health().State, "it goes on by itself")
+				stop()
+				require.NoError(t, <-result)
+
+				assert.Equal(t, 1, calls, "the handler ran once")
+				assert.Empty(t, poison.events, "no event pays for the store")
+				assert.Equal(t, 1, s.Len())
+				assert.LessOrEqual(t, s.asked, 62, "the store is asked about once a second")
+				stats := c.Stats()
+				assert.EqualValues(t, 1, stats.Handled)
+				assert.Zero(t, stats.Retried, "no attempt was counted")
+				require.NoError(t, broker.Close())
+			})
+		})
+	}
 }
 
 func TestIdempotentMarksAfterTheContextEnded(t *testing.T) {
@@ -262,8 +337,8 @@ func TestIdempotentSeenEndsWithTheContext(t *testing.T) {
 
 func TestIdempotentWithoutAStore(t *testing.T) {
 	err := middleware.Idempotent(nil, nil)(returns(nil)).Handle(t.Context(), newEvent(t, "a", "/shop", "1"))
-	assert.EqualError(t, err, `leat: handle event "1": invalid: Idempotent was made without a Store`)
-	assert.False(t, leat.IsDecided(err))
+	require.EqualError(t, err, `pause for 1s: leat: handle event "1": invalid: Idempotent was made without a Store`)
+	assert.True(t, leat.IsPaused(err), "else a Retry would poison every event")
 }
 
 func TestIdempotentDirectlyOutsideTimeout(t *testing.T) {

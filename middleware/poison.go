@@ -18,8 +18,8 @@ type PoisonOptions struct {
 }
 
 // PoisonQueue returns a [leat.PoisonQueue] that publishes through p what a Consumer gives up on: the original event with its
-// attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [Original] takes them off
-// again. A nil o means the defaults.
+// attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [leat.PoisonedFrom]
+// reads them, and [Original] only takes them off. A nil o means the defaults.
 //
 // Poison waits for the broker's confirm as long as its ctx lasts. Its error is an [*leat.Error] with [leat.CodePoisonQueue] that
 // wraps the Producer's. p must stay open until the Consumer has stopped.
@@ -31,9 +31,15 @@ func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
 	return q
 }
 
-// Original returns the event that was given up on, without the poison queue's extensions; an event that has none is returned as it is.
-// The event of a malformed delivery has no original and keeps its data.
-func Original(e leat.Event) leat.Event { return leat.Original(e) }
+// Original returns the event that was given up on, without the poison queue's extensions. An event that is not from a poison queue is
+// returned as it is, and so is one that stands for a malformed delivery, which has no original.
+func Original(e leat.Event) leat.Event {
+	p, err := leat.PoisonedFrom(e)
+	if err != nil || p.Malformed != nil {
+		return e
+	}
+	return p.Event
+}
 
 type poisonQueue struct {
 	producer *leat.Producer

@@ -64,6 +64,7 @@ func TestPoisonQueuePublishesAsEvent(t *testing.T) {
 	require.Len(t, b.events, 1)
 	assert.Equal(t, fields(want), fields(b.events[0]))
 	assert.Equal(t, fields(p.Event), fields(middleware.Original(b.events[0])), "Original takes off what was added")
+	assert.Equal(t, p.Event, middleware.Original(p.Event), "and leaves alone what was not poisoned")
 }
 
 func TestPoisonQueueTakesMalformedDeliveries(t *testing.T) {
@@ -79,6 +80,9 @@ func TestPoisonQueueTakesMalformedDeliveries(t *testing.T) {
 	require.Len(t, b.events, 1)
 	assert.Equal(t, "leat.malformed.v1", b.events[0].Type())
 	assert.NoError(t, b.events[0].Validate())
+	assert.Equal(t, b.events[0], middleware.Original(b.events[0]), "it has no original")
+	require.NoError(t, q.Poison(t.Context(), p))
+	assert.Equal(t, b.events[0].ID(), b.events[1].ID(), "poisoned twice, it is the same event")
 }
 
 func TestPoisonQueueUsesTheReserve(t *testing.T) {

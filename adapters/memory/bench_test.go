@@ -15,13 +15,7 @@ func benchmark(b *testing.B, keys int, unordered bool) {
 	broker := memory.New(nil)
 	defer func() { _ = broker.Close() }()
 	sub := leat.Subscription{Topic: "orders", Group: "billing", Unordered: unordered}
-	if err := broker.Declare(ctx, sub); err != nil {
-		b.Fatal(err)
-	}
-	stream, err := broker.Subscribe(ctx, sub)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := open(b, broker, sub)
 	events := make([]leat.Event, 1024)
 	for i := range events {
 		o := &leat.EventOptions{ID: strconv.Itoa(i), Source: "/bench", Data: make([]byte, 256)}
@@ -62,13 +56,7 @@ func BenchmarkOneGoroutine(b *testing.B) {
 	broker := memory.New(nil)
 	defer func() { _ = broker.Close() }()
 	sub := leat.Subscription{Topic: "orders", Group: "billing"}
-	if err := broker.Declare(ctx, sub); err != nil {
-		b.Fatal(err)
-	}
-	stream, err := broker.Subscribe(ctx, sub)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := open(b, broker, sub)
 	events := make([]leat.Event, 64)
 	for i := range events {
 		events[i], _ = leat.NewEvent("t", &leat.EventOptions{ID: strconv.Itoa(i), Key: "key-" + strconv.Itoa(i)})

@@ -118,16 +118,16 @@ func (b *Broker) declare(sub leat.Subscription) error {
 
 // topic finds a topic, and creates it where create says so.
 func (b *Broker) topic(op, name string, create bool) (*topic, error) {
-	if t, ok := b.topics.Load(name); ok {
-		return t.(*topic), nil // a topic refuses by itself once it is closed
+	if t, ok := b.lookup(name); ok {
+		return t, nil // a topic refuses by itself once it is closed
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed.Load() {
 		return nil, closedError(op, name)
 	}
-	if t, ok := b.topics.Load(name); ok {
-		return t.(*topic), nil
+	if t, ok := b.lookup(name); ok {
+		return t, nil
 	}
 	if err := (leat.Subscription{Topic: name, Broadcast: true}).Validate(); err != nil {
 		return nil, &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.Unwrap(err)}
@@ -141,11 +141,20 @@ func (b *Broker) topic(op, name string, create bool) (*topic, error) {
 	return t, nil
 }
 
+func (b *Broker) lookup(name string) (*topic, bool) {
+	v, _ := b.topics.Load(name)
+	t, ok := v.(*topic)
+	return t, ok
+}
+
 // all returns the topics of this moment.
 func (b *Broker) all() (topics []*topic) {
-	b.topics.Range(func(_, t any) bool {
-		topics = append(topics, t.(*topic))
-		return true
+	b.topics.Range(func(_, v any) bool {
+		t, ok := v.(*topic)
+		if ok {
+			topics = append(topics, t)
+		}
+		return ok
 	})
 	return topics
 }

@@ -39,7 +39,7 @@ func TestC2EverythingAfterCloseIsClosed(t *testing.T) {
 		require.NoError(t, b.Close())
 		requireCode(t, leat.CodeClosed, b.Health())
 		for _, topic := range []string{"orders", "new"} {
-			for _, err := range outcomes(t, t.Context(), b, topic, events(t, "k", 2)...) {
+			for _, err := range outcomes(t.Context(), t, b, topic, events(t, "k", 2)...) {
 				requireCode(t, leat.CodeClosed, err)
 			}
 			sub := leat.Subscription{Topic: topic, Group: "billing"}
@@ -115,7 +115,7 @@ func TestCloseAtEveryMoment(t *testing.T) {
 			for range 2 {
 				wg.Go(func() {
 					for {
-						for _, err := range outcomes(t, t.Context(), b, "orders", events(t, "k", 4)...) {
+						for _, err := range outcomes(t.Context(), t, b, "orders", events(t, "k", 4)...) {
 							if leat.CodeOf(err) == leat.CodeClosed {
 								return
 							}

@@ -28,9 +28,10 @@ const (
 	stateQueued = iota // new, or given back or taken back from its last delivery
 	stateHeld          // delivered and not settled
 	stateAcked         // settled; free as soon as its flight drops it, and until its next delivery
-
-	stateBits = 2
 )
+
+// stateBits is how many bits of entry.state hold one of these.
+const stateBits = 2
 
 func (e *entry) before(other *entry) bool { return e.seq < other.seq }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leatgo/leat"
@@ -38,7 +39,7 @@ func event(t testing.TB, id, key string, size int) leat.Event {
 	return e
 }
 
-// events makes count events with the ids key-0, key-1, …
+// events makes count events with the ids key-0, key-1 and so on.
 func events(t testing.TB, key string, count int) (all []leat.Event) {
 	t.Helper()
 	for i := range count {
@@ -47,8 +48,8 @@ func events(t testing.TB, key string, count int) (all []leat.Event) {
 	return all
 }
 
-// outcomes publishes and returns the outcome of each event, having checked P1.
-func outcomes(t testing.TB, ctx context.Context, b *memory.Broker, topic string, events ...leat.Event) []error {
+// outcomes publishes and returns the outcome of each event, having checked P1. It may be called in any goroutine.
+func outcomes(ctx context.Context, t testing.TB, b *memory.Broker, topic string, events ...leat.Event) []error {
 	t.Helper()
 	var mu sync.Mutex
 	errs, calls := make([]error, len(events)), make([]int, len(events))
@@ -61,14 +62,14 @@ func outcomes(t testing.TB, ctx context.Context, b *memory.Broker, topic string,
 	mu.Lock()
 	defer mu.Unlock()
 	for i, n := range calls {
-		require.Equal(t, 1, n, "P1: done for event %d when Publish has returned", i)
+		assert.Equal(t, 1, n, "P1: done for event %d when Publish has returned", i)
 	}
 	return errs
 }
 
 func publish(t testing.TB, b *memory.Broker, events ...leat.Event) {
 	t.Helper()
-	for _, err := range outcomes(t, context.Background(), b, "orders", events...) {
+	for _, err := range outcomes(context.Background(), t, b, "orders", events...) {
 		require.NoError(t, err)
 	}
 }
@@ -90,16 +91,39 @@ func open(t testing.TB, b *memory.Broker, sub leat.Subscription) *memory.Stream 
 // receive waits for n deliveries.
 func receive(t testing.TB, s leat.Stream, n int) []leat.Delivery {
 	t.Helper()
+	got, err := await(s, n)
+	require.NoError(t, err, "after %d of %d deliveries", len(got), n)
+	return got
+}
+
+// receiving does it in a goroutine.
+func receiving(t testing.TB, s leat.Stream, n int) <-chan []leat.Delivery {
+	t.Helper()
+	all := make(chan []leat.Delivery)
+	go func() {
+		got, err := await(s, n)
+		assert.NoError(t, err, "after %d of %d deliveries", len(got), n)
+		all <- got
+	}()
+	return all
+}
+
+// await returns what was received before an error as well.
+func await(s leat.Stream, n int) ([]leat.Delivery, error) {
 	into := make([]leat.Delivery, n)
 	for got := 0; got < n; {
 		ctx, cancel := context.WithTimeout(context.Background(), 48*time.Hour)
 		k, err := s.Receive(ctx, into[got:])
 		cancel()
-		require.NoError(t, err, "after %d of %d deliveries", got, n)
-		require.Positive(t, k)
+		if err == nil && k <= 0 {
+			err = fmt.Errorf("received %d deliveries and no error", k)
+		}
+		if err != nil {
+			return into[:got], err
+		}
 		got += k
 	}
-	return into
+	return into, nil
 }
 
 // nothing checks that no delivery comes for d.
@@ -172,8 +196,4 @@ func (h *holder) let(t testing.TB) {
 	h.mu.Unlock()
 	require.NotNil(t, release, "the lease was not drained")
 	release()
-}
-
-func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
 }

@@ -19,6 +19,7 @@ func (r *record) size() int {
 // history keeps the newest events of a topic, for groups that are declared later.
 type history struct {
 	ring[record]
+
 	bytes int
 }
 

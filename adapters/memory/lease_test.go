@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -25,7 +26,7 @@ func poll(t *testing.T, s leat.Stream) (ds []leat.Delivery) {
 	t.Helper()
 	for {
 		got := make(chan []leat.Delivery, 1)
-		ctx, cancel := contextWithCancel(t)
+		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			into := make([]leat.Delivery, 100)
 			n, _ := s.Receive(ctx, into)

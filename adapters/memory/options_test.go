@@ -11,7 +11,8 @@ import (
 )
 
 func TestOpen(t *testing.T) {
-	u, err := url.Parse("mem://?buffer=5&bufferbytes=6&history=2&historybytes=1000&maxeventbytes=140&lease=5s&fulltimeout=1ms&provision=create")
+	u, err := url.Parse("mem://?buffer=5&bufferbytes=6&history=2&historybytes=1000&maxeventbytes=140" +
+		"&lease=5s&fulltimeout=1ms&provision=create")
 	require.NoError(t, err)
 	broker, err := memory.Open(t.Context(), u)
 	require.NoError(t, err)
@@ -21,7 +22,7 @@ func TestOpen(t *testing.T) {
 	publish(t, b, events(t, "k", 4)...)
 	declare(t, b, billing)
 	requireDepth(t, b, 2, 0)
-	requireCode(t, leat.CodeExhausted, outcomes(t, t.Context(), b, "orders", events(t, "k", 1)...)[0])
+	requireCode(t, leat.CodeExhausted, outcomes(t.Context(), t, b, "orders", events(t, "k", 1)...)[0])
 
 	other, err := memory.Open(t.Context(), u)
 	require.NoError(t, err)

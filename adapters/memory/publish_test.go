@@ -17,11 +17,11 @@ import (
 
 func TestP1DoneOncePerEvent(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, b *memory.Broker) {
-		for _, err := range outcomes(t, t.Context(), b, "orders", events(t, "k", 100)...) {
+		for _, err := range outcomes(t.Context(), t, b, "orders", events(t, "k", 100)...) {
 			require.NoError(t, err)
 		}
-		require.Empty(t, outcomes(t, t.Context(), b, "orders"))
-		for _, err := range outcomes(t, t.Context(), b, "bad name", events(t, "k", 3)...) {
+		require.Empty(t, outcomes(t.Context(), t, b, "orders"))
+		for _, err := range outcomes(t.Context(), t, b, "bad name", events(t, "k", 3)...) {
 			requireCode(t, leat.CodeInvalid, err)
 		}
 	})
@@ -33,7 +33,7 @@ func TestP2P3FullQueueBlocksNoLongerThanContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
-		errs := outcomes(t, ctx, b, "orders", events(t, "k", 4)...)
+		errs := outcomes(ctx, t, b, "orders", events(t, "k", 4)...)
 		require.Equal(t, 3*time.Second, time.Since(start), "P3: refused when ctx ends")
 		require.NoError(t, errs[0], "part of a call is admitted before the rest waits")
 		require.NoError(t, errs[1])
@@ -46,7 +46,7 @@ func TestP2P3FullQueueBlocksNoLongerThanContext(t *testing.T) {
 		ended, end := context.WithCancelCause(t.Context())
 		reason := errors.New("reason")
 		end(reason)
-		err := outcomes(t, ended, b, "orders", events(t, "k", 1)...)[0]
+		err := outcomes(ended, t, b, "orders", events(t, "k", 1)...)[0]
 		requireCode(t, leat.CodeCanceled, err)
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, err, reason)
@@ -68,7 +68,7 @@ func TestP4ConfirmedMeansEveryGroupHasIt(t *testing.T) {
 func TestP5P7RefusedAloneWithCode(t *testing.T) {
 	bubble(t, &memory.Options{MaxEventBytes: 100}, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, billing)
-		errs := outcomes(t, t.Context(), b, "orders",
+		errs := outcomes(t.Context(), t, b, "orders",
 			event(t, "a", "k", 1), event(t, "big", "k", 200), event(t, "b", "k", 1), leat.Event{}, event(t, "c", "k", 1))
 		require.NoError(t, errors.Join(errs[0], errs[2], errs[4]))
 		requireCode(t, leat.CodeTooLarge, errs[1])
@@ -128,7 +128,7 @@ func TestFullTimeoutRefuses(t *testing.T) {
 	bubble(t, &memory.Options{Buffer: 1, FullTimeout: 5 * time.Second}, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, billing)
 		start := time.Now()
-		errs := outcomes(t, t.Context(), b, "orders", events(t, "k", 3)...)
+		errs := outcomes(t.Context(), t, b, "orders", events(t, "k", 3)...)
 		require.NoError(t, errs[0])
 		requireCode(t, leat.CodeExhausted, errs[1])
 		require.ErrorContains(t, errs[1], `group "billing" has no room`)
@@ -137,7 +137,8 @@ func TestFullTimeoutRefuses(t *testing.T) {
 
 		// A call that goes on, if slowly, is patient.
 		done := make(chan []error)
-		go func() { done <- outcomes(t, context.Background(), b, "orders", events(t, "k", 4)...) }()
+		sent := events(t, "k", 4)
+		go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 		for range 5 {
 			time.Sleep(4 * time.Second)
 			settle(s, ack, receive(t, s, 1)...)
@@ -150,11 +151,11 @@ func TestBufferBytes(t *testing.T) {
 	bubble(t, &memory.Options{BufferBytes: 1000, FullTimeout: time.Second}, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, billing)
 		publish(t, b, event(t, "huge", "", 5000))
-		err := outcomes(t, t.Context(), b, "orders", event(t, "small", "", 1))[0]
+		err := outcomes(t.Context(), t, b, "orders", event(t, "small", "", 1))[0]
 		requireCode(t, leat.CodeExhausted, err)
 		settle(s, ack, receive(t, s, 1)...)
 		publish(t, b, event(t, "one", "", 600))
-		requireCode(t, leat.CodeExhausted, outcomes(t, t.Context(), b, "orders", event(t, "two", "", 600))[0])
+		requireCode(t, leat.CodeExhausted, outcomes(t.Context(), t, b, "orders", event(t, "two", "", 600))[0])
 		publish(t, b, event(t, "three", "", 100))
 	})
 }
@@ -163,7 +164,8 @@ func TestABroadcastStreamThatClosesMakesRoom(t *testing.T) {
 	bubble(t, &memory.Options{Buffer: 1}, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, leat.Subscription{Topic: "orders", Broadcast: true})
 		done := make(chan []error)
-		go func() { done <- outcomes(t, context.Background(), b, "orders", events(t, "k", 3)...) }()
+		sent := events(t, "k", 3)
+		go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 		synctest.Wait()
 		require.NoError(t, s.Close(t.Context()))
 		require.NoError(t, errors.Join(<-done...))
@@ -184,7 +186,8 @@ func TestCloseAndCrashEndWaitingPublishes(t *testing.T) {
 				declare(t, b, billing)
 				done := make(chan []error, 2)
 				for range 2 {
-					go func() { done <- outcomes(t, context.Background(), b, "orders", events(t, "k", 2)...) }()
+					sent := events(t, "k", 2)
+					go func() { done <- outcomes(context.Background(), t, b, "orders", sent...) }()
 					synctest.Wait()
 				}
 				start := time.Now()

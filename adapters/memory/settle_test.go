@@ -1,12 +1,14 @@
 package memory_test
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leatgo/leat"
@@ -194,9 +196,13 @@ func TestSettleFromManyGoroutines(t *testing.T) {
 		sub := billing
 		sub.MaxInFlight = 8
 		s := open(t, b, sub)
+		var sent []leat.Event
+		for i := range 2000 {
+			sent = append(sent, event(t, "x", []string{"", "a", "b", "c"}[i%4], 1))
+		}
 		go func() {
-			for i := range 2000 {
-				publish(t, b, event(t, "x", []string{"", "a", "b", "c"}[i%4], 1))
+			for _, e := range sent {
+				assert.NoError(t, outcomes(context.Background(), t, b, "orders", e)[0])
 			}
 		}()
 		var wg sync.WaitGroup

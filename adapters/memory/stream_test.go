@@ -45,7 +45,7 @@ func TestProvisioning(t *testing.T) {
 		requireCode(t, leat.CodeNotFound, err)
 		require.ErrorContains(t, err, "orders")
 		require.ErrorContains(t, err, "others", "every difference is reported")
-		requireCode(t, leat.CodeNotFound, outcomes(t, t.Context(), b, "orders", events(t, "k", 1)...)[0])
+		requireCode(t, leat.CodeNotFound, outcomes(t.Context(), t, b, "orders", events(t, "k", 1)...)[0])
 		_, err = b.Subscribe(t.Context(), leat.Subscription{Topic: "orders", Broadcast: true})
 		requireCode(t, leat.CodeNotFound, err)
 	})
@@ -83,8 +83,7 @@ func TestS4GroupsAndBroadcasts(t *testing.T) {
 func TestR1ReceiveBlocksForOne(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, b *memory.Broker) {
 		s := open(t, b, billing)
-		got := make(chan []leat.Delivery)
-		go func() { got <- receive(t, s, 1) }()
+		got := receiving(t, s, 1)
 		synctest.Wait()
 		publish(t, b, events(t, "k", 1)...)
 		settle(s, ack, <-got...)
@@ -190,8 +189,7 @@ func TestR5InFlightLimits(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 4, n)
 		nothing(t, s, time.Second)
-		got := make(chan []leat.Delivery)
-		go func() { got <- receive(t, s, 1) }()
+		got := receiving(t, s, 1)
 		synctest.Wait()
 		settle(s, ack, into[2])
 		require.Equal(t, []string{"k-4"}, ids(<-got))

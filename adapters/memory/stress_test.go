@@ -248,7 +248,7 @@ func stressPublish(t *testing.T, b *memory.Broker, rng *rand.Rand, p int, publis
 			id = strconv.Itoa(published[key])
 		}
 		e := event(t, id, key, rng.IntN(50))
-		for outcomes(t, context.Background(), b, "orders", e)[0] != nil {
+		for outcomes(context.Background(), t, b, "orders", e)[0] != nil {
 			time.Sleep(time.Millisecond)
 		}
 		published[key]++

@@ -27,7 +27,7 @@ func runAll(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (e
 	for _, name := range serviceNames() {
 		workers = append(workers, p.worker(name))
 	}
-	consumers, _ := newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)
+	consumers := newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)
 	for _, w := range workers {
 		consumers = append(consumers, w.consumer)
 	}
@@ -89,12 +89,8 @@ func runPart(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (
 	case partPublish:
 		return p.runPublisher(ctx)
 	case partPoison:
-		consumers, subs := newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)
-		if err := leat.Declare(ctx, p.broker, subs...); err != nil {
-			return stopped(ctx, err)
-		}
 		out.printf("reading the poison queues of %s on %s until Ctrl-C\n", cfg.topic, cfg.brokerName())
-		return stopped(ctx, leat.Run(ctx, consumers...))
+		return stopped(ctx, leat.Run(ctx, newPoisonConsumers(p.broker, p.ledger, cfg.topic, p.log)...))
 	default:
 		w := p.worker(cfg.part)
 		out.printf("%s handles %s on %s until Ctrl-C\n", w.name, cfg.topic, cfg.brokerName())

@@ -51,15 +51,21 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)
 }
 
-// TestParts runs every part by itself, two instances of one of them, and accounts for them together.
-func TestParts(t *testing.T) {
+// shareBroker makes a broker for several parts at a time, a folder for their ledgers, and the arguments of a part that uses both.
+func shareBroker(t *testing.T) (ledgers string, args func(part string, more ...string) []string) {
+	t.Helper()
 	broker := memory.New(nil)
-	defer func() { require.NoError(t, broker.Close()) }()
+	t.Cleanup(func() { require.NoError(t, broker.Close()) })
 	withScheme(t, "shared", func() leat.Broker { return sharedBroker{broker} })
-	ledgers := t.TempDir()
-	args := func(part string, more ...string) []string {
+	ledgers = t.TempDir()
+	return ledgers, func(part string, more ...string) []string {
 		return append([]string{"-broker", "shared://", "-ledger", ledgers, "-run", part}, more...)
 	}
+}
+
+// TestParts runs every part by itself, two instances of one of them, and accounts for them together.
+func TestParts(t *testing.T) {
+	ledgers, args := shareBroker(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	type result struct {
@@ -99,13 +105,7 @@ func TestParts(t *testing.T) {
 // TestRollingRestarts stops and starts two instances of every service while events are published: a stop in order loses nothing, breaks
 // no order, and hands over without handling anything twice.
 func TestRollingRestarts(t *testing.T) {
-	broker := memory.New(nil)
-	defer func() { require.NoError(t, broker.Close()) }()
-	withScheme(t, "shared", func() leat.Broker { return sharedBroker{broker} })
-	ledgers := t.TempDir()
-	args := func(part string, more ...string) []string {
-		return append([]string{"-broker", "shared://", "-ledger", ledgers, "-run", part}, more...)
-	}
+	ledgers, args := shareBroker(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	failures := make(chan string)

@@ -86,13 +86,12 @@ func (p *pipeline) worker(name string) *worker {
 	return newWorker(name, newService(name, p.cfg.topic, p.auditTo), p.broker, p.producer, p.ledger, p.cfg, p.log)
 }
 
-// subscriptions returns those of all services and of their poison queues: what must exist before the first event is published.
+// subscriptions returns those of all services: what must exist before the first event is published. A service declares its poison
+// queue itself when it starts.
 func subscriptions(topic string) []leat.Subscription {
-	subs := make([]leat.Subscription, 0, 2*len(serviceNames()))
+	subs := make([]leat.Subscription, 0, len(serviceNames()))
 	for _, name := range serviceNames() {
-		subs = append(subs,
-			leat.Subscription{Topic: topic, Group: name},
-			leat.Subscription{Topic: leat.PoisonTopic(topic, name), Group: replayGroup})
+		subs = append(subs, leat.Subscription{Topic: topic, Group: name})
 	}
 	return subs
 }

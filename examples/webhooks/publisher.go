@@ -100,11 +100,11 @@ func (p *publisher) sendBroken(ctx context.Context) {
 	_, reason := leat.ParseEvent(body)
 	m := leat.Malformed{Body: body, Reason: reason,
 		Headers: []leat.Header{{Name: "content-type", Value: []byte("application/cloudevents+json")}}}
-	p.ledger.record(fact{Kind: factSent, ID: malformedID(body), Type: malformedType, Digest: digest(string(body))})
+	p.ledger.record(fact{Kind: factSent, ID: malformedID(body), Digest: digest(string(body))})
 	p.answered(malformedID(body), raw.DeliverRaw(p.topic, m))
 }
 
-// malformedID names a delivery that has no id by its bytes.
+// malformedID names a delivery that has no id by its bytes, which is all that its publisher knows of it.
 func malformedID(body []byte) string { return "malformed/" + digest(string(body)) }
 
 // wait keeps the pace, and ends when ctx does.

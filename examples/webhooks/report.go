@@ -52,7 +52,7 @@ func (r *report) miscounts() []finding {
 			what            string
 			library, ledger int
 		}{
-			{"handled or skipped", int(stats.Handled), s.handled + s.skipped},
+			{"handled, skipped or poisoned", int(stats.Received), s.handled + s.skipped + s.poisoned},
 			{"skipped", int(stats.Skipped), s.skipped},
 			{"poisoned", int(stats.Poisoned), s.poisoned},
 			{"retried", int(stats.Retried), s.retried},
