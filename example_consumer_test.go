@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -32,13 +31,16 @@ func ExampleConsumer() {
 
 	e, err := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{Subject: "order-7", Key: "customer-1"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := producer.Publish(ctx, "orders", e); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := leat.Run(ctx, consumer); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Printf("handled %d, retried %d\n", consumer.Stats().Handled, consumer.Stats().Retried)
 	// Output:
@@ -67,13 +69,16 @@ func ExampleReject() {
 
 	e, err := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: "order-7"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := producer.Publish(ctx, "orders", e); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := leat.Run(ctx, billing, replay); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// order-7 was given up: unknown currency

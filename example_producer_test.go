@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"strings"
 
 	"github.com/leatgo/leat"
@@ -21,7 +20,8 @@ func ExampleProducer_Publish() {
 	for i, size := range []int{10, 50_000, 10} {
 		e, err := leat.NewEvent("com.example.photo.added.v1", &leat.EventOptions{ID: fmt.Sprint("photo-", i)})
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		events = append(events, e.WithText(strings.Repeat("x", size)))
 	}
@@ -47,12 +47,14 @@ func ExampleProducer_PublishAsync() {
 	for i := range 3 {
 		e, err := leat.NewEvent("com.example.order.placed.v1", &leat.EventOptions{ID: fmt.Sprint("order-", i)})
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		producer.PublishAsync(ctx, "orders", func(e leat.Event, err error) { fmt.Println(e.ID(), err) }, e)
 	}
 	if err := producer.Close(ctx); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// order-0 <nil>

@@ -3,7 +3,6 @@ package leat_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/url"
 
 	"github.com/leatgo/leat"
@@ -21,7 +20,8 @@ func ExampleRouter() {
 
 	broker, err := leat.Openers{"mem": memory.Open}.Open(context.Background(), "mem://")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/depot"})
 	ctx, stop := context.WithCancel(context.Background())
@@ -37,13 +37,16 @@ func ExampleRouter() {
 		}),
 	), nil)
 	if err := sent.Publish(ctx, producer, parcel{ID: "p1"}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := lost.Publish(ctx, producer, parcel{ID: "p1"}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := leat.Run(ctx, consumer); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// sent: p1

@@ -237,7 +237,7 @@ func TestRetryGivesUpOnAHandlerThatAlwaysPanicsOrLeaves(t *testing.T) {
 				producer := leat.NewProducer(broker, nil)
 				var calls atomic.Int64
 				var seen []string
-				r := start(t, broker, func(ctx context.Context, e leat.Event) error {
+				r := start(t, broker, func(context.Context, leat.Event) error {
 					calls.Add(1)
 					crash(how)
 					return nil

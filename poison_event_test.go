@@ -26,12 +26,14 @@ func poisonInfo() leat.Info {
 
 func TestPoisonedAsEvent(t *testing.T) {
 	e := newEvent(t).WithKey("k").WithExtension("a", true).WithExtension("z", []byte{1}).WithText("body")
-	p, err := leat.Poisoned{Event: e, Reason: errors.New("no\nstock \xff"), Info: poisonInfo(), At: time.Date(2026, 1, 2, 3, 5, 0, 0, time.FixedZone("", 3600))}.AsEvent()
+	givenUp := time.Date(2026, 1, 2, 3, 5, 0, 0, time.FixedZone("", 3600))
+	p, err := leat.Poisoned{Event: e, Reason: errors.New("no\nstock \xff"), Info: poisonInfo(), At: givenUp}.AsEvent()
 	require.NoError(t, err)
 	require.NoError(t, p.Validate())
 	want := maps.Collect(e.Attributes())
 	maps.Copy(want, map[string]string{
-		"leatreason": `no\nstock \xff`, "leatattempts": "3", "leatdeliveries": "2", "leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z",
+		"leatreason": `no\nstock \xff`, "leatattempts": "3", "leatdeliveries": "2",
+		"leatfirstattempt": "2026-01-02T03:04:05Z", "leatreceived": "2026-01-02T03:04:06Z",
 		"leatpoisoned": "2026-01-02T02:05:00Z", "leattopic": "orders", "leatgroup": "billing", "leatposition": "1/42",
 	})
 	assert.Equal(t, want, maps.Collect(p.Attributes()))
@@ -59,7 +61,8 @@ func TestPoisonedAsEvent(t *testing.T) {
 		assert.True(t, again.Equal(p), "%s: nothing is lost on the way", name)
 	}
 
-	again, err := leat.Poisoned{Event: back, Reason: errors.New("still"), Info: leat.Info{Topic: "orders.billing.poison", Group: "replay"}}.AsEvent()
+	info := leat.Info{Topic: "orders.billing.poison", Group: "replay"}
+	again, err := leat.Poisoned{Event: back, Reason: errors.New("still"), Info: info}.AsEvent()
 	require.NoError(t, err)
 	want = maps.Collect(e.Attributes())
 	maps.Copy(want, map[string]string{"leatreason": "still", "leatattempts": "0", "leattopic": "orders.billing.poison", "leatgroup": "replay"})
@@ -130,12 +133,17 @@ func TestPoisonedLimits(t *testing.T) {
 
 func TestMalformedAsEvent(t *testing.T) {
 	for name, m := range map[string]*leat.Malformed{
-		"all":   {Headers: []leat.Header{{"a", []byte("1")}, {"A", nil}, {"a", []byte{}}, {"\xff\"\n", []byte{0xff}}, {"q\"\\\n\u0001", []byte("x")}, {"", nil}}, Key: []byte("k\xff"), Body: []byte("{\x00\xff")},
+		"all": {
+			Headers: []leat.Header{
+				{"a", []byte("1")}, {"A", nil}, {"a", []byte{}}, {"\xff\"\n", []byte{0xff}}, {"q\"\\\n\u0001", []byte("x")}, {"", nil},
+			},
+			Key: []byte("k\xff"), Body: []byte("{\x00\xff"),
+		},
 		"empty": {Key: []byte{}, Body: []byte{}},
 		"nil":   {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.Reason = errors.New("no id\n")
+			m.Reason = errors.New("no id\n") //nolint:revive // the newline is what is tested
 			p, err := leat.Poisoned{Malformed: m, Info: poisonInfo(), At: time.Now()}.AsEvent()
 			require.NoError(t, err)
 			require.NoError(t, p.Validate())

@@ -29,7 +29,9 @@ const (
 )
 
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue that fails.
-var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2, Jitter: 0.5} //nolint:gochecknoglobals // a constant
+//
+//nolint:gochecknoglobals // Go has no constants of a struct type
+var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2, Jitter: 0.5}
 
 // brokerDelay is from where on the delay of an event without a key is left to a broker that can delay.
 const brokerDelay = time.Minute
