@@ -78,7 +78,7 @@ func Check(h Harness, o *Options) Report {
 }
 
 // Cases returns the cases of the suite, in their order.
-func Cases() []Case { return slices.Concat(publishCases()) }
+func Cases() []Case { return slices.Concat(publishCases(), consumeCases()) }
 
 func selected(o *Options) []Case {
 	return slices.DeleteFunc(Cases(), func(c Case) bool { return len(o.Only) > 0 && !slices.Contains(o.Only, c.Name) })
