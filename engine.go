@@ -8,12 +8,14 @@ import (
 )
 
 // engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
-// guarded by Consumer.mu; stream, caps and base do not change once the receive loop has begun.
+// guarded by Consumer.mu; stream, caps, base and observer do not change once the receive loop has begun.
 type engine struct {
 	c      *Consumer
 	stream Stream
 	caps   Capabilities
 	base   context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+
+	observer Observer // the stream, if it is one
 
 	epoch time.Time // the zero of the engine's clock, which is cheaper to read than the time
 	all   itemList
@@ -44,10 +46,14 @@ type engine struct {
 	crashes  []error       // panics that left an event unhandled at the drain
 }
 
-// settling is a settlement that waits for the lock to be free.
+// settling is a settlement that waits for the lock to be free, and what an observer is told before it. Either may be missing.
 type settling struct {
 	d Delivery
 	s Settlement
+
+	seen    ObservationKind
+	attempt int
+	reason  error
 }
 
 // receiveBatch is how many deliveries are taken at once; their state is allocated together.
@@ -71,6 +77,7 @@ func (e *engine) run(ctx context.Context) error {
 	}
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
+	e.observer, _ = stream.(Observer)
 	e.c.mu.Unlock()
 	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
 	err = e.receive(ctx)
@@ -210,6 +217,7 @@ func (e *engine) admit(it *item, key string, hash uint64) {
 	switch {
 	case it.lease.ended.Load():
 		e.c.total.leaseLost++
+		e.observeLater(it, ObservedLost, nil)
 		e.free.put(it)
 		return
 	case it.lease.draining:
@@ -270,7 +278,9 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
 		e.crashes = append(e.crashes, it.failure)
 	}
-	e.later = append(e.later, settling{it.d, Settlement{Action: GiveBack, Delay: delay}})
+	e.later = append(e.later, settling{
+		d: it.d, s: Settlement{Action: GiveBack, Delay: delay}, seen: ObservedGivenBack, attempt: it.attempts,
+	})
 }
 
 // unlock frees the lock and then does what has gathered in later and releases, in that order.
@@ -284,7 +294,7 @@ func (e *engine) unlock() {
 	e.flushing++
 	e.c.mu.Unlock()
 	for i := range later {
-		e.stream.Settle(&later[i].d, later[i].s)
+		e.carryOut(&later[i])
 	}
 	for _, release := range releases {
 		release()

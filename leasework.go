@@ -70,6 +70,7 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 // lose forgets an item whose lease has ended. The lock is held.
 func (e *engine) lose(it *item) {
 	e.c.total.leaseLost++
+	e.observeLater(it, ObservedLost, nil)
 	e.c.attempts.keep(it)
 	e.leave(it)
 }
