@@ -91,7 +91,7 @@ func (c *recorderConn) Close() error {
 	streams := c.streams
 	c.streams = map[*recorderStream]bool{}
 	c.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(streams))
 	for s := range streams {
 		errs = append(errs, s.Close(context.Background()))
 	}

@@ -195,11 +195,8 @@ func (r *Recorder) settled(f *flight, s leat.Settlement, ended bool) {
 	if !f.stream.held[f] {
 		return // its stream was closed, or its lease lost
 	}
-	kind := map[leat.Action]RecordKind{
-		leat.Ack: RecordHandled, leat.GiveBack: RecordGivenBack, leat.NativeReject: RecordPoisoned,
-	}[s.Action]
 	if !f.observed { // there is no Consumer to tell more
-		r.happened(f, kind, leat.Observation{Delay: s.Delay})
+		r.happened(f, kindOfAction[s.Action], leat.Observation{Delay: s.Delay})
 	}
 	f.visit.done = s.Action != leat.GiveBack && !ended
 	r.release(f)
@@ -211,6 +208,10 @@ func (r *Recorder) release(f *flight) {
 	delete(f.stream.held, f)
 	f.visit.held--
 	r.recount(f.visit)
+}
+
+var kindOfAction = map[leat.Action]RecordKind{
+	leat.Ack: RecordHandled, leat.GiveBack: RecordGivenBack, leat.NativeReject: RecordPoisoned,
 }
 
 var kindOfObservation = map[leat.ObservationKind]RecordKind{

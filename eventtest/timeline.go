@@ -2,6 +2,7 @@ package eventtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,9 +87,28 @@ func (w *timelineWriter) visit(v *visit, depth int) {
 	if len(v.steps) == 0 {
 		w.line("", depth+1, "not delivered")
 	}
-	for i, s := range v.steps {
+	for i, s := range w.shown(v.steps) {
+		if s == nil {
+			w.line("", depth+1, fmt.Sprintf("... %d more like these", len(v.steps)-2*shownSteps))
+			continue
+		}
 		w.step(s, depth+1, i == 0 && len(v.steps) > 1)
 	}
+}
+
+// shownSteps is how many steps at either end of a visit a timeline shows whose lines are limited.
+const shownSteps = 5
+
+// shown leaves out the middle of a long row of steps; nil stands for it. What published something is never left out.
+func (w *timelineWriter) shown(steps []*step) []*step {
+	if w.limit == 0 || len(steps) <= 2*shownSteps+1 {
+		return steps
+	}
+	middle := steps[shownSteps : len(steps)-shownSteps]
+	if slices.ContainsFunc(middle, func(s *step) bool { return len(s.published) > 0 }) {
+		return steps
+	}
+	return slices.Concat(steps[:shownSteps], []*step{nil}, steps[len(steps)-shownSteps:])
 }
 
 // step writes a step and what was published in it. The first delivery is not worth a line when more happened.
@@ -118,7 +138,7 @@ func (w *timelineWriter) outcome(s *step) string {
 	case RecordRetried:
 		text = "failed, again" + wait(s.delay)
 	case RecordPaused:
-		text += wait(s.delay)
+		text += fmt.Sprintf(" for %v", short(s.delay))
 	}
 	if took >= time.Millisecond {
 		text += fmt.Sprintf(", after %v", short(took))
