@@ -10,14 +10,14 @@ import (
 // engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
 // guarded by Consumer.mu; stream, caps, base and observer do not change once the receive loop has begun.
 type engine struct {
-	c      *Consumer
-	stream Stream
-	caps   Capabilities
-	base   context.Context // what handlers' contexts descend from: the values of Run's context, not its end
-
+	// What the workers read without the lock comes first, so that it shares no cache line with what changes.
+	c        *Consumer
+	stream   Stream
+	caps     Capabilities
 	observer Observer // the stream, if it is one
 
-	epoch time.Time // the zero of the engine's clock, which is cheaper to read than the time
+	base  context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+	epoch time.Time       // the zero of the engine's clock, which is cheaper to read than the time
 	all   itemList
 	free  itemPool
 	lanes laneTable

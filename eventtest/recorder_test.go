@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -505,4 +506,28 @@ func TestRecorderStartSaysWhatIsMissing(t *testing.T) {
 func firstLines(text string, n int) string {
 	lines := strings.SplitN(text, "\n", n+1)
 	return strings.Join(lines[:min(n, len(lines))], "\n")
+}
+
+func TestRecorderPrintsWhatTheDocumentationShows(t *testing.T) {
+	doc, err := os.ReadFile("../docs/testing.md")
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		rec := eventtest.NewRecorder(t, nil)
+		producer := leat.NewProducer(rec.Broker(), nil)
+		serve(t, rec, "orders", "billing", func(ctx context.Context, e leat.Event) error {
+			if info, _ := leat.InfoFrom(ctx); info.Attempt == 1 {
+				return leat.RetryAfter(time.Minute, errDeclined)
+			}
+			return producer.Publish(ctx, "payments", newEvent(t, "order.paid", "8", e.Key()))
+		}, nil)
+		release := make(chan struct{})
+		serve(t, rec, "payments", "shipping", func(context.Context, leat.Event) error {
+			<-release
+			return nil
+		}, nil)
+		publish(t, rec, "orders", newEvent(t, "order.placed", "7", "ada"))
+		assert.Contains(t, string(doc), "```\n"+unsettled(t, rec)+"\n```\n")
+		close(release)
+		rec.Settled(t)
+	})
 }
