@@ -6,8 +6,9 @@ import "time"
 // cannot know: attempts, and the retries that are held in this process. It is there for tools such as the recorder of package
 // eventtest; adapters have no use for it, and a stream that does not implement it costs nothing.
 //
-// The [Consumer] calls Observe on the goroutine concerned and never under its own lock. Calls for one delivery come one after the
-// other, and each before the [Settlement] that follows from it. Observe should be quick: it holds up what it watches.
+// The [Consumer] calls Observe on the goroutine concerned and never under its own lock. Calls for one delivery come in the order of what
+// happened, and each before the [Settlement] that follows from it; only ObservedStuck may meet the end of the delivery on its way.
+// Observe should be quick: it holds up what it watches.
 type Observer interface {
 	// Observe is told what became of a delivery. o.Delivery belongs to the Consumer again when Observe returns.
 	Observe(o Observation)

@@ -18,7 +18,8 @@ type RecorderOptions struct {
 	// for groups that are declared later.
 	//
 	// Whatever is wrapped here, all events should go through the Recorder, both ways. An event that somebody else published is
-	// recorded, and counts, from its first delivery on.
+	// recorded, and counts, from its first delivery on. Where streams have a history, a group that comes later is expected to get all of
+	// it, so that history should be long enough.
 	Broker leat.Broker
 	// Timeout bounds [Recorder.Settled] and [Recorder.Start]. 0 means 10 s, or 24 h of the fake time in a bubble of testing/synctest,
 	// which pass at once when nothing is left to do.
