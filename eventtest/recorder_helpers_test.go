@@ -61,6 +61,9 @@ type failingT struct {
 
 func (t *failingT) Helper() {}
 
+func (t *failingT) Errorf(format string, args ...any) {
+	t.why = append(t.why, fmt.Sprintf(format, args...))
+}
 func (t *failingT) Fatal(args ...any) { t.why = append(t.why, fmt.Sprint(args...)) }
 
 func (t *failingT) Fatalf(format string, args ...any) {

@@ -232,3 +232,47 @@ func (h recorded) Topic() string { return fmt.Sprint("topic-", h.topics.Add(1)) 
 func TestRecorderKeepsTheRulesOfABroker(t *testing.T) {
 	eventtest.TestAdapter(t, recorded{eventtest.NewRecorder(t, nil), &atomic.Int64{}}, nil)
 }
+
+// watched is a broker that has a health, and whose streams have one and are observers.
+type watched struct {
+	*memory.Broker
+
+	kinds chan leat.ObservationKind
+}
+
+func (w watched) Health() error { return errDeclined }
+
+func (w watched) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	s, err := w.Broker.Subscribe(ctx, sub)
+	return watchedStream{s, w.kinds}, err
+}
+
+type watchedStream struct {
+	leat.Stream
+
+	kinds chan leat.ObservationKind
+}
+
+func (s watchedStream) Health() error { return errDeclined }
+
+func (s watchedStream) Observe(o leat.Observation) { s.kinds <- o.Kind }
+
+func TestRecorderPassesOnWhatItsBrokerCanDo(t *testing.T) {
+	inner := watched{memory.New(nil), make(chan leat.ObservationKind, 10)}
+	t.Cleanup(func() { assert.NoError(t, inner.Close()) })
+	rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{Broker: inner})
+	broker := rec.Broker()
+	assert.ErrorIs(t, broker.(leat.HealthReporter).Health(), errDeclined)
+	sub := leat.Subscription{Topic: "flags", Broadcast: true}
+	stream, err := broker.Subscribe(t.Context(), sub)
+	require.NoError(t, err)
+	assert.ErrorIs(t, stream.(leat.HealthReporter).Health(), errDeclined)
+	require.NoError(t, stream.Close(t.Context()))
+	assert.NoError(t, eventtest.NewRecorder(t, nil).Broker().(leat.HealthReporter).Health(), "memory has none")
+
+	serve(t, rec, "orders", "billing", nothing, nil)
+	publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
+	rec.Settled(t)
+	assert.Equal(t, leat.ObservedAttempt, <-inner.kinds)
+	assert.Equal(t, leat.ObservedHandled, <-inner.kinds)
+}

@@ -313,3 +313,42 @@ func TestRecorderDoesNotCountWhatWasRefused(t *testing.T) {
 	assert.Equal(t, 1, rec.Records().Kind(eventtest.RecordPublishFailed).Len())
 	assert.Contains(t, rec.Timeline(), "order-7, failed: ")
 }
+
+func TestRecorderBoundsWhatAFailedWaitPrints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := eventtest.NewRecorder(t, nil)
+		require.NoError(t, leat.Declare(t.Context(), rec.Broker(), leat.Subscription{Topic: "orders", Group: "audit"}))
+		for i := range 100 {
+			publish(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), ""))
+		}
+		message := unsettled(t, rec)
+		assert.Contains(t, message, "outstanding: 100\n")
+		assert.Contains(t, message, "\n  and 80 more\n")
+		assert.Contains(t, message, "\nand 100 more lines, which Recorder.Timeline has")
+		assert.Equal(t, 300, strings.Count(rec.Timeline(), "\n"))
+	})
+}
+
+func TestRecorderTakesBackWhatAHandlerHeldWhenItsServiceEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := eventtest.NewRecorder(t, nil)
+		release := make(chan struct{})
+		f := &failingT{TB: t}
+		stop := serve(f, rec, "orders", "billing", func(context.Context, leat.Event) error {
+			<-release
+			return nil
+		}, &leat.ConsumerOptions{ShutdownTimeout: time.Second})
+		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		synctest.Wait()
+		stop()
+		require.Len(t, f.why, 1)
+		assert.Contains(t, f.why[0], "still runs")
+		assert.Contains(t, unsettled(t, rec), "went back to the broker; the group has no consumer now")
+		close(release) // what it says now has no effect
+		synctest.Wait()
+		assert.Zero(t, rec.Handled("billing").Len())
+		serve(t, rec, "orders", "billing", nothing, nil)
+		rec.Settled(t)
+		assert.Equal(t, 1, rec.Handled("billing").Len())
+	})
+}
