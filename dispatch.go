@@ -112,6 +112,7 @@ func (e *engine) goexit(it *item) {
 	o := outcome{kind: outcomeAgain}
 	if again || it.lease.ctx.Err() != nil {
 		o = e.judgeError(it, it.crash)
+		e.observeFailure(it, o, it.crash)
 	}
 	e.c.mu.Lock()
 	e.running--

@@ -8,14 +8,16 @@ import (
 )
 
 // engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
-// guarded by Consumer.mu; stream, caps and base do not change once the receive loop has begun.
+// guarded by Consumer.mu; stream, caps, base and observer do not change once the receive loop has begun.
 type engine struct {
-	c      *Consumer
-	stream Stream
-	caps   Capabilities
-	base   context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+	// What the workers read without the lock comes first, so that it shares no cache line with what changes.
+	c        *Consumer
+	stream   Stream
+	caps     Capabilities
+	observer Observer // the stream, if it is one
 
-	epoch time.Time // the zero of the engine's clock, which is cheaper to read than the time
+	base  context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+	epoch time.Time       // the zero of the engine's clock, which is cheaper to read than the time
 	all   itemList
 	free  itemPool
 	lanes laneTable
@@ -44,11 +46,15 @@ type engine struct {
 	crashes  []error       // panics that left an event unhandled at the drain
 }
 
-// settling is a settlement that waits for the lock to be free.
+// settling is a settlement that waits for the lock to be free, and what an observer is told before it. Either may be missing.
 type settling struct {
 	d     Delivery
 	s     Settlement
 	lease *leaseWork
+
+	seen    ObservationKind
+	attempt int
+	reason  error
 }
 
 // receiveBatch is how many deliveries are taken at once; their state is allocated together.
@@ -72,6 +78,7 @@ func (e *engine) run(ctx context.Context) error {
 	}
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
+	e.observer, _ = stream.(Observer)
 	e.c.mu.Unlock()
 	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
 	err = e.receive(ctx)
@@ -214,6 +221,7 @@ func (e *engine) admit(it *item, key string, hash uint64) {
 	switch {
 	case it.lease.ended.Load():
 		e.c.total.leaseLost++
+		e.observeLater(it, ObservedLost, nil)
 		e.free.put(it)
 		return
 	case it.lease.draining:
@@ -277,14 +285,14 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
 		e.crashes = append(e.crashes, it.failure)
 	}
-	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay})
+	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay}, ObservedGivenBack, nil)
 }
 
-// settleLater settles an item that leaves, when the lock is free. Until that is done it counts for its lease, which must not be
-// released before.
-func (e *engine) settleLater(it *item, s Settlement) {
+// settleLater settles an item that leaves, when the lock is free, and tells an observer why before that. Until it is done the item
+// counts for its lease, which must not be released before.
+func (e *engine) settleLater(it *item, s Settlement, seen ObservationKind, reason error) {
 	it.lease.unsettled++
-	e.later = append(e.later, settling{it.d, s, it.lease})
+	e.later = append(e.later, settling{it.d, s, it.lease, seen, it.attempts, reason})
 }
 
 // unlock frees the lock, wakes w, which may be nil, and then does what has gathered in later and after, in that order.
@@ -300,7 +308,7 @@ func (e *engine) unlock(w *worker) {
 	e.c.mu.Unlock()
 	w.signal()
 	for i := range later {
-		e.stream.Settle(&later[i].d, later[i].s)
+		e.carryOut(&later[i])
 	}
 	for _, f := range after {
 		f()

@@ -65,6 +65,12 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 
 // lose forgets an item whose lease has ended. What waits behind it on another lease is given back: it would overtake. The lock is held.
 func (e *engine) lose(it *item) {
+	e.observeLater(it, ObservedLost, nil)
+	e.dropLost(it)
+}
+
+// dropLost is lose without telling an observer.
+func (e *engine) dropLost(it *item) {
 	for next := it.after; next != nil && !sameEvent(next, it); {
 		follower := next
 		next = next.after

@@ -43,7 +43,7 @@ func (e *engine) startPoison(it *item) {
 // poisonNatively rejects to the broker where that has dead letters; else the item stays.
 func (e *engine) poisonNatively(it *item) {
 	if e.caps.NativeReject {
-		e.settleLater(it, Settlement{Action: NativeReject})
+		e.settleLater(it, Settlement{Action: NativeReject}, ObservedPoisoned, it.poison.Reason)
 		e.c.total.poisoned++
 		e.c.attempts.forget(it)
 		e.leave(it)
@@ -58,6 +58,7 @@ func (e *engine) poisonNatively(it *item) {
 		e.c.o.Logger.Error("event stays unsettled: it was rejected and there is no poison queue",
 			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", rejected.Type(), "id", rejected.ID())
 	})
+	e.observeLater(it, ObservedStuck, it.poison.Reason)
 	it.state = itemParked
 	e.park.stuck++
 }
@@ -97,7 +98,12 @@ func (e *engine) callPoison(it *item) (err error) {
 // poisonDone settles an item that is in the poison queue, and keeps it otherwise.
 func (e *engine) poisonDone(it *item, probe bool, err error) {
 	lost, ended := it.lease.ended.Load(), it.lease.ctx.Err() != nil
-	if err == nil && !lost {
+	switch {
+	case lost || err != nil && ended:
+	case err != nil:
+		e.observe(it, ObservedPoisonFailed, err, 0)
+	default:
+		e.observe(it, ObservedPoisoned, it.poison.Reason, 0)
 		e.stream.Settle(&it.d, Settlement{Action: Ack})
 	}
 	e.c.mu.Lock()

@@ -38,12 +38,20 @@ const brokerDelay = time.Minute
 
 // handle runs one attempt of an item and acks it when that went well. The lock is free.
 func (e *engine) handle(it *item) outcome {
+	if e.observer != nil && it.crash == nil { // else it is still the same attempt
+		e.observe(it, ObservedAttempt, nil, 0)
+	}
 	err := e.call(it)
 	if err == nil && !it.lease.ended.Load() {
+		if e.observer != nil {
+			e.observeSuccess(it)
+		}
 		e.stream.Settle(&it.d, Settlement{Action: Ack})
 		return outcome{kind: outcomeHandled}
 	}
-	return e.judgeError(it, err)
+	o := e.judgeError(it, err)
+	e.observeFailure(it, o, err)
+	return o
 }
 
 // judgeError turns the error of an attempt into what follows from it. For outcomePoison it leaves the verdict on the item.
@@ -111,8 +119,9 @@ func (e *engine) finish(it *item, o outcome) {
 		e.leave(it)
 		return
 	case o.kind == outcomeLost || it.lease.ended.Load():
+		e.observeLater(it, ObservedLost, nil)
 		it.attempts-- // whatever became of it, it is handled again
-		e.lose(it)
+		e.dropLost(it)
 		return
 	case o.kind == outcomePoison:
 		e.startPoison(it)

@@ -1,0 +1,11 @@
+// Package eventtest tests what is built with Leat: adapters by a conformance suite, and applications by a recorder and by chaos.
+//
+// An adapter's author gives the suite a [Harness] and runs it in a test:
+//
+//	func TestConformance(t *testing.T) {
+//		eventtest.TestAdapter(t, harness{})
+//	}
+//
+// Each case of the suite stands for one rule that the documentation of leat.Broker, leat.Stream or leat.Consumer states. A failure
+// prints the rule, what was seen, and the seed.
+package eventtest

@@ -1,0 +1,45 @@
+package eventtest
+
+import (
+	"context"
+
+	"github.com/leatgo/leat"
+)
+
+// Harness gives the suite what it cannot make itself: an adapter that is connected to a broker, and names that nobody uses. What more
+// it can do to the broker it says by the control interfaces in this file; cases that need a control it lacks are skipped.
+type Harness interface {
+	// Open returns a new instance of the adapter. Instances share the broker behind them: what one publishes, the others receive.
+	// The suite closes it.
+	Open(ctx context.Context) (leat.Broker, error)
+	// Topic returns the name of a topic that does not exist yet. Groups need no fresh names.
+	Topic() string
+}
+
+// Injector is a [Harness] that can put bytes into a topic past the adapter.
+type Injector interface {
+	// Inject publishes a raw message. Its Reason is ignored.
+	Inject(ctx context.Context, topic string, m leat.Malformed) error
+}
+
+// Killer is a [Harness] that can kill the broker, as a power cut would, and start it again with the data that it had stored.
+type Killer interface {
+	Kill(ctx context.Context) error
+	Start(ctx context.Context) error
+}
+
+// Pauser is a [Harness] that can stop the broker from answering, with its connections open, and let it go on.
+type Pauser interface {
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+}
+
+// Cutter is a [Harness] that can cut all connections to the broker, which may be opened again at once.
+type Cutter interface {
+	Cut(ctx context.Context) error
+}
+
+// Expirer is a [Harness] that can make the broker take away what the streams of a group hold, as if their leases had run out.
+type Expirer interface {
+	Expire(ctx context.Context, topic, group string) error
+}

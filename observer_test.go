@@ -1,0 +1,175 @@
+package leat_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/middleware"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// observedBroker wraps the streams of a broker in observers that write down what they see.
+type observedBroker struct {
+	*memory.Broker
+
+	mu  sync.Mutex
+	log []string
+}
+
+func (b *observedBroker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	s, err := b.Broker.Subscribe(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	return &observedStream{s, b}, nil
+}
+
+func (b *observedBroker) seen(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.log = append(b.log, fmt.Sprintf(format, args...))
+}
+
+// take returns what was seen since the last call.
+func (b *observedBroker) take() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	log := b.log
+	b.log = nil
+	return log
+}
+
+type observedStream struct {
+	leat.Stream
+
+	b *observedBroker
+}
+
+func (s *observedStream) Settle(d *leat.Delivery, settlement leat.Settlement) {
+	s.b.seen("settle %d", settlement.Action)
+	s.Stream.Settle(d, settlement)
+}
+
+func (s *observedStream) Observe(o leat.Observation) {
+	name := map[leat.ObservationKind]string{
+		leat.ObservedAttempt: "attempt", leat.ObservedHandled: "handled", leat.ObservedSkipped: "skipped",
+		leat.ObservedRetry: "retry", leat.ObservedPause: "pause", leat.ObservedRejected: "rejected",
+		leat.ObservedPoisoned: "poisoned", leat.ObservedPoisonFailed: "poison failed", leat.ObservedStuck: "stuck",
+		leat.ObservedGivenBack: "given back", leat.ObservedLost: "lost",
+	}[o.Kind]
+	text := fmt.Sprintf("%s %d", name, o.Attempt)
+	if o.Delay > 0 {
+		text += " " + o.Delay.String()
+	}
+	if o.Err != nil {
+		text += ": " + o.Err.Error()
+	}
+	s.b.seen("%s", text)
+}
+
+func TestObserverSeesEachStepBeforeItsSettlement(t *testing.T) {
+	retry := leat.RetryAfter(time.Second, errBoom)
+	queue := func(failures int) leat.PoisonQueue {
+		return poisonFunc(func(context.Context, leat.Poisoned) error {
+			if failures--; failures >= 0 {
+				return errBoom
+			}
+			return nil
+		})
+	}
+	for name, c := range map[string]struct {
+		outcomes []error
+		poison   leat.PoisonQueue
+		want     []string
+	}{
+		"handled": {[]error{nil}, nil, []string{"attempt 1", "handled 1", "settle 1"}},
+		"retried": {
+			[]error{retry, nil}, nil,
+			[]string{"attempt 1", "retry 1 1s: retry after 1s: boom", "attempt 2", "handled 2", "settle 1"},
+		},
+		"paused": {
+			[]error{leat.Pause(time.Second, errBoom), nil}, nil,
+			[]string{"attempt 1", "pause 1 1s: pause for 1s: boom", "attempt 1", "handled 1", "settle 1"},
+		},
+		"poisoned": {
+			[]error{leat.Reject(errBoom)}, queue(1),
+			[]string{"attempt 1", "rejected 1: boom", "poison failed 1: boom", "poisoned 1: boom", "settle 1"},
+		},
+		"stuck": {
+			[]error{leat.Reject(errBoom)}, nil,
+			[]string{"attempt 1", "rejected 1: boom", "stuck 1: boom", "given back 1", "settle 2"},
+		},
+		"given back": {
+			[]error{leat.RetryAfter(time.Hour, errBoom)}, nil,
+			[]string{"attempt 1", "retry 1 1h0m0s: retry after 1h0m0s: boom", "given back 1", "settle 2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &observedBroker{Broker: memory.New(nil)}
+				r := start(t, b, func(ctx context.Context, _ leat.Event) error {
+					info, _ := leat.InfoFrom(ctx)
+					if len(c.outcomes) > 1 {
+						defer func() { c.outcomes = c.outcomes[1:] }()
+					}
+					assert.NotZero(t, info.Attempt)
+					return c.outcomes[0]
+				}, &leat.ConsumerOptions{PoisonQueue: c.poison})
+				require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), "orders", event(t, "1", "k")))
+				time.Sleep(time.Minute)
+				r.stopClean()
+				assert.Equal(t, c.want, b.take())
+				require.NoError(t, b.Close())
+			})
+		})
+	}
+}
+
+func TestObserverSeesLostLeasesSkippedEventsAndCrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &observedBroker{Broker: memory.New(nil)}
+		other := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+		router := leat.NewRouter(leat.Route{Type: "com.example.other.v1", Handler: other})
+		r := start(t, b, func(ctx context.Context, e leat.Event) error {
+			info, _ := leat.InfoFrom(ctx)
+			switch {
+			case e.ID() == "skip":
+				return router.Handle(ctx, e)
+			case e.ID() == "goexit" && info.Attempt == 1:
+				runtime.Goexit()
+			case e.ID() == "lost" && info.Deliveries == 1:
+				<-ctx.Done()
+			}
+			return nil
+		}, &leat.ConsumerOptions{Middleware: []leat.Middleware{middleware.Retry(nil)}})
+		publish := func(ids ...string) []string {
+			b.take()
+			for _, id := range ids {
+				require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), "orders", event(t, id, "k")))
+			}
+			time.Sleep(time.Minute)
+			return b.take()
+		}
+		assert.Equal(t, []string{"attempt 1", "skipped 1", "settle 1"}, publish("skip"))
+		log := publish("goexit")
+		require.Len(t, log, 5)
+		assert.Contains(t, log[1], "retry 1 ")
+		assert.Equal(t, []string{"attempt 2", "handled 2", "settle 1"}, log[2:])
+		assert.Equal(t, []string{"attempt 1"}, publish("lost", "behind it"))
+		require.NoError(t, b.ExpireLeases("orders", "billing"))
+		time.Sleep(time.Minute)
+		assert.Equal(t, []string{
+			"lost 0", "lost 1", "attempt 1", "handled 1", "settle 1", "attempt 1", "handled 1", "settle 1",
+		}, b.take())
+		r.stopClean()
+		require.NoError(t, b.Close())
+	})
+}
