@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		runs = defaultRuns
 	}
 	// Flags on the command line come later and win. A file for each failure would lie in the tree; the seed is printed.
-	for name, value := range map[string]string{"rapid.checks": runs, "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{"rapid.checks": runs, "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
 			fmt.Fprintf(os.Stderr, "%s=%s: %v\n", runsVariable, runs, err)
 			os.Exit(2)
@@ -52,4 +52,20 @@ func inBubble(t *testing.T, f func()) {
 	if caught != nil {
 		panic(caught)
 	}
+}
+
+// action is a step of a sequence.
+type action struct {
+	name string
+	do   func(rt *rapid.T)
+}
+
+// repeat does random actions, and compare after each. rapid draws the first of many things more often than the last, in the order of their
+// names, so the numbers put those that build something up before those that end it.
+func repeat(rt *rapid.T, compare func(rt *rapid.T), actions []action) {
+	named := map[string]func(*rapid.T){"": compare}
+	for i, a := range actions {
+		named[fmt.Sprintf("%02d %s", i, a.name)] = a.do
+	}
+	rt.Repeat(named)
 }

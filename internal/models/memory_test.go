@@ -18,27 +18,15 @@ func TestMemory(t *testing.T) {
 		defer func() { _ = s.broker.Close() }() // it has no error to return
 		s.declare(false)
 		s.join(s.groups[0], 8)
-		rt.Repeat(map[string]func(*rapid.T){
-			"publish":      s.doPublish,
-			"publish more": s.doPublish,
-			"receive":      s.doReceive,
-			"receive more": s.doReceive,
-			"ack":          func(rt *rapid.T) { s.doSettle(rt, leat.Settlement{Action: leat.Ack}) },
-			"ack more":     func(rt *rapid.T) { s.doSettle(rt, leat.Settlement{Action: leat.Ack}) },
-			"give back": func(rt *rapid.T) {
-				delay := rapid.SampledFrom([]time.Duration{0, 0, 1, time.Second, 5 * time.Second, time.Minute}).Draw(rt, "delay")
-				s.doSettle(rt, leat.Settlement{Action: leat.GiveBack, Delay: delay})
-			},
-			"settle late": s.doSettleLate,
-			"release":     s.doRelease,
-			"declare":     s.doDeclare,
-			"join":        s.doJoin,
-			"leave":       s.doLeave,
-			"crash":       s.doCrash,
-			"expire":      s.doExpire,
-			"stall":       s.doStall,
-			"wait":        s.doWait,
-			"":            s.compare,
+		ack := func(rt *rapid.T) { s.doSettle(rt, leat.Settlement{Action: leat.Ack}) }
+		giveBack := func(rt *rapid.T) {
+			delay := rapid.SampledFrom([]time.Duration{0, 0, 1, time.Second, 5 * time.Second, time.Minute}).Draw(rt, "delay")
+			s.doSettle(rt, leat.Settlement{Action: leat.GiveBack, Delay: delay})
+		}
+		repeat(rt, s.compare, []action{
+			{"receive", s.doReceive}, {"publish", s.doPublish}, {"give back", giveBack}, {"ack", ack}, {"receive", s.doReceive},
+			{"wait", s.doWait}, {"join", s.doJoin}, {"settle late", s.doSettleLate}, {"release", s.doRelease}, {"leave", s.doLeave},
+			{"expire", s.doExpire}, {"stall", s.doStall}, {"declare", s.doDeclare}, {"crash", s.doCrash}, {"publish", s.doPublish},
 		})
 		s.wind()
 	})
