@@ -13,7 +13,7 @@ import (
 // runsVariable says how many sequences each model is run through. Without it they are defaultRuns.
 const (
 	runsVariable = "LEAT_MODEL_RUNS"
-	defaultRuns  = "400"
+	defaultRuns  = "1000"
 )
 
 func TestMain(m *testing.M) {

@@ -272,10 +272,13 @@ func (s *shop) checkOrder(st *modelStream, e *modelEntry, lease *leat.Lease) {
 // checkNothing checks that a stream that got nothing had nothing to get. Which keys share a slot is the broker's secret, so keyed events
 // are only looked at where that cannot matter: nothing in the group is held or waits for a time.
 func (s *shop) checkNothing(st *modelStream) {
-	if len(st.holds) >= st.max || st.lapsed() {
+	if len(st.holds) >= st.max || st.stalled {
 		return
 	}
 	calm := len(st.group.streams) == 1
+	for _, l := range st.leases {
+		calm = calm && l.release == nil // else it still has keys that it must not be given any more
+	}
 	for _, e := range st.group.entries {
 		calm = calm && e.held == nil && !time.Now().Before(e.from)
 	}
