@@ -143,7 +143,9 @@ func (w *world) close() {
 	}
 	w.mu.Unlock()
 	w.cancel()
-	<-w.result
+	if err := <-w.result; err != nil && w.crashes == 0 && w.fault == nil {
+		w.fault = err // for who debugs; the sequence has been judged before
+	}
 }
 
 // breaks notes the first rule that broke. The lock is held.
@@ -496,7 +498,8 @@ func (w *world) compare(rt *rapid.T) {
 	w.refresh()
 	for _, d := range w.all {
 		if d.got != d.want || d.gotDelay != d.wantDelay {
-			w.breaks("%v in state %d is settled with %d and delay %v, and should be with %d and %v", d, d.state, d.got, d.gotDelay, d.want, d.wantDelay)
+			w.breaks("%v in state %d is settled with %d and delay %v, and should be with %d and %v",
+				d, d.state, d.got, d.gotDelay, d.want, d.wantDelay)
 		}
 	}
 	ready, runs, parks, maybe := 0, 0, 0, 0
