@@ -154,8 +154,10 @@ func (s *shop) doWait(rt *rapid.T) {
 }
 
 func (s *shop) wait(d time.Duration) {
+	s.asleep.Store(true)
 	time.Sleep(d)
 	synctest.Wait()
+	s.asleep.Store(false)
 	for _, g := range s.groups {
 		for _, st := range g.streams {
 			if st.lapsed() != (st.stream.Health() != nil) && time.Now() != st.expires && st.mustHaveLapsed() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -23,6 +25,9 @@ type shop struct {
 	past   []leat.Event // what was published, for groups to come
 	groups []*modelGroup
 	fault  error
+
+	asleep atomic.Bool // only then timers call the model, and take mu for that
+	mu     sync.Mutex
 }
 
 type modelGroup struct {
@@ -246,7 +251,10 @@ func (s *shop) take(st *modelStream, d leat.Delivery) {
 	if l == nil {
 		l = &heldLease{lease: d.Lease}
 		st.leases[d.Lease] = l
-		d.Lease.Attach(func(release func()) { l.release = release }, func(error) { s.ended(st, l) })
+		d.Lease.Attach(
+			func(release func()) { s.called(func() { l.release = release }) },
+			func(error) { s.called(func() { s.ended(st, l) }) },
+		)
 	}
 	e.held = &modelHold{delivery: d, entry: e, stream: st, lease: l}
 	st.holds = append(st.holds, e.held)
@@ -290,6 +298,15 @@ func (s *shop) checkNothing(st *modelStream) {
 }
 
 func (st *modelStream) lapsed() bool { return st.stalled && !time.Now().Before(st.expires) }
+
+// called runs what a lease tells the model: within an action, or from a timer while the sequence sleeps.
+func (s *shop) called(f func()) {
+	if s.asleep.Load() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	f()
+}
 
 // ended is called when a lease of st is over: what it held goes back.
 func (s *shop) ended(st *modelStream, l *heldLease) {
