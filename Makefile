@@ -15,6 +15,8 @@ EXAMPLES := $(patsubst examples/%/main.go,%,$(wildcard examples/*/main.go))
 
 FUZZTIME ?= 10s
 COUNT ?= 1
+MODELRUNS ?= 100000
+SOAKRUNS ?= 1000
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -48,6 +50,14 @@ bench: ## Run all benchmarks and write benchmarks/README.md
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(MODULES)
+
+.PHONY: models
+models: ## Compare the engine and the broker in memory with their models over MODELRUNS (100000) random sequences each
+	cd internal/models && LEAT_MODEL_RUNS=$(MODELRUNS) go test -count=1 -timeout 60m ./...
+
+.PHONY: soak
+soak: ## Run consumers under faults for SOAKRUNS (1000) seeds
+	LEAT_RUNS=$(SOAKRUNS) go test -count=1 -timeout 60m -run TestNothingIsLostAndOrderHoldsUnderFaults .
 
 .PHONY: long
 long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmarks; writes docs/long-run.md

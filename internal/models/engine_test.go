@@ -184,8 +184,8 @@ func (w *world) endLease(rt *rapid.T) {
 		}
 	}
 	for _, d := range slices.Clone(w.inFlight) {
-		if d.lease == l && d.state != running {
-			w.leave(d, 0, 0)
+		if d.lease == l && d.state != running && d.state != gone {
+			w.lose(d)
 		}
 	}
 	w.leases[l.slot] = &modelLease{lease: leat.NewLease(), slot: l.slot}
@@ -198,7 +198,9 @@ func (w *world) pause(rt *rapid.T) {
 		rt.Skip("stopping")
 	}
 	w.mu.Lock()
+	w.refresh()
 	w.paused = true
+	w.giveBackDraining()
 	w.mu.Unlock()
 	w.consumer.Pause()
 }

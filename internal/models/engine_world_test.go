@@ -38,6 +38,7 @@ type world struct {
 	paused   bool
 	pauseEnd time.Time
 	down     bool // the poison queue fails
+	failed   bool // its last publish failed
 	stopping bool
 	crashes  int // events that a panic left unhandled at the drain
 	received int
@@ -237,6 +238,9 @@ func (s worldStream) Settle(settled *leat.Delivery, how leat.Settlement) {
 	if d.got != 0 {
 		w.breaks("%v is settled twice: %d and %d", d, d.got, how.Action)
 	}
+	if d.state == poisoning && how.Action == leat.GiveBack && w.failed && (w.stopping || d.lease.draining) {
+		w.giveBackLane(d) // the queue is left alone for a while, and the drain does not wait for that
+	}
 	if d.want != how.Action {
 		w.breaks("%v in state %d is settled with %d, not %d", d, d.state, how.Action, d.want)
 	}
@@ -339,6 +343,7 @@ func (w *world) Poison(_ context.Context, p leat.Poisoned) error {
 		w.breaks("%v has another event in the poison queue: %v", d, p.Event)
 	}
 	d.lease.started = max(d.lease.started, d.order)
+	w.failed = w.down
 	if !w.down {
 		w.leave(d, leat.Ack, 0)
 		return nil
@@ -416,6 +421,22 @@ func (w *world) leave(d *modelDelivery, want leat.Action, delay time.Duration) {
 	}
 }
 
+// lose is the end of d with its lease: what is behind it in its lane on a lease that lasts goes back, unless it is d's redelivery.
+func (w *world) lose(d *modelDelivery) {
+	for _, other := range slices.Clone(w.inFlight) {
+		if d.event.key == "" || other.event.key != d.event.key || other.order <= d.order {
+			continue
+		}
+		if other.event == d.event {
+			break
+		}
+		if !other.lease.ended {
+			w.leave(other, leat.GiveBack, 0)
+		}
+	}
+	w.leave(d, 0, 0)
+}
+
 // giveBackLane gives back d and what is behind it in its lane.
 func (w *world) giveBackLane(d *modelDelivery) {
 	for _, other := range slices.Clone(w.inFlight) {
@@ -427,17 +448,24 @@ func (w *world) giveBackLane(d *modelDelivery) {
 
 // giveBackWaiting is a drain: of one lease, or of all when l is nil.
 func (w *world) giveBackWaiting(l *modelLease) {
-	cut := map[string]bool{}
 	runs := w.stopping || !w.pausedNow()
 	for _, d := range slices.Clone(w.inFlight) {
-		if d.state == running || l != nil && d.lease != l {
+		if d.state == running || d.state == gone || l != nil && d.lease != l {
 			continue
 		}
-		if w.caps.Watermark && runs && d.state == waiting && d.order < d.lease.started && !cut[d.event.key] {
+		if w.caps.Watermark && runs && d.state == waiting && d.order < d.lease.started {
 			continue
 		}
-		cut[d.event.key] = d.event.key != ""
-		w.leave(d, leat.GiveBack, 0)
+		w.giveBackLane(d)
+	}
+}
+
+// giveBackDraining is the begin of a pause: what draining leases still kept to be run goes back.
+func (w *world) giveBackDraining() {
+	for _, d := range slices.Clone(w.inFlight) {
+		if d.lease.draining && d.state != running && d.state != gone {
+			w.giveBackLane(d)
+		}
 	}
 }
 
@@ -448,7 +476,8 @@ func (w *world) finish(d *modelDelivery, o handlerOutcome) {
 	d.state = waiting
 	switch {
 	case d.lease.ended:
-		w.leave(d, 0, 0)
+		d.event.attempts-- // it is handled again, whatever became of it
+		w.lose(d)
 		return
 	case o.kind == "ok":
 		w.leave(d, leat.Ack, 0)
@@ -478,6 +507,7 @@ func (w *world) finish(d *modelDelivery, o handlerOutcome) {
 	case o.kind == "pause":
 		if end := now.Add(o.delay); end.After(w.pauseEnd) {
 			w.pauseEnd = end
+			w.giveBackDraining()
 		}
 	case o.kind == "retry" && d.event.key == "" && delay >= time.Minute && delay <= w.caps.LongestDelay:
 		w.leave(d, leat.GiveBack, delay)
