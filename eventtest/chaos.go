@@ -43,6 +43,7 @@ type chaos struct {
 	failure  *failure
 	trace    []line
 	steps    int
+	odd      bool // the action that is done now has a fault, or waited
 	over     bool // nothing starts again
 }
 

@@ -10,6 +10,8 @@ import (
 
 // perform does an action, and what is to go wrong with it.
 func (c *chaos) perform(a *action) {
+	c.odd = a.d.fault != faultNone || a.d.steps > 0 || a.kind == doRestart
+	defer func() { c.odd = false }()
 	switch a.kind {
 	case doRestart:
 		c.start(a.life)
@@ -123,7 +125,7 @@ func (c *chaos) doEffect(o *op) {
 	times := len(c.effects[id]) + 1
 	again := ""
 	if times > 1 {
-		again = " AGAIN"
+		again, c.odd = " AGAIN", true
 	} else {
 		c.firsts = append(c.firsts, id)
 	}
@@ -138,6 +140,7 @@ func (c *chaos) doSettle(a *action) {
 	if o.out.over {
 		return
 	}
+	c.odd = c.odd || o.action != leat.Ack
 	at := c.noteLocked(o.h.service, o.out.line, "%s of %s", settleVerb(o.action), o.out.name)
 	if o.action == leat.NativeReject {
 		c.poisoned[poisonKey(o.out.topic, o.out.lane.group.name, idOf(o.event))] = true
@@ -176,7 +179,7 @@ func (c *chaos) deliver(a *action) {
 	s.waiting = false
 	again := ""
 	if out.number > 1 {
-		again = ", AGAIN"
+		again, c.odd = ", AGAIN", true
 	}
 	out.line = c.noteLocked(s.h.service, out.stored.line, "deliver %s (delivery %d%s)", out.name, out.number, again)
 	s.feed <- leat.Delivery{

@@ -25,8 +25,9 @@ const (
 // A failure tells the seed, a schedule that was shortened until every fault in it is needed, what happened under it, and a command that
 // replays just that. LEAT_EXPLORE_SEED alone sets the seed of the first run, 1 otherwise.
 //
-// Handlers must block only on what the bubble knows: channels, timers and Leat, no network and no disk. A lock that is held across a call
-// of Leat must be unlocked by defer, since a crash ends the goroutine there.
+// Handlers must block only on what the bubble knows: channels, timers and Leat, no network and no disk. What they share needs locks, as it
+// does in production, but no [sync.Mutex] may be held across a call of Publish or Effect: another handler that waits for it keeps the
+// bubble from coming to rest, and a crash ends the goroutine there.
 func Explore(t *testing.T, runs int, wire func(x *Exploration)) {
 	t.Helper()
 	if schedule, ok := os.LookupEnv(scheduleVariable); ok {
@@ -62,7 +63,7 @@ func Search(t *testing.T, runs int, wire func(x *Exploration)) *Finding {
 		r = shrink(t, r, wire)
 		return &Finding{
 			Seed: r.plan.seed, Runs: i + 1, Invariant: r.failure.invariant, Err: r.failure.err, Schedule: r.plan.schedule(),
-			Timeline: r.timeline(), Command: command(t, r.plan),
+			Timeline: r.shortTimeline(), Command: command(t, r.plan),
 		}
 	}
 	return nil
@@ -78,7 +79,8 @@ type Finding struct {
 	Err       error
 	// Schedule is the shortened list of what must go wrong: "label=fault", empty where it fails without any fault.
 	Schedule []string
-	// Timeline is what happened under that schedule, a line for each step.
+	// Timeline is what happened under that schedule, a line for each step, with the line from which it follows. What happened to events
+	// that the faults do not concern is left out; a replay prints it all.
 	Timeline string
 	// Command replays it.
 	Command string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/leatgo/leat"
@@ -13,11 +14,18 @@ import (
 
 // busy wires services whose handlers fail, publish and act, with random ids and retries with jitter.
 func busy(x *Exploration) {
+	var mu sync.Mutex
 	failures := map[string]int{}
+	fails := func(e leat.Event) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		failures[e.Key()]++
+		return failures[e.Key()]%3 == 1
+	}
 	x.Service("billing", func(ctx context.Context, b leat.Broker) error {
 		p := leat.NewProducer(b, &leat.ProducerOptions{Source: "/billing"})
 		handler := leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-			if failures[e.Key()]++; failures[e.Key()]%3 == 1 {
+			if fails(e) {
 				return errors.New("now and then it fails")
 			}
 			x.Effect(ctx, e, "charge")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/leatgo/leat"
@@ -122,14 +123,27 @@ func TestFindsPublishBeforeEffect(t *testing.T) {
 	}))
 }
 
+// counter counts by name.
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) add(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[name]++
+	return c.n[name]
+}
+
 // shop wires services that are right: what they do is idempotent, what they publish follows what they did and keeps its id.
 func shop(t *testing.T, x *eventtest.Exploration, events int) {
 	t.Helper()
-	attempts := map[string]int{}
+	attempts := &counter{n: map[string]int{}}
 	x.Service("billing", func(ctx context.Context, b leat.Broker) error {
 		p := leat.NewProducer(b, &leat.ProducerOptions{Source: "/billing"})
 		handler := leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-			if attempts[e.ID()]++; attempts[e.ID()] == 1 && len(e.ID())%3 == 0 {
+			if attempts.add(e.ID()) == 1 && len(e.ID())%3 == 0 {
 				return errors.New("the first attempt fails")
 			}
 			if e.Type() == "order.damaged" {

@@ -13,6 +13,7 @@ import (
 type line struct {
 	who, text string
 	cause     int
+	odd       bool // it is not what would happen without faults
 }
 
 // note adds a line to the timeline and returns its number. A nil service is the broker.
@@ -30,25 +31,85 @@ func (c *chaos) noteLocked(s *service, cause int, format string, args ...any) in
 			who = fmt.Sprintf("%s(%d)", who, s.lives)
 		}
 	}
-	c.trace = append(c.trace, line{who, fmt.Sprintf(format, args...), cause})
+	c.trace = append(c.trace, line{who, fmt.Sprintf(format, args...), cause, c.odd})
 	return len(c.trace)
 }
 
 // timeline returns what happened as text. Times are left out: the order is what matters, and retries have jitter.
-func (r *result) timeline() string {
-	width := 0
+func (r *result) timeline() string { return r.print(func(int) bool { return true }) }
+
+// shortTimeline leaves out the events with which nothing is wrong.
+func (r *result) shortTimeline() string {
+	shown := r.relevant()
+	return r.print(func(at int) bool { return shown[r.root(at)] })
+}
+
+func (r *result) print(show func(at int) bool) string {
+	width, hidden := 0, 0
 	for _, l := range r.trace {
 		width = max(width, len(l.who))
 	}
 	var b strings.Builder
+	flush := func() {
+		if hidden > 0 {
+			fmt.Fprintf(&b, "      ... %d %s of other events\n", hidden, plural(hidden, "line", "lines"))
+		}
+		hidden = 0
+	}
 	for i, l := range r.trace {
+		if !show(i + 1) {
+			hidden++
+			continue
+		}
+		flush()
 		fmt.Fprintf(&b, "%4d  %-*s  %s", i+1, width, l.who, l.text)
 		if l.cause > 0 {
 			fmt.Fprintf(&b, "  <- %d", l.cause)
 		}
 		b.WriteByte('\n')
 	}
+	flush()
 	return b.String()
+}
+
+// root returns the line from which a line follows in the end.
+func (r *result) root(at int) int {
+	for r.trace[at-1].cause > 0 {
+		at = r.trace[at-1].cause
+	}
+	return at
+}
+
+// relevant returns the roots of odd lines, and of the lines that came between an odd one and what it follows from, or between two
+// odd ones of a root: what overtook, or was overtaken.
+func (r *result) relevant() map[int]bool {
+	from, to := map[int]int{}, map[int]int{}
+	for i, l := range r.trace {
+		if !l.odd {
+			continue
+		}
+		root := r.root(i + 1)
+		if from[root] == 0 {
+			from[root] = max(l.cause, 1)
+			if l.cause == 0 {
+				from[root] = i + 1
+			}
+		}
+		to[root] = i + 1
+	}
+	shown := map[int]bool{}
+	for root, first := range from {
+		shown[root] = true
+		for at := first; at <= to[root]; at++ {
+			shown[r.root(at)] = true
+		}
+	}
+	if len(shown) == 0 { // it fails without any fault
+		for at := range r.trace {
+			shown[at+1] = true
+		}
+	}
+	return shown
 }
 
 // command returns the shell command that replays a plan.
