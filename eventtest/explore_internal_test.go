@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,4 +67,75 @@ func TestSameSeedSameSchedule(t *testing.T) {
 		replayed := execute1(t, replayPlan(seed, first.plan.chosen), busy)
 		assert.Equal(t, first.timeline(), replayed.timeline(), "seed %d: the list of decisions does not replay the run", seed)
 	}
+}
+
+// TestEveryFaultHappens: the runs together have every fault at every kind of action that can have it.
+func TestEveryFaultHappens(t *testing.T) {
+	happened := map[string]bool{}
+	for seed := range uint64(1500) {
+		for _, d := range execute1(t, newPlan(seed), busy).plan.chosen {
+			parts := strings.Split(d.label, "/")
+			happened[parts[1]+" "+string(d.fault)] = true
+		}
+	}
+	for action, faults := range map[string][]fault{
+		"publish": {faultRefused, faultUnknownStored, faultUnknownLost, faultCrashBefore, faultCrashAfter, faultLeaseLost, faultDelay},
+		"charge":  {faultCrashBefore, faultCrashAfter, faultLeaseLost, faultDelay},
+		"ack":     {faultRedeliver, faultCrashBefore, faultCrashAfter, faultLeaseLost, faultDelay},
+		"deliver": {faultCrashBefore, faultLeaseLost, faultDelay},
+		"restart": {faultDelay},
+	} {
+		for _, f := range faults {
+			assert.True(t, happened[action+" "+string(f)], "no %s has the fault %s", action, f)
+		}
+	}
+}
+
+// TestScheduleText: what is printed can be read back.
+func TestScheduleText(t *testing.T) {
+	decisions := []decision{
+		{label: "billing/deliver/e1#2", fault: faultCrashBefore}, {label: "a/ack/billing.3", fault: faultDelay, steps: 7},
+	}
+	text := replayPlan(1, nil)
+	text.chosen = decisions
+	parsed, err := parseSchedule(strings.Join(text.schedule(), ","))
+	require.NoError(t, err)
+	assert.Equal(t, decisions, parsed)
+	for _, wrong := range []string{"e1", "e1=flood", "e1=delay", "e1=delay0", "e1=delayx"} {
+		_, err := parseSchedule(wrong)
+		assert.Error(t, err, wrong)
+	}
+}
+
+// BenchmarkExplore measures runs of 50 events through two services.
+func BenchmarkExplore(b *testing.B) {
+	var t testing.T // nothing of it is used but its place in the tree of tests
+	seed := uint64(0)
+	for b.Loop() {
+		seed++
+		if r := execute1(&t, newPlan(seed), fifty); r.failure != nil {
+			b.Fatal(r.failure.invariant, r.failure.err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
+}
+
+// fifty wires a service that handles 50 events, once each.
+func fifty(x *Exploration) {
+	x.Service("billing", func(ctx context.Context, b leat.Broker) error {
+		return leat.Run(ctx, leat.NewConsumer(b, leat.Subscription{Topic: "orders", Group: "billing"},
+			leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+				if x.Effects(e, "charge") == 0 {
+					x.Effect(ctx, e, "charge")
+				}
+				return nil
+			}), nil))
+	})
+	for i := range 50 {
+		e, _ := leat.NewEvent("order.placed", &leat.EventOptions{Key: fmt.Sprint("key-", i%8)})
+		x.Publish("orders", e)
+	}
+	x.ExactlyOnce("charge", func(leat.Event) bool { return true })
+	x.OrderPerKey("charge")
+	x.NoLoss()
 }
