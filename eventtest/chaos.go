@@ -23,8 +23,8 @@ const (
 	gatherTime = 5 * time.Second
 )
 
-// chaos is one run: the broker, the services and the scheduler. mu guards all of it, and is not held while a lease ends. Only the scheduler's
-// goroutine changes anything but inbox, what streams and handles say of themselves, and what a stream gives back when it closes.
+// chaos is one run: the broker, the services and the scheduler. mu guards all of it, and is not held while a lease ends. Apart from the
+// scheduler's goroutine, services only post ops, subscribe, and give back what they hold when they close a stream.
 type chaos struct {
 	mu       sync.Mutex
 	plan     *plan

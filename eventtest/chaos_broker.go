@@ -62,7 +62,7 @@ func (h *handle) ask(ctx context.Context, o *op) bool {
 		h.c.mu.Unlock()
 		return false
 	}
-	o.out = h.handoutOf(ctx)
+	o.out = h.handoutOf(ctx, o.event)
 	h.c.post(o)
 	h.c.mu.Unlock()
 	return true
@@ -105,18 +105,23 @@ func (h *handle) isDead() bool {
 	return h.dead
 }
 
-// handoutOf finds the delivery that a handler's context belongs to; nil where there is none, or it was lost.
-func (h *handle) handoutOf(ctx context.Context) *handout {
+// handoutOf finds the delivery that a handler's context belongs to, or that an event of a poison queue stands for; nil where there is
+// none, or it was lost.
+func (h *handle) handoutOf(ctx context.Context, e leat.Event) *handout {
 	info, ok := leat.InfoFrom(ctx)
 	if !ok {
-		return nil
+		p, err := leat.PoisonedFrom(e)
+		if err != nil {
+			return nil
+		}
+		info = p.Info
 	}
 	for _, s := range h.streams {
 		if s.sub.Topic != info.Topic || s.sub.Group != info.Group {
 			continue
 		}
 		for _, out := range s.group.out {
-			if out.stream == s && out.offset == info.Position.Offset && out.number == info.Deliveries {
+			if out.stream == s && out.number == info.Deliveries && (ok && out.offset == info.Position.Offset || !ok && idOf(out.event) == idOf(e)) {
 				return out
 			}
 		}

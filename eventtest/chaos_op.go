@@ -25,6 +25,7 @@ type op struct {
 	topic    string
 	event    leat.Event
 	effect   string
+	once     bool // the effect takes place unless it has
 	action   leat.Action
 	answer   chan answer
 	decided  bool
@@ -36,6 +37,8 @@ type answer struct {
 	code leat.Code // of a publish that failed
 	err  error
 	last bool // the service crashes right after
+	// skipped says that an effect has taken place before, and that once is enough.
+	skipped bool
 }
 
 // cancel withdraws an op unless it was decided.

@@ -26,7 +26,7 @@ func (c *chaos) perform(a *action) {
 func (c *chaos) performOp(a *action) {
 	o := a.op
 	if a.d.fault == faultLeaseLost {
-		c.note(o.h.service, o.out.line, "lease of %s lost", o.out.name)
+		c.notef(o.h.service, o.out.line, "lease of %s lost", o.out.name)
 		a.d.fault = faultNone
 		c.lose(o.out, errTaken)
 		c.mu.Lock()
@@ -56,12 +56,12 @@ func (c *chaos) performOp(a *action) {
 	case opPublish:
 		ans = c.doPublish(a)
 	case opEffect:
-		c.doEffect(o)
+		ans.skipped = !c.doEffect(o)
 	case opSettle:
 		c.doSettle(a)
 	}
 	c.mu.Unlock()
-	if o.answer != nil && !(ans.last && o.kind == opPublish) {
+	if o.answer != nil && (!ans.last || o.kind != opPublish) {
 		o.answer <- ans
 	}
 	if a.d.fault == faultCrashAfter {
@@ -112,24 +112,28 @@ func (c *chaos) doPublish(a *action) answer {
 	if o.event.Key() != "" {
 		key = " key " + o.event.Key()
 	}
-	at := c.noteLocked(o.h.service, causeOf(o), "publish %s (%s%s) to %s: %s", name, o.event.Type(), key, o.topic, outcome)
+	at := c.noteLockedf(o.h.service, causeOf(o), "publish %s (%s%s) to %s: %s", name, o.event.Type(), key, o.topic, outcome)
 	if a.d.fault != faultRefused && a.d.fault != faultUnknownLost {
 		c.store(o.topic, o.event, name, at)
 	}
 	return ans
 }
 
-// doEffect counts an effect. The lock is held.
-func (c *chaos) doEffect(o *op) {
-	id := effectID{idOf(o.event), o.effect}
-	times := len(c.effects[id]) + 1
-	again := ""
-	if times > 1 {
-		again, c.odd = " AGAIN", true
-	} else {
+// doEffect counts an effect; false when it has taken place before and shall not again. The lock is held.
+func (c *chaos) doEffect(o *op) bool {
+	id, name := effectID{idOf(o.event), o.effect}, c.names[idOf(o.event)]
+	switch {
+	case len(c.effects[id]) == 0:
 		c.firsts = append(c.firsts, id)
+		c.effects[id] = []int{c.noteLockedf(o.h.service, causeOf(o), "effect %s of %s", o.effect, name)}
+	case o.once:
+		c.noteLockedf(o.h.service, causeOf(o), "effect %s of %s has taken place already", o.effect, name)
+		return false
+	default:
+		c.odd = true
+		c.effects[id] = append(c.effects[id], c.noteLockedf(o.h.service, causeOf(o), "effect %s of %s AGAIN", o.effect, name))
 	}
-	c.effects[id] = append(c.effects[id], c.noteLocked(o.h.service, causeOf(o), "effect %s of %s%s", o.effect, c.names[idOf(o.event)], again))
+	return true
 }
 
 // doSettle stores a settlement. The lock is held.
@@ -141,15 +145,15 @@ func (c *chaos) doSettle(a *action) {
 		return
 	}
 	c.odd = c.odd || o.action != leat.Ack
-	at := c.noteLocked(o.h.service, o.out.line, "%s of %s", settleVerb(o.action), o.out.name)
+	at := c.noteLockedf(o.h.service, o.out.line, "%s of %s", settleVerb(o.action), o.out.name)
 	if o.action == leat.NativeReject {
 		c.poisoned[poisonKey(o.out.topic, o.out.lane.group.name, idOf(o.event))] = true
 	}
 	g := o.out.lane.group
 	c.end(o.out, o.action != leat.GiveBack)
 	if a.d.fault == faultRedeliver {
-		c.noteLocked(nil, at, "%s comes again, behind its key", o.out.name)
-		c.enqueue(g, &entry{stored: o.out.stored, deliveries: o.out.entry.deliveries, done: true})
+		c.noteLockedf(nil, at, "%s comes again, behind its key", o.out.name)
+		c.enqueue(g, &entry{stored: o.out.stored, deliveries: o.out.deliveries})
 	}
 }
 
@@ -181,7 +185,7 @@ func (c *chaos) deliver(a *action) {
 	if out.number > 1 {
 		again, c.odd = ", AGAIN", true
 	}
-	out.line = c.noteLocked(s.h.service, out.stored.line, "deliver %s (delivery %d%s)", out.name, out.number, again)
+	out.line = c.noteLockedf(s.h.service, out.stored.line, "deliver %s (delivery %d%s)", out.name, out.number, again)
 	s.feed <- leat.Delivery{
 		Event: out.event, Lease: out.lease, Deliveries: out.number, Position: leat.Position{Offset: out.offset}, Handle: out,
 	}
@@ -192,7 +196,7 @@ func (c *chaos) deliver(a *action) {
 		c.crash(s.h, "while it handles "+out.name, out.line)
 	case faultLeaseLost:
 		synctest.Wait()
-		c.note(s.h.service, out.line, "lease of %s lost", out.name)
+		c.notef(s.h.service, out.line, "lease of %s lost", out.name)
 		c.lose(out, errTaken)
 	}
 }
@@ -212,13 +216,13 @@ func (c *chaos) lose(out *handout, cause error) {
 // crash ends a life of a service: nothing that it does counts any more, its calls do not return, its context ends.
 func (c *chaos) crash(h *handle, when string, cause int) {
 	c.mu.Lock()
-	c.noteLocked(h.service, cause, "CRASH %s", when)
+	c.noteLockedf(h.service, cause, "CRASH %s", when)
 	c.mu.Unlock()
 	h.fence()
 }
 
-// fence makes a handle dead. The leases end before its calls do, so that the engine takes a handler whose goroutine ends there for lost, not
-// for failed.
+// fence makes a handle dead. The leases end before its calls do, so that the engine takes a handler whose goroutine ends there for
+// lost, not for failed.
 func (h *handle) fence() {
 	h.c.mu.Lock()
 	h.dead = true
@@ -272,7 +276,7 @@ func (c *chaos) start(s *service) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), handleKey{}, h))
 	s.cancel = cancel
 	if s.lives > 1 {
-		c.noteLocked(s, 0, "restart")
+		c.noteLockedf(s, 0, "restart")
 	}
 	c.mu.Unlock()
 	go s.live(ctx, h)

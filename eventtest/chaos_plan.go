@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // fault is what goes wrong with one action.
@@ -50,6 +51,7 @@ func (d decision) String() string {
 // plan decides what goes wrong in a run: by chance within a budget, or as a list says. Only the scheduler's goroutine uses it.
 type plan struct {
 	seed   uint64
+	limit  time.Duration       // how much real time the run may take
 	chosen []decision          // in the order in which they were met
 	fixed  map[string]decision // of a replay; nil where chance decides
 
@@ -61,7 +63,7 @@ type plan struct {
 
 // newPlan returns a plan of chance. Runs differ in how many faults they have, of which kinds, and how close together.
 func newPlan(seed uint64) *plan {
-	p := &plan{seed: seed, rand: rand.New(rand.NewPCG(seed, 1))}
+	p := &plan{seed: seed, limit: runTimeout, rand: rand.New(rand.NewPCG(seed, 1))}
 	for _, f := range faults {
 		if p.rand.IntN(10) < 7 {
 			p.allowed = append(p.allowed, f)
@@ -74,7 +76,7 @@ func newPlan(seed uint64) *plan {
 
 // replayPlan returns a plan that does what the list says.
 func replayPlan(seed uint64, decisions []decision) *plan {
-	p := &plan{seed: seed, fixed: map[string]decision{}}
+	p := &plan{seed: seed, limit: runTimeout, fixed: map[string]decision{}}
 	for _, d := range decisions {
 		p.fixed[d.label] = d
 	}

@@ -50,8 +50,12 @@ func (s *service) ended(h *handle, returned bool, err error) {
 	switch {
 	case dead:
 	case s.outside && returned && err == nil:
+	case s.outside && returned:
+		c.fail(s.name+" runs", err)
 	case !returned:
 		c.fail(s.name+" runs", errors.New("its function ended its goroutine"))
+	case err == nil:
+		c.fail(s.name+" runs", errors.New("its function returned before its context ended"))
 	default:
 		c.fail(s.name+" runs", fmt.Errorf("its function returned before its context ended: %w", err))
 	}

@@ -48,7 +48,6 @@ type entry struct {
 	*stored
 
 	deliveries int
-	done       bool // it was acked or poisoned once; this is a redelivery
 }
 
 // handout is an entry that a stream holds: one delivery, with a lease of its own.
@@ -141,7 +140,6 @@ func (c *chaos) end(h *handout, done bool) {
 		}
 	}
 	if done {
-		h.entry.done = true
 		h.lane.queue = h.lane.queue[1:]
 		g.left--
 	}

@@ -81,29 +81,43 @@ func publishUntilStored(ctx context.Context, p *leat.Producer, o outsideEvent) e
 }
 
 // Effect is called by a handler where its effect takes place: where it charges a card, or commits to its database. It counts the effect for
-// the event and the name, and a service can crash right before and right after it. Effects survive crashes. commit, if given, is what belongs to the
-// effect, as a transaction would: all of it takes place, or nothing. ctx is the handler's own.
+// the event and the name, and a service can crash right before and right after it. Effects survive crashes. commit, if given, is what
+// belongs to the effect, as in a transaction: all of it takes place, or nothing. ctx is the handler's own.
 func (x *Exploration) Effect(ctx context.Context, e leat.Event, name string, commit ...func()) {
+	x.effect(ctx, e, name, false, commit)
+}
+
+// EffectOnce is Effect for a handler that is idempotent because its database is: where the effect has taken place for the event already,
+// it does nothing and returns false, as a unique key would have it. To ask Effects first and act then is not the same: after a lost
+// lease, two handlers of one event can be between the two.
+func (x *Exploration) EffectOnce(ctx context.Context, e leat.Event, name string, commit ...func()) bool {
+	return x.effect(ctx, e, name, true, commit)
+}
+
+func (x *Exploration) effect(ctx context.Context, e leat.Event, name string, once bool, commit []func()) bool {
 	h := handleOf(ctx)
 	if h == nil {
 		x.c.fail("wiring", errors.New("Effect was called with a context that is not the handler's"))
-		return
+		return false
 	}
-	o := &op{kind: opEffect, h: h, event: e, effect: name, answer: make(chan answer, 1)}
+	o := &op{kind: opEffect, h: h, event: e, effect: name, once: once, answer: make(chan answer, 1)}
 	if !h.ask(ctx, o) {
 		runtime.Goexit()
 	}
 	a := h.await(ctx, o)
-	for _, f := range commit {
-		f()
+	if !a.skipped {
+		for _, f := range commit {
+			f()
+		}
 	}
 	if a.last {
 		<-h.gone
 		runtime.Goexit()
 	}
+	return !a.skipped
 }
 
-// Effects returns how often the effect has taken place for the event. An idempotent handler asks before it acts, as it would ask its database.
+// Effects returns how often the effect has taken place for the event.
 func (x *Exploration) Effects(e leat.Event, name string) int {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()

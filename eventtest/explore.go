@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -16,11 +17,11 @@ const (
 // Explore runs an application many times under chaos and fails t when it finds a run that breaks an invariant.
 //
 // wire is called once for each run. It makes the services, the events from outside and the invariants of that run, and all state that
-// they share, so that no run sees another. Each run has a seed, from which follows a schedule: which delivery, publish, effect and settlement
-// comes next, and what goes wrong with it. Services crash and start again; publishes are refused, or end without anybody knowing whether
-// the event is stored; leases are lost; events are delivered again, and late. Only one handler runs at a time, in a bubble of
-// [testing/synctest] with its fake time, so that a seed gives the same schedule every time. The first run has no faults at all. A run has
-// few faults; after them everything is delivered, and when nothing is left to do, the invariants are checked.
+// they share, so that no run sees another. Each run has a seed, from which follows a schedule: which delivery, publish, effect and
+// settlement comes next, and what goes wrong with it. Services crash and start again; publishes are refused, or end without anybody
+// knowing whether the event is stored; leases are lost; events are delivered again, and late. Only one handler goes on at a time, in a
+// bubble of [testing/synctest] with its fake time, so that a seed gives the same schedule every time. The first run has no faults at
+// all. A run has few faults; after them everything is delivered, and when nothing is left to do, the invariants are checked.
 //
 // A failure tells the seed, a schedule that was shortened until every fault in it is needed, what happened under it, and a command that
 // replays just that. LEAT_EXPLORE_SEED alone sets the seed of the first run, 1 otherwise.
@@ -88,16 +89,17 @@ type Finding struct {
 
 // String returns all of it as text for a test's log.
 func (f *Finding) String() string {
+	faults := plural(len(f.Schedule), "fault", "faults")
 	return fmt.Sprintf("run %d broke %q: %v\nseed %d, shortened to %d %s:\n%s\n%s\nreplay with\n  %s",
-		f.Runs, f.Invariant, f.Err, f.Seed, len(f.Schedule), plural(len(f.Schedule), "fault", "faults"), indent(f.Schedule), f.Timeline, f.Command)
+		f.Runs, f.Invariant, f.Err, f.Seed, len(f.Schedule), faults, indent(f.Schedule), f.Timeline, f.Command)
 }
 
 func indent(lines []string) string {
-	text := ""
+	var b strings.Builder
 	for _, line := range lines {
-		text += "  " + line + "\n"
+		b.WriteString("  " + line + "\n")
 	}
-	return text
+	return b.String()
 }
 
 func plural(n int, one, many string) string {

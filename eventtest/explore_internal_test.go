@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/stretchr/testify/assert"
@@ -91,6 +93,23 @@ func TestEveryFaultHappens(t *testing.T) {
 	}
 }
 
+// TestRunThatHangsIsGivenUp: what waits outside of the bubble, or is busy, ends the run after its limit of real time.
+func TestRunThatHangsIsGivenUp(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer w.Close() //nolint:errcheck // it ends the read
+	p := replayPlan(1, nil)
+	p.limit = 200 * time.Millisecond
+	result := execute1(t, p, func(x *Exploration) {
+		x.Drive("reader", func(context.Context, leat.Broker) error {
+			_, err := r.Read(make([]byte, 1))
+			return err
+		})
+	})
+	require.NotNil(t, result.failure)
+	assert.ErrorContains(t, result.failure.err, "of real time")
+}
+
 // TestScheduleText: what is printed can be read back.
 func TestScheduleText(t *testing.T) {
 	decisions := []decision{
@@ -125,9 +144,7 @@ func fifty(x *Exploration) {
 	x.Service("billing", func(ctx context.Context, b leat.Broker) error {
 		return leat.Run(ctx, leat.NewConsumer(b, leat.Subscription{Topic: "orders", Group: "billing"},
 			leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-				if x.Effects(e, "charge") == 0 {
-					x.Effect(ctx, e, "charge")
-				}
+				x.EffectOnce(ctx, e, "charge")
 				return nil
 			}), nil))
 	})

@@ -17,9 +17,8 @@ func (x *Exploration) Invariant(name string, check func() error) {
 	x.invariants = append(x.invariants, invariant{name, check})
 }
 
-// ExactlyOnce adds the invariant that the effect took place once for every stored event that of accepts, and at most once for every other. A
-// nil of accepts every event for which the effect took place at all, so that it only finds effects that took place twice. Two copies
-// of an event, with the same source and id, are one event.
+// ExactlyOnce adds the invariant that the effect took place once for every stored event that of accepts, and at most once for every
+// other. With a nil of, it only finds effects that took place twice. Two copies of an event, with the same source and id, are one event.
 func (x *Exploration) ExactlyOnce(effect string, of func(e leat.Event) bool) {
 	x.Invariant("exactly once: "+effect, func() error {
 		for _, id := range x.c.firsts {
@@ -77,7 +76,8 @@ func (x *Exploration) checkOrder(t *topic, effect string) error {
 	return nil
 }
 
-// NoLoss adds the invariant that every event that was stored was acknowledged or poisoned in every group that somebody has subscribed to.
+// NoLoss adds the invariant that every event that was stored was acknowledged or poisoned in every group that somebody has subscribed
+// to. What a service failed to publish and did not publish again is not stored; only an invariant of your own knows that it is missed.
 func (x *Exploration) NoLoss() {
 	x.Invariant("no loss", func() error {
 		for _, t := range x.c.topics {
@@ -91,7 +91,8 @@ func (x *Exploration) NoLoss() {
 	})
 }
 
-// NothingPoisoned adds the invariant that no event ended in a poison queue or was rejected, but those that may accepts. A nil may accepts none.
+// NothingPoisoned adds the invariant that no event ended in a poison queue or was rejected, but those that may accepts. A nil may
+// accepts none.
 func (x *Exploration) NothingPoisoned(may func(e leat.Event) bool) {
 	x.Invariant("nothing wrongly poisoned", func() error {
 		for _, t := range x.c.topics {

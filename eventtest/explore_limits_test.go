@@ -1,6 +1,7 @@
 package eventtest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -63,6 +64,25 @@ func TestFindsSwallowedPublishError(t *testing.T) {
 			return nil
 		})
 	}))
+}
+
+// TestFindsCheckThenAct: to ask and then to act is not idempotent when a lost lease brings the event to another process meanwhile.
+func TestFindsCheckThenAct(t *testing.T) {
+	f := eventtest.Search(t, 500, func(x *eventtest.Exploration) {
+		for _, name := range []string{"one", "two"} {
+			x.Service(name, consume("orders", "billing", func(ctx context.Context, e leat.Event) error {
+				if x.Effects(e, "charge") > 0 {
+					return nil
+				}
+				x.Effect(ctx, e, "charge")
+				return nil
+			}))
+		}
+		publishOrders(t, x, 10)
+		x.ExactlyOnce("charge", nil)
+	})
+	found(t, f)
+	assert.Contains(t, f.Timeline, "lease of")
 }
 
 // TestRunWithoutRestFails: what keeps a run from coming to rest is a finding, in bounded time.
@@ -151,14 +171,11 @@ func TestCrashFences(t *testing.T) {
 // TestBroadcastAndUnorderedServices: they run, and crash, like others.
 func TestBroadcastAndUnorderedServices(t *testing.T) {
 	eventtest.Explore(t, 200, func(x *eventtest.Exploration) {
-		for name, sub := range map[string]leat.Subscription{
-			"cache": {Topic: "orders", Broadcast: true}, "mail": {Topic: "orders", Group: "mail", Unordered: true},
-		} {
+		for _, sub := range []leat.Subscription{{Topic: "orders", Broadcast: true}, {Topic: "orders", Group: "mail", Unordered: true}} {
+			name := cmp.Or(sub.Group, "cache")
 			x.Service(name, func(ctx context.Context, b leat.Broker) error {
 				return leat.Run(ctx, leat.NewConsumer(b, sub, leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-					if x.Effects(e, name) == 0 {
-						x.Effect(ctx, e, name)
-					}
+					x.EffectOnce(ctx, e, name)
 					return nil
 				}), nil))
 			})
@@ -175,9 +192,7 @@ func TestCompetingServices(t *testing.T) {
 	eventtest.Explore(t, 200, func(x *eventtest.Exploration) {
 		for _, name := range []string{"one", "two"} {
 			x.Service(name, consume("orders", "billing", func(ctx context.Context, e leat.Event) error {
-				if x.Effects(e, "charge") == 0 {
-					x.Effect(ctx, e, "charge")
-				}
+				x.EffectOnce(ctx, e, "charge")
 				return nil
 			}))
 		}

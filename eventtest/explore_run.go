@@ -41,13 +41,14 @@ func execute1(t *testing.T, p *plan, wire func(x *Exploration)) *result {
 		synctest.Test(t, func(*testing.T) { results <- explore(p, wire) })
 		trouble = ""
 	}()
-	timer := time.NewTimer(runTimeout)
+	timer := time.NewTimer(p.limit)
 	defer timer.Stop()
 	var trouble string
 	select {
 	case trouble = <-bubble:
 	case <-timer.C:
-		trouble = fmt.Sprintf("it took more than %v of real time: a service is busy without end, or waits for what is outside of the bubble", runTimeout)
+		trouble = fmt.Sprintf("it took more than %v of real time: a service is busy without end, holds a lock that another waits for, "+
+			"or waits for what is outside of the bubble", p.limit)
 	}
 	r := &result{plan: p}
 	select {

@@ -101,9 +101,7 @@ func TestFindsPublishBeforeEffect(t *testing.T) {
 				if err := p.Publish(ctx, "payments", paid); err != nil {
 					return err
 				}
-				if x.Effects(e, "charge") == 0 {
-					x.Effect(ctx, e, "charge")
-				}
+				x.EffectOnce(ctx, e, "charge")
 				return nil
 			})(ctx, b)
 		})
@@ -149,9 +147,7 @@ func shop(t *testing.T, x *eventtest.Exploration, events int) {
 			if e.Type() == "order.damaged" {
 				return leat.Reject(errors.New("damaged"))
 			}
-			if x.Effects(e, "charge") == 0 {
-				x.Effect(ctx, e, "charge")
-			}
+			x.EffectOnce(ctx, e, "charge")
 			paid, err := leat.NewEvent("order.paid", &leat.EventOptions{ID: "paid-" + e.ID(), Key: e.Key()})
 			if err != nil {
 				return err
@@ -163,9 +159,7 @@ func shop(t *testing.T, x *eventtest.Exploration, events int) {
 		}))
 	})
 	x.Service("shipping", consume("payments", "shipping", func(ctx context.Context, e leat.Event) error {
-		if x.Effects(e, "ship") == 0 {
-			x.Effect(ctx, e, "ship")
-		}
+		x.EffectOnce(ctx, e, "ship")
 		return nil
 	}))
 	publishOrders(t, x, events-1)

@@ -16,14 +16,15 @@ type line struct {
 	odd       bool // it is not what would happen without faults
 }
 
-// note adds a line to the timeline and returns its number. A nil service is the broker.
-func (c *chaos) note(s *service, cause int, format string, args ...any) int {
+// notef adds a line to the timeline. A nil service is the broker.
+func (c *chaos) notef(s *service, cause int, format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.noteLocked(s, cause, format, args...)
+	c.noteLockedf(s, cause, format, args...)
 }
 
-func (c *chaos) noteLocked(s *service, cause int, format string, args ...any) int {
+// noteLockedf does so with the lock held, and returns the number of the line.
+func (c *chaos) noteLockedf(s *service, cause int, format string, args ...any) int {
 	who := "broker"
 	if s != nil {
 		who = s.name
@@ -44,6 +45,9 @@ func (r *result) shortTimeline() string {
 	return r.print(func(at int) bool { return shown[r.root(at)] })
 }
 
+// maxLines is how many lines are printed at most: the first and the last of a run that went on and on.
+const maxLines = 400
+
 func (r *result) print(show func(at int) bool) string {
 	width, hidden := 0, 0
 	for _, l := range r.trace {
@@ -52,12 +56,12 @@ func (r *result) print(show func(at int) bool) string {
 	var b strings.Builder
 	flush := func() {
 		if hidden > 0 {
-			fmt.Fprintf(&b, "      ... %d %s of other events\n", hidden, plural(hidden, "line", "lines"))
+			fmt.Fprintf(&b, "      ... %d %s left out\n", hidden, plural(hidden, "line", "lines"))
 		}
 		hidden = 0
 	}
 	for i, l := range r.trace {
-		if !show(i + 1) {
+		if !show(i+1) || len(r.trace) > maxLines && i >= maxLines/2 && i < len(r.trace)-maxLines/2 {
 			hidden++
 			continue
 		}

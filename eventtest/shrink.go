@@ -1,6 +1,7 @@
 package eventtest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -13,14 +14,16 @@ const (
 	shrinkRuns = 400
 )
 
-// shrink shortens the schedule of a run that failed: it leaves out decisions as long as the same invariant breaks, first many at a time, then one by one
-// (delta debugging). What remains is needed, all of it, unless the time was not enough.
+// shrink shortens the schedule of a run that failed: it leaves out decisions as long as the same invariant breaks, first many at a time,
+// then one by one (delta debugging). What remains is needed, all of it, unless the time was not enough.
 func shrink(t *testing.T, failed *result, wire func(x *Exploration)) *result {
 	t.Helper()
 	s := &shrinker{best: failed, deadline: time.Now().Add(shrinkTime), runs: shrinkRuns}
 	s.try = func(decisions []decision) *result { return execute1(t, replayPlan(failed.plan.seed, decisions), wire) }
 	if !s.fails(s.best.plan.chosen) {
-		return failed // it is the list that can be replayed, and this one cannot
+		failed.failure.err = fmt.Errorf("%w (it did not happen again in a second run: something that is not in the schedule decides)",
+			failed.failure.err)
+		return failed
 	}
 	for size := len(s.best.plan.chosen); size >= 1; size /= 2 {
 		for s.without(size) {
