@@ -1,9 +1,12 @@
 package eventtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/leatgo/leat"
 )
@@ -162,6 +165,9 @@ func (h *handle) Subscribe(_ context.Context, sub leat.Subscription) (leat.Strea
 	}
 	s.group.streams = append(s.group.streams, s)
 	h.streams = append(h.streams, s)
+	slices.SortStableFunc(h.streams, func(a, b *stream) int { // consumers of one service subscribe at once
+		return cmp.Or(strings.Compare(a.sub.Topic, b.sub.Topic), strings.Compare(a.sub.Group, b.sub.Group))
+	})
 	h.c.stir()
 	return s, nil
 }

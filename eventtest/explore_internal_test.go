@@ -56,21 +56,6 @@ func busy(x *Exploration) {
 	x.NoLoss()
 }
 
-// TestSameSeedSameSchedule repeats runs and compares their timelines byte for byte.
-func TestSameSeedSameSchedule(t *testing.T) {
-	for seed := range uint64(10) {
-		first := execute1(t, newPlan(seed), busy)
-		require.Nil(t, first.failure)
-		for range 19 {
-			again := execute1(t, newPlan(seed), busy)
-			require.Equal(t, first.timeline(), again.timeline(), "seed %d", seed)
-			require.Equal(t, first.plan.schedule(), again.plan.schedule(), "seed %d", seed)
-		}
-		replayed := execute1(t, replayPlan(seed, first.plan.chosen), busy)
-		assert.Equal(t, first.timeline(), replayed.timeline(), "seed %d: the list of decisions does not replay the run", seed)
-	}
-}
-
 // TestEveryFaultHappens: the runs together have every fault at every kind of action that can have it.
 func TestEveryFaultHappens(t *testing.T) {
 	happened := map[string]bool{}
