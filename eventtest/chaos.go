@@ -47,11 +47,6 @@ type chaos struct {
 	over     bool // nothing starts again
 }
 
-// eventID is what makes two events the same.
-type eventID struct{ source, id string }
-
-func idOf(e leat.Event) eventID { return eventID{e.Source(), e.ID()} }
-
 type effectID struct {
 	event  eventID
 	effect string

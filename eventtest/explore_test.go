@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newEvent returns an event from outside.
-func newEvent(t *testing.T, eventType, id, key string) leat.Event {
+// exploredEvent returns an event from outside.
+func exploredEvent(t *testing.T, eventType, id, key string) leat.Event {
 	t.Helper()
 	e, err := leat.NewEvent(eventType, &leat.EventOptions{ID: id, Source: "/test", Key: key})
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func consume(topic, group string, handle leat.HandlerFunc) func(ctx context.Cont
 func publishOrders(t *testing.T, x *eventtest.Exploration, n int) {
 	t.Helper()
 	for i := range n {
-		x.Publish("orders", newEvent(t, "order.placed", fmt.Sprintf("order-%d", i), fmt.Sprintf("customer-%d", i%3)))
+		x.Publish("orders", exploredEvent(t, "order.placed", fmt.Sprintf("order-%d", i), fmt.Sprintf("customer-%d", i%3)))
 	}
 }
 
@@ -78,8 +78,8 @@ func TestFindsOrderBetweenKeys(t *testing.T) {
 			return nil
 		}))
 		for i := range 5 {
-			x.Publish("shop", newEvent(t, "customer.created", fmt.Sprintf("c%d", i), fmt.Sprintf("customer-%d", i)))
-			x.Publish("shop", newEvent(t, "order.placed", fmt.Sprint(i), fmt.Sprintf("order-%d", i)))
+			x.Publish("shop", exploredEvent(t, "customer.created", fmt.Sprintf("c%d", i), fmt.Sprintf("customer-%d", i)))
+			x.Publish("shop", exploredEvent(t, "order.placed", fmt.Sprint(i), fmt.Sprintf("order-%d", i)))
 		}
 		x.NothingPoisoned(nil)
 	}))
@@ -163,7 +163,7 @@ func shop(t *testing.T, x *eventtest.Exploration, events int) {
 		return nil
 	}))
 	publishOrders(t, x, events-1)
-	x.Publish("orders", newEvent(t, "order.damaged", "damaged", "customer-1"))
+	x.Publish("orders", exploredEvent(t, "order.damaged", "damaged", "customer-1"))
 	x.ExactlyOnce("charge", func(e leat.Event) bool { return e.Type() == "order.placed" })
 	x.ExactlyOnce("ship", func(e leat.Event) bool { return e.Type() == "order.paid" })
 	x.OrderPerKey("charge")

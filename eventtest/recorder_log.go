@@ -14,10 +14,6 @@ type topicLog struct {
 	groups []*groupLog
 }
 
-type eventID struct{ source, id string }
-
-func idOf(e leat.Event) eventID { return eventID{e.Source(), e.ID()} }
-
 // publication is one event in one topic.
 type publication struct {
 	topic  *topicLog
