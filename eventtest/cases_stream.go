@@ -122,7 +122,7 @@ func streamCases() []Case {
 func checkSubscribeBeforeReceive(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := r.spread("e", 20)
+	events := r.spread("early", 20)
 	r.mustPublish(r.open(), topic, events...)
 	r.expectSet("published before the first Receive", rd.take(len(events)), events...)
 }
@@ -292,7 +292,7 @@ func checkReceiveCanceled(r *run) {
 		got = append(got, ds...)
 	}
 	for i := range rounds {
-		more := r.spread(fmt.Sprint("round-", i), each)
+		more := r.spread(fmt.Sprint("canceled-", i), each)
 		events = append(events, more...)
 		short, cancel := context.WithTimeout(r.ctx, time.Duration(r.rand.IntN(int(time.Millisecond))))
 		if i%2 == 0 {

@@ -22,7 +22,9 @@ type memoryHarness struct {
 
 func newMemoryHarness() *memoryHarness { return &memoryHarness{broker: memory.New(nil)} }
 
-func (h *memoryHarness) Open(context.Context) (leat.Broker, error) { return &view{broker: h.broker}, nil }
+func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
+	return &view{broker: h.broker}, nil
+}
 
 func (h *memoryHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
