@@ -101,7 +101,7 @@ func checkCloseEndsLeases(r *run) {
 func checkDrainAwaitsRelease(r *run) {
 	b, topic := r.start(groupA)
 	one := r.join(b, topic, groupA)
-	const keys = 40
+	const keys = 200 // so many that one stream's share of them cannot be given up without asking
 	events := r.spread("first", keys)
 	r.mustPublish(b, topic, events...)
 	mine := one.take(keys)
@@ -112,7 +112,8 @@ func checkDrainAwaitsRelease(r *run) {
 			holders[d.Lease] = hold(d.Lease)
 		}
 	}
-	r.mustPublish(b, topic, r.spread("second", keys)...)
+	later := r.spread("second", keys)
+	r.mustPublish(b, topic, later...)
 	two := r.join(r.open(), topic, groupA)
 	seconds := map[string]bool{}
 	look := func(rd *reader, d time.Duration) {
@@ -139,7 +140,7 @@ func checkDrainAwaitsRelease(r *run) {
 		look(one, time.Millisecond)
 		return asked() > 0 || len(seconds) == keys
 	})
-	look(two, r.opts.Quiet)
+	look(two, r.opts.Quiet/2)
 	for i := range mine {
 		one.settle(acked(), mine[i])
 	}
@@ -150,7 +151,7 @@ func checkDrainAwaitsRelease(r *run) {
 		look(one, time.Millisecond)
 		look(two, time.Millisecond)
 		n := 0
-		for _, e := range r.spread("second", keys) {
+		for _, e := range later {
 			if seconds[e.ID()] {
 				n++
 			}

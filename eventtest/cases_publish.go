@@ -90,7 +90,7 @@ func checkDoneOnce(r *run) {
 	for _, err := range o.errs {
 		r.must(err, "publishing")
 	}
-	pause(r.opts.Quiet)
+	pause(r.opts.Quiet / 2)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, n := range o.calls {

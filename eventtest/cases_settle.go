@@ -113,7 +113,7 @@ func checkGiveBackOrder(r *run) {
 func checkGiveBackDelay(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	delay := min(r.opts.Quiet, rd.stream.Capabilities().LongestDelay)
+	delay := min(r.opts.Quiet/2, rd.stream.Capabilities().LongestDelay)
 	for _, key := range []string{"k", ""} {
 		e := r.event("delayed-"+key, key)
 		r.mustPublish(b, topic, e)
@@ -198,7 +198,7 @@ func checkSettleAfterLoss(r *run) {
 	r.expectSet("the lease was lost, then one was acked", again, events...)
 	rd.settle(acked(), old[1])
 	rd.settle(givenBack(), old[2:]...)
-	if more := rd.poll(r.opts.Quiet / 4); len(more) > 0 {
+	if more := rd.poll(r.brief()); len(more) > 0 {
 		r.fail("given back under a lost lease, and delivered again while a later delivery is unsettled: %s", ids(more))
 	}
 	rd.settle(acked(), again[3])

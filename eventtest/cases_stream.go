@@ -193,7 +193,7 @@ func checkGroupShares(r *run) {
 		}
 	}
 	for _, rd := range []*reader{one, two} {
-		if more := rd.poll(r.opts.Quiet / 4); len(more) > 0 {
+		if more := rd.poll(r.brief()); len(more) > 0 {
 			r.fail("came twice: %s", ids(more))
 		}
 	}
@@ -201,7 +201,7 @@ func checkGroupShares(r *run) {
 
 func checkEveryGroup(r *run) {
 	b, topic := r.start(groupA, groupB)
-	events := r.spread("e", 30)
+	events := r.spread("both", 30)
 	r.mustPublish(b, topic, events...)
 	for _, group := range []string{groupA, groupB} {
 		rd := r.join(b, topic, group)
@@ -362,7 +362,7 @@ func checkMaxInFlight(r *run) {
 		rd.settle(acked(), held[:settled]...)
 		held = append(held[settled:], rd.take(settled)...)
 		got = append(got, held[limit-settled:]...)
-		if more := rd.poll(r.opts.Quiet / 2); len(more) > 0 {
+		if more := rd.poll(r.brief()); len(more) > 0 {
 			r.fail("%d deliveries were unsettled, as many as allowed, and %d more came", limit, len(more))
 		}
 	}
@@ -386,7 +386,7 @@ func checkMaxInFlightBytes(r *run) {
 	var got []leat.Delivery
 	for len(got) < len(events) {
 		held := rd.take(1)
-		held = append(held, rd.poll(r.opts.Quiet/4)...)
+		held = append(held, rd.poll(r.brief()/2)...)
 		total := 0
 		for i := range held {
 			total += held[i].Event.Size()

@@ -202,7 +202,7 @@ func publishMutants() []mutant {
 		publishing("done never for the last of many", "done-once", nil,
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				b.Publish(ctx, topic, events, func(i int, err error) {
-					if i != 99 {
+					if i != 99 || len(events) != 100 {
 						done(i, err)
 					}
 				})
@@ -404,10 +404,10 @@ func subscribeMutants() []mutant {
 			}),
 		},
 		{
-			name: "the second group gets nothing", rule: "every-group", others: []string{"nothing-leaks"},
+			name: "the second group gets nothing", rule: "every-group",
 			wrap: bendStreams(func(sub leat.Subscription, s *bentStream) {
 				if sub.Group == "b" {
-					s.receive = edit(func(leat.Stream, *leat.Delivery) bool { return false })
+					s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool { return !strings.HasPrefix(d.Event.ID(), "both") })
 				}
 			}),
 		},
@@ -441,7 +441,7 @@ func subscribeMutants() []mutant {
 			}),
 		},
 		{
-			name: "refuses to declare what exists", rule: "declare-again", others: []string{"nothing-leaks"},
+			name: "refuses to declare what exists", rule: "declare-again", others: []string{"nothing-leaks", "use-after-close"},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					for _, sub := range subs {
@@ -701,8 +701,8 @@ func staleMutant(name, rule string, byClose bool) mutant {
 	})}
 }
 
-// leasing is a mutant that hands out leases of its own; follow ties each to the one behind it.
-func leasing(name, rule string, others []string, follow func(inner, outer *leat.Lease)) mutant {
+// leasing is a mutant that hands out leases of its own; follow ties each to that of its first delivery.
+func leasing(name, rule string, others []string, follow func(d *leat.Delivery, outer *leat.Lease)) mutant {
 	return mutant{name: name, rule: rule, others: others, wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 		leases := map[*leat.Lease]*leat.Lease{} // Receive is called by one goroutine at a time
 		s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
@@ -710,7 +710,7 @@ func leasing(name, rule string, others []string, follow func(inner, outer *leat.
 			if outer == nil {
 				outer = leat.NewLease()
 				leases[d.Lease] = outer
-				follow(d.Lease, outer)
+				follow(d, outer)
 			}
 			d.Lease = outer
 			return true
@@ -720,20 +720,21 @@ func leasing(name, rule string, others []string, follow func(inner, outer *leat.
 
 func leaseMutants() []mutant {
 	return []mutant{
-		leasing("never ends a lost lease", "lost-lease-ends", []string{"settle-after-loss"}, func(inner, outer *leat.Lease) {
-			inner.Attach(outer.Drain, func(cause error) {
-				if cause == nil {
-					outer.End(nil)
+		leasing("never ends a lost lease of unkeyed events", "lost-lease-ends", nil, func(d *leat.Delivery, outer *leat.Lease) {
+			key := d.Event.Key()
+			d.Lease.Attach(outer.Drain, func(cause error) {
+				if cause == nil || key != "" {
+					outer.End(cause)
 				}
 			})
 		}),
-		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(inner, outer *leat.Lease) {
-			inner.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
+		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
+			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
 		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion"},
-			func(inner, outer *leat.Lease) {
+			func(d *leat.Delivery, outer *leat.Lease) {
 				var draining atomic.Bool
-				inner.Attach(func(release func()) {
+				d.Lease.Attach(func(release func()) {
 					draining.Store(true)
 					outer.Drain(func() { outer.End(nil) })
 					release()

@@ -204,6 +204,9 @@ func (rd *reader) until(id string) []leat.Delivery {
 	}
 }
 
+// brief is how long a case waits that looks for the absence of something several times.
+func (r *run) brief() time.Duration { return r.opts.Quiet / 4 }
+
 // poll returns what comes within d.
 func (rd *reader) poll(d time.Duration) []leat.Delivery {
 	ctx, cancel := context.WithTimeout(rd.r.ctx, d)
