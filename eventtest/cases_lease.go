@@ -231,7 +231,7 @@ func (m *member) live(ctx context.Context) {
 			m.r.note("Receive: %v", err)
 			break
 		}
-		m.work(into[:max(0, min(n, len(into)))], ctx)
+		m.work(ctx, into[:max(0, min(n, len(into)))])
 		for _, h := range m.leases {
 			h.release() // nothing is held between two batches
 		}
@@ -244,7 +244,7 @@ func (m *member) live(ctx context.Context) {
 }
 
 // work holds a batch for a moment and settles it, unless ctx has ended by then.
-func (m *member) work(ds []leat.Delivery, ctx context.Context) { //nolint:revive // the batch is what this is about
+func (m *member) work(ctx context.Context, ds []leat.Delivery) {
 	var mine []leat.Delivery
 	for i := range ds {
 		d := ds[i]
@@ -360,9 +360,9 @@ func checkConcurrentUse(r *run) {
 	c := &crowd{r: r, topic: topic, total: publishers * calls * each, acks: map[string]int{}, giveBack: 20}
 	var wg sync.WaitGroup
 	for p := range publishers {
-		var all [][]leat.Event
-		for i := range calls {
-			all = append(all, r.spread(fmt.Sprintf("publisher-%d-%d", p, i), each))
+		var all [calls][]leat.Event
+		for i := range all {
+			all[i] = r.spread(fmt.Sprintf("publisher-%d-%d", p, i), each)
 		}
 		wg.Go(func() {
 			for _, events := range all {

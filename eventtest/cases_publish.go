@@ -126,7 +126,7 @@ func checkBatchOutcomes(r *run) {
 	rd := r.join(b, topic, groupA)
 	good := r.series("k", 3)
 	refused := map[int]leat.Code{1: leat.CodeTooLarge, 3: leat.CodeInvalid}
-	errs := r.publish(r.ctx, b, topic, good[0], r.tooLarge(b, "large", "k"), good[1], leat.Event{}, good[2])
+	errs := r.publish(r.ctx, b, topic, good[0], r.tooLarge(b, "large"), good[1], leat.Event{}, good[2])
 	for i, err := range errs {
 		if code, ok := refused[i]; ok {
 			r.expectCode(fmt.Sprintf("event %d of 5, which no broker takes", i), err, code)
@@ -147,7 +147,7 @@ func checkRefusedNeverDelivered(r *run) {
 	refusals := []struct {
 		ctx context.Context
 		e   leat.Event
-	}{{ended, r.event("canceled", "k")}, {r.ctx, r.tooLarge(b, "large", "k")}, {r.ctx, leat.Event{}}}
+	}{{ended, r.event("canceled", "k")}, {r.ctx, r.tooLarge(b, "large")}, {r.ctx, leat.Event{}}}
 	for _, f := range refusals {
 		for _, err := range r.publish(f.ctx, b, topic, f.e) {
 			if err == nil || leat.CodeOf(err) == leat.CodeUnknown {
@@ -318,7 +318,7 @@ func checkOrderOfAKey(r *run) {
 	const calls, each = 4, 10
 	next := map[string]int{}
 	for range calls {
-		var call []leat.Event
+		call := make([]leat.Event, 0, each*len(keys))
 		for range each {
 			for _, key := range keys {
 				call = append(call, r.event(fmt.Sprintf("%s-%d", key, next[key]), key))
@@ -367,7 +367,7 @@ func oddEvents(r *run, b leat.Broker) []leat.Event {
 	plain := r.event("odd", "").WithData("", nil)
 	text := "Grüße, \"100 %\" = 漢字 🎉 e\u0301 \u202e\u200d \\ ; , %41"
 	extensions := map[string]any{
-		"extbool": true, "extint": int32(-2147483648), "extstring": text, "extempty": "", "extbinary": []byte{0, 255, 10},
+		"extbool": true, "extnumber": int32(-2147483648), "extstring": text, "extempty": "", "extbinary": []byte{0, 255, 10},
 		"exturi": leat.URI("https://example.com/%7Ea?b=%2F"), "extref": leat.URIRef("../a%20b"),
 		"exttime": time.Date(2024, 2, 29, 23, 59, 59, 120_000_000, time.FixedZone("", -3600)),
 	}
@@ -418,7 +418,7 @@ func checkLimitsConstant(r *run) {
 	}
 	look("after declaring")
 	r.mustPublish(b, topic, r.event("e", "k"))
-	r.publish(r.ctx, b, topic, r.tooLarge(b, "large", "k"))
+	r.publish(r.ctx, b, topic, r.tooLarge(b, "large"))
 	look("after publishing")
 	r.must(b.Close(), "closing the broker")
 	look("after Close")

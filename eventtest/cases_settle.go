@@ -58,12 +58,11 @@ func settleCases() []Case {
 	}
 }
 
-// remains returns what the group still delivers to a new stream, once no other stream of it is open. Unkeyed events, and those of other
-// keys than key, may be missed.
-func (r *run) remains(b leat.Broker, topic, group, key string) []leat.Delivery {
-	last := r.event("last", key)
+// remains returns what the group still delivers of the key k to a new stream, once no other stream of it is open.
+func (r *run) remains(b leat.Broker, topic string) []leat.Delivery {
+	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)
-	return r.join(b, topic, group).until(last.ID())
+	return r.join(b, topic, groupA).until(last.ID())
 }
 
 func checkAckEnds(r *run) {
@@ -75,7 +74,7 @@ func checkAckEnds(r *run) {
 	slices.Reverse(got[:8]) // settlements come in any order
 	rd.settle(acked(), got...)
 	rd.close()
-	if again := r.remains(b, topic, groupA, "k"); len(again) > 0 {
+	if again := r.remains(b, topic); len(again) > 0 {
 		r.fail("acked, and delivered again: %s", ids(again))
 	}
 }
@@ -92,7 +91,7 @@ func checkGiveBackRedelivers(r *run) {
 	}
 	rd.settle(acked(), rd.take(len(events))...)
 	rd.close()
-	if again := r.remains(b, topic, groupA, "k"); len(again) > 0 {
+	if again := r.remains(b, topic); len(again) > 0 {
 		r.fail("given back, then acked, and delivered again: %s", ids(again))
 	}
 }
@@ -139,7 +138,7 @@ func checkCloseGivesBack(r *run) {
 	rd.settle(acked(), got[:2]...)
 	order := rd.stream.Capabilities().Order
 	rd.close()
-	left := r.remains(r.open(), topic, groupA, "k")
+	left := r.remains(r.open(), topic)
 	if order == leat.OrderNone {
 		r.expectSet("two of eight were settled", left, events[2:]...)
 		return
@@ -170,7 +169,7 @@ func checkNativeReject(r *run) {
 	r.mustPublish(b, topic, events...)
 	rd.settle(leat.Settlement{Action: leat.NativeReject}, rd.take(len(events))...)
 	rd.close()
-	r.expectSet("NativeReject is not offered", r.remains(b, topic, groupA, "k"), events...)
+	r.expectSet("NativeReject is not offered", r.remains(b, topic), events...)
 }
 
 func checkSettleAfterClose(r *run) {
@@ -183,7 +182,7 @@ func checkSettleAfterClose(r *run) {
 	rd.settle(acked(), got[0])
 	rd.settle(givenBack(), got[1])
 	rd.settle(acked(), got[2])
-	r.expectSet("settled after Close", r.remains(b, topic, groupA, "k"), events...)
+	r.expectSet("settled after Close", r.remains(b, topic), events...)
 }
 
 func checkSettleAfterLoss(r *run) {
@@ -203,7 +202,7 @@ func checkSettleAfterLoss(r *run) {
 	}
 	rd.settle(acked(), again[3])
 	rd.close()
-	r.expectSet("only one was settled in time", r.remains(b, topic, groupA, "k"), events[:3]...)
+	r.expectSet("only one was settled in time", r.remains(b, topic), events[:3]...)
 }
 
 // expire makes the leases of the deliveries end.

@@ -86,6 +86,12 @@ func streamCases() []Case {
 			Rule:  "R4: what is no CloudEvent arrives as Malformed with its bytes, and the stream goes on",
 			check: checkMalformed,
 		},
+	}
+}
+
+// closeCases are those about Close, and about what does not change before and after it.
+func closeCases() []Case {
+	return []Case{
 		{
 			Name: "capabilities-constant", Level: Raw,
 			Rule:  "Capabilities does not change",
@@ -379,8 +385,8 @@ func checkMaxInFlightBytes(r *run) {
 	const size, limit = 4 << 10, 10 << 10
 	rd := r.subscribe(b, leat.Subscription{Topic: topic, Group: groupA, MaxInFlight: 100, MaxInFlightBytes: limit})
 	events := []leat.Event{
-		r.sized("small-0", "k", size), r.sized("small-1", "k", size), r.sized("small-2", "k", size),
-		r.sized("large", "k", 2*limit), r.sized("small-3", "k", size),
+		r.sized("small-0", size), r.sized("small-1", size), r.sized("small-2", size),
+		r.sized("large", 2*limit), r.sized("small-3", size),
 	}
 	r.mustPublish(b, topic, events...)
 	var got []leat.Delivery
@@ -539,7 +545,7 @@ func checkErrorsHaveCodes(r *run) {
 	}
 	sub := leat.Subscription{Topic: topic, Group: groupA}
 	r.expectCode("publishing the zero Event", r.publish(r.ctx, b, topic, leat.Event{})[0], leat.CodeInvalid)
-	r.expectCode("publishing too large an event", r.publish(r.ctx, b, topic, r.tooLarge(b, "e", "k"))[0], leat.CodeTooLarge)
+	r.expectCode("publishing too large an event", r.publish(r.ctx, b, topic, r.tooLarge(b, "e"))[0], leat.CodeTooLarge)
 	r.expectCode("publishing with an ended ctx", r.publish(ended, b, topic, r.event("e", "k"))[0], leat.CodeCanceled)
 	r.expectCode("subscribing without a topic", subscribe(r.ctx, leat.Subscription{Group: groupA}), leat.CodeInvalid)
 	r.expectCode("subscribing without a group", subscribe(r.ctx, leat.Subscription{Topic: topic}), leat.CodeInvalid)

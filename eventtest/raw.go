@@ -69,16 +69,14 @@ func (r *run) spread(name string, n int) []leat.Event {
 	return events
 }
 
-// sized returns an event with n bytes of data.
-func (r *run) sized(id, key string, n int) leat.Event {
-	e, err := leat.NewEvent("test.v1", &leat.EventOptions{ID: id, Source: "/eventtest", Key: key, Data: make([]byte, n)})
-	r.must(err, "making an event")
-	return e
+// sized returns an event of the key k with n bytes of data.
+func (r *run) sized(id string, n int) leat.Event {
+	return r.event(id, "k").WithData("", make([]byte, n))
 }
 
 // tooLarge returns an event of one byte more than the broker, or Leat, takes. It may be invalid as well, as only With methods make it.
-func (r *run) tooLarge(b leat.Broker, id, key string) leat.Event {
-	e := r.event(id, key).WithData("", []byte{})
+func (r *run) tooLarge(b leat.Broker, id string) leat.Event {
+	e := r.sized(id, 0)
 	return e.WithData("", make([]byte, maxEvent(b)+1-e.Size()))
 }
 
@@ -132,9 +130,10 @@ func (r *run) publish(ctx context.Context, b leat.Broker, topic string, events .
 
 // mustPublish publishes and fails the case when one event is not confirmed.
 func (r *run) mustPublish(b leat.Broker, topic string, events ...leat.Event) {
-	for i, err := range r.publish(r.ctx, b, topic, events...) {
-		if err != nil {
-			r.fail("publishing event %q: %v", events[i].ID(), err)
+	errs := r.publish(r.ctx, b, topic, events...)
+	for i, e := range events {
+		if errs[i] != nil {
+			r.fail("publishing event %q: %v", e.ID(), errs[i])
 		}
 	}
 }
