@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -773,7 +775,7 @@ func leaseMutants() []mutant {
 
 func closeMutants() []mutant {
 	var waited atomic.Bool // once is enough to be noticed
-	return []mutant{
+	return append(descriptorMutants(), []mutant{
 		{
 			name: "Close returns and one Receive waits on", rule: "stream-close",
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
@@ -842,7 +844,27 @@ func closeMutants() []mutant {
 				go func() { <-time.After(20 * time.Second) }()
 			}),
 		},
+	}...)
+}
+
+// descriptorMutants is empty where the system does not tell how many descriptors are open.
+func descriptorMutants() []mutant {
+	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
+		return nil
 	}
+	var leaked []*os.File // kept, so that no finalizer closes them
+	return []mutant{{
+		name: "leaks a descriptor with each instance", rule: "nothing-leaks",
+		wrap: bend(func(b *bent) {
+			if f, err := os.Open(os.DevNull); err == nil {
+				leaked = append(leaked, f)
+			}
+			b.close = func(b leat.Broker, _ bool) error {
+				runtime.KeepAlive(leaked)
+				return b.Close()
+			}
+		}),
+	}}
 }
 
 // nothing is a stream that does nothing.
