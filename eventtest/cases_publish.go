@@ -1,7 +1,11 @@
 package eventtest
 
 import (
+	"context"
 	"fmt"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/leatgo/leat"
 )
@@ -14,34 +18,408 @@ func publishCases() []Case {
 			Rule:  "P1: done is called exactly once for every event",
 			check: checkDoneOnce,
 		},
+		{
+			Name: "nil-means-stored", Level: Raw, Needs: []Need{NeedKill},
+			Rule:  "P4: what was confirmed is delivered, also when the broker is killed right after",
+			check: checkNilMeansStored,
+		},
+		{
+			Name: "batch-outcomes", Level: Raw,
+			Rule:  "P5, P7: each event of a call has its own outcome, and a refused one does not change that of its neighbours",
+			check: checkBatchOutcomes,
+		},
+		{
+			Name: "refused-never-delivered", Level: Raw,
+			Rule:  "P5: an event with any error but CodeUnknown is not stored and never will be",
+			check: checkRefusedNeverDelivered,
+		},
+		{
+			Name: "largest-event", Level: Raw,
+			Rule:  "Limits: an event of exactly MaxEventBytes is taken",
+			check: checkLargestEvent,
+		},
+		{
+			Name: "publish-canceled", Level: Raw,
+			Rule:  "P3: when ctx ended before the event was accepted, it is refused with CodeCanceled within 250 ms, and no other is",
+			check: checkPublishCanceled,
+		},
+		{
+			Name: "cancel-after-publish", Level: Raw,
+			Rule:  "P3: an accepted event is not affected when ctx ends after Publish returned",
+			check: checkCancelAfterPublish,
+		},
+		{
+			Name: "publish-after-close", Level: Raw,
+			Rule:  "C2: Publish after Close reports CodeClosed for every event",
+			check: checkPublishAfterClose,
+		},
+		{
+			Name: "close-while-publishing", Level: Raw,
+			Rule:  "C1: publishes that Close interrupts are all done once, with CodeUnknown or CodeClosed, and nil only where stored",
+			check: checkCloseWhilePublishing,
+		},
+		{
+			Name: "events-reused", Level: Raw,
+			Rule:  "P9: events belongs to the caller again when Publish returns",
+			check: checkEventsReused,
+		},
+		{
+			Name: "order-of-a-key", Level: Raw, Needs: []Need{NeedOrder},
+			Rule:  "P6, R3: events of one key are stored and delivered in the order of the call, and of the calls",
+			check: checkOrderOfAKey,
+		},
+		{
+			Name: "byte-for-byte", Level: Raw,
+			Rule:  "what is delivered is what was published: every attribute and the data, byte for byte",
+			check: checkByteForByte,
+		},
+		{
+			Name: "limits-constant", Level: Raw,
+			Rule:  "Limits does not change",
+			check: checkLimitsConstant,
+		},
 	}
 }
 
 func checkDoneOnce(r *run) {
-	b, topic := r.open(), r.h.Topic()
-	r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: "g"}), "declaring")
-	events := make([]leat.Event, 100)
-	for i := range events {
-		e, err := leat.NewEvent("test.v1", &leat.EventOptions{Source: "/eventtest", Key: fmt.Sprint(i % 7)})
-		r.must(err, "making an event")
-		events[i] = e
+	b, topic := r.start(groupA)
+	events := r.spread("e", 100)
+	o := newOutcomes(len(events))
+	b.Publish(r.ctx, topic, events, o.done)
+	r.eventually("every event was reported", o.complete)
+	for _, err := range o.errs {
+		r.must(err, "publishing")
 	}
-	calls := make(chan int, 10*len(events))
-	b.Publish(r.ctx, topic, events, func(i int, err error) {
+	pause(r.opts.Quiet / 2)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, n := range o.calls {
+		if n != 1 {
+			r.note("done was called %d times for event %d", n, i)
+		}
+	}
+}
+
+func checkNilMeansStored(r *run) {
+	b, topic := r.start(groupA)
+	killer, ok := r.h.(Killer)
+	if !ok {
+		return
+	}
+	const calls, each = 25, 16
+	var events []leat.Event
+	for i := range calls {
+		more := r.spread(fmt.Sprint("call-", i), each)
+		r.mustPublish(b, topic, more...)
+		events = append(events, more...)
+	}
+	r.must(killer.Kill(r.ctx), "killing the broker")
+	r.must(killer.Start(r.ctx), "starting the broker")
+	rd := r.join(b, topic, groupA)
+	got := rd.take(len(events))
+	rd.settle(acked(), got...)
+	r.expectSet("after the broker was killed", got, events...)
+}
+
+func checkBatchOutcomes(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	good := r.series("k", 3)
+	refused := map[int]leat.Code{1: leat.CodeTooLarge, 3: leat.CodeInvalid}
+	errs := r.publish(r.ctx, b, topic, good[0], r.tooLarge(b, "large"), good[1], leat.Event{}, good[2])
+	for i, err := range errs {
+		if code, ok := refused[i]; ok {
+			r.expectCode(fmt.Sprintf("event %d of 5, which no broker takes", i), err, code)
+		} else if err != nil {
+			r.note("event %d of 5 is good, but a neighbour of a refused one: %v", i, err)
+		}
+	}
+	last := r.event("last", "k")
+	r.mustPublish(b, topic, last)
+	r.expectSet("what was confirmed", rd.until(last.ID()), good...)
+}
+
+func checkRefusedNeverDelivered(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	ended, cancel := context.WithCancel(r.ctx)
+	cancel()
+	refusals := []struct {
+		ctx context.Context
+		e   leat.Event
+	}{{ended, r.event("canceled", "k")}, {r.ctx, r.tooLarge(b, "large")}, {r.ctx, leat.Event{}}}
+	for _, f := range refusals {
+		for _, err := range r.publish(f.ctx, b, topic, f.e) {
+			if err == nil || leat.CodeOf(err) == leat.CodeUnknown {
+				r.fail("the event %q must be refused: %v", f.e.ID(), err)
+			}
+		}
+	}
+	last := r.event("last", "k")
+	r.mustPublish(b, topic, last)
+	if got := rd.until(last.ID()); len(got) > 0 {
+		r.fail("delivered although refused: %s", ids(got))
+	}
+}
+
+func checkLargestEvent(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	e := r.event("largest", "k").WithData("", []byte{})
+	e = e.WithData("", make([]byte, maxEvent(b)-e.Size()))
+	r.mustPublish(b, topic, e)
+	if got := rd.take(1)[0]; !got.Event.Equal(e) {
+		r.fail("an event of %d bytes came back with %d, or changed", e.Size(), got.Event.Size())
+	}
+}
+
+// cancelBound is P3's.
+const cancelBound = 250 * time.Millisecond
+
+func checkPublishCanceled(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	ctx, cancel := context.WithCancel(r.ctx)
+	cancel()
+	began := time.Now()
+	errs := r.publish(ctx, b, topic, r.series("canceled", 5)...)
+	if took := time.Since(began); took > cancelBound {
+		r.note("the answer took %v", took)
+	}
+	for _, err := range errs {
+		r.expectCode("published with a ctx that has ended", err, leat.CodeCanceled)
+	}
+	others := r.series("other", 5)
+	r.mustPublish(b, topic, others...)
+	r.expectSet("published with another ctx", rd.take(len(others)), others...)
+}
+
+func checkCancelAfterPublish(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	const calls, each = 10, 5
+	var events []leat.Event
+	all := make([]*outcomes, calls)
+	for i := range all {
+		more := r.series(fmt.Sprint("call-", i), each)
+		events = append(events, more...)
+		all[i] = newOutcomes(each)
+		ctx, cancel := context.WithCancel(r.ctx)
+		b.Publish(ctx, topic, more, all[i].done)
+		cancel()
+	}
+	for _, o := range all {
+		r.eventually("every publish was done", o.complete)
+		for _, err := range o.errs {
+			if err != nil {
+				r.fail("ctx ended after Publish had returned, and then: %v", err)
+			}
+		}
+	}
+	r.expectSet("after ctx ended", rd.take(len(events)), events...)
+}
+
+func checkPublishAfterClose(r *run) {
+	b, topic := r.openToClose(), r.h.Topic()
+	r.declare(b, topic, groupA)
+	r.mustPublish(b, topic, r.event("before", "k"))
+	r.must(b.Close(), "closing the broker")
+	for _, err := range r.publish(r.ctx, b, topic, r.series("after", 3)...) {
+		r.expectCode("published after Close", err, leat.CodeClosed)
+	}
+	other := r.open()
+	last := r.event("last", "k")
+	r.mustPublish(other, topic, last)
+	for _, d := range r.join(other, topic, groupA).until(last.ID()) {
+		if d.Event.Key() == "after" {
+			r.note("%q was published after Close, and delivered", d.Event.ID())
+		}
+	}
+}
+
+func checkCloseWhilePublishing(r *run) {
+	b, topic := r.openToClose(), r.h.Topic()
+	r.declare(b, topic, groupA)
+	const publishers, limit = 3, 300
+	events := make([][]leat.Event, publishers)
+	all := make([]*outcomes, publishers)
+	begun := make(chan struct{}, publishers*limit)
+	var wg sync.WaitGroup
+	for p := range publishers {
+		events[p], all[p] = r.series(fmt.Sprint("publisher-", p), limit), newOutcomes(limit)
+		wg.Go(func() {
+			for i := range limit {
+				b.Publish(r.ctx, topic, events[p][i:i+1], func(_ int, err error) { all[p].done(i, err) })
+				begun <- struct{}{}
+			}
+		})
+	}
+	r.eventually("publishing is under way", func() bool { return len(begun) > limit/2 })
+	r.must(b.Close(), "closing the broker")
+	var stored []leat.Event
+	wg.Wait()
+	for p, o := range all {
+		r.eventually("every publish was done, Close or not", o.complete)
+		o.mu.Lock()
+		for i, err := range o.errs {
+			if o.calls[i] != 1 {
+				r.note("done was called %d times for %q", o.calls[i], events[p][i].ID())
+			}
+			switch code := leat.CodeOf(err); {
+			case err == nil:
+				stored = append(stored, events[p][i])
+			case code != leat.CodeUnknown && code != leat.CodeClosed:
+				r.note("%q was interrupted by Close: %v", events[p][i].ID(), err)
+			}
+		}
+		o.mu.Unlock()
+	}
+	r.awaitAll(r.join(r.open(), topic, groupA), stored)
+}
+
+// awaitAll receives and acks until all events came. Others may come beside them.
+func (r *run) awaitAll(rd *reader, events []leat.Event) {
+	missing := map[string]bool{}
+	for _, e := range events {
+		missing[e.ID()] = true
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Patience)
+	defer cancel()
+	for len(missing) > 0 {
+		got, err := rd.receive(ctx, batch)
 		if err != nil {
-			r.note("event %d was not published: %v", i, err)
+			r.fail("%d confirmed events did not come, then Receive: %v", len(missing), err)
 		}
-		calls <- i
-	})
-	r.eventually("every event was reported", func() bool { return len(calls) >= len(events) })
-	pause(r.opts.Quiet)
-	counts := map[int]int{}
-	for range len(calls) {
-		counts[<-calls]++
+		for i := range got {
+			delete(missing, nameOf(&got[i]))
+		}
+		rd.settle(acked(), got...)
 	}
-	for i := range events {
-		if counts[i] != 1 {
-			r.note("done was called %d times for event %d", counts[i], i)
+}
+
+func checkEventsReused(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 10)
+	o := newOutcomes(len(events))
+	mine := append([]leat.Event(nil), events...)
+	b.Publish(r.ctx, topic, mine, o.done)
+	for i := range mine {
+		mine[i] = r.event("overwritten", "k")
+	}
+	r.eventually("every publish was done", o.complete)
+	r.expectSet("after the slice was used again", rd.take(len(events)), events...)
+}
+
+func checkOrderOfAKey(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	keys := []string{"x", "y", "z"}
+	const calls, each = 4, 10
+	next := map[string]int{}
+	for range calls {
+		call := make([]leat.Event, 0, each*len(keys))
+		for range each {
+			for _, key := range keys {
+				call = append(call, r.event(fmt.Sprintf("%s-%d", key, next[key]), key))
+				next[key]++
+			}
+		}
+		r.mustPublish(b, topic, call...)
+	}
+	seen := map[string]int{}
+	for _, d := range rd.take(calls * each * len(keys)) {
+		key := d.Event.Key()
+		if want := fmt.Sprintf("%s-%d", key, seen[key]); d.Event.ID() != want {
+			r.fail("the key %q: %q came where %q is next", key, d.Event.ID(), want)
+		}
+		seen[key]++
+	}
+}
+
+func checkByteForByte(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := map[string]leat.Event{}
+	for i, e := range oddEvents(r, b) {
+		e = e.WithID(fmt.Sprintf("odd %d ü/🎉", i))
+		r.must(e.Validate(), "making an event")
+		events[e.ID()] = e
+		r.mustPublish(b, topic, e)
+	}
+	for _, d := range rd.take(len(events)) {
+		want, known := events[d.Event.ID()]
+		switch {
+		case d.Malformed != nil:
+			r.note("an event came as malformed: %v", d.Malformed.Reason)
+		case !known:
+			r.note("nobody published %q", d.Event.ID())
+		case !d.Event.Equal(want):
+			r.note("published %s\ndelivered %s", describe(want), describe(d.Event))
+		}
+		delete(events, d.Event.ID())
+	}
+}
+
+// oddEvents returns events with everything that a transport may get wrong. Each has few attributes, except the last, which has all and
+// is left out where the broker takes fewer.
+func oddEvents(r *run, b leat.Broker) []leat.Event {
+	plain := r.event("odd", "").WithData("", nil)
+	text := "Grüße, \"100 %\" = 漢字 🎉 e\u0301 \u202e\u200d \\ ; , %41"
+	extensions := map[string]any{
+		"extbool": true, "extnumber": int32(-2147483648), "extstring": text, "extempty": "", "extbinary": []byte{0, 255, 10},
+		"exturi": leat.URI("https://example.com/%7Ea?b=%2F"), "extref": leat.URIRef("../a%20b"),
+		"exttime": time.Date(2024, 2, 29, 23, 59, 59, 120_000_000, time.FixedZone("", -3600)),
+	}
+	binary := make([]byte, min(256<<10, maxEvent(b)-1024))
+	for i := range binary {
+		binary[i] = byte(i * 131 >> 3)
+	}
+	events := []leat.Event{
+		plain, plain.WithTime(time.Time{}), plain.WithTime(time.Date(1985, 4, 12, 23, 20, 50, 520, time.FixedZone("", 5*3600))),
+		plain.WithSource("HTTP://Example.COM:80/%7eA/../b?q=%2f#f"), plain.WithSubject(text), plain.WithKey(text),
+		plain.WithDataSchema("https://Example.com/schema?v=1"), plain.WithType("com.Example." + text),
+		plain.WithText("text " + text + "\r\n\x00 end"), plain.WithText(""), plain.WithData("application/octet-stream", []byte{}),
+		plain.WithData("", []byte{}), plain.WithData("application/json", []byte(" {\"b\":1, \"a\":1.50}\n")),
+		plain.WithData("application/json", []byte("null")), plain.WithData("application/json; charset=\"UTF-8\"", []byte(`"x"`)),
+		plain.WithData("text/plain", []byte{0xff, 0xfe, 0}), plain.WithData("application/octet-stream", binary),
+	}
+	full := plain.WithSubject(text).WithKey("k").WithDataSchema("https://example.com/schema").WithText(text)
+	for name, value := range extensions {
+		events = append(events, plain.WithExtension(name, value))
+		full = full.WithExtension(name, value)
+	}
+	const all = 9 // context attributes and the key
+	if n := b.Limits().MaxAttributes; n == 0 || n >= all+len(extensions) {
+		events = append(events, full)
+	}
+	return events
+}
+
+// describe writes an event out, with the beginning of its data.
+func describe(e leat.Event) string {
+	var s strings.Builder
+	for name, value := range e.Attributes() {
+		fmt.Fprintf(&s, "%s=%q ", name, value)
+	}
+	data := e.DataString()
+	fmt.Fprintf(&s, "data: there=%t, %d bytes %q", e.HasData(), len(data), data[:min(len(data), 64)])
+	return s.String()
+}
+
+func checkLimitsConstant(r *run) {
+	b, topic := r.openToClose(), r.h.Topic()
+	want := b.Limits()
+	r.declare(b, topic, groupA)
+	look := func(when string) {
+		if got := b.Limits(); got != want {
+			r.note("%s: %+v, at first %+v", when, got, want)
 		}
 	}
+	look("after declaring")
+	r.mustPublish(b, topic, r.event("e", "k"))
+	r.publish(r.ctx, b, topic, r.tooLarge(b, "large"))
+	look("after publishing")
+	r.must(b.Close(), "closing the broker")
+	look("after Close")
 }

@@ -78,7 +78,9 @@ func Check(h Harness, o *Options) Report {
 }
 
 // Cases returns the cases of the suite, in their order.
-func Cases() []Case { return slices.Concat(publishCases(), consumeCases()) }
+func Cases() []Case {
+	return slices.Concat(publishCases(), streamCases(), closeCases(), settleCases(), leaseCases(), consumeCases())
+}
 
 func selected(o *Options) []Case {
 	return slices.DeleteFunc(Cases(), func(c Case) bool { return len(o.Only) > 0 && !slices.Contains(o.Only, c.Name) })

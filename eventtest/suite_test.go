@@ -2,7 +2,9 @@ package eventtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -11,8 +13,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it whose
-// Close leaves it open.
+// memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it, whose
+// Close closes what was opened through them and leaves the broker open.
 type memoryHarness struct {
 	broker *memory.Broker
 	topics atomic.Int64
@@ -20,7 +22,9 @@ type memoryHarness struct {
 
 func newMemoryHarness() *memoryHarness { return &memoryHarness{broker: memory.New(nil)} }
 
-func (h *memoryHarness) Open(context.Context) (leat.Broker, error) { return view{h.broker}, nil }
+func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
+	return &view{broker: h.broker}, nil
+}
 
 func (h *memoryHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
@@ -32,9 +36,88 @@ func (h *memoryHarness) Expire(_ context.Context, topic, group string) error {
 	return h.broker.ExpireLeases(topic, group)
 }
 
-type view struct{ *memory.Broker }
+// Kill crashes the broker, which is back at once.
+func (h *memoryHarness) Kill(context.Context) error {
+	h.broker.Crash()
+	return nil
+}
 
-func (view) Close() error { return nil }
+func (h *memoryHarness) Start(context.Context) error { return nil }
+
+// view is one client of a memory broker that others use as well.
+type view struct {
+	broker *memory.Broker
+
+	mu      sync.Mutex
+	closed  bool
+	streams []leat.Stream
+}
+
+// refuse returns the error of every call after Close.
+func (v *view) refuse(op, topic string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closed {
+		return nil
+	}
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("this view of the memory broker is closed")}
+}
+
+func (v *view) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	if err := v.refuse("publish", topic); err != nil {
+		for i := range events {
+			done(i, err)
+		}
+		return
+	}
+	v.broker.Publish(ctx, topic, events, done)
+}
+
+func (v *view) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	if err := v.refuse("subscribe", sub.Topic); err != nil {
+		return nil, err
+	}
+	s, err := v.broker.Subscribe(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	v.streams = append(v.streams, s)
+	closed := v.closed
+	v.mu.Unlock()
+	if closed { // in between
+		return nil, errors.Join(v.refuse("subscribe", sub.Topic), s.Close(ctx))
+	}
+	return s, nil
+}
+
+func (v *view) Declare(ctx context.Context, subs ...leat.Subscription) error {
+	if err := v.refuse("declare", ""); err != nil {
+		return err
+	}
+	return v.broker.Declare(ctx, subs...)
+}
+
+func (v *view) Health() error {
+	if err := v.refuse("health", ""); err != nil {
+		return err
+	}
+	return v.broker.Health()
+}
+
+func (v *view) Limits() leat.Limits { return v.broker.Limits() }
+
+func (v *view) Close() error {
+	v.mu.Lock()
+	streams := v.streams
+	v.closed, v.streams = true, nil
+	v.mu.Unlock()
+	var errs []error
+	for _, s := range streams {
+		errs = append(errs, s.Close(context.Background()))
+	}
+	return errors.Join(errs...)
+}
 
 func TestMemoryConforms(t *testing.T) {
 	eventtest.TestAdapter(t, newMemoryHarness(), nil)

@@ -1,0 +1,218 @@
+package eventtest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// settleCases are the cases about settlements at the raw level.
+func settleCases() []Case {
+	return []Case{
+		{
+			Name: "ack-ends", Level: Raw,
+			Rule:  "T1: after Ack an event is not delivered to the group again",
+			check: checkAckEnds,
+		},
+		{
+			Name: "give-back-redelivers", Level: Raw,
+			Rule:  "T2: after GiveBack an event is delivered again, until it is acked",
+			check: checkGiveBackRedelivers,
+		},
+		{
+			Name: "give-back-order", Level: Raw, Needs: []Need{NeedOrder},
+			Rule:  "T2: given-back events of one key come back in publish order, before later ones of it",
+			check: checkGiveBackOrder,
+		},
+		{
+			Name: "give-back-delay", Level: Raw, Needs: []Need{NeedDelay},
+			Rule:  "T2: a given-back event is not delivered before Delay has passed",
+			check: checkGiveBackDelay,
+		},
+		{
+			Name: "close-gives-back", Level: Raw,
+			Rule:  "Stream.Close: what is unsettled goes to another stream of the group, in order; what is settled does not",
+			check: checkCloseGivesBack,
+		},
+		{
+			Name: "deliveries-counted", Level: Raw, Needs: []Need{NeedDeliveryCount},
+			Rule:  "Delivery.Deliveries is 1 at first and rises by one with each delivery",
+			check: checkDeliveriesCounted,
+		},
+		{
+			Name: "native-reject-undeclared", Level: Raw,
+			Rule:  "T3: NativeReject has no effect where Capabilities does not offer it",
+			check: checkNativeReject,
+		},
+		{
+			Name: "settle-after-close", Level: Raw,
+			Rule:  "T5: Settle after Close has no effect",
+			check: checkSettleAfterClose,
+		},
+		{
+			Name: "settle-after-loss", Level: Raw, Needs: []Need{NeedExpire},
+			Rule:  "T4: a settlement of a delivery whose lease has ended has no effect, on that delivery or any other",
+			check: checkSettleAfterLoss,
+		},
+	}
+}
+
+// remains returns what the group still delivers of the key k to a new stream, once no other stream of it is open.
+func (r *run) remains(b leat.Broker, topic string) []leat.Delivery {
+	last := r.event("last", "k")
+	r.mustPublish(b, topic, last)
+	return r.join(b, topic, groupA).until(last.ID())
+}
+
+func checkAckEnds(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 24)
+	r.mustPublish(b, topic, events...)
+	got := rd.take(len(events))
+	slices.Reverse(got[:8]) // settlements come in any order
+	rd.settle(acked(), got...)
+	rd.close()
+	if again := r.remains(b, topic); len(again) > 0 {
+		r.fail("acked, and delivered again: %s", ids(again))
+	}
+}
+
+func checkGiveBackRedelivers(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := append(r.series("k", 3), r.series("", 3)...)
+	r.mustPublish(b, topic, events...)
+	for range 2 {
+		got := rd.take(len(events))
+		r.expectSet("given back", got, events...)
+		rd.settle(givenBack(), got...)
+	}
+	rd.settle(acked(), rd.take(len(events))...)
+	rd.close()
+	if again := r.remains(b, topic); len(again) > 0 {
+		r.fail("given back, then acked, and delivered again: %s", ids(again))
+	}
+}
+
+func checkGiveBackOrder(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 9)
+	r.mustPublish(b, topic, events[:6]...)
+	got := rd.take(4)
+	r.mustPublish(b, topic, events[6:]...)
+	for _, i := range []int{2, 0, 3, 1} {
+		rd.settle(givenBack(), got[i])
+	}
+	r.expect("four were given back in another order", rd.take(len(events)), events...)
+}
+
+func checkGiveBackDelay(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	delay := min(r.opts.Quiet/2, rd.stream.Capabilities().LongestDelay)
+	for _, key := range []string{"k", ""} {
+		e := r.event("delayed-"+key, key)
+		r.mustPublish(b, topic, e)
+		got := rd.take(1)
+		began := time.Now()
+		rd.settle(leat.Settlement{Action: leat.GiveBack, Delay: delay}, got...)
+		again := rd.take(1)
+		took := time.Since(began)
+		r.expect("given back with a delay", again, e)
+		if took < delay {
+			r.note("the key %q: given back with a delay of %v, and delivered again after %v", key, delay, took)
+		}
+		rd.settle(acked(), again...)
+	}
+}
+
+func checkCloseGivesBack(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 8)
+	r.mustPublish(b, topic, events...)
+	got := rd.take(6)
+	rd.settle(acked(), got[:2]...)
+	order := rd.stream.Capabilities().Order
+	rd.close()
+	left := r.remains(r.open(), topic)
+	if order == leat.OrderNone {
+		r.expectSet("two of eight were settled", left, events[2:]...)
+		return
+	}
+	r.expect("two of eight were settled", left, events[2:]...)
+}
+
+func checkDeliveriesCounted(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	r.mustPublish(b, topic, r.event("e", "k"))
+	for want := 1; want <= 4; want++ {
+		got := rd.take(1)
+		if n := got[0].Deliveries; n != want {
+			r.note("delivery %d says that it is number %d", want, n)
+		}
+		rd.settle(givenBack(), got...)
+	}
+}
+
+func checkNativeReject(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	if rd.stream.Capabilities().NativeReject {
+		return // here it has an effect
+	}
+	events := r.series("k", 3)
+	r.mustPublish(b, topic, events...)
+	rd.settle(leat.Settlement{Action: leat.NativeReject}, rd.take(len(events))...)
+	rd.close()
+	r.expectSet("NativeReject is not offered", r.remains(b, topic), events...)
+}
+
+func checkSettleAfterClose(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 3)
+	r.mustPublish(b, topic, events...)
+	got := rd.take(len(events))
+	rd.close()
+	rd.settle(acked(), got[0])
+	rd.settle(givenBack(), got[1])
+	rd.settle(acked(), got[2])
+	r.expectSet("settled after Close", r.remains(b, topic), events...)
+}
+
+func checkSettleAfterLoss(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.series("k", 4)
+	r.mustPublish(b, topic, events...)
+	old := rd.take(len(events))
+	r.expire(topic, old)
+	rd.settle(acked(), old[0])
+	again := rd.take(len(events))
+	r.expectSet("the lease was lost, then one was acked", again, events...)
+	rd.settle(acked(), old[1])
+	rd.settle(givenBack(), old[2:]...)
+	if more := rd.poll(r.brief()); len(more) > 0 {
+		r.fail("given back under a lost lease, and delivered again while a later delivery is unsettled: %s", ids(more))
+	}
+	rd.settle(acked(), again[3])
+	rd.close()
+	r.expectSet("only one was settled in time", r.remains(b, topic), events[:3]...)
+}
+
+// expire makes the leases of the deliveries end.
+func (r *run) expire(topic string, ds []leat.Delivery) {
+	expirer, ok := r.h.(Expirer)
+	if !ok {
+		return
+	}
+	r.must(expirer.Expire(r.ctx, topic, groupA), "expiring")
+	r.eventually("the leases have ended", func() bool {
+		return !slices.ContainsFunc(ds, func(d leat.Delivery) bool { return !d.Lease.Ended() })
+	})
+}
