@@ -355,7 +355,7 @@ func checkByteForByte(r *run) {
 		case !known:
 			r.note("nobody published %q", d.Event.ID())
 		case !d.Event.Equal(want):
-			r.note("published %s\ndelivered %s", describe(want), describe(d.Event))
+			r.note("published %s\ndelivered %s", spellOut(want), spellOut(d.Event))
 		}
 		delete(events, d.Event.ID())
 	}
@@ -396,8 +396,8 @@ func oddEvents(r *run, b leat.Broker) []leat.Event {
 	return events
 }
 
-// describe writes an event out, with the beginning of its data.
-func describe(e leat.Event) string {
+// spellOut writes an event out, with the beginning of its data.
+func spellOut(e leat.Event) string {
 	var s strings.Builder
 	for name, value := range e.Attributes() {
 		fmt.Fprintf(&s, "%s=%q ", name, value)

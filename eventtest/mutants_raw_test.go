@@ -829,7 +829,7 @@ func closeMutants() []mutant {
 				b.subscribe = func(inner leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					s, err := inner.Subscribe(ctx, sub)
 					if leat.CodeOf(err) == leat.CodeClosed {
-						return nothing{}, nil
+						return deadStream{}, nil
 					}
 					return s, err
 				}
@@ -867,10 +867,10 @@ func descriptorMutants() []mutant {
 	}}
 }
 
-// nothing is a stream that does nothing.
-type nothing struct{ leat.Stream }
+// deadStream is a stream that does nothing.
+type deadStream struct{ leat.Stream }
 
-func (nothing) Close(context.Context) error { return nil }
+func (deadStream) Close(context.Context) error { return nil }
 
 var errNever = errors.New("never")
 
