@@ -60,6 +60,7 @@ func checkNoLoss(r *run) {
 	b := r.open()
 	l := r.declare(b)
 	l.serve(b, succeed, &leat.ConsumerOptions{Concurrency: 64})
+	l.send(b, l.shapes()...)
 	l.send(b, append(l.events(150, 0), l.events(150, 20)...)...)
 	l.await()
 }

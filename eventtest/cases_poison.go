@@ -230,5 +230,6 @@ func checkRejectedLeavesOrder(r *run) {
 	}}})
 	l.send(b, events...)
 	l.await()
+	pause(r.opts.Quiet / 4)
 	l.checkPoisoned(bad...)
 }

@@ -292,7 +292,6 @@ func checkAttemptsNotDeliveries(r *run) {
 	var mu sync.Mutex
 	var infos []leat.Info
 	e := l.event("k", 8)
-	l.send(b, e)
 	const restarts = 5
 	for i := range restarts {
 		s := l.serve(b, func(ctx context.Context, _ leat.Event) error {
@@ -305,6 +304,9 @@ func checkAttemptsNotDeliveries(r *run) {
 			Middleware:  []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 3})},
 			PoisonQueue: fakeQueue{l: l},
 		})
+		if i == 0 {
+			l.send(b, e)
+		}
 		r.eventually("the event is parked", func() bool { return l.started(e) > i && s.consumer.Stats().Parked == 1 })
 		s.stopClean()
 	}
@@ -327,7 +329,7 @@ func checkCalm(r *run, m []leat.Middleware) {
 	b := r.open()
 	l := r.declare(b)
 	l.serve(b, func(context.Context, leat.Event) error { return errFailing }, &leat.ConsumerOptions{Middleware: m})
-	e := l.event("k", 8)
+	e := l.event("", 8)
 	l.send(b, e)
 	r.eventually("the event has failed", func() bool { return l.started(e) > 0 })
 	pause(200 * time.Millisecond)

@@ -90,6 +90,26 @@ func (l *ledger) events(n, keys int) []leat.Event {
 	return events
 }
 
+// shapes makes events whose bytes a careless adapter changes.
+func (l *ledger) shapes() []leat.Event {
+	const text = "text/plain; charset=utf-8"
+	shapes := []leat.Event{
+		l.event("", 0),
+		l.event("", 0).WithData("application/json", []byte("{ \"a\": 1.0, \"a\" : \"\\u00fc\" }\n")),
+		l.event("", 0).WithData("application/json", []byte("not JSON")),
+		l.event("", 0).WithData(text, []byte("\ufeff\x00line\r\nline\n")),
+		l.event("", 0).WithData(text, []byte("\xff\xfe no UTF-8")),
+		l.event("", 0).WithData(text, []byte("")),
+		l.event("a key with spaces, ü and \"quotes\"", 30<<10),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range shapes {
+		l.sent[e.ID()].event = e
+	}
+	return shapes
+}
+
 // publish publishes events in one call and notes those that the broker confirmed.
 func (l *ledger) publish(ctx context.Context, p *leat.Producer, events ...leat.Event) error {
 	err := p.Publish(ctx, l.topic, events...)
