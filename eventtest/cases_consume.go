@@ -220,6 +220,7 @@ func checkCloseRaces(r *run) {
 				if leat.CodeOf(err) == leat.CodeClosed {
 					return
 				}
+				pause(200 * time.Microsecond) // so that consumers keep up
 			}
 		})
 	}
