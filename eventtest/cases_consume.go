@@ -241,7 +241,7 @@ func checkCloseRaces(r *run) {
 func checkLeaks(r *run) {
 	b, err := r.h.Open(r.ctx)
 	r.must(err, "opening the adapter")
-	name := r.h.Topic()
+	name := fmt.Sprintf("%s of %p", r.h.Topic(), r) // suites may run side by side
 	defer pprof.SetGoroutineLabels(r.ctx)
 	work, end := context.WithCancel(r.ctx)
 	defer end()

@@ -73,7 +73,7 @@ func checkDrainRetry(r *run) {
 	r.eventually("an event of every key is parked", func() bool { return s.consumer.Stats().Parked == 5 })
 	began := time.Now()
 	s.stopClean()
-	if took := time.Since(began); took > shutdownGrace {
+	if took := time.Since(began); took > grace {
 		r.note("a shutdown with nothing but parked events took %v", took)
 	}
 	l.checkPoisoned()

@@ -180,8 +180,8 @@ func (r *run) within(d time.Duration, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(d + shutdownGrace):
-		r.fail("%s had not ended %v after its deadline of %v", what, shutdownGrace, d)
+	case <-time.After(d + grace):
+		r.fail("%s had not ended %v after its deadline of %v", what, grace, d)
 	}
 }
 

@@ -160,10 +160,10 @@ func checkNoOverlap(r *run) {
 		return nil
 	}
 	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
-	l.send(b, l.events(80, 4)...)
+	l.send(b, l.events(320, 80)...) // so many keys that some of those at work must move
 	r.eventually("the first consumer is at work", func() bool { return l.begun() > 4 })
 	l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
-	r.eventually("both are at work", func() bool { return l.begun() > 20 })
+	r.eventually("both are at work", func() bool { return l.begun() > 60 })
 	first.stopClean()
 	l.await()
 }
