@@ -65,7 +65,7 @@ func checkDrainWork(r *run) {
 func checkDrainRetry(r *run) {
 	b := r.open()
 	l := r.declare(b)
-	var retry leat.Middleware = middleware.Retry(&middleware.RetryOptions{InitialDelay: time.Hour, MaxDelay: time.Hour})
+	retry := middleware.Retry(&middleware.RetryOptions{InitialDelay: time.Hour, MaxDelay: time.Hour})
 	s := l.serve(b, func(context.Context, leat.Event) error { return errFailing }, &leat.ConsumerOptions{
 		Middleware: []leat.Middleware{retry}, PoisonQueue: fakeQueue{l: l}, ShutdownTimeout: r.opts.Quiet,
 	})

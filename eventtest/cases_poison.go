@@ -189,8 +189,7 @@ func checkPoisonDown(r *run) {
 	}, &leat.ConsumerOptions{PoisonQueue: queue})
 	l.send(b, bad)
 	r.eventually("health says that the poison queue is down", func() bool {
-		h := s.consumer.Health()
-		return h.State >= leat.Degraded && slices.ContainsFunc(h.Problems, func(err error) bool { return leat.CodeOf(err) == leat.CodePoisonQueue })
+		return s.consumer.Health().State >= leat.Degraded && s.hasProblem(leat.CodePoisonQueue)
 	})
 	others := l.events(10, 5)
 	l.send(b, others...)

@@ -994,12 +994,11 @@ func (s *shellStream) Capabilities() leat.Capabilities {
 
 func (s *shellStream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	for {
-		n, err := 0, error(nil)
+		receive := (*shellStream).receive
 		if s.b.d.receive != nil {
-			n, err = s.b.d.receive(s, ctx, into)
-		} else {
-			n, err = s.receive(ctx, into)
+			receive = s.b.d.receive
 		}
+		n, err := receive(s, ctx, into)
 		if n > 0 || err != nil {
 			return n, err
 		}

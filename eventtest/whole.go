@@ -377,9 +377,13 @@ func (s *service) await() {
 			s.r.fail("Run ended early: %v", s.err)
 		default:
 		}
-		h := s.consumer.Health()
-		return h.State != leat.Stopped && !slices.ContainsFunc(h.Problems, func(err error) bool { return leat.CodeOf(err) == leat.CodeUnavailable })
+		return s.consumer.Health().State != leat.Stopped && !s.hasProblem(leat.CodeUnavailable)
 	})
+}
+
+// hasProblem reports whether the consumer's health names a problem with that code.
+func (s *service) hasProblem(code leat.Code) bool {
+	return slices.ContainsFunc(s.consumer.Health().Problems, func(err error) bool { return leat.CodeOf(err) == code })
 }
 
 // wait waits until Run has returned, at most for d, and reports whether it has.
