@@ -161,8 +161,9 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 		l.r.note("a handler got %v with other attributes or bytes than were published", e)
 	}
 	hd := &handling{ctx: ctx}
-	if key := e.Key(); key != "" {
-		if other := l.busy[key]; other != nil && !leaseLost(other.ctx) {
+	// A handler that begins with its lease lost already, as one may that was on its way then, disturbs nobody.
+	if key := e.Key(); key != "" && !leaseLost(ctx) {
+		if other := l.busy[key]; other != nil && other.ctx.Err() == nil {
 			other.overlapped = true
 		}
 		l.busy[key] = hd
@@ -182,7 +183,7 @@ func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 	if leaseLost(hd.ctx) {
 		return
 	}
-	if hd.overlapped {
+	if hd.overlapped && hd.ctx.Err() == nil {
 		l.r.note("another handler of key %s began while the one of %s ran and held its lease", key, e.ID())
 	}
 	s := l.sent[e.ID()]
