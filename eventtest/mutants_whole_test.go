@@ -149,6 +149,7 @@ func wholeMutants() []mutant {
 		{
 			name: "ends the leases of slow handlers", rule: "whole-slow-handler-keeps-lease", wrap: endsSlowLeases(),
 			others: []string{
+				"whole-attempts-are-not-deliveries",
 				"whole-calm-default", "whole-calm-retry", "whole-poison-queue-down", "whole-drain-names-stuck",
 				"whole-drain-in-outage", "whole-no-overlap", "whole-poison-before-ack", "whole-order-group-changes",
 				"whole-order-failing-handlers",
