@@ -383,16 +383,17 @@ func reordersRedelivered() func(leat.Broker) leat.Broker {
 	}}).wrap()
 }
 
-// overtakes keeps every fifth event with a key back for a while, from the hundredth of the topic on.
+// overtakes keeps some events with a key back for a while, from the hundredth of the topic on, and not the next ones of their keys.
 func overtakes() func(leat.Broker) leat.Broker {
 	return (&defect{receive: func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
 		n, err := s.receive(ctx, into)
 		kept := 0
 		for i := range n {
 			d := into[i]
-			if d.Position.Offset >= 100 && d.Position.Offset%5 == 0 && d.Malformed == nil && d.Event.Key() != "" && d.Deliveries < 1_000 {
+			at := d.Position.Offset
+			if at >= 100 && at%5 == 0 && at/20%2 == 0 && d.Malformed == nil && d.Event.Key() != "" && d.Deliveries < 1_000 {
 				d.Deliveries += 1_000 // so that it is not kept back again
-				time.AfterFunc(3*time.Millisecond, func() { s.deliver(d) })
+				time.AfterFunc(5*time.Millisecond, func() { s.deliver(d) })
 				continue
 			}
 			into[kept] = d
