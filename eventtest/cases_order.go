@@ -1,0 +1,221 @@
+package eventtest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/middleware"
+)
+
+// orderCases are about loss, ghosts, order and what one key may do to the others.
+func orderCases() []Case {
+	return []Case{
+		{
+			Name: "whole-no-loss-no-ghosts", Level: Whole,
+			Rule:  "every confirmed event is handled, with the bytes and attributes that were published, and nothing else is",
+			check: checkNoLoss,
+		},
+		{
+			Name: "whole-once-in-peace", Level: Whole,
+			Rule:  "without errors and faults every event is handled exactly once",
+			check: checkOnceInPeace,
+		},
+		{
+			Name: "whole-order-64-handlers", Level: Whole,
+			Rule:  "events of one key are handled in publish order, one at a time, with 64 handlers",
+			check: checkOrder,
+		},
+		{
+			Name: "whole-order-failing-handlers", Level: Whole,
+			Rule:  "handlers that fail, panic and ask for delays change neither the order of a key nor lose events",
+			check: checkOrderFailing,
+		},
+		{
+			Name: "whole-order-group-changes", Level: Whole, Needs: []Need{NeedOrder},
+			Rule:  "order per key holds, and nothing is lost, while consumers of the group join, leave and are killed",
+			check: checkOrderGroupChanges,
+		},
+		{
+			Name: "whole-no-overlap", Level: Whole, Needs: []Need{NeedOrder},
+			Rule:  "two handlers of one key never run at once while the lease is held, also while consumers join and leave",
+			check: checkNoOverlap,
+		},
+		{
+			Name: "whole-slow-key", Level: Whole,
+			Rule:  "a slow event delays only the later ones of its key",
+			check: checkSlowKey,
+		},
+		{
+			Name: "whole-poisonous-key", Level: Whole,
+			Rule:  "an event that always fails delays only the later ones of its key",
+			check: checkPoisonousKey,
+		},
+	}
+}
+
+func checkNoLoss(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	l.serve(b, succeed, &leat.ConsumerOptions{Concurrency: 64})
+	l.send(b, l.shapes()...)
+	l.send(b, append(l.events(150, 0), l.events(150, 20)...)...)
+	l.await()
+}
+
+func checkOnceInPeace(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	s := l.serve(b, succeed, &leat.ConsumerOptions{Concurrency: 64})
+	l.send(b, append(l.events(100, 0), l.events(100, 20)...)...)
+	l.await()
+	pause(r.opts.Quiet / 2)
+	s.stopClean()
+	l.checkOnce()
+}
+
+func checkOrder(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	l.serve(b, dawdle(time.Millisecond), &leat.ConsumerOptions{Concurrency: 64})
+	l.send(b, l.events(300, 20)...)
+	l.await()
+}
+
+// dawdle returns a handler that takes up to longest, and stops when its context ends.
+func dawdle(longest time.Duration) leat.HandlerFunc {
+	return func(ctx context.Context, _ leat.Event) error {
+		timer := time.NewTimer(time.Duration(rand.Int64N(int64(longest))))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+var errFailing = errors.New("the handler fails on purpose")
+
+// quickRetry retries without end, so soon that a case does not take long.
+func quickRetry() leat.Middleware {
+	return middleware.Retry(&middleware.RetryOptions{MaxAttempts: -1, InitialDelay: time.Millisecond, MaxDelay: 4 * time.Millisecond})
+}
+
+func checkOrderFailing(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	l.serve(b, func(context.Context, leat.Event) error {
+		switch rand.IntN(6) {
+		case 0:
+			return errFailing
+		case 1:
+			return leat.RetryAfter(time.Millisecond, errFailing)
+		case 2:
+			panic(errFailing) //nolint:forbidigo // the Consumer makes an error of it
+		}
+		return nil
+	}, &leat.ConsumerOptions{Concurrency: 64, Middleware: []leat.Middleware{quickRetry()}})
+	l.send(b, l.events(150, 10)...)
+	l.await()
+}
+
+func checkOrderGroupChanges(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	work := dawdle(2 * time.Millisecond)
+	start := func(shutdown time.Duration) *service {
+		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8, ShutdownTimeout: shutdown})
+	}
+	// publish lets some events come during every change of the group.
+	publish := func() { l.send(b, l.events(60, 12)...) }
+	first := start(0)
+	publish()
+	second := start(0)
+	publish()
+	third := start(time.Millisecond)
+	publish()
+	_ = third.stop() // a kill: its handlers are cut short
+	publish()
+	second.stopClean()
+	publish()
+	if e, ok := r.h.(Expirer); ok {
+		r.must(e.Expire(r.ctx, l.topic, group), "expiring leases")
+	}
+	fourth := start(0)
+	publish()
+	first.stopClean()
+	l.await()
+	fourth.stopClean()
+}
+
+func checkNoOverlap(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	work := func(context.Context, leat.Event) error {
+		pause(3 * time.Millisecond)
+		return nil
+	}
+	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
+	l.send(b, l.events(320, 80)...) // so many keys that some of those at work must move
+	r.eventually("the first consumer is at work", func() bool { return l.begun() > 4 })
+	l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
+	r.eventually("both are at work", func() bool { return l.begun() > 60 })
+	first.stopClean()
+	l.await()
+}
+
+func checkSlowKey(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	gate := newLatch()
+	r.cleanup(gate.release)
+	slow := []leat.Event{l.event("slow", 8), l.event("slow", 8)}
+	l.serve(b, func(ctx context.Context, e leat.Event) error {
+		if e.Key() == "slow" {
+			return gate.hold(ctx)
+		}
+		return nil
+	}, &leat.ConsumerOptions{Concurrency: 4})
+	l.send(b, slow[0])
+	r.eventually("the slow event is at work", func() bool { return l.started(slow[0]) > 0 })
+	l.send(b, slow[1])
+	l.pass(b, "all others are handled while the slow one still runs")
+	if l.started(slow[1]) > 0 {
+		r.note("the second event of the slow key began before the first had finished")
+	}
+	gate.release()
+	l.await()
+}
+
+// pass sends events of other keys in several rounds, each when the one before is handled.
+func (l *ledger) pass(b leat.Broker, what string) {
+	const rounds, size = 4, 15
+	for i := range rounds {
+		l.send(b, l.events(size, 5)...)
+		l.r.eventually(what, func() bool { return l.handledCount() == (i+1)*size })
+	}
+}
+
+func checkPoisonousKey(r *run) {
+	b := r.open()
+	l := r.declare(b)
+	bad := []leat.Event{l.event("bad", 8), l.event("bad", 8)}
+	l.serve(b, func(_ context.Context, e leat.Event) error {
+		if e.ID() == bad[0].ID() {
+			return errFailing
+		}
+		return nil
+	}, &leat.ConsumerOptions{Concurrency: 1})
+	l.send(b, bad[0])
+	r.eventually("the bad event has failed", func() bool { return l.started(bad[0]) > 0 })
+	p := leat.NewProducer(b, nil)
+	r.must(p.Publish(r.ctx, l.topic, bad[1]), "publishing")
+	l.pass(b, "all others are handled while the bad one keeps failing")
+	if l.started(bad[1]) > 0 {
+		r.note("the event behind the failing one of its key was handled first")
+	}
+}
