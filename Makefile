@@ -51,6 +51,10 @@ bench: ## Run all benchmarks and write benchmarks/README.md
 fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(MODULES)
 
+.PHONY: mutants
+mutants: ## Run the conformance suite on every broken broker, to see that it notices
+	LEAT_MUTANTS=all go test -count=1 -timeout 30m -run 'TestEvery' ./eventtest
+
 .PHONY: models
 models: ## Compare the engine and the broker in memory with their models over MODELRUNS (100000) random sequences each
 	cd internal/models && LEAT_MODEL_RUNS=$(MODELRUNS) go test -count=1 -timeout 60m ./...

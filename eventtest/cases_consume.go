@@ -32,7 +32,7 @@ func lifeCases() []Case {
 		{
 			Name: "whole-broadcast-to-each", Level: Whole, Needs: []Need{NeedBroadcast},
 			Rule:  "each consumer of a broadcast gets every event",
-			check: checkBroadcast,
+			check: checkBroadcastConsumers,
 		},
 		{
 			Name: "whole-declared-group-keeps-events", Level: Whole, Needs: []Need{NeedDeclare},
@@ -69,7 +69,7 @@ func lifeCases() []Case {
 
 func checkGroups(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	groups := []string{"g1", "g2"}
 	ledgers := map[string]*counter{}
 	for _, g := range groups {
@@ -116,7 +116,7 @@ func (c *counter) distinct() int {
 	return len(c.ids)
 }
 
-func checkBroadcast(r *run) {
+func checkBroadcastConsumers(r *run) {
 	b := r.open()
 	l := newLedger(r, r.h.Topic())
 	var counters [2]counter
@@ -133,7 +133,7 @@ func checkBroadcast(r *run) {
 // checkDeclared publishes more than some brokers keep as history, so that only the declared group can have kept the first events.
 func checkDeclared(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.send(b, l.events(60, 10)...)
 	l.serve(b, succeed, nil)
 	l.await()
@@ -141,7 +141,7 @@ func checkDeclared(r *run) {
 
 func checkUnsupported(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	ask := func(sub leat.Subscription) {
 		ctx, cancel := context.WithTimeout(r.ctx, r.opts.Quiet/2)
 		defer cancel()
@@ -152,14 +152,14 @@ func checkUnsupported(r *run) {
 			r.note("Run failed with CodeInternal: %v", err)
 		}
 	}
-	ask(leat.Subscription{Topic: l.topic, Group: group, Unordered: true}) // the group exists with order
+	ask(leat.Subscription{Topic: l.topic, Group: testGroup, Unordered: true}) // the group exists with order
 	ask(leat.Subscription{Topic: l.topic, Broadcast: true})
-	ask(leat.Subscription{Topic: "no such topic!", Group: group})
+	ask(leat.Subscription{Topic: "no such topic!", Group: testGroup})
 }
 
 func checkRunAgain(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	s := l.serve(b, succeed, nil)
 	if err := leat.Run(r.ctx, s.consumer); leat.CodeOf(err) != leat.CodeConflict {
 		r.note("a Consumer that runs was run again, which returned %v", err)
@@ -178,7 +178,7 @@ func checkRunAgain(r *run) {
 
 func checkClosed(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	s := l.serve(b, succeed, nil)
 	l.send(b, l.events(10, 5)...)
 	l.await()
@@ -201,8 +201,8 @@ func checkClosed(r *run) {
 
 func checkCloseRaces(r *run) {
 	b := r.open()
-	l := r.declare(b)
-	var services [2]*service
+	l := r.newLedger(b)
+	var services [2]*program
 	for i := range services {
 		services[i] = l.serve(b, dawdle(time.Millisecond), &leat.ConsumerOptions{ShutdownTimeout: r.opts.Quiet})
 	}
@@ -246,7 +246,7 @@ func checkLeaks(r *run) {
 	work, end := context.WithCancel(r.ctx)
 	defer end()
 	pprof.Do(work, pprof.Labels("eventtest", name), func(context.Context) {
-		l := r.declare(b)
+		l := r.newLedger(b)
 		s := l.serve(b, dawdle(time.Millisecond), nil)
 		l.send(b, l.events(100, 10)...)
 		l.await()

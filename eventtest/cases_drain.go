@@ -42,7 +42,7 @@ func drainCases() []Case {
 
 func checkDrainWork(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error { return gate.hold(ctx) }, &leat.ConsumerOptions{Concurrency: 4})
@@ -64,7 +64,7 @@ func checkDrainWork(r *run) {
 
 func checkDrainRetry(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	retry := middleware.Retry(&middleware.RetryOptions{InitialDelay: time.Hour, MaxDelay: time.Hour})
 	s := l.serve(b, func(context.Context, leat.Event) error { return errFailing }, &leat.ConsumerOptions{
 		Middleware: []leat.Middleware{retry}, PoisonQueue: fakeQueue{l: l}, ShutdownTimeout: r.opts.Quiet,
@@ -83,7 +83,7 @@ func checkDrainRetry(r *run) {
 
 func checkDrainEnds(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -102,11 +102,11 @@ func checkDrainEnds(r *run) {
 
 func checkDrainStuck(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	e := l.event("stuck", 8)
-	s := r.launch(b, leat.Subscription{Topic: l.topic, Group: group}, l.record(func(context.Context, leat.Event) error {
+	s := r.launch(b, leat.Subscription{Topic: l.topic, Group: testGroup}, l.record(func(context.Context, leat.Event) error {
 		<-gate.open // it does not listen to its context
 		return nil
 	}), &leat.ConsumerOptions{ShutdownTimeout: r.opts.Quiet / 4})
@@ -126,7 +126,7 @@ func checkDrainStuck(r *run) {
 
 func checkDrainOutage(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error { return gate.hold(ctx) },

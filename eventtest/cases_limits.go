@@ -51,7 +51,7 @@ func limitCases() []Case {
 func checkInFlightEvents(r *run) {
 	const most, handlers = 8, 4
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error { return gate.hold(ctx) },
@@ -83,7 +83,7 @@ func (r *run) seenSoFar() []string {
 func checkInFlightBytes(r *run) {
 	const most, size, count = 64 << 10, 10 << 10, 200
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error { return gate.hold(ctx) }, &leat.ConsumerOptions{MaxInFlightBytes: most})
@@ -117,7 +117,7 @@ const reserve = 10 << 10
 
 func checkOversized(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.serve(b, succeed, nil)
 	limit := b.Limits().MaxEventBytes
 	if limit == 0 || limit > 1<<20 {
@@ -187,7 +187,7 @@ func (r *run) within(d time.Duration, what string, f func()) {
 
 func checkPublishDeadline(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	p := leat.NewProducer(b, nil)
 	l.send(b, l.event("k", 8))
 	resume := r.paused()
@@ -211,7 +211,7 @@ func checkPublishDeadline(r *run) {
 func checkCloseDeadline(r *run) {
 	b, err := r.h.Open(r.ctx)
 	r.must(err, "opening the adapter")
-	l := r.declare(b)
+	l := r.newLedger(b)
 	p := leat.NewProducer(b, nil)
 	resume := r.paused()
 	under := make(chan error, 1)

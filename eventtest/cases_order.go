@@ -58,7 +58,7 @@ func orderCases() []Case {
 
 func checkNoLoss(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.serve(b, succeed, &leat.ConsumerOptions{Concurrency: 64})
 	l.send(b, l.shapes()...)
 	l.send(b, append(l.events(150, 0), l.events(150, 20)...)...)
@@ -67,7 +67,7 @@ func checkNoLoss(r *run) {
 
 func checkOnceInPeace(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	s := l.serve(b, succeed, &leat.ConsumerOptions{Concurrency: 64})
 	l.send(b, append(l.events(100, 0), l.events(100, 20)...)...)
 	l.await()
@@ -78,7 +78,7 @@ func checkOnceInPeace(r *run) {
 
 func checkOrder(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.serve(b, dawdle(time.Millisecond), &leat.ConsumerOptions{Concurrency: 64})
 	l.send(b, l.events(300, 20)...)
 	l.await()
@@ -107,7 +107,7 @@ func quickRetry() leat.Middleware {
 
 func checkOrderFailing(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.serve(b, func(context.Context, leat.Event) error {
 		switch rand.IntN(6) {
 		case 0:
@@ -125,9 +125,9 @@ func checkOrderFailing(r *run) {
 
 func checkOrderGroupChanges(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	work := dawdle(2 * time.Millisecond)
-	start := func(shutdown time.Duration) *service {
+	start := func(shutdown time.Duration) *program {
 		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8, ShutdownTimeout: shutdown})
 	}
 	// publish lets some events come during every change of the group.
@@ -143,7 +143,7 @@ func checkOrderGroupChanges(r *run) {
 	second.stopClean()
 	publish()
 	if e, ok := r.h.(Expirer); ok {
-		r.must(e.Expire(r.ctx, l.topic, group), "expiring leases")
+		r.must(e.Expire(r.ctx, l.topic, testGroup), "expiring leases")
 	}
 	fourth := start(0)
 	publish()
@@ -154,7 +154,7 @@ func checkOrderGroupChanges(r *run) {
 
 func checkNoOverlap(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	work := func(context.Context, leat.Event) error {
 		pause(3 * time.Millisecond)
 		return nil
@@ -170,7 +170,7 @@ func checkNoOverlap(r *run) {
 
 func checkSlowKey(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	gate := newLatch()
 	r.cleanup(gate.release)
 	slow := []leat.Event{l.event("slow", 8), l.event("slow", 8)}
@@ -202,7 +202,7 @@ func (l *ledger) pass(b leat.Broker, what string) {
 
 func checkPoisonousKey(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	bad := []leat.Event{l.event("bad", 8), l.event("bad", 8)}
 	l.serve(b, func(_ context.Context, e leat.Event) error {
 		if e.ID() == bad[0].ID() {

@@ -20,7 +20,7 @@ func poisonCases() []Case {
 		{
 			Name: "whole-malformed-poisoned-once", Level: Whole, Needs: []Need{NeedInject},
 			Rule:  "what is no CloudEvent goes to the poison queue once, with its bytes, and the stream goes on",
-			check: checkMalformed,
+			check: checkMalformedPoisoned,
 		},
 		{
 			Name: "whole-poisoned-keeps-bytes", Level: Whole,
@@ -53,7 +53,7 @@ type poisonReader struct {
 
 func (l *ledger) readPoison(b leat.Broker) *poisonReader {
 	var p poisonReader
-	s := l.r.launch(b, leat.Subscription{Topic: leat.PoisonTopic(l.topic, group), Group: leat.ReplayGroup},
+	s := l.r.launch(b, leat.Subscription{Topic: leat.PoisonTopic(l.topic, testGroup), Group: leat.ReplayGroup},
 		func(_ context.Context, e leat.Event) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -70,10 +70,10 @@ func (p *poisonReader) all() []leat.Event {
 	return slices.Clone(p.events)
 }
 
-func checkMalformed(r *run) {
+func checkMalformedPoisoned(r *run) {
 	injector, _ := r.h.(Injector)
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	queue := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
 	l.serve(b, succeed, &leat.ConsumerOptions{PoisonQueue: queue})
 	raw := leat.Malformed{
@@ -105,7 +105,7 @@ func checkMalformed(r *run) {
 
 func checkPoisonedBytes(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	queue := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
 	l.serve(b, func(context.Context, leat.Event) error { return leat.Reject(errFailing) }, &leat.ConsumerOptions{PoisonQueue: queue})
 	events := append(l.events(5, 2), l.events(5, 0)...)
@@ -141,7 +141,7 @@ func checkOnePoisoned(r *run, l *ledger, e leat.Event) {
 		r.note("%v is in the poison queue with other attributes or bytes than it was published with", e)
 	case p.Reason == nil || p.Reason.Error() != errFailing.Error():
 		r.note("the reason %q came to the poison queue as %v", errFailing, p.Reason)
-	case p.Info.Topic != l.topic || p.Info.Group != group || p.Info.Attempt != 1:
+	case p.Info.Topic != l.topic || p.Info.Group != testGroup || p.Info.Attempt != 1:
 		r.note("the poison queue tells of topic %q, group %q and attempt %d", p.Info.Topic, p.Info.Group, p.Info.Attempt)
 	}
 }
@@ -149,7 +149,7 @@ func checkOnePoisoned(r *run, l *ledger, e leat.Event) {
 // checkPoisonBeforeAck stops a consumer whose poison queue has not confirmed: the event must come again.
 func checkPoisonBeforeAck(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	reject := func(context.Context, leat.Event) error { return leat.Reject(errFailing) }
 	var asked atomic.Int64
 	hangs := fakeQueue{l, func(ctx context.Context, _ leat.Poisoned) error {
@@ -171,7 +171,7 @@ func checkPoisonBeforeAck(r *run) {
 
 func checkPoisonDown(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	var down atomic.Bool
 	down.Store(true)
 	queue := fakeQueue{l, func(context.Context, leat.Poisoned) error {
@@ -208,7 +208,7 @@ func checkPoisonDown(r *run) {
 
 func checkRejectedLeavesOrder(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	var bad []leat.Event
 	rejected := map[string]bool{}
 	events := l.events(60, 4)

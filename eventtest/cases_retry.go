@@ -76,7 +76,7 @@ func retryCases() []Case {
 
 func checkErrorRetried(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	var mu sync.Mutex
 	var attempts []int
 	l.serve(b, func(ctx context.Context, _ leat.Event) error {
@@ -101,7 +101,7 @@ func checkErrorRetried(r *run) {
 
 func checkGivenBack(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	events := l.events(30, 3)
 	var late atomic.Bool
 	first := l.serve(b, func(context.Context, leat.Event) error {
@@ -118,15 +118,15 @@ func checkGivenBack(r *run) {
 	l.await()
 }
 
-// holder is a handler that holds the first call for each event until its context ends or gate opens, and lets later calls succeed.
-type holder struct {
+// holdingHandler is a handler that holds the first call for each event until its context ends or gate opens, and lets later calls succeed.
+type holdingHandler struct {
 	gate  *latch
 	mu    sync.Mutex
 	seen  map[string]bool
 	ended []context.Context // of the calls that were held
 }
 
-func (h *holder) handle(ctx context.Context, e leat.Event) error {
+func (h *holdingHandler) handle(ctx context.Context, e leat.Event) error {
 	h.mu.Lock()
 	if h.seen == nil {
 		h.seen = map[string]bool{}
@@ -145,7 +145,7 @@ func (h *holder) handle(ctx context.Context, e leat.Event) error {
 	return nil // which does not count any more if the lease was lost
 }
 
-func (h *holder) holding(l *ledger, events []leat.Event) func() bool {
+func (h *holdingHandler) holding(l *ledger, events []leat.Event) func() bool {
 	return func() bool {
 		for _, e := range events {
 			if l.started(e) == 0 {
@@ -175,15 +175,15 @@ func checkCut(r *run) {
 
 func checkLostLeaseRedelivers(r *run) {
 	expirer, _ := r.h.(Expirer)
-	checkFault(r, func(l *ledger, _ func()) { r.must(expirer.Expire(r.ctx, l.topic, group), "expiring leases") })
+	checkFault(r, func(l *ledger, _ func()) { r.must(expirer.Expire(r.ctx, l.topic, testGroup), "expiring leases") })
 }
 
 // checkFault brings a fault about while handlers hold events. All are delivered again, and the stream goes on. A fault that need not
 // end leases, on brokers without connections, lets the handlers succeed by release.
 func checkFault(r *run, fault func(l *ledger, release func())) {
 	b := r.open()
-	l := r.declare(b)
-	h := holder{gate: newLatch()}
+	l := r.newLedger(b)
+	h := holdingHandler{gate: newLatch()}
 	l.serve(b, h.handle, &leat.ConsumerOptions{Concurrency: 8})
 	held := l.events(6, 6)
 	l.send(b, held...)
@@ -205,13 +205,13 @@ func checkFault(r *run, fault func(l *ledger, release func())) {
 func checkLostLeaseContext(r *run) {
 	expirer, _ := r.h.(Expirer)
 	b := r.open()
-	l := r.declare(b)
-	h := holder{gate: newLatch()}
+	l := r.newLedger(b)
+	h := holdingHandler{gate: newLatch()}
 	s := l.serve(b, h.handle, nil)
 	held := l.events(2, 2)
 	l.send(b, held...)
 	r.eventually("the handlers hold their events", h.holding(l, held))
-	r.must(expirer.Expire(r.ctx, l.topic, group), "expiring leases")
+	r.must(expirer.Expire(r.ctx, l.topic, testGroup), "expiring leases")
 	began := time.Now()
 	ended := func() int {
 		h.mu.Lock()
@@ -244,7 +244,7 @@ func checkSlowHandler(r *run) {
 		}
 	}
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error {
 		timer := time.NewTimer(slow)
 		defer timer.Stop()
@@ -265,8 +265,8 @@ func checkSlowHandler(r *run) {
 
 func checkRestarts(r *run) {
 	b := r.open()
-	l := r.declare(b)
-	start := func() *service {
+	l := r.newLedger(b)
+	start := func() *program {
 		return l.serve(b, succeed, &leat.ConsumerOptions{
 			Concurrency: 8, Middleware: []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 3})},
 			PoisonQueue: fakeQueue{l: l},
@@ -288,7 +288,7 @@ func checkRestarts(r *run) {
 
 func checkAttemptsNotDeliveries(r *run) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	var mu sync.Mutex
 	var infos []leat.Info
 	e := l.event("k", 8)
@@ -327,7 +327,7 @@ func checkAttemptsNotDeliveries(r *run) {
 // begin at 0, 50, 150 and 350 ms.
 func checkCalm(r *run, m []leat.Middleware) {
 	b := r.open()
-	l := r.declare(b)
+	l := r.newLedger(b)
 	l.serve(b, func(context.Context, leat.Event) error { return errFailing }, &leat.ConsumerOptions{Middleware: m})
 	e := l.event("", 8)
 	l.send(b, e)

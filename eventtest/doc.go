@@ -6,6 +6,9 @@
 //		eventtest.TestAdapter(t, harness{})
 //	}
 //
+// An application hands its services a [Recorder] as their broker and asks it what happened ([NewRecorder]), or lets [Explore] run them
+// under faults.
+//
 // Each case of the suite stands for one rule that the documentation of leat.Broker, leat.Stream or leat.Consumer states. A failure
 // prints the rule, what was seen, and the seed.
 package eventtest

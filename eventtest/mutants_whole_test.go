@@ -23,7 +23,7 @@ func TestWholeLevelUnderFaults(t *testing.T) {
 			names = append(names, c.Name)
 		}
 	}
-	h := mutantHarness{newMemoryHarness(), (&defect{}).wrap()}
+	h := shellHarness{mutantHarness{newMemoryHarness(), (&defect{}).wrap()}}
 	eventtest.TestAdapter(t, h, &eventtest.Options{Only: names})
 }
 
@@ -801,28 +801,24 @@ func (g *gate) wait(ctx context.Context, over <-chan struct{}) error {
 func closedShell() error { return &leat.Error{Op: "shell", Code: leat.CodeClosed} }
 
 // Pause, Resume, Kill, Start and Cut control the broker behind a shell; around other brokers a pause does nothing.
-func (h mutantHarness) Pause(context.Context) error {
+// shellHarness hands out shells, which can be paused.
+type shellHarness struct{ mutantHarness }
+
+func (h shellHarness) Pause(context.Context) error {
 	if s, ok := h.wrap(nil).(*shell); ok {
 		s.d.gate.pause()
 	}
 	return nil
 }
 
-func (h mutantHarness) Resume(context.Context) error {
+func (h shellHarness) Resume(context.Context) error {
 	if s, ok := h.wrap(nil).(*shell); ok {
 		s.d.gate.resume()
 	}
 	return nil
 }
 
-func (h mutantHarness) Kill(context.Context) error {
-	h.broker.Crash()
-	return nil
-}
-
-func (h mutantHarness) Start(context.Context) error { return nil }
-
-func (h mutantHarness) Cut(context.Context) error {
+func (h shellHarness) Cut(context.Context) error {
 	h.broker.Crash()
 	return nil
 }

@@ -79,7 +79,12 @@ func (c *recorderConn) Declare(ctx context.Context, subs ...leat.Subscription) e
 }
 
 // Health implements [leat.HealthReporter].
-func (c *recorderConn) Health() error { return healthOf(c.r.broker) }
+func (c *recorderConn) Health() error {
+	if err := c.closedError("health", ""); err != nil {
+		return err
+	}
+	return healthOf(c.r.broker)
+}
 
 // Limits implements [leat.Broker].
 func (c *recorderConn) Limits() leat.Limits { return c.r.broker.Limits() }

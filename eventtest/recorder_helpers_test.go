@@ -70,8 +70,8 @@ func (t *failingT) Fatalf(format string, args ...any) {
 	t.why = append(t.why, fmt.Sprintf(format, args...))
 }
 
-// unsettled returns the message of a wait that must fail.
-func unsettled(t testing.TB, rec *eventtest.Recorder) string {
+// lostWait returns the message of a wait that must fail.
+func lostWait(t testing.TB, rec *eventtest.Recorder) string {
 	t.Helper()
 	f := &failingT{TB: t}
 	rec.Settled(f)

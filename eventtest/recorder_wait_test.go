@@ -110,7 +110,7 @@ func TestRecorderSaysWhyAWaitFailed(t *testing.T) {
 				rec := eventtest.NewRecorder(t, nil)
 				c.start(t, rec)
 				publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
-				message := unsettled(t, rec)
+				message := lostWait(t, rec)
 				assert.Contains(t, message, c.want)
 				assert.Contains(t, message, "\n0s          orders: order.placed order-7, key customer-1\n")
 				assert.LessOrEqual(t, strings.Count(message, "\n"), 230)
@@ -126,7 +126,7 @@ func TestRecorderFailsAtOnceWhenAnEventIsStuck(t *testing.T) {
 			serve(t, rec, "orders", "billing", func(context.Context, leat.Event) error { return leat.Reject(errDeclined) }, nil)
 			began := time.Now()
 			publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
-			message := unsettled(t, rec)
+			message := lostWait(t, rec)
 			assert.Contains(t, message, "attempt 1: rejected: the bank does not answer\n")
 			assert.Contains(t, message, "stuck: the bank does not answer")
 			if keepWaiting {
@@ -148,7 +148,7 @@ func TestRecorderNamesTheHandlerThatDoesNotReturn(t *testing.T) {
 			return nil
 		}, nil)
 		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
-		message := unsettled(t, rec)
+		message := lostWait(t, rec)
 		assert.Contains(t, message, "is in attempt 1; the handler has been running for 1h0m0s")
 		assert.Contains(t, message, "attempt 1: running for 1h0m0s")
 		close(release)
@@ -255,7 +255,7 @@ func TestRecorderPrintsWhatTheDocumentationShows(t *testing.T) {
 			return nil
 		}, nil)
 		publish(t, rec, "orders", newEvent(t, "order.placed", "7", "ada"))
-		assert.Contains(t, string(doc), "```\n"+unsettled(t, rec)+"\n```\n")
+		assert.Contains(t, string(doc), "```\n"+lostWait(t, rec)+"\n```\n")
 		close(release)
 		rec.Settled(t)
 	})
@@ -321,7 +321,7 @@ func TestRecorderBoundsWhatAFailedWaitPrints(t *testing.T) {
 		for i := range 100 {
 			publish(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), ""))
 		}
-		message := unsettled(t, rec)
+		message := lostWait(t, rec)
 		assert.Contains(t, message, "outstanding: 100\n")
 		assert.Contains(t, message, "\n  and 80 more\n")
 		assert.Contains(t, message, "\nand 100 more lines, which Recorder.Timeline has")
@@ -343,7 +343,7 @@ func TestRecorderTakesBackWhatAHandlerHeldWhenItsServiceEnded(t *testing.T) {
 		stop()
 		require.Len(t, f.why, 1)
 		assert.Contains(t, f.why[0], "still runs")
-		assert.Contains(t, unsettled(t, rec), "went back to the broker; the group has no consumer now")
+		assert.Contains(t, lostWait(t, rec), "went back to the broker; the group has no consumer now")
 		close(release) // what it says now has no effect
 		synctest.Wait()
 		assert.Zero(t, rec.Handled("billing").Len())

@@ -301,8 +301,8 @@ func (q fakeQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 	return nil
 }
 
-// service is a Consumer that a case runs, as a program would.
-type service struct {
+// program is a Consumer that a case runs.
+type program struct {
 	r        *run
 	consumer *leat.Consumer
 	shutdown time.Duration
@@ -312,19 +312,19 @@ type service struct {
 	active   atomic.Int64  // handlers that run
 }
 
-// group is the group of most cases.
-const group = "g"
+// testGroup is the group of most cases.
+const testGroup = "g"
 
 // serve runs a Consumer of the ledger's topic on b, in the group g, and waits until it is subscribed. It is stopped when the case is
 // over.
-func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOptions) *service {
-	s := l.r.launch(b, leat.Subscription{Topic: l.topic, Group: group}, l.record(h), o)
+func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
+	s := l.r.launch(b, leat.Subscription{Topic: l.topic, Group: testGroup}, l.record(h), o)
 	s.await()
 	return s
 }
 
 // launch is serve for any subscription, without the ledger and without waiting.
-func (r *run) launch(b leat.Broker, sub leat.Subscription, h leat.HandlerFunc, o *leat.ConsumerOptions) *service {
+func (r *run) launch(b leat.Broker, sub leat.Subscription, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
 	full := leat.ConsumerOptions{}
 	if o != nil {
 		full = *o
@@ -332,14 +332,14 @@ func (r *run) launch(b leat.Broker, sub leat.Subscription, h leat.HandlerFunc, o
 	if full.ShutdownTimeout == 0 {
 		full.ShutdownTimeout = r.opts.Patience
 	}
-	s := &service{r: r, shutdown: full.ShutdownTimeout}
+	s := &program{r: r, shutdown: full.ShutdownTimeout}
 	s.consumer = leat.NewConsumer(b, sub, s.watch(h), &full)
 	s.run()
 	return s
 }
 
 // watch notes a handler that begins after Run has returned, and counts those that run.
-func (s *service) watch(h leat.HandlerFunc) leat.HandlerFunc {
+func (s *program) watch(h leat.HandlerFunc) leat.HandlerFunc {
 	return func(ctx context.Context, e leat.Event) error {
 		s.active.Add(1)
 		defer s.active.Add(-1)
@@ -353,7 +353,7 @@ func (s *service) watch(h leat.HandlerFunc) leat.HandlerFunc {
 }
 
 // run runs the Consumer, for the first time or again.
-func (s *service) run() {
+func (s *program) run() {
 	ctx, cancel := context.WithCancel(s.r.ctx)
 	s.cancel, s.over = cancel, make(chan struct{})
 	go func() {
@@ -371,7 +371,7 @@ func (s *service) run() {
 }
 
 // await waits until the consumer is subscribed.
-func (s *service) await() {
+func (s *program) await() {
 	s.r.eventually("the consumer is subscribed", func() bool {
 		select {
 		case <-s.over:
@@ -383,12 +383,12 @@ func (s *service) await() {
 }
 
 // hasProblem reports whether the consumer's health names a problem with that code.
-func (s *service) hasProblem(code leat.Code) bool {
+func (s *program) hasProblem(code leat.Code) bool {
 	return slices.ContainsFunc(s.consumer.Health().Problems, func(err error) bool { return leat.CodeOf(err) == code })
 }
 
 // wait waits until Run has returned, at most for d, and reports whether it has.
-func (s *service) wait(d time.Duration) bool {
+func (s *program) wait(d time.Duration) bool {
 	select {
 	case <-s.over:
 		return true
@@ -398,7 +398,7 @@ func (s *service) wait(d time.Duration) bool {
 }
 
 // stop stops the consumer and returns what Run returned. The case fails when Run is late.
-func (s *service) stop() error {
+func (s *program) stop() error {
 	began := time.Now()
 	s.cancel()
 	if !s.wait(s.shutdown + grace) {
@@ -409,12 +409,12 @@ func (s *service) stop() error {
 }
 
 // stopClean stops the consumer and fails the case when Run returns an error.
-func (s *service) stopClean() { s.r.must(s.stop(), "stopping the consumer") }
+func (s *program) stopClean() { s.r.must(s.stop(), "stopping the consumer") }
 
-// declare declares the group g of a new topic and returns a ledger for it.
-func (r *run) declare(b leat.Broker) *ledger {
+// newLedger declares the group g of a new topic and returns a ledger for it.
+func (r *run) newLedger(b leat.Broker) *ledger {
 	topic := r.h.Topic()
-	r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: group}), "declaring")
+	r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: testGroup}), "declaring")
 	return newLedger(r, topic)
 }
 

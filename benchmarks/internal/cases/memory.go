@@ -37,6 +37,7 @@ func inMemory(made bool, g bench.Group) bench.Group {
 		noKeys    = "Leat, no keys"
 		withKeys  = "Leat, 10,000 keys in order"
 		withRetry = "Watermill gochannel, Router, Retry"
+		byDefault = "Watermill gochannel by default, Router, Retry"
 	)
 	channelEvents := 2_000_000
 	if made {
@@ -46,9 +47,11 @@ func inMemory(made bool, g bench.Group) bench.Group {
 	keyed, batched, keyedBatched := path, path, path
 	keyed.keys, keyedBatched.keys = 10_000, 10_000
 	batched.batch, keyedBatched.batch = 100, 100
-	peer := watermillOptions{depth: depth, made: made}
+	peer := watermillOptions{depth: depth, buffer: depth, made: made}
 	retried := peer
 	retried.middleware = watermillRetry()
+	unbuffered := retried
+	unbuffered.buffer = 0
 	g.Cases = []bench.Case{
 		{
 			Name: "buffered channel, 64 receivers", Events: channelEvents,
@@ -69,11 +72,13 @@ func inMemory(made bool, g bench.Group) bench.Group {
 		{Name: "Watermill gochannel, Subscribe and Ack", Events: 20_000, Start: startWatermill(peer)},
 		{Name: "Watermill gochannel, Router", Events: 20_000, Start: startWatermillRouter(peer)},
 		{Name: withRetry, Events: 20_000, Start: startWatermillRouter(retried)},
+		{Name: byDefault, Events: 20_000, Start: startWatermillRouter(unbuffered)},
 	}
 	g.Goals = []bench.Goal{
 		{Case: noKeys, Min: 0.5},
 		{Case: withKeys, Min: 0.35},
 		{Case: noKeys, Against: withRetry, Min: 20},
+		{Case: noKeys, Against: byDefault, Min: 20},
 	}
 	if !made {
 		g.Goals = append(g.Goals,

@@ -28,8 +28,10 @@ type watermillPath struct {
 
 // watermillOptions say what a Watermill case does.
 type watermillOptions struct {
-	// depth is the window, and the places of the output channel.
+	// depth is the window.
 	depth int
+	// buffer is how many places the output channel has; 0 is the default of gochannel.
+	buffer int
 	// made makes every message when it is published, instead of before. Both are right: gochannel's Publish copies it.
 	made bool
 	// middleware wraps the handler of the Router.
@@ -43,7 +45,7 @@ func newWatermill(o watermillOptions) (*watermillPath, error) {
 		counter: newCounter(),
 		next:    next,
 		window:  make(chan struct{}, o.depth),
-		pubsub:  gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: int64(o.depth)}, watermill.NopLogger{}),
+		pubsub:  gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: int64(o.buffer)}, watermill.NopLogger{}),
 		ran:     make(chan error, 1),
 	}, err
 }
