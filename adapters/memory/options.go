@@ -2,15 +2,14 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/params"
 )
 
 // Provision says what [Broker.Declare] does about topics and groups that do not exist.
@@ -78,56 +77,6 @@ func (o *Options) withDefaults() Options {
 	return d
 }
 
-// parameters are what [Open] knows, each with what it does to the options.
-var parameters = map[string]func(o *Options, value string) error{
-	"buffer":        positive(func(o *Options) *int { return &o.Buffer }),
-	"bufferbytes":   positive(func(o *Options) *int { return &o.BufferBytes }),
-	"historybytes":  positive(func(o *Options) *int { return &o.HistoryBytes }),
-	"maxeventbytes": positive(func(o *Options) *int { return &o.MaxEventBytes }),
-	"lease":         duration(func(o *Options) *time.Duration { return &o.LeaseDuration }),
-	"fulltimeout":   duration(func(o *Options) *time.Duration { return &o.FullTimeout }),
-	"history": func(o *Options, value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			return errors.New("must be a whole number, 0 for no history")
-		}
-		if o.History = n; n == 0 {
-			o.History = -1 // in Options, 0 means the default
-		}
-		return nil
-	},
-	"provision": func(o *Options, value string) error {
-		i := slices.Index([]string{"create", "verify", "off"}, value)
-		if i < 0 {
-			return errors.New("must be create, verify or off")
-		}
-		o.Provision = Provision(i)
-		return nil
-	},
-}
-
-func positive(field func(*Options) *int) func(*Options, string) error {
-	return func(o *Options, value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n <= 0 {
-			return errors.New("must be a whole number above 0")
-		}
-		*field(o) = n
-		return nil
-	}
-}
-
-func duration(field func(*Options) *time.Duration) func(*Options, string) error {
-	return func(o *Options, value string) error {
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return errors.New("must be a duration above 0, such as 30s")
-		}
-		*field(o) = d
-		return nil
-	}
-}
-
 // Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, bufferbytes, history, historybytes and maxeventbytes
 // (numbers; history=0 means none), lease and fulltimeout (durations such as 30s), and provision (create, verify, off), named after
 // the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL with a host or path is refused.
@@ -142,32 +91,34 @@ func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	if u.Host != "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Opaque != "" || u.Fragment != "" {
 		return nil, invalid("mem:// takes parameters only: each memory broker is private, so it has no name")
 	}
-	query, err := url.ParseQuery(u.RawQuery)
+	o, err := readOptions(params.FromURL(u))
 	if err != nil {
-		return nil, invalid("the parameters cannot be read: %w", err)
-	}
-	var o Options
-	for _, name := range sortedKeys(query) {
-		set, known := parameters[name]
-		if !known {
-			return nil, invalid("unknown parameter %.64q; the known ones are %s", name, strings.Join(sortedKeys(parameters), ", "))
-		}
-		if len(query[name]) > 1 {
-			return nil, invalid("parameter %s is given %d times", name, len(query[name]))
-		}
-		if err := set(&o, query[name][0]); err != nil {
-			return nil, invalid("parameter %s=%.64q %w; the known parameters are %s", name, query[name][0], err,
-				strings.Join(sortedKeys(parameters), ", "))
-		}
+		return nil, invalid("%w", err)
 	}
 	return New(&o), nil
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+func readOptions(p *params.Reader) (Options, error) {
+	const (
+		most    = 1 << 40
+		longest = 365 * 24 * time.Hour
+	)
+	o := Options{
+		Buffer:        p.Int("buffer", 0, 1, most),
+		BufferBytes:   p.Int("bufferbytes", 0, 1, most),
+		History:       p.Int("history", -1, 0, most),
+		HistoryBytes:  p.Int("historybytes", 0, 1, most),
+		MaxEventBytes: p.Int("maxeventbytes", 0, 1, most),
+		LeaseDuration: p.Duration("lease", 0, time.Millisecond, longest),
+		FullTimeout:   p.Duration("fulltimeout", 0, time.Millisecond, longest),
 	}
-	slices.Sort(keys)
-	return keys
+	switch o.History { // where the Options have 0 for the default and less for none
+	case -1:
+		o.History = 0
+	case 0:
+		o.History = -1
+	}
+	ways := []string{"create", "verify", "off"}
+	o.Provision = Provision(slices.Index(ways, p.Enum("provision", ways[0], ways...)))
+	return o, p.Err()
 }
