@@ -22,7 +22,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: ## Vet, run every benchmark once, then all tests with the race detector
@@ -54,6 +54,12 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 .PHONY: mutants
 mutants: ## Run the conformance suite on every broken broker, to see that it notices
 	LEAT_MUTANTS=all go test -count=1 -timeout 30m -run 'TestEvery' ./eventtest
+
+.PHONY: conformance
+conformance: ## Run the suite and write docs/conformance.md
+	@mkdir -p docs/conformance
+	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
+	go run ./internal/conformance
 
 .PHONY: models
 models: ## Compare the engine and the broker in memory with their models over MODELRUNS (100000) random sequences each

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,14 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/eventtest"
+	"github.com/stretchr/testify/require"
+)
+
+// What the broker in memory can be made to do. It has no connections, so it can neither be cut off nor stop answering.
+var (
+	_ eventtest.Injector = (*memoryHarness)(nil)
+	_ eventtest.Expirer  = (*memoryHarness)(nil)
+	_ eventtest.Killer   = (*memoryHarness)(nil)
 )
 
 // memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it, whose
@@ -119,6 +129,14 @@ func (v *view) Close() error {
 	return errors.Join(errs...)
 }
 
+// TestMemoryConforms writes its report to the directory that LEAT_REPORTS names, as make conformance does. Without it nothing is written.
 func TestMemoryConforms(t *testing.T) {
-	eventtest.TestAdapter(t, newMemoryHarness(), nil)
+	report := eventtest.TestAdapter(t, newMemoryHarness(), nil)
+	dir := os.Getenv("LEAT_REPORTS")
+	if dir == "" {
+		return
+	}
+	require.Len(t, report.Results, len(eventtest.Cases()), "the report of a part of the suite is not written")
+	report.Adapter, report.Broker = "memory", "in the process, kills simulated"
+	require.NoError(t, report.WriteFile(filepath.Join(dir, "memory.json")))
 }
