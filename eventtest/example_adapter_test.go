@@ -88,7 +88,7 @@ func (b *slimBroker) refuse(ctx context.Context, op, topic string) error {
 		return failure(op, topic, leat.CodeClosed, "the broker is closed")
 	}
 	if ctx.Err() != nil {
-		return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: context.Cause(ctx)}
+		return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: ctx.Err()}
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (s *slimStream) Receive(ctx context.Context, into []leat.Delivery) (int, er
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: context.Cause(ctx)}
+			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: ctx.Err()}
 		}
 	}
 }
