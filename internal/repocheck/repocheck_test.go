@@ -95,36 +95,58 @@ func TestNoMachinePaths(t *testing.T) {
 	}
 }
 
-// TestReadmeExample holds the first Go block of the README against the example that is run: each of its lines is one of
-// examples/quickstart/main.go, in the same order.
-func TestReadmeExample(t *testing.T) {
+// TestDocumentedCode holds Go blocks of documents against programs that are run: each of their lines is one of the program, in the same
+// order. Of the README this is the first block only.
+func TestDocumentedCode(t *testing.T) {
 	t.Parallel()
-	root := repoRoot(t)
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	for _, c := range []struct {
+		document, program string
+		blocks            int // -1 means all
+	}{
+		{"README.md", "examples/quickstart/main.go", 1},
+		{"docs/writing-an-adapter.md", "eventtest/example_adapter_test.go", -1},
+	} {
+		quoted := goBlocks(t, c.document)
+		if c.blocks > 0 {
+			quoted = quoted[:c.blocks]
+		}
+		rest := strings.Split(read(t, c.program), "\n")
+		for line := range strings.Lines(strings.Join(quoted, "")) {
+			line = strings.TrimSpace(line)
+			if line == "" {
+				continue
+			}
+			i := slices.IndexFunc(rest, func(l string) bool { return strings.TrimSpace(l) == line })
+			if i < 0 {
+				t.Fatalf("this line of %s is not, or not in this order, in %s: %s", c.document, c.program, line)
+			}
+			rest = rest[i+1:]
+		}
+	}
+}
+
+// goBlocks returns the Go blocks of a document, of which there is at least one.
+func goBlocks(t *testing.T, document string) []string {
+	t.Helper()
+	var blocks []string
+	for _, after := range strings.Split(read(t, document), "```go\n")[1:] {
+		block, _, _ := strings.Cut(after, "```")
+		blocks = append(blocks, block)
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("%s has no Go block", document)
+	}
+	return blocks
+}
+
+// read returns a file of the repository.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repoRoot(t), filepath.FromSlash(path)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(filepath.Join(root, "examples", "quickstart", "main.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, _ := strings.Cut(string(readme), "```go\n")
-	block, _, found := strings.Cut(block, "```")
-	if !found {
-		t.Fatal("the README has no Go block")
-	}
-	rest := strings.Split(string(program), "\n")
-	for line := range strings.Lines(block) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		i := slices.IndexFunc(rest, func(l string) bool { return strings.TrimSpace(l) == line })
-		if i < 0 {
-			t.Fatalf("this line of the README's example is not, or not in this order, in examples/quickstart/main.go: %s", line)
-		}
-		rest = rest[i+1:]
-	}
+	return string(text)
 }
 
 // files returns the repository's text files by path, those that git knows and that match one of the patterns.
