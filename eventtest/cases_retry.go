@@ -251,6 +251,8 @@ func checkSlowHandler(r *run) {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			r.note("the lease of a handler that worked for less than %v ended: %v", slow, context.Cause(ctx))
 		}
 		return nil
