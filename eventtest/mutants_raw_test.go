@@ -835,8 +835,22 @@ func closeMutants() []mutant {
 				}
 			}),
 		},
-		publishing("confirms after Close", "publish-after-close", []string{"use-after-close", "errors-have-codes"}, confirmsAfterClose),
-		publishing("never answers a publish that Close interrupts", "close-while-publishing", nil, forgetsSlowAnswers),
+		publishing("confirms after Close", "publish-after-close", []string{"use-after-close", "errors-have-codes"},
+			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+				b.Publish(ctx, topic, events, func(i int, err error) {
+					if leat.CodeOf(err) == leat.CodeClosed && strings.HasPrefix(events[i].ID(), "after") {
+						err = nil
+					}
+					done(i, err)
+				})
+			}),
+		publishing("never answers a publish that Close interrupts", "close-while-publishing", nil,
+			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+				// It is so slow with the first event of each publisher that Close comes before the answer, which is then forgotten.
+				if e := events[0]; !strings.HasPrefix(e.Key(), "publisher-") || e.ID() != e.Key()+"-0" {
+					b.Publish(ctx, topic, events, done)
+				}
+			}),
 		{
 			name: "leaks a goroutine with each stream", rule: "nothing-leaks",
 			wrap: bendStreams(func(leat.Subscription, *bentStream) {
@@ -870,20 +884,3 @@ func descriptorMutants() []mutant {
 type deadStream struct{ leat.Stream }
 
 func (deadStream) Close(context.Context) error { return nil }
-
-// forgetsSlowAnswers is so slow with the first event of each key that Close comes before the answer, which is then forgotten.
-func forgetsSlowAnswers(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
-	if e := events[0]; strings.HasPrefix(e.Key(), "publisher-") && e.ID() == e.Key()+"-0" {
-		return
-	}
-	b.Publish(ctx, topic, events, done)
-}
-
-func confirmsAfterClose(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
-	b.Publish(ctx, topic, events, func(i int, err error) {
-		if leat.CodeOf(err) == leat.CodeClosed && strings.HasPrefix(events[i].ID(), "after") {
-			err = nil
-		}
-		done(i, err)
-	})
-}
