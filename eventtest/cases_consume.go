@@ -87,7 +87,7 @@ func checkGroups(r *run) {
 	pause(r.opts.Quiet / 4)
 	for _, g := range groups {
 		if n := ledgers[g].total.Load(); n != int64(len(events)) {
-			r.note("the two consumers of group %s handled %d events %d times", g, len(events), n)
+			r.notef("the two consumers of group %s handled %d events %d times", g, len(events), n)
 		}
 	}
 }
@@ -147,9 +147,9 @@ func checkUnsupported(r *run) {
 		defer cancel()
 		err := leat.Run(ctx, leat.NewConsumer(b, sub, leat.HandlerFunc(succeed), nil))
 		if _, ok := errors.AsType[*leat.Error](err); err != nil && !ok {
-			r.note("Run failed with %v, which is no *leat.Error", err)
+			r.notef("Run failed with %v, which is no *leat.Error", err)
 		} else if leat.CodeOf(err) == leat.CodeInternal {
-			r.note("Run failed with CodeInternal: %v", err)
+			r.notef("Run failed with CodeInternal: %v", err)
 		}
 	}
 	ask(leat.Subscription{Topic: l.topic, Group: testGroup, Unordered: true}) // the group exists with order
@@ -162,7 +162,7 @@ func checkRunAgain(r *run) {
 	l := r.newLedger(b)
 	s := l.serve(b, succeed, nil)
 	if err := leat.Run(r.ctx, s.consumer); leat.CodeOf(err) != leat.CodeConflict {
-		r.note("a Consumer that runs was run again, which returned %v", err)
+		r.notef("a Consumer that runs was run again, which returned %v", err)
 	}
 	for range 2 {
 		l.send(b, l.events(20, 5)...)
@@ -184,18 +184,18 @@ func checkClosed(r *run) {
 	l.await()
 	r.must(b.Close(), "closing the adapter")
 	if !s.wait(r.opts.Patience) {
-		r.fail("Run goes on after the adapter was closed")
+		r.failf("Run goes on after the adapter was closed")
 	}
 	if leat.CodeOf(s.err) != leat.CodeClosed {
-		r.note("Run ended with %v when the adapter was closed, not with CodeClosed", s.err)
+		r.notef("Run ended with %v when the adapter was closed, not with CodeClosed", s.err)
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Patience)
 	defer cancel()
 	if err := leat.Run(ctx, s.consumer); leat.CodeOf(err) != leat.CodeClosed {
-		r.note("Run on a closed adapter returned %v, not CodeClosed", err)
+		r.notef("Run on a closed adapter returned %v, not CodeClosed", err)
 	}
 	if err := leat.NewProducer(b, nil).Publish(ctx, l.topic, l.event("k", 8)); leat.CodeOf(err) != leat.CodeClosed {
-		r.note("Publish on a closed adapter returned %v, not CodeClosed", err)
+		r.notef("Publish on a closed adapter returned %v, not CodeClosed", err)
 	}
 }
 
@@ -215,7 +215,7 @@ func checkCloseRaces(r *run) {
 				err := l.publish(r.ctx, p, l.event(fmt.Sprintf("key-%d", i), 64))
 				count.Add(1)
 				if code := leat.CodeOf(err); code == leat.CodeInternal {
-					r.note("a Publish during Close failed with CodeInternal: %v", err)
+					r.notef("a Publish during Close failed with CodeInternal: %v", err)
 				}
 				if leat.CodeOf(err) == leat.CodeClosed {
 					return
@@ -229,10 +229,10 @@ func checkCloseRaces(r *run) {
 	r.within(r.opts.Patience, "publishing after Close", publishers.Wait)
 	for _, s := range services {
 		if !s.wait(r.opts.Patience) {
-			r.fail("Run goes on after the adapter was closed")
+			r.failf("Run goes on after the adapter was closed")
 		}
 		if leat.CodeOf(s.err) != leat.CodeClosed {
-			r.note("Run ended with %v when the adapter was closed, not with CodeClosed", s.err)
+			r.notef("Run ended with %v when the adapter was closed, not with CodeClosed", s.err)
 		}
 	}
 }
@@ -255,7 +255,7 @@ func checkLeaks(r *run) {
 	})
 	defer func() {
 		if n := labelled(name); n > 0 {
-			r.note("%d goroutines are left", n)
+			r.notef("%d goroutines are left", n)
 		}
 	}()
 	r.eventually("no goroutine is left", func() bool { return labelled(name) == 0 })

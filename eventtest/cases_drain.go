@@ -53,7 +53,7 @@ func checkDrainWork(r *run) {
 	gate.release()
 	s.stopClean()
 	if n := l.handledCount(); n < 4 {
-		r.note("only %d of the 4 handlers that ran could finish", n)
+		r.notef("only %d of the 4 handlers that ran could finish", n)
 	}
 	second := l.serve(b, succeed, nil)
 	l.await()
@@ -74,7 +74,7 @@ func checkDrainRetry(r *run) {
 	began := time.Now()
 	s.stopClean()
 	if took := time.Since(began); took > grace {
-		r.note("a shutdown with nothing but parked events took %v", took)
+		r.notef("a shutdown with nothing but parked events took %v", took)
 	}
 	l.checkPoisoned()
 	l.serve(b, succeed, nil)
@@ -116,7 +116,7 @@ func checkDrainStuck(r *run) {
 	err := s.stop()
 	named, ok := errors.AsType[*leat.Error](err)
 	if !ok || named.Code != leat.CodeHandler || named.EventID != e.ID() {
-		r.note("Run returned %v, which does not name the handler that still runs", err)
+		r.notef("Run returned %v, which does not name the handler that still runs", err)
 	}
 	gate.release()
 	r.eventually("the handler has returned", func() bool { return s.active.Load() == 0 })

@@ -60,12 +60,12 @@ func checkLostLeaseEnds(r *run) {
 	began := time.Now()
 	r.expire(topic, old)
 	if took := time.Since(began); took > lossBound {
-		r.note("the leases ended after %v", took)
+		r.notef("the leases ended after %v", took)
 	}
 	for l, h := range holders {
 		r.eventually("the holder was told", func() bool { n, _ := h.ended(); return n > 0 })
 		if n, cause := h.ended(); n != 1 || cause == nil {
-			r.note("a lost lease ended %d times, with the cause %v", n, cause)
+			r.notef("a lost lease ended %d times, with the cause %v", n, cause)
 		}
 		l.End(nil) // has no effect any more
 	}
@@ -73,7 +73,7 @@ func checkLostLeaseEnds(r *run) {
 	r.expectSet("after the lease was lost", again, events...)
 	for _, d := range again {
 		if d.Lease.Ended() {
-			r.note("%q was delivered under a lease that has ended", d.Event.ID())
+			r.notef("%q was delivered under a lease that has ended", d.Event.ID())
 		}
 	}
 }
@@ -93,7 +93,7 @@ func checkCloseEndsLeases(r *run) {
 	rd.close()
 	for _, h := range holders {
 		if n, cause := h.ended(); n != 1 || cause != nil {
-			r.note("after Close a lease has ended %d times, with the cause %v", n, cause)
+			r.notef("after Close a lease has ended %d times, with the cause %v", n, cause)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func checkDrainAwaitsRelease(r *run) {
 	look := func(rd *reader, d time.Duration) {
 		for _, d := range rd.poll(d) {
 			if l := leases[d.Event.Key()]; rd == two && !l.Ended() {
-				r.note("%q came to the stream that joined, while another one holds its key", d.Event.ID())
+				r.notef("%q came to the stream that joined, while another one holds its key", d.Event.ID())
 			}
 			if !d.Lease.Ended() {
 				seconds[nameOf(&d)] = true
@@ -160,7 +160,7 @@ func checkDrainAwaitsRelease(r *run) {
 	})
 	for _, e := range events {
 		if seconds[e.ID()] {
-			r.note("%q was acked before its key was released, and came again", e.ID())
+			r.notef("%q was acked before its key was released, and came again", e.ID())
 		}
 	}
 }
@@ -228,7 +228,7 @@ func (m *member) live(ctx context.Context) {
 		n, err := m.stream.Receive(short, into)
 		cancel()
 		if err != nil && leat.CodeOf(err) != leat.CodeCanceled {
-			m.r.note("Receive: %v", err)
+			m.r.notef("Receive: %v", err)
 			break
 		}
 		m.work(ctx, into[:max(0, min(n, len(into)))])
@@ -239,7 +239,7 @@ func (m *member) live(ctx context.Context) {
 	closing, cancel := context.WithTimeout(context.Background(), m.r.opts.Patience)
 	defer cancel()
 	if err := m.stream.Close(closing); err != nil {
-		m.r.note("closing a stream: %v", err)
+		m.r.notef("closing a stream: %v", err)
 	}
 }
 
@@ -254,7 +254,7 @@ func (m *member) work(ctx context.Context, ds []leat.Delivery) {
 		if m.custody != nil {
 			counts, conflict := m.custody.take(m, &d)
 			if conflict {
-				m.r.note("%q came to one stream while another held its key %q", d.Event.ID(), d.Event.Key())
+				m.r.notef("%q came to one stream while another held its key %q", d.Event.ID(), d.Event.Key())
 			}
 			if !counts {
 				continue
@@ -318,7 +318,7 @@ func (c *crowd) run(b leat.Broker, n int) {
 			for !c.finished() && ctx.Err() == nil {
 				m, err := c.member(ctx, b, first)
 				if err != nil {
-					c.r.note("subscribing: %v", err)
+					c.r.notef("subscribing: %v", err)
 					return
 				}
 				stay, leave := context.WithTimeout(ctx, time.Duration(5+m.rand.IntN(15))*time.Millisecond)
@@ -329,7 +329,7 @@ func (c *crowd) run(b leat.Broker, n int) {
 	}
 	wg.Wait()
 	if !c.finished() {
-		c.r.note("%d of %d events were acked in %v", len(c.acks), c.total, c.r.opts.Patience)
+		c.r.notef("%d of %d events were acked in %v", len(c.acks), c.total, c.r.opts.Patience)
 	}
 }
 
@@ -368,7 +368,7 @@ func checkConcurrentUse(r *run) {
 			for _, events := range all {
 				b.Publish(r.ctx, topic, events, func(i int, err error) {
 					if err != nil {
-						r.note("publishing %q: %v", events[i].ID(), err)
+						r.notef("publishing %q: %v", events[i].ID(), err)
 					}
 				})
 				_ = b.Limits()

@@ -59,7 +59,7 @@ func checkInFlightEvents(r *run) {
 	l.send(b, l.events(50, 0)...)
 	check := func() {
 		if st := s.consumer.Stats(); st.InFlight > most || st.Running > handlers {
-			r.note("%d events are in flight and %d handlers run; at most %d and %d may", st.InFlight, st.Running, most, handlers)
+			r.notef("%d events are in flight and %d handlers run; at most %d and %d may", st.InFlight, st.Running, most, handlers)
 		}
 	}
 	r.eventually("all handlers are at work", func() bool { return s.consumer.Stats().Running == handlers })
@@ -96,10 +96,10 @@ func checkInFlightBytes(r *run) {
 	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running > 1 })
 	pause(r.opts.Quiet / 4)
 	if st := s.consumer.Stats(); st.InFlightBytes > most {
-		r.note("%d bytes are in flight; at most %d may be", st.InFlightBytes, most)
+		r.notef("%d bytes are in flight; at most %d may be", st.InFlightBytes, most)
 	}
 	if grown := heapInUse() - before; grown > 64<<20 {
-		r.note("the heap grew by %d MiB while %d MiB waited behind a bound of %d KiB", grown>>20, count*size>>20, most>>10)
+		r.notef("the heap grew by %d MiB while %d MiB waited behind a bound of %d KiB", grown>>20, count*size>>20, most>>10)
 	}
 	gate.release()
 	l.await()
@@ -132,11 +132,11 @@ func checkOversized(r *run) {
 	failed, ok := errors.AsType[*leat.PublishError](err)
 	switch {
 	case !ok:
-		r.note("publishing an event of %d bytes over the limit returned %v, which is no *leat.PublishError", 1, err)
+		r.notef("publishing an event of %d bytes over the limit returned %v, which is no *leat.PublishError", 1, err)
 	case len(failed.Failures) != 1 || failed.Failures[0].Event.ID() != "beyond":
-		r.note("of three events, of which one is too large, others failed: %v", err)
+		r.notef("of three events, of which one is too large, others failed: %v", err)
 	case leat.CodeOf(failed.Failures[0].Err) != leat.CodeTooLarge:
-		r.note("an event that is too large was refused with the code %q", leat.CodeOf(failed.Failures[0].Err))
+		r.notef("an event that is too large was refused with the code %q", leat.CodeOf(failed.Failures[0].Err))
 	}
 	l.confirm(small...)
 	l.await()
@@ -149,7 +149,7 @@ func checkUnknownTopic(r *run) {
 	defer cancel()
 	err := l.publish(ctx, leat.NewProducer(b, nil), l.event("k", 8))
 	if code := leat.CodeOf(err); err != nil && code != leat.CodeNotFound {
-		r.note("a publish to an unknown topic failed with the code %q: %v", code, err)
+		r.notef("a publish to an unknown topic failed with the code %q: %v", code, err)
 	}
 }
 
@@ -163,7 +163,7 @@ func (r *run) paused() (resume func()) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.opts.Patience)
 			defer cancel()
 			if err := p.Resume(ctx); err != nil {
-				r.note("letting the broker go on: %v", err)
+				r.notef("letting the broker go on: %v", err)
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func (r *run) within(d time.Duration, what string, f func()) {
 	select {
 	case <-done:
 	case <-time.After(d + grace):
-		r.fail("%s had not ended %v after its deadline of %v", what, grace, d)
+		r.failf("%s had not ended %v after its deadline of %v", what, grace, d)
 	}
 }
 
@@ -197,9 +197,9 @@ func checkPublishDeadline(r *run) {
 	var err error
 	r.within(deadline, "a Publish", func() { err = l.publish(ctx, p, l.event("k", 8)) })
 	if err == nil {
-		r.note("a Publish succeeded while the broker did not answer")
+		r.notef("a Publish succeeded while the broker did not answer")
 	} else if code := leat.CodeOf(err); !leat.Retryable(err) {
-		r.note("a Publish to a broker that does not answer failed with the code %q, which tells to give up", code)
+		r.notef("a Publish to a broker that does not answer failed with the code %q, which tells to give up", code)
 	}
 	resume()
 	l.serve(b, succeed, nil)
@@ -225,17 +225,17 @@ func checkCloseDeadline(r *run) {
 	defer cancel()
 	r.within(r.opts.Quiet, "closing the Producer", func() {
 		if leat.CodeOf(p.Close(ctx)) != leat.CodeUnknown {
-			r.note("closing the Producer does not tell that an answer is missing")
+			r.notef("closing the Producer does not tell that an answer is missing")
 		}
 	})
 	r.within(min(r.opts.Patience, 10*time.Second), "closing the adapter", func() {
 		if err := b.Close(); err != nil {
-			r.note("closing the adapter: %v", fmt.Errorf("%w", err))
+			r.notef("closing the adapter: %v", fmt.Errorf("%w", err))
 		}
 	})
 	r.within(0, "the publish that was under way", func() {
 		if err := <-under; err == nil {
-			r.note("a publish that the broker never answered succeeded")
+			r.notef("a publish that the broker never answered succeeded")
 		}
 	})
 	resume()

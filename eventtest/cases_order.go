@@ -185,7 +185,7 @@ func checkSlowKey(r *run) {
 	l.send(b, slow[1])
 	l.pass(b, "all others are handled while the slow one still runs")
 	if l.started(slow[1]) > 0 {
-		r.note("the second event of the slow key began before the first had finished")
+		r.notef("the second event of the slow key began before the first had finished")
 	}
 	gate.release()
 	l.await()
@@ -216,6 +216,6 @@ func checkPoisonousKey(r *run) {
 	r.must(p.Publish(r.ctx, l.topic, bad[1]), "publishing")
 	l.pass(b, "all others are handled while the bad one keeps failing")
 	if l.started(bad[1]) > 0 {
-		r.note("the event behind the failing one of its key was handled first")
+		r.notef("the event behind the failing one of its key was handled first")
 	}
 }

@@ -89,17 +89,17 @@ func checkMalformedPoisoned(r *run) {
 	pause(r.opts.Quiet / 2)
 	all := reader.all()
 	if len(all) != 1 {
-		r.note("one malformed message is in the poison queue %d times", len(all))
+		r.notef("one malformed message is in the poison queue %d times", len(all))
 	}
 	p, err := leat.PoisonedFrom(all[0])
 	r.must(err, "reading what is in the poison queue")
 	switch {
 	case p.Malformed == nil:
-		r.note("the poison queue does not tell that the message was malformed")
+		r.notef("the poison queue does not tell that the message was malformed")
 	case !bytes.Equal(p.Malformed.Body, raw.Body):
-		r.note("the malformed body %q came to the poison queue as %q", raw.Body, p.Malformed.Body)
+		r.notef("the malformed body %q came to the poison queue as %q", raw.Body, p.Malformed.Body)
 	case !slices.ContainsFunc(p.Malformed.Headers, func(h leat.Header) bool { return h.Name == "x-suite" && string(h.Value) == "whole" }):
-		r.note("the header x-suite of the malformed message is not in the poison queue")
+		r.notef("the header x-suite of the malformed message is not in the poison queue")
 	}
 }
 
@@ -121,7 +121,7 @@ func checkPoisonedBytes(r *run) {
 	}
 	for _, e := range events {
 		if n := seen[e.ID()]; n != 1 {
-			r.note("%s is in the poison queue %d times, not once", e.ID(), n)
+			r.notef("%s is in the poison queue %d times, not once", e.ID(), n)
 		}
 	}
 }
@@ -134,15 +134,15 @@ func checkOnePoisoned(r *run, l *ledger, e leat.Event) {
 	p, err := leat.PoisonedFrom(e)
 	switch {
 	case err != nil:
-		r.note("an event of the poison queue cannot be read: %v", err)
+		r.notef("an event of the poison queue cannot be read: %v", err)
 	case original == nil:
-		r.note("an event that was not published is in the poison queue: %v", e)
+		r.notef("an event that was not published is in the poison queue: %v", e)
 	case !p.Event.Equal(original.event) || !middleware.Original(e).Equal(original.event):
-		r.note("%v is in the poison queue with other attributes or bytes than it was published with", e)
+		r.notef("%v is in the poison queue with other attributes or bytes than it was published with", e)
 	case p.Reason == nil || p.Reason.Error() != errFailing.Error():
-		r.note("the reason %q came to the poison queue as %v", errFailing, p.Reason)
+		r.notef("the reason %q came to the poison queue as %v", errFailing, p.Reason)
 	case p.Info.Topic != l.topic || p.Info.Group != testGroup || p.Info.Attempt != 1:
-		r.note("the poison queue tells of topic %q, group %q and attempt %d", p.Info.Topic, p.Info.Group, p.Info.Attempt)
+		r.notef("the poison queue tells of topic %q, group %q and attempt %d", p.Info.Topic, p.Info.Group, p.Info.Attempt)
 	}
 }
 
@@ -196,12 +196,12 @@ func checkPoisonDown(r *run) {
 	r.eventually("other keys are handled meanwhile", func() bool { return l.handledCount() == len(others) })
 	pause(r.opts.Quiet / 2)
 	if st := s.consumer.Stats(); st.InFlight != 1 || st.Poisoned != 0 {
-		r.note("while the poison queue is down, %d events are in flight and %d poisoned, not 1 and 0", st.InFlight, st.Poisoned)
+		r.notef("while the poison queue is down, %d events are in flight and %d poisoned, not 1 and 0", st.InFlight, st.Poisoned)
 	}
 	down.Store(false)
 	l.await()
 	if n := l.started(bad); n != 1 {
-		r.note("the handler ran %d times for a rejected event", n)
+		r.notef("the handler ran %d times for a rejected event", n)
 	}
 	l.checkPoisoned(bad)
 }

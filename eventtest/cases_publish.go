@@ -95,7 +95,7 @@ func checkDoneOnce(r *run) {
 	defer o.mu.Unlock()
 	for i, n := range o.calls {
 		if n != 1 {
-			r.note("done was called %d times for event %d", n, i)
+			r.notef("done was called %d times for event %d", n, i)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func checkBatchOutcomes(r *run) {
 		if code, ok := refused[i]; ok {
 			r.expectCode(fmt.Sprintf("event %d of 5, which no broker takes", i), err, code)
 		} else if err != nil {
-			r.note("event %d of 5 is good, but a neighbour of a refused one: %v", i, err)
+			r.notef("event %d of 5 is good, but a neighbour of a refused one: %v", i, err)
 		}
 	}
 	last := r.event("last", "k")
@@ -151,14 +151,14 @@ func checkRefusedNeverDelivered(r *run) {
 	for _, f := range refusals {
 		for _, err := range r.publish(f.ctx, b, topic, f.e) {
 			if err == nil || leat.CodeOf(err) == leat.CodeUnknown {
-				r.fail("the event %q must be refused: %v", f.e.ID(), err)
+				r.failf("the event %q must be refused: %v", f.e.ID(), err)
 			}
 		}
 	}
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)
 	if got := rd.until(last.ID()); len(got) > 0 {
-		r.fail("delivered although refused: %s", ids(got))
+		r.failf("delivered although refused: %s", ids(got))
 	}
 }
 
@@ -169,7 +169,7 @@ func checkLargestEvent(r *run) {
 	e = e.WithData("", make([]byte, maxEvent(b)-e.Size()))
 	r.mustPublish(b, topic, e)
 	if got := rd.take(1)[0]; !got.Event.Equal(e) {
-		r.fail("an event of %d bytes came back with %d, or changed", e.Size(), got.Event.Size())
+		r.failf("an event of %d bytes came back with %d, or changed", e.Size(), got.Event.Size())
 	}
 }
 
@@ -184,7 +184,7 @@ func checkPublishCanceled(r *run) {
 	began := time.Now()
 	errs := r.publish(ctx, b, topic, r.series("canceled", 5)...)
 	if took := time.Since(began); took > cancelBound {
-		r.note("the answer took %v", took)
+		r.notef("the answer took %v", took)
 	}
 	for _, err := range errs {
 		r.expectCode("published with a ctx that has ended", err, leat.CodeCanceled)
@@ -212,7 +212,7 @@ func checkCancelAfterPublish(r *run) {
 		r.eventually("every publish was done", o.complete)
 		for _, err := range o.errs {
 			if err != nil {
-				r.fail("ctx ended after Publish had returned, and then: %v", err)
+				r.failf("ctx ended after Publish had returned, and then: %v", err)
 			}
 		}
 	}
@@ -232,7 +232,7 @@ func checkPublishAfterClose(r *run) {
 	r.mustPublish(other, topic, last)
 	for _, d := range r.join(other, topic, groupA).until(last.ID()) {
 		if d.Event.Key() == "after" {
-			r.note("%q was published after Close, and delivered", d.Event.ID())
+			r.notef("%q was published after Close, and delivered", d.Event.ID())
 		}
 	}
 }
@@ -263,13 +263,13 @@ func checkCloseWhilePublishing(r *run) {
 		o.mu.Lock()
 		for i, err := range o.errs {
 			if o.calls[i] != 1 {
-				r.note("done was called %d times for %q", o.calls[i], events[p][i].ID())
+				r.notef("done was called %d times for %q", o.calls[i], events[p][i].ID())
 			}
 			switch code := leat.CodeOf(err); {
 			case err == nil:
 				stored = append(stored, events[p][i])
 			case code != leat.CodeUnknown && code != leat.CodeClosed:
-				r.note("%q was interrupted by Close: %v", events[p][i].ID(), err)
+				r.notef("%q was interrupted by Close: %v", events[p][i].ID(), err)
 			}
 		}
 		o.mu.Unlock()
@@ -288,7 +288,7 @@ func (r *run) awaitAll(rd *reader, events []leat.Event) {
 	for len(missing) > 0 {
 		got, err := rd.receive(ctx, batch)
 		if err != nil {
-			r.fail("%d confirmed events did not come, then Receive: %v", len(missing), err)
+			r.failf("%d confirmed events did not come, then Receive: %v", len(missing), err)
 		}
 		for i := range got {
 			delete(missing, nameOf(&got[i]))
@@ -331,7 +331,7 @@ func checkOrderOfAKey(r *run) {
 	for _, d := range rd.take(calls * each * len(keys)) {
 		key := d.Event.Key()
 		if want := fmt.Sprintf("%s-%d", key, seen[key]); d.Event.ID() != want {
-			r.fail("the key %q: %q came where %q is next", key, d.Event.ID(), want)
+			r.failf("the key %q: %q came where %q is next", key, d.Event.ID(), want)
 		}
 		seen[key]++
 	}
@@ -351,11 +351,11 @@ func checkByteForByte(r *run) {
 		want, known := events[d.Event.ID()]
 		switch {
 		case d.Malformed != nil:
-			r.note("an event came as malformed: %v", d.Malformed.Reason)
+			r.notef("an event came as malformed: %v", d.Malformed.Reason)
 		case !known:
-			r.note("nobody published %q", d.Event.ID())
+			r.notef("nobody published %q", d.Event.ID())
 		case !d.Event.Equal(want):
-			r.note("published %s\ndelivered %s", spellOut(want), spellOut(d.Event))
+			r.notef("published %s\ndelivered %s", spellOut(want), spellOut(d.Event))
 		}
 		delete(events, d.Event.ID())
 	}
@@ -413,7 +413,7 @@ func checkLimitsConstant(r *run) {
 	r.declare(b, topic, groupA)
 	look := func(when string) {
 		if got := b.Limits(); got != want {
-			r.note("%s: %+v, at first %+v", when, got, want)
+			r.notef("%s: %+v, at first %+v", when, got, want)
 		}
 	}
 	look("after declaring")

@@ -95,7 +95,7 @@ func checkErrorRetried(r *run) {
 	mu.Lock()
 	defer mu.Unlock()
 	if len(attempts) != 3 || attempts[0] != 1 || attempts[1] != 2 || attempts[2] != 3 {
-		r.note("an event that succeeds at its third attempt had the attempts %v", attempts)
+		r.notef("an event that succeeds at its third attempt had the attempts %v", attempts)
 	}
 }
 
@@ -106,7 +106,7 @@ func checkGivenBack(r *run) {
 	var late atomic.Bool
 	first := l.serve(b, func(context.Context, leat.Event) error {
 		if late.Load() {
-			r.note("a parked event was tried again before its delay had passed")
+			r.notef("a parked event was tried again before its delay had passed")
 		}
 		return leat.RetryAfter(time.Hour, errFailing)
 	}, nil)
@@ -225,11 +225,11 @@ func checkLostLeaseContext(r *run) {
 	defer h.mu.Unlock()
 	if n := len(h.ended); n < len(held) {
 		s.cancel()
-		r.fail("the contexts of %d of %d handlers had not ended 1 s after their leases were lost", len(held)-n, len(held))
+		r.failf("the contexts of %d of %d handlers had not ended 1 s after their leases were lost", len(held)-n, len(held))
 	}
 	for _, ctx := range h.ended {
 		if cause := context.Cause(ctx); !errors.Is(cause, leat.ErrLeaseLost) {
-			r.note("the handler's context ended with the cause %v, which is no leat.ErrLeaseLost", cause)
+			r.notef("the handler's context ended with the cause %v, which is no leat.ErrLeaseLost", cause)
 		}
 	}
 }
@@ -251,7 +251,9 @@ func checkSlowHandler(r *run) {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			r.note("the lease of a handler that worked for less than %v ended: %v", slow, context.Cause(ctx))
+		}
+		if ctx.Err() != nil {
+			r.notef("the lease of a handler that worked for less than %v ended: %v", slow, context.Cause(ctx))
 		}
 		return nil
 	}, nil)
@@ -314,10 +316,10 @@ func checkAttemptsNotDeliveries(r *run) {
 	defer mu.Unlock()
 	for i, info := range infos {
 		if info.Attempt != 1 {
-			r.note("attempt %d at the first call of a new process", info.Attempt)
+			r.notef("attempt %d at the first call of a new process", info.Attempt)
 		}
 		if info.Deliveries != i+1 {
-			r.note("delivery %d of the event was counted as %d", i+1, info.Deliveries)
+			r.notef("delivery %d of the event was counted as %d", i+1, info.Deliveries)
 		}
 	}
 	l.checkPoisoned()
@@ -334,6 +336,6 @@ func checkCalm(r *run, m []leat.Middleware) {
 	r.eventually("the event has failed", func() bool { return l.started(e) > 0 })
 	pause(200 * time.Millisecond)
 	if n := l.started(e); n > 3 {
-		r.note("an event that always fails was handled %d times in 200 ms", n)
+		r.notef("an event that always fails was handled %d times in 200 ms", n)
 	}
 }

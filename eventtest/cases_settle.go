@@ -75,7 +75,7 @@ func checkAckEnds(r *run) {
 	rd.settle(acked(), got...)
 	rd.close()
 	if again := r.remains(b, topic); len(again) > 0 {
-		r.fail("acked, and delivered again: %s", ids(again))
+		r.failf("acked, and delivered again: %s", ids(again))
 	}
 }
 
@@ -92,7 +92,7 @@ func checkGiveBackRedelivers(r *run) {
 	rd.settle(acked(), rd.take(len(events))...)
 	rd.close()
 	if again := r.remains(b, topic); len(again) > 0 {
-		r.fail("given back, then acked, and delivered again: %s", ids(again))
+		r.failf("given back, then acked, and delivered again: %s", ids(again))
 	}
 }
 
@@ -123,7 +123,7 @@ func checkGiveBackDelay(r *run) {
 		took := time.Since(began)
 		r.expect("given back with a delay", again, e)
 		if took < delay {
-			r.note("the key %q: given back with a delay of %v, and delivered again after %v", key, delay, took)
+			r.notef("the key %q: given back with a delay of %v, and delivered again after %v", key, delay, took)
 		}
 		rd.settle(acked(), again...)
 	}
@@ -153,7 +153,7 @@ func checkDeliveriesCounted(r *run) {
 	for want := 1; want <= 4; want++ {
 		got := rd.take(1)
 		if n := got[0].Deliveries; n != want {
-			r.note("delivery %d says that it is number %d", want, n)
+			r.notef("delivery %d says that it is number %d", want, n)
 		}
 		rd.settle(givenBack(), got...)
 	}
@@ -198,7 +198,7 @@ func checkSettleAfterLoss(r *run) {
 	rd.settle(acked(), old[1])
 	rd.settle(givenBack(), old[2:]...)
 	if more := rd.poll(r.brief()); len(more) > 0 {
-		r.fail("given back under a lost lease, and delivered again while a later delivery is unsettled: %s", ids(more))
+		r.failf("given back under a lost lease, and delivered again while a later delivery is unsettled: %s", ids(more))
 	}
 	rd.settle(acked(), again[3])
 	rd.close()

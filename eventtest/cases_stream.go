@@ -164,10 +164,10 @@ func checkUnheldSubscription(r *run) {
 		}
 		c := s.Capabilities()
 		if !sub.Unordered && c.Order == leat.OrderNone {
-			r.note("order by key was asked for, and the stream has none: %+v", sub)
+			r.notef("order by key was asked for, and the stream has none: %+v", sub)
 		}
 		if sub.Broadcast != c.Broadcast {
-			r.note("asked for %+v, got a stream with Broadcast: %t", sub, c.Broadcast)
+			r.notef("asked for %+v, got a stream with Broadcast: %t", sub, c.Broadcast)
 		}
 		(&reader{r: r, stream: s, sub: sub}).close()
 	}
@@ -185,7 +185,7 @@ func checkGroupShares(r *run) {
 			for _, d := range rd.poll(time.Millisecond) {
 				lost := d.Lease.Ended() // it moved while the streams joined, and comes again
 				if seen[d.Event.ID()] && !lost {
-					r.note("%q came twice", d.Event.ID())
+					r.notef("%q came twice", d.Event.ID())
 				}
 				if !seen[d.Event.ID()] && !lost {
 					seen[d.Event.ID()] = true
@@ -195,12 +195,12 @@ func checkGroupShares(r *run) {
 			}
 		}
 		if time.Now().After(deadline) {
-			r.fail("%d of %d events came to neither stream", missing, len(events))
+			r.failf("%d of %d events came to neither stream", missing, len(events))
 		}
 	}
 	for _, rd := range []*reader{one, two} {
 		if more := rd.poll(r.brief()); len(more) > 0 {
-			r.fail("came twice: %s", ids(more))
+			r.failf("came twice: %s", ids(more))
 		}
 	}
 }
@@ -265,11 +265,11 @@ func checkReceiveFills(r *run) {
 		into := make([]leat.Delivery, []int{1, 7, 100}[i%3])
 		n, err := rd.stream.Receive(ctx, into)
 		if err != nil || n < 1 || n > len(into) {
-			r.fail("Receive into %d: n is %d, the error %v", len(into), n, err)
+			r.failf("Receive into %d: n is %d, the error %v", len(into), n, err)
 		}
 		for k := range n {
 			if d := &into[k]; d.Lease == nil || d.Event.IsZero() == (d.Malformed == nil) {
-				r.fail("delivery %d of %d: lease %p, event %v, malformed %v", k, n, d.Lease, d.Event, d.Malformed)
+				r.failf("delivery %d of %d: lease %p, event %v, malformed %v", k, n, d.Lease, d.Event, d.Malformed)
 			}
 		}
 		got = append(got, into[:n]...)
@@ -278,7 +278,7 @@ func checkReceiveFills(r *run) {
 	ended, end := context.WithCancel(r.ctx)
 	end()
 	if n, err := rd.stream.Receive(ended, make([]leat.Delivery, 1)); n != 0 || err == nil {
-		r.note("Receive with nothing to deliver and a ctx that has ended: n is %d, the error %v", n, err)
+		r.notef("Receive with nothing to deliver and a ctx that has ended: n is %d, the error %v", n, err)
 	}
 }
 
@@ -293,7 +293,7 @@ func checkReceiveCanceled(r *run) {
 	canceled := func(ctx context.Context) {
 		ds, err := rd.receive(ctx, batch)
 		if err != nil && leat.CodeOf(err) != leat.CodeCanceled {
-			r.fail("ctx ended during Receive: %v", err)
+			r.failf("ctx ended during Receive: %v", err)
 		}
 		got = append(got, ds...)
 	}
@@ -317,7 +317,7 @@ func checkReceiveCanceled(r *run) {
 		canceled(waiting)
 	}
 	if took := time.Since(began) - wait; took > cancelBound {
-		r.note("Receive returned %v after its ctx had ended", took)
+		r.notef("Receive returned %v after its ctx had ended", took)
 	}
 	r.expectSet("after cancelled Receives", append(got, rd.take(len(events)-len(got))...), events...)
 }
@@ -342,7 +342,7 @@ func checkIntoReused(r *run) {
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)
 	if again := r.join(b, topic, groupA).until(last.ID()); len(again) > 0 {
-		r.fail("acked by a copy, and delivered again: %s", ids(again))
+		r.failf("acked by a copy, and delivered again: %s", ids(again))
 	}
 }
 
@@ -359,7 +359,7 @@ func checkMaxInFlight(r *run) {
 		held = append(held[settled:], rd.take(settled)...)
 		got = append(got, held[limit-settled:]...)
 		if more := rd.poll(r.brief()); len(more) > 0 {
-			r.fail("%d deliveries were unsettled, as many as allowed, and %d more came", limit, len(more))
+			r.failf("%d deliveries were unsettled, as many as allowed, and %d more came", limit, len(more))
 		}
 	}
 	for len(got) < len(events) {
@@ -388,7 +388,7 @@ func checkMaxInFlightBytes(r *run) {
 			total += held[i].Event.Size()
 		}
 		if len(held) > 1 && total > limit {
-			r.fail("%s have %d bytes and are unsettled; %d are allowed", ids(held), total, limit)
+			r.failf("%s have %d bytes and are unsettled; %d are allowed", ids(held), total, limit)
 		}
 		rd.settle(acked(), held...)
 		got = append(got, held...)
@@ -419,21 +419,21 @@ func checkMalformed(r *run) {
 		}
 		bad++
 		if !bytes.Equal(m.Body, raw.Body) || !bytes.Equal(m.Key, raw.Key) {
-			r.note("the bytes changed: key %q body %q, injected key %q body %q", m.Key, m.Body, raw.Key, raw.Body)
+			r.notef("the bytes changed: key %q body %q, injected key %q body %q", m.Key, m.Body, raw.Key, raw.Body)
 		}
 		for _, h := range raw.Headers {
 			same := func(o leat.Header) bool { return o.Name == h.Name && bytes.Equal(o.Value, h.Value) }
 			if !slices.ContainsFunc(m.Headers, same) {
-				r.note("the header %s: %q is not among %q", h.Name, h.Value, m.Headers)
+				r.notef("the header %s: %q is not among %q", h.Name, h.Value, m.Headers)
 			}
 		}
 		if m.Reason == nil || !d.Event.IsZero() || d.Lease == nil {
-			r.note("a malformed delivery with reason %v, lease %p and event %v", m.Reason, d.Lease, d.Event)
+			r.notef("a malformed delivery with reason %v, lease %p and event %v", m.Reason, d.Lease, d.Event)
 		}
 		rd.settle(acked(), d)
 	}
 	if bad != 1 {
-		r.note("%d malformed deliveries came, want 1", bad)
+		r.notef("%d malformed deliveries came, want 1", bad)
 	}
 }
 
@@ -443,7 +443,7 @@ func checkCapabilitiesConstant(r *run) {
 	want := rd.stream.Capabilities()
 	look := func(when string) {
 		if got := rd.stream.Capabilities(); got != want {
-			r.note("%s: %+v, at first %+v", when, got, want)
+			r.notef("%s: %+v, at first %+v", when, got, want)
 		}
 	}
 	r.mustPublish(b, topic, r.event("e", "k"))
@@ -490,7 +490,7 @@ func checkBrokerClose(r *run) {
 	r.must(b.Close(), "closing the broker")
 	r.expectCode("a Receive that waited when the broker was closed", <-ended, leat.CodeClosed)
 	if !lease.Ended() {
-		r.note("the broker is closed, and a lease of its stream has not ended")
+		r.notef("the broker is closed, and a lease of its stream has not ended")
 	}
 	r.must(b.Close(), "closing the broker twice")
 	r.expect("unsettled when the broker was closed", r.join(r.open(), topic, groupA).take(1), e)
@@ -573,7 +573,7 @@ func checkNothingLeaks(r *run) {
 	}
 	if !settled() {
 		stacks := make([]byte, 8<<10)
-		r.fail("3 rounds of opening and closing: goroutines %d, then %d; descriptors %d, then %d\n%s", goroutines,
+		r.failf("3 rounds of opening and closing: goroutines %d, then %d; descriptors %d, then %d\n%s", goroutines,
 			runtime.NumGoroutine(), files, openFiles(), stacks[:runtime.Stack(stacks, true)])
 	}
 }

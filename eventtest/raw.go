@@ -133,7 +133,7 @@ func (r *run) mustPublish(b leat.Broker, topic string, events ...leat.Event) {
 	errs := r.publish(r.ctx, b, topic, events...)
 	for i, e := range events {
 		if errs[i] != nil {
-			r.fail("publishing event %q: %v", e.ID(), errs[i])
+			r.failf("publishing event %q: %v", e.ID(), errs[i])
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (rd *reader) take(n int) []leat.Delivery {
 		ds, err := rd.receive(ctx, min(batch, n-len(got)))
 		got = append(got, ds...)
 		if err != nil {
-			rd.r.fail("the group %q got %d of %d deliveries (%s), then Receive: %v", rd.sub.Group, len(got), n, ids(got), err)
+			rd.r.failf("the group %q got %d of %d deliveries (%s), then Receive: %v", rd.sub.Group, len(got), n, ids(got), err)
 		}
 	}
 	return got
@@ -198,7 +198,7 @@ func (rd *reader) until(id string) []leat.Delivery {
 			return before
 		}
 		if before = append(before, d); len(before) > 10_000 {
-			rd.r.fail("%q did not come among %d deliveries", id, len(before))
+			rd.r.failf("%q did not come among %d deliveries", id, len(before))
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (rd *reader) poll(d time.Duration) []leat.Delivery {
 		got = append(got, ds...)
 		if err != nil {
 			if ctx.Err() == nil {
-				rd.r.fail("Receive: %v", err)
+				rd.r.failf("Receive: %v", err)
 			}
 			return got
 		}
@@ -267,7 +267,7 @@ func (r *run) expect(what string, got []leat.Delivery, want ...leat.Event) {
 		same = nameOf(&got[i]) == want[i].ID()
 	}
 	if !same {
-		r.fail("%s: got %s, want %s", what, ids(got), eventIDs(want))
+		r.failf("%s: got %s, want %s", what, ids(got), eventIDs(want))
 	}
 }
 
@@ -279,12 +279,12 @@ func (r *run) expectSet(what string, got []leat.Delivery, want ...leat.Event) {
 	}
 	for _, e := range want {
 		if n := times[e.ID()]; n != 1 {
-			r.note("%s: %q came %d times, want once", what, e.ID(), n)
+			r.notef("%s: %q came %d times, want once", what, e.ID(), n)
 		}
 		delete(times, e.ID())
 	}
 	for id, n := range times {
-		r.note("%s: %q came %d times, want never", what, id, n)
+		r.notef("%s: %q came %d times, want never", what, id, n)
 	}
 }
 
@@ -299,7 +299,7 @@ func eventIDs(events []leat.Event) string {
 // expectCode fails the case unless err is an *leat.Error with that code.
 func (r *run) expectCode(what string, err error, code leat.Code) {
 	if e, ok := errors.AsType[*leat.Error](err); !ok || e.Code != code {
-		r.note("%s: got the error %v, want an *Error with the code %q", what, err, code)
+		r.notef("%s: got the error %v, want an *Error with the code %q", what, err, code)
 	}
 }
 

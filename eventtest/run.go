@@ -26,14 +26,14 @@ type run struct {
 	cleanups []func()
 }
 
-// fail notes what was seen and ends the case. Only the case's own goroutine may call it.
-func (r *run) fail(format string, args ...any) {
-	r.note(format, args...)
+// failf notes what was seen and ends the case. Only the case's own goroutine may call it.
+func (r *run) failf(format string, args ...any) {
+	r.notef(format, args...)
 	runtime.Goexit()
 }
 
-// note fails the case and lets it go on. Any goroutine may call it.
-func (r *run) note(format string, args ...any) {
+// notef fails the case and lets it go on. Any goroutine may call it.
+func (r *run) notef(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.seen) < 20 {
@@ -44,7 +44,7 @@ func (r *run) note(format string, args ...any) {
 // must fails the case when err is not nil.
 func (r *run) must(err error, doing string) {
 	if err != nil {
-		r.fail("%s: %v", doing, err)
+		r.failf("%s: %v", doing, err)
 	}
 }
 
@@ -57,7 +57,7 @@ func (r *run) open() leat.Broker {
 	r.must(err, "opening the adapter")
 	r.cleanup(func() {
 		if err := b.Close(); err != nil {
-			r.note("closing the adapter: %v", err)
+			r.notef("closing the adapter: %v", err)
 		}
 	})
 	return b
@@ -68,7 +68,7 @@ func (r *run) eventually(what string, ok func() bool) {
 	deadline := time.Now().Add(r.opts.Patience)
 	for wait := 100 * time.Microsecond; !ok(); wait = min(2*wait, 20*time.Millisecond) {
 		if time.Now().After(deadline) || r.ctx.Err() != nil {
-			r.fail("waited %v in vain until %s", r.opts.Patience, what)
+			r.failf("waited %v in vain until %s", r.opts.Patience, what)
 		}
 		pause(wait)
 	}
@@ -93,7 +93,7 @@ func execute(h Harness, c *Case, seed uint64, o *Options) Result {
 		defer r.clean()
 		defer func() {
 			if v := recover(); v != nil {
-				r.note("a panic: %v\n%s", v, debug.Stack())
+				r.notef("a panic: %v\n%s", v, debug.Stack())
 			}
 		}()
 		c.check(r)
@@ -104,15 +104,17 @@ func execute(h Harness, c *Case, seed uint64, o *Options) Result {
 		select { // cleaning up gets a little more
 		case <-done:
 		case <-time.After(o.Patience):
-			r.note("the case did not end within %v, and its goroutines still run", o.CaseTimeout+o.Patience)
+			r.notef("the case did not end within %v, and its goroutines still run", o.CaseTimeout+o.Patience)
 		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			r.note("the case took longer than %v", o.CaseTimeout)
+			r.notef("the case took longer than %v", o.CaseTimeout)
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	result := Result{Case: c.Name, Level: c.Level, Rule: c.Rule, Status: Passed, Seed: seed, Seconds: time.Since(began).Seconds(), Seen: r.seen}
+	result := Result{
+		Case: c.Name, Level: c.Level, Rule: c.Rule, Status: Passed, Seed: seed, Seconds: time.Since(began).Seconds(), Seen: r.seen,
+	}
 	switch {
 	case len(r.seen) > 0:
 		result.Status = Failed

@@ -73,7 +73,7 @@ func (l *ledger) event(key string, size int) leat.Event {
 		DataContentType: "application/octet-stream", Extensions: map[string]any{"suite": "whole level"}, Data: data,
 	})
 	if err != nil {
-		l.r.note("making an event: %v", err)
+		l.r.notef("making an event: %v", err)
 	}
 	l.sent[e.ID()] = &sent{event: e, seq: seq}
 	return e
@@ -156,9 +156,9 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 	s := l.sent[e.ID()]
 	switch {
 	case s == nil:
-		l.r.note("a handler got an event that was not published: %v", e)
+		l.r.notef("a handler got an event that was not published: %v", e)
 	case !s.event.Equal(e) || s.event.DataString() != e.DataString():
-		l.r.note("a handler got %v with other attributes or bytes than were published", e)
+		l.r.notef("a handler got %v with other attributes or bytes than were published", e)
 	}
 	hd := &handling{ctx: ctx}
 	// A handler that begins with its lease lost already, as one may that was on its way then, disturbs nobody.
@@ -184,7 +184,7 @@ func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 		return
 	}
 	if hd.overlapped && hd.ctx.Err() == nil {
-		l.r.note("another handler of key %s began while the one of %s ran and held its lease", key, e.ID())
+		l.r.notef("another handler of key %s began while the one of %s ran and held its lease", key, e.ID())
 	}
 	s := l.sent[e.ID()]
 	if !ok || s == nil {
@@ -194,7 +194,7 @@ func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 		return
 	}
 	if s.seq < l.last[key] {
-		l.r.note("order of key %s: event %d was handled for the first time after event %d", key, s.seq, l.last[key])
+		l.r.notef("order of key %s: event %d was handled for the first time after event %d", key, s.seq, l.last[key])
 	}
 	l.last[key] = max(l.last[key], s.seq)
 }
@@ -221,7 +221,7 @@ func (l *ledger) missing() []string {
 func (l *ledger) await() {
 	defer func() {
 		if ids := l.missing(); len(ids) > 0 {
-			l.r.note("%d confirmed events are neither handled nor in the poison queue: %s", len(ids), strings.Join(ids[:min(5, len(ids))], ", "))
+			l.r.notef("%d confirmed events are neither handled nor in the poison queue: %s", len(ids), strings.Join(ids[:min(5, len(ids))], ", "))
 		}
 	}()
 	l.r.eventually("every confirmed event is handled or in the poison queue", l.done)
@@ -233,7 +233,7 @@ func (l *ledger) checkOnce() {
 	defer l.mu.Unlock()
 	for id, n := range l.starts {
 		if n > 1 {
-			l.r.note("the handler ran %d times for %s, without an error or a fault", n, id)
+			l.r.notef("the handler ran %d times for %s, without an error or a fault", n, id)
 		}
 	}
 }
@@ -245,12 +245,12 @@ func (l *ledger) checkPoisoned(want ...leat.Event) {
 	extra := maps.Clone(l.poisoned)
 	for _, e := range want {
 		if n := l.poisoned[e.ID()]; n != 1 {
-			l.r.note("%s is in the poison queue %d times, not once", e.ID(), n)
+			l.r.notef("%s is in the poison queue %d times, not once", e.ID(), n)
 		}
 		delete(extra, e.ID())
 	}
 	for id, n := range extra {
-		l.r.note("%s is in the poison queue (%d times), and nobody rejected it", id, n)
+		l.r.notef("%s is in the poison queue (%d times), and nobody rejected it", id, n)
 	}
 }
 
@@ -345,7 +345,7 @@ func (s *program) watch(h leat.HandlerFunc) leat.HandlerFunc {
 		defer s.active.Add(-1)
 		select {
 		case <-s.over:
-			s.r.note("a handler began after Run had returned")
+			s.r.notef("a handler began after Run had returned")
 		default:
 		}
 		return h(ctx, e)
@@ -359,7 +359,7 @@ func (s *program) run() {
 	go func() {
 		err := leat.Run(ctx, s.consumer)
 		if err == nil && s.active.Load() > 0 {
-			s.r.note("Run returned nil, and %d handlers still run", s.active.Load())
+			s.r.notef("Run returned nil, and %d handlers still run", s.active.Load())
 		}
 		s.err = err
 		close(s.over)
@@ -375,7 +375,7 @@ func (s *program) await() {
 	s.r.eventually("the consumer is subscribed", func() bool {
 		select {
 		case <-s.over:
-			s.r.fail("Run ended early: %v", s.err)
+			s.r.failf("Run ended early: %v", s.err)
 		default:
 		}
 		return s.consumer.Health().State != leat.Stopped && !s.hasProblem(leat.CodeUnavailable)
@@ -403,7 +403,7 @@ func (s *program) stop() error {
 	s.cancel()
 	if !s.wait(s.shutdown + grace) {
 		s.wait(s.r.opts.Patience)
-		s.r.fail("Run had not returned %v after its end, with a ShutdownTimeout of %v", time.Since(began).Round(time.Millisecond), s.shutdown)
+		s.r.failf("Run had not returned %v after its end, with a ShutdownTimeout of %v", time.Since(began).Round(time.Millisecond), s.shutdown)
 	}
 	return s.err
 }
