@@ -39,7 +39,7 @@ func blocksInSettle() func(leat.Broker) leat.Broker {
 			slow := s.note == 5
 			s.mu.Unlock()
 			if slow {
-				time.Sleep(1300 * time.Millisecond)
+				time.Sleep(1300 * time.Millisecond) // the defect: it blocks for longer than the suite allows
 			}
 		}
 		s.settle(d, how)
@@ -50,7 +50,7 @@ func blocksInSettle() func(leat.Broker) leat.Broker {
 func closesStreamsLate() func(leat.Broker) leat.Broker {
 	return (&defect{closeStream: func(s *shellStream, ctx context.Context) error {
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 400*time.Millisecond {
-			time.Sleep(1300 * time.Millisecond)
+			time.Sleep(1300 * time.Millisecond) // the defect: it blocks for longer than the suite allows
 		}
 		return s.close(ctx)
 	}}).wrap()
@@ -91,7 +91,7 @@ func forgetsAcks() func(leat.Broker) leat.Broker {
 
 func leaks() func(leat.Broker) leat.Broker {
 	return onEach(func(*shellStream, *leat.Delivery) bool {
-		go time.Sleep(4 * time.Second)
+		go time.Sleep(4 * time.Second) // the defect: a goroutine that outlives its stream
 		return true
 	})
 }
