@@ -75,7 +75,8 @@ type Stream interface {
 	// T1. After Ack the event is not delivered to this group again, except that a crash of the client or broker before the
 	// ack was stored redelivers it.
 	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's declared granularity, at
-	// most [Capabilities.LongestDelay]). Given-back events of one key come back in publish order, before later ones of it.
+	// most [Capabilities.LongestDelay]; where that is 0, the delay is ignored). Given-back events of one key come back in publish order,
+	// before later ones of it, and not while the stream still holds older ones of it unsettled.
 	// T3. NativeReject is only used where [Capabilities.NativeReject] says so, and has no effect elsewhere.
 	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any other.
 	// T5. Settle after Close has no effect.
