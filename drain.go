@@ -42,8 +42,7 @@ func (e *engine) drain() error {
 	}
 	e.c.mu.Lock()
 	e.stopped = true
-	stuck := e.stuckHandlers()
-	errs := slices.Concat(stuck, e.crashes)
+	errs := slices.Concat(e.stuckHandlers(), e.crashes)
 	for _, idle := range e.idle {
 		idle.wake <- struct{}{}
 	}
@@ -100,23 +99,24 @@ func (e *engine) giveBackLane(it *item) {
 
 // checkDrained tells drain when nothing runs or is settled any more. The lock is held.
 func (e *engine) checkDrained() {
-	if e.stopping && e.running+e.poison.running == 0 && e.ready.count == 0 && e.flushing == 0 && len(e.later) == 0 {
-		select {
-		case <-e.drained:
-		default:
-			close(e.drained)
-		}
+	if e.stopping && e.running+e.poison.running == 0 && e.ready.count == 0 && e.flushing == 0 && len(e.later)+len(e.after) == 0 {
+		closeOnce(e.drained)
 	}
 }
 
 // checkQuiet tells drain when the only workers left are those whose handler does not return. The lock is held.
 func (e *engine) checkQuiet() {
 	if e.stopped && e.workers == e.running {
-		select {
-		case <-e.quiet:
-		default:
-			close(e.quiet)
-		}
+		closeOnce(e.quiet)
+	}
+}
+
+// closeOnce closes ch unless it is closed. The lock is held.
+func closeOnce(ch chan struct{}) {
+	select {
+	case <-ch:
+	default:
+		close(ch)
 	}
 }
 

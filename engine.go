@@ -31,7 +31,7 @@ type engine struct {
 	waking  bool // a worker was woken and has not looked for work yet
 	poison  poisonStage
 
-	room     chan struct{} // wakes the receive loop, which waits on it when receiverWaits
+	room     chan struct{} // wakes the receive loop, which waits on it while it is starved
 	starved  bool          // the receive loop waits for room
 	fullAt   time.Time     // since when the limits are used up; zero when they are not
 	pauseEnd time.Time     // a handler's Pause lasts until then

@@ -59,10 +59,13 @@ func ExampleReject() {
 		leat.HandlerFunc(func(context.Context, leat.Event) error {
 			return leat.Reject(errors.New("unknown currency"))
 		}), &leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(producer, nil)})
-	replay := leat.NewConsumer(broker, leat.Subscription{Topic: leat.PoisonTopic("orders", "billing"), Group: "replay"},
+	replay := leat.NewConsumer(broker, leat.Subscription{Topic: leat.PoisonTopic("orders", "billing"), Group: leat.ReplayGroup},
 		leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
-			reason, _ := e.Extension("leatreason")
-			fmt.Println(e.ID(), "was given up:", reason)
+			p, err := leat.PoisonedFrom(e)
+			if err != nil {
+				return leat.Reject(err)
+			}
+			fmt.Println(p.Event.ID(), "was given up:", p.Reason)
 			stop()
 			return nil
 		}), nil)

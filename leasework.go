@@ -63,13 +63,13 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	e.unlock(e.wake())
 }
 
-// lose forgets an item whose lease has ended. What waits behind it on another lease is given back: it would overtake. The lock is held.
+// lose forgets an item whose lease has ended, and tells an observer. The lock is held.
 func (e *engine) lose(it *item) {
 	e.observeLater(it, ObservedLost, nil)
 	e.dropLost(it)
 }
 
-// dropLost is lose without telling an observer.
+// dropLost is lose without telling. What waits behind the item on another lease is given back: it would overtake.
 func (e *engine) dropLost(it *item) {
 	for next := it.after; next != nil && !sameEvent(next, it); {
 		follower := next
