@@ -37,8 +37,10 @@ type world struct {
 	active   int              // handlers that run, as they count themselves
 	paused   bool
 	pauseEnd time.Time
-	down     bool // the poison queue fails
-	failed   bool // its last publish failed
+	down     bool      // the poison queue fails
+	failed   int       // its failures in a row
+	failedAt time.Time // the last of them
+	poisonLo time.Time // while it fails, no publish before
 	stopping bool
 	crashes  int // events that a panic left unhandled at the drain
 	received int
@@ -84,7 +86,7 @@ const (
 	running
 	parked    // until a time between lo and hi
 	stuck     // parked without a time
-	poisoning // the poison queue will be tried again, from lo on
+	poisoning // the poison queue will be tried again, not before poisonLo
 	gone
 )
 
@@ -95,7 +97,7 @@ type modelDelivery struct {
 	state    deliveryState
 	order    int
 	lo, hi   time.Time
-	tries    int
+	tried    time.Time // when its publish to the poison queue last failed
 	crashed  bool
 	late     bool // delivered though its lease was draining already
 	outcomes chan handlerOutcome
@@ -238,7 +240,7 @@ func (s worldStream) Settle(settled *leat.Delivery, how leat.Settlement) {
 	if d.got != 0 {
 		w.breaks("%v is settled twice: %d and %d", d, d.got, how.Action)
 	}
-	if d.state == poisoning && how.Action == leat.GiveBack && w.failed && (w.stopping || d.lease.draining) {
+	if d.state == poisoning && how.Action == leat.GiveBack && w.failed > 0 && (w.stopping || d.lease.draining) {
 		w.giveBackLane(d) // the queue is left alone for a while, and the drain does not wait for that
 	}
 	if d.want != how.Action {
@@ -336,22 +338,26 @@ func (w *world) Poison(_ context.Context, p leat.Poisoned) error {
 	}
 	d := w.all[p.Info.Position.Offset-1]
 	now := time.Now()
-	if d.state != poisoning || now.Before(d.lo) {
-		w.breaks("%v is put into the poison queue in state %d, %v before it may", d, d.state, d.lo.Sub(now))
+	together := now.Equal(w.failedAt) && !now.Equal(d.tried) // it began before the publish that failed had returned
+	if d.state != poisoning || w.failed > 0 && now.Before(w.poisonLo) && !together {
+		w.breaks("%v is put into the poison queue in state %d, %v before it may", d, d.state, w.poisonLo.Sub(now))
 	}
 	if !p.Event.Equal(d.event.event) {
 		w.breaks("%v has another event in the poison queue: %v", d, p.Event)
 	}
 	d.lease.started = max(d.lease.started, d.order)
-	w.failed = w.down
 	if !w.down {
+		w.failed = 0
 		w.leave(d, leat.Ack, 0)
 		return nil
 	}
-	if d.tries++; w.stopping || d.lease.draining {
+	if w.failed == 0 || !together {
+		w.failed++
+		w.failedAt = now
+		w.poisonLo, _ = backoffRange(now, w.failed)
+	}
+	if d.tried = now; w.stopping || d.lease.draining {
 		w.giveBackLane(d)
-	} else {
-		d.lo, _ = backoffRange(now, d.tries)
 	}
 	return errors.New("the poison queue is down")
 }
@@ -487,7 +493,7 @@ func (w *world) finish(d *modelDelivery, o handlerOutcome) {
 	giveBack := w.stopping || d.lease.draining
 	switch {
 	case o.kind == "reject" && w.poison == poisonQueue:
-		d.state, d.lo = poisoning, now
+		d.state = poisoning
 		return
 	case o.kind == "reject" && w.poison == poisonNative:
 		w.leave(d, leat.NativeReject, 0)
