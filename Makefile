@@ -1,4 +1,5 @@
-# The tasks of the repository. They need Go and make; the race detector needs a C compiler as well. Tools are built into ./bin.
+# The tasks of the repository. They need Go and make; the race detector needs a C compiler as well, and tests with a real Kafka need Java and
+# Maven. Tools are built into ./bin.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,13 +25,29 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# All packages share the brokers of one run, whose addresses are in the environment.
+BROKERS := bin/brokers
+
 .PHONY: test
-test: ## Vet, run every benchmark once, then all tests with the race detector
+test: $(BROKERS) ## Vet, run every benchmark once, then all tests with the race detector, beside real brokers
+	@$(BROKERS) run -- $(MAKE) test-only
+
+.PHONY: test-only
+test-only:
 	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
 		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
 	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
 	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
 		go test $(RACE) -count=$(COUNT) ./...) || status=1; done; exit $$status
+
+.PHONY: brokers
+brokers: $(BROKERS) ## Fetch the brokers that tests use; "make test" does so by itself
+	@$(BROKERS) get
+
+# Go knows best whether the program is up to date.
+.PHONY: $(BROKERS)
+$(BROKERS):
+	@go build -o $@ ./internal/brokertest/cmd/brokers
 
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go.mod files, and run all linters

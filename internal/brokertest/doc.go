@@ -1,0 +1,32 @@
+// Package brokertest gives tests real brokers: it fetches them, starts them as private child processes on 127.0.0.1, injures them,
+// and leaves nothing behind. It is for the tests of this repository's modules; nothing public imports it.
+//
+// A test that only needs a broker shares one:
+//
+//	func TestMain(m *testing.M) { brokertest.Main(m) }
+//
+//	func TestPublish(t *testing.T) {
+//		seeds := brokertest.Kafka(t) // "127.0.0.1:17023"
+//		...
+//	}
+//
+// A test that injures its broker has one of its own:
+//
+//	kafka := brokertest.StartKafka(t, &brokertest.KafkaOptions{Nodes: 3})
+//	kafka.Node(2).Kill()
+//	...
+//	require.NoError(t, kafka.Node(2).Start(t.Context()))
+//
+// # Where a broker comes from
+//
+// Kafka needs Java 17 and, the first time, Maven. What was fetched is kept in the user's cache folder, or in the folder that
+// LEAT_BROKERS_DIR names. LEAT_TEST_KAFKA, a comma-separated list of host:port, names a broker to share instead of starting one;
+// "make test" sets it for all packages. The value "off" skips every test that asks for Kafka.
+//
+// A test whose broker cannot be had is skipped and says which command to run. Where CI is set it fails.
+//
+// # No process is left behind
+//
+// Each broker has a watchdog, a shell that waits for the end of a pipe whose other end the test process holds. When the test process
+// ends, in whatever way, the watchdog kills the broker and removes its folder.
+package brokertest
