@@ -1,0 +1,195 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Broker publishes to and consumes from a Kafka cluster. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is
+// safe for concurrent use. It has one client for publishing and requests, and another for each stream.
+type Broker struct {
+	o         Options
+	dialer    *dialer
+	conns     *connections
+	publisher *publisher
+	client    *kgo.Client
+	admin     *kadm.Client
+	cancel    context.CancelFunc // ends the client's context
+	closing   sync.Once
+
+	mu      sync.Mutex
+	closed  bool
+	streams map[*Stream]struct{}
+	members map[string]map[int]bool // by group: which numbers of static members are taken
+}
+
+var (
+	_ leat.Broker         = (*Broker)(nil)
+	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.HealthReporter = (*Broker)(nil)
+)
+
+// New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
+// cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
+func New(o *Options) (*Broker, error) {
+	b := &Broker{o: o.withDefaults(), conns: &connections{}, streams: map[*Stream]struct{}{}, members: map[string]map[int]bool{}}
+	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
+	if err := b.o.validate(); err != nil {
+		return nil, invalid(err)
+	}
+	b.dialer = newDialer(&b.o)
+	b.publisher = &publisher{o: &b.o, conns: b.conns}
+	client, cancel, err := b.newClient(b.conns, b.producerOptions())
+	if err != nil {
+		return nil, invalid(err)
+	}
+	b.client, b.cancel, b.publisher.client, b.admin = client, cancel, client, kadm.NewClient(client)
+	return b, nil
+}
+
+// newClient makes a client of the options that all have, of special, and of what the user gave. Ending its context makes it close at once.
+func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, context.CancelFunc, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	opts := []kgo.Opt{
+		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
+		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
+		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
+		kgo.MaxDecompressBatchBytes(mostDecompressed), kgo.WithLogger(logger{b.o.Logger}),
+	}
+	if b.o.SASL != nil {
+		opts = append(opts, kgo.SASL(b.o.SASL.mechanism()))
+	}
+	client, err := kgo.NewClient(append(append(opts, special...), b.o.Client...)...)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return client, cancel, nil
+}
+
+const (
+	metadataMinAge = 250 * time.Millisecond // how soon after a leader has moved the new one may be looked for
+	metadataMaxAge = time.Minute            // how soon new partitions are found
+	// mostDecompressed is how large a record batch may become. Kafka's default bounds batches to 1 MiB before decompression.
+	mostDecompressed = 256 << 20
+)
+
+// backoff is how long the client waits before it tries a request again: 100 ms, doubled up to 1 s.
+func backoff(tries int) time.Duration {
+	return min(100*time.Millisecond<<min(max(tries-1, 0), 10), time.Second)
+}
+
+func (b *Broker) producerOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ProducerLinger(b.o.Linger), kgo.ProducerBatchCompression(compressions[b.o.Compression]()),
+		kgo.ProducerBatchMaxBytes(int32(b.o.MaxMessageBytes)), kgo.RecordDeliveryTimeout(b.o.DeliveryTimeout),
+		kgo.MaxBufferedRecords(math.MaxInt32), // the publisher bounds them
+	}
+}
+
+// Client returns the native client that publishes, for what Leat does not cover. It must not be closed.
+func (b *Broker) Client() *kgo.Client { return b.client }
+
+// Limits returns the largest event that fits into [Options].MaxMessageBytes.
+func (b *Broker) Limits() leat.Limits {
+	return leat.Limits{MaxEventBytes: b.o.MaxMessageBytes - recordOverheadBytes}
+}
+
+// stuckAfter is how long a publish may be without an answer before health says so.
+const stuckAfter = 10 * time.Second
+
+// Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request failed, publishes are not answered, or a
+// stream is not well. Several are joined.
+func (b *Broker) Health() error {
+	b.mu.Lock()
+	closed := b.closed
+	streams := make([]*Stream, 0, len(b.streams))
+	for s := range b.streams {
+		streams = append(streams, s)
+	}
+	b.mu.Unlock()
+	if closed {
+		return closedError("health", "")
+	}
+	errs := []error{b.conns.health()}
+	now := time.Now()
+	if wait := b.publisher.oldestWait(now); wait > stuckAfter {
+		errs = append(errs, unhealthy("", leat.CodeUnavailable, now.Add(-wait), errors.New("publishes are not answered")))
+	}
+	for _, s := range streams {
+		errs = append(errs, s.Health())
+	}
+	return join(errs)
+}
+
+// join returns the only error of errs as it is, and several joined.
+func join(errs []error) error {
+	var only error
+	n := 0
+	for _, err := range errs {
+		if err != nil {
+			only = err
+			n++
+		}
+	}
+	if n > 1 {
+		return errors.Join(errs...)
+	}
+	return only
+}
+
+// refusal returns why a call cannot be served at all, or nil.
+func (b *Broker) refusal(ctx context.Context, op, topic string) error {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return closedError(op, topic)
+	}
+	if ctx.Err() != nil {
+		return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))}
+	}
+	if err := (leat.Subscription{Topic: topic, Broadcast: true}).Validate(); topic != "" && err != nil {
+		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.Unwrap(err)}
+	}
+	return nil
+}
+
+// bounded returns ctx with the RequestTimeout.
+func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, b.o.RequestTimeout, fmt.Errorf("no answer within the RequestTimeout of %v", b.o.RequestTimeout))
+}
+
+// Close closes the streams, waits for the answers to publishes that are under way, and ends the connections, all within
+// [Options].CloseTimeout. Publishes without an answer by then are reported as unknown, those that still wait for room as closed.
+func (b *Broker) Close() error {
+	b.closing.Do(b.close)
+	return nil
+}
+
+func (b *Broker) close() {
+	b.mu.Lock()
+	b.closed = true
+	streams := b.streams
+	b.streams = map[*Stream]struct{}{}
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for s := range streams {
+		wg.Go(func() { _ = s.Close(ctx) })
+	}
+	_ = b.client.Flush(ctx)
+	b.publisher.close()
+	wg.Wait()
+	b.cancel()
+	b.client.Close()
+}

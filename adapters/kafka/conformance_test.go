@@ -1,0 +1,119 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+var (
+	_ eventtest.Injector = (*harness)(nil)
+	_ eventtest.Expirer  = (*harness)(nil)
+	_ eventtest.Killer   = (*harness)(nil)
+	_ eventtest.Pauser   = (*harness)(nil)
+	_ eventtest.Cutter   = (*harness)(nil)
+)
+
+// harness runs the suite on a Kafka of its own, behind a proxy.
+type harness struct {
+	cluster *brokertest.KafkaCluster
+	proxies []*proxy
+	raw     *kgo.Client // for what the adapter does not do
+	topics  atomic.Int64
+	options kafka.Options
+}
+
+func newHarness(t *testing.T, nodes int) *harness {
+	t.Helper()
+	h := &harness{}
+	var advertised []string
+	for range nodes {
+		p := newProxy(t)
+		h.proxies = append(h.proxies, p)
+		advertised = append(advertised, p.addr())
+	}
+	h.cluster = brokertest.StartKafka(t, &brokertest.KafkaOptions{
+		Nodes: nodes, Listeners: []brokertest.KafkaListener{{Name: "PROXIED", Protocol: "PLAINTEXT", Advertised: advertised}},
+	})
+	for i, addr := range h.cluster.ListenerAddrs("PROXIED") {
+		h.proxies[i].point(addr)
+	}
+	raw, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.Addrs()...))
+	require.NoError(t, err)
+	t.Cleanup(raw.Close)
+	h.raw = raw
+	h.options = kafka.Options{
+		Brokers: advertised, Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
+		CommitInterval: 100 * time.Millisecond, CloseTimeout: 5 * time.Second, RebalanceTimeout: 10 * time.Second,
+	}
+	return h
+}
+
+func (h *harness) Open(context.Context) (leat.Broker, error) { return kafka.New(&h.options) }
+
+func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
+
+func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) error {
+	r := &kgo.Record{Topic: topic, Key: m.Key, Value: m.Body}
+	for _, header := range m.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header.Name, Value: header.Value})
+	}
+	return h.raw.ProduceSync(ctx, r).FirstErr()
+}
+
+// Expire throws all members out of the group, as the end of their sessions would.
+func (h *harness) Expire(ctx context.Context, _, group string) error {
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = []string{group}
+	shards := h.raw.RequestSharded(ctx, describe)
+	for _, shard := range shards {
+		if shard.Err != nil {
+			return shard.Err
+		}
+		for _, g := range shard.Resp.(*kmsg.DescribeGroupsResponse).Groups {
+			leave := kmsg.NewPtrLeaveGroupRequest()
+			leave.Group = g.Group
+			for _, m := range g.Members {
+				member := kmsg.NewLeaveGroupRequestMember()
+				member.MemberID = m.MemberID
+				leave.Members = append(leave.Members, member)
+			}
+			if _, err := leave.RequestWith(ctx, h.raw); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (h *harness) Kill(context.Context) error {
+	h.cluster.Kill()
+	return nil
+}
+
+func (h *harness) Start(ctx context.Context) error { return h.cluster.Start(ctx) }
+
+func (h *harness) Pause(context.Context) error { return h.cluster.Pause() }
+
+func (h *harness) Resume(context.Context) error { return h.cluster.Resume() }
+
+func (h *harness) Cut(context.Context) error {
+	for _, p := range h.proxies {
+		p.cut()
+	}
+	return nil
+}
+
+func TestKafkaConforms(t *testing.T) {
+	eventtest.TestAdapter(t, newHarness(t, 1), &eventtest.Options{Patience: 20 * time.Second})
+}

@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const produceKey = 0 // the Produce request in Kafka's protocol
+
+// connections watches the connections of one client.
+type connections struct {
+	doubts atomic.Int64 // produce requests that were sent and got no answer
+
+	mu    sync.Mutex
+	err   error // what was wrong with the last connection or request; nil when it was good
+	since time.Time
+}
+
+var (
+	_ kgo.HookBrokerConnect = (*connections)(nil)
+	_ kgo.HookBrokerE2E     = (*connections)(nil)
+)
+
+// OnBrokerConnect is called by the client.
+func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	c.note(err)
+}
+
+// OnBrokerE2E is called by the client after each request.
+func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	err := e2e.Err()
+	if err != nil && key == produceKey {
+		c.doubts.Add(1)
+	}
+	c.note(err)
+}
+
+func (c *connections) note(err error) {
+	if errors.Is(err, kgo.ErrClientClosed) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && c.err == nil {
+		c.since = time.Now()
+	}
+	c.err = err
+}
+
+// health returns what is wrong, as an [*leat.Error].
+func (c *connections) health() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return nil
+	}
+	return unhealthy("", codeOf(c.err), c.since, c.err)
+}
+
+// unhealthy makes the error of a health report.
+func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
+	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{err, since}}
+}
+
+// ailment is an error with the time since when it holds.
+type ailment struct {
+	error
+
+	since time.Time
+}
+
+func (a *ailment) Error() string {
+	return a.error.Error() + ", since " + a.since.UTC().Format(time.RFC3339)
+}
+
+func (a *ailment) Unwrap() error { return a.error }

@@ -1,0 +1,233 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Declare implements [leat.Declarer] as [Options].Provision says. With [StartLatest] it also notes, for groups that have no offsets yet,
+// where the topic ends now. Every difference that ProvisionVerify finds is in the error, with [leat.CodeNotFound] for a topic that does
+// not exist and [leat.CodeConflict] for one that is not as it should be.
+func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
+	for _, sub := range subs {
+		if err := sub.Validate(); err != nil {
+			return err
+		}
+	}
+	if err := b.refusal(ctx, "declare", ""); err != nil {
+		return err
+	}
+	caller := ctx
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	var errs []error
+	done := map[string]bool{}
+	for _, sub := range subs {
+		var err error
+		if !done[sub.Topic] {
+			done[sub.Topic] = true
+			err = b.declareTopic(ctx, sub.Topic)
+		}
+		if err == nil && b.o.Start == StartLatest && sub.Group != "" && b.o.Provision != ProvisionOff {
+			err = b.declareGroup(ctx, sub)
+		}
+		if err == nil {
+			continue
+		}
+		if _, ok := errors.AsType[*leat.Error](err); !ok {
+			err = fail(caller, "declare", sub.Topic, err)
+		}
+		errs = append(errs, err)
+	}
+	return join(errs)
+}
+
+func (b *Broker) declareTopic(ctx context.Context, topic string) error {
+	switch b.o.Provision {
+	case ProvisionOff:
+		return nil
+	case ProvisionVerify:
+		return b.verifyTopic(ctx, topic)
+	case ProvisionCreate:
+	}
+	if _, err := b.partitions(ctx, topic); !errors.Is(err, errNoTopic) {
+		return err
+	}
+	config := map[string]*string{}
+	for name, value := range b.o.TopicConfig {
+		config[name] = &value
+	}
+	err := retry(ctx, func() error {
+		replicas := int16(orDefault(b.o.ReplicationFactor)) //nolint:gosec // validated
+		_, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return err
+	}
+	return b.awaitTopic(ctx, topic)
+}
+
+// orDefault is Kafka's way to ask for the cluster's default.
+func orDefault(n int) int32 {
+	if n == 0 {
+		return -1
+	}
+	return int32(n)
+}
+
+// awaitTopic waits until every partition of a new topic has a leader.
+func (b *Broker) awaitTopic(ctx context.Context, topic string) error {
+	return retry(ctx, func() error {
+		metadata, err := b.admin.Metadata(ctx, topic)
+		if err != nil {
+			return err
+		}
+		detail := metadata.Topics[topic]
+		for _, p := range detail.Partitions {
+			if p.Err != nil {
+				return fmt.Errorf("the topic was created; partition %d: %w", p.Partition, p.Err)
+			}
+		}
+		return detail.Err
+	})
+}
+
+func (b *Broker) declareGroup(ctx context.Context, sub leat.Subscription) error {
+	partitions, err := b.partitions(ctx, sub.Topic)
+	if err != nil {
+		return err
+	}
+	return b.prepareGroup(ctx, sub, partitions)
+}
+
+// verifyTopic returns all differences between a topic and the options.
+func (b *Broker) verifyTopic(ctx context.Context, topic string) error {
+	if _, err := b.partitions(ctx, topic); err != nil {
+		return err
+	}
+	metadata, err := b.admin.Metadata(ctx, topic)
+	if err != nil {
+		return err
+	}
+	detail := metadata.Topics[topic]
+	var differences []error
+	differ := func(what string, is, want any) {
+		differences = append(differences, fmt.Errorf("%s is %v and should be %v", what, is, want))
+	}
+	if n := len(detail.Partitions); b.o.Partitions > 0 && n != b.o.Partitions {
+		differ("the number of partitions", n, b.o.Partitions)
+	}
+	if n := detail.Partitions.NumReplicas(); b.o.ReplicationFactor > 0 && n != b.o.ReplicationFactor {
+		differ("the replication factor", n, b.o.ReplicationFactor)
+	}
+	if err := b.verifyConfig(ctx, topic, differ); err != nil {
+		return err
+	}
+	if len(differences) == 0 {
+		return nil
+	}
+	return &leat.Error{Op: "declare", Topic: topic, Code: leat.CodeConflict, Err: errors.Join(differences...)}
+}
+
+func (b *Broker) verifyConfig(ctx context.Context, topic string, differ func(what string, is, want any)) error {
+	if len(b.o.TopicConfig) == 0 {
+		return nil
+	}
+	described, err := b.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return err
+	}
+	resource, err := described.On(topic, nil)
+	if err == nil {
+		err = resource.Err
+	}
+	if err != nil {
+		return err
+	}
+	values := map[string]string{}
+	for _, c := range resource.Configs {
+		values[c.Key] = c.MaybeValue()
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.o.TopicConfig)) {
+		if is, ok := values[name]; !ok {
+			differ("the configuration "+name, "unknown to the cluster", b.o.TopicConfig[name])
+		} else if is != b.o.TopicConfig[name] {
+			differ("the configuration "+name, is, b.o.TopicConfig[name])
+		}
+	}
+	return nil
+}
+
+// Lag is how far a group is behind in one partition.
+type Lag struct {
+	Partition int32
+	// Committed is the offset that the group has committed, -1 when it has none.
+	Committed int64
+	// End is the offset that the next record will get.
+	End int64
+	// Events is how many offsets lie between: no fewer than the records that are still to be handled.
+	Events int64
+}
+
+// Lag returns how far a group is behind, by partition. It asks the cluster, and needs no stream. The error is an [*leat.Error].
+func (b *Broker) Lag(ctx context.Context, topic, group string) ([]Lag, error) {
+	if err := b.refusal(ctx, "lag", topic); err != nil {
+		return nil, err
+	}
+	caller := ctx
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	lag, err := b.lag(ctx, topic, group)
+	if err != nil {
+		return nil, fail(caller, "lag", topic, err)
+	}
+	return lag, nil
+}
+
+func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
+	if _, err := b.partitions(ctx, topic); err != nil {
+		return nil, err
+	}
+	var committed kadm.OffsetResponses
+	var ends, starts kadm.ListedOffsets
+	err := retry(ctx, func() (err error) {
+		if committed, err = b.admin.FetchOffsetsForTopics(ctx, group, topic); cmp.Or(err, committed.Error()) != nil {
+			return cmp.Or(err, committed.Error())
+		}
+		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
+			return cmp.Or(err, ends.Error())
+		}
+		starts, err = b.admin.ListStartOffsets(ctx, topic)
+		return cmp.Or(err, starts.Error())
+	})
+	if err != nil {
+		return nil, err
+	}
+	var lag []Lag
+	ends.Each(func(end kadm.ListedOffset) {
+		l := Lag{Partition: end.Partition, Committed: -1, End: end.Offset}
+		from := int64(0)
+		if start, ok := starts.Lookup(topic, end.Partition); ok {
+			from = start.Offset
+		}
+		if at, ok := committed.Lookup(topic, end.Partition); ok && at.At >= 0 {
+			l.Committed = at.At
+			from = max(from, at.At)
+		} else if b.o.Start == StartLatest {
+			from = end.Offset
+		}
+		l.Events = max(0, end.Offset-from)
+		lag = append(lag, l)
+	})
+	slices.SortFunc(lag, func(a, b Lag) int { return int(a.Partition - b.Partition) })
+	return lag, nil
+}

@@ -1,0 +1,79 @@
+package kafka
+
+import (
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The headers of the CloudEvents Kafka binding.
+const (
+	headerPrefix      = "ce_"
+	contentTypeHeader = "content-type"
+	structuredType    = "application/cloudevents+json; charset=UTF-8"
+
+	contentTypeName = "datacontenttype"
+)
+
+// headerNames are the headers of the attributes that most events have, so that their names are not put together for each event.
+var headerNames = map[string]string{
+	contentTypeName: contentTypeHeader,
+	"specversion":   headerPrefix + "specversion", "id": headerPrefix + "id", "source": headerPrefix + "source", "type": headerPrefix + "type",
+	"subject": headerPrefix + "subject", "time": headerPrefix + "time", "dataschema": headerPrefix + "dataschema",
+	"partitionkey": headerPrefix + "partitionkey", "traceparent": headerPrefix + "traceparent", "tracestate": headerPrefix + "tracestate",
+}
+
+func headerName(attribute string) string {
+	if name, ok := headerNames[attribute]; ok {
+		return name
+	}
+	return headerPrefix + attribute
+}
+
+// encoder turns events into records. It keeps their bytes and headers in few large pieces.
+type encoder struct {
+	text    []byte
+	headers []kgo.RecordHeader
+}
+
+// typicalHeaders is how many headers an event is expected to have; more cost an allocation.
+const typicalHeaders = 9
+
+// newEncoder returns an encoder with room for the events.
+func newEncoder(events []leat.Event) *encoder {
+	bytes := 0
+	for _, e := range events {
+		bytes += e.Size()
+	}
+	return &encoder{text: make([]byte, 0, bytes), headers: make([]kgo.RecordHeader, 0, typicalHeaders*len(events))}
+}
+
+// put copies s and returns the copy. What was returned before stays as it is when the text outgrows its place.
+func (n *encoder) put(s string) []byte {
+	begin := len(n.text)
+	n.text = append(n.text, s...)
+	return n.text[begin:len(n.text):len(n.text)]
+}
+
+// binary fills in r's key, headers and value in binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an
+// empty one.
+func (n *encoder) binary(r *kgo.Record, e leat.Event) {
+	begin := len(n.headers)
+	for name, value := range e.Attributes() {
+		n.headers = append(n.headers, kgo.RecordHeader{Key: headerName(name), Value: n.put(value)})
+	}
+	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
+	if e.HasData() {
+		r.Value = n.put(e.DataString())
+	}
+}
+
+// structured fills in r's headers and value in structured mode (§3.3).
+func (n *encoder) structured(r *kgo.Record, e leat.Event) error {
+	value, err := e.AppendJSON(nil)
+	if err != nil {
+		return err
+	}
+	r.Value = value
+	r.Headers = []kgo.RecordHeader{{Key: contentTypeHeader, Value: []byte(structuredType)}}
+	return nil
+}

@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// codeOf classifies an error of the client or of a broker for everything but the outcome of a publish.
+func codeOf(err error) leat.Code {
+	if own, ok := errors.AsType[*leat.Error](err); ok {
+		return own.Code
+	}
+	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok {
+		return kafkaCode(kafkaErr)
+	}
+	switch _, isNet := errors.AsType[net.Error](err); {
+	case errors.Is(err, kgo.ErrClientClosed):
+		return leat.CodeClosed
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !isDial(err):
+		return leat.CodeCanceled
+	case isNet, isDial(err):
+		return leat.CodeUnavailable
+	}
+	return leat.CodeUnavailable // what is left are connections that broke in one way or another
+}
+
+// isDial reports whether err comes from connecting.
+func isDial(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+// kafkaCode classifies a broker's error code.
+func kafkaCode(err *kerr.Error) leat.Code {
+	switch err {
+	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.GroupIDNotFound, kerr.ResourceNotFound:
+		return leat.CodeNotFound
+	case kerr.MessageTooLarge, kerr.RecordListTooLarge:
+		return leat.CodeTooLarge
+	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+		kerr.TransactionalIDAuthorizationFailed, kerr.DelegationTokenAuthorizationFailed:
+		return leat.CodePermissionDenied
+	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism:
+		return leat.CodeUnauthenticated
+	case kerr.InvalidTopicException, kerr.InvalidRecord, kerr.InvalidConfig, kerr.InvalidPartitions, kerr.InvalidReplicationFactor,
+		kerr.PolicyViolation, kerr.InvalidTimestamp, kerr.InvalidGroupID, kerr.InvalidRequest:
+		return leat.CodeInvalid
+	case kerr.UnsupportedVersion, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InconsistentGroupProtocol,
+		kerr.UnsupportedAssignor:
+		return leat.CodeUnsupported
+	case kerr.FencedInstanceID, kerr.UnreleasedInstanceID, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic:
+		return leat.CodeConflict
+	case kerr.GroupMaxSizeReached, kerr.ThrottlingQuotaExceeded:
+		return leat.CodeExhausted
+	}
+	return leat.CodeUnavailable
+}
+
+// fail makes the error of an operation. A context that ended says so with its own error, the last thing that was wrong beside it.
+func fail(ctx context.Context, op, topic string, err error) error {
+	code := codeOf(err)
+	if ctx != nil && ctx.Err() != nil {
+		code = leat.CodeCanceled
+		if !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
+		err = own.Err
+	}
+	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
+}
+
+func closedError(op, topic string) error {
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the Kafka broker is closed")}
+}

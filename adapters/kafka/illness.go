@@ -1,0 +1,137 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// illness is what is wrong with a stream. The stream's lock guards it.
+type illness struct {
+	commit     symptom            // of the last commit
+	group      symptom            // of the group session
+	partitions map[int32]*symptom // of fetching
+	gaps       map[int32]*symptom
+	data       symptom // the last loss of data
+	overrun    symptom // the last handler that outlasted a revoke
+}
+
+type symptom struct {
+	err   error
+	since time.Time
+	last  time.Time
+}
+
+func (s *symptom) set(err error) {
+	now := time.Now()
+	if s.err == nil {
+		s.since = now
+	}
+	s.err, s.last = err, now
+}
+
+const (
+	// fetchMemory is how long a failed fetch counts that was not repeated: the client says when a fetch fails, but not when an empty one
+	// succeeds.
+	fetchMemory = 10 * time.Second
+	// eventMemory is how long something that happened once is shown.
+	eventMemory = 5 * time.Minute
+)
+
+// fetchFailed notes an error of polling.
+func (l *illness) fetchFailed(partition int32, err error) {
+	loss, isLoss := errors.AsType[*kgo.ErrDataLoss](err)
+	session, isSession := errors.AsType[*kgo.ErrGroupSession](err)
+	switch {
+	case partition < 0 && !isSession: // the poll was ended by the stream itself
+	case isLoss:
+		l.data.err = nil
+		l.data.set(loss)
+	case isSession:
+		l.group.set(session)
+	default:
+		if l.partitions[partition] == nil {
+			l.partitions[partition] = &symptom{}
+		}
+		l.partitions[partition].set(err)
+	}
+}
+
+// fetched notes that records came, for which the group session must work.
+func (l *illness) fetched(partition int32) {
+	l.group.err = nil
+	delete(l.partitions, partition)
+}
+
+// lost notes that the topic has not kept what the group had not handled yet.
+func (l *illness) lost(partition int32, committed, first int64) {
+	l.data.err = nil
+	l.data.set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: those between are lost",
+		partition, first, committed))
+}
+
+func (l *illness) committed(err error) {
+	if err != nil {
+		l.commit.set(err)
+	} else {
+		l.commit.err = nil
+	}
+}
+
+func (l *illness) gapReached(partition int32, offset int64) {
+	l.gaps[partition] = &symptom{}
+	l.gaps[partition].set(fmt.Errorf("partition %d is paused: the event at offset %d is not finished, and GapLimit later ones are",
+		partition, offset))
+}
+
+func (l *illness) gapClosed(partition int32) { delete(l.gaps, partition) }
+
+func (l *illness) overran(err error) {
+	l.overrun.err = nil
+	l.overrun.set(err)
+}
+
+// forget drops what concerns a partition that the stream does not have any more.
+func (l *illness) forget(partition int32) {
+	delete(l.partitions, partition)
+	delete(l.gaps, partition)
+}
+
+// report returns all that is wrong now.
+func (l *illness) report(topic string) (errs []error) {
+	now := time.Now()
+	add := func(s *symptom, memory time.Duration, text string, code leat.Code) {
+		if s.err != nil && (memory == 0 || now.Sub(s.last) < memory) {
+			errs = append(errs, unhealthy(topic, code, s.since, fmt.Errorf("%s: %w", text, s.err)))
+		}
+	}
+	add(&l.group, fetchMemory, "the group", codeOf(l.group.err))
+	add(&l.commit, 0, "committing offsets", codeOf(l.commit.err))
+	for _, p := range slices.Sorted(maps.Keys(l.partitions)) {
+		add(l.partitions[p], fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(l.partitions[p].err))
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.gaps)) {
+		add(l.gaps[p], 0, "gap limit", leat.CodeStalled)
+	}
+	add(&l.data, eventMemory, "data loss", leat.CodeUnavailable)
+	add(&l.overrun, eventMemory, "slow handler", leat.CodeHandler)
+	return errs
+}
+
+// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] for what is wrong with the connections, the group, the
+// fetches, the commits, the gap limit, or data that is gone; several are joined.
+func (s *Stream) Health() error {
+	s.mu.Lock()
+	errs := s.ill.report(s.sub.Topic)
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return closedError("health", s.sub.Topic)
+	}
+	return join(append([]error{s.conns.health()}, errs...))
+}

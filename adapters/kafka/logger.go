@@ -1,0 +1,25 @@
+package kafka
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// logger passes on what the client logs, at debug level: what matters of it is in errors and in health. The client logs no payload and
+// no secret.
+type logger struct{ to *slog.Logger }
+
+// Level is asked by the client before it puts a line together.
+func (l logger) Level() kgo.LogLevel {
+	if l.to.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.LogLevelInfo
+	}
+	return kgo.LogLevelNone
+}
+
+// Log logs one line.
+func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	l.to.Debug("Kafka client", append([]any{"says", msg, "severity", level.String()}, keyvals...)...)
+}

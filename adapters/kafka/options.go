@@ -1,0 +1,251 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options are the options of a [Broker]. Brokers is required; the zero value of everything else works.
+type Options struct {
+	// Brokers are addresses to begin with, each "host:port"; without a port it is 9092. The others of the cluster are found from there.
+	Brokers []string
+	// ClientID is what the brokers' logs and quotas call this client. "" means "leat".
+	ClientID string
+	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS.
+	TLS *tls.Config
+	// SASL is how the client authenticates. Nil means not at all.
+	SASL *SASL
+	// AllowPlaintext allows PLAIN and OAUTHBEARER, which show the password or token to the network, without TLS.
+	AllowPlaintext bool
+
+	// Compression is "none", "gzip", "snappy", "lz4" or "zstd". "" means "lz4".
+	Compression string
+	// Linger is how long a publish waits for others to fill a batch. 0 means not at all: batches form while earlier ones are
+	// on their way.
+	Linger time.Duration
+	// Buffer is how many events may be published and not yet answered; further publishes wait. 0 means 10,000.
+	Buffer int
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
+	BufferBytes int
+	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
+	// minutes.
+	DeliveryTimeout time.Duration
+	// MaxMessageBytes is the largest record batch, before compression. It must not exceed the topic's max.message.bytes. The largest
+	// event is about 1 KiB smaller. 0 means 1,048,588, Kafka's default.
+	MaxMessageBytes int
+	// Structured publishes events in structured mode, as JSON in the value. Both modes are always read.
+	Structured bool
+	// NoRecordKey leaves the record's key empty, so that an event's Key does not choose the partition, and order by key is lost.
+	NoRecordKey bool
+
+	// Start is where a new group begins. The zero value is the earliest record, so that nothing is missed.
+	Start Start
+	// Protocol is how groups share partitions.
+	Protocol Protocol
+	// CommitInterval is how often finished offsets are committed while events flow. 0 means 1 s.
+	CommitInterval time.Duration
+	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to others. With [ProtocolConsumer] the
+	// broker decides instead. 0 means 45 s.
+	SessionTimeout time.Duration
+	// HeartbeatInterval is how often a member reports, and finds out about rebalances. 0 means 3 s, or a third of SessionTimeout if that is
+	// less.
+	HeartbeatInterval time.Duration
+	// RebalanceTimeout is how long members may take to give up partitions; running handlers get half of it to finish. 0 means 1
+	// minute.
+	RebalanceTimeout time.Duration
+	// InstanceID makes the member of a group static: it keeps its partitions over a restart that is shorter than SessionTimeout, and
+	// does not leave when it closes. Each process needs its own. The second stream of a group in one Broker is InstanceID-2, and so on.
+	InstanceID string
+	// Rack is where this process runs, for brokers that let consumers read from the nearest replica (KIP-392).
+	Rack string
+	// GapLimit is how many events of a partition may have been delivered since the oldest unfinished one while later ones
+	// finish. At the limit that partition pauses, the others go on. It bounds what is handled again after a crash. 0 means 100,000.
+	GapLimit int
+	// Assume says what a record without a CloudEvents header or content type is. The zero value is [AssumeNothing].
+	Assume Assume
+	// Mapping, if set, makes events of the records that are no CloudEvents; an error makes the record malformed. It must not keep the
+	// record's slices. It is called by one goroutine of each stream.
+	Mapping func(r Record) (leat.Event, error)
+
+	// Provision says what Declare does about topics. The zero value creates those that are missing.
+	Provision Provision
+	// Partitions is how many partitions a topic is created with, and verified to have. 0 means the cluster's default, unverified.
+	Partitions int
+	// ReplicationFactor is the same for replicas. 0 means the cluster's default, unverified.
+	ReplicationFactor int
+	// TopicConfig is the same for the topic's configuration, such as "retention.ms": "604800000".
+	TopicConfig map[string]string
+
+	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does not. 0 means 10 s.
+	RequestTimeout time.Duration
+	// DialTimeout bounds one connection attempt, TLS included. 0 means 10 s.
+	DialTimeout time.Duration
+	// CloseTimeout bounds Close. 0 means 10 s.
+	CloseTimeout time.Duration
+	// Logger gets what an operator should know and, at debug level, what the client reports. Nil means no log.
+	Logger *slog.Logger
+	// Client are further options of the native client, which win over those that follow from the above.
+	Client []kgo.Opt
+}
+
+// SASL says how a client authenticates. What it holds may change while the client runs: the functions are called for every new connection.
+type SASL struct {
+	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
+	Mechanism string
+	// Credentials returns user and password for PLAIN and SCRAM.
+	Credentials func(ctx context.Context) (user, password string, err error)
+	// Token returns the token for OAUTHBEARER.
+	Token func(ctx context.Context) (string, error)
+}
+
+// The mechanisms of [SASL].
+const (
+	Plain       = "PLAIN"
+	ScramSHA256 = "SCRAM-SHA-256"
+	ScramSHA512 = "SCRAM-SHA-512"
+	OAuthBearer = "OAUTHBEARER"
+)
+
+// Start says where a group begins that has no committed offset.
+type Start uint8
+
+// The starts of a group.
+const (
+	// StartEarliest begins with the oldest record that the topic keeps.
+	StartEarliest Start = iota
+	// StartLatest begins with the first record after Declare, or after Subscribe where that comes first.
+	StartLatest
+)
+
+// Protocol is a group protocol.
+type Protocol uint8
+
+// The protocols of a group.
+const (
+	// ProtocolClassic is the protocol that every Kafka has, with cooperative sticky assignment.
+	ProtocolClassic Protocol = iota
+	// ProtocolConsumer is that of KIP-848, where the broker assigns partitions. It needs Kafka 4.0, better 4.3, and all members must use it.
+	ProtocolConsumer
+)
+
+// Assume says how to read a record whose headers do not say what it is.
+type Assume uint8
+
+// The assumptions.
+const (
+	// AssumeNothing makes it malformed, unless there is a Mapping.
+	AssumeNothing Assume = iota
+	// AssumeStructured reads its value as a CloudEvent in JSON, for producers that leave out the content type.
+	AssumeStructured
+)
+
+// Provision says what [Broker.Declare] does about topics.
+type Provision uint8
+
+// The ways of provisioning.
+const (
+	// ProvisionCreate creates topics that do not exist, and leaves others alone.
+	ProvisionCreate Provision = iota
+	// ProvisionVerify reports topics that do not exist, and every difference from Partitions, ReplicationFactor and TopicConfig.
+	ProvisionVerify
+	// ProvisionOff does nothing.
+	ProvisionOff
+)
+
+const (
+	defaultMaxMessageBytes = 1_048_588 // Kafka's message.max.bytes
+	recordOverheadBytes    = 1 << 10   // what a record has beside names and values: prefixes, lengths, the batch's header
+	mostBuffered           = 1 << 30
+)
+
+// withDefaults returns a copy of o with its defaults filled in. o may be nil.
+func (o *Options) withDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.ClientID == "" {
+		d.ClientID = "leat"
+	}
+	if d.Compression == "" {
+		d.Compression = "lz4"
+	}
+	orInt(&d.Buffer, 10_000)
+	orInt(&d.BufferBytes, 64<<20)
+	orInt(&d.MaxMessageBytes, defaultMaxMessageBytes)
+	orInt(&d.GapLimit, 100_000)
+	orDuration(&d.DeliveryTimeout, 2*time.Minute)
+	orDuration(&d.CommitInterval, time.Second)
+	orDuration(&d.SessionTimeout, 45*time.Second)
+	orDuration(&d.HeartbeatInterval, min(3*time.Second, d.SessionTimeout/3))
+	orDuration(&d.RebalanceTimeout, time.Minute)
+	orDuration(&d.RequestTimeout, 10*time.Second)
+	orDuration(&d.DialTimeout, 10*time.Second)
+	orDuration(&d.CloseTimeout, 10*time.Second)
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+func orInt(field *int, value int) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func orDuration(field *time.Duration, value time.Duration) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// validate returns the first thing that is wrong with options whose defaults are filled in.
+func (o *Options) validate() error {
+	if len(o.Brokers) == 0 {
+		return errors.New("no address in Brokers; name at least one as host:port")
+	}
+	if slices.Contains(o.Brokers, "") {
+		return errors.New("an address in Brokers is empty")
+	}
+	if compressions[o.Compression] == nil {
+		return fmt.Errorf("unknown Compression %q; use none, gzip, snappy, lz4 or zstd", o.Compression)
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int64
+	}{
+		{"Linger", int64(o.Linger), 0, int64(time.Minute)},
+		{"Buffer", int64(o.Buffer), 1, mostBuffered},
+		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
+		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Second), int64(24 * time.Hour)},
+		{"MaxMessageBytes", int64(o.MaxMessageBytes), 16 << 10, 1 << 30},
+		{"CommitInterval", int64(o.CommitInterval), int64(time.Millisecond), int64(time.Hour)},
+		{"SessionTimeout", int64(o.SessionTimeout), int64(100 * time.Millisecond), int64(24 * time.Hour)},
+		{"HeartbeatInterval", int64(o.HeartbeatInterval), int64(time.Millisecond), int64(o.SessionTimeout)},
+		{"RebalanceTimeout", int64(o.RebalanceTimeout), int64(100 * time.Millisecond), int64(24 * time.Hour)},
+		{"GapLimit", int64(o.GapLimit), 1, 100_000_000},
+		{"Partitions", int64(o.Partitions), 0, 1_000_000},
+		{"ReplicationFactor", int64(o.ReplicationFactor), 0, 1_000},
+		{"RequestTimeout", int64(o.RequestTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"DialTimeout", int64(o.DialTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"Start", int64(o.Start), 0, int64(StartLatest)},
+		{"Protocol", int64(o.Protocol), 0, int64(ProtocolConsumer)},
+		{"Assume", int64(o.Assume), 0, int64(AssumeStructured)},
+		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			return fmt.Errorf("%s is out of its range", f.name)
+		}
+	}
+	return o.SASL.validate(o.TLS != nil || o.AllowPlaintext)
+}

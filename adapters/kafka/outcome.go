@@ -1,0 +1,50 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// outcome makes the outcome of a publish of the client's answer. An error is a refusal only when it says for certain that no broker has
+// stored the event: the code must mean that, and no request may have been lost since the event was taken, because an earlier try of this
+// one may have been among them.
+func (c *call) outcome(r *record, err error) error {
+	if err == nil {
+		return nil
+	}
+	code := refusal(err)
+	if code != leat.CodeUnknown && c.p.conns.doubts.Load() != c.doubts {
+		code, err = leat.CodeUnknown, fmt.Errorf("a connection was lost before: %w", err)
+	}
+	return r.failure(code, err)
+}
+
+func (r *record) failure(code leat.Code, err error) error {
+	id := ""
+	for _, h := range r.kafka.Headers {
+		if h.Key == headerPrefix+"id" {
+			id = string(h.Value)
+		}
+	}
+	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: id, Code: code, Err: err}
+}
+
+// refusal returns the code of an error that says that the event was not stored, and CodeUnknown for all others.
+func refusal(err error) leat.Code {
+	kafkaErr, ok := errors.AsType[*kerr.Error](err)
+	if !ok {
+		return leat.CodeUnknown
+	}
+	switch kafkaErr {
+	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTopicException,
+		kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.PolicyViolation, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+		kerr.TransactionalIDAuthorizationFailed, kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
+		kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.NotEnoughReplicas, kerr.UnsupportedVersion,
+		kerr.ThrottlingQuotaExceeded, kerr.CorruptMessage:
+		return kafkaCode(kafkaErr)
+	}
+	return leat.CodeUnknown
+}

@@ -1,0 +1,353 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
+// cannot be waited for without tying the records to the waiting context.
+type publisher struct {
+	client *kgo.Client
+	o      *Options
+	conns  *connections
+
+	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
+	events, bytes atomic.Int64
+	waiting       atomic.Bool // somebody waits in line
+
+	mu     sync.Mutex
+	closed bool
+	line   []*waiter // publishes that wait for room; only the first may take it
+	// The calls under way, oldest first. They time out in that order.
+	oldest, newest *call
+	timer          *time.Timer // for the oldest; nil when there is none
+}
+
+// waiter is a publish in line.
+type waiter struct {
+	ready chan struct{} // holds a token when the waiter is first and may find room, or when the publisher is closed
+	bytes int64         // of its next event
+}
+
+func (w *waiter) signal() {
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
+// call is what one Publish had taken at once.
+type call struct {
+	p            *publisher
+	topic        string
+	done         func(i int, err error)
+	records      []record
+	left         atomic.Int64 // records without an answer of the client
+	doubts       int64        // how many requests had failed without an answer when it was taken
+	deadline     time.Time
+	older, newer *call // guarded by publisher.mu
+	timedOut     bool
+}
+
+// record is one event on its way. It is its own context, so that the client's answer leads back to it without an allocation; as a
+// context it never ends.
+type record struct {
+	context.Context
+
+	kafka kgo.Record
+	call  *call
+	index int // in the caller's events
+	size  int64
+	told  atomic.Bool // done was called
+}
+
+// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
+// CodeUnauthenticated, CodeUnavailable, CodeCanceled or CodeClosed; what a broker was sent and did not answer is CodeUnknown, at
+// the latest after [Options].DeliveryTimeout.
+func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	if err := b.refusal(ctx, "publish", topic); err != nil {
+		for i := range events {
+			done(i, err)
+		}
+		return
+	}
+	b.publisher.publish(ctx, topic, events, done)
+}
+
+func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	records := p.encode(topic, events, done)
+	for len(records) > 0 {
+		c, err := p.admit(ctx, records)
+		if err != nil {
+			for i := range records {
+				done(records[i].index, wrap(topic, events[records[i].index], err))
+			}
+			return
+		}
+		records = records[len(c.records):]
+		c.topic, c.done = topic, done
+		for i := range c.records {
+			p.client.TryProduce(context.Background(), &c.records[i].kafka, answered)
+		}
+	}
+}
+
+// encode makes the records of the events that can be sent, and refuses the others.
+func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) []record {
+	n := newEncoder(events)
+	records := make([]record, len(events))
+	used := 0
+	for i, e := range events {
+		r := &records[used]
+		if err := p.encodeOne(n, &r.kafka, e); err != nil {
+			done(i, wrap(topic, e, err))
+			continue
+		}
+		r.kafka.Topic, r.kafka.Context = topic, r
+		r.Context, r.index, r.size = context.Background(), i, int64(e.Size())
+		used++
+	}
+	return records[:used]
+}
+
+func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
+	if e.IsZero() {
+		return &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+	}
+	if most := p.o.MaxMessageBytes - recordOverheadBytes; e.Size() > most {
+		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d fit into MaxMessageBytes",
+			e.Size(), most)}
+	}
+	if key := e.Key(); key != "" && !p.o.NoRecordKey {
+		r.Key = n.put(key)
+	}
+	if p.o.Structured {
+		return n.structured(r, e)
+	}
+	n.binary(r, e)
+	return nil
+}
+
+// wrap makes the error of one event.
+func wrap(topic string, e leat.Event, err error) error {
+	w := &leat.Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: leat.CodeOf(err), Err: err}
+	if inner, ok := errors.AsType[*leat.Error](err); ok {
+		w.Err = inner.Err
+	}
+	return w
+}
+
+// admit takes as many of the records as there is room for, at least one, and waits for that.
+func (p *publisher) admit(ctx context.Context, records []record) (*call, error) {
+	var w *waiter
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, closedError("publish", "")
+		}
+		if len(p.line) == 0 || w != nil && p.line[0] == w {
+			if n := p.room(records); n > 0 {
+				c := p.take(records[:n:n])
+				if w != nil {
+					p.leave(w)
+				}
+				p.mu.Unlock()
+				return c, nil
+			}
+		}
+		if w == nil {
+			w = &waiter{ready: make(chan struct{}, 1), bytes: records[0].size}
+			p.line = append(p.line, w)
+			p.waiting.Store(true)
+			if p.line[0] == w && p.room(records) > 0 { // what left before waiting was set told nobody
+				w.signal()
+			}
+		}
+		p.mu.Unlock()
+		select {
+		case <-w.ready:
+		case <-ctx.Done():
+			p.mu.Lock()
+			p.leave(w)
+			p.mu.Unlock()
+			return nil, &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
+				context.Cause(ctx), p.o.Buffer, p.o.BufferBytes)}
+		}
+	}
+}
+
+// room returns how many of the records may be taken now.
+func (p *publisher) room(records []record) int {
+	events, bytes := p.events.Load(), p.bytes.Load()
+	for n := range records {
+		fits := events < int64(p.o.Buffer) && bytes+records[n].size <= int64(p.o.BufferBytes)
+		if !fits && events > 0 {
+			return n
+		}
+		events++
+		bytes += records[n].size
+	}
+	return len(records)
+}
+
+// take makes a call of the records. The lock is held.
+func (p *publisher) take(records []record) *call {
+	c := &call{p: p, records: records, deadline: time.Now().Add(p.o.DeliveryTimeout), doubts: p.conns.doubts.Load()}
+	c.left.Store(int64(len(records)))
+	var bytes int64
+	for i := range records {
+		records[i].call = c
+		bytes += records[i].size
+	}
+	p.events.Add(int64(len(records)))
+	p.bytes.Add(bytes)
+	c.older = p.newest
+	if p.newest != nil {
+		p.newest.newer = c
+	} else {
+		p.oldest = c
+	}
+	p.newest = c
+	if p.timer == nil {
+		p.timer = time.AfterFunc(p.o.DeliveryTimeout, p.expire)
+	}
+	return c
+}
+
+// leave takes w out of the line, and lets the next one try. The lock is held.
+func (p *publisher) leave(w *waiter) {
+	for i, other := range p.line {
+		if other == w {
+			p.line = append(p.line[:i:i], p.line[i+1:]...)
+			break
+		}
+	}
+	p.waiting.Store(len(p.line) > 0)
+	if len(p.line) > 0 {
+		p.line[0].signal()
+	}
+}
+
+// answered is the client's answer for a record.
+func answered(r *kgo.Record, err error) {
+	rec := r.Context.(*record) //nolint:forcetypeassert // encode put it there
+	c := rec.call
+	p := c.p
+	if !rec.told.Swap(true) {
+		c.done(rec.index, c.outcome(rec, err))
+	}
+	p.bytes.Add(-rec.size)
+	p.events.Add(-1)
+	if c.left.Add(-1) == 0 {
+		p.remove(c)
+	} else if p.waiting.Load() {
+		p.mu.Lock()
+		p.offerRoom()
+		p.mu.Unlock()
+	}
+}
+
+// offerRoom lets the first in line try. The lock is held.
+func (p *publisher) offerRoom() {
+	if len(p.line) > 0 && (p.events.Load() < int64(p.o.Buffer) && p.bytes.Load()+p.line[0].bytes <= int64(p.o.BufferBytes) ||
+		p.events.Load() == 0) {
+		p.line[0].signal()
+	}
+}
+
+// remove forgets a call that is answered.
+func (p *publisher) remove(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offerRoom()
+	if c.timedOut {
+		return
+	}
+	p.unlink(c)
+}
+
+func (p *publisher) unlink(c *call) {
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		p.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		p.newest = c.older
+	}
+	c.older, c.newer = nil, nil
+}
+
+// expire reports as unknown what is without an answer for too long, and sets the timer for what comes next. The client goes on with these
+// events; what it answers later is ignored, and they take up room until then.
+func (p *publisher) expire() {
+	now := time.Now()
+	var late []*call
+	p.mu.Lock()
+	for p.oldest != nil && !p.oldest.deadline.After(now) {
+		c := p.oldest
+		p.unlink(c)
+		c.timedOut = true
+		late = append(late, c)
+	}
+	p.timer = nil
+	if p.oldest != nil {
+		p.timer = time.AfterFunc(p.oldest.deadline.Sub(now), p.expire)
+	}
+	p.mu.Unlock()
+	for _, c := range late {
+		c.giveUp(fmt.Errorf("no answer within the DeliveryTimeout of %v", p.o.DeliveryTimeout))
+	}
+}
+
+// giveUp reports as unknown what has no answer.
+func (c *call) giveUp(err error) {
+	for i := range c.records {
+		if r := &c.records[i]; !r.told.Swap(true) {
+			c.done(r.index, r.failure(leat.CodeUnknown, err))
+		}
+	}
+}
+
+// close refuses what waits and reports what is under way as unknown.
+func (p *publisher) close() {
+	p.mu.Lock()
+	p.closed = true
+	for _, w := range p.line {
+		w.signal()
+	}
+	var open []*call
+	for c := p.oldest; c != nil; c = p.oldest {
+		p.unlink(c)
+		c.timedOut = true
+		open = append(open, c)
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.mu.Unlock()
+	for _, c := range open {
+		c.giveUp(errors.New("the broker was closed before an answer came"))
+	}
+}
+
+// oldestWait returns how long the oldest call has been waiting for an answer; 0 when there is none.
+func (p *publisher) oldestWait(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.oldest == nil {
+		return 0
+	}
+	return now.Sub(p.oldest.deadline.Add(-p.o.DeliveryTimeout))
+}

@@ -1,0 +1,139 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// What follows is called by the client's group management, one call at a time.
+
+// assigned begins the tenures of new partitions, before the client fetches from them. What is on its way from the client into polled may
+// be of an earlier tenure of the same partition, whose records must not pass for the new one's; so it is waited for.
+func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	s.mu.Lock()
+	idle := s.idle
+	if s.poll != nil {
+		s.poll()
+	}
+	s.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for _, p := range partitions[s.sub.Topic] {
+		s.begin(p)
+	}
+}
+
+// fetched notes where the group had come to.
+func (s *Stream) fetched(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, offset := range offsets[s.sub.Topic] {
+		if t := s.tenures[p]; t != nil {
+			t.begin = offset.EpochOffset().Offset
+		}
+	}
+	return offsets, nil
+}
+
+// revoked gives partitions up in order: their events are not started any more, running handlers may finish within half the
+// RebalanceTimeout, what finished is committed, and then the leases end and the partitions move. Heartbeats go on meanwhile.
+func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	tenures := s.stopPartitions(partitions)
+	if len(tenures) == 0 {
+		return
+	}
+	released := make(chan struct{})
+	var open sync.WaitGroup
+	for _, t := range tenures {
+		open.Add(1)
+		t.lease.Drain(sync.OnceFunc(open.Done))
+	}
+	go func() {
+		open.Wait()
+		close(released)
+	}()
+	grace := time.NewTimer(s.broker.o.RebalanceTimeout / 2)
+	defer grace.Stop()
+	inTime := true
+	select {
+	case <-released:
+	case <-grace.C:
+		inTime = false
+	case <-s.quit:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(s.broker.o.RequestTimeout, s.broker.o.RebalanceTimeout/4))
+	defer cancel()
+	err := s.commitTenures(ctx, tenures)
+	s.mu.Lock()
+	oldest := s.end(tenures)
+	s.mu.Unlock()
+	for i, t := range tenures {
+		t.lease.End(s.revokeCause(t, inTime, oldest[i], err))
+	}
+}
+
+// revokeCause returns why a tenure ended out of order, and logs it; nil when it did not.
+func (s *Stream) revokeCause(t *tenure, inTime bool, oldest int64, commitErr error) error {
+	var err error
+	switch {
+	case commitErr != nil:
+		err = fmt.Errorf("partition %d was revoked, and what was finished could not be committed: %w", t.partition, commitErr)
+	case !inTime && oldest >= 0:
+		err = fmt.Errorf("partition %d was revoked, and the handler of offset %d did not return within %v, half the RebalanceTimeout",
+			t.partition, oldest, s.broker.o.RebalanceTimeout/2)
+		s.mu.Lock()
+		s.ill.overran(err)
+		s.mu.Unlock()
+	default:
+		return nil
+	}
+	s.broker.o.Logger.Warn("partition given up with unfinished events, which will be handled again", "topic", s.sub.Topic,
+		"group", s.sub.Group, "partition", t.partition, "error", err)
+	return err
+}
+
+// lost ends the leases of partitions that the group has given to others already.
+func (s *Stream) lost(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	tenures := s.stopPartitions(partitions)
+	s.mu.Lock()
+	s.end(tenures)
+	s.mu.Unlock()
+	for _, t := range tenures {
+		s.broker.o.Logger.Warn("partition lost; its unfinished events are handled by another member", "topic", s.sub.Topic, "group", s.sub.Group,
+			"partition", t.partition)
+		t.lease.End(errLost)
+	}
+}
+
+var errLost = errors.New("the group took the partition away, because it had heard nothing of this member for the session timeout")
+
+// stopPartitions stops the tenures of partitions and returns them.
+func (s *Stream) stopPartitions(partitions map[string][]int32) (tenures []*tenure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range partitions[s.sub.Topic] {
+		if t := s.tenures[p]; t != nil {
+			tenures = append(tenures, t)
+		}
+	}
+	s.stop(tenures)
+	return tenures
+}
+
+// isLost reports whether a commit failed because the member does not have the partitions any more.
+func isLost(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) ||
+		errors.Is(err, kerr.FencedMemberEpoch) || errors.Is(err, kerr.StaleMemberEpoch)
+}

@@ -1,0 +1,360 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Stream is a member of a consumer group, or a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is the
+// assignment of one partition.
+//
+// Stream.mu guards everything that is not Receive's own. It is not held while the client, a lease or other code from outside is called.
+type Stream struct {
+	broker  *Broker
+	sub     leat.Subscription
+	caps    leat.Capabilities
+	client  *kgo.Client
+	conns   *connections
+	cancel  context.CancelFunc // ends the client's context
+	member  int                // the number of a static member; 0 for others
+	decoder decoder            // Receive's own
+	commit  committer
+	wg      sync.WaitGroup // the goroutines of the stream
+	quit    chan struct{}  // closed by Close
+
+	mu      sync.Mutex
+	closed  bool
+	tenures map[int32]*tenure // by partition
+	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
+	polled  []chunk
+	queued  int // records in polled
+	events  int // delivered and not settled
+	bytes   int // of them
+	full    bool
+	returns []returned          // given back since Receive last looked
+	blocked map[string]*holding // keys of which something was given back while more was out
+	again   []returned          // to be delivered again, in order
+	held    int                 // records that wait in blocked or again
+	signal  chan struct{}       // holds a token when Receive should look again
+	poll    context.CancelFunc  // ends the poll that waits; nil when none does
+	idle    chan struct{}       // closed when no records are on their way from the client into polled; nil when none are
+	ill     illness
+}
+
+var (
+	_ leat.Stream         = (*Stream)(nil)
+	_ leat.HealthReporter = (*Stream)(nil)
+)
+
+// Capabilities implements [leat.Stream].
+func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
+
+// Client returns the native client that consumes, for what Leat does not cover. It must not be polled or closed, and offsets must not be
+// committed with it.
+func (s *Stream) Client() *kgo.Client { return s.client }
+
+// mostPolled is how many records are taken from the client at once.
+const mostPolled = 1_000
+
+// Receive implements [leat.Stream].
+func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: err}
+		}
+		s.resumePartitions()
+		n, room, err := s.fill(into)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if room > 0 {
+			s.pollRecords(ctx, room)
+			continue
+		}
+		select {
+		case <-s.signal:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// fill delivers what it has. room is how many more records could be polled when there was nothing to deliver.
+func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return 0, 0, closedError("receive", s.sub.Topic)
+	}
+	s.full = false
+	n = s.redeliver(into)
+	batch := s.cut(into[n:])
+	s.mu.Unlock()
+	for i := range batch { // without the lock, which every settlement needs
+		s.decoder.decode(batch[i].record, &into[n+i])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n = s.track(into, n, batch)
+	if n == 0 {
+		if len(s.again) == 0 && s.queued == 0 {
+			room = s.sub.MaxInFlight - s.events - s.held
+		}
+		if len(batch) > 0 { // all of it was dropped or held: look again
+			room = 0
+			s.wake()
+		}
+		s.full = room <= 0
+	}
+	return n, min(room, mostPolled), nil
+}
+
+// candidate is a record on its way into a delivery.
+type candidate struct {
+	tenure *tenure
+	record *kgo.Record
+	size   int
+}
+
+// cut takes polled records for the deliveries in into, as far as the limits leave room.
+func (s *Stream) cut(into []leat.Delivery) []candidate {
+	batch := s.decoder.batch[:0]
+	events, bytes := s.events, s.bytes
+	for len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
+		c := &s.polled[0]
+		if len(c.records) == 0 || c.tenure.draining {
+			s.queued -= len(c.records)
+			s.polled = s.polled[1:]
+			continue
+		}
+		size := sizeOf(c.records[0])
+		if events > 0 && bytes+size > s.sub.MaxInFlightBytes {
+			break
+		}
+		batch = append(batch, candidate{c.tenure, c.records[0], size})
+		c.records[0] = nil
+		c.records = c.records[1:]
+		s.queued--
+		events++
+		bytes += size
+	}
+	s.decoder.batch = batch
+	return batch
+}
+
+// track enters what was decoded into the windows, and returns how much of into is filled then: records of a partition that has moved in
+// the meantime are dropped, those of a key that is held back are kept.
+func (s *Stream) track(into []leat.Delivery, n int, batch []candidate) int {
+	first := n
+	for i := range batch {
+		c := &batch[i]
+		d := into[first+i]
+		into[first+i] = leat.Delivery{}
+		if c.tenure.draining {
+			continue
+		}
+		number := c.tenure.window.push(slot{
+			record: c.record, key: d.Event.Key(), size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
+		})
+		if h := s.blocked[d.Event.Key()]; h != nil && d.Event.Key() != "" {
+			c.tenure.window.at(number).state = slotBack
+			h.waiting = append(h.waiting, returned{c.tenure, number})
+			s.held++
+			continue
+		}
+		into[n] = d
+		s.deliver(&into[n], c.tenure, number)
+		n++
+	}
+	clear(batch)
+	return n
+}
+
+// deliver completes a delivery of a record in the window.
+func (s *Stream) deliver(d *leat.Delivery, t *tenure, number uint64) {
+	slot := t.window.at(number)
+	slot.state = slotOut
+	slot.round++
+	d.Lease, d.Handle, d.Tag = t.lease, t, number<<8|uint64(slot.round)
+	d.Position = leat.Position{Partition: t.partition, Offset: slot.offset}
+	s.events++
+	s.bytes += slot.size
+}
+
+// Settle implements [leat.Stream].
+func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
+	t, ok := d.Handle.(*tenure)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number := d.Tag >> 8
+	if t.ended || !t.window.has(number) {
+		return
+	}
+	slot := t.window.at(number)
+	if slot.state != slotOut || slot.round != uint8(d.Tag) {
+		return
+	}
+	switch how.Action {
+	case leat.Ack, leat.GiveBack:
+	default:
+		return // there is no NativeReject
+	}
+	s.events--
+	s.bytes -= slot.size
+	if h := s.blocked[slot.key]; h != nil && slot.key != "" {
+		h.out--
+		if h.out == 0 {
+			s.wake()
+		}
+	}
+	if how.Action == leat.GiveBack {
+		slot.state = slotBack
+		if !t.draining {
+			s.returns = append(s.returns, returned{t, number})
+			s.wake()
+		}
+		return
+	}
+	if t.window.finish(number) && !s.sub.Broadcast {
+		s.commit.soon()
+	}
+	if s.full || t.paused && t.window.gap() <= s.broker.o.GapLimit/2 {
+		s.wake()
+	}
+}
+
+// wake makes Receive look again. The lock is held.
+func (s *Stream) wake() {
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+	if s.poll != nil {
+		s.poll()
+	}
+}
+
+// pollRecords takes up to n records from the client into polled, and waits for the first.
+func (s *Stream) pollRecords(ctx context.Context, n int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	idle := make(chan struct{})
+	s.mu.Lock()
+	s.poll, s.idle = cancel, idle
+	if len(s.signal) > 0 || s.closed {
+		cancel()
+	}
+	s.mu.Unlock()
+	fetches := s.client.PollRecords(ctx, n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.signal:
+	default:
+	}
+	s.poll, s.idle = nil, nil
+	close(idle)
+	s.take(fetches)
+}
+
+// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed.
+func (s *Stream) take(fetches kgo.Fetches) {
+	for _, fetch := range fetches {
+		for _, topic := range fetch.Topics {
+			for i := range topic.Partitions {
+				p := &topic.Partitions[i]
+				t := s.tenures[p.Partition]
+				if p.Err != nil {
+					s.ill.fetchFailed(p.Partition, p.Err)
+				}
+				if t == nil || t.draining || len(p.Records) == 0 {
+					continue
+				}
+				if p.Err == nil {
+					s.ill.fetched(p.Partition)
+				}
+				if t.begin >= 0 && p.LogStartOffset > t.begin && p.Records[0].Offset > t.begin {
+					s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
+				}
+				t.begin = -1
+				s.polled = append(s.polled, chunk{t, p.Records})
+				s.queued += len(p.Records)
+			}
+		}
+	}
+}
+
+// resumePartitions pauses and resumes partitions by their gaps.
+func (s *Stream) resumePartitions() {
+	var pause, resume []int32
+	s.mu.Lock()
+	for _, t := range s.tenures {
+		gap := t.window.gap()
+		switch {
+		case !t.paused && gap >= s.broker.o.GapLimit:
+			t.paused = true
+			pause = append(pause, t.partition)
+			s.ill.gapReached(t.partition, t.window.at(t.window.first).offset)
+		case t.paused && gap <= s.broker.o.GapLimit/2:
+			t.paused = false
+			resume = append(resume, t.partition)
+			s.ill.gapClosed(t.partition)
+		}
+	}
+	s.mu.Unlock()
+	if len(pause) > 0 {
+		s.client.PauseFetchPartitions(map[string][]int32{s.sub.Topic: pause})
+	}
+	if len(resume) > 0 {
+		s.client.ResumeFetchPartitions(map[string][]int32{s.sub.Topic: resume})
+	}
+}
+
+// Close implements [leat.Stream]: it commits what is finished, as long as ctx lasts, ends the leases, and leaves the group, unless the
+// member is static.
+func (s *Stream) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.wake()
+	s.mu.Unlock()
+	close(s.quit)
+	err := s.commitNow(ctx)
+	var cause error
+	if isLost(err) { // what the group took away before was not the stream's to commit
+		err, cause = nil, errLost
+	}
+	s.mu.Lock()
+	tenures := s.all()
+	s.end(tenures)
+	s.mu.Unlock()
+	for _, t := range tenures {
+		t.lease.End(cause)
+	}
+	if s.sub.Group != "" {
+		leave, cancel := context.WithTimeout(ctx, leaveTimeout)
+		_ = s.client.LeaveGroupContext(leave) // the group notices by itself, later
+		cancel()
+	}
+	s.cancel()
+	s.client.Close()
+	s.wg.Wait()
+	s.broker.forget(s)
+	if err != nil {
+		return fail(ctx, "close", s.sub.Topic, fmt.Errorf("what was finished last is not committed, and will be handled again: %w", err))
+	}
+	return nil
+}
+
+// leaveTimeout is how long to wait for the broker's word that the member has left.
+const leaveTimeout = 2 * time.Second

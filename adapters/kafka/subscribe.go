@@ -1,0 +1,233 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errNoTopic is UNKNOWN_TOPIC_OR_PARTITION where it is final, which Kafka's own error is not.
+var errNoTopic error = &leat.Error{Op: "metadata", Code: leat.CodeNotFound, Err: errors.New(
+	"the topic does not exist; declare a subscription of it (leat.Declare, or leat.Run, which does), or create it")}
+
+// Subscribe implements [leat.Broker]. The topic must exist: otherwise the error has [leat.CodeNotFound]. It returns when the cluster has
+// answered that topic and group may be used; the group assigns partitions later. The stream is a [*Stream].
+func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	if err := sub.Validate(); err != nil {
+		return nil, err
+	}
+	if err := b.refusal(ctx, "subscribe", sub.Topic); err != nil {
+		return nil, err
+	}
+	sub = sub.WithDefaults()
+	caller := ctx
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	partitions, err := b.partitions(ctx, sub.Topic)
+	if err == nil && sub.Group != "" {
+		err = b.prepareGroup(ctx, sub, partitions)
+	}
+	if err != nil {
+		return nil, fail(caller, "subscribe", sub.Topic, err)
+	}
+	s := &Stream{
+		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, blocked: map[string]*holding{},
+		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
+		commit:  committer{due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
+		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
+		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
+	}
+	opts := b.consumerOptions(sub)
+	if sub.Broadcast {
+		s.caps = leat.Capabilities{Order: leat.OrderPerStream, Durable: true, Broadcast: true}
+		direct, err := s.fromTheEnd(ctx, partitions)
+		if err != nil {
+			return nil, fail(caller, "subscribe", sub.Topic, err)
+		}
+		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{sub.Topic: direct}))
+	} else {
+		opts = append(opts, s.groupOptions()...)
+	}
+	if err := b.remember(s); err != nil {
+		return nil, err
+	}
+	s.client, s.cancel, err = b.newClient(s.conns, opts)
+	if err != nil {
+		b.forget(s)
+		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
+	}
+	if sub.Broadcast {
+		s.wg.Go(s.watchPartitions)
+	} else {
+		s.wg.Go(s.commitLoop)
+	}
+	return s, nil
+}
+
+// partitions returns how many partitions a topic has, asking the cluster.
+func (b *Broker) partitions(ctx context.Context, topic string) (int, error) {
+	n := 0
+	err := retry(ctx, func() error {
+		metadata, err := b.admin.Metadata(ctx, topic)
+		if err != nil {
+			return err
+		}
+		detail := metadata.Topics[topic]
+		n = len(detail.Partitions)
+		if !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || n > 0 { // which counts as retriable
+			return detail.Err
+		}
+		return errNoTopic
+	})
+	return n, err
+}
+
+// consumerOptions are the options of a client that consumes.
+func (b *Broker) consumerOptions(sub leat.Subscription) []kgo.Opt {
+	most := int32(min(max(sub.MaxInFlightBytes/4, 1<<20), 16<<20))
+	opts := []kgo.Opt{
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(most), kgo.KeepRetryableFetchErrors(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+	}
+	if b.o.Rack != "" {
+		opts = append(opts, kgo.Rack(b.o.Rack))
+	}
+	return opts
+}
+
+// groupOptions are the options of a member of a group.
+func (s *Stream) groupOptions() []kgo.Opt {
+	o := &s.broker.o
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(s.sub.Group), kgo.ConsumeTopics(s.sub.Topic), kgo.DisableAutoCommit(),
+		kgo.RebalanceTimeout(o.RebalanceTimeout), kgo.SessionTimeout(o.SessionTimeout), kgo.HeartbeatInterval(o.HeartbeatInterval),
+		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.lost),
+		kgo.AdjustFetchOffsetsFn(s.fetched),
+	}
+	if o.Protocol == ProtocolConsumer {
+		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
+	} else {
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	}
+	if id := s.instanceID(); id != "" {
+		opts = append(opts, kgo.InstanceID(id))
+	}
+	return opts
+}
+
+// prepareGroup makes sure that the group may be used, and that a group without offsets begins at the end where it should. It also finds
+// the group's coordinator, so that joining takes no longer than it must.
+func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partitions int) error {
+	var committed kadm.OffsetResponses
+	err := retry(ctx, func() (err error) {
+		committed, err = b.admin.FetchOffsetsForTopics(ctx, sub.Group, sub.Topic)
+		return cmp.Or(err, committed.Error())
+	})
+	if err != nil {
+		return err
+	}
+	if b.o.Start != StartLatest {
+		return nil
+	}
+	ends, err := b.endOffsets(ctx, sub.Topic)
+	if err != nil {
+		return err
+	}
+	var begin kadm.Offsets
+	for p := range int32(partitions) {
+		at, known := committed.Lookup(sub.Topic, p)
+		end, ok := ends.Lookup(sub.Topic, p)
+		if ok && (!known || at.At < 0) {
+			begin.AddOffset(sub.Topic, p, end.Offset, end.LeaderEpoch)
+		}
+	}
+	if len(begin) == 0 {
+		return nil
+	}
+	err = retry(ctx, func() error {
+		answer, err := b.admin.CommitOffsets(ctx, sub.Group, begin)
+		return cmp.Or(err, answer.Error())
+	})
+	if errors.Is(err, kerr.UnknownMemberID) {
+		return nil // the group has members by now, which began themselves
+	}
+	return err
+}
+
+// endOffsets returns where the partitions of a topic end.
+func (b *Broker) endOffsets(ctx context.Context, topic string) (ends kadm.ListedOffsets, err error) {
+	err = retry(ctx, func() (err error) {
+		ends, err = b.admin.ListEndOffsets(ctx, topic)
+		return cmp.Or(err, ends.Error())
+	})
+	return ends, err
+}
+
+// retry calls f until it succeeds, fails for good, or ctx ends. A cluster that has just started, or whose leaders move, answers with errors
+// that pass.
+func retry(ctx context.Context, f func() error) error {
+	for tries := 1; ; tries++ {
+		err := f()
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-time.After(backoff(tries)):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// remember enters a stream, so that Close finds it.
+func (b *Broker) remember(s *Stream) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return closedError("subscribe", s.sub.Topic)
+	}
+	b.streams[s] = struct{}{}
+	return nil
+}
+
+// forget is the end of a stream.
+func (b *Broker) forget(s *Stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.streams, s)
+	if s.member > 0 {
+		delete(b.members[s.sub.Group], s.member)
+	}
+}
+
+// instanceID returns the id of a static member, "" for others: the lowest number that no other stream of the group has here, so that a
+// restart that opens the same streams gets the same ids.
+func (s *Stream) instanceID() string {
+	b := s.broker
+	if b.o.InstanceID == "" || s.sub.Broadcast {
+		return ""
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.members[s.sub.Group]
+	if taken == nil {
+		taken = map[int]bool{}
+		b.members[s.sub.Group] = taken
+	}
+	s.member = 1
+	for taken[s.member] {
+		s.member++
+	}
+	taken[s.member] = true
+	if s.member == 1 {
+		return b.o.InstanceID
+	}
+	return fmt.Sprintf("%s-%d", b.o.InstanceID, s.member)
+}

@@ -1,0 +1,90 @@
+package kafka
+
+import (
+	"slices"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// tenure is the time for which the stream has a partition. Stream.mu guards it.
+type tenure struct {
+	partition int32
+	lease     *leat.Lease
+	window    window
+	begin     int64 // the offset that the group had committed; -1 where that is not known, or was compared already
+	committed int64 // what was committed last by this tenure; -1 for nothing
+	draining  bool  // nothing of it is delivered any more
+	ended     bool
+	paused    bool // its gap is at the limit
+}
+
+// chunk is polled records of one partition.
+type chunk struct {
+	tenure  *tenure
+	records []*kgo.Record
+}
+
+// begin makes the tenure of a partition. The lock is held.
+func (s *Stream) begin(partition int32) {
+	s.tenures[partition] = &tenure{partition: partition, lease: leat.NewLease(), window: newWindow(), begin: -1, committed: -1}
+}
+
+// stop marks tenures, so that nothing of them is delivered any more, and drops what was not delivered yet. The lock is held.
+func (s *Stream) stop(tenures []*tenure) {
+	for _, t := range tenures {
+		t.draining = true
+	}
+	s.queued = 0
+	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
+		if !c.tenure.draining {
+			s.queued += len(c.records)
+		}
+		return c.tenure.draining
+	})
+	ofDraining := func(r returned) bool { return r.tenure.draining }
+	s.returns = slices.DeleteFunc(s.returns, ofDraining)
+	s.again = slices.DeleteFunc(s.again, ofDraining)
+	s.held = len(s.again)
+	for key, h := range s.blocked {
+		h.waiting = slices.DeleteFunc(h.waiting, ofDraining)
+		s.held += len(h.waiting)
+		if len(h.waiting) == 0 { // a key is in one partition
+			delete(s.blocked, key)
+		}
+	}
+}
+
+// end ends tenures: settlements have no effect any more. It returns, for each, the offset of the oldest record that is out, or -1. The
+// lock is held.
+func (s *Stream) end(tenures []*tenure) []int64 {
+	s.stop(tenures)
+	oldest := make([]int64, len(tenures))
+	for i, t := range tenures {
+		oldest[i] = -1
+		t.ended = true
+		for n := t.window.next; n > t.window.first; n-- {
+			if slot := t.window.at(n - 1); slot.state == slotOut {
+				s.events--
+				s.bytes -= slot.size
+				oldest[i] = slot.offset
+			}
+		}
+		t.window.clear()
+		if s.tenures[t.partition] == t {
+			delete(s.tenures, t.partition)
+		}
+		s.ill.forget(t.partition)
+	}
+	s.wake()
+	return oldest
+}
+
+// all returns the tenures. The lock is held.
+func (s *Stream) all() []*tenure {
+	tenures := make([]*tenure, 0, len(s.tenures))
+	for _, t := range s.tenures {
+		tenures = append(tenures, t)
+	}
+	return tenures
+}

@@ -1,0 +1,175 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/params"
+)
+
+// Open makes a [Broker] from a URL; it does not connect.
+//
+//	kafka://host:9092,host2:9092
+//	kafka://user:password@host:9092?sasl=SCRAM-SHA-512&tls=true
+//	kafka://host:9093?tls=true&cafile=ca.pem&certfile=client.pem&keyfile=client-key.pem
+//
+// Parameters are named after the fields of [Options], in lower case: clientid, compression, linger, buffer, buffer_bytes,
+// delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
+// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, assume (nothing, structured),
+// provision (create, verify, off), partitions, replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
+// Durations have their unit (30s). For security there are
+//
+//   - sasl: the mechanism; PLAIN, where the URL has a user and no sasl.
+//   - passwordfile, tokenfile: files that are read for each new connection, so that a secret can be changed while the program runs.
+//   - tls=true, cafile, certfile and keyfile (PEM). certfile and keyfile are read for each new connection, cafile once.
+//
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid] that names it.
+func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
+	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
+	if u == nil {
+		return nil, invalid(errors.New("no URL"))
+	}
+	if strings.Trim(u.Path, "/") != "" || u.Fragment != "" || u.Opaque != "" {
+		return nil, invalid(errors.New("kafka:// takes hosts and parameters only; topics are named by subscriptions"))
+	}
+	o, err := readOptions(u)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	b, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func readOptions(u *url.URL) (*Options, error) {
+	const (
+		most    = 1 << 40
+		longest = 24 * time.Hour
+	)
+	p := params.FromURL(u)
+	o := &Options{
+		Brokers: strings.Split(u.Host, ","), ClientID: p.String("clientid", ""),
+		Compression: p.Enum("compression", "", "none", "gzip", "snappy", "lz4", "zstd"),
+		Linger:      p.Duration("linger", 0, 0, time.Minute),
+		Buffer:      p.Int("buffer", 0, 1, mostBuffered), BufferBytes: p.Int("buffer_bytes", 0, 1, most),
+		DeliveryTimeout: p.Duration("delivery_timeout", 0, time.Second, longest),
+		MaxMessageBytes: p.Int("max_message_bytes", 0, 16<<10, 1<<30),
+		Structured:      p.Bool("structured", false), NoRecordKey: p.Bool("no_record_key", false),
+		Start:             Start(index(p, "start", "earliest", "latest")),
+		Protocol:          Protocol(index(p, "protocol", "classic", "consumer")),
+		CommitInterval:    p.Duration("commit_interval", 0, time.Millisecond, time.Hour),
+		SessionTimeout:    p.Duration("session_timeout", 0, 100*time.Millisecond, longest),
+		HeartbeatInterval: p.Duration("heartbeat_interval", 0, time.Millisecond, longest),
+		RebalanceTimeout:  p.Duration("rebalance_timeout", 0, 100*time.Millisecond, longest),
+		InstanceID:        p.String("instance_id", ""), Rack: p.String("rack", ""),
+		GapLimit:   p.Int("gap_limit", 0, 1, 100_000_000),
+		Assume:     Assume(index(p, "assume", "nothing", "structured")),
+		Provision:  Provision(index(p, "provision", "create", "verify", "off")),
+		Partitions: p.Int("partitions", 0, 1, 1_000_000), ReplicationFactor: p.Int("replication_factor", 0, 1, 1_000),
+		RequestTimeout: p.Duration("request_timeout", 0, time.Millisecond, time.Hour),
+		DialTimeout:    p.Duration("dial_timeout", 0, time.Millisecond, time.Hour),
+		CloseTimeout:   p.Duration("close_timeout", 0, time.Millisecond, time.Hour),
+		AllowPlaintext: p.Bool("allow_plaintext", false),
+	}
+	securityErr := readSecurity(o, u, p)
+	return o, errors.Join(p.Err(), securityErr)
+}
+
+// index returns which of the values the parameter has; the first is the default.
+func index(p *params.Reader, name string, values ...string) int {
+	return slices.Index(values, p.Enum(name, values[0], values...))
+}
+
+func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
+	mechanism := p.Enum("sasl", "", Plain, ScramSHA256, ScramSHA512, OAuthBearer)
+	passwordFile, tokenFile := p.String("passwordfile", ""), p.String("tokenfile", "")
+	useTLS := p.Bool("tls", false)
+	ca, cert, key := p.String("cafile", ""), p.String("certfile", ""), p.String("keyfile", "")
+	user := u.User.Username()
+	password, hasPassword := u.User.Password()
+	if mechanism == "" && u.User != nil {
+		mechanism = Plain
+	}
+	switch {
+	case hasPassword && passwordFile != "":
+		return errors.New("the password is given twice, in the URL and by passwordfile")
+	case mechanism == OAuthBearer && tokenFile == "":
+		return errors.New("sasl=OAUTHBEARER needs tokenfile")
+	case mechanism != OAuthBearer && tokenFile != "":
+		return errors.New("tokenfile is for sasl=OAUTHBEARER")
+	case mechanism == OAuthBearer:
+		o.SASL = &SASL{Mechanism: mechanism, Token: func(context.Context) (string, error) { return readSecret(tokenFile) }}
+	case mechanism != "" && user == "":
+		return errors.New("sasl needs a user in the URL, as in kafka://user:password@host:9092")
+	case mechanism != "" && !hasPassword && passwordFile == "":
+		return errors.New("the user has no password; write user:password, or give passwordfile")
+	case mechanism == "" && passwordFile != "":
+		return errors.New("passwordfile needs a user in the URL")
+	case mechanism != "":
+		o.SASL = &SASL{Mechanism: mechanism, Credentials: func(context.Context) (string, string, error) {
+			if passwordFile == "" {
+				return user, password, nil
+			}
+			secret, err := readSecret(passwordFile)
+			return user, secret, err
+		}}
+	}
+	if !useTLS {
+		if ca+cert+key != "" {
+			return errors.New("cafile, certfile and keyfile need tls=true")
+		}
+		return nil
+	}
+	var err error
+	o.TLS, err = readTLS(ca, cert, key)
+	return err
+}
+
+// readSecret reads a file without the line end that editors leave.
+func readSecret(file string) (string, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+func readTLS(ca, cert, key string) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca) //nolint:gosec // the operator names it
+		if err != nil {
+			return nil, fmt.Errorf("cafile: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("cafile has no certificate in PEM")
+		}
+	}
+	if (cert == "") != (key == "") {
+		return nil, errors.New("certfile and keyfile belong together; give both")
+	}
+	if cert == "" {
+		return c, nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	}
+	if _, err := load(); err != nil {
+		return nil, fmt.Errorf("certfile and keyfile: %w", err)
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return c, nil
+}

@@ -1,0 +1,87 @@
+package kafka
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// window is what a stream knows of the records of one partition that it has delivered and whose offsets cannot be committed yet, in
+// offset order, oldest first. It is a ring that grows. A record's number counts deliveries since the partition was assigned: unlike
+// offsets, numbers have no gaps.
+type window struct {
+	ring   []slot // its length is a power of two
+	first  uint64 // the number of the oldest
+	next   uint64 // the number that the next record gets
+	newest uint64 // one more than the number of the newest that is done; no more than first when there is none
+	// The offset below which everything is done, and the leader epoch of the last record below it, as Kafka commits them.
+	watermark int64
+	epoch     int32
+}
+
+// slot is a record in a window.
+type slot struct {
+	record *kgo.Record // nil when it is done
+	key    string      // the event's key
+	size   int
+	offset int64
+	epoch  int32
+	round  uint8 // how often it was delivered, to tell settlements of different deliveries apart
+	state  slotState
+}
+
+type slotState uint8
+
+const (
+	slotOut  slotState = iota // delivered and not settled
+	slotBack                  // given back, or held because an earlier one of its key was
+	slotDone
+)
+
+func newWindow() window { return window{ring: make([]slot, 64), watermark: -1, epoch: -1} }
+
+// push appends a record and returns its number.
+func (w *window) push(s slot) uint64 {
+	if w.next-w.first == uint64(len(w.ring)) {
+		ring := make([]slot, 2*len(w.ring))
+		for n := w.first; n < w.next; n++ {
+			ring[n&uint64(len(ring)-1)] = *w.at(n)
+		}
+		w.ring = ring
+	}
+	n := w.next
+	w.next++
+	*w.at(n) = s
+	return n
+}
+
+// at returns the slot of a number in the window.
+func (w *window) at(n uint64) *slot { return &w.ring[n&uint64(len(w.ring)-1)] }
+
+// has reports whether a number is in the window.
+func (w *window) has(n uint64) bool { return w.first <= n && n < w.next }
+
+// finish marks a record as done, and moves the watermark over all that are done. It reports whether that moved.
+func (w *window) finish(n uint64) bool {
+	s := w.at(n)
+	s.state, s.record, s.key = slotDone, nil, ""
+	w.newest = max(w.newest, n+1)
+	moved := false
+	for w.first < w.next {
+		s := w.at(w.first)
+		if s.state != slotDone {
+			break
+		}
+		w.watermark, w.epoch = s.offset+1, s.epoch
+		w.first++
+		moved = true
+	}
+	return moved
+}
+
+// gap is how many records lie between the oldest that is not done and the newest that is.
+func (w *window) gap() int {
+	if w.newest <= w.first {
+		return 0
+	}
+	return int(w.newest - w.first)
+}
+
+// clear forgets the records, but not the watermark.
+func (w *window) clear() { w.ring, w.first, w.newest = w.ring[:1:1], w.next, w.next }
