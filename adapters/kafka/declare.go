@@ -66,7 +66,7 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 		config[name] = &value
 	}
 	err := retry(ctx, func() error {
-		replicas := int16(orDefault(b.o.ReplicationFactor)) //nolint:gosec // validated
+		replicas := int16(orDefault(b.o.ReplicationFactor))
 		_, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
 		return err
 	})
