@@ -6,4 +6,5 @@ var (
 	KafkaCall     = kafkaCall
 	KafkaExchange = kafkaExchange
 	Alive         = alive
+	Fill          = fill
 )

@@ -44,7 +44,8 @@ type KafkaOptions struct {
 	// in the folder that goes with the cluster.
 	Data string
 
-	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does on a full disk. 0 is no limit.
+	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does on a full disk, and the broker ends. It
+	// starts with 11 MiB and more, because its index files begin with 10 MiB. 0 is no limit.
 	FileLimit int64
 }
 
