@@ -208,8 +208,8 @@ func (c *KafkaCluster) Nodes() []*Process { return append([]*Process(nil), c.pro
 func (c *KafkaCluster) Start(ctx context.Context) error {
 	c.setWhole(false)
 	err := c.each(func(p *Process) error {
-		if p.Running() {
-			return nil
+		if r := p.running(); r != nil {
+			return p.await(ctx, r)
 		}
 		return p.Start(ctx)
 	})
