@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,8 +23,16 @@ type KafkaOptions struct {
 	// Properties are lines of server.properties that win over those of this package.
 	Properties map[string]string
 
-	// Users are names and passwords that can log in with SCRAM-SHA-256 and SCRAM-SHA-512.
+	// Users are names and passwords, without special characters, that can log in at SASL listeners with PLAIN, SCRAM-SHA-256 and
+	// SCRAM-SHA-512.
 	Users map[string]string
+
+	// Certs are those of SSL and SASL_SSL listeners.
+	Certs *Certs
+
+	// Authorize allows clients only what ACLs allow; those of the plain listener may do everything, such as set the ACLs. A user of SASL
+	// is the principal "User:name", a client of mutual TLS "User:CN=client".
+	Authorize bool
 
 	// Heap is the size of each broker's heap as Java writes it; "256m" by default.
 	Heap string
@@ -35,7 +44,8 @@ type KafkaOptions struct {
 	// in the folder that goes with the cluster.
 	Data string
 
-	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does on a full disk. 0 is no limit.
+	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does on a full disk, and the broker ends. It
+	// starts with 11 MiB and more, because its index files begin with 10 MiB. 0 is no limit.
 	FileLimit int64
 }
 
@@ -43,6 +53,9 @@ type KafkaOptions struct {
 type KafkaListener struct {
 	Name     string // in capitals: "TLS"
 	Protocol string // PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
+
+	// ClientCert requires a certificate of every client, which an SSL listener can do.
+	ClientCert bool
 
 	// Advertised are the addresses that clients are told, one for each node: those of proxies, for instance. By default it is the
 	// listener's own address.
@@ -52,7 +65,7 @@ type KafkaListener struct {
 // KafkaCluster is one Kafka, of one node or several. It is safe for concurrent use.
 type KafkaCluster struct {
 	opts      KafkaOptions
-	sandbox   *sandbox
+	sandbox   *sandbox // nil for one that is kept
 	nodes     []*kafkaNode
 	processes []*Process
 
@@ -129,15 +142,7 @@ func (c *KafkaCluster) furnish(ctx context.Context, k *kafkaKit, dir string) err
 	if err != nil {
 		return err
 	}
-	for i := range count {
-		name := "node-" + strconv.Itoa(i+1)
-		n := &kafkaNode{id: i + 1, dir: filepath.Join(dir, name), ports: ports[i*perNode : (i+1)*perNode]}
-		n.data = filepath.Join(n.dir, "data")
-		if c.opts.Data != "" {
-			n.data = filepath.Join(c.opts.Data, name)
-		}
-		c.nodes = append(c.nodes, n)
-	}
+	c.place(dir, slices.Collect(slices.Chunk(ports, perNode)))
 	for _, n := range c.nodes {
 		if err := n.furnish(kafkaProperties(c.nodes, n, &c.opts), template); err != nil {
 			return err
@@ -145,6 +150,19 @@ func (c *KafkaCluster) furnish(ctx context.Context, k *kafkaKit, dir string) err
 		c.processes = append(c.processes, n.process(k, &c.opts, c.sandbox, c.want))
 	}
 	return nil
+}
+
+// place gives each node its folder and its ports.
+func (c *KafkaCluster) place(dir string, ports [][]int) {
+	for i := range ports {
+		name := "node-" + strconv.Itoa(i+1)
+		n := &kafkaNode{id: i + 1, dir: filepath.Join(dir, name), ports: ports[i]}
+		n.data = filepath.Join(n.dir, "data")
+		if c.opts.Data != "" {
+			n.data = filepath.Join(c.opts.Data, name)
+		}
+		c.nodes = append(c.nodes, n)
+	}
 }
 
 // want is the number of brokers that a node has to know before it counts as ready: at the first start all. Later other nodes may be down
@@ -186,10 +204,15 @@ func (c *KafkaCluster) Node(id int) *Process { return c.processes[id-1] }
 // Nodes returns all brokers, in the order of their ids.
 func (c *KafkaCluster) Nodes() []*Process { return append([]*Process(nil), c.processes...) }
 
-// Start starts all nodes together, and returns when each can be used.
+// Start starts the nodes that do not run, together, and returns when each knows of all.
 func (c *KafkaCluster) Start(ctx context.Context) error {
 	c.setWhole(false)
-	err := c.each(func(p *Process) error { return p.Start(ctx) })
+	err := c.each(func(p *Process) error {
+		if r := p.running(); r != nil {
+			return p.await(ctx, r)
+		}
+		return p.Start(ctx)
+	})
 	c.setWhole(err == nil)
 	return err
 }
@@ -219,9 +242,12 @@ func (c *KafkaCluster) Pause() error { return c.each((*Process).Pause) }
 // Resume lets all nodes go on.
 func (c *KafkaCluster) Resume() error { return c.each((*Process).Resume) }
 
-// Close kills all nodes and removes their folder.
+// Close kills all nodes and removes their folder, unless that is kept.
 func (c *KafkaCluster) Close() error {
 	c.Kill()
+	if c.sandbox == nil {
+		return nil
+	}
 	return c.sandbox.close()
 }
 

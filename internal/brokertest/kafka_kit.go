@@ -53,7 +53,8 @@ func GetKafka(ctx context.Context, progress func(string)) error {
 
 func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
 	if !supported {
-		return nil, fmt.Errorf("%w: Kafka is not started on %s; set %s to the address of one", ErrMissing, runtime.GOOS, KafkaVariable)
+		return nil, fmt.Errorf("%w: %w: Kafka is not started on %s; set %s to the address of one",
+			ErrMissing, errors.ErrUnsupported, runtime.GOOS, KafkaVariable)
 	}
 	java, version, err := findJava(ctx)
 	if err != nil {

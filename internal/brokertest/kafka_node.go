@@ -5,13 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 )
 
 // The id of every test cluster; 22 characters of base64, as Kafka wants them.
@@ -23,50 +20,6 @@ type kafkaNode struct {
 	dir   string // of its configuration and log
 	data  string
 	ports []int // of the broker, of the controller, then of the options' listeners
-}
-
-// kafkaProperties returns the server.properties of node n of a cluster. The options' lines come last, because Java takes the last of two
-// lines with the same name.
-func kafkaProperties(nodes []*kafkaNode, n *kafkaNode, opts *KafkaOptions) string {
-	replicas, inSync := min(len(nodes), 3), min(len(nodes), 2)
-	var voters []string
-	for _, other := range nodes {
-		voters = append(voters, fmt.Sprintf("%d@%s", other.id, address(other.ports[1])))
-	}
-	listeners := []string{"PLAINTEXT://" + address(n.ports[0]), "CONTROLLER://" + address(n.ports[1])}
-	advertised := listeners[:1:1]
-	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
-	for i, l := range opts.Listeners {
-		at := address(n.ports[2+i])
-		listeners = append(listeners, l.Name+"://"+at)
-		if n.id <= len(l.Advertised) {
-			at = l.Advertised[n.id-1]
-		}
-		advertised = append(advertised, l.Name+"://"+at)
-		protocols = append(protocols, l.Name+":"+l.Protocol)
-	}
-	var b strings.Builder
-	line := func(name string, value any) { fmt.Fprintf(&b, "%s=%v\n", name, value) }
-	line("process.roles", "broker,controller")
-	line("node.id", n.id)
-	line("controller.quorum.voters", strings.Join(voters, ","))
-	line("listeners", strings.Join(listeners, ","))
-	line("advertised.listeners", strings.Join(advertised, ","))
-	line("inter.broker.listener.name", "PLAINTEXT")
-	line("controller.listener.names", "CONTROLLER")
-	line("listener.security.protocol.map", strings.Join(protocols, ","))
-	line("log.dirs", n.data)
-	for _, name := range []string{"default", "offsets.topic", "transaction.state.log", "share.coordinator.state.topic"} {
-		line(name+".replication.factor", replicas)
-	}
-	for _, name := range []string{"min.insync.replicas", "transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr"} {
-		line(name, inSync)
-	}
-	b.WriteString(kafkaServer)
-	for _, name := range slices.Sorted(maps.Keys(opts.Properties)) {
-		line(name, opts.Properties[name])
-	}
-	return b.String()
 }
 
 // furnish writes the node's folders: its configuration, and its data from a formatted template.

@@ -42,7 +42,15 @@ func kafkaCall(ctx context.Context, addr string, key, version uint16, body []byt
 	}
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	response, err := kafkaExchange(conn, key, version, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", addr, errors.Join(err, ctx.Err()))
+	}
+	return response, nil
+}
 
+// kafkaExchange sends one request and returns the body of the response.
+func kafkaExchange(conn io.ReadWriter, key, version uint16, body []byte) ([]byte, error) {
 	const client, correlation = "leat-brokertest", 1
 	request := binary.BigEndian.AppendUint32(nil, uint32(2+2+4+2+len(client)+len(body)))
 	request = binary.BigEndian.AppendUint16(request, key)
@@ -55,18 +63,18 @@ func kafkaCall(ctx context.Context, addr string, key, version uint16, body []byt
 	}
 	var size [4]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return nil, fmt.Errorf("%s: no answer: %w", addr, errors.Join(err, ctx.Err()))
+		return nil, fmt.Errorf("no answer: %w", err)
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n < 4 || n > maxResponse {
-		return nil, fmt.Errorf("%s answers with %d bytes: this is no Kafka broker", addr, n)
+		return nil, fmt.Errorf("it answers with %d bytes: this is no Kafka broker", n)
 	}
 	response := make([]byte, n)
 	if _, err := io.ReadFull(conn, response); err != nil {
-		return nil, fmt.Errorf("%s: half an answer: %w", addr, err)
+		return nil, fmt.Errorf("half an answer: %w", err)
 	}
 	if got := binary.BigEndian.Uint32(response); got != correlation {
-		return nil, fmt.Errorf("%s answers request %d instead of %d: this is no Kafka broker", addr, got, correlation)
+		return nil, fmt.Errorf("it answers request %d instead of %d: this is no Kafka broker", got, correlation)
 	}
 	return response[4:], nil
 }

@@ -40,6 +40,8 @@ type spec struct {
 type Process struct {
 	spec spec
 
+	starting sync.Mutex // held until the new run is known
+
 	mu  sync.Mutex
 	run *run
 }
@@ -104,6 +106,9 @@ func (p *Process) Resume() error { return p.signal(sigcont) }
 // Running says whether the process exists, paused or not.
 func (p *Process) Running() bool { return p.running() != nil }
 
+// Dir returns the folder of the process: its configuration, its log, and its data unless that is elsewhere.
+func (p *Process) Dir() string { return p.spec.dir }
+
 // PID returns the id of the process, 0 when it does not run.
 func (p *Process) PID() int {
 	if r := p.running(); r != nil {
@@ -145,6 +150,8 @@ func (p *Process) running() *run {
 // launch starts the process behind a gate. The gate is a shell that becomes the broker when it reads a line. When this process ends before
 // the watchdog knows of the shell, the shell reads the end of its input and ends: no moment is unwatched.
 func (p *Process) launch(ctx context.Context) (*run, error) {
+	p.starting.Lock()
+	defer p.starting.Unlock()
 	if p.running() != nil {
 		return nil, errors.New("it runs already")
 	}

@@ -1,9 +1,16 @@
 // Brokers fetches and runs real brokers for tests, from a shell:
 //
-//	brokers get                              fetch and prepare, and nothing more
-//	brokers run [-kafka] -- command args…    run a command that finds the brokers in its environment
+//	brokers get                               fetch and prepare, and nothing more
+//	brokers run [-kafka] -- command args…     run a command that finds the brokers in its environment
+//	brokers start -dir D [-nodes N] [-property name=value]…
+//	                                          start a Kafka that goes on, and print the variable that names it
+//	brokers stop -dir D [-node N]             end it, or one of its nodes, in order; start goes on with its data
+//	brokers kill -dir D [-node N]             end it at once
+//	brokers restart -dir D [-node N]          stop it and start it
+//	brokers pause -dir D [-node N]            freeze it
+//	brokers resume -dir D [-node N]           let it go on
 //
-// Run without a flag starts every broker it knows. The exit code is that of the command.
+// Run starts each broker that a flag names, without a flag all, unless its variable is set. Its exit code is that of the command.
 package main
 
 import (
@@ -21,9 +28,10 @@ import (
 const usage = `usage:
   brokers get
   brokers run [-kafka] -- command args...
+  brokers start -dir D [-nodes N] [-property name=value]...
+  brokers stop|kill|restart|pause|resume -dir D [-node N]
 `
 
-// A usageError is a mistake in the command line.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -51,13 +59,21 @@ func command(args []string) (int, error) {
 	switch args[0] {
 	case "get":
 		err = brokertest.GetKafka(ctx, notice)
+	case "start":
+		err = start(ctx, args[1:])
+	case "stop", "kill", "restart", "pause", "resume":
+		err = injure(ctx, args[0], args[1:])
 	default:
-		return 2, fmt.Errorf("%w: no command %q", errUsage, args[0])
+		err = fmt.Errorf("%w: no command %q", errUsage, args[0])
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.Is(err, errUsage):
+		return 2, err
+	default:
 		return 1, err
 	}
-	return 0, nil
 }
 
 // notice goes to standard error, so that standard output has only what the command prints.

@@ -14,11 +14,12 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-// run runs a command beside the brokers. Where they cannot be had, the command runs all the same and its tests skip, except in a CI, where
-// nobody reads what was skipped.
-func run(args []string) (code int, err error) {
+const logLines = 40
+
+// run runs a command beside the brokers and returns its exit code.
+func run(args []string) (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.Bool("kafka", true, "start a Kafka, and name it in "+brokertest.KafkaVariable)
+	kafka := flags.Bool("kafka", false, "start a Kafka, and name it in "+brokertest.KafkaVariable)
 	if err := flags.Parse(args); err != nil {
 		return 2, err
 	}
@@ -29,24 +30,42 @@ func run(args []string) (code int, err error) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	if os.Getenv(brokertest.KafkaVariable) == "" {
-		kafka, err := startKafka(signals)
-		switch {
-		case err == nil:
-			defer func() { err = errors.Join(err, kafka.Close()) }()
-			setenv(brokertest.KafkaVariable, strings.Join(kafka.Addrs(), ","))
-		case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
-			notice("NOTICE: tests with Kafka are SKIPPED: " + err.Error())
-			setenv(brokertest.KafkaVariable, brokertest.Off) // nobody has to find out again
-		default:
+	cmd := exec.CommandContext(context.Background(), flags.Arg(0), flags.Args()[1:]...)
+	cmd.Env = os.Environ()
+	stop := func() error { return nil }
+	if (*kafka || flags.NFlag() == 0) && os.Getenv(brokertest.KafkaVariable) == "" {
+		addrs, end, err := shareKafka(signals)
+		if err != nil {
 			return 1, err
 		}
+		cmd.Env = append(cmd.Env, brokertest.KafkaVariable+"="+addrs)
+		stop = end
 	}
-	return attend(exec.CommandContext(context.Background(), flags.Arg(0), flags.Args()[1:]...), signals)
+	code, err := attend(cmd, signals)
+	if err := errors.Join(err, stop()); err != nil {
+		return max(code, 1), err
+	}
+	return code, nil
 }
 
-func setenv(name, value string) {
-	_ = os.Setenv(name, value) // fails only for names and values that cannot be
+// shareKafka starts a Kafka and returns the value of its variable, and what ends it. Where it cannot be had, the tests are told to skip,
+// except in a CI, where nobody reads what was skipped.
+func shareKafka(signals <-chan os.Signal) (value string, stop func() error, err error) {
+	kafka, err := startKafka(signals)
+	switch {
+	case err == nil:
+	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
+		notice("NOTICE: tests with Kafka are SKIPPED: " + err.Error())
+		return brokertest.Off, func() error { return nil }, nil
+	default:
+		return "", nil, err
+	}
+	return strings.Join(kafka.Addrs(), ","), func() error {
+		if node := kafka.Node(1); !node.Running() {
+			notice("Kafka ended before the command did; the end of its log:\n" + node.Log(logLines))
+		}
+		return kafka.Close()
+	}, nil
 }
 
 // startKafka starts a Kafka unless a signal comes first.
@@ -83,8 +102,7 @@ func attend(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 			if err != nil && !errors.As(err, &failed) {
 				return 1, err
 			}
-			status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-			if ok && status.Signaled() {
+			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 				return 128 + int(status.Signal()), nil
 			}
 			return cmd.ProcessState.ExitCode(), nil

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leatgo/leat/internal/brokertest"
+)
+
+func TestRunPassesOnTheAddressAndTheExitCode(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a Kafka that the user gives is not started
+	code, err := command([]string{"run", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = 127.0.0.1:1 ] && exit 7`})
+	require.NoError(t, err)
+	assert.Equal(t, 7, code)
+
+	code, err = command([]string{"run", "--", "/bin/sh", "-c", `kill -9 $$`})
+	require.NoError(t, err)
+	assert.Equal(t, 128+9, code)
+}
+
+func TestRunWithoutJava(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("JAVA_HOME", "")
+	t.Setenv(brokertest.KafkaVariable, "")
+	args := []string{"run", "-kafka", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = off ]`}
+
+	t.Setenv("CI", "")
+	code, err := command(args)
+	require.NoError(t, err, "the command runs all the same")
+	assert.Zero(t, code, "tests with Kafka are told to skip")
+
+	t.Setenv("CI", "true")
+	code, err = command(args)
+	require.ErrorIs(t, err, brokertest.ErrMissing)
+	assert.Equal(t, 1, code)
+}
+
+func TestMistakesAreSaid(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {"fly"}, {"run"}, {"start"}, {"stop", "-dir", t.TempDir(), "now"}, {"start", "-property", "x"}} {
+		code, err := command(args)
+		require.ErrorIs(t, err, errUsage, "%q", args)
+		assert.Equal(t, 2, code)
+	}
+	_, err := command([]string{"stop", "-dir", filepath.Join(t.TempDir(), "none")})
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
