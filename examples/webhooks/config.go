@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 )
 
 // brokers is the one place that names adapters. A further broker is one more line.
 var brokers = leat.Openers{
-	"mem": memory.Open,
+	"mem":   memory.Open,
+	"kafka": kafka.Open,
 }
 
 // The parts of the program, as -run names them; each service is one more.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,8 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if args, ok := os.LookupEnv("WEBHOOKS_ARGS"); ok { // TestLedgerSurvivesKill runs the program like this
-		os.Exit(run(context.Background(), strings.Fields(args), os.Stdout, os.Stderr))
+	if args, ok := os.LookupEnv("WEBHOOKS_ARGS"); ok { // tests that kill the program run it like this
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(run(ctx, strings.Fields(args), os.Stdout, os.Stderr)) //nolint:gocritic // as main does
 	}
 	goleak.VerifyTestMain(m)
 }
