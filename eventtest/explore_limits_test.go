@@ -128,7 +128,7 @@ func TestRunWithoutRestFails(t *testing.T) {
 			require.NotNil(t, f)
 			assert.ErrorContains(t, f.Err, test.says)
 			assert.Empty(t, f.Schedule)
-			assert.Less(t, time.Since(began), 10*time.Second)
+			assert.Less(t, time.Since(began), time.Minute) // real time, on a machine that does other things as well
 		})
 	}
 }
