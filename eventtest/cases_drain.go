@@ -67,13 +67,13 @@ func checkDrainRetry(r *run) {
 	l := r.newLedger(b)
 	retry := middleware.Retry(&middleware.RetryOptions{InitialDelay: time.Hour, MaxDelay: time.Hour})
 	s := l.serve(b, func(context.Context, leat.Event) error { return errFailing }, &leat.ConsumerOptions{
-		Middleware: []leat.Middleware{retry}, PoisonQueue: fakeQueue{l: l}, ShutdownTimeout: r.opts.Quiet,
+		Middleware: []leat.Middleware{retry}, PoisonQueue: fakeQueue{l: l}, ShutdownTimeout: r.opts.Quiet + r.operation,
 	})
 	l.send(b, l.events(20, 5)...)
 	r.eventually("an event of every key is parked", func() bool { return s.consumer.Stats().Parked == 5 })
-	began := time.Now()
+	watch := r.stopwatch()
 	s.stopClean()
-	if took := time.Since(began); took > grace {
+	if took := watch.took(); took > grace+r.operation {
 		r.notef("a shutdown with nothing but parked events took %v", took)
 	}
 	l.checkPoisoned()

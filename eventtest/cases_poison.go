@@ -189,7 +189,7 @@ func checkPoisonDown(r *run) {
 	}, &leat.ConsumerOptions{PoisonQueue: queue})
 	l.send(b, bad)
 	r.eventually("health says that the poison queue is down", func() bool {
-		return s.consumer.Health().State >= leat.Degraded && s.hasProblem(leat.CodePoisonQueue)
+		return s.consumer.Health().State >= leat.Degraded && hasProblem(s.consumer.Health(), leat.CodePoisonQueue)
 	})
 	others := l.events(10, 5)
 	l.send(b, others...)

@@ -37,10 +37,19 @@ func (r *run) start(groups ...string) (b leat.Broker, topic string) {
 	return b, topic
 }
 
-// declare declares ordered groups of a topic.
+// declare makes sure that ordered groups of a topic exist, so that what is published from then on is kept for them. An adapter that
+// declares nothing makes them when it subscribes, or finds them made by its broker.
 func (r *run) declare(b leat.Broker, topic string, groups ...string) {
+	_, declares := b.(leat.Declarer)
 	for _, group := range groups {
-		r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: group}), "declaring the group "+group)
+		sub := leat.Subscription{Topic: topic, Group: group}
+		if declares {
+			r.must(leat.Declare(r.ctx, b, sub), "declaring the group "+group)
+			continue
+		}
+		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
+		r.must(err, "subscribing once, so that the group "+group+" exists, as the adapter is no leat.Declarer")
+		r.must(s.Close(r.ctx), "closing that stream")
 	}
 }
 
@@ -149,6 +158,9 @@ type reader struct {
 func (r *run) subscribe(b leat.Broker, sub leat.Subscription) *reader {
 	s, err := b.Subscribe(r.ctx, sub.WithDefaults())
 	r.must(err, "subscribing")
+	if differs := r.claims(sub, s.Capabilities()); differs != "" {
+		r.notef("%s", differs)
+	}
 	rd := &reader{r: r, stream: s, sub: sub}
 	r.cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), r.opts.Patience)
@@ -189,12 +201,16 @@ func (rd *reader) take(n int) []leat.Delivery {
 }
 
 // until receives until the event with that id comes, and returns what came before it. Where a test is for the absence of an event,
-// this takes no time: an event that is published last, with the same key, comes after everything that should not have come.
+// this takes no time: an event that is published last, with the same key, comes after everything that should not have come. Only
+// where the stream keeps no order, what comes soon after counts as well.
 func (rd *reader) until(id string) []leat.Delivery {
 	var before []leat.Delivery
 	for {
 		d := rd.take(1)[0]
 		if nameOf(&d) == id {
+			if rd.stream.Capabilities().Order == leat.OrderNone {
+				before = append(before, rd.poll(rd.r.opts.Quiet)...)
+			}
 			return before
 		}
 		if before = append(before, d); len(before) > 10_000 {

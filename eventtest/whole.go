@@ -21,7 +21,7 @@ type LeaseTimer interface {
 }
 
 // grace is how much later than its deadline a Publish or a shutdown may end: the 250 ms that the rules allow, and what a machine that is
-// busy with other tests may take.
+// busy with other tests may take beside the stalls that a stopwatch sees.
 const grace = time.Second
 
 // sent is an event that a case published.
@@ -378,24 +378,18 @@ func (s *program) await() {
 			s.r.failf("Run ended early: %v", s.err)
 		default:
 		}
-		return s.consumer.Health().State != leat.Stopped && !s.hasProblem(leat.CodeUnavailable)
+		health := s.consumer.Health()
+		return health.State != leat.Stopped && !hasProblem(health, leat.CodeUnavailable)
 	})
 }
 
-// hasProblem reports whether the consumer's health names a problem with that code.
-func (s *program) hasProblem(code leat.Code) bool {
-	return slices.ContainsFunc(s.consumer.Health().Problems, func(err error) bool { return leat.CodeOf(err) == code })
+// hasProblem reports whether a consumer's health names a problem with that code.
+func hasProblem(h leat.Health, code leat.Code) bool {
+	return slices.ContainsFunc(h.Problems, func(err error) bool { return leat.CodeOf(err) == code })
 }
 
 // wait waits until Run has returned, at most for d, and reports whether it has.
-func (s *program) wait(d time.Duration) bool {
-	select {
-	case <-s.over:
-		return true
-	case <-time.After(d):
-		return false
-	}
-}
+func (s *program) wait(d time.Duration) bool { return s.r.closedWithin(s.over, d) }
 
 // stop stops the consumer and returns what Run returned. The case fails when Run is late.
 func (s *program) stop() error {
@@ -414,7 +408,7 @@ func (s *program) stopClean() { s.r.must(s.stop(), "stopping the consumer") }
 // newLedger declares the group g of a new topic and returns a ledger for it.
 func (r *run) newLedger(b leat.Broker) *ledger {
 	topic := r.h.Topic()
-	r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: testGroup}), "declaring")
+	r.declare(b, topic, testGroup)
 	return newLedger(r, topic)
 }
 
