@@ -200,6 +200,7 @@ func checkPublishDeadline(r *run) {
 		r.notef("a Publish to a broker that does not answer failed with the code %q, which tells to give up", code)
 	}
 	resume()
+	l.rejoin(b)
 	l.serve(b, succeed, nil)
 	again := l.event("after", 8)
 	r.eventually("the broker takes events again", func() bool { return l.publish(r.ctx, p, again) == nil })

@@ -102,10 +102,6 @@ func checkDoneOnce(r *run) {
 
 func checkNilMeansStored(r *run) {
 	b, topic := r.start(groupA)
-	killer, ok := r.h.(Killer)
-	if !ok {
-		return
-	}
 	const calls, each = 25, 16
 	var events []leat.Event
 	for i := range calls {
@@ -113,9 +109,8 @@ func checkNilMeansStored(r *run) {
 		r.mustPublish(b, topic, more...)
 		events = append(events, more...)
 	}
-	r.must(killer.Kill(r.ctx), "killing the broker")
-	r.must(killer.Start(r.ctx), "starting the broker")
-	rd := r.join(b, topic, groupA)
+	r.restart()
+	rd := r.rejoin(b, topic, groupA)
 	got := rd.take(len(events))
 	rd.settle(acked(), got...)
 	r.expectSet("after the broker was killed", got, events...)

@@ -157,10 +157,8 @@ func (h *holdingHandler) holding(l *ledger, events []leat.Event) func() bool {
 }
 
 func checkCrash(r *run) {
-	killer, _ := r.h.(Killer)
 	checkFault(r, func(_ *ledger, release func()) {
-		r.must(killer.Kill(r.ctx), "killing the broker")
-		r.must(killer.Start(r.ctx), "starting the broker")
+		r.restart()
 		release()
 	})
 }

@@ -180,18 +180,26 @@ func checkGroupShares(r *run) {
 	r.mustPublish(b, topic, events...)
 	missing := len(events)
 	seen := map[string]bool{}
+	leases := map[*leat.Lease]*holder{}
 	for deadline := time.Now().Add(r.opts.Patience); missing > 0; {
 		for _, rd := range []*reader{one, two} {
 			for _, d := range rd.poll(time.Millisecond) {
-				lost := d.Lease.Ended() // it moved while the streams joined, and comes again
-				if seen[d.Event.ID()] && !lost {
-					r.notef("%q came twice", d.Event.ID())
+				if leases[d.Lease] == nil {
+					leases[d.Lease] = hold(d.Lease)
 				}
-				if !seen[d.Event.ID()] && !lost {
+				if d.Lease.Ended() {
+					continue // it moved while the streams joined, and comes again
+				}
+				if seen[d.Event.ID()] {
+					r.notef("%q came twice", d.Event.ID())
+				} else {
 					seen[d.Event.ID()] = true
 					missing--
 				}
 				rd.settle(acked(), d)
+			}
+			for _, h := range leases {
+				h.release() // keys move only now, when what came is settled
 			}
 		}
 		if time.Now().After(deadline) {

@@ -158,6 +158,32 @@ type reader struct {
 func (r *run) subscribe(b leat.Broker, sub leat.Subscription) *reader {
 	s, err := b.Subscribe(r.ctx, sub.WithDefaults())
 	r.must(err, "subscribing")
+	return r.read(s, sub)
+}
+
+// rejoin opens a stream of a group after an outage, which may take several attempts.
+func (r *run) rejoin(b leat.Broker, topic, group string) *reader {
+	sub := leat.Subscription{Topic: topic, Group: group}
+	var s leat.Stream
+	r.eventually("the adapter subscribes again", func() bool {
+		var err error
+		if s, err = b.Subscribe(r.ctx, sub.WithDefaults()); err != nil && !leat.Retryable(err) {
+			r.failf("subscribing after an outage: %v", err)
+		}
+		return err == nil
+	})
+	return r.read(s, sub)
+}
+
+// restart kills the broker and starts it again.
+func (r *run) restart() {
+	killer, _ := r.h.(Killer)
+	r.must(killer.Kill(r.ctx), "killing the broker")
+	r.must(killer.Start(r.ctx), "starting the broker")
+}
+
+// read returns a reader of a stream, which is closed when the case is over.
+func (r *run) read(s leat.Stream, sub leat.Subscription) *reader {
 	if differs := r.claims(sub, s.Capabilities()); differs != "" {
 		r.notef("%s", differs)
 	}

@@ -323,6 +323,9 @@ func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOption
 	return s
 }
 
+// rejoin waits until a stream of the group g can be opened after an outage, which Run tries once.
+func (l *ledger) rejoin(b leat.Broker) { l.r.rejoin(b, l.topic, testGroup).close() }
+
 // launch is serve for any subscription, without the ledger and without waiting.
 func (r *run) launch(b leat.Broker, sub leat.Subscription, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
 	full := leat.ConsumerOptions{}
@@ -378,9 +381,14 @@ func (s *program) await() {
 			s.r.failf("Run ended early: %v", s.err)
 		default:
 		}
-		health := s.consumer.Health()
-		return health.State != leat.Stopped && !hasProblem(health, leat.CodeUnavailable)
+		return s.subscribed()
 	})
+}
+
+// subscribed reports whether the consumer has a stream, and no outage.
+func (s *program) subscribed() bool {
+	health := s.consumer.Health()
+	return health.State != leat.Stopped && !hasProblem(health, leat.CodeUnavailable)
 }
 
 // hasProblem reports whether a consumer's health names a problem with that code.
