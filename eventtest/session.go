@@ -206,5 +206,6 @@ func (s *session) claims(sub leat.Subscription, c leat.Capabilities) string {
 	if *s.claimed == c {
 		return ""
 	}
-	return fmt.Sprintf("a stream declares %+v, and another of the same kind declared %+v; declare what every stream of the kind holds", c, *s.claimed)
+	return fmt.Sprintf("a stream declares %+v, and another of the same kind declared %+v; declare what every stream of the kind holds",
+		c, *s.claimed)
 }
