@@ -220,7 +220,8 @@ func (rd *reader) take(n int) []leat.Delivery {
 		ds, err := rd.receive(ctx, min(batch, n-len(got)))
 		got = append(got, ds...)
 		if err != nil {
-			rd.r.failf("the group %q got %d of %d deliveries (%s), then Receive: %v", rd.sub.Group, len(got), n, ids(got), err)
+			rd.r.failf("the group %q got %d of %d deliveries (%s) in %v (Options.Patience), then Receive: %v",
+				rd.sub.Group, len(got), n, ids(got), rd.r.opts.Patience, err)
 		}
 	}
 	return got

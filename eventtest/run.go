@@ -68,7 +68,7 @@ func (r *run) eventually(what string, ok func() bool) {
 	waited := r.stopwatch()
 	for wait := 100 * time.Microsecond; !ok(); wait = min(2*wait, 20*time.Millisecond) {
 		if waited.took() > r.opts.Patience || r.ctx.Err() != nil {
-			r.failf("waited %v in vain until %s", r.opts.Patience, what)
+			r.failf("waited %v (Options.Patience) in vain until %s", r.opts.Patience, what)
 		}
 		pause(wait)
 	}
@@ -109,7 +109,7 @@ func (s *session) execute(c *Case) Result {
 				"return, where it has to end when its ctx ends; go test -timeout prints where it hangs", o.CaseTimeout+o.Patience)
 		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			r.notef("the case took longer than %v", o.CaseTimeout)
+			r.notef("the case took longer than %v (Options.CaseTimeout)", o.CaseTimeout)
 		}
 	}
 	r.mu.Lock()
