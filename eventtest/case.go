@@ -90,6 +90,8 @@ func (n Need) offered(o offer) bool {
 		return c.LongestDelay > 0
 	case NeedDeclare:
 		return o.declares
+	case NeedBroadcast:
+		return o.broadcasts
 	}
 	return false
 }

@@ -20,16 +20,17 @@ type session struct {
 
 	// group and broadcast open a stream each, when the first case needs to know.
 	group     func() (offer, error)
-	broadcast func() (bool, error)
+	broadcast func() (offer, error)
 
 	claiming sync.Mutex
 	claimed  *leat.Capabilities // by the first ordered stream of a group
 }
 
-// offer is what an adapter offers for a group.
+// offer is what an adapter offers, as far as it was asked.
 type offer struct {
-	capabilities leat.Capabilities
+	capabilities leat.Capabilities // of a group
 	declares     bool
+	broadcasts   bool
 }
 
 func newSession(h Harness, o *Options) *session {
@@ -102,94 +103,89 @@ func (s *session) fulfils(n Need) (ok bool, err error) {
 	if control := n.control(); control != nil {
 		return control(s.h), nil
 	}
+	ask := s.group
 	if n == NeedBroadcast {
-		return s.broadcast()
+		ask = s.broadcast
 	}
-	o, err := s.group()
-	if err != nil {
-		return false, err
-	}
-	return n.offered(o), nil
+	o, err := ask()
+	return n.offered(o), err
 }
 
 // learnGroup opens a stream of a group to learn its capabilities.
 func (s *session) learnGroup() (offer, error) {
-	var o offer
-	err := s.learn("the capabilities of a group", func(ctx context.Context, b leat.Broker) error {
+	return s.learn("the capabilities of a group", func(ctx context.Context, b leat.Broker) (o offer, err error) {
 		_, o.declares = b.(leat.Declarer)
 		sub := leat.Subscription{Topic: s.h.Topic(), Group: "capabilities"}.WithDefaults()
 		if err := leat.Declare(ctx, b, sub); err != nil {
-			return fmt.Errorf("declaring a group: %w", err)
+			return o, fmt.Errorf("declaring a group: %w", err)
 		}
 		stream, err := b.Subscribe(ctx, sub)
 		if err != nil {
-			return fmt.Errorf("subscribing: %w", err)
+			return o, fmt.Errorf("subscribing: %w", err)
 		}
 		o.capabilities = stream.Capabilities()
 		s.claims(sub, o.capabilities)
-		return stream.Close(ctx)
+		return o, stream.Close(ctx)
 	})
-	return o, err
 }
 
 // learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there is none.
-func (s *session) learnBroadcast() (ok bool, err error) {
-	err = s.learn("whether there is a broadcast", func(ctx context.Context, b leat.Broker) error {
+func (s *session) learnBroadcast() (offer, error) {
+	return s.learn("whether there is a broadcast", func(ctx context.Context, b leat.Broker) (offer, error) {
 		sub := leat.Subscription{Topic: s.h.Topic(), Broadcast: true}.WithDefaults()
+		var stream leat.Stream
 		err := leat.Declare(ctx, b, sub)
+		if err == nil {
+			stream, err = b.Subscribe(ctx, sub)
+		}
 		if leat.CodeOf(err) == leat.CodeUnsupported {
-			return nil
+			return offer{}, nil
 		}
 		if err != nil {
-			return fmt.Errorf("declaring a broadcast, which an adapter without one refuses with CodeUnsupported: %w", err)
+			return offer{}, fmt.Errorf("opening one, which an adapter without one refuses with CodeUnsupported: %w", err)
 		}
-		stream, err := b.Subscribe(ctx, sub)
-		if leat.CodeOf(err) == leat.CodeUnsupported {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("subscribing to a broadcast, which an adapter without one refuses with CodeUnsupported: %w", err)
-		}
-		ok = true
-		return stream.Close(ctx)
+		return offer{broadcasts: true}, stream.Close(ctx)
 	})
-	return ok, err
 }
 
 // errLate says that the adapter does not listen to its context.
 var errLate = errors.New("a call into the adapter, or Harness.Open, did not return; every call has to end when its ctx ends")
 
 // learn opens the adapter for f. It ends in bounded time whatever the adapter does.
-func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) error) error {
+func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) (offer, error)) (offer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Patience)
 	defer cancel()
-	learned := make(chan error, 1)
+	type answer struct {
+		offer
+		err error
+	}
+	learned := make(chan answer, 1)
 	go func() {
 		b, err := s.h.Open(ctx)
 		if err != nil {
-			learned <- fmt.Errorf("the harness cannot open the adapter: %w", err)
+			learned <- answer{err: fmt.Errorf("the harness cannot open the adapter: %w", err)}
 			return
 		}
-		err = f(ctx, b)
+		o, err := f(ctx, b)
 		if closing := b.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("closing the adapter: %w", closing)
 		}
-		learned <- err
+		learned <- answer{o, err}
 	}()
-	var err error
+	var a answer
 	select {
-	case err = <-learned:
+	case a = <-learned:
 	case <-ctx.Done():
 		select { // closing gets a little more
-		case err = <-learned:
+		case a = <-learned:
 		case <-time.After(s.opts.Patience):
-			err = errLate
+			a.err = errLate
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("learning %s: %w", what, err)
+	if a.err != nil {
+		return offer{}, fmt.Errorf("learning %s: %w", what, a.err)
 	}
-	return nil
+	return a.offer, nil
 }
 
 // claims compares what a stream declares with what the first one of the run declared, since that decided which cases run. It returns
