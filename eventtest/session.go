@@ -157,6 +157,7 @@ func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) 
 	defer cancel()
 	type answer struct {
 		offer
+
 		err error
 	}
 	learned := make(chan answer, 1)
