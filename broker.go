@@ -17,7 +17,8 @@ type Broker interface {
 	// P1. done is called exactly once for every index of events, from any goroutine, possibly before Publish returns. It
 	// does not block.
 	// P2. Publish returns once every event is accepted (the adapter took it and will report) or done. It blocks while the
-	// adapter's buffer is full, and no longer than ctx lasts.
+	// adapter's buffer is full, and no longer than ctx lasts. The buffer, of events that the broker has not confirmed, has a bound
+	// in bytes, which is an option of the adapter and 64 MiB, or less, unless that is set.
 	// P3. ctx bounds admission only: an event that was not accepted when ctx ends is refused with [CodeCanceled] within
 	// 250 ms. An event that was accepted is not affected when ctx ends after Publish returned.
 	// P4. done(i, nil) means that the broker confirmed that it has the event as durably as the stream's
@@ -58,7 +59,8 @@ type Broker interface {
 type Stream interface {
 	// Receive waits for at least one delivery and fills into from its start.
 	//
-	// R1. It returns 1 ≤ n ≤ len(into) and a nil error, or 0 and an error. ctx ending is an error of ctx and harms nothing.
+	// R1. It returns 1 ≤ n ≤ len(into) and a nil error, or 0 and an error. When ctx ends it returns within 250 ms, with an error
+	// for which errors.Is(err, ctx.Err()) holds, and that harms nothing.
 	// R2. Any other error is terminal: the stream is over. A lost connection is no error; the adapter connects again, at
 	// most once a second, and shows the outage through [HealthReporter].
 	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of the group holds a delivery

@@ -49,7 +49,7 @@ func (e *engine) poisonNatively(it *item) {
 		e.leave(it)
 		return
 	}
-	if e.stopping || it.lease.draining {
+	if e.mustGiveBack(it) {
 		e.giveBackLane(it)
 		return
 	}
@@ -65,7 +65,7 @@ func (e *engine) poisonNatively(it *item) {
 
 // holdPoison keeps an item until the poison queue is tried again, or gives it back when the engine stops.
 func (e *engine) holdPoison(it *item) {
-	if e.stopping || it.lease.draining {
+	if e.mustGiveBack(it) {
 		e.giveBackLane(it)
 		return
 	}

@@ -136,12 +136,16 @@ func (e *engine) finish(it *item, o outcome) {
 		total.retried++
 	}
 	it.failing = o.kind == outcomeFailing
-	if e.stopping || it.lease.draining || o.kind == outcomeEnded {
+	if e.mustGiveBack(it) || o.kind == outcomeEnded {
 		e.giveBackLane(it)
 		return
 	}
 	e.hold(it, o)
 }
+
+// mustGiveBack reports whether an item that is not finished has to go back to the broker instead of waiting here: the engine stops,
+// or the adapter wants the lease. The lock is held.
+func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining }
 
 // hold keeps an item for another attempt. The lock is held.
 func (e *engine) hold(it *item, o outcome) {

@@ -1,6 +1,10 @@
 package eventtest
 
-import "github.com/leatgo/leat"
+import (
+	"slices"
+
+	"github.com/leatgo/leat"
+)
 
 // Level says what a [Case] drives.
 type Level string
@@ -23,6 +27,8 @@ type Case struct {
 	Level Level
 	// Needs names what the case cannot do without; empty means nothing.
 	Needs []Need
+	// alone says that the case measures something that belongs to the whole process.
+	alone bool
 	// check fails r when the rule is broken.
 	check func(r *run)
 }
@@ -47,34 +53,50 @@ const (
 	NeedDeclare       Need = "the adapter declares topology (leat.Declarer)"
 )
 
-// has reports whether the harness and what its streams declare fulfil the need.
-func (n Need) has(h Harness, b leat.Broker, c leat.Capabilities, broadcast bool) bool {
-	var ok bool
+// control returns what tells whether a harness has the control that is needed; nil where the need is none of the harness.
+func (n Need) control() func(h Harness) bool {
 	switch n {
 	case NeedInject:
-		_, ok = h.(Injector)
+		return has[Injector]
 	case NeedKill:
-		_, ok = h.(Killer)
+		return has[Killer]
 	case NeedPause:
-		_, ok = h.(Pauser)
+		return has[Pauser]
 	case NeedCut:
-		_, ok = h.(Cutter)
+		return has[Cutter]
 	case NeedExpire:
-		_, ok = h.(Expirer)
-	case NeedOrder:
-		ok = c.Order == leat.OrderPerGroup
-	case NeedHistory:
-		ok = c.History
-	case NeedDurable:
-		ok = c.Durable
-	case NeedDeliveryCount:
-		ok = c.DeliveryCount
-	case NeedDelay:
-		ok = c.LongestDelay > 0
-	case NeedBroadcast:
-		ok = broadcast
-	case NeedDeclare:
-		_, ok = b.(leat.Declarer)
+		return has[Expirer]
 	}
+	return nil
+}
+
+func has[Control any](h Harness) bool {
+	_, ok := h.(Control)
 	return ok
+}
+
+// offered reports whether a group has what is needed.
+func (n Need) offered(o offer) bool {
+	switch c := o.capabilities; n {
+	case NeedOrder:
+		return c.Order == leat.OrderPerGroup
+	case NeedHistory:
+		return c.History
+	case NeedDurable:
+		return c.Durable
+	case NeedDeliveryCount:
+		return c.DeliveryCount
+	case NeedDelay:
+		return c.LongestDelay > 0
+	case NeedDeclare:
+		return o.declares
+	case NeedBroadcast:
+		return o.broadcasts
+	}
+	return false
+}
+
+// runsAlone reports whether no other case may run beside this one: it takes the broker away from all, or measures the process.
+func (c *Case) runsAlone() bool {
+	return c.alone || slices.ContainsFunc(c.Needs, func(n Need) bool { return n == NeedKill || n == NeedPause || n == NeedCut })
 }

@@ -57,9 +57,9 @@ func checkLostLeaseEnds(r *run) {
 			holders[d.Lease] = hold(d.Lease)
 		}
 	}
-	began := time.Now()
+	watch := r.stopwatch()
 	r.expire(topic, old)
-	if took := time.Since(began); took > lossBound {
+	if took := watch.took(); took > lossBound+r.operation {
 		r.notef("the leases ended after %v", took)
 	}
 	for l, h := range holders {
@@ -309,7 +309,9 @@ func (c *crowd) finished() bool {
 
 // run keeps n members going, each of which leaves after some milliseconds and is followed by another, until all events were acked.
 func (c *crowd) run(b leat.Broker, n int) {
-	ctx, cancel := context.WithTimeout(c.r.ctx, c.r.opts.Patience)
+	// As long as the broker's work on a few generations of members takes.
+	patience := c.r.opts.Patience + 10*c.r.operation
+	ctx, cancel := context.WithTimeout(c.r.ctx, patience)
 	defer cancel()
 	first := c.r.rand.Uint64()
 	var wg sync.WaitGroup
@@ -321,7 +323,9 @@ func (c *crowd) run(b leat.Broker, n int) {
 					c.r.notef("subscribing: %v", err)
 					return
 				}
-				stay, leave := context.WithTimeout(ctx, time.Duration(5+m.rand.IntN(15))*time.Millisecond)
+				// On a slow broker it stays until it was given something, most likely.
+				moments := time.Duration(5+m.rand.IntN(15)) * time.Millisecond
+				stay, leave := context.WithTimeout(ctx, moments+time.Duration((1+m.rand.Float64())*float64(c.r.operation)))
 				m.live(stay)
 				leave()
 			}
@@ -329,7 +333,7 @@ func (c *crowd) run(b leat.Broker, n int) {
 	}
 	wg.Wait()
 	if !c.finished() {
-		c.r.notef("%d of %d events were acked in %v", len(c.acks), c.total, c.r.opts.Patience)
+		c.r.notef("%d of %d events were acked in %v", len(c.acks), c.total, patience)
 	}
 }
 

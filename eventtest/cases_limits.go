@@ -20,7 +20,7 @@ func limitCases() []Case {
 			check: checkInFlightEvents,
 		},
 		{
-			Name: "whole-in-flight-bytes", Level: Whole,
+			Name: "whole-in-flight-bytes", Level: Whole, alone: true,
 			Rule:  "no more than MaxInFlightBytes are in flight, and the memory of a consumer that is behind is bounded",
 			check: checkInFlightBytes,
 		},
@@ -178,9 +178,7 @@ func (r *run) within(d time.Duration, what string, f func()) {
 		defer close(done)
 		f()
 	}()
-	select {
-	case <-done:
-	case <-time.After(d + grace):
+	if !r.closedWithin(done, d+grace) {
 		r.failf("%s had not ended %v after its deadline of %v", what, grace, d)
 	}
 }
@@ -202,6 +200,7 @@ func checkPublishDeadline(r *run) {
 		r.notef("a Publish to a broker that does not answer failed with the code %q, which tells to give up", code)
 	}
 	resume()
+	l.rejoin(b)
 	l.serve(b, succeed, nil)
 	again := l.event("after", 8)
 	r.eventually("the broker takes events again", func() bool { return l.publish(r.ctx, p, again) == nil })

@@ -162,8 +162,12 @@ func checkNoOverlap(r *run) {
 	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
 	l.send(b, l.events(320, 80)...) // so many keys that some of those at work must move
 	r.eventually("the first consumer is at work", func() bool { return l.begun() > 4 })
-	l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
+	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
 	r.eventually("both are at work", func() bool { return l.begun() > 60 })
+	// A slow broker moves keys later, if it moves them at all.
+	for moved := r.stopwatch(); second.consumer.Stats().Received == 0 && moved.took() < 2*r.operation; {
+		l.send(b, l.events(80, 80)...)
+	}
 	first.stopClean()
 	l.await()
 }

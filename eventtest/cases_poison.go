@@ -51,6 +51,14 @@ type poisonReader struct {
 	events []leat.Event
 }
 
+// poisonQueue returns the poison queue of the ledger's topic. Run declares it, where the adapter is a leat.Declarer.
+func (l *ledger) poisonQueue(b leat.Broker) leat.PoisonQueue {
+	if _, declares := b.(leat.Declarer); !declares {
+		l.r.declare(b, leat.PoisonTopic(l.topic, testGroup), leat.ReplayGroup)
+	}
+	return middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
+}
+
 func (l *ledger) readPoison(b leat.Broker) *poisonReader {
 	var p poisonReader
 	s := l.r.launch(b, leat.Subscription{Topic: leat.PoisonTopic(l.topic, testGroup), Group: leat.ReplayGroup},
@@ -74,7 +82,7 @@ func checkMalformedPoisoned(r *run) {
 	injector, _ := r.h.(Injector)
 	b := r.open()
 	l := r.newLedger(b)
-	queue := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
+	queue := l.poisonQueue(b)
 	l.serve(b, succeed, &leat.ConsumerOptions{PoisonQueue: queue})
 	raw := leat.Malformed{
 		Headers: []leat.Header{{Name: "x-suite", Value: []byte("whole")}},
@@ -106,7 +114,7 @@ func checkMalformedPoisoned(r *run) {
 func checkPoisonedBytes(r *run) {
 	b := r.open()
 	l := r.newLedger(b)
-	queue := middleware.PoisonQueue(leat.NewProducer(b, nil), nil)
+	queue := l.poisonQueue(b)
 	l.serve(b, func(context.Context, leat.Event) error { return leat.Reject(errFailing) }, &leat.ConsumerOptions{PoisonQueue: queue})
 	events := append(l.events(5, 2), l.events(5, 0)...)
 	p := leat.NewProducer(b, nil)
@@ -189,7 +197,7 @@ func checkPoisonDown(r *run) {
 	}, &leat.ConsumerOptions{PoisonQueue: queue})
 	l.send(b, bad)
 	r.eventually("health says that the poison queue is down", func() bool {
-		return s.consumer.Health().State >= leat.Degraded && s.hasProblem(leat.CodePoisonQueue)
+		return s.consumer.Health().State >= leat.Degraded && hasProblem(s.consumer.Health(), leat.CodePoisonQueue)
 	})
 	others := l.events(10, 5)
 	l.send(b, others...)

@@ -7,7 +7,8 @@ import (
 )
 
 // Harness gives the suite what it cannot make itself: an adapter that is connected to a broker, and names that nobody uses. What more
-// it can do to the broker it says by the control interfaces in this file; cases that need a control it lacks are skipped.
+// it can do to the broker it says by the control interfaces in this file; cases that need a control it lacks are skipped. How long its
+// broker takes it says by [Pacer].
 type Harness interface {
 	// Open returns a new instance of the adapter. Instances share the broker behind them: what one publishes, the others receive.
 	// The suite closes it.
@@ -22,7 +23,8 @@ type Injector interface {
 	Inject(ctx context.Context, topic string, m leat.Malformed) error
 }
 
-// Killer is a [Harness] that can kill the broker, as a power cut would, and start it again with the data that it had stored.
+// Killer is a [Harness] that can kill the broker, as a power cut would, and start it again with the data that it had stored. Start
+// returns when the broker takes connections again.
 type Killer interface {
 	Kill(ctx context.Context) error
 	Start(ctx context.Context) error

@@ -15,7 +15,7 @@ import (
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
 	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), receiveMutants(), settleMutants(), leaseMutants(),
-		closeMutants())
+		closeMutants(), cancelMutants())
 }
 
 // publishing is a mutant with another Publish.
@@ -90,7 +90,7 @@ func publishMutants() []mutant {
 		publishing("answers late when ctx has ended", "publish-canceled", nil,
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				if ctx.Err() != nil {
-					<-time.After(300 * time.Millisecond)
+					<-time.After(time.Second)
 				}
 				b.Publish(ctx, topic, events, done)
 			}),

@@ -30,7 +30,7 @@ func publishesPastCtx() func(leat.Broker) leat.Broker {
 	}}).wrap()
 }
 
-// blocksInSettle takes 1.3 s for the fifth give-back of a stream.
+// blocksInSettle takes 1.8 s for the fifth give-back of a stream.
 func blocksInSettle() func(leat.Broker) leat.Broker {
 	return (&defect{settle: func(s *shellStream, d *leat.Delivery, how leat.Settlement) {
 		if how.Action == leat.GiveBack {
@@ -39,18 +39,18 @@ func blocksInSettle() func(leat.Broker) leat.Broker {
 			slow := s.note == 5
 			s.mu.Unlock()
 			if slow {
-				time.Sleep(1300 * time.Millisecond) // the defect: it blocks for longer than the suite allows
+				time.Sleep(1800 * time.Millisecond) // the defect: it blocks for longer than the suite allows
 			}
 		}
 		s.settle(d, how)
 	}}).wrap()
 }
 
-// closesStreamsLate takes 1.3 s where less than half of that is left.
+// closesStreamsLate takes 1.8 s where less than half of that is left.
 func closesStreamsLate() func(leat.Broker) leat.Broker {
 	return (&defect{closeStream: func(s *shellStream, ctx context.Context) error {
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 400*time.Millisecond {
-			time.Sleep(1300 * time.Millisecond) // the defect: it blocks for longer than the suite allows
+			time.Sleep(1800 * time.Millisecond) // the defect: it blocks for longer than the suite allows
 		}
 		return s.close(ctx)
 	}}).wrap()

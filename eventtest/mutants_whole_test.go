@@ -147,7 +147,13 @@ func wholeMutants() []mutant {
 		},
 		{name: "receives more than is asked for", rule: "whole-in-flight-events", wrap: receivesTooMany()},
 		{name: "ignores MaxInFlightBytes", rule: "whole-in-flight-bytes", wrap: ignoresBytes()},
-		{name: "publishes past the end of ctx", rule: "whole-publish-deadline", wrap: publishesPastCtx()},
+		{name: "buffers publishes without a bound", rule: "whole-publish-buffer-bounded", wrap: buffersWithoutBound()},
+		{
+			name: "publishes past the end of ctx", rule: "whole-publish-deadline", wrap: publishesPastCtx(),
+			others: []string{
+				"whole-publish-buffer-bounded",
+			},
+		},
 		{
 			name: "blocks in Settle", rule: "whole-drain-during-retry", wrap: blocksInSettle(),
 			others: []string{

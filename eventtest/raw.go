@@ -37,10 +37,19 @@ func (r *run) start(groups ...string) (b leat.Broker, topic string) {
 	return b, topic
 }
 
-// declare declares ordered groups of a topic.
+// declare makes sure that ordered groups of a topic exist, so that what is published from then on is kept for them. An adapter that
+// declares nothing makes them when it subscribes, or finds them made by its broker.
 func (r *run) declare(b leat.Broker, topic string, groups ...string) {
+	_, declares := b.(leat.Declarer)
 	for _, group := range groups {
-		r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: group}), "declaring the group "+group)
+		sub := leat.Subscription{Topic: topic, Group: group}
+		if declares {
+			r.must(leat.Declare(r.ctx, b, sub), "declaring the group "+group)
+			continue
+		}
+		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
+		r.must(err, "subscribing once, so that the group "+group+" exists, as the adapter is no leat.Declarer")
+		r.must(s.Close(r.ctx), "closing that stream")
 	}
 }
 
@@ -149,6 +158,35 @@ type reader struct {
 func (r *run) subscribe(b leat.Broker, sub leat.Subscription) *reader {
 	s, err := b.Subscribe(r.ctx, sub.WithDefaults())
 	r.must(err, "subscribing")
+	return r.read(s, sub)
+}
+
+// rejoin opens a stream of a group after an outage, which may take several attempts.
+func (r *run) rejoin(b leat.Broker, topic, group string) *reader {
+	sub := leat.Subscription{Topic: topic, Group: group}
+	var s leat.Stream
+	r.eventually("the adapter subscribes again", func() bool {
+		var err error
+		if s, err = b.Subscribe(r.ctx, sub.WithDefaults()); err != nil && !leat.Retryable(err) {
+			r.failf("subscribing after an outage: %v", err)
+		}
+		return err == nil
+	})
+	return r.read(s, sub)
+}
+
+// restart kills the broker and starts it again.
+func (r *run) restart() {
+	killer, _ := r.h.(Killer)
+	r.must(killer.Kill(r.ctx), "killing the broker")
+	r.must(killer.Start(r.ctx), "starting the broker")
+}
+
+// read returns a reader of a stream, which is closed when the case is over.
+func (r *run) read(s leat.Stream, sub leat.Subscription) *reader {
+	if differs := r.claims(sub, s.Capabilities()); differs != "" {
+		r.notef("%s", differs)
+	}
 	rd := &reader{r: r, stream: s, sub: sub}
 	r.cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), r.opts.Patience)
@@ -182,19 +220,24 @@ func (rd *reader) take(n int) []leat.Delivery {
 		ds, err := rd.receive(ctx, min(batch, n-len(got)))
 		got = append(got, ds...)
 		if err != nil {
-			rd.r.failf("the group %q got %d of %d deliveries (%s), then Receive: %v", rd.sub.Group, len(got), n, ids(got), err)
+			rd.r.failf("the group %q got %d of %d deliveries (%s) in %v (Options.Patience), then Receive: %v",
+				rd.sub.Group, len(got), n, ids(got), rd.r.opts.Patience, err)
 		}
 	}
 	return got
 }
 
 // until receives until the event with that id comes, and returns what came before it. Where a test is for the absence of an event,
-// this takes no time: an event that is published last, with the same key, comes after everything that should not have come.
+// this takes no time: an event that is published last, with the same key, comes after everything that should not have come. Only
+// where the stream keeps no order, what comes soon after counts as well.
 func (rd *reader) until(id string) []leat.Delivery {
 	var before []leat.Delivery
 	for {
 		d := rd.take(1)[0]
 		if nameOf(&d) == id {
+			if rd.stream.Capabilities().Order == leat.OrderNone {
+				before = append(before, rd.poll(rd.r.opts.Quiet)...)
+			}
 			return before
 		}
 		if before = append(before, d); len(before) > 10_000 {

@@ -15,10 +15,10 @@ import (
 
 // run is one case that runs. Its methods fail the case by ending its goroutine, as those of testing.T do.
 type run struct {
-	h    Harness
+	*session
+
 	ctx  context.Context // ends when the case is over, or took too long
 	rand *rand.Rand
-	opts *Options
 
 	mu       sync.Mutex
 	seen     []string // why it failed
@@ -65,10 +65,10 @@ func (r *run) open() leat.Broker {
 
 // eventually waits until ok returns true, and fails the case when that does not happen in time.
 func (r *run) eventually(what string, ok func() bool) {
-	deadline := time.Now().Add(r.opts.Patience)
+	waited := r.stopwatch()
 	for wait := 100 * time.Microsecond; !ok(); wait = min(2*wait, 20*time.Millisecond) {
-		if time.Now().After(deadline) || r.ctx.Err() != nil {
-			r.failf("waited %v in vain until %s", r.opts.Patience, what)
+		if waited.took() > r.opts.Patience || r.ctx.Err() != nil {
+			r.failf("waited %v (Options.Patience) in vain until %s", r.opts.Patience, what)
 		}
 		pause(wait)
 	}
@@ -82,10 +82,11 @@ func pause(d time.Duration) {
 }
 
 // execute runs a case to its end.
-func execute(h Harness, c *Case, seed uint64, o *Options) Result {
+func (s *session) execute(c *Case) Result {
+	seed, o := s.opts.Seed, s.opts
 	ctx, cancel := context.WithTimeout(context.Background(), o.CaseTimeout)
 	defer cancel()
-	r := &run{h: h, ctx: ctx, rand: rand.New(rand.NewPCG(seed, 0)), opts: o}
+	r := &run{session: s, ctx: ctx, rand: rand.New(rand.NewPCG(seed, 0))}
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {
@@ -104,10 +105,11 @@ func execute(h Harness, c *Case, seed uint64, o *Options) Result {
 		select { // cleaning up gets a little more
 		case <-done:
 		case <-time.After(o.Patience):
-			r.notef("the case did not end within %v, and its goroutines still run", o.CaseTimeout+o.Patience)
+			r.notef("the case did not end within %v, and its goroutines still run: a call into the adapter or the harness does not "+
+				"return, where it has to end when its ctx ends; go test -timeout prints where it hangs", o.CaseTimeout+o.Patience)
 		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			r.notef("the case took longer than %v", o.CaseTimeout)
+			r.notef("the case took longer than %v (Options.CaseTimeout)", o.CaseTimeout)
 		}
 	}
 	r.mu.Lock()

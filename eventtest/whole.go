@@ -21,7 +21,7 @@ type LeaseTimer interface {
 }
 
 // grace is how much later than its deadline a Publish or a shutdown may end: the 250 ms that the rules allow, and what a machine that is
-// busy with other tests may take.
+// busy with other tests may take beside the stalls that a stopwatch sees.
 const grace = time.Second
 
 // sent is an event that a case published.
@@ -323,6 +323,9 @@ func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOption
 	return s
 }
 
+// rejoin waits until a stream of the group g can be opened after an outage, which Run tries once.
+func (l *ledger) rejoin(b leat.Broker) { l.r.rejoin(b, l.topic, testGroup).close() }
+
 // launch is serve for any subscription, without the ledger and without waiting.
 func (r *run) launch(b leat.Broker, sub leat.Subscription, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
 	full := leat.ConsumerOptions{}
@@ -378,24 +381,23 @@ func (s *program) await() {
 			s.r.failf("Run ended early: %v", s.err)
 		default:
 		}
-		return s.consumer.Health().State != leat.Stopped && !s.hasProblem(leat.CodeUnavailable)
+		return s.subscribed()
 	})
 }
 
-// hasProblem reports whether the consumer's health names a problem with that code.
-func (s *program) hasProblem(code leat.Code) bool {
-	return slices.ContainsFunc(s.consumer.Health().Problems, func(err error) bool { return leat.CodeOf(err) == code })
+// subscribed reports whether the consumer has a stream, and no outage.
+func (s *program) subscribed() bool {
+	health := s.consumer.Health()
+	return health.State != leat.Stopped && !hasProblem(health, leat.CodeUnavailable)
+}
+
+// hasProblem reports whether a consumer's health names a problem with that code.
+func hasProblem(h leat.Health, code leat.Code) bool {
+	return slices.ContainsFunc(h.Problems, func(err error) bool { return leat.CodeOf(err) == code })
 }
 
 // wait waits until Run has returned, at most for d, and reports whether it has.
-func (s *program) wait(d time.Duration) bool {
-	select {
-	case <-s.over:
-		return true
-	case <-time.After(d):
-		return false
-	}
-}
+func (s *program) wait(d time.Duration) bool { return s.r.closedWithin(s.over, d) }
 
 // stop stops the consumer and returns what Run returned. The case fails when Run is late.
 func (s *program) stop() error {
@@ -414,7 +416,7 @@ func (s *program) stopClean() { s.r.must(s.stop(), "stopping the consumer") }
 // newLedger declares the group g of a new topic and returns a ledger for it.
 func (r *run) newLedger(b leat.Broker) *ledger {
 	topic := r.h.Topic()
-	r.must(leat.Declare(r.ctx, b, leat.Subscription{Topic: topic, Group: testGroup}), "declaring")
+	r.declare(b, topic, testGroup)
 	return newLedger(r, topic)
 }
 

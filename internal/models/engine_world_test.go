@@ -246,13 +246,8 @@ func (s worldStream) Settle(settled *leat.Delivery, how leat.Settlement) {
 	if d.want != how.Action {
 		w.breaks("%v in state %d is settled with %d, not %d", d, d.state, how.Action, d.want)
 	}
-	if how.Action == leat.GiveBack && d.event.key != "" {
-		for _, other := range w.all {
-			if other.event.key == d.event.key && other.order > 0 && other.order < d.order && other.want == leat.GiveBack && other.got == 0 {
-				w.breaks("%v is given back before %v", d, other)
-			}
-		}
-	}
+	// Within one action two goroutines of the engine may give back events of one key in either order: Settle may come from any, and T2
+	// has the broker restore the order. From one action to the next, compare sees that all that should be given back is.
 	d.got, d.gotDelay = how.Action, how.Delay
 }
 

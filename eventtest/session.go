@@ -1,0 +1,208 @@
+package eventtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// session is one run of the suite: what it knows of the adapter, so that each thing is asked for once.
+type session struct {
+	h         Harness
+	opts      *Options
+	operation time.Duration
+	parallel  int
+	stalls    *stalls
+
+	// group and broadcast open a stream each, when the first case needs to know.
+	group     func() (offer, error)
+	broadcast func() (offer, error)
+
+	claiming sync.Mutex
+	claimed  *leat.Capabilities // by the first ordered stream of a group
+}
+
+// offer is what an adapter offers, as far as it was asked.
+type offer struct {
+	capabilities leat.Capabilities // of a group
+	declares     bool
+	broadcasts   bool
+}
+
+func newSession(h Harness, o *Options) *session {
+	pace := paceOf(h)
+	s := &session{h: h, opts: o.withDefaults(pace), operation: pace.Operation, parallel: pace.Parallel, stalls: measureStalls()}
+	s.group = sync.OnceValues(s.learnGroup)
+	s.broadcast = sync.OnceValues(s.learnBroadcast)
+	return s
+}
+
+func (s *session) end() { s.stalls.end() }
+
+// check runs a case, or skips it where something that it needs is absent.
+func (s *session) check(c *Case) Result {
+	result := Result{Case: c.Name, Level: c.Level, Rule: c.Rule, Seed: s.opts.Seed}
+	missing, err := s.missingNeed(c)
+	switch {
+	case err != nil:
+		result.Status, result.Seen = Failed, []string{err.Error()}
+		return result
+	case missing != "":
+		result.Status, result.Seen = Skipped, []string{"needed: " + string(missing)}
+		return result
+	}
+	return s.execute(c)
+}
+
+// each calls do with the index of each case: several at a time, where the harness allows it, and one by one for those that must be alone.
+func (s *session) each(cases []Case, do func(i int)) {
+	if s.parallel <= 1 {
+		for i := range cases {
+			do(i)
+		}
+		return
+	}
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range s.parallel {
+		workers.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range cases {
+		if !cases[i].runsAlone() {
+			next <- i
+		}
+	}
+	close(next)
+	workers.Wait()
+	for i := range cases {
+		if cases[i].runsAlone() {
+			do(i)
+		}
+	}
+}
+
+// missingNeed returns the first need of a case that the harness or the adapter does not fulfil.
+func (s *session) missingNeed(c *Case) (Need, error) {
+	for _, n := range c.Needs {
+		if ok, err := s.fulfils(n); err != nil || !ok {
+			return n, err
+		}
+	}
+	return "", nil
+}
+
+func (s *session) fulfils(n Need) (ok bool, err error) {
+	if control := n.control(); control != nil {
+		return control(s.h), nil
+	}
+	ask := s.group
+	if n == NeedBroadcast {
+		ask = s.broadcast
+	}
+	o, err := ask()
+	return n.offered(o), err
+}
+
+// learnGroup opens a stream of a group to learn its capabilities.
+func (s *session) learnGroup() (offer, error) {
+	return s.learn("the capabilities of a group", func(ctx context.Context, b leat.Broker) (o offer, err error) {
+		_, o.declares = b.(leat.Declarer)
+		sub := leat.Subscription{Topic: s.h.Topic(), Group: "capabilities"}.WithDefaults()
+		if err := leat.Declare(ctx, b, sub); err != nil {
+			return o, fmt.Errorf("declaring a group: %w", err)
+		}
+		stream, err := b.Subscribe(ctx, sub)
+		if err != nil {
+			return o, fmt.Errorf("subscribing: %w", err)
+		}
+		o.capabilities = stream.Capabilities()
+		s.claims(sub, o.capabilities)
+		return o, stream.Close(ctx)
+	})
+}
+
+// learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there is none.
+func (s *session) learnBroadcast() (offer, error) {
+	return s.learn("whether there is a broadcast", func(ctx context.Context, b leat.Broker) (offer, error) {
+		sub := leat.Subscription{Topic: s.h.Topic(), Broadcast: true}.WithDefaults()
+		var stream leat.Stream
+		err := leat.Declare(ctx, b, sub)
+		if err == nil {
+			stream, err = b.Subscribe(ctx, sub)
+		}
+		if leat.CodeOf(err) == leat.CodeUnsupported {
+			return offer{}, nil
+		}
+		if err != nil {
+			return offer{}, fmt.Errorf("opening one, which an adapter without one refuses with CodeUnsupported: %w", err)
+		}
+		return offer{broadcasts: true}, stream.Close(ctx)
+	})
+}
+
+// errLate says that the adapter does not listen to its context.
+var errLate = errors.New("a call into the adapter, or Harness.Open, did not return; every call has to end when its ctx ends")
+
+// learn opens the adapter for f. It ends in bounded time whatever the adapter does.
+func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) (offer, error)) (offer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Patience)
+	defer cancel()
+	type answer struct {
+		offer
+
+		err error
+	}
+	learned := make(chan answer, 1)
+	go func() {
+		b, err := s.h.Open(ctx)
+		if err != nil {
+			learned <- answer{err: fmt.Errorf("the harness cannot open the adapter: %w", err)}
+			return
+		}
+		o, err := f(ctx, b)
+		if closing := b.Close(); err == nil && closing != nil {
+			err = fmt.Errorf("closing the adapter: %w", closing)
+		}
+		learned <- answer{o, err}
+	}()
+	var a answer
+	select {
+	case a = <-learned:
+	case <-ctx.Done():
+		select { // closing gets a little more
+		case a = <-learned:
+		case <-time.After(s.opts.Patience):
+			a.err = errLate
+		}
+	}
+	if a.err != nil {
+		return offer{}, fmt.Errorf("learning %s: %w", what, a.err)
+	}
+	return a.offer, nil
+}
+
+// claims compares what a stream declares with what the first one of the run declared, since that decided which cases run. It returns
+// the difference in words, or nothing. Only ordered streams of a group are alike.
+func (s *session) claims(sub leat.Subscription, c leat.Capabilities) string {
+	if sub.Broadcast || sub.Unordered {
+		return ""
+	}
+	s.claiming.Lock()
+	defer s.claiming.Unlock()
+	if s.claimed == nil {
+		s.claimed = &c
+	}
+	if *s.claimed == c {
+		return ""
+	}
+	return fmt.Sprintf("a stream declares %+v, and another of the same kind declared %+v; declare what every stream of the kind holds",
+		c, *s.claimed)
+}
