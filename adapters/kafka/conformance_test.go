@@ -3,6 +3,8 @@ package kafka_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +24,7 @@ var (
 	_ eventtest.Killer   = (*harness)(nil)
 	_ eventtest.Pauser   = (*harness)(nil)
 	_ eventtest.Cutter   = (*harness)(nil)
+	_ eventtest.Pacer    = (*harness)(nil)
 )
 
 // harness runs the suite on a Kafka of its own, behind a proxy.
@@ -114,6 +117,16 @@ func (h *harness) Cut(context.Context) error {
 	return nil
 }
 
+// Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that joins or leaves a group makes the others
+// join again, which they learn by their heartbeats. Cases cannot run side by side, since a Kafka group spans topics.
+func (h *harness) Pace() eventtest.Pace {
+	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 500 * time.Millisecond, Operation: 2 * time.Second}
+}
+
 func TestKafkaConforms(t *testing.T) {
-	eventtest.TestAdapter(t, newHarness(t, 1), &eventtest.Options{Patience: 20 * time.Second})
+	report := eventtest.TestAdapter(t, newHarness(t, 1), nil)
+	report.Adapter, report.Broker = "kafka", "Apache Kafka 4.3.1"
+	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
+		require.NoError(t, report.WriteFile(filepath.Join(dir, "kafka.json")))
+	}
 }
