@@ -71,6 +71,7 @@ func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 	for _, t := range tenures {
 		if w := &t.window; !t.ended && w.watermark > t.committed {
 			offsets[t.partition] = kgo.EpochOffset{Epoch: w.epoch, Offset: w.watermark}
+			t.tried = w.watermark
 		}
 	}
 	s.mu.Unlock()

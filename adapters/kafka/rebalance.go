@@ -35,13 +35,25 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	}
 }
 
-// fetched notes where the group had come to.
+// fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had
+// settled since its last commit is not handled again: the group's offset is still the one that this stream knows, and everything below
+// the watermark was settled in the group's name. The leader epoch lets the client notice a log that was truncated meanwhile.
 func (s *Stream) fetched(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p, offset := range offsets[s.sub.Topic] {
-		if t := s.tenures[p]; t != nil {
-			t.begin = offset.EpochOffset().Offset
+		t := s.tenures[p]
+		if t == nil {
+			continue
+		}
+		committed := offset.EpochOffset().Offset
+		committed = max(committed, -1) // less than 0 stands for no commit
+		t.begin, t.committed, t.tried = committed, committed, committed
+		was, ok := s.progress[p]
+		if ok && (was.committed == committed || was.tried == committed) && was.watermark > committed {
+			t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
+			offsets[s.sub.Topic][p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
+			s.commit.soon()
 		}
 	}
 	return offsets, nil

@@ -30,6 +30,9 @@ type Stream struct {
 	mu      sync.Mutex
 	closed  bool
 	tenures map[int32]*tenure // by partition
+	// How far the tenures that are over had come, by partition. It lets a stream that lost a partition in an outage and gets it back
+	// go on where it was.
+	progress map[int32]progress
 	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
 	polled  []chunk
 	queued  int // records in polled

@@ -38,7 +38,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, fail(caller, "subscribe", sub.Topic, err)
 	}
 	s := &Stream{
-		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, blocked: map[string]*holding{},
+		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
 		commit:  committer{due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
@@ -175,7 +175,7 @@ func (b *Broker) endOffsets(ctx context.Context, topic string) (ends kadm.Listed
 func retry(ctx context.Context, f func() error) error {
 	for tries := 1; ; tries++ {
 		err := f()
-		if err == nil || !kerr.IsRetriable(err) {
+		if err == nil || !passes(err) {
 			return err
 		}
 		select {
@@ -184,6 +184,14 @@ func retry(ctx context.Context, f func() error) error {
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
+}
+
+// passes reports whether an error may be gone a moment later: a broker that says so, and a connection that cannot be made or broke.
+func passes(err error) bool {
+	if _, ok := errors.AsType[*kerr.Error](err); ok {
+		return kerr.IsRetriable(err)
+	}
+	return codeOf(err) == leat.CodeUnavailable
 }
 
 // remember enters a stream, so that Close finds it.

@@ -12,11 +12,20 @@ type tenure struct {
 	partition int32
 	lease     *leat.Lease
 	window    window
-	begin     int64 // the offset that the group had committed; -1 where that is not known, or was compared already
-	committed int64 // what was committed last by this tenure; -1 for nothing
+	begin     int64 // where the group had come to before; -1 where that is not known, or was compared already
+	committed int64 // the offset that the group has committed, as far as the stream knows; -1 for none
+	tried     int64 // the offset of the last commit, which may have arrived though no answer came
 	draining  bool  // nothing of it is delivered any more
 	ended     bool
 	paused    bool // its gap is at the limit
+}
+
+// progress is how far a tenure had come when it ended.
+type progress struct {
+	committed int64 // as in the tenure
+	tried     int64 // the same
+	watermark int64 // everything below was settled
+	epoch     int32 // of the last record below
 }
 
 // chunk is polled records of one partition.
@@ -27,7 +36,7 @@ type chunk struct {
 
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
-	s.tenures[partition] = &tenure{partition: partition, lease: leat.NewLease(), window: newWindow(), begin: -1, committed: -1}
+	s.tenures[partition] = &tenure{partition: partition, lease: leat.NewLease(), window: newWindow(), begin: -1, committed: -1, tried: -1}
 }
 
 // stop marks tenures, so that nothing of them is delivered any more, and drops what was not delivered yet. The lock is held.
@@ -70,6 +79,7 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 				oldest[i] = slot.offset
 			}
 		}
+		s.progress[t.partition] = progress{t.committed, t.tried, t.window.watermark, t.window.epoch}
 		t.window.clear()
 		if s.tenures[t.partition] == t {
 			delete(s.tenures, t.partition)
