@@ -1,6 +1,7 @@
 package eventtest_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -62,6 +63,7 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
+		returnsAtOnce(),
 		staleMutant("a settlement under a lost lease counts", "settle-after-loss", false),
 		staleMutant("a settlement after Close counts", "settle-after-close", true),
 		{
@@ -85,6 +87,42 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
+	}
+}
+
+// returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else of its key the stream holds.
+func returnsAtOnce() mutant {
+	return mutant{
+		name: "delivers again before older ones are settled", rule: "give-back-awaits-older",
+		wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+			var mu sync.Mutex
+			var back []leat.Delivery // by position; the broker behind still counts them as delivered
+			s.settle = func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+				if how.Action != leat.GiveBack || how.Delay > 0 || d.Event.Key() == "" || d.Lease.Ended() {
+					s.Settle(d, how)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				again := *d
+				again.Deliveries++
+				at, _ := slices.BinarySearchFunc(back, again, func(a, b leat.Delivery) int {
+					return cmp.Compare(a.Position.Offset, b.Position.Offset)
+				})
+				back = slices.Insert(back, at, again)
+			}
+			s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
+				mu.Lock()
+				back = slices.DeleteFunc(back, func(d leat.Delivery) bool { return d.Lease.Ended() })
+				if n := copy(into, back); n > 0 {
+					back = slices.Clone(back[n:])
+					mu.Unlock()
+					return n, nil
+				}
+				mu.Unlock()
+				return s.Receive(ctx, into)
+			}
+		}),
 	}
 }
 
