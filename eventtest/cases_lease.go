@@ -30,6 +30,11 @@ func leaseCases() []Case {
 			check: checkDrainAwaitsRelease,
 		},
 		{
+			Name: "lease-ends-first", Level: Raw, Needs: []Need{NeedOrder},
+			Rule:  "R3: when a stream lets go of a key or closes, its lease has ended before another stream gets the key",
+			check: checkLeaseEndsFirst,
+		},
+		{
 			Name: "key-exclusion", Level: Raw, Needs: []Need{NeedOrder},
 			Rule:  "R3: no two streams of a group hold deliveries of one key at the same time, while streams come and go",
 			check: checkKeyExclusion,
@@ -101,7 +106,7 @@ func checkCloseEndsLeases(r *run) {
 func checkDrainAwaitsRelease(r *run) {
 	b, topic := r.start(groupA)
 	one := r.join(b, topic, groupA)
-	const keys = 200 // so many that one stream's share of them cannot be given up without asking
+	const keys = keysOfMany // one stream's share of them cannot be given up without asking
 	events := r.spread("first", keys)
 	r.mustPublish(b, topic, events...)
 	mine := one.take(keys)

@@ -193,6 +193,21 @@ func leaseMutants() []mutant {
 					}
 				})
 			}),
+		leasing("hands a key on, then ends its lease", "lease-ends-first", []string{"drain-awaits-release", "key-exclusion"}, func(d *leat.Delivery, outer *leat.Lease) {
+			var draining atomic.Bool
+			d.Lease.Attach(func(release func()) {
+				draining.Store(true)
+				outer.Drain(func() {
+					release()
+					time.AfterFunc(5*time.Millisecond, func() { outer.End(nil) })
+				})
+			}, func(cause error) {
+				if !draining.Load() {
+					outer.End(cause)
+				}
+			})
+		}),
+		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
 			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order"},
@@ -217,6 +232,39 @@ func leaseMutants() []mutant {
 			}),
 		},
 	}
+}
+
+// closesBeforeLeasesEnd ends the leases of a stream when what it held is with the others.
+func closesBeforeLeasesEnd() mutant {
+	return mutant{name: "closes, then ends its leases", rule: "lease-ends-first", wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+		var mu sync.Mutex
+		leases := map[*leat.Lease]*leat.Lease{}
+		s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			outer := leases[d.Lease]
+			if outer == nil {
+				outer = leat.NewLease()
+				leases[d.Lease] = outer
+				d.Lease.Attach(outer.Drain, func(cause error) {
+					if !s.closed.Load() {
+						outer.End(cause)
+					}
+				})
+			}
+			d.Lease = outer
+			return true
+		})
+		s.close = func(inner leat.Stream, _ bool) error {
+			err := inner.Close(context.Background())
+			mu.Lock()
+			defer mu.Unlock()
+			for _, outer := range leases {
+				outer.End(nil)
+			}
+			return err
+		}
+	})}
 }
 
 func closeMutants() []mutant {
