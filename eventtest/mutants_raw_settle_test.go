@@ -49,7 +49,8 @@ func settleMutants() []mutant {
 			s.Settle(d, how)
 		}),
 		{
-			name: "puts what is given back behind later events", rule: "give-back-order", others: []string{"deliveries-counted"},
+			name: "puts what is given back behind later events", rule: "give-back-order",
+			others: []string{"deliveries-counted", "give-back-awaits-older"},
 			wrap: bend(func(b *bent) {
 				b.stream = func(sub leat.Subscription, inner leat.Stream) leat.Stream {
 					return &bentStream{Stream: inner, settle: func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
@@ -180,7 +181,7 @@ func leaseMutants() []mutant {
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
 			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
-		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion"},
+		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion", "lease-ends-first"},
 			func(d *leat.Delivery, outer *leat.Lease) {
 				var draining atomic.Bool
 				d.Lease.Attach(func(release func()) {
@@ -210,7 +211,7 @@ func leaseMutants() []mutant {
 		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
-			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order"},
+			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older"},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					subs = slices.Clone(subs)
