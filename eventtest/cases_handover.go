@@ -104,11 +104,10 @@ func checkLeaseEndsFirst(r *run) {
 
 // letGo releases the leases that are to be drained: one, then, when its keys came or do not come alone, the others.
 func (h *handover) letGo(holders []*holder) {
-	came := func(d time.Duration) bool {
+	await := func(d time.Duration) { // the first delivery
 		for deadline := time.Now().Add(d); h.count() == 0 && time.Now().Before(deadline); {
 			pause(time.Millisecond)
 		}
-		return h.count() > 0
 	}
 	asked := func() int { return slices.IndexFunc(holders, (*holder).asked) }
 	for deadline := time.Now().Add(h.r.opts.Quiet); asked() < 0; pause(time.Millisecond) {
@@ -117,9 +116,9 @@ func (h *handover) letGo(holders []*holder) {
 		}
 	}
 	holders[asked()].release()
-	came(h.r.brief())
+	await(h.r.brief())
 	for _, other := range holders {
 		other.release()
 	}
-	came(h.r.opts.Quiet)
+	await(h.r.opts.Quiet)
 }

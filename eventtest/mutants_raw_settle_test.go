@@ -194,20 +194,7 @@ func leaseMutants() []mutant {
 					}
 				})
 			}),
-		leasing("hands a key on, then ends its lease", "lease-ends-first", []string{"drain-awaits-release", "key-exclusion"}, func(d *leat.Delivery, outer *leat.Lease) {
-			var draining atomic.Bool
-			d.Lease.Attach(func(release func()) {
-				draining.Store(true)
-				outer.Drain(func() {
-					release()
-					time.AfterFunc(5*time.Millisecond, func() { outer.End(nil) })
-				})
-			}, func(cause error) {
-				if !draining.Load() {
-					outer.End(cause)
-				}
-			})
-		}),
+		handsOnBeforeLeaseEnds(),
 		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
@@ -233,6 +220,25 @@ func leaseMutants() []mutant {
 			}),
 		},
 	}
+}
+
+// handsOnBeforeLeaseEnds ends a lease that was drained when its keys are with another stream.
+func handsOnBeforeLeaseEnds() mutant {
+	others := []string{"drain-awaits-release", "key-exclusion"}
+	return leasing("hands a key on, then ends its lease", "lease-ends-first", others, func(d *leat.Delivery, outer *leat.Lease) {
+		var draining atomic.Bool
+		d.Lease.Attach(func(release func()) {
+			draining.Store(true)
+			outer.Drain(func() {
+				release()
+				time.AfterFunc(5*time.Millisecond, func() { outer.End(nil) })
+			})
+		}, func(cause error) {
+			if !draining.Load() {
+				outer.End(cause)
+			}
+		})
+	})
 }
 
 // closesBeforeLeasesEnd ends the leases of a stream when what it held is with the others.
