@@ -271,15 +271,16 @@ func checkSlowHandler(r *run) {
 func checkRestarts(r *run) {
 	b := r.open()
 	l := r.newLedger(b)
+	work := dawdle(time.Millisecond)
 	start := func() *program {
-		return l.serve(b, succeed, &leat.ConsumerOptions{
+		return l.serve(b, work, &leat.ConsumerOptions{
 			Concurrency: 8, Middleware: []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 3})},
 			PoisonQueue: fakeQueue{l: l},
 		})
 	}
 	s := start()
 	for range 10 {
-		l.send(b, l.events(40, 8)...)
+		l.putToWork(b, s)
 		next := start() // a rolling deploy starts the new one first
 		s.stopClean()
 		s = next

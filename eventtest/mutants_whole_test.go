@@ -53,7 +53,7 @@ func wholeMutants() []mutant {
 			name: "drops what lost its lease", rule: "whole-lost-lease-redelivers", wrap: dropsLost(),
 			others: []string{
 				"whole-order-group-changes", "whole-crash-redelivers", "whole-cut-redelivers", "whole-drain-names-stuck",
-				"whole-drain-in-outage",
+				"whole-drain-in-outage", "whole-restarts-in-peace",
 			},
 		},
 		{
