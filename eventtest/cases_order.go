@@ -130,26 +130,38 @@ func checkOrderGroupChanges(r *run) {
 	start := func(shutdown time.Duration) *program {
 		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8, ShutdownTimeout: shutdown})
 	}
-	// publish lets some events come during every change of the group.
-	publish := func() { l.send(b, l.events(60, 12)...) }
 	first := start(0)
-	publish()
+	l.putToWork(b, first)
 	second := start(0)
-	publish()
+	l.putToWork(b, second)
 	third := start(time.Millisecond)
-	publish()
+	l.putToWork(b, third)
 	_ = third.stop() // a kill: its handlers are cut short
-	publish()
+	l.putToWork(b, second)
 	second.stopClean()
-	publish()
+	l.putToWork(b, first)
 	if e, ok := r.h.(Expirer); ok {
 		r.must(e.Expire(r.ctx, l.topic, testGroup), "expiring leases")
 	}
 	fourth := start(0)
-	publish()
+	l.putToWork(b, fourth)
 	first.stopClean()
 	l.await()
 	fourth.stopClean()
+}
+
+// putToWork publishes until handlers of s run, so that the next change of the group meets it at work. A consumer that stands by, or that is
+// still waiting for the group to settle, gets nothing, and is given up soon.
+func (l *ledger) putToWork(b leat.Broker, s *program) {
+	const tries = 5
+	for range tries {
+		l.send(b, l.events(160, 80)...) // so many keys that some of those at work must move
+		for deadline := time.Now().Add(l.r.opts.Quiet / tries); time.Now().Before(deadline); pause(50 * time.Microsecond) {
+			if s.consumer.Stats().Running > 0 {
+				return
+			}
+		}
+	}
 }
 
 func checkNoOverlap(r *run) {
@@ -188,6 +200,7 @@ func checkSlowKey(r *run) {
 	r.eventually("the slow event is at work", func() bool { return l.started(slow[0]) > 0 })
 	l.send(b, slow[1])
 	l.pass(b, "all others are handled while the slow one still runs")
+	pause(r.brief())
 	if l.started(slow[1]) > 0 {
 		r.notef("the second event of the slow key began before the first had finished")
 	}
@@ -219,6 +232,7 @@ func checkPoisonousKey(r *run) {
 	p := leat.NewProducer(b, nil)
 	r.must(p.Publish(r.ctx, l.topic, bad[1]), "publishing")
 	l.pass(b, "all others are handled while the bad one keeps failing")
+	pause(r.brief())
 	if l.started(bad[1]) > 0 {
 		r.notef("the event behind the failing one of its key was handled first")
 	}

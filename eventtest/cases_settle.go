@@ -26,6 +26,11 @@ func settleCases() []Case {
 			check: checkGiveBackOrder,
 		},
 		{
+			Name: "give-back-awaits-older", Level: Raw, Needs: []Need{NeedOrder},
+			Rule:  "T2: given-back events of a key, and later ones, do not come while the stream holds older ones of it unsettled",
+			check: checkGiveBackAwaitsOlder,
+		},
+		{
 			Name: "give-back-delay", Level: Raw, Needs: []Need{NeedDelay},
 			Rule:  "T2: a given-back event is not delivered before Delay has passed",
 			check: checkGiveBackDelay,
@@ -107,6 +112,30 @@ func checkGiveBackOrder(r *run) {
 		rd.settle(givenBack(), got[i])
 	}
 	r.expect("four were given back in another order", rd.take(len(events)), events...)
+}
+
+func checkGiveBackAwaitsOlder(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	for _, end := range []struct {
+		key  string
+		how  leat.Settlement
+		left int // the first event that comes again
+	}{{"older-acked", acked(), 1}, {"older-given-back", givenBack(), 0}} {
+		events := r.series(end.key, 6)
+		r.mustPublish(b, topic, events...)
+		got := rd.take(4) // what was not received yet is later than what goes back, and must not come first either
+		for _, i := range []int{3, 1, 2} {
+			rd.settle(givenBack(), got[i])
+			if early := rd.poll(r.brief()); len(early) > 0 {
+				r.failf("%q was given back while the older %q is unsettled, and %s came", nameOf(&got[i]), nameOf(&got[0]), ids(early))
+			}
+		}
+		rd.settle(end.how, got[0])
+		again := rd.take(len(events) - end.left)
+		r.expect("the older one was settled", again, events[end.left:]...)
+		rd.settle(acked(), again...)
+	}
 }
 
 func checkGiveBackDelay(r *run) {

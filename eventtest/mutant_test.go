@@ -90,13 +90,13 @@ func casesOf(level eventtest.Level) []string {
 	return names
 }
 
-// TestEveryCaseCanFail: a case that no mutant breaks proves nothing.
+// TestEveryCaseCanFail: a case that no mutant was made for proves nothing. One that fails beside others may just be in their way.
 func TestEveryCaseCanFail(t *testing.T) {
 	var broken []string
 	for _, m := range slices.Concat(rawMutants(), wholeMutants()) {
-		broken = append(append(broken, m.rule), m.others...)
+		broken = append(broken, m.rule)
 	}
 	for _, c := range eventtest.Cases() {
-		assert.True(t, slices.Contains(broken, c.Name), "no mutant breaks the case %s", c.Name)
+		assert.True(t, slices.Contains(broken, c.Name), "no mutant is there to break the case %s", c.Name)
 	}
 }

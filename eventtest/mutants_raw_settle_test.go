@@ -1,6 +1,7 @@
 package eventtest_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -48,7 +49,8 @@ func settleMutants() []mutant {
 			s.Settle(d, how)
 		}),
 		{
-			name: "puts what is given back behind later events", rule: "give-back-order", others: []string{"deliveries-counted"},
+			name: "puts what is given back behind later events", rule: "give-back-order",
+			others: []string{"deliveries-counted", "give-back-awaits-older"},
 			wrap: bend(func(b *bent) {
 				b.stream = func(sub leat.Subscription, inner leat.Stream) leat.Stream {
 					return &bentStream{Stream: inner, settle: func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
@@ -62,6 +64,7 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
+		returnsAtOnce(),
 		staleMutant("a settlement under a lost lease counts", "settle-after-loss", false),
 		staleMutant("a settlement after Close counts", "settle-after-close", true),
 		{
@@ -85,6 +88,42 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
+	}
+}
+
+// returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else of its key the stream holds.
+func returnsAtOnce() mutant {
+	return mutant{
+		name: "delivers again before older ones are settled", rule: "give-back-awaits-older",
+		wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+			var mu sync.Mutex
+			var back []leat.Delivery // by position; the broker behind still counts them as delivered
+			s.settle = func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+				if how.Action != leat.GiveBack || how.Delay > 0 || d.Event.Key() == "" || d.Lease.Ended() {
+					s.Settle(d, how)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				again := *d
+				again.Deliveries++
+				at, _ := slices.BinarySearchFunc(back, again, func(a, b leat.Delivery) int {
+					return cmp.Compare(a.Position.Offset, b.Position.Offset)
+				})
+				back = slices.Insert(back, at, again)
+			}
+			s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
+				mu.Lock()
+				back = slices.DeleteFunc(back, func(d leat.Delivery) bool { return d.Lease.Ended() })
+				if n := copy(into, back); n > 0 {
+					back = slices.Clone(back[n:])
+					mu.Unlock()
+					return n, nil
+				}
+				mu.Unlock()
+				return s.Receive(ctx, into)
+			}
+		}),
 	}
 }
 
@@ -142,7 +181,7 @@ func leaseMutants() []mutant {
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
 			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
-		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion"},
+		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion", "lease-ends-first"},
 			func(d *leat.Delivery, outer *leat.Lease) {
 				var draining atomic.Bool
 				d.Lease.Attach(func(release func()) {
@@ -155,9 +194,11 @@ func leaseMutants() []mutant {
 					}
 				})
 			}),
+		handsOnBeforeLeaseEnds(),
+		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
-			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order"},
+			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older"},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					subs = slices.Clone(subs)
@@ -179,6 +220,58 @@ func leaseMutants() []mutant {
 			}),
 		},
 	}
+}
+
+// handsOnBeforeLeaseEnds ends a lease that was drained when its keys are with another stream.
+func handsOnBeforeLeaseEnds() mutant {
+	others := []string{"drain-awaits-release", "key-exclusion"}
+	return leasing("hands a key on, then ends its lease", "lease-ends-first", others, func(d *leat.Delivery, outer *leat.Lease) {
+		var draining atomic.Bool
+		d.Lease.Attach(func(release func()) {
+			draining.Store(true)
+			outer.Drain(func() {
+				release()
+				time.AfterFunc(5*time.Millisecond, func() { outer.End(nil) })
+			})
+		}, func(cause error) {
+			if !draining.Load() {
+				outer.End(cause)
+			}
+		})
+	})
+}
+
+// closesBeforeLeasesEnd ends the leases of a stream when what it held is with the others.
+func closesBeforeLeasesEnd() mutant {
+	return mutant{name: "closes, then ends its leases", rule: "lease-ends-first", wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+		var mu sync.Mutex
+		leases := map[*leat.Lease]*leat.Lease{}
+		s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			outer := leases[d.Lease]
+			if outer == nil {
+				outer = leat.NewLease()
+				leases[d.Lease] = outer
+				d.Lease.Attach(outer.Drain, func(cause error) {
+					if !s.closed.Load() {
+						outer.End(cause)
+					}
+				})
+			}
+			d.Lease = outer
+			return true
+		})
+		s.close = func(inner leat.Stream, _ bool) error {
+			err := inner.Close(context.Background())
+			mu.Lock()
+			defer mu.Unlock()
+			for _, outer := range leases {
+				outer.End(nil)
+			}
+			return err
+		}
+	})}
 }
 
 func closeMutants() []mutant {

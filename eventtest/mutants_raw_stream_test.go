@@ -50,7 +50,7 @@ func subscribeMutants() []mutant {
 		},
 		{
 			name: "a second stream gets a copy of everything", rule: "group-shares",
-			others: []string{"drain-awaits-release", "key-exclusion", "concurrent-use", "close-gives-back"},
+			others: []string{"drain-awaits-release", "lease-ends-first", "key-exclusion", "concurrent-use", "close-gives-back"},
 			wrap: bend(func(b *bent) {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					if name := sub.Topic + " " + sub.Group; !streams.add(name) && !sub.Broadcast {

@@ -70,23 +70,24 @@ func closesWithBroker() func(leat.Broker) leat.Broker {
 }
 
 // forgetsAcks keeps the last three acks of a stream for a batch that Close does not send.
-func forgetsAcks() func(leat.Broker) leat.Broker {
-	return (&defect{settle: func(s *shellStream, d *leat.Delivery, how leat.Settlement) {
-		if how.Action != leat.Ack {
-			s.settle(d, how)
-			return
-		}
-		s.mu.Lock()
-		s.batch = append(s.batch, *d)
-		var ack *leat.Delivery
-		if len(s.batch) > 3 {
-			ack, s.batch = &s.batch[0], s.batch[1:]
-		}
-		s.mu.Unlock()
-		if ack != nil {
-			s.settle(ack, how)
-		}
-	}}).wrap()
+func forgetsAcks() func(leat.Broker) leat.Broker { return (&defect{settle: keepsThreeAcks}).wrap() }
+
+// keepsThreeAcks is a Settle that sends each ack only when three more have come.
+func keepsThreeAcks(s *shellStream, d *leat.Delivery, how leat.Settlement) {
+	if how.Action != leat.Ack {
+		s.settle(d, how)
+		return
+	}
+	s.mu.Lock()
+	s.batch = append(s.batch, *d)
+	var ack *leat.Delivery
+	if len(s.batch) > 3 {
+		ack, s.batch = &s.batch[0], s.batch[1:]
+	}
+	s.mu.Unlock()
+	if ack != nil {
+		s.settle(ack, how)
+	}
 }
 
 func leaks() func(leat.Broker) leat.Broker {

@@ -12,7 +12,14 @@ import (
 
 // onEach returns a Receive that passes each delivery of the broker to keep, and drops it, settled, where that says so.
 func onEach(keep func(s *shellStream, d *leat.Delivery) bool) func(leat.Broker) leat.Broker {
-	return (&defect{receive: func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
+	return (&defect{receive: filtered(keep)}).wrap()
+}
+
+// filtered is the Receive of onEach.
+func filtered(
+	keep func(s *shellStream, d *leat.Delivery) bool,
+) func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
+	return func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
 		n, err := s.receive(ctx, into)
 		kept := 0
 		for i := range n {
@@ -24,7 +31,7 @@ func onEach(keep func(s *shellStream, d *leat.Delivery) bool) func(leat.Broker) 
 			}
 		}
 		return kept, err
-	}}).wrap()
+	}
 }
 
 func acksAtDelivery() func(leat.Broker) leat.Broker {

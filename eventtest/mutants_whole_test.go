@@ -22,7 +22,7 @@ func TestWholeLevelUnderFaults(t *testing.T) {
 // wholeMutants break rules that show with a Producer and a Consumer. Each breaks as little as it can, so that the cases of other rules
 // pass.
 func wholeMutants() []mutant {
-	return []mutant{
+	return append(redeliveryMutants(), []mutant{
 		{
 			name: "acks at delivery what has no key", rule: "whole-drain-finishes-work", wrap: acksAtDelivery(),
 			others: []string{
@@ -53,7 +53,7 @@ func wholeMutants() []mutant {
 			name: "drops what lost its lease", rule: "whole-lost-lease-redelivers", wrap: dropsLost(),
 			others: []string{
 				"whole-order-group-changes", "whole-crash-redelivers", "whole-cut-redelivers", "whole-drain-names-stuck",
-				"whole-drain-in-outage",
+				"whole-drain-in-outage", "whole-restarts-in-peace",
 			},
 		},
 		{
@@ -205,5 +205,5 @@ func wholeMutants() []mutant {
 				"whole-poisonous-key", "whole-poison-queue-down",
 			},
 		},
-	}
+	}...)
 }

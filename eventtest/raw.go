@@ -355,13 +355,17 @@ type holder struct {
 }
 
 // hold attaches a holder to a lease.
-func hold(l *leat.Lease) *holder {
+func hold(l *leat.Lease) *holder { return holdUntil(l, func() {}) }
+
+// holdUntil attaches a holder to a lease, which calls ended when that ends.
+func holdUntil(l *leat.Lease, ended func()) *holder {
 	h := &holder{}
 	l.Attach(func(release func()) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.releases = append(h.releases, release)
 	}, func(cause error) {
+		ended()
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.ends++

@@ -17,6 +17,7 @@ type defect struct {
 	closeStream func(s *shellStream, ctx context.Context) error
 	close       func(b *shell) error
 	leases      func(s *shellStream, inner *leat.Lease) *leat.Lease // the lease to hand out instead
+	killed, cut func()                                              // told before it happens
 
 	gate gate
 }
@@ -83,21 +84,35 @@ func closedShell() error { return &leat.Error{Op: "shell", Code: leat.CodeClosed
 // shellHarness hands out shells, which can be paused; around other brokers a pause does nothing.
 type shellHarness struct{ mutantHarness }
 
-func (h shellHarness) Pause(context.Context) error {
+// defect returns that of the shells, and an empty one around other brokers.
+func (h shellHarness) defect() *defect {
 	if s, ok := h.wrap(nil).(*shell); ok {
-		s.d.gate.pause()
+		return s.d
 	}
+	return &defect{}
+}
+
+func (h shellHarness) Pause(context.Context) error {
+	h.defect().gate.pause()
 	return nil
 }
 
 func (h shellHarness) Resume(context.Context) error {
-	if s, ok := h.wrap(nil).(*shell); ok {
-		s.d.gate.resume()
-	}
+	h.defect().gate.resume()
 	return nil
 }
 
+func (h shellHarness) Kill(ctx context.Context) error {
+	if d := h.defect(); d.killed != nil {
+		d.killed()
+	}
+	return h.mutantHarness.Kill(ctx)
+}
+
 func (h shellHarness) Cut(context.Context) error {
+	if d := h.defect(); d.cut != nil {
+		d.cut()
+	}
 	h.broker.Crash()
 	return nil
 }

@@ -1,0 +1,190 @@
+package eventtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// subscribeCases are the cases about subscribing and declaring at the raw level.
+func subscribeCases() []Case {
+	return []Case{
+		{
+			Name: "subscribe-before-receive", Level: Raw,
+			Rule:  "S3: what is published after Subscribe returned is delivered, also what is published before the first Receive",
+			check: checkSubscribeBeforeReceive,
+		},
+		{
+			Name: "unknown-group", Level: Raw,
+			Rule:  "S2: a topic or group that does not exist is CodeNotFound, unless the adapter creates it",
+			check: checkUnknownGroup,
+		},
+		{
+			Name: "unheld-subscription", Level: Raw,
+			Rule:  "S1: a subscription that cannot be held as asked is CodeUnsupported, and nothing is silently downgraded",
+			check: checkUnheldSubscription,
+		},
+		{
+			Name: "group-shares", Level: Raw,
+			Rule:  "S4: the streams of one group share its events: each goes to one of them",
+			check: checkGroupShares,
+		},
+		{
+			Name: "every-group", Level: Raw,
+			Rule:  "S4: each group gets every event",
+			check: checkEveryGroup,
+		},
+		{
+			Name: "broadcast", Level: Raw, Needs: []Need{NeedBroadcast},
+			Rule:  "S4: a Broadcast stream gets every event that is published while it is connected, whoever else gets it",
+			check: checkBroadcast,
+		},
+		{
+			Name: "history", Level: Raw, Needs: []Need{NeedHistory},
+			Rule:  "Capabilities.History: a group that is declared later gets what was published before",
+			check: checkHistory,
+		},
+		{
+			Name: "declare-again", Level: Raw, Needs: []Need{NeedDeclare},
+			Rule:  "Declare: declaring what exists is no error and changes nothing",
+			check: checkDeclareAgain,
+		},
+	}
+}
+
+func checkSubscribeBeforeReceive(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := r.spread("early", 20)
+	r.mustPublish(r.open(), topic, events...)
+	r.expectSet("published before the first Receive", rd.take(len(events)), events...)
+}
+
+func checkUnknownGroup(r *run) {
+	b, topic := r.start(groupA)
+	for _, sub := range []leat.Subscription{{Topic: topic, Group: "unknown"}, {Topic: r.h.Topic(), Group: groupA}} {
+		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
+		if err != nil {
+			r.expectCode("subscribing to what does not exist", err, leat.CodeNotFound)
+			continue
+		}
+		rd := &reader{r: r, stream: s, sub: sub}
+		e := r.event("e", "k")
+		r.mustPublish(b, sub.Topic, e)
+		r.expect("in a group that Subscribe created", rd.take(1), e)
+		rd.close()
+	}
+}
+
+func checkUnheldSubscription(r *run) {
+	b, topic := r.start(groupA)
+	subs := []leat.Subscription{
+		{Topic: topic, Group: groupA},
+		{Topic: topic, Group: groupA, Unordered: true}, // the group was declared with order
+		{Topic: topic, Broadcast: true},
+	}
+	for _, sub := range subs {
+		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
+		if err != nil {
+			r.expectCode(fmt.Sprintf("subscribing to %+v", sub), err, leat.CodeUnsupported)
+			continue
+		}
+		c := s.Capabilities()
+		if !sub.Unordered && c.Order == leat.OrderNone {
+			r.notef("order by key was asked for, and the stream has none: %+v", sub)
+		}
+		if sub.Broadcast != c.Broadcast {
+			r.notef("asked for %+v, got a stream with Broadcast: %t", sub, c.Broadcast)
+		}
+		(&reader{r: r, stream: s, sub: sub}).close()
+	}
+}
+
+func checkGroupShares(r *run) {
+	b, topic := r.start(groupA)
+	one, two := r.join(b, topic, groupA), r.join(r.open(), topic, groupA)
+	events := append(r.spread("e", 100), r.series("", 20)...)
+	r.mustPublish(b, topic, events...)
+	missing := len(events)
+	seen := map[string]bool{}
+	leases := map[*leat.Lease]*holder{}
+	for deadline := time.Now().Add(r.opts.Patience); missing > 0; {
+		for _, rd := range []*reader{one, two} {
+			for _, d := range rd.poll(time.Millisecond) {
+				if leases[d.Lease] == nil {
+					leases[d.Lease] = hold(d.Lease)
+				}
+				if d.Lease.Ended() {
+					continue // it moved while the streams joined, and comes again
+				}
+				if seen[d.Event.ID()] {
+					r.notef("%q came twice", d.Event.ID())
+				} else {
+					seen[d.Event.ID()] = true
+					missing--
+				}
+				rd.settle(acked(), d)
+			}
+			for _, h := range leases {
+				h.release() // keys move only now, when what came is settled
+			}
+		}
+		if time.Now().After(deadline) {
+			r.failf("%d of %d events came to neither stream", missing, len(events))
+		}
+	}
+	for _, rd := range []*reader{one, two} {
+		if more := rd.poll(r.brief()); len(more) > 0 {
+			r.failf("came twice: %s", ids(more))
+		}
+	}
+}
+
+func checkEveryGroup(r *run) {
+	b, topic := r.start(groupA, groupB)
+	events := r.spread("both", 30)
+	r.mustPublish(b, topic, events...)
+	for _, group := range []string{groupA, groupB} {
+		rd := r.join(b, topic, group)
+		got := rd.take(len(events))
+		rd.settle(acked(), got...)
+		r.expectSet("the group "+group, got, events...)
+	}
+}
+
+func checkBroadcast(r *run) {
+	b, topic := r.start(groupA)
+	all := leat.Subscription{Topic: topic, Broadcast: true}
+	readers := []*reader{r.subscribe(b, all), r.subscribe(b, all), r.subscribe(r.open(), all), r.join(b, topic, groupA)}
+	events := r.spread("e", 20)
+	r.mustPublish(b, topic, events...)
+	for i, rd := range readers {
+		r.expectSet(fmt.Sprintf("stream %d (broadcast: %t)", i, rd.sub.Broadcast), rd.take(len(events)), events...)
+	}
+}
+
+func checkHistory(r *run) {
+	b, topic := r.start(groupA)
+	events := r.series("k", 20)
+	r.mustPublish(b, topic, events...)
+	r.declare(b, topic, "later")
+	last := r.event("last", "k")
+	r.mustPublish(b, topic, last)
+	r.expect("a group that was declared later", r.join(b, topic, "later").until(last.ID()), events...)
+}
+
+func checkDeclareAgain(r *run) {
+	b, topic := r.start(groupA)
+	events := r.series("k", 10)
+	r.declare(b, topic, groupA, groupA)
+	r.mustPublish(b, topic, events[:4]...)
+	r.declare(r.open(), topic, groupA)
+	rd := r.join(b, topic, groupA)
+	r.mustPublish(b, topic, events[4:]...)
+	got := rd.take(2)
+	r.declare(b, topic, groupA, groupB, groupA)
+	last := r.event("last", "k")
+	r.mustPublish(b, topic, last)
+	r.expectSet("the group was declared again and again", append(got, rd.until(last.ID())...), events...)
+}
