@@ -50,12 +50,33 @@ type ledger struct {
 	poisoned map[string]int       // by id
 	last     map[string]int       // by key: seq of the newest that was handled for the first time
 	busy     map[string]*handling // by key
+	overlaps []overlap
+}
+
+// overlap is a handling during which another one of its key began, before it was known that its lease was lost, if it was: a broker that
+// takes a key away tells the client later.
+type overlap struct {
+	ctx     context.Context
+	key, id string
 }
 
 func newLedger(r *run, topic string) *ledger {
-	return &ledger{
+	l := &ledger{
 		r: r, topic: topic, sent: map[string]*sent{}, starts: map[string]int{}, handled: map[string]int{}, poisoned: map[string]int{},
 		last: map[string]int{}, busy: map[string]*handling{},
+	}
+	r.cleanup(l.checkOverlaps)
+	return l
+}
+
+// checkOverlaps is called when all consumers have stopped, so that what leases became is known.
+func (l *ledger) checkOverlaps() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.overlaps {
+		if !leaseLost(o.ctx) {
+			l.r.notef("another handler of key %s began while the one of %s ran and held its lease", o.key, o.id)
+		}
 	}
 }
 
@@ -184,7 +205,7 @@ func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 		return
 	}
 	if hd.overlapped && hd.ctx.Err() == nil {
-		l.r.notef("another handler of key %s began while the one of %s ran and held its lease", key, e.ID())
+		l.overlaps = append(l.overlaps, overlap{hd.ctx, key, e.ID()})
 	}
 	s := l.sent[e.ID()]
 	if !ok || s == nil {
