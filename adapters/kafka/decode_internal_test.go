@@ -62,8 +62,9 @@ func TestDecode(t *testing.T) {
 			attrs:  map[string]string{"datacontenttype": `text/plain; charset="utf-8"; a=b`},
 		},
 		"odd case": {
-			record: rec(nil, "CE_SpecVersion", "1.0", "Ce_ID", "1", "cE_sourcE", "/s", "CE_TYPE", "t", "Content-Type", "Text/Plain", "ce_MyExt", "V"),
-			attrs:  map[string]string{"datacontenttype": "Text/Plain", "myext": "V"},
+			record: rec(nil, "CE_SpecVersion", "1.0", "Ce_ID", "1", "cE_sourcE", "/s", "CE_TYPE", "t",
+				"Content-Type", "Text/Plain", "ce_MyExt", "V"),
+			attrs: map[string]string{"datacontenttype": "Text/Plain", "myext": "V"},
 		},
 		"ce_datacontenttype alone": {
 			record: rec(nil, minimal("ce_datacontenttype", "a/b")...), attrs: map[string]string{"datacontenttype": "a/b"},
@@ -157,19 +158,31 @@ func TestMalformed(t *testing.T) {
 		"JSON without a content type": {
 			record: rec([]byte(minimalJSON)), reason: "no CloudEvent",
 		},
-		"specversion 0.3":         {record: rec(nil, "ce_specversion", "0.3", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`},
-		"specversion 1.1":         {record: rec(nil, "ce_specversion", "1.1", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`},
-		"an empty specversion":    {record: rec(nil, "ce_specversion", "", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`},
-		"no id":                   {record: rec(nil, "ce_specversion", "1.0", "ce_source", "/s", "ce_type", "t"), reason: `"id" is missing`},
-		"a null id":               {record: rec(nil, "ce_specversion", "1.0", "ce_id", null, "ce_source", "/s", "ce_type", "t"), reason: `"id" is missing`},
-		"an empty id":             {record: rec(nil, "ce_specversion", "1.0", "ce_id", "", "ce_source", "/s", "ce_type", "t"), reason: `"id" is empty`},
+		"specversion 0.3": {
+			record: rec(nil, "ce_specversion", "0.3", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`,
+		},
+		"specversion 1.1": {
+			record: rec(nil, "ce_specversion", "1.1", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`,
+		},
+		"an empty specversion": {
+			record: rec(nil, "ce_specversion", "", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`,
+		},
+		"no id": {record: rec(nil, "ce_specversion", "1.0", "ce_source", "/s", "ce_type", "t"), reason: `"id" is missing`},
+		"a null id": {
+			record: rec(nil, "ce_specversion", "1.0", "ce_id", null, "ce_source", "/s", "ce_type", "t"), reason: `"id" is missing`,
+		},
+		"an empty id": {
+			record: rec(nil, "ce_specversion", "1.0", "ce_id", "", "ce_source", "/s", "ce_type", "t"), reason: `"id" is empty`,
+		},
 		"two ids":                 {record: rec(nil, minimal("ce_id", "2")...), reason: `"id" is there twice`},
 		"two equal ids":           {record: rec(nil, minimal("ce_id", "1")...), reason: `"id" is there twice`},
 		"two ids in another case": {record: rec(nil, minimal("CE_ID", "1")...), reason: `"id" is there twice`},
 		"an id and a null id":     {record: rec(nil, minimal("ce_id", null)...), reason: `"id" is there twice`},
 		"two specversions":        {record: rec(nil, minimal("ce_specversion", "1.0")...), reason: `"specversion" is there twice`},
 		"two extensions":          {record: rec(nil, minimal("ce_x", "1", "ce_X", "1")...), reason: `"x" is there twice`},
-		"two content types":       {record: rec(nil, minimal("content-type", "a/b", "Content-Type", "a/b")...), reason: "content-type is there twice"},
+		"two content types": {
+			record: rec(nil, minimal("content-type", "a/b", "Content-Type", "a/b")...), reason: "content-type is there twice",
+		},
 		"two content types, one null": {
 			record: rec([]byte(minimalJSON), "content-type", null, "content-type", structured), reason: "content-type is there twice",
 		},
@@ -201,18 +214,26 @@ func TestMalformed(t *testing.T) {
 		"more than 128 attributes, specversion last": {
 			record: rec(nil, append(manyHeaders(130), minimal()...)...), reason: "128 headers",
 		},
-		"a batch":                    {record: rec([]byte("[]"), "content-type", "application/cloudevents-batch+json"), reason: "batch"},
-		"a batch, odd case":          {record: rec([]byte("[]"), minimal("Content-Type", "APPLICATION/CloudEvents-Batch")...), reason: "batch"},
-		"Avro":                       {record: rec(nil, "content-type", "application/cloudevents+avro"), reason: "other than JSON"},
-		"Protobuf, headers or not":   {record: rec(nil, minimal("content-type", "application/cloudevents+protobuf")...), reason: "other than JSON"},
-		"a name like JSON":           {record: rec([]byte(minimalJSON), "content-type", "application/cloudevents+j\u017fon"), reason: "other than JSON"},
-		"a longer name":              {record: rec([]byte(minimalJSON), "content-type", "application/cloudevents+jsonx"), reason: "other than JSON"},
-		"structured, null value":     {record: rec(nil, "content-type", structured), reason: "end"},
-		"structured, empty value":    {record: rec([]byte{}, "content-type", structured), reason: "end"},
-		"structured, no JSON":        {record: rec([]byte("x"), "content-type", structured), reason: "decode"},
-		"structured, an array":       {record: rec([]byte("["+minimalJSON+"]"), "content-type", structured), reason: "decode"},
-		"structured, UTF-16":         {record: rec([]byte("\xff\xfe{\x00"), "content-type", structured+"; charset=utf-16"), reason: "UTF-8"},
-		"structured, 1.0 is missing": {record: rec([]byte(`{"id":"1","source":"/s","type":"t"}`), "content-type", structured), reason: "specversion"},
+		"a batch":           {record: rec([]byte("[]"), "content-type", "application/cloudevents-batch+json"), reason: "batch"},
+		"a batch, odd case": {record: rec([]byte("[]"), minimal("Content-Type", "APPLICATION/CloudEvents-Batch")...), reason: "batch"},
+		"Avro":              {record: rec(nil, "content-type", "application/cloudevents+avro"), reason: "other than JSON"},
+		"Protobuf, headers or not": {
+			record: rec(nil, minimal("content-type", "application/cloudevents+protobuf")...), reason: "other than JSON",
+		},
+		"a name like JSON": {
+			record: rec([]byte(minimalJSON), "content-type", "application/cloudevents+j\u017fon"), reason: "other than JSON",
+		},
+		"a longer name": {
+			record: rec([]byte(minimalJSON), "content-type", "application/cloudevents+jsonx"), reason: "other than JSON",
+		},
+		"structured, null value":  {record: rec(nil, "content-type", structured), reason: "end"},
+		"structured, empty value": {record: rec([]byte{}, "content-type", structured), reason: "end"},
+		"structured, no JSON":     {record: rec([]byte("x"), "content-type", structured), reason: "decode"},
+		"structured, an array":    {record: rec([]byte("["+minimalJSON+"]"), "content-type", structured), reason: "decode"},
+		"structured, UTF-16":      {record: rec([]byte("\xff\xfe{\x00"), "content-type", structured+"; charset=utf-16"), reason: "UTF-8"},
+		"structured, 1.0 is missing": {
+			record: rec([]byte(`{"id":"1","source":"/s","type":"t"}`), "content-type", structured), reason: "specversion",
+		},
 		"assumed structured, no JSON": {
 			record: rec([]byte("x")), decoder: decoder{assume: AssumeStructured}, reason: "decode",
 		},
@@ -240,7 +261,7 @@ func TestMalformed(t *testing.T) {
 		},
 		"a Mapping panics": {
 			record: rec(nil), reason: "the Mapping panicked: runtime error",
-			decoder: decoder{mapping: func(r Record) (leat.Event, error) { return leat.Event{}, errors.New(string(r.Value[len(r.Value)])) }},
+			decoder: decoder{mapping: func(r Record) (leat.Event, error) { return leat.Event{}, errors.New(string(r.Value[:1])) }},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +299,8 @@ func TestMapping(t *testing.T) {
 	}}
 	foreign := rec([]byte("x"), "b", "1", "a", null, "b", "2", "content-type", "text/plain")
 	foreign.Key = []byte{}
-	for _, r := range []*kgo.Record{foreign, rec(nil, minimal()...), rec([]byte(minimalJSON), "content-type", "application/cloudevents+json")} {
+	structured := rec([]byte(minimalJSON), "content-type", "application/cloudevents+json")
+	for _, r := range []*kgo.Record{foreign, rec(nil, minimal()...), structured} {
 		var d leat.Delivery
 		c.decode(r, &d)
 		require.Nil(t, d.Malformed)

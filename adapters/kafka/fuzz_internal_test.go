@@ -41,8 +41,10 @@ func FuzzDecode(f *testing.F) {
 	for _, headers := range []string{
 		"", minimalLines, minimalLines + "\ncontent-type=text/plain; charset=utf-8\nce_time=2026-01-02T03:04:05Z\nce_partitionkey=k\nce_x=",
 		strings.ToUpper(minimalLines), minimalLines + "\nce_id=2", minimalLines + "\nce_x\nce_X", minimalLines + "\nce_datacontenttype=a/b",
-		minimalLines + "\nce_datacontenttype\nContent-Type=a/b", minimalLines + "\nce_\xff=\xfe\n=\n\n", minimalLines + strings.Repeat("\nce_a=", 130),
-		"content-type=application/cloudevents+json; charset=UTF-8", "Content-Type=APPLICATION/CLOUDEVENTS", "content-type", "content-type=application/json",
+		minimalLines + "\nce_datacontenttype\nContent-Type=a/b", minimalLines + "\nce_\xff=\xfe\n=\n\n",
+		minimalLines + strings.Repeat("\nce_a=", 130),
+		"content-type=application/cloudevents+json; charset=UTF-8", "Content-Type=APPLICATION/CLOUDEVENTS", "content-type",
+		"content-type=application/json",
 		"content-type=application/cloudevents-batch+json", "content-type=application/cloudevents+avro\n" + minimalLines,
 	} {
 		f.Add([]byte(headers), []byte("k"), []byte(minimalJSON), true, true, byte(0))
@@ -62,7 +64,8 @@ func FuzzDecode(f *testing.F) {
 		var d, again leat.Delivery
 		c.decode(r, &d)
 		c.decode(was, &again) // as on redelivery, with the scratch of the first time
-		if d.Event.IsZero() != (d.Malformed != nil) || again.Event.IsZero() != d.Event.IsZero() || !again.Event.IsZero() && !again.Event.Equal(d.Event) && c.mapping == nil {
+		if d.Event.IsZero() != (d.Malformed != nil) || again.Event.IsZero() != d.Event.IsZero() ||
+			!again.Event.Equal(d.Event) && c.mapping == nil { // this one takes the time
 			t.Fatalf("%v and %v, then %v and %v", d.Event, d.Malformed, again.Event, again.Malformed)
 		}
 		if m := d.Malformed; m != nil {

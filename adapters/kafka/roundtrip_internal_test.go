@@ -20,8 +20,8 @@ func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG
 
 // pieces are what texts are put together from: what encodings like to change.
 var pieces = []string{
-	"a", "Z", "0", " ", "%20", "%", "+", "\"", "\\", "/", ":", ";", ",", "=", "ce_", "\u00a0", "é", "e\u0301", "ß", "İ", "\u212a", "日本", "\u200f",
-	"\u2028", "\ufeff", "🚀", "\U0010fffd", "null", "true", "<&>",
+	"a", "Z", "0", " ", "%20", "%", "+", "\"", "\\", "/", ":", ";", ",", "=", "ce_", "\u00a0", "é", "e\u0301", "ß", "İ", "\u212a",
+	"日本", "\u200f", "\u2028", "\ufeff", "🚀", "\U0010fffd", "null", "true", "<&>",
 }
 
 func (g generator) text(most int) string {

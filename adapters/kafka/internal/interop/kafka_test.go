@@ -102,15 +102,6 @@ func (tp topic) records(t *testing.T, n int) []*kgo.Record {
 	return got
 }
 
-// produce writes records as they are.
-func (tp topic) produce(t *testing.T, records ...*kgo.Record) {
-	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(tp.seeds...), kgo.DefaultProduceTopic(tp.name))
-	require.NoError(t, err)
-	defer client.Close()
-	require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
-}
-
 func attributes(e leat.Event) map[string]string { return maps.Collect(e.Attributes()) }
 
 func newEvent(t *testing.T, o leat.EventOptions) leat.Event {

@@ -54,7 +54,7 @@ func sdkReceive(t *testing.T, tp topic, n int) (events []*event.Event, errs []er
 		events, errs = append(events, e), append(errs, err)
 	}
 	stop()
-	<-ended
+	require.NoError(t, <-ended)
 	return events, errs
 }
 
@@ -79,8 +79,8 @@ func TestSDKReadsOurEvents(t *testing.T) {
 		newEvent(t, leat.EventOptions{ID: "3", Source: "/s", Time: someTime(), DataContentType: "a/b", Data: []byte("\x00\xff")}),
 	}
 	strings := map[string]any{
-		"abool": "true", "bint": "-5", "cbinary": "/wA=", "duri": "HTTP://A/%7e", "euriref": "../a?b", "ftime": "2026-01-02T03:04:05.678901234+02:00",
-		"gstring": "x", "hempty": "", "partitionkey": "k",
+		"abool": "true", "bint": "-5", "cbinary": "/wA=", "duri": "HTTP://A/%7e", "euriref": "../a?b",
+		"ftime": "2026-01-02T03:04:05.678901234+02:00", "gstring": "x", "hempty": "", "partitionkey": "k",
 	}
 	for _, structured := range []bool{false, true} {
 		tp := newTopic(t, 1)
@@ -150,8 +150,9 @@ func TestSDKRefusesLeapSeconds(t *testing.T) {
 	}
 }
 
-// TestWeReadEventsOfTheSDK: what its writer changes before it is on the wire (time in UTC in binary mode, the scheme of a URI in lower case, empty data as
-// a null value in binary mode) is not for the reader to undo.
+// TestWeReadEventsOfTheSDK: what its writer changes before it is on the wire is not for the reader to undo. It writes the time in UTC, and
+// in binary mode those among the extensions too, the scheme of a URI in lower case, and in binary mode empty data as a null value, which
+// Kafka takes for a tombstone.
 func TestWeReadEventsOfTheSDK(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)

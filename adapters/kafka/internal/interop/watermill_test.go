@@ -16,10 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fromWatermill is a Mapping for the messages of Watermill's DefaultMarshaler: its UUID is the id, and of the metadata, whose names are free,
-// what is known is taken.
+// fromWatermill is a Mapping for the messages of Watermill's DefaultMarshaler: its UUID is the id, and of the metadata, whose names are
+// free, what is known is taken.
 func fromWatermill(r kafka.Record) (leat.Event, error) {
-	o := &leat.EventOptions{Source: "/watermill/" + r.Topic, Time: r.Timestamp, Key: string(r.Key), Data: r.Value, Extensions: map[string]any{}}
+	o := &leat.EventOptions{
+		Source: "/watermill/" + r.Topic, Time: r.Timestamp, Key: string(r.Key), Data: r.Value, Extensions: map[string]any{},
+	}
 	eventType := ""
 	for _, h := range r.Headers {
 		switch h.Name {
