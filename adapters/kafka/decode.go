@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"bytes"
 	"errors"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -32,9 +34,7 @@ type decoder struct {
 // decode fills in the event of d, or why the record is none.
 func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	e, err := c.event(r)
-	if err == nil && e.IsZero() {
-		err = errors.New("the Mapping returned the zero Event")
-	}
+	clear(c.attrs) // they hold on to the record
 	if err != nil {
 		d.Malformed = &leat.Malformed{Headers: headersOf(r), Key: r.Key, Body: r.Value, Reason: err}
 		return
@@ -52,94 +52,182 @@ func headersOf(r *kgo.Record) []leat.Header {
 
 // event reads a record by its content type, and by nothing else: batched, structured, or binary (CloudEvents Kafka binding §3).
 func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
-	contentType, isEvent, err := c.attributes(r)
+	found, err := c.collect(r)
 	if err != nil {
 		return leat.Event{}, err
 	}
 	switch {
-	case hasPrefixFold(contentType, "application/cloudevents-batch"):
+	case hasPrefixFold(found.contentType, "application/cloudevents-batch"):
 		return leat.Event{}, errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
-	case hasPrefixFold(contentType, "application/cloudevents"):
-		if !isJSON(contentType) {
+	case hasPrefixFold(found.contentType, "application/cloudevents"):
+		if !isJSON(found.contentType) {
 			return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
 		}
 		return leat.ParseEvent(r.Value)
-	case isEvent:
-		return leat.DecodeEvent(c.attrs, r.Value)
+	case found.version:
+		return c.binary(r, found)
 	case c.mapping != nil:
-		return c.mapping(Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
-			Headers: headersOf(r), Key: r.Key, Value: r.Value})
+		return c.mapped(r)
 	case c.assume == AssumeStructured:
 		return leat.ParseEvent(r.Value)
 	}
 	return leat.Event{}, errors.New("the record is no CloudEvent: it has neither a header ce_specversion nor a CloudEvents content type")
 }
 
-// attributes collects the record's attributes into attrs. isEvent says that there is a specversion.
-func (c *decoder) attributes(r *kgo.Record) (contentType string, isEvent bool, err error) {
+// mapped is the event that the Mapping makes of a record. What is no event that can be handled and published again is malformed.
+func (c *decoder) mapped(r *kgo.Record) (e leat.Event, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			e, err = leat.Event{}, fmt.Errorf("the Mapping panicked: %v", v)
+		}
+	}()
+	e, err = c.mapping(Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
+		Headers: headersOf(r), Key: r.Key, Value: r.Value})
+	if err == nil {
+		err = e.Validate()
+	}
+	if err != nil {
+		return leat.Event{}, fmt.Errorf("the Mapping returned no event: %w", err)
+	}
+	return e, nil
+}
+
+// mostAttributes is how many ce_ headers are looked at: more than an event can have, nulls included.
+const mostAttributes = 128
+
+// found is what a record's headers say, beside the attributes.
+type found struct {
+	contentType []byte
+	typed       bool // there is a header content-type, which may be null
+	version     bool // there is a specversion
+	nulls       bool // there are null attributes
+	more        bool // there are more attributes than mostAttributes
+}
+
+// collect puts the ce_ headers into attrs. Header names are compared without case, since some producers write them their own way.
+func (c *decoder) collect(r *kgo.Record) (f found, err error) {
 	c.attrs = c.attrs[:0]
-	typed := false
-	for _, h := range r.Headers {
-		name, ok := attributeName(h.Key)
-		if !ok {
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		if len(h.Key) == len(contentTypeHeader) && hasPrefixFold(h.Key, contentTypeHeader) {
+			if f.typed {
+				return f, errors.New("the header content-type is there twice")
+			}
+			f.typed, f.contentType = true, h.Value
 			continue
 		}
-		if name == contentTypeName {
-			if typed {
-				return "", false, errors.New("the header content-type is there twice")
-			}
-			typed, contentType = true, string(h.Value)
+		if !hasPrefixFold(h.Key, headerPrefix) {
+			continue
 		}
-		isEvent = isEvent || name == "specversion"
+		name := lower(h.Key[len(headerPrefix):])
+		f.version = f.version || name == versionName && h.Value != nil
+		f.nulls = f.nulls || h.Value == nil
+		if len(c.attrs) == mostAttributes {
+			f.more = true
+			continue
+		}
 		c.attrs = append(c.attrs, leat.Header{Name: name, Value: h.Value})
 	}
-	return contentType, isEvent, nil // other duplicates are found by DecodeEvent
+	return f, nil
 }
 
-// attributeName returns the attribute that a header holds. Header names are compared without case, since some producers write them
-// their own way.
-func attributeName(header string) (string, bool) {
-	if name, ok := attributeNames[header]; ok {
-		return name, true
+// binary reads a record in binary mode (§3.2).
+func (c *decoder) binary(r *kgo.Record, f found) (leat.Event, error) {
+	if f.more {
+		return leat.Event{}, &leat.Error{Op: "decode", Code: leat.CodeTooLarge,
+			Err: fmt.Errorf("the record has more than %d headers that begin with %s", mostAttributes, headerPrefix)}
 	}
-	switch {
-	case strings.EqualFold(header, contentTypeHeader):
-		return contentTypeName, true
-	case hasPrefixFold(header, headerPrefix):
-		name := strings.ToLower(header[len(headerPrefix):])
-		if name == contentTypeName { // it belongs into content-type, and must not pass for it
-			return "ce_" + name, true
+	if err := c.addContentType(f); err != nil {
+		return leat.Event{}, err
+	}
+	if f.nulls {
+		if err := c.dropNulls(); err != nil {
+			return leat.Event{}, err
 		}
-		return name, true
 	}
-	return "", false
+	return leat.DecodeEvent(c.attrs, r.Value)
 }
 
-// attributeNames is headerNames the other way.
-//
-//nolint:gochecknoglobals // a constant table
-var attributeNames = func() map[string]string {
-	names := map[string]string{}
-	for attribute, header := range headerNames {
-		names[header] = attribute
+// addContentType makes the header content-type the attribute datacontenttype (§3.2.1). Some producers, Spring Cloud Function among them,
+// write a header ce_datacontenttype in its place or beside it; it counts where it does not contradict.
+func (c *decoder) addContentType(f found) error {
+	if f.contentType == nil {
+		return nil
 	}
-	return names
-}()
+	i := slices.IndexFunc(c.attrs, func(a leat.Header) bool { return a.Name == contentTypeName })
+	switch {
+	case i < 0:
+		c.attrs = append(c.attrs, leat.Header{Name: contentTypeName, Value: f.contentType})
+	case c.attrs[i].Value == nil:
+		c.attrs[i].Value = f.contentType
+	case !bytes.Equal(c.attrs[i].Value, f.contentType):
+		return errors.New("the headers content-type and ce_datacontenttype contradict each other")
+	}
+	return nil
+}
 
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+// dropNulls removes the attributes whose header is null: they are unset, as by null in the JSON format. One that is there twice stays,
+// so that it is refused.
+func (c *decoder) dropNulls() error {
+	for i, a := range c.attrs {
+		if slices.ContainsFunc(c.attrs[:i], func(b leat.Header) bool { return b.Name == a.Name }) {
+			return fmt.Errorf("the attribute %.40q is there twice", a.Name)
+		}
+	}
+	c.attrs = slices.DeleteFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil })
+	return nil
+}
+
+// hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here: U+212A is no k.
+func hasPrefixFold[T string | []byte](s T, prefix string) bool {
+	if len(s) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		if lowerByte(s[i]) != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name becomes an attribute's.
+func lower(s string) string {
+	for i := range len(s) {
+		if s[i] != lowerByte(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				b[j] = lowerByte(b[j])
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // isJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
-func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.TrimSpace(media)
-	return strings.EqualFold(media, "application/cloudevents") || strings.EqualFold(media, "application/cloudevents+json")
+func isJSON(contentType []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte(";"))
+	media = bytes.TrimSpace(media)
+	return fold(media, "application/cloudevents") || fold(media, "application/cloudevents+json")
 }
 
-// sizeOf is what a record counts against MaxInFlightBytes: no less than the event in it.
+func fold(s []byte, want string) bool { return len(s) == len(want) && hasPrefixFold(s, want) }
+
+// headerBytes is what a header takes up beside its name and value.
+const headerBytes = 40
+
+// sizeOf is what a record counts against MaxInFlightBytes: no less than the event in it. Headers that no event can have count for what they
+// take up, since empty ones are nearly free to send.
 func sizeOf(r *kgo.Record) int {
-	n := len(r.Key) + len(r.Value)
+	n := len(r.Key) + len(r.Value) + headerBytes*max(0, len(r.Headers)-mostAttributes)
 	for _, h := range r.Headers {
 		n += len(h.Key) + len(h.Value)
 	}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"strings"
+
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,39 +14,58 @@ const (
 	structuredType    = "application/cloudevents+json; charset=UTF-8"
 
 	contentTypeName = "datacontenttype"
+	versionName     = "specversion"
+	keyName         = "partitionkey"
 )
 
-// headerNames are the headers of the attributes that most events have, so that their names are not put together for each event.
-var headerNames = map[string]string{
-	contentTypeName: contentTypeHeader,
-	"specversion":   headerPrefix + "specversion", "id": headerPrefix + "id", "source": headerPrefix + "source", "type": headerPrefix + "type",
-	"subject": headerPrefix + "subject", "time": headerPrefix + "time", "dataschema": headerPrefix + "dataschema",
-	"partitionkey": headerPrefix + "partitionkey", "traceparent": headerPrefix + "traceparent", "tracestate": headerPrefix + "tracestate",
-}
-
-func headerName(attribute string) string {
-	if name, ok := headerNames[attribute]; ok {
-		return name
-	}
-	return headerPrefix + attribute
-}
-
-// encoder turns events into records. It keeps their bytes and headers in few large pieces.
+// encoder turns the events of one publish into records. It keeps their bytes, header names and headers in one piece each, whatever the
+// number of events.
 type encoder struct {
+	structured bool // in structured mode, else in binary mode
+	keyed      bool // the event's key becomes the record's
+
 	text    []byte
+	names   strings.Builder // of headers that headerName does not know
 	headers []kgo.RecordHeader
+	media   []byte // structuredType, shared by the records
 }
 
-// typicalHeaders is how many headers an event is expected to have; more cost an allocation.
-const typicalHeaders = 9
+// What an encoder has room for at first; more costs an allocation.
+const (
+	typicalNames  = 64  // bytes of header names that are no constants
+	typicalSyntax = 128 // bytes that JSON adds to those of an event
+)
 
 // newEncoder returns an encoder with room for the events.
-func newEncoder(events []leat.Event) *encoder {
-	bytes := 0
+func newEncoder(events []leat.Event, structured, keyed bool) encoder {
+	n := encoder{structured: structured, keyed: keyed}
+	bytes, headers := 0, 0
 	for _, e := range events {
 		bytes += e.Size()
+		if structured { // what is no text needs a third more for base64
+			bytes += typicalSyntax + len(e.DataString())/3 + len(e.Key())
+		}
 	}
-	return &encoder{text: make([]byte, 0, bytes), headers: make([]kgo.RecordHeader, 0, typicalHeaders*len(events))}
+	switch {
+	case structured:
+		headers = len(events)
+		n.media = []byte(structuredType)
+	case len(events) > 0: // the events of one publish are mostly alike
+		for range events[0].Attributes() {
+			headers += len(events)
+		}
+	}
+	n.text, n.headers = make([]byte, 0, bytes), make([]kgo.RecordHeader, 0, headers)
+	return n
+}
+
+// encode fills in r's key, headers and value.
+func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
+	if n.structured {
+		return n.encodeStructured(r, e)
+	}
+	n.encodeBinary(r, e)
+	return nil
 }
 
 // put copies s and returns the copy. What was returned before stays as it is when the text outgrows its place.
@@ -54,12 +75,15 @@ func (n *encoder) put(s string) []byte {
 	return n.text[begin:len(n.text):len(n.text)]
 }
 
-// binary fills in r's key, headers and value in binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an
-// empty one.
-func (n *encoder) binary(r *kgo.Record, e leat.Event) {
+// encodeBinary is binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an empty one.
+func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 	begin := len(n.headers)
 	for name, value := range e.Attributes() {
-		n.headers = append(n.headers, kgo.RecordHeader{Key: headerName(name), Value: n.put(value)})
+		h := kgo.RecordHeader{Key: n.headerName(name), Value: n.put(value)}
+		n.headers = append(n.headers, h)
+		if name == keyName && n.keyed && value != "" {
+			r.Key = h.Value
+		}
 	}
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 	if e.HasData() {
@@ -67,13 +91,55 @@ func (n *encoder) binary(r *kgo.Record, e leat.Event) {
 	}
 }
 
-// structured fills in r's headers and value in structured mode (§3.3).
-func (n *encoder) structured(r *kgo.Record, e leat.Event) error {
-	value, err := e.AppendJSON(nil)
+// encodeStructured is structured mode (§3.3).
+func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
+	begin := len(n.text)
+	text, err := e.AppendJSON(n.text)
 	if err != nil {
 		return err
 	}
-	r.Value = value
-	r.Headers = []kgo.RecordHeader{{Key: contentTypeHeader, Value: []byte(structuredType)}}
+	n.text = text
+	r.Value = text[begin:len(text):len(text)]
+	if key := e.Key(); key != "" && n.keyed {
+		r.Key = n.put(key)
+	}
+	at := len(n.headers)
+	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
+	r.Headers = n.headers[at : at+1 : at+1]
 	return nil
+}
+
+// headerName returns the header of an attribute. The names that most events have are constants; others are put together in one place.
+func (n *encoder) headerName(attribute string) string {
+	switch attribute {
+	case contentTypeName:
+		return contentTypeHeader
+	case versionName:
+		return headerPrefix + versionName
+	case keyName:
+		return headerPrefix + keyName
+	case "id":
+		return headerPrefix + "id"
+	case "source":
+		return headerPrefix + "source"
+	case "type":
+		return headerPrefix + "type"
+	case "subject":
+		return headerPrefix + "subject"
+	case "time":
+		return headerPrefix + "time"
+	case "dataschema":
+		return headerPrefix + "dataschema"
+	case "traceparent":
+		return headerPrefix + "traceparent"
+	case "tracestate":
+		return headerPrefix + "tracestate"
+	}
+	begin := n.names.Len()
+	if begin == 0 {
+		n.names.Grow(typicalNames)
+	}
+	n.names.WriteString(headerPrefix)
+	n.names.WriteString(attribute)
+	return n.names.String()[begin:]
 }

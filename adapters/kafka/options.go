@@ -71,8 +71,8 @@ type Options struct {
 	GapLimit int
 	// Assume says what a record without a CloudEvents header or content type is. The zero value is [AssumeNothing].
 	Assume Assume
-	// Mapping, if set, makes events of the records that are no CloudEvents; an error makes the record malformed. It must not keep the
-	// record's slices. It is called by one goroutine of each stream.
+	// Mapping, if set, makes events of the records that are no CloudEvents, and wins over Assume; an error, a panic or an event that is
+	// not valid makes the record malformed. It must not keep the record's slices. It is called by one goroutine of each stream.
 	Mapping func(r Record) (leat.Event, error)
 
 	// Provision says what Declare does about topics. The zero value creates those that are missing.

@@ -102,12 +102,12 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 
 // encode makes the records of the events that can be sent, and refuses the others.
 func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) []record {
-	n := newEncoder(events)
+	n := newEncoder(events, p.o.Structured, !p.o.NoRecordKey)
 	records := make([]record, len(events))
 	used := 0
 	for i, e := range events {
 		r := &records[used]
-		if err := p.encodeOne(n, &r.kafka, e); err != nil {
+		if err := p.encodeOne(&n, &r.kafka, e); err != nil {
 			done(i, wrap(topic, e, err))
 			continue
 		}
@@ -126,14 +126,7 @@ func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
 		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d fit into MaxMessageBytes",
 			e.Size(), most)}
 	}
-	if key := e.Key(); key != "" && !p.o.NoRecordKey {
-		r.Key = n.put(key)
-	}
-	if p.o.Structured {
-		return n.structured(r, e)
-	}
-	n.binary(r, e)
-	return nil
+	return n.encode(r, e)
 }
 
 // wrap makes the error of one event.
