@@ -62,7 +62,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
-		kgo.MaxDecompressBatchBytes(mostDecompressed), kgo.WithLogger(logger{b.o.Logger}),
+		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger}),
 	}
 	if b.o.SASL != nil {
 		opts = append(opts, kgo.SASL(b.o.SASL.mechanism()))
@@ -78,8 +78,9 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 const (
 	metadataMinAge = 250 * time.Millisecond // how soon after a leader has moved the new one may be looked for
 	metadataMaxAge = time.Minute            // how soon new partitions are found
-	// mostDecompressed is how large a record batch may become. Kafka's default bounds batches to 1 MiB before decompression.
-	mostDecompressed = 256 << 20
+	// mostDecompressed is how large a record batch may become when it is decompressed. Producers bound batches before compression, to
+	// 1 MiB by default; a hostile one of many empty headers takes twenty times as much memory as this.
+	mostDecompressed = 32 << 20
 )
 
 // backoff is how long the client waits before it tries a request again: 100 ms, doubled up to 1 s.
