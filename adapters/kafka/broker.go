@@ -92,6 +92,7 @@ func (b *Broker) producerOptions() []kgo.Opt {
 		kgo.ProducerLinger(b.o.Linger), kgo.ProducerBatchCompression(compressions[b.o.Compression]()),
 		kgo.ProducerBatchMaxBytes(int32(b.o.MaxMessageBytes)), kgo.RecordDeliveryTimeout(b.o.DeliveryTimeout),
 		kgo.MaxBufferedRecords(math.MaxInt32), // the publisher bounds them
+		kgo.Dialer(b.dialer.watch(b.conns)),
 	}
 }
 

@@ -15,7 +15,7 @@ const produceKey = 0 // the Produce request in Kafka's protocol
 
 // connections watches the connections of one client.
 type connections struct {
-	doubts atomic.Int64 // produce requests that were sent and got no answer
+	doubts atomic.Int64 // produce requests that were sent and got no answer, or one that leaves the outcome open
 
 	mu    sync.Mutex
 	err   error // what was wrong with the last connection or request; nil when it was good

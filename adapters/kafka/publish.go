@@ -51,7 +51,7 @@ type call struct {
 	done         func(i int, err error)
 	records      []record
 	left         atomic.Int64 // records without an answer of the client
-	doubts       int64        // how many requests had failed without an answer when it was taken
+	doubts       int64        // connections.doubts when it was taken
 	deadline     time.Time
 	older, newer *call // guarded by publisher.mu
 	timedOut     bool
