@@ -200,8 +200,8 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	var committed kadm.OffsetResponses
 	var ends, starts kadm.ListedOffsets
 	err := retry(ctx, func() (err error) {
-		if committed, err = b.admin.FetchOffsetsForTopics(ctx, group, topic); cmp.Or(err, committed.Error()) != nil {
-			return cmp.Or(err, committed.Error())
+		if committed, err = b.committed(ctx, group, topic); err != nil {
+			return err
 		}
 		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
 			return cmp.Or(err, ends.Error())
