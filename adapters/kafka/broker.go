@@ -51,7 +51,10 @@ func New(o *Options) (*Broker, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	b.client, b.cancel, b.publisher.client, b.admin = client, cancel, client, kadm.NewClient(client)
+	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
+	b.publisher.renewal = newRenewal(client, func() (*kgo.Client, context.CancelFunc, error) {
+		return b.newClient(b.conns, b.producerOptions())
+	})
 	return b, nil
 }
 
@@ -96,8 +99,9 @@ func (b *Broker) producerOptions() []kgo.Opt {
 	}
 }
 
-// Client returns the native client that publishes, for what Leat does not cover. It must not be closed.
-func (b *Broker) Client() *kgo.Client { return b.client }
+// Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It is another one after a broker
+// has refused to let the client publish at all, so it should not be kept.
+func (b *Broker) Client() *kgo.Client { return b.publisher.renewal.client() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
 func (b *Broker) Limits() leat.Limits {
@@ -188,9 +192,10 @@ func (b *Broker) close() {
 	for s := range streams {
 		wg.Go(func() { _ = s.Close(ctx) })
 	}
-	_ = b.client.Flush(ctx)
+	_ = b.publisher.renewal.client().Flush(ctx)
 	b.publisher.close()
 	wg.Wait()
+	b.publisher.renewal.end()
 	b.cancel()
 	b.client.Close()
 }

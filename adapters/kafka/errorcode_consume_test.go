@@ -114,7 +114,6 @@ func (f *fake) committed(group, topic string, offset int64) error {
 var consumeRequests = []struct {
 	key     kmsg.Key
 	atStart bool
-	code    func(*kerr.Error) bool // nil: all
 }{
 	{key: kmsg.Fetch}, {key: kmsg.OffsetCommit}, {key: kmsg.Heartbeat}, {key: kmsg.JoinGroup, atStart: true},
 	{key: kmsg.SyncGroup, atStart: true}, {key: kmsg.OffsetFetch, atStart: true}, {key: kmsg.FindCoordinator, atStart: true},
@@ -202,7 +201,29 @@ func (f *fake) consumeOnce(key kmsg.Key, atStart bool, code *kerr.Error) (err er
 	if h.Hits() == 0 && key != kmsg.ListOffsets && key != kmsg.Metadata { // which are not sent here each time
 		return errors.New("the fault was not met")
 	}
+	if err := r.inOrder(); err != nil {
+		return err
+	}
+	if key == kmsg.Fetch && code == kerr.OffsetOutOfRange {
+		return nil // health shows a loss of data for some minutes
+	}
 	return await(15*time.Second, b.Health)
+}
+
+// inOrder checks that each event came after the earlier ones; what is delivered again may repeat them.
+func (r *reader) inOrder() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var first []string
+	for _, id := range r.ids {
+		if !slices.Contains(first, id) {
+			first = append(first, id)
+		}
+	}
+	if !slices.IsSorted(first) {
+		return fmt.Errorf("received out of order: %v", r.ids)
+	}
+	return nil
 }
 
 func hit(h *kfake.FaultHandle) error {

@@ -198,3 +198,55 @@ func TestRefusedAfterDoubt(t *testing.T) {
 		return f.agree(topic, []leat.Event{e}, errs)
 	})
 }
+
+// TestPrepareErrorCodes answers one request that comes before a produce request with each error code. Whatever becomes of the first event,
+// it is as its outcome says, and the next one is stored.
+func TestPrepareErrorCodes(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.InitProducerID} {
+		t.Run(key.Name(), func(t *testing.T) {
+			f := newFake(t)
+			run := f.prepareOnce
+			if key == kmsg.InitProducerID { // which names no topic: a cluster for each
+				run = func(_ kmsg.Key, code *kerr.Error) error { return newFake(t).prepareOnce(key, code) }
+			}
+			table(t, kafkaErrors(), codeName, func(code *kerr.Error) error { return run(key, code) })
+		})
+	}
+}
+
+func (f *fake) prepareOnce(key kmsg.Key, code *kerr.Error) error {
+	topic, err := f.topicFor("prepare", code)
+	if err != nil {
+		return err
+	}
+	o := quick(f.ListenAddrs()...)
+	b, err := kafka.New(&o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	fault := kfake.Fault{Keys: []kmsg.Key{key}, Err: code}
+	if key == kmsg.Metadata {
+		fault.Topic = topic
+	} else {
+		fault.TopLevel = true
+	}
+	h := f.Fault(fault)
+	events, errs := []leat.Event{event("0", "k"), event("1", "k")}, make([]error, 2)
+	for i, e := range events {
+		errs[i] = publishOne(b, topic, e, 15*time.Second)
+	}
+	if h.Hits() == 0 {
+		return fmt.Errorf("the fault was not met")
+	}
+	err = await(10*time.Second, func() error {
+		if errs[1] != nil {
+			errs[1] = publishOne(b, topic, events[1], 15*time.Second)
+		}
+		return errs[1]
+	})
+	if leat.CodeOf(errs[0]) == leat.CodeInternal || err != nil {
+		return fmt.Errorf("the outcome is %v, then %w", errs[0], err)
+	}
+	return f.agree(topic, events, errs)
+}

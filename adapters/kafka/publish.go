@@ -15,9 +15,9 @@ import (
 // publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
 // cannot be waited for without tying the records to the waiting context.
 type publisher struct {
-	client *kgo.Client
-	o      *Options
-	conns  *connections
+	renewal *renewal
+	o       *Options
+	conns   *connections
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -94,8 +94,9 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 		}
 		records = records[len(c.records):]
 		c.topic, c.done = topic, done
+		client := p.renewal.client()
 		for i := range c.records {
-			p.client.TryProduce(context.Background(), &c.records[i].kafka, answered)
+			client.TryProduce(context.Background(), &c.records[i].kafka, answered)
 		}
 	}
 }
@@ -244,6 +245,9 @@ func answered(r *kgo.Record, err error) {
 	p := c.p
 	if !rec.told.Swap(true) {
 		c.done(rec.index, c.outcome(rec, err))
+	}
+	if err != nil {
+		p.renewal.suspect(err)
 	}
 	p.bytes.Add(-rec.size)
 	p.events.Add(-1)
