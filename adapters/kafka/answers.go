@@ -14,7 +14,7 @@ import (
 // answers is a connection that reads along with the answers to produce requests. The client tries again after an answer that leaves
 // open whether a batch was stored, and does not say so; when the last answer is a refusal, the event may be stored nevertheless.
 type answers struct {
-	net.Conn
+	*link
 
 	conns *connections
 
@@ -37,11 +37,11 @@ const (
 // watch returns a dial function whose connections tell conns of answers that leave the outcome open.
 func (d *dialer) watch(conns *connections) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := d.dial(ctx, network, address)
+		l, err := d.link(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return &answers{Conn: conn, conns: conns, versions: map[int32]int16{}}, nil
+		return &answers{link: l, conns: conns, versions: map[int32]int16{}}, nil
 	}
 }
 
@@ -52,12 +52,12 @@ func (a *answers) Write(b []byte) (int, error) {
 		a.versions[int32(binary.BigEndian.Uint32(b[8:]))] = int16(binary.BigEndian.Uint16(b[6:]))
 		a.mu.Unlock()
 	}
-	return a.Conn.Write(b)
+	return a.link.Write(b)
 }
 
 // Read looks at what was read before the client does.
 func (a *answers) Read(b []byte) (int, error) {
-	n, err := a.Conn.Read(b)
+	n, err := a.link.Read(b)
 	for rest := b[:n]; len(rest) > 0; {
 		rest = a.feed(rest)
 	}

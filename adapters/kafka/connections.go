@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -27,8 +28,11 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client.
-func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+// OnBrokerConnect is called by the client when a connection can be used, or cannot be had.
+func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+	if l, ok := conn.(interface{ ready(err error) }); ok {
+		l.ready(err)
+	}
 	c.note(err)
 }
 
@@ -42,8 +46,8 @@ func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.Broke
 }
 
 func (c *connections) note(err error) {
-	if errors.Is(err, kgo.ErrClientClosed) {
-		return
+	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		return // the caller ended it, which says nothing about the broker
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
