@@ -92,9 +92,11 @@ var errPatience = errors.New("it took too long")
 
 // wait returns the outcomes when there is one for each event.
 func (o *outcomes) wait(d time.Duration) ([]error, error) {
+	timeout := time.NewTimer(max(d, time.Millisecond)) // what is there already is found first
+	defer timeout.Stop()
 	select {
 	case <-o.all:
-	case <-time.After(d):
+	case <-timeout.C:
 		return nil, fmt.Errorf("waiting for outcomes: %w", errPatience)
 	}
 	o.mu.Lock()

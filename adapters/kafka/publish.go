@@ -85,15 +85,14 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	records := p.encode(topic, events, done)
 	for len(records) > 0 {
-		c, err := p.admit(ctx, records)
-		if err != nil {
+		c := &call{p: p, topic: topic, done: done}
+		if err := p.admit(ctx, c, records); err != nil {
 			for i := range records {
 				done(records[i].index, wrap(topic, events[records[i].index], err))
 			}
 			return
 		}
 		records = records[len(c.records):]
-		c.topic, c.done = topic, done
 		client := p.renewal.client()
 		for i := range c.records {
 			client.TryProduce(context.Background(), &c.records[i].kafka, answered)
@@ -146,23 +145,23 @@ func wrap(topic string, e leat.Event, err error) error {
 	return w
 }
 
-// admit takes as many of the records as there is room for, at least one, and waits for that.
-func (p *publisher) admit(ctx context.Context, records []record) (*call, error) {
+// admit takes as many of the records as there is room for, at least one, into c, and waits for that.
+func (p *publisher) admit(ctx context.Context, c *call, records []record) error {
 	var w *waiter
 	for {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, closedError("publish", "")
+			return closedError("publish", "")
 		}
 		if len(p.line) == 0 || w != nil && p.line[0] == w {
 			if n := p.room(records); n > 0 {
-				c := p.take(records[:n:n])
+				p.take(c, records[:n:n])
 				if w != nil {
 					p.leave(w)
 				}
 				p.mu.Unlock()
-				return c, nil
+				return nil
 			}
 		}
 		if w == nil {
@@ -180,7 +179,7 @@ func (p *publisher) admit(ctx context.Context, records []record) (*call, error) 
 			p.mu.Lock()
 			p.leave(w)
 			p.mu.Unlock()
-			return nil, &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
+			return &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
 				context.Cause(ctx), p.o.Buffer, p.o.BufferBytes)}
 		}
 	}
@@ -200,9 +199,9 @@ func (p *publisher) room(records []record) int {
 	return len(records)
 }
 
-// take makes a call of the records. The lock is held.
-func (p *publisher) take(records []record) *call {
-	c := &call{p: p, records: records, deadline: time.Now().Add(p.o.DeliveryTimeout), doubts: p.conns.doubts.Load()}
+// take puts the records into c and enters it. The lock is held.
+func (p *publisher) take(c *call, records []record) {
+	c.records, c.deadline, c.doubts = records, time.Now().Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	var bytes int64
 	for i := range records {
@@ -221,7 +220,6 @@ func (p *publisher) take(records []record) *call {
 	if p.timer == nil {
 		p.timer = time.AfterFunc(p.o.DeliveryTimeout, p.expire)
 	}
-	return c
 }
 
 // leave takes w out of the line, and lets the next one try. The lock is held.
