@@ -61,6 +61,10 @@ func (f *fake) agree(topic string, events []leat.Event, errs []error) error {
 	if err != nil {
 		return err
 	}
+	return agree(partitions, events, errs)
+}
+
+func agree(partitions [][]string, events []leat.Event, errs []error) error {
 	for i, e := range events {
 		n := count(partitions, e.ID())
 		switch code := leat.CodeOf(errs[i]); {

@@ -72,8 +72,15 @@ type record struct {
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
 // CodeUnauthenticated, CodeUnavailable, CodeCanceled or CodeClosed; what a broker was sent and did not answer is CodeUnknown, at
 // the latest after [Options].DeliveryTimeout.
+//
+// Kafka refuses record batches, not records: an event that the topic does not take, larger than its max.message.bytes or without a key
+// where it is compacted, is refused together with those that wait for the same partition at that time.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := b.refusal(ctx, "publish", topic); err != nil {
+	err := b.refusal(ctx, "publish", topic)
+	if err == nil && topic == "" {
+		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("Topic is empty")}
+	}
+	if err != nil {
 		for i := range events {
 			done(i, err)
 		}
