@@ -40,7 +40,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s := &Stream{
 		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, blocked: map[string]*holding{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
-		commit:  committer{due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
+		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}

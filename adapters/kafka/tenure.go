@@ -19,6 +19,9 @@ type tenure struct {
 	paused    bool // its gap is at the limit
 }
 
+// uncommitted reports whether something is finished and not committed. The lock is held.
+func (t *tenure) uncommitted() bool { return t.window.watermark > t.committed }
+
 // chunk is polled records of one partition.
 type chunk struct {
 	tenure  *tenure
