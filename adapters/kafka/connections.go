@@ -67,8 +67,11 @@ func (c *connections) health() error {
 	return unhealthy("", codeOf(c.err), c.since, c.err)
 }
 
-// unhealthy makes the error of a health report.
+// unhealthy makes the error of a health report. A context that ended was the adapter's own: nobody answered in time.
 func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
+	if code == leat.CodeCanceled {
+		code = leat.CodeUnavailable
+	}
 	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{err, since}}
 }
 
