@@ -41,7 +41,7 @@ func (p *peer) mayDial(ctx context.Context) error {
 	case <-pause.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 }
 
