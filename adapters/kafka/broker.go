@@ -51,7 +51,10 @@ func New(o *Options) (*Broker, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	b.client, b.cancel, b.publisher.client, b.admin = client, cancel, client, kadm.NewClient(client)
+	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
+	b.publisher.renewal = newRenewal(client, func() (*kgo.Client, context.CancelFunc, error) {
+		return b.newClient(b.conns, b.producerOptions())
+	})
 	return b, nil
 }
 
@@ -60,6 +63,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 	ctx, cancel := context.WithCancel(context.Background())
 	opts := []kgo.Opt{
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
+		kgo.AlwaysRetryEOF(), // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
 		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger}),
@@ -93,11 +97,13 @@ func (b *Broker) producerOptions() []kgo.Opt {
 		kgo.ProducerLinger(b.o.Linger), kgo.ProducerBatchCompression(compressions[b.o.Compression]()),
 		kgo.ProducerBatchMaxBytes(int32(b.o.MaxMessageBytes)), kgo.RecordDeliveryTimeout(b.o.DeliveryTimeout),
 		kgo.MaxBufferedRecords(math.MaxInt32), // the publisher bounds them
+		kgo.Dialer(b.dialer.watch(b.conns)),
 	}
 }
 
-// Client returns the native client that publishes, for what Leat does not cover. It must not be closed.
-func (b *Broker) Client() *kgo.Client { return b.client }
+// Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It is another one after a broker
+// has refused to let the client publish at all, so it should not be kept.
+func (b *Broker) Client() *kgo.Client { return b.publisher.renewal.client() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
 func (b *Broker) Limits() leat.Limits {
@@ -188,9 +194,10 @@ func (b *Broker) close() {
 	for s := range streams {
 		wg.Go(func() { _ = s.Close(ctx) })
 	}
-	_ = b.client.Flush(ctx)
+	_ = b.publisher.renewal.client().Flush(ctx)
 	b.publisher.close()
 	wg.Wait()
+	b.publisher.renewal.end()
 	b.cancel()
 	b.client.Close()
 }

@@ -3,7 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -13,7 +14,7 @@ import (
 
 // committer says when to commit.
 type committer struct {
-	turn sync.Mutex    // held while a commit is under way, so that an older one does not arrive after a newer
+	turn chan struct{} // holds a token while a commit is under way, so that an older one does not arrive after a newer
 	due  chan struct{} // holds a token when there is something to commit
 }
 
@@ -64,15 +65,22 @@ func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 	if s.sub.Broadcast {
 		return nil
 	}
-	s.commit.turn.Lock()
-	defer s.commit.turn.Unlock()
+	select {
+	case s.commit.turn <- struct{}{}:
+		defer func() { <-s.commit.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("an earlier commit has no answer: %w", ctx.Err())
+	}
 	offsets := map[int32]kgo.EpochOffset{}
 	s.mu.Lock()
 	for _, t := range tenures {
-		if w := &t.window; !t.ended && w.watermark > t.committed {
-			offsets[t.partition] = kgo.EpochOffset{Epoch: w.epoch, Offset: w.watermark}
-			t.tried = w.watermark
+		if !t.ended && t.uncommitted() {
+			offsets[t.partition] = kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.watermark}
+			t.tried = t.window.watermark
 		}
+	}
+	if !slices.ContainsFunc(s.all(), (*tenure).uncommitted) {
+		s.ill.committed(nil) // what could not be committed has gone to another member
 	}
 	s.mu.Unlock()
 	if len(offsets) == 0 {

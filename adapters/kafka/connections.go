@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -15,7 +16,7 @@ const produceKey = 0 // the Produce request in Kafka's protocol
 
 // connections watches the connections of one client.
 type connections struct {
-	doubts atomic.Int64 // produce requests that were sent and got no answer
+	doubts atomic.Int64 // produce requests that were sent and got no answer, or one that leaves the outcome open
 
 	mu    sync.Mutex
 	err   error // what was wrong with the last connection or request; nil when it was good
@@ -27,8 +28,11 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client.
-func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+// OnBrokerConnect is called by the client when a connection can be used, or cannot be had.
+func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+	if l, ok := conn.(interface{ ready(err error) }); ok {
+		l.ready(err)
+	}
 	c.note(err)
 }
 
@@ -42,8 +46,8 @@ func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.Broke
 }
 
 func (c *connections) note(err error) {
-	if errors.Is(err, kgo.ErrClientClosed) {
-		return
+	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		return // the caller ended it, which says nothing about the broker
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,8 +67,11 @@ func (c *connections) health() error {
 	return unhealthy("", codeOf(c.err), c.since, c.err)
 }
 
-// unhealthy makes the error of a health report.
+// unhealthy makes the error of a health report. A context that ended was the adapter's own: nobody answered in time.
 func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
+	if code == leat.CodeCanceled {
+		code = leat.CodeUnavailable
+	}
 	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{err, since}}
 }
 

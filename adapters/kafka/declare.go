@@ -68,6 +68,10 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 	err := retry(ctx, func() error {
 		replicas := int16(orDefault(b.o.ReplicationFactor))
 		_, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
+		if errors.Is(err, kerr.InvalidReplicationFactor) && b.o.ReplicationFactor == 0 {
+			// Not enough brokers for the cluster's own default: some have not come back yet.
+			return fmt.Errorf("%w: %w", kerr.BrokerNotAvailable, err)
+		}
 		return err
 	})
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
@@ -200,8 +204,8 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	var committed kadm.OffsetResponses
 	var ends, starts kadm.ListedOffsets
 	err := retry(ctx, func() (err error) {
-		if committed, err = b.admin.FetchOffsetsForTopics(ctx, group, topic); cmp.Or(err, committed.Error()) != nil {
-			return cmp.Or(err, committed.Error())
+		if committed, err = b.committed(ctx, group, topic); err != nil {
+			return err
 		}
 		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
 			return cmp.Or(err, ends.Error())

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -12,20 +11,14 @@ import (
 // dialPause is how long a broker is left alone after a connection attempt failed.
 const dialPause = time.Second
 
-// dialer connects to brokers, to one that failed at most once a second, however many of the client's connections want it.
+// dialer connects to brokers, to one that failed at most once a second, however many of the client's connections want it. A connection
+// that was made and never worked is a failure too: that is what a proxy without a broker behind it, or a refused login, looks like.
 type dialer struct {
 	net net.Dialer
 	tls *tls.Config // nil without TLS
 
 	mu    sync.Mutex
 	peers map[string]*peer // by address
-}
-
-// peer is an address. One attempt at a time is made to it, so that all of the client's connections learn from one failure.
-type peer struct {
-	turn   chan struct{} // holds a token while an attempt is under way, which may use what follows
-	failed time.Time     // when the last attempt failed; zero if it did not
-	err    error
 }
 
 func newDialer(o *Options) *dialer {
@@ -40,6 +33,14 @@ func newDialer(o *Options) *dialer {
 // dial is kgo's dial function. Within the pause after a failure it fails with the same error, without touching the network; the
 // client asks again.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	l, err := d.link(ctx, network, address)
+	if err != nil {
+		return nil, err // not a nil *link
+	}
+	return l, nil
+}
+
+func (d *dialer) link(ctx context.Context, network, address string) (*link, error) {
 	d.mu.Lock()
 	p := d.peers[address]
 	if p == nil {
@@ -53,15 +54,16 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if !p.failed.IsZero() && time.Since(p.failed) < dialPause {
-		return nil, fmt.Errorf("%w (not dialed again yet)", p.err)
+	if err := p.mayDial(ctx); err != nil {
+		return nil, err
 	}
 	conn, err := d.connect(ctx, network, address)
-	p.failed, p.err = time.Time{}, err
 	if err != nil {
-		p.failed = time.Now()
+		p.failedToDial(ctx, err)
+		return nil, err
 	}
-	return conn, err
+	p.dialed()
+	return &link{Conn: conn, peer: p}, nil
 }
 
 func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {

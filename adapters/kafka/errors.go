@@ -62,7 +62,8 @@ func kafkaCode(err *kerr.Error) leat.Code {
 	return leat.CodeUnavailable
 }
 
-// fail makes the error of an operation. A context that ended says so with its own error, the last thing that was wrong beside it.
+// fail makes the error of an operation. A context that ended says so with its own error, the last thing that was wrong beside it; when
+// it was not the caller's, nobody answered within the adapter's timeout.
 func fail(ctx context.Context, op, topic string, err error) error {
 	code := codeOf(err)
 	if ctx != nil && ctx.Err() != nil {
@@ -70,6 +71,8 @@ func fail(ctx context.Context, op, topic string, err error) error {
 		if !errors.Is(err, ctx.Err()) {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
+	} else if code == leat.CodeCanceled {
+		code = leat.CodeUnavailable
 	}
 	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
 		err = own.Err

@@ -9,15 +9,15 @@ import (
 )
 
 // outcome makes the outcome of a publish of the client's answer. An error is a refusal only when it says for certain that no broker has
-// stored the event: the code must mean that, and no request may have been lost since the event was taken, because an earlier try of this
-// one may have been among them.
+// stored the event: the code must mean that, and no request may have been lost or answered with an open outcome since the event was
+// taken, because an earlier try of this one may have been among them.
 func (c *call) outcome(r *record, err error) error {
 	if err == nil {
 		return nil
 	}
 	code := refusal(err)
 	if code != leat.CodeUnknown && c.p.conns.doubts.Load() != c.doubts {
-		code, err = leat.CodeUnknown, fmt.Errorf("a connection was lost before: %w", err)
+		code, err = leat.CodeUnknown, fmt.Errorf("an earlier try may have been stored: %w", err)
 	}
 	return r.failure(code, err)
 }

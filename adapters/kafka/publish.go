@@ -15,9 +15,9 @@ import (
 // publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
 // cannot be waited for without tying the records to the waiting context.
 type publisher struct {
-	client *kgo.Client
-	o      *Options
-	conns  *connections
+	renewal *renewal
+	o       *Options
+	conns   *connections
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -51,7 +51,7 @@ type call struct {
 	done         func(i int, err error)
 	records      []record
 	left         atomic.Int64 // records without an answer of the client
-	doubts       int64        // how many requests had failed without an answer when it was taken
+	doubts       int64        // connections.doubts when it was taken
 	deadline     time.Time
 	older, newer *call // guarded by publisher.mu
 	timedOut     bool
@@ -72,8 +72,15 @@ type record struct {
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
 // CodeUnauthenticated, CodeUnavailable, CodeCanceled or CodeClosed; what a broker was sent and did not answer is CodeUnknown, at
 // the latest after [Options].DeliveryTimeout.
+//
+// Kafka refuses record batches, not records: an event that the topic does not take, larger than its max.message.bytes or without a key
+// where it is compacted, is refused together with those that wait for the same partition at that time.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := b.refusal(ctx, "publish", topic); err != nil {
+	err := b.refusal(ctx, "publish", topic)
+	if err == nil && topic == "" {
+		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("Topic is empty")}
+	}
+	if err != nil {
 		for i := range events {
 			done(i, err)
 		}
@@ -85,17 +92,17 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	records := p.encode(topic, events, done)
 	for len(records) > 0 {
-		c, err := p.admit(ctx, records)
-		if err != nil {
+		c := &call{p: p, topic: topic, done: done}
+		if err := p.admit(ctx, c, records); err != nil {
 			for i := range records {
 				done(records[i].index, wrap(topic, events[records[i].index], err))
 			}
 			return
 		}
 		records = records[len(c.records):]
-		c.topic, c.done = topic, done
+		client := p.renewal.client()
 		for i := range c.records {
-			p.client.TryProduce(context.Background(), &c.records[i].kafka, answered)
+			client.TryProduce(context.Background(), &c.records[i].kafka, answered)
 		}
 	}
 }
@@ -138,23 +145,23 @@ func wrap(topic string, e leat.Event, err error) error {
 	return w
 }
 
-// admit takes as many of the records as there is room for, at least one, and waits for that.
-func (p *publisher) admit(ctx context.Context, records []record) (*call, error) {
+// admit takes as many of the records as there is room for, at least one, into c, and waits for that.
+func (p *publisher) admit(ctx context.Context, c *call, records []record) error {
 	var w *waiter
 	for {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, closedError("publish", "")
+			return closedError("publish", "")
 		}
 		if len(p.line) == 0 || w != nil && p.line[0] == w {
 			if n := p.room(records); n > 0 {
-				c := p.take(records[:n:n])
+				p.take(c, records[:n:n])
 				if w != nil {
 					p.leave(w)
 				}
 				p.mu.Unlock()
-				return c, nil
+				return nil
 			}
 		}
 		if w == nil {
@@ -172,7 +179,7 @@ func (p *publisher) admit(ctx context.Context, records []record) (*call, error) 
 			p.mu.Lock()
 			p.leave(w)
 			p.mu.Unlock()
-			return nil, &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
+			return &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
 				context.Cause(ctx), p.o.Buffer, p.o.BufferBytes)}
 		}
 	}
@@ -192,9 +199,9 @@ func (p *publisher) room(records []record) int {
 	return len(records)
 }
 
-// take makes a call of the records. The lock is held.
-func (p *publisher) take(records []record) *call {
-	c := &call{p: p, records: records, deadline: time.Now().Add(p.o.DeliveryTimeout), doubts: p.conns.doubts.Load()}
+// take puts the records into c and enters it. The lock is held.
+func (p *publisher) take(c *call, records []record) {
+	c.records, c.deadline, c.doubts = records, time.Now().Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	var bytes int64
 	for i := range records {
@@ -213,7 +220,6 @@ func (p *publisher) take(records []record) *call {
 	if p.timer == nil {
 		p.timer = time.AfterFunc(p.o.DeliveryTimeout, p.expire)
 	}
-	return c
 }
 
 // leave takes w out of the line, and lets the next one try. The lock is held.
@@ -237,6 +243,9 @@ func answered(r *kgo.Record, err error) {
 	p := c.p
 	if !rec.told.Swap(true) {
 		c.done(rec.index, c.outcome(rec, err))
+	}
+	if err != nil {
+		p.renewal.suspect(err)
 	}
 	p.bytes.Add(-rec.size)
 	p.events.Add(-1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,15 +68,15 @@ func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string
 		return
 	}
 	released := make(chan struct{})
-	var open sync.WaitGroup
+	var open atomic.Int64 // a handler that never returns must not leave a goroutine that waits for it
+	open.Store(int64(len(tenures)))
 	for _, t := range tenures {
-		open.Add(1)
-		t.lease.Drain(sync.OnceFunc(open.Done))
+		t.lease.Drain(sync.OnceFunc(func() {
+			if open.Add(-1) == 0 {
+				close(released)
+			}
+		}))
 	}
-	go func() {
-		open.Wait()
-		close(released)
-	}()
 	grace := time.NewTimer(s.broker.o.RebalanceTimeout / 2)
 	defer grace.Stop()
 	inTime := true

@@ -40,7 +40,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s := &Stream{
 		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
-		commit:  committer{due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
+		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
@@ -127,8 +127,8 @@ func (s *Stream) groupOptions() []kgo.Opt {
 func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partitions int) error {
 	var committed kadm.OffsetResponses
 	err := retry(ctx, func() (err error) {
-		committed, err = b.admin.FetchOffsetsForTopics(ctx, sub.Group, sub.Topic)
-		return cmp.Or(err, committed.Error())
+		committed, err = b.committed(ctx, sub.Group, sub.Topic)
+		return err
 	})
 	if err != nil {
 		return err
@@ -159,6 +159,15 @@ func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partit
 		return nil // the group has members by now, which began themselves
 	}
 	return err
+}
+
+// committed returns what a group has committed. A group that does not exist yet has committed nothing; some brokers call that an error.
+func (b *Broker) committed(ctx context.Context, group, topic string) (kadm.OffsetResponses, error) {
+	offsets, err := b.admin.FetchOffsetsForTopics(ctx, group, topic)
+	if err = cmp.Or(err, offsets.Error()); errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	return offsets, err
 }
 
 // endOffsets returns where the partitions of a topic end.

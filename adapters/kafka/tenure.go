@@ -28,6 +28,9 @@ type progress struct {
 	epoch     int32 // of the last record below
 }
 
+// uncommitted reports whether something is finished and not committed. The lock is held.
+func (t *tenure) uncommitted() bool { return t.window.watermark > t.committed }
+
 // chunk is polled records of one partition.
 type chunk struct {
 	tenure  *tenure
