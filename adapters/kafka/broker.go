@@ -63,7 +63,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 	ctx, cancel := context.WithCancel(context.Background())
 	opts := []kgo.Opt{
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
-		kgo.AlwaysRetryEOF(), // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
+		kgo.AlwaysRetryEOF(),       // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
 		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger}),
