@@ -188,7 +188,7 @@ func (b *Broker) close() {
 	streams := b.streams
 	b.streams = map[*Stream]struct{}{}
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout-b.o.CloseTimeout/10) // the rest is for the connections
 	defer cancel()
 	var wg sync.WaitGroup
 	for s := range streams {

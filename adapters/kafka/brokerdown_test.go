@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBrokerDown takes a real Kafka through what can happen to a process, one after the other.
+// TestBrokerDown takes a real Kafka through what can happen to a process, one after the other. It measures, so it runs alone.
 func TestBrokerDown(t *testing.T) {
-	t.Parallel()
 	c := brokertest.StartKafka(t, nil)
 	sub := leat.Subscription{Topic: "t", Group: "g"}
 	o := quick(c.Addrs()...)

@@ -25,7 +25,7 @@ func (f *fake) silence(t testing.TB) (speak func()) {
 			f.KeepControl()
 			f.SleepControl(func() { <-ctx.Done() })
 		}
-		return nil, nil, false
+		return nil, nil, false //nolint:nilnil // the fake goes on itself
 	})
 	return cancel
 }

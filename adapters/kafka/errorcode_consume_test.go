@@ -123,6 +123,7 @@ var consumeRequests = []struct {
 // TestConsumeErrorCodes answers one request of a consumer with an error code. Whatever it is, the stream goes on, nothing is lost, the
 // group's offset moves, and health is good in the end.
 func TestConsumeErrorCodes(t *testing.T) {
+	t.Parallel()
 	for _, r := range consumeRequests {
 		t.Run(r.key.Name(), func(t *testing.T) {
 			t.Parallel()
@@ -135,12 +136,13 @@ func TestConsumeErrorCodes(t *testing.T) {
 
 // likely are the codes that a Kafka may well answer a consumer with; the others take long together.
 func likely(err *kerr.Error) bool {
-	return err.Code <= 36 || slices.Contains([]*kerr.Error{
-		kerr.UnsupportedVersion, kerr.InvalidRequest, kerr.KafkaStorageError, kerr.FetchSessionIDNotFound, kerr.InvalidFetchSessionEpoch,
-		kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.OffsetNotAvailable, kerr.MemberIDRequired, kerr.GroupMaxSizeReached,
-		kerr.FencedInstanceID, kerr.UnstableOffsetCommit, kerr.ThrottlingQuotaExceeded, kerr.UnknownTopicID, kerr.InconsistentTopicID,
-		kerr.FetchSessionTopicIDError, kerr.OffsetMovedToTieredStorage, kerr.FencedMemberEpoch, kerr.StaleMemberEpoch,
-		kerr.RebootstrapRequired,
+	return slices.Contains([]*kerr.Error{
+		kerr.UnknownServerError, kerr.OffsetOutOfRange, kerr.CorruptMessage, kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable,
+		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable,
+		kerr.NotCoordinator, kerr.IllegalGeneration, kerr.InconsistentGroupProtocol, kerr.UnknownMemberID, kerr.RebalanceInProgress,
+		kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.UnsupportedVersion, kerr.KafkaStorageError,
+		kerr.FetchSessionIDNotFound, kerr.FencedLeaderEpoch, kerr.MemberIDRequired, kerr.GroupMaxSizeReached, kerr.FencedInstanceID,
+		kerr.UnstableOffsetCommit, kerr.ThrottlingQuotaExceeded, kerr.UnknownTopicID,
 	}, err)
 }
 

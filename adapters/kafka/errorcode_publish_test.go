@@ -69,7 +69,7 @@ func agree(partitions [][]string, events []leat.Event, errs []error) error {
 		n := count(partitions, e.ID())
 		switch code := leat.CodeOf(errs[i]); {
 		case code == 0 && n != 1, code == leat.CodeUnknown && n > 1, code != 0 && code != leat.CodeUnknown && n > 0:
-			return fmt.Errorf("event %s is stored %d times, and its outcome is %v; stored are %v", e.ID(), n, errs[i], partitions)
+			return fmt.Errorf("event %s is stored %d times, and its outcome is %w; stored are %v", e.ID(), n, errs[i], partitions)
 		}
 	}
 	for _, ids := range partitions {
@@ -82,6 +82,7 @@ func agree(partitions [][]string, events []leat.Event, errs []error) error {
 
 // TestProduceErrorCodes answers one produce request with each of Kafka's error codes.
 func TestProduceErrorCodes(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	table(t, kafkaErrors(), codeName, func(code *kerr.Error) error { return f.produceOnce(code) })
 }
@@ -111,15 +112,15 @@ func (f *fake) produceOnce(code *kerr.Error) error {
 		return fmt.Errorf("the fault was not met")
 	}
 	if errs[0] != nil || errs[3] != nil {
-		return fmt.Errorf("before %v, after %v", errs[0], errs[3])
+		return fmt.Errorf("before %w, after %w", errs[0], errs[3])
 	}
 	for _, err := range errs[1:2] {
 		if got, want := leat.CodeOf(err), wantAfter(code); got != want {
-			return fmt.Errorf("the outcome is %v, should be %v: %v", got, want, err)
+			return fmt.Errorf("the outcome is %v, should be %v: %w", got, want, err)
 		}
 	}
 	if err := b.Health(); err != nil {
-		return fmt.Errorf("health in the end: %v", err)
+		return fmt.Errorf("health in the end: %w", err)
 	}
 	if code == kerr.DuplicateSequenceNumber {
 		return nil // the fake lies: it did not store the batch before
@@ -130,6 +131,7 @@ func (f *fake) produceOnce(code *kerr.Error) error {
 // TestProduceErrorCodesThatStay answers all produce requests with an error code that passes elsewhere: the outcome must come within the
 // DeliveryTimeout, and what is published afterwards must be stored.
 func TestProduceErrorCodesThatStay(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	table(t, slices.DeleteFunc(kafkaErrors(), func(c *kerr.Error) bool { return !passing(c) }), codeName, f.produceNever)
 }
@@ -158,7 +160,7 @@ func (f *fake) produceNever(code *kerr.Error) error {
 		want = append(want, leat.CodeNotFound) // whichever comes first
 	}
 	if !slices.Contains(want, leat.CodeOf(errs[0])) {
-		return fmt.Errorf("the outcome is %v", errs[0])
+		return fmt.Errorf("the outcome is %w", errs[0])
 	}
 	fault.Remove()
 	for deadline := time.Now().Add(10 * time.Second); ; { // what hangs in the client delays it, and its DeliveryTimeout is short here
@@ -167,13 +169,14 @@ func (f *fake) produceNever(code *kerr.Error) error {
 		}
 	}
 	if errs[1] != nil {
-		return fmt.Errorf("afterwards: %v", errs[1])
+		return fmt.Errorf("afterwards: %w", errs[1])
 	}
 	return nil
 }
 
 // TestRefusedAfterDoubt answers with what may mean that the batch is stored, and then refuses it: that is unknown, not refused.
 func TestRefusedAfterDoubt(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	type doubt struct{ first, then *kerr.Error }
 	var cases []doubt
@@ -197,7 +200,7 @@ func TestRefusedAfterDoubt(t *testing.T) {
 		e := event("0", "k")
 		errs := []error{publishOne(b, topic, e, 15*time.Second)}
 		if code := leat.CodeOf(errs[0]); code != leat.CodeUnknown {
-			return fmt.Errorf("the outcome is %v", errs[0])
+			return fmt.Errorf("the outcome is %w", errs[0])
 		}
 		return f.agree(topic, []leat.Event{e}, errs)
 	})
@@ -250,7 +253,7 @@ func (f *fake) prepareOnce(key kmsg.Key, code *kerr.Error) error {
 		return errs[1]
 	})
 	if leat.CodeOf(errs[0]) == leat.CodeInternal || err != nil {
-		return fmt.Errorf("the outcome is %v, then %w", errs[0], err)
+		return fmt.Errorf("the outcome is %w, then %w", errs[0], err)
 	}
 	return f.agree(topic, events, errs)
 }

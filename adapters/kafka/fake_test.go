@@ -189,7 +189,7 @@ func kafkaErrors() (errs []*kerr.Error) {
 // table runs the cases beside each other, because they wait most of the time, and reports each that fails.
 func table[T any](t *testing.T, cases []T, name func(T) string, check func(T) error) {
 	t.Helper()
-	slots := make(chan struct{}, 16)
+	slots := make(chan struct{}, 32)
 	var wg sync.WaitGroup
 	for _, c := range cases {
 		slots <- struct{}{}

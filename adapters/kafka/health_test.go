@@ -98,7 +98,7 @@ func (f *fake) lasts(l lasting) error {
 // shows returns nil when one of the errors joined in err has a code.
 func shows(err error, want leat.Code) error {
 	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost joins
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
 	}
 	for _, one := range all {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -71,6 +70,7 @@ func (p *proxy) dialed() int {
 
 // TestOutage takes the broker away while everything is under way, and counts the attempts to connect.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	f := newProxied(t)
 	require.NoError(t, f.CreateTopic("t", 1, nil))
 	o := quick(f.proxy.addr())
@@ -118,5 +118,3 @@ func code(t testing.TB, want leat.Code, err error) {
 		assert.Equal(t, want, e.Code, "%v", err)
 	}
 }
-
-var _ = kafka.New

@@ -85,7 +85,7 @@ func (p *peer) reset(addr net.Addr, err error) {
 	p.resets++
 	p.last, p.gentle = time.Now(), p.resets <= mostResets
 	// The end of a connection is final for the client in other places; a failure to connect is not.
-	p.err = &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: fmt.Errorf("the connection ended at once: %v", err)} //nolint:errorlint // as said
+	p.err = &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: errors.New("the connection ended at once: " + err.Error())}
 }
 
 // link is a connection to a peer.

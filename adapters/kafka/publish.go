@@ -78,7 +78,7 @@ type record struct {
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	err := b.refusal(ctx, "publish", topic)
 	if err == nil && topic == "" {
-		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("Topic is empty")}
+		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
 	}
 	if err != nil {
 		for i := range events {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -84,11 +85,7 @@ func (m *member) handle(ctx context.Context, e leat.Event) error {
 func (m *member) finished() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := map[string]int{}
-	for id, n := range m.handled {
-		all[id] = n
-	}
-	return all
+	return maps.Clone(m.handled)
 }
 
 // startAll waits until handlers of n events run.

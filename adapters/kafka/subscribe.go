@@ -165,7 +165,7 @@ func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partit
 func (b *Broker) committed(ctx context.Context, group, topic string) (kadm.OffsetResponses, error) {
 	offsets, err := b.admin.FetchOffsetsForTopics(ctx, group, topic)
 	if err = cmp.Or(err, offsets.Error()); errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil
+		return kadm.OffsetResponses{}, nil
 	}
 	return offsets, err
 }
