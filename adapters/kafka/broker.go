@@ -62,7 +62,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
-		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger}),
+		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger, conns}),
 	}
 	if b.o.SASL != nil {
 		opts = append(opts, kgo.SASL(b.o.SASL.mechanism()))
@@ -193,4 +193,5 @@ func (b *Broker) close() {
 	wg.Wait()
 	b.cancel()
 	b.client.Close()
+	b.publisher.wait()
 }

@@ -11,7 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const produceKey = 0 // the Produce request in Kafka's protocol
+// Requests of Kafka's protocol.
+const (
+	produceKey      = 0
+	handshakeKey    = 17
+	versionsKey     = 18
+	authenticateKey = 36
+)
 
 // connections watches the connections of one client.
 type connections struct {
@@ -27,9 +33,11 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client.
+// OnBrokerConnect is called by the client. Only an answer to a request says that a connection is good.
 func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	c.note(err)
+	if err != nil {
+		c.note(err)
+	}
 }
 
 // OnBrokerE2E is called by the client after each request.
@@ -37,6 +45,9 @@ func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.Broke
 	err := e2e.Err()
 	if err != nil && key == produceKey {
 		c.doubts.Add(1)
+	}
+	if err == nil && (key == versionsKey || key == handshakeKey || key == authenticateKey) {
+		return // the broker has answered, but not yet said whether it accepts the client
 	}
 	c.note(err)
 }

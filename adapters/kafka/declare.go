@@ -201,7 +201,7 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	var ends, starts kadm.ListedOffsets
 	err := retry(ctx, func() (err error) {
 		if committed, err = b.admin.FetchOffsetsForTopics(ctx, group, topic); cmp.Or(err, committed.Error()) != nil {
-			return cmp.Or(err, committed.Error())
+			return fmt.Errorf("group %s: %w", group, cmp.Or(err, committed.Error()))
 		}
 		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
 			return cmp.Or(err, ends.Error())

@@ -18,6 +18,7 @@ type publisher struct {
 	client *kgo.Client
 	o      *Options
 	conns  *connections
+	admission
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -76,6 +77,12 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	if err := b.refusal(ctx, "publish", topic); err != nil {
 		for i := range events {
 			done(i, err)
+		}
+		return
+	}
+	if err := b.publisher.check(ctx, b.client); err != nil {
+		for i := range events {
+			done(i, wrap(topic, events[i], err))
 		}
 		return
 	}
