@@ -42,10 +42,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		if err == nil {
 			continue
 		}
-		if _, ok := errors.AsType[*leat.Error](err); !ok {
-			err = fail(caller, "declare", sub.Topic, err)
-		}
-		errs = append(errs, err)
+		errs = append(errs, fail(caller, "declare", sub.Topic, err))
 	}
 	return join(errs)
 }
@@ -67,7 +64,10 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 	}
 	err := retry(ctx, func() error {
 		replicas := int16(orDefault(b.o.ReplicationFactor))
-		_, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
+		answer, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
+		if err != nil && answer.ErrMessage != "" { // which says what is wrong with a configuration
+			return fmt.Errorf("%w (%s)", err, answer.ErrMessage)
+		}
 		return err
 	})
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {

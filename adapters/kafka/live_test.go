@@ -54,7 +54,7 @@ func liveBroker(t testing.TB, o kafka.Options) *kafka.Broker {
 // liveAdmin returns a client for what Leat does not do.
 func liveAdmin(t testing.TB, addrs ...string) *kadm.Client {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(addrs...))
+	c, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.MetadataMinAge(10*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return kadm.NewClient(c)
@@ -136,6 +136,15 @@ func liveNothing(t testing.TB, s leat.Stream, wait time.Duration) {
 	n, err := s.Receive(ctx, into)
 	require.Error(t, err, "%d: event %s came", n, into[0].Event.ID())
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// liveCommitted waits until the group has committed the offset in partition 0.
+func liveCommitted(t testing.TB, b *kafka.Broker, topic, group string, offset int64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		lag, err := b.Lag(t.Context(), topic, group)
+		return err == nil && lag[0].Committed == offset
+	}, livePatience, 10*time.Millisecond, "offset %d is not committed", offset)
 }
 
 // liveSubscribe opens a stream that the end of the test closes.

@@ -309,10 +309,12 @@ func (s *Stream) resumePartitions() {
 		switch {
 		case !t.paused && gap >= s.broker.o.GapLimit:
 			t.paused = true
+			s.setAside(t)
 			pause = append(pause, t.partition)
 			s.ill.gapReached(t.partition, t.window.at(t.window.first).offset)
 		case t.paused && gap <= s.broker.o.GapLimit/2:
 			t.paused = false
+			s.bringBack(t)
 			resume = append(resume, t.partition)
 			s.ill.gapClosed(t.partition)
 		}
