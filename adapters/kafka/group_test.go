@@ -313,7 +313,7 @@ func TestBroadcast(t *testing.T) {
 	for _, s := range streams {
 		ids := liveReceive(t, s, 30)
 		slices.Sort(ids)
-		require.Equal(t, 30, len(slices.Compact(ids)), "each stream gets each event, once")
+		require.Len(t, slices.Compact(ids), 30, "each stream gets each event, once")
 		require.Equal(t, "10", ids[0], "nothing from before")
 	}
 	_, err := admin.UpdatePartitions(t.Context(), 5, topic)

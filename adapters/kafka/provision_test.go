@@ -74,7 +74,7 @@ func TestProvisionVerify(t *testing.T) {
 	} {
 		assert.ErrorContains(t, err, text)
 	}
-	several, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost
+	several, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok, "%T", err)
 	codes := map[leat.Code]bool{}
 	for _, one := range several.Unwrap() {
@@ -104,7 +104,7 @@ func TestProvisionOff(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	certs := brokertest.NewCerts(t)
 	for query, text := range map[string]string{
-		"compresion=lz4":                           "compresion",
+		"compressions=lz4":                         "compressions",
 		"linger=5ms&linger=6ms":                    "linger",
 		"linger=5":                                 "linger",
 		"buffer=0":                                 "buffer",

@@ -15,10 +15,11 @@ import (
 // publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
 // cannot be waited for without tying the records to the waiting context.
 type publisher struct {
+	admission
+
 	client *kgo.Client
 	o      *Options
 	conns  *connections
-	admission
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64

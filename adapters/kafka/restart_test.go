@@ -110,7 +110,7 @@ func startLoad(t *testing.T, b *kafka.Broker, topic string) *load {
 			if !assert.NoError(t, livePublish(context.Background(), b, topic, events...)) {
 				break
 			}
-			<-time.After(10 * time.Millisecond)
+			<-time.After(5 * time.Millisecond)
 		}
 		l.done <- n * keys
 	}()
@@ -178,6 +178,7 @@ func times(short, long int) int {
 
 // TestRollingRestarts stops the members of a group in order, one by one, under load, and starts them again.
 func TestRollingRestarts(t *testing.T) {
+	t.Parallel()
 	for name, protocol := range map[string]kafka.Protocol{"classic": kafka.ProtocolClassic, "consumer": kafka.ProtocolConsumer} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,12 +201,12 @@ func TestRollingRestarts(t *testing.T) {
 				goal := book.distinct() + n
 				require.Eventually(t, func() bool { return book.distinct() >= goal }, livePatience, 10*time.Millisecond)
 			}
-			more(300)
+			more(100)
 			for i := range times(3, 20) {
 				members[i%3].close(t)
-				more(100)
+				more(40)
 				members[i%3] = startMember(t, o, sub, i%3, book.note)
-				more(300)
+				more(80)
 			}
 			published := l.finish(t, &book)
 			for _, m := range members {
@@ -223,9 +224,10 @@ func TestRollingRestarts(t *testing.T) {
 const processVariable = "LEAT_KAFKA_CONSUMER"
 
 type processConfig struct {
-	Addrs        []string
-	Topic, Group string
-	Who          int
+	Addrs []string `json:"addrs"`
+	Topic string   `json:"topic"`
+	Group string   `json:"group"`
+	Who   int      `json:"who"`
 }
 
 func processOptions(addrs []string) kafka.Options {
@@ -243,7 +245,7 @@ func TestConsumerProcess(t *testing.T) {
 	var c processConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
 	m := startMember(t, processOptions(c.Addrs), leat.Subscription{Topic: c.Topic, Group: c.Group}, c.Who, func(h handling) {
-		fmt.Fprintf(os.Stdout, "handled %s %d\n", h.id, h.at) // one write, which a kill does not cut
+		_, _ = fmt.Fprintf(os.Stdout, "handled %s %d\n", h.id, h.at) // one write, which a kill does not cut
 	})
 	require.NoError(t, <-m.done)
 }
@@ -302,7 +304,7 @@ func TestKilledConsumers(t *testing.T) {
 		goal := book.distinct() + n
 		require.Eventually(t, func() bool { return book.distinct() >= goal }, livePatience, 10*time.Millisecond)
 	}
-	more(300)
+	more(100)
 	allowed := 0
 	for i := range times(2, 20) {
 		at := time.Now()
@@ -311,7 +313,7 @@ func TestKilledConsumers(t *testing.T) {
 		allowed += restartInFlight + book.since(who[i%2], at.Add(-2*time.Second))
 		start(i % 2)
 		who[i%2] = c.Who
-		more(500)
+		more(150)
 	}
 	published := l.finish(t, &book)
 	for _, m := range members {

@@ -48,8 +48,9 @@ func newSecured(t *testing.T) *secured {
 		Properties: map[string]string{
 			// The names of principals: of SASL the user, of TLS the certificate's subject, without one ANONYMOUS.
 			"super.users": "User:ANONYMOUS;User:" + securedUser + ";User:oscar;User:CN=client",
-			listener("oauth", "sasl.enabled.mechanisms"):               kafka.OAuthBearer,
-			listener("oauth", "oauthbearer.sasl.jaas.config"):          bearer + `OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
+			listener("oauth", "sasl.enabled.mechanisms"): kafka.OAuthBearer,
+			listener("oauth", "oauthbearer.sasl.jaas.config"): bearer +
+				`OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
 			listener("oauth", "oauthbearer.connections.max.reauth.ms"): "3000",
 			listener("oauth", "oauthbearer.sasl.server.callback.handler.class"): bearer +
 				"internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler",

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 
 // TestSecured runs on one Kafka with every kind of listener.
 func TestSecured(t *testing.T) {
+	t.Parallel()
 	s := newSecured(t)
 	for name, test := range map[string]func(*testing.T, *secured){
 		"logins": testLogins, "refused logins": testRefusedLogins, "rotation": testRotation, "new tokens": testNewTokens,
@@ -173,7 +173,8 @@ func testRotation(t *testing.T, s *secured) {
 	change("first-password")
 	topic := liveTopic(t, s.admin, 1)
 	s.allow(t, "carl", topicACL(topic, kadm.OpRead, kadm.OpWrite), groupACL("rotation", kadm.OpRead))
-	b := liveOpen(t, "kafka://carl@"+s.rotated.addr()+"?sasl=SCRAM-SHA-512&tls=true&cafile="+s.certs.CAFile+"&passwordfile="+s.file(t, "carl", "first-password"))
+	b := liveOpen(t, fmt.Sprintf("kafka://carl@%s?sasl=SCRAM-SHA-512&tls=true&cafile=%s&passwordfile=%s", s.rotated.addr(), s.certs.CAFile,
+		s.file(t, "carl", "first-password")))
 	stream := liveSubscribe(t, b, leat.Subscription{Topic: topic, Group: "rotation"})
 	for round := range 3 {
 		require.NoError(t, livePublish(t.Context(), b, topic, liveEvents(t, round, round+1, 1)...))
@@ -192,7 +193,8 @@ func testRotation(t *testing.T, s *secured) {
 	require.Eventually(t, func() bool { return leat.CodeOf(stream.Health()) == leat.CodeUnauthenticated }, livePatience, 10*time.Millisecond,
 		"the stream's health does not say that the password is wrong: %v", stream.Health())
 	s.file(t, "carl", "password-2")
-	require.Eventually(t, func() bool { return livePublish(t.Context(), b, topic, liveEvents(t, 4, 5, 1)...) == nil }, livePatience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return livePublish(t.Context(), b, topic, liveEvents(t, 4, 5, 1)...) == nil },
+		livePatience, 50*time.Millisecond)
 	require.Equal(t, []string{"4"}, liveReceive(t, stream, 1))
 	require.Eventually(t, func() bool { return b.Health() == nil }, livePatience, 10*time.Millisecond, "health: %v", b.Health())
 }
@@ -245,8 +247,7 @@ func testRepairedPassword(t *testing.T, s *secured) {
 func testClientCertificate(t *testing.T, s *secured) {
 	strangers := brokertest.NewCerts(t)
 	cert, key := s.copyFile(t, "cert", strangers.ClientFile), s.copyFile(t, "key", strangers.ClientKeyFile)
-	u := url.URL{Scheme: "kafka", Host: s.addr("MUTUAL"), RawQuery: "tls=true&cafile=" + s.certs.CAFile + "&certfile=" + cert + "&keyfile=" + key}
-	b := liveOpen(t, u.String())
+	b := liveOpen(t, fmt.Sprintf("kafka://%s?tls=true&cafile=%s&certfile=%s&keyfile=%s", s.addr("MUTUAL"), s.certs.CAFile, cert, key))
 	topic := liveTopic(t, s.admin, 1)
 	require.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(livePublish(t.Context(), b, topic, liveEvents(t, 0, 1, 1)...)))
 	s.copyFile(t, "cert", s.certs.ClientFile)

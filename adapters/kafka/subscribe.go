@@ -104,12 +104,16 @@ func (b *Broker) topic(ctx context.Context, topic string) (detail kadm.TopicDeta
 	return detail, err
 }
 
+// fetchMaxWait is how long a broker holds a fetch that finds nothing, as in the Java client. Partitions that are new to a stream are only
+// in the next fetch, so their first records come that much later.
+const fetchMaxWait = 500 * time.Millisecond
+
 // consumerOptions are the options of a client that consumes.
 func (b *Broker) consumerOptions(sub leat.Subscription) []kgo.Opt {
 	most := int32(min(max(sub.MaxInFlightBytes/4, 1<<20), 16<<20))
 	opts := []kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(most), kgo.KeepRetryableFetchErrors(),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(fetchMaxWait),
 	}
 	if b.o.Rack != "" {
 		opts = append(opts, kgo.Rack(b.o.Rack))
