@@ -85,17 +85,17 @@ func (l *ledger) verdict(published int) (lost, duplicates, inversions int) {
 	return published - len(first), duplicates, inversions
 }
 
-// load publishes events of some keys, in order, until it is stopped.
-type load struct {
+// traffic publishes events of some keys, in order, until it is stopped.
+type traffic struct {
 	stop func()
 	done chan int // gets how many were published
 }
 
-func startLoad(t *testing.T, b *kafka.Broker, topic string) *load {
+func startTraffic(t *testing.T, b *kafka.Broker, topic string) *traffic {
 	t.Helper()
 	const keys = 20
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{stop: cancel, done: make(chan int, 1)}
+	l := &traffic{stop: cancel, done: make(chan int, 1)}
 	go func() {
 		n := 0
 		for ; ctx.Err() == nil; n++ {
@@ -118,7 +118,7 @@ func startLoad(t *testing.T, b *kafka.Broker, topic string) *load {
 }
 
 // finish stops the load, waits until everything was handled, and returns how much it was.
-func (l *load) finish(t *testing.T, book *ledger) int {
+func (l *traffic) finish(t *testing.T, book *ledger) int {
 	t.Helper()
 	l.stop()
 	published := <-l.done
@@ -196,7 +196,7 @@ func TestRollingRestarts(t *testing.T) {
 					m.stop()
 				}
 			}()
-			l := startLoad(t, liveBroker(t, o), sub.Topic)
+			l := startTraffic(t, liveBroker(t, o), sub.Topic)
 			more := func(n int) {
 				goal := book.distinct() + n
 				require.Eventually(t, func() bool { return book.distinct() >= goal }, livePatience, 10*time.Millisecond)
@@ -299,7 +299,7 @@ func TestKilledConsumers(t *testing.T) {
 	who := []int{1, 2}
 	start(0)
 	start(1)
-	l := startLoad(t, liveBroker(t, processOptions(addrs)), c.Topic)
+	l := startTraffic(t, liveBroker(t, processOptions(addrs)), c.Topic)
 	more := func(n int) {
 		goal := book.distinct() + n
 		require.Eventually(t, func() bool { return book.distinct() >= goal }, livePatience, 10*time.Millisecond)
