@@ -26,9 +26,13 @@ func (s *Stream) fromTheEnd(ctx context.Context, partitions int) (map[int32]kgo.
 	return offsets, nil
 }
 
-// watchPartitions adds partitions that the topic gets later, from their first record on.
+// watchPartitions adds partitions that the topic gets later, from their first record on. It looks as often as the client does.
 func (s *Stream) watchPartitions() {
-	ticker := time.NewTicker(metadataMaxAge)
+	every, ok := s.client.OptValue(kgo.MetadataMaxAge).(time.Duration)
+	if !ok {
+		every = metadataMaxAge
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {

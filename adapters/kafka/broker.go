@@ -66,7 +66,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 		kgo.AlwaysRetryEOF(),       // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),
-		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger}),
+		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger, conns}),
 	}
 	if b.o.SASL != nil {
 		opts = append(opts, kgo.SASL(b.o.SASL.mechanism()))
@@ -200,4 +200,5 @@ func (b *Broker) close() {
 	b.publisher.renewal.end()
 	b.cancel()
 	b.client.Close()
+	b.publisher.wait()
 }

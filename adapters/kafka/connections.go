@@ -12,7 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const produceKey = 0 // the Produce request in Kafka's protocol
+// Requests of Kafka's protocol.
+const (
+	produceKey      = 0
+	handshakeKey    = 17
+	versionsKey     = 18
+	authenticateKey = 36
+)
 
 // connections watches the connections of one client.
 type connections struct {
@@ -28,12 +34,15 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client when a connection can be used, or cannot be had.
+// OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an answer to a request says that a connection
+// is good.
 func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
 	if l, ok := conn.(interface{ ready(err error) }); ok {
 		l.ready(err)
 	}
-	c.note(err)
+	if err != nil {
+		c.note(err)
+	}
 }
 
 // OnBrokerE2E is called by the client after each request.
@@ -41,6 +50,9 @@ func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.Broke
 	err := e2e.Err()
 	if err != nil && key == produceKey {
 		c.doubts.Add(1)
+	}
+	if err == nil && (key == versionsKey || key == handshakeKey || key == authenticateKey) {
+		return // the broker has answered, but not yet said whether it accepts the client
 	}
 	c.note(err)
 }

@@ -42,10 +42,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		if err == nil {
 			continue
 		}
-		if _, ok := errors.AsType[*leat.Error](err); !ok {
-			err = fail(caller, "declare", sub.Topic, err)
-		}
-		errs = append(errs, err)
+		errs = append(errs, fail(caller, "declare", sub.Topic, err))
 	}
 	return join(errs)
 }
@@ -67,10 +64,13 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 	}
 	err := retry(ctx, func() error {
 		replicas := int16(orDefault(b.o.ReplicationFactor))
-		_, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
+		answer, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
 		if errors.Is(err, kerr.InvalidReplicationFactor) && b.o.ReplicationFactor == 0 {
 			// Not enough brokers for the cluster's own default: some have not come back yet.
 			return fmt.Errorf("%w: %w", kerr.BrokerNotAvailable, err)
+		}
+		if err != nil && answer.ErrMessage != "" { // which says what is wrong with a configuration
+			return fmt.Errorf("%w (%s)", err, answer.ErrMessage)
 		}
 		return err
 	})
@@ -205,7 +205,7 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	var ends, starts kadm.ListedOffsets
 	err := retry(ctx, func() (err error) {
 		if committed, err = b.committed(ctx, group, topic); err != nil {
-			return err
+			return fmt.Errorf("group %s: %w", group, err)
 		}
 		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
 			return cmp.Or(err, ends.Error())

@@ -20,6 +20,8 @@ func codeOf(err error) leat.Code {
 		return kafkaCode(kafkaErr)
 	}
 	switch _, isNet := errors.AsType[net.Error](err); {
+	case isCertificateAlert(err):
+		return leat.CodeUnauthenticated
 	case errors.Is(err, kgo.ErrClientClosed):
 		return leat.CodeClosed
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !isDial(err):

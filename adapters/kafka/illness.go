@@ -128,10 +128,13 @@ func (l *illness) report(topic string) (errs []error) {
 func (s *Stream) Health() error {
 	s.mu.Lock()
 	errs := s.ill.report(s.sub.Topic)
-	closed := s.closed
+	closed, fatal := s.closed, s.fatal
 	s.mu.Unlock()
 	if closed {
 		return closedError("health", s.sub.Topic)
+	}
+	if fatal != nil {
+		return fatal
 	}
 	return join(append([]error{s.conns.health()}, errs...))
 }

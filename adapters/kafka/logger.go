@@ -9,17 +9,27 @@ import (
 
 // logger passes on what the client logs, at debug level: what matters of it is in errors and in health. The client logs no payload and
 // no secret.
-type logger struct{ to *slog.Logger }
+type logger struct {
+	to    *slog.Logger
+	conns *connections
+}
 
 // Level is asked by the client before it puts a line together.
 func (l logger) Level() kgo.LogLevel {
 	if l.to.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
 	}
-	return kgo.LogLevelNone
+	return kgo.LogLevelError
 }
 
-// Log logs one line.
+// Log logs one line. That a broker refuses the credentials is only seen here: no hook of the client is told.
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	if level == kgo.LogLevelError {
+		for _, v := range keyvals {
+			if err, ok := v.(error); ok && isRefusedLogin(err) {
+				l.conns.note(err)
+			}
+		}
+	}
 	l.to.Debug("Kafka client", append([]any{"says", msg, "severity", level.String()}, keyvals...)...)
 }

@@ -35,6 +35,9 @@ func (r *record) failure(code leat.Code, err error) error {
 // refusal returns the code of an error that says that the event was not stored, and CodeUnknown for all others.
 func refusal(err error) leat.Code {
 	kafkaErr, ok := errors.AsType[*kerr.Error](err)
+	if !ok && isRefusedLogin(err) {
+		return codeOf(err)
+	}
 	if !ok {
 		return leat.CodeUnknown
 	}

@@ -15,6 +15,8 @@ import (
 // publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
 // cannot be waited for without tying the records to the waiting context.
 type publisher struct {
+	admission
+
 	renewal *renewal
 	o       *Options
 	conns   *connections
@@ -83,6 +85,12 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	if err != nil {
 		for i := range events {
 			done(i, err)
+		}
+		return
+	}
+	if err := b.publisher.check(ctx, b.publisher.renewal.client()); err != nil {
+		for i := range events {
+			done(i, wrap(topic, events[i], err))
 		}
 		return
 	}

@@ -36,8 +36,8 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// member is a consumer whose handlers a test holds.
-type member struct {
+// heldMember is a consumer whose handlers a test holds.
+type heldMember struct {
 	broker *kafka.Broker
 	log    *logged
 	stop   context.CancelFunc
@@ -50,9 +50,9 @@ type member struct {
 	release chan struct{} // handlers wait for it, or for their context
 }
 
-func join(t *testing.T, o kafka.Options) *member {
+func join(t *testing.T, o kafka.Options) *heldMember {
 	t.Helper()
-	m := &member{log: &logged{}, ran: make(chan error, 1), handled: map[string]int{}, causes: map[string]error{},
+	m := &heldMember{log: &logged{}, ran: make(chan error, 1), handled: map[string]int{}, causes: map[string]error{},
 		started: make(chan string, 1000), release: make(chan struct{})}
 	o.Logger = slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	m.broker = open(t, o)
@@ -64,7 +64,7 @@ func join(t *testing.T, o kafka.Options) *member {
 	return m
 }
 
-func (m *member) handle(ctx context.Context, e leat.Event) error {
+func (m *heldMember) handle(ctx context.Context, e leat.Event) error {
 	m.started <- e.ID()
 	var err error
 	select {
@@ -82,14 +82,14 @@ func (m *member) handle(ctx context.Context, e leat.Event) error {
 	return nil
 }
 
-func (m *member) finished() map[string]int {
+func (m *heldMember) finished() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.handled)
 }
 
 // startAll waits until handlers of n events run.
-func (m *member) startAll(t *testing.T, n int) {
+func (m *heldMember) startAll(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		select {
@@ -114,7 +114,7 @@ func twoPartitions(t *testing.T) (*fake, kafka.Options) {
 }
 
 // awaitAll waits until the members have handled all 8 events, and returns how often together.
-func awaitAll(t *testing.T, members ...*member) (times map[string]int) {
+func awaitAll(t *testing.T, members ...*heldMember) (times map[string]int) {
 	t.Helper()
 	require.NoError(t, await(15*time.Second, func() error {
 		times = map[string]int{}

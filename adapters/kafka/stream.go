@@ -26,9 +26,11 @@ type Stream struct {
 	commit  committer
 	wg      sync.WaitGroup // the goroutines of the stream
 	quit    chan struct{}  // closed by Close
+	over    chan struct{}  // closed when fatal is set
 
 	mu      sync.Mutex
 	closed  bool
+	fatal   error             // why the stream is over although it is not closed
 	tenures map[int32]*tenure // by partition
 	// How far the tenures that are over had come, by partition. It lets a stream that lost a partition in an outage and gets it back
 	// go on where it was.
@@ -89,9 +91,13 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 // fill delivers what it has. room is how many more records could be polled when there was nothing to deliver.
 func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
 	s.mu.Lock()
-	if s.closed {
+	if s.closed || s.fatal != nil {
+		err := s.fatal
 		s.mu.Unlock()
-		return 0, 0, closedError("receive", s.sub.Topic)
+		if err == nil {
+			err = closedError("receive", s.sub.Topic)
+		}
+		return 0, 0, err
 	}
 	s.full = false
 	n = s.redeliver(into)
@@ -303,10 +309,12 @@ func (s *Stream) resumePartitions() {
 		switch {
 		case !t.paused && gap >= s.broker.o.GapLimit:
 			t.paused = true
+			s.setAside(t)
 			pause = append(pause, t.partition)
 			s.ill.gapReached(t.partition, t.window.at(t.window.first).offset)
 		case t.paused && gap <= s.broker.o.GapLimit/2:
 			t.paused = false
+			s.bringBack(t)
 			resume = append(resume, t.partition)
 			s.ill.gapClosed(t.partition)
 		}
@@ -329,12 +337,13 @@ func (s *Stream) Close(ctx context.Context) error {
 		return nil
 	}
 	s.closed = true
+	over := s.fatal != nil
 	s.wake()
 	s.mu.Unlock()
 	close(s.quit)
 	err := s.commitNow(ctx)
 	var cause error
-	if isLost(err) { // what the group took away before was not the stream's to commit
+	if isLost(err) || over { // what the group took away before was not the stream's to commit
 		err, cause = nil, errLost
 	}
 	s.mu.Lock()

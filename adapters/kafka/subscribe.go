@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -30,7 +31,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	caller := ctx
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	partitions, err := b.partitions(ctx, sub.Topic)
+	partitions, err := b.readable(ctx, sub.Topic)
 	if err == nil && sub.Group != "" {
 		err = b.prepareGroup(ctx, sub, partitions)
 	}
@@ -40,7 +41,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s := &Stream{
 		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
-		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)}, quit: make(chan struct{}), signal: make(chan struct{}, 1),
+		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)},
+		quit:    make(chan struct{}), over: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
@@ -67,34 +69,52 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		s.wg.Go(s.watchPartitions)
 	} else {
 		s.wg.Go(s.commitLoop)
+		s.wg.Go(s.stopWhenOver)
 	}
 	return s, nil
 }
 
 // partitions returns how many partitions a topic has, asking the cluster.
 func (b *Broker) partitions(ctx context.Context, topic string) (int, error) {
-	n := 0
-	err := retry(ctx, func() error {
+	detail, err := b.topic(ctx, topic)
+	return len(detail.Partitions), err
+}
+
+// readable is partitions for a topic that is to be read, which takes a permission more.
+func (b *Broker) readable(ctx context.Context, topic string) (int, error) {
+	detail, err := b.topic(kadm.WithAuthorizedOps(ctx), topic)
+	if may := detail.AuthorizedOperations; err == nil && len(may) > 0 && !slices.Contains(may, kadm.OpRead) {
+		err = fmt.Errorf("the topic may be described, but not read: %w", kerr.TopicAuthorizationFailed)
+	}
+	return len(detail.Partitions), err
+}
+
+// topic asks the cluster for a topic.
+func (b *Broker) topic(ctx context.Context, topic string) (detail kadm.TopicDetail, err error) {
+	err = retry(ctx, func() error {
 		metadata, err := b.admin.Metadata(ctx, topic)
 		if err != nil {
 			return err
 		}
-		detail := metadata.Topics[topic]
-		n = len(detail.Partitions)
-		if !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || n > 0 { // which counts as retriable
+		detail = metadata.Topics[topic]
+		if !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || len(detail.Partitions) > 0 { // which counts as retriable
 			return detail.Err
 		}
 		return errNoTopic
 	})
-	return n, err
+	return detail, err
 }
+
+// fetchMaxWait is how long a broker holds a fetch that finds nothing, as in the Java client. Partitions that are new to a stream are only
+// in the next fetch, so their first records come that much later.
+const fetchMaxWait = 500 * time.Millisecond
 
 // consumerOptions are the options of a client that consumes.
 func (b *Broker) consumerOptions(sub leat.Subscription) []kgo.Opt {
 	most := int32(min(max(sub.MaxInFlightBytes/4, 1<<20), 16<<20))
 	opts := []kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(most), kgo.KeepRetryableFetchErrors(),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(fetchMaxWait),
 	}
 	if b.o.Rack != "" {
 		opts = append(opts, kgo.Rack(b.o.Rack))
@@ -109,7 +129,7 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group), kgo.ConsumeTopics(s.sub.Topic), kgo.DisableAutoCommit(),
 		kgo.RebalanceTimeout(o.RebalanceTimeout), kgo.SessionTimeout(o.SessionTimeout), kgo.HeartbeatInterval(o.HeartbeatInterval),
 		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.fetched),
+		kgo.AdjustFetchOffsetsFn(s.fetched), kgo.WithHooks(s),
 	}
 	if o.Protocol == ProtocolConsumer {
 		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
@@ -131,7 +151,7 @@ func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partit
 		return err
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("group %s: %w", sub.Group, err)
 	}
 	if b.o.Start != StartLatest {
 		return nil
@@ -158,7 +178,10 @@ func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partit
 	if errors.Is(err, kerr.UnknownMemberID) {
 		return nil // the group has members by now, which began themselves
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("group %s: %w", sub.Group, err)
+	}
+	return nil
 }
 
 // committed returns what a group has committed. A group that does not exist yet has committed nothing; some brokers call that an error.

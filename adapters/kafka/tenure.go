@@ -17,7 +17,8 @@ type tenure struct {
 	tried     int64 // the offset of the last commit, which may have arrived though no answer came
 	draining  bool  // nothing of it is delivered any more
 	ended     bool
-	paused    bool // its gap is at the limit
+	paused    bool    // its gap is at the limit
+	aside     []chunk // polled and not delivered, while paused
 }
 
 // progress is how far a tenure had come when it ended.
@@ -42,10 +43,31 @@ func (s *Stream) begin(partition int32) {
 	s.tenures[partition] = &tenure{partition: partition, lease: leat.NewLease(), window: newWindow(), begin: -1, committed: -1, tried: -1}
 }
 
+// setAside takes what was polled of a partition out of the way of the others, while it is paused. The lock is held.
+func (s *Stream) setAside(t *tenure) {
+	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
+		if c.tenure != t {
+			return false
+		}
+		s.queued -= len(c.records)
+		t.aside = append(t.aside, c)
+		return true
+	})
+}
+
+// bringBack undoes setAside: what was polled before the pause comes before what is polled after it. The lock is held.
+func (s *Stream) bringBack(t *tenure) {
+	for _, c := range t.aside {
+		s.queued += len(c.records)
+	}
+	s.polled = append(t.aside, s.polled...)
+	t.aside = nil
+}
+
 // stop marks tenures, so that nothing of them is delivered any more, and drops what was not delivered yet. The lock is held.
 func (s *Stream) stop(tenures []*tenure) {
 	for _, t := range tenures {
-		t.draining = true
+		t.draining, t.aside = true, nil
 	}
 	s.queued = 0
 	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
