@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -97,8 +98,33 @@ func (p *Process) Kill() {
 	}
 }
 
-// Pause freezes the process (SIGSTOP): connections stay open and nothing answers.
-func (p *Process) Pause() error { return p.signal(sigstop) }
+// Pause freezes the process (SIGSTOP): connections stay open and nothing answers. It returns when all threads have stopped, where the
+// system tells.
+func (p *Process) Pause() error {
+	if err := p.signal(sigstop); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(stopPatience); !stopped(p.PID()) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // there is nothing else to wait for
+	}
+	return nil
+}
+
+// stopPatience is how long threads may take to see that they are stopped.
+const stopPatience = 5 * time.Second
+
+// stopped reports whether all threads of a process are stopped, as Linux tells; where it does not, it is true.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		_, state, ok := strings.Cut(string(text), ") ") // behind the name, which may have anything in it
+		if err == nil && ok && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused process go on (SIGCONT).
 func (p *Process) Resume() error { return p.signal(sigcont) }
