@@ -133,6 +133,7 @@ func testRefusedLogins(t *testing.T, s *secured) {
 		t.Run(name, func(t *testing.T) {
 			o := liveOptions(s.addr(c.listener))
 			o.TLS, o.SASL = c.tls, c.sasl
+			o.RequestTimeout = 3 * time.Second // after which the calls give up that cannot tell a wrong protocol from an outage
 			for op, call := range map[string]func(*kafka.Broker) error{
 				"declare": func(b *kafka.Broker) error {
 					return b.Declare(t.Context(), leat.Subscription{Topic: topic, Group: "g"})

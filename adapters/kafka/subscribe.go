@@ -223,7 +223,7 @@ func passes(err error) bool {
 	if _, ok := errors.AsType[*kerr.Error](err); ok {
 		return kerr.IsRetriable(err)
 	}
-	return codeOf(err) == leat.CodeUnavailable
+	return codeOf(err) == leat.CodeUnavailable && !isRefusedLogin(err)
 }
 
 // remember enters a stream, so that Close finds it.
