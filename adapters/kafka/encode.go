@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"errors"
+
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -29,6 +31,21 @@ func headerName(attribute string) string {
 	return headerPrefix + attribute
 }
 
+// EncodeRecord returns the record that [Broker.Publish] makes of an event in binary mode, with the event's Key as its key and without a
+// topic. It is for those who produce with a client of their own, in a transaction for instance. The record shares nothing with the event.
+// The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event; what else makes an event unfit to be published is found by
+// [leat.Event.Validate].
+func EncodeRecord(e leat.Event) (*kgo.Record, error) {
+	if e.IsZero() {
+		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+	}
+	n := encoder{text: make([]byte, 0, e.Size()), headers: make([]kgo.RecordHeader, 0, typicalHeaders)}
+	r := &kgo.Record{}
+	n.key(r, e)
+	n.binary(r, e)
+	return r, nil
+}
+
 // encoder turns events into records. It keeps their bytes and headers in few large pieces.
 type encoder struct {
 	text    []byte
@@ -54,7 +71,14 @@ func (n *encoder) put(s string) []byte {
 	return n.text[begin:len(n.text):len(n.text)]
 }
 
-// binary fills in r's key, headers and value in binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an
+// key fills in r's key. No key is a null key, so that the client chooses the partition.
+func (n *encoder) key(r *kgo.Record, e leat.Event) {
+	if key := e.Key(); key != "" {
+		r.Key = n.put(key)
+	}
+}
+
+// binary fills in r's headers and value in binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an
 // empty one.
 func (n *encoder) binary(r *kgo.Record, e leat.Event) {
 	begin := len(n.headers)

@@ -126,8 +126,8 @@ func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
 		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d fit into MaxMessageBytes",
 			e.Size(), most)}
 	}
-	if key := e.Key(); key != "" && !p.o.NoRecordKey {
-		r.Key = n.put(key)
+	if !p.o.NoRecordKey {
+		n.key(r, e)
 	}
 	if p.o.Structured {
 		return n.structured(r, e)
