@@ -99,32 +99,18 @@ func (c *decoder) attributes(r *kgo.Record) (contentType string, isEvent bool, e
 // attributeName returns the attribute that a header holds. Header names are compared without case, since some producers write them
 // their own way.
 func attributeName(header string) (string, bool) {
-	if name, ok := attributeNames[header]; ok {
-		return name, true
-	}
 	switch {
-	case strings.EqualFold(header, contentTypeHeader):
-		return contentTypeName, true
 	case hasPrefixFold(header, headerPrefix):
-		name := strings.ToLower(header[len(headerPrefix):])
-		if name == contentTypeName { // it belongs into content-type, and must not pass for it
+		name := strings.ToLower(header[len(headerPrefix):]) // as it is, where it is in lower case
+		if name == contentTypeName {                        // it belongs into content-type, and must not pass for it
 			return "ce_" + name, true
 		}
 		return name, true
+	case strings.EqualFold(header, contentTypeHeader):
+		return contentTypeName, true
 	}
 	return "", false
 }
-
-// attributeNames is headerNames the other way.
-//
-//nolint:gochecknoglobals // a constant table
-var attributeNames = func() map[string]string {
-	names := map[string]string{}
-	for attribute, header := range headerNames {
-		names[header] = attribute
-	}
-	return names
-}()
 
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)

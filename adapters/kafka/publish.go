@@ -15,9 +15,10 @@ import (
 // publisher hands events to the client and reports their outcomes. It bounds what is under way itself, because the client's own bound
 // cannot be waited for without tying the records to the waiting context.
 type publisher struct {
-	client *kgo.Client
-	o      *Options
-	conns  *connections
+	client  *kgo.Client
+	o       *Options
+	conns   *connections
+	parcels parcelPools
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -49,7 +50,8 @@ type call struct {
 	p            *publisher
 	topic        string
 	done         func(i int, err error)
-	records      []record
+	parcel       *parcel
+	records      []record     // of the parcel
 	left         atomic.Int64 // records without an answer of the client
 	doubts       int64        // how many requests had failed without an answer when it was taken
 	deadline     time.Time
@@ -58,15 +60,35 @@ type call struct {
 }
 
 // record is one event on its way. It is its own context, so that the client's answer leads back to it without an allocation; as a
-// context it never ends.
+// context it never ends. The client may keep it as a context when it has answered, so these methods read nothing of it.
 type record struct {
-	context.Context
-
 	kafka kgo.Record
 	call  *call
 	index int // in the caller's events
 	size  int64
 	told  atomic.Bool // done was called
+}
+
+func (*record) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (*record) Done() <-chan struct{}                   { return nil }
+func (*record) Err() error                              { return nil }
+
+// recordKey is the key by which a record is found in a context that was derived from it, as hooks that trace do.
+type recordKey struct{}
+
+func (r *record) Value(key any) any {
+	if key == (recordKey{}) {
+		return r
+	}
+	return nil
+}
+
+// recordOf returns the record that a client's record belongs to.
+func recordOf(r *kgo.Record) *record {
+	if rec, ok := r.Context.(*record); ok {
+		return rec
+	}
+	return r.Context.Value(recordKey{}).(*record) //nolint:forcetypeassert // encode put it there
 }
 
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
@@ -83,39 +105,45 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 }
 
 func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	records := p.encode(topic, events, done)
+	b := p.encode(topic, events, done)
+	defer p.parcels.drop(b)
+	records := b.records
 	for len(records) > 0 {
-		c, err := p.admit(ctx, records)
+		c, err := p.admit(ctx, b, records)
 		if err != nil {
 			for i := range records {
 				done(records[i].index, wrap(topic, events[records[i].index], err))
 			}
 			return
 		}
-		records = records[len(c.records):]
+		taken := records[:len(c.records)] // c may be used for something else as soon as all of them are answered
+		records = records[len(taken):]
 		c.topic, c.done = topic, done
-		for i := range c.records {
-			p.client.TryProduce(context.Background(), &c.records[i].kafka, answered)
+		for i := range taken {
+			p.client.TryProduce(context.Background(), &taken[i].kafka, answered)
 		}
 	}
 }
 
 // encode makes the records of the events that can be sent, and refuses the others.
-func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) []record {
-	n := newEncoder(events)
-	records := make([]record, len(events))
+func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) *parcel {
+	b := p.parcels.take(events)
+	now := time.Now() // the client would look at the clock for each
+	records := b.records[:cap(b.records)]
 	used := 0
 	for i, e := range events {
 		r := &records[used]
-		if err := p.encodeOne(n, &r.kafka, e); err != nil {
+		if err := p.encodeOne(&b.encoder, &r.kafka, e); err != nil {
+			r.kafka = kgo.Record{}
 			done(i, wrap(topic, e, err))
 			continue
 		}
-		r.kafka.Topic, r.kafka.Context = topic, r
-		r.Context, r.index, r.size = context.Background(), i, int64(e.Size())
+		r.kafka.Topic, r.kafka.Context, r.kafka.Timestamp = topic, r, now
+		r.index, r.size = i, int64(e.Size())
 		used++
 	}
-	return records[:used]
+	b.records = records[:used]
+	return b
 }
 
 func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
@@ -146,7 +174,7 @@ func wrap(topic string, e leat.Event, err error) error {
 }
 
 // admit takes as many of the records as there is room for, at least one, and waits for that.
-func (p *publisher) admit(ctx context.Context, records []record) (*call, error) {
+func (p *publisher) admit(ctx context.Context, b *parcel, records []record) (*call, error) {
 	var w *waiter
 	for {
 		p.mu.Lock()
@@ -156,7 +184,7 @@ func (p *publisher) admit(ctx context.Context, records []record) (*call, error) 
 		}
 		if len(p.line) == 0 || w != nil && p.line[0] == w {
 			if n := p.room(records); n > 0 {
-				c := p.take(records[:n:n])
+				c := p.take(b, records[:n:n])
 				if w != nil {
 					p.leave(w)
 				}
@@ -199,9 +227,10 @@ func (p *publisher) room(records []record) int {
 	return len(records)
 }
 
-// take makes a call of the records. The lock is held.
-func (p *publisher) take(records []record) *call {
-	c := &call{p: p, records: records, deadline: time.Now().Add(p.o.DeliveryTimeout), doubts: p.conns.doubts.Load()}
+// take makes a call of records of a parcel. The lock is held.
+func (p *publisher) take(b *parcel, records []record) *call {
+	c := b.call(len(records))
+	c.p, c.records, c.deadline, c.doubts = p, records, time.Now().Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	var bytes int64
 	for i := range records {
@@ -239,7 +268,7 @@ func (p *publisher) leave(w *waiter) {
 
 // answered is the client's answer for a record.
 func answered(r *kgo.Record, err error) {
-	rec := r.Context.(*record) //nolint:forcetypeassert // encode put it there
+	rec := recordOf(r)
 	c := rec.call
 	p := c.p
 	if !rec.told.Swap(true) {
@@ -267,12 +296,15 @@ func (p *publisher) offerRoom() {
 // remove forgets a call that is answered.
 func (p *publisher) remove(c *call) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.offerRoom()
-	if c.timedOut {
-		return
+	timedOut := c.timedOut
+	if !timedOut {
+		p.unlink(c)
 	}
-	p.unlink(c)
+	p.mu.Unlock()
+	if !timedOut { // else giveUp may be looking at it
+		p.parcels.drop(c.parcel)
+	}
 }
 
 func (p *publisher) unlink(c *call) {
@@ -309,6 +341,11 @@ func (p *publisher) expire() {
 	for _, c := range late {
 		c.giveUp(fmt.Errorf("no answer within the DeliveryTimeout of %v", p.o.DeliveryTimeout))
 	}
+}
+
+// reset forgets what an answered call was about, so that it can be another.
+func (c *call) reset() {
+	c.topic, c.done, c.records, c.doubts = "", nil, nil, 0
 }
 
 // giveUp reports as unknown what has no answer.

@@ -46,16 +46,16 @@ func (a *arrivals) handle(i int) {
 	}
 	switch {
 	case i < 0:
-		a.fail("an event without an id came")
+		a.failf("an event without an id came")
 	case a.ordered:
 		if before := a.last[i%keys].Add(1) - 1; int(before) != i/keys {
-			a.fail("event %d of key %d came as number %d", i/keys, i%keys, before)
+			a.failf("event %d of key %d came as number %d", i/keys, i%keys, before)
 		}
 	case i/32 >= len(a.seen):
-		a.fail("event %d came, which is none of the topic's", i)
+		a.failf("event %d came, which is none of the topic's", i)
 	default:
 		if bit := uint32(1) << (i % 32); a.seen[i/32].Or(bit)&bit != 0 {
-			a.fail("event %d came twice", i)
+			a.failf("event %d came twice", i)
 		}
 	}
 	if a.passed != nil {
@@ -76,7 +76,7 @@ func (a *arrivals) held(ticket int64) bool {
 	return !a.open
 }
 
-func (a *arrivals) fail(format string, args ...any) {
+func (a *arrivals) failf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	a.wrong.CompareAndSwap(nil, &err)
 }

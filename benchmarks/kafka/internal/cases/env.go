@@ -135,7 +135,7 @@ func (e *Env) readBack(ctx context.Context, topic string, events int) error {
 		if err := fetches.Err0(); err != nil {
 			return fmt.Errorf("%d of %d events of %s were read back: %w", a.Handled(), events, topic, err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { a.handle(indexOf(header(r, "ce_id"))) })
+		fetches.EachRecord(func(r *kgo.Record) { a.handle(recordIndex(r)) })
 	}
 	return a.err()
 }

@@ -16,11 +16,11 @@ func (e *Env) memory() bench.Group {
 	r := reading{what: "many", partitions: manyPartitions, events: consumeEvents}
 	return bench.Group{
 		Name: "memory",
-		About: "The live heap of a consumer whose handlers block until it holds all it can: what the client has fetched, and with Leat 10,000 events in " +
-			"flight besides. It is measured after a collection, above what the process had before the consumer was there. The " +
+		About: "The live heap of a consumer whose handlers block until it holds all it can: what the client has fetched, and with Leat " +
+			"10,000 events in flight besides. It is measured after a collection, above what the process had before the consumer was there. The " +
 			"rates mean nothing here: they include the wait.",
 		Cases: []bench.Case{
-			e.holds(r, "franz-go, poll loop", franzConsumer(0, 0)),
+			e.holds(r, "franz-go, poll loop", franzConsumer(recordIndex, 0, 0)),
 			e.holds(r, leatCase, leatConsumer(16, 10_000, 0)),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Metric: bench.HeapAbove, Max: 64}},
@@ -35,14 +35,15 @@ type holding struct {
 }
 
 func (e *Env) holds(r reading, name string, start startConsumer) bench.Case {
-	return bench.Case{Name: name, Events: memoryEvents, ShortEvents: shortEvents, Start: func(ctx context.Context, _ int) (bench.Instance, error) {
+	set := func(ctx context.Context, _ int) (bench.Instance, error) {
 		if _, err := e.fill(ctx, r.what, r.partitions, r.size(e.short)); err != nil {
 			return nil, err
 		}
 		before := liveHeap()
 		c, err := e.startConsuming(ctx, r, true, start)
 		return &holding{consuming: c, before: before}, err
-	}}
+	}
+	return bench.Case{Name: name, Events: memoryEvents, ShortEvents: shortEvents, Start: set}
 }
 
 // Run waits until the consumer holds as much as it will, measures, and lets n events through.

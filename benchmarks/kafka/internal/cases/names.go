@@ -16,8 +16,9 @@ const (
 
 	// keys is how many keys the events have, in turn.
 	keys = 10_000
-	// bodies is how many different bodies there are.
-	bodies = 1_000
+	// bodies is how many different bodies there are: as many as are in flight, so that a party that does not copy them finds them in the
+	// processor's cache no more often than a service that has just made them.
+	bodies = 10_000
 )
 
 // eventTime is a fixed time, so that every run writes the same bytes. Every party formats it for each event.

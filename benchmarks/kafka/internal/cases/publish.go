@@ -19,8 +19,8 @@ func (e *Env) async() bench.Group {
 	const leatCase = "Leat, PublishAsync"
 	return bench.Group{
 		Name: "publish/async",
-		About: "One goroutine publishes to 12 partitions with up to 10,000 events in flight. Watermill has no asynchronous way: 1,000 goroutines " +
-			"call its Publish. The case with prebuilt events leaves out making and validating them; the others make each.",
+		About: "One goroutine publishes to 12 partitions with up to 10,000 events in flight. Watermill has no asynchronous way: " +
+			"1,000 goroutines call its Publish. The case with prebuilt events leaves out making and validating them; the others make each.",
 		Cases: []bench.Case{
 			e.publishes("franz-go Produce, linger 0", publishEvents, franzPublisher(produceAsync, unlinger())),
 			e.publishes("franz-go Produce, its default linger of 10 ms", publishEvents, franzPublisher(produceAsync)),

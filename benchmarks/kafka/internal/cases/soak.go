@@ -8,7 +8,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -37,7 +36,6 @@ type soak struct {
 	arrivals *arrivals
 	party    *consumer
 	room     chan struct{}
-	sent     atomic.Int64
 	failed   firstError
 }
 
@@ -138,8 +136,8 @@ func soakReport(length time.Duration, samples []soakSample) (section []byte, met
 	}
 	end := samples[len(samples)-1]
 	var w bytes.Buffer
-	fmt.Fprintf(&w, "### soak\n\nOne producer and one consumer (16 handlers, MaxInFlight 10,000) in one process for %v at full rate: %d events, "+
-		"%.0f a second. The live heap is measured after a collection, %d times.\n\n", length, end.events,
+	fmt.Fprintf(&w, "### soak\n\nOne producer and one consumer (16 handlers, MaxInFlight 10,000) in one process for %v at full rate: "+
+		"%d events, %.0f a second. The live heap is measured after a collection, %d times.\n\n", length, end.events,
 		float64(end.events)/end.after.Seconds(), len(samples))
 	fmt.Fprintf(&w, "Median live heap in the first third %.1f MiB, in the last third %.1f MiB; at most %d MiB more: %s.\n\n",
 		mib(first), mib(last), soakGrowth>>20, verdict)
