@@ -61,8 +61,12 @@ fmt: $(LINT) ## Format all Go files and sort their imports
 	@for dir in $(MODULES); do (cd $$dir && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: bench
-bench: ## Run all benchmarks and write benchmarks/README.md
+bench: ## Run the benchmarks that need no broker and write benchmarks/README.md
 	cd benchmarks && go run . -out README.md
+
+.PHONY: bench-kafka
+bench-kafka: ## Run the benchmarks with a real Kafka and write benchmarks/kafka/README.md
+	cd benchmarks/kafka && go run . -out README.md
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/leatgo/leat"
@@ -36,9 +37,29 @@ const (
 	typicalSyntax = 128 // bytes that JSON adds to those of an event
 )
 
+// EncodeRecord returns the record that [Broker.Publish] makes of an event in binary mode, with the event's Key as its key and without a
+// topic. It is for those who produce with a client of their own, in a transaction for instance. The record shares nothing with the event.
+// The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event; what else makes an event unfit to be published is found by
+// [leat.Event.Validate].
+func EncodeRecord(e leat.Event) (*kgo.Record, error) {
+	if e.IsZero() {
+		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+	}
+	n := newEncoder([]leat.Event{e}, false, true)
+	r := &kgo.Record{}
+	return r, n.encode(r, e)
+}
+
 // newEncoder returns an encoder with room for the events.
 func newEncoder(events []leat.Event, structured, keyed bool) encoder {
-	n := encoder{structured: structured, keyed: keyed}
+	var n encoder
+	n.begin(events, structured, keyed)
+	return n
+}
+
+// begin makes room for the events, in the memory of earlier ones where that is enough.
+func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
+	n.structured, n.keyed = structured, keyed
 	bytes, headers := 0, 0
 	for _, e := range events {
 		bytes += e.Size()
@@ -55,8 +76,19 @@ func newEncoder(events []leat.Event, structured, keyed bool) encoder {
 			headers += len(events)
 		}
 	}
-	n.text, n.headers = make([]byte, 0, bytes), make([]kgo.RecordHeader, 0, headers)
-	return n
+	if cap(n.text) < bytes {
+		n.text = make([]byte, 0, bytes)
+	}
+	if cap(n.headers) < headers {
+		n.headers = make([]kgo.RecordHeader, 0, headers)
+	}
+}
+
+// reset forgets what was encoded, and keeps its memory. Nothing that was encoded may be in use any more.
+func (n *encoder) reset() {
+	clear(n.headers)
+	n.text, n.headers = n.text[:0], n.headers[:0]
+	n.names.Reset()
 }
 
 // encode fills in r's key, headers and value.

@@ -92,7 +92,8 @@ type Options struct {
 	CloseTimeout time.Duration
 	// Logger gets what an operator should know and, at debug level, what the client reports. Nil means no log.
 	Logger *slog.Logger
-	// Client are further options of the native client, which win over those that follow from the above.
+	// Client are further options of the native client, which win over those that follow from the above. A hook must not keep a record that
+	// is published beyond the client's answer for it, because it is used again.
 	Client []kgo.Opt
 }
 

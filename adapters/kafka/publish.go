@@ -20,6 +20,7 @@ type publisher struct {
 	renewal *renewal
 	o       *Options
 	conns   *connections
+	parcels parcelPools
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -51,7 +52,8 @@ type call struct {
 	p            *publisher
 	topic        string
 	done         func(i int, err error)
-	records      []record
+	parcel       *parcel
+	records      []record     // of the parcel
 	left         atomic.Int64 // records without an answer of the client
 	doubts       int64        // connections.doubts when it was taken
 	deadline     time.Time
@@ -60,15 +62,35 @@ type call struct {
 }
 
 // record is one event on its way. It is its own context, so that the client's answer leads back to it without an allocation; as a
-// context it never ends.
+// context it never ends. The client may keep it as a context when it has answered, so these methods read nothing of it.
 type record struct {
-	context.Context
-
 	kafka kgo.Record
 	call  *call
 	index int // in the caller's events
 	size  int64
 	told  atomic.Bool // done was called
+}
+
+func (*record) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (*record) Done() <-chan struct{}                   { return nil }
+func (*record) Err() error                              { return nil }
+
+// recordKey is the key by which a record is found in a context that was derived from it, as hooks that trace do.
+type recordKey struct{}
+
+func (r *record) Value(key any) any {
+	if key == (recordKey{}) {
+		return r
+	}
+	return nil
+}
+
+// recordOf returns the record that a client's record belongs to.
+func recordOf(r *kgo.Record) *record {
+	if rec, ok := r.Context.(*record); ok {
+		return rec
+	}
+	return r.Context.Value(recordKey{}).(*record) //nolint:forcetypeassert // encode put it there
 }
 
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
@@ -98,39 +120,47 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 }
 
 func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	records := p.encode(topic, events, done)
+	b := p.encode(topic, events, done)
+	defer p.parcels.drop(b)
+	records := b.records
 	for len(records) > 0 {
-		c := &call{p: p, topic: topic, done: done}
-		if err := p.admit(ctx, c, records); err != nil {
+		c := b.call()
+		c.p, c.topic, c.done = p, topic, done
+		n, err := p.admit(ctx, c, records)
+		if err != nil {
 			for i := range records {
 				done(records[i].index, wrap(topic, events[records[i].index], err))
 			}
 			return
 		}
-		records = records[len(c.records):]
+		taken := records[:n] // not c.records: c may be used for something else as soon as all of them are answered
+		records = records[n:]
 		client := p.renewal.client()
-		for i := range c.records {
-			client.TryProduce(context.Background(), &c.records[i].kafka, answered)
+		for i := range taken {
+			client.TryProduce(context.Background(), &taken[i].kafka, answered)
 		}
 	}
 }
 
 // encode makes the records of the events that can be sent, and refuses the others.
-func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) []record {
-	n := newEncoder(events, p.o.Structured, !p.o.NoRecordKey)
-	records := make([]record, len(events))
+func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) *parcel {
+	b := p.parcels.take(events, p.o)
+	now := time.Now() // the client would look at the clock for each
+	records := b.records[:cap(b.records)]
 	used := 0
 	for i, e := range events {
 		r := &records[used]
-		if err := p.encodeOne(&n, &r.kafka, e); err != nil {
+		if err := p.encodeOne(&b.encoder, &r.kafka, e); err != nil {
+			r.kafka = kgo.Record{}
 			done(i, wrap(topic, e, err))
 			continue
 		}
-		r.kafka.Topic, r.kafka.Context = topic, r
-		r.Context, r.index, r.size = context.Background(), i, int64(e.Size())
+		r.kafka.Topic, r.kafka.Context, r.kafka.Timestamp = topic, r, now
+		r.index, r.size = i, int64(e.Size())
 		used++
 	}
-	return records[:used]
+	b.records = records[:used]
+	return b
 }
 
 func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
@@ -153,14 +183,14 @@ func wrap(topic string, e leat.Event, err error) error {
 	return w
 }
 
-// admit takes as many of the records as there is room for, at least one, into c, and waits for that.
-func (p *publisher) admit(ctx context.Context, c *call, records []record) error {
+// admit takes as many of the records as there is room for, at least one, into c, waits for that, and returns how many.
+func (p *publisher) admit(ctx context.Context, c *call, records []record) (int, error) {
 	var w *waiter
 	for {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return closedError("publish", "")
+			return 0, closedError("publish", "")
 		}
 		if len(p.line) == 0 || w != nil && p.line[0] == w {
 			if n := p.room(records); n > 0 {
@@ -169,7 +199,7 @@ func (p *publisher) admit(ctx context.Context, c *call, records []record) error 
 					p.leave(w)
 				}
 				p.mu.Unlock()
-				return nil
+				return n, nil
 			}
 		}
 		if w == nil {
@@ -187,7 +217,7 @@ func (p *publisher) admit(ctx context.Context, c *call, records []record) error 
 			p.mu.Lock()
 			p.leave(w)
 			p.mu.Unlock()
-			return &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
+			return 0, &leat.Error{Code: leat.CodeCanceled, Err: fmt.Errorf("%w while the buffer of %d events or %d bytes was full",
 				context.Cause(ctx), p.o.Buffer, p.o.BufferBytes)}
 		}
 	}
@@ -211,6 +241,7 @@ func (p *publisher) room(records []record) int {
 func (p *publisher) take(c *call, records []record) {
 	c.records, c.deadline, c.doubts = records, time.Now().Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
+	c.parcel.users.Add(1)
 	var bytes int64
 	for i := range records {
 		records[i].call = c
@@ -246,7 +277,7 @@ func (p *publisher) leave(w *waiter) {
 
 // answered is the client's answer for a record.
 func answered(r *kgo.Record, err error) {
-	rec := r.Context.(*record) //nolint:forcetypeassert // encode put it there
+	rec := recordOf(r)
 	c := rec.call
 	p := c.p
 	if !rec.told.Swap(true) {
@@ -277,12 +308,15 @@ func (p *publisher) offerRoom() {
 // remove forgets a call that is answered.
 func (p *publisher) remove(c *call) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.offerRoom()
-	if c.timedOut {
-		return
+	timedOut := c.timedOut
+	if !timedOut {
+		p.unlink(c)
 	}
-	p.unlink(c)
+	p.mu.Unlock()
+	if !timedOut { // else giveUp may be looking at it
+		p.parcels.drop(c.parcel)
+	}
 }
 
 func (p *publisher) unlink(c *call) {
@@ -319,6 +353,11 @@ func (p *publisher) expire() {
 	for _, c := range late {
 		c.giveUp(fmt.Errorf("no answer within the DeliveryTimeout of %v", p.o.DeliveryTimeout))
 	}
+}
+
+// reset forgets what an answered call was about, so that it can be another.
+func (c *call) reset() {
+	c.topic, c.done, c.records, c.doubts = "", nil, nil, 0
 }
 
 // giveUp reports as unknown what has no answer.

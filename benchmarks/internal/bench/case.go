@@ -26,6 +26,12 @@ type Instance interface {
 	Close() error
 }
 
+// Holder is an [Instance] that measures the heap it holds.
+type Holder interface {
+	// Held returns the bytes of live heap that the last Run measured, above what was there before the case was set up.
+	Held() uint64
+}
+
 // short returns the number of events for a smoke test.
 func (c Case) short() int {
 	if c.ShortEvents > 0 {

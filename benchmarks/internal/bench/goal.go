@@ -8,7 +8,7 @@ type Goal struct {
 	Case string
 	// Metric is what is bounded.
 	Metric Metric
-	// Against is the case that a [Ratio] is to; empty means the base of the group.
+	// Against is the case that is compared with, where the metric compares; empty means the base of the group.
 	Against string
 	// Min and Max are the bounds; 0 means none.
 	Min, Max float64
@@ -23,6 +23,10 @@ const (
 	Ratio Metric = iota
 	// Allocs are allocations per event.
 	Allocs
+	// CPURatio is the processor time per event divided by that of another case.
+	CPURatio
+	// HeapAbove is the heap that a [Holder] needs above another, in MiB.
+	HeapAbove
 )
 
 // Verdict is how a [Goal] was met.
@@ -46,6 +50,10 @@ func (r *Result) Verdicts() []Verdict {
 			v.Measured = r.Ratio(of, to)
 		case Allocs:
 			v.Measured = r.Allocs(of)
+		case CPURatio:
+			v.Measured = r.CPURatio(of, to)
+		case HeapAbove:
+			v.Measured = r.HeapAbove(of, to)
 		}
 		v.Met = v.Measured.Median >= goal.Min && (goal.Max == 0 || v.Measured.Median <= goal.Max)
 		verdicts = append(verdicts, v)
@@ -55,16 +63,26 @@ func (r *Result) Verdicts() []Verdict {
 
 // String returns what the goal bounds, in words.
 func (g Goal) String() string {
-	what := g.Case
-	switch {
-	case g.Metric == Allocs:
-		what += ": allocations per event"
-	case g.Against != "":
-		what += ": ratio to " + g.Against
-	default:
-		what += ": ratio"
+	what := g.Case + ": " + g.Metric.String()
+	if g.Against != "" {
+		what += " to " + g.Against
 	}
 	return what
+}
+
+// String returns the metric in words.
+func (m Metric) String() string {
+	switch m {
+	case Ratio:
+		return "ratio"
+	case Allocs:
+		return "allocations per event"
+	case CPURatio:
+		return "CPU ratio"
+	case HeapAbove:
+		return "MiB of heap above the base"
+	}
+	return "unknown metric"
 }
 
 // Bounds returns the bounds in signs.

@@ -74,8 +74,8 @@ func (g Group) Run(ctx context.Context, o Options) (*Result, error) {
 	return r, nil
 }
 
-// warmUp is how many events at most go through a case before the clock runs.
-const warmUp = 2_000
+// WarmUp is how many events go through a case before the clock runs, when a round takes that many.
+func WarmUp(events int) int { return min(2_000, events/10) }
 
 // once runs one case for one round. Goroutines that the case starts carry its name as a profiler label.
 func (g Group) once(ctx context.Context, c Case, o Options) (s sample, err error) {
@@ -98,7 +98,7 @@ func (c Case) measure(ctx context.Context, short bool) (s sample, err error) {
 	}
 	defer func() { err = errors.Join(err, instance.Close()) }()
 
-	warm := min(warmUp, s.events/10)
+	warm := WarmUp(s.events)
 	if err := instance.Run(ctx, warm); err != nil {
 		return s, fmt.Errorf("warm-up: %w", err)
 	}
@@ -113,6 +113,9 @@ func (c Case) measure(ctx context.Context, short bool) (s sample, err error) {
 		return s, err
 	}
 	s.allocs, s.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
+	if holder, ok := instance.(Holder); ok {
+		s.heap = holder.Held()
+	}
 	if got, want := instance.Handled(), int64(warm+s.events); got != want {
 		return s, fmt.Errorf("%d events were handled; want %d, each once", got, want)
 	}

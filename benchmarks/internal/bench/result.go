@@ -13,12 +13,14 @@ type sample struct {
 	events        int
 	took, cpu     time.Duration
 	allocs, bytes uint64
+	heap          uint64 // of a Holder
 }
 
 func (s sample) perSecond() float64      { return float64(s.events) / s.took.Seconds() }
 func (s sample) cpuPerEvent() float64    { return float64(s.cpu) / float64(s.events) }
 func (s sample) allocsPerEvent() float64 { return float64(s.allocs) / float64(s.events) }
 func (s sample) bytesPerEvent() float64  { return float64(s.bytes) / float64(s.events) }
+func (s sample) heapMiB() float64        { return float64(s.heap) / (1 << 20) }
 
 // Rounds returns how many rounds were run.
 func (r *Result) Rounds() int { return len(r.samples[0]) }
@@ -31,6 +33,29 @@ func (r *Result) Ratio(of, to int) Estimate {
 	}
 	return estimate(ratios)
 }
+
+// CPURatio compares two cases by their processor time per event, as Ratio does; 0 where that is not known.
+func (r *Result) CPURatio(of, to int) Estimate {
+	ratios := make([]float64, r.Rounds())
+	for i := range ratios {
+		if base := r.samples[to][i].cpuPerEvent(); base > 0 {
+			ratios[i] = r.samples[of][i].cpuPerEvent() / base
+		}
+	}
+	return estimate(ratios)
+}
+
+// HeapAbove returns how many MiB of heap a case holds more than another.
+func (r *Result) HeapAbove(of, to int) Estimate {
+	differences := make([]float64, r.Rounds())
+	for i := range differences {
+		differences[i] = r.samples[of][i].heapMiB() - r.samples[to][i].heapMiB()
+	}
+	return estimate(differences)
+}
+
+// Heap returns the heap that a [Holder] held, in MiB.
+func (r *Result) Heap(of int) Estimate { return r.estimate(of, sample.heapMiB) }
 
 // Throughput returns the events per second of a case.
 func (r *Result) Throughput(of int) Estimate { return r.estimate(of, sample.perSecond) }

@@ -9,16 +9,26 @@ import (
 // WriteTable writes the result as a Markdown section.
 func (r *Result) WriteTable(w *bytes.Buffer) {
 	fmt.Fprintf(w, "### %s\n\n%s\n\n", r.Group.Name, r.Group.About)
-	fmt.Fprintf(w, "| case | events/s | ns/event | CPU ns/event | ratio | 95 %% interval | allocs/event | B/event |\n")
-	fmt.Fprintf(w, "|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	holds := r.Heap(0).Median > 0
+	head, line := "", ""
+	if holds {
+		head, line = " heap MiB |", "---:|"
+	}
+	fmt.Fprintf(w, "| case | events/s | ns/event | ratio | 95 %% interval | CPU ns/event | CPU ratio | allocs/event | B/event |%s\n", head)
+	fmt.Fprintf(w, "|---|---:|---:|---:|---:|---:|---:|---:|---:|%s\n", line)
 	for i, c := range r.Group.Cases {
 		speed, ratio := r.Throughput(i).Median, r.Ratio(i, 0)
 		interval := fmt.Sprintf("%s to %s", significant(ratio.Low), significant(ratio.High))
 		if i == 0 {
 			interval = "base"
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %.1f | %.0f |\n", c.Name, grouped(int64(speed)), significant(1e9/speed),
-			significant(r.CPU(i).Median), significant(ratio.Median), interval, r.Allocs(i).Median, r.Bytes(i).Median)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %.1f | %.0f |", c.Name, grouped(int64(speed)), significant(1e9/speed),
+			significant(ratio.Median), interval, significant(r.CPU(i).Median), significant(r.CPURatio(i, 0).Median),
+			r.Allocs(i).Median, r.Bytes(i).Median)
+		if holds {
+			fmt.Fprintf(w, " %.1f |", r.Heap(i).Median)
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w)
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -15,9 +15,12 @@ const (
 )
 
 // writeReport writes the machine, the goals and the tables, and reports whether every goal was met.
-func writeReport(w *bytes.Buffer, results []*bench.Result) (met bool) {
+func (p *Program) writeReport(w *bytes.Buffer, results []*bench.Result) (met bool) {
 	fmt.Fprintf(w, "## Results\n\nMedians of %d rounds, measured on\n\n", results[0].Rounds())
-	bench.WriteMachine(w, "github.com/ThreeDotsLabs/watermill", "github.com/cloudevents/sdk-go/v2")
+	bench.WriteMachine(w, p.Modules...)
+	for _, line := range p.Machine {
+		fmt.Fprintf(w, "- %s\n", line)
+	}
 	fmt.Fprint(w, "\n### Goals\n\n")
 	met = bench.WriteVerdicts(w, results)
 	for _, r := range results {

@@ -1,0 +1,77 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/IBM/sarama"
+	"github.com/cloudevents/sdk-go/protocol/kafka_sarama/v2"
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/benchmarks/internal/bench"
+)
+
+const encodeEvents = 50_000
+
+func encode() bench.Group {
+	const leatCase = "Leat, EncodeRecord"
+	return bench.Group{
+		Name: "encode",
+		About: "An event that is there to a record in binary mode, key included. Leat copies the data, because events are immutable; the SDK " +
+			"keeps it. No broker takes part.",
+		Cases: []bench.Case{
+			{Name: "CloudEvents SDK, WriteProducerMessage", Events: encodeEvents, Start: startSDKEncode},
+			{Name: leatCase, Events: encodeEvents, Start: startLeatEncode},
+		},
+		Goals: []bench.Goal{{Case: leatCase, Min: 6}, {Case: leatCase, Metric: bench.Allocs, Max: 3}},
+	}
+}
+
+// loop calls a function again and again.
+type loop struct {
+	do   func() error
+	done int64
+}
+
+// Run calls the function n times.
+func (l *loop) Run(_ context.Context, n int) error {
+	for range n {
+		if err := l.do(); err != nil {
+			return fmt.Errorf("call %d: %w", l.done+1, err)
+		}
+		l.done++
+	}
+	return nil
+}
+
+// Handled counts the calls.
+func (l *loop) Handled() int64 { return l.done }
+
+// Close does nothing.
+func (l *loop) Close() error { return nil }
+
+func startLeatEncode(context.Context, int) (bench.Instance, error) {
+	e, err := newEvent(newNames(1).at(0))
+	return &loop{do: func() error {
+		_, err := kafka.EncodeRecord(e)
+		return err
+	}}, err
+}
+
+func startSDKEncode(ctx context.Context, _ int) (bench.Instance, error) {
+	id, key, data := newNames(1).at(0)
+	e := event.New()
+	e.SetID(id)
+	e.SetSource(eventSource)
+	e.SetType(eventType)
+	e.SetSubject(eventSubject)
+	e.SetTime(eventTime())
+	e.SetExtension("partitionkey", key)
+	err := e.SetData(eventContentType, data)
+	ctx = context.WithoutCancel(ctx)
+	return &loop{do: func() error {
+		return kafka_sarama.WriteProducerMessage(ctx, binding.ToMessage(&e), &sarama.ProducerMessage{Topic: "orders"})
+	}}, err
+}

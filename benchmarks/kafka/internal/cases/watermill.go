@@ -1,0 +1,92 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// newWatermillMessage returns the event as a message with the headers as metadata.
+func newWatermillMessage(id, key string, data []byte) *message.Message {
+	m := message.NewMessage(id, data)
+	m.Metadata.Set("ce_specversion", "1.0")
+	m.Metadata.Set("ce_id", id)
+	m.Metadata.Set("ce_source", eventSource)
+	m.Metadata.Set("ce_type", eventType)
+	m.Metadata.Set("ce_subject", eventSubject)
+	m.Metadata.Set("ce_time", eventTime().Format(time.RFC3339Nano))
+	m.Metadata.Set("ce_partitionkey", key)
+	m.Metadata.Set("content-type", eventContentType)
+	return m
+}
+
+// watermillMarshaler gives records the key of the event.
+func watermillMarshaler() kafka.MarshalerUnmarshaler {
+	return kafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) {
+		return m.Metadata.Get("ce_partitionkey"), nil
+	})
+}
+
+// watermillPublisher calls Publish with size messages from some goroutines. There is no asynchronous way.
+func watermillPublisher(goroutines, size int) startPublisher {
+	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
+		p, err := kafka.NewPublisher(kafka.PublisherConfig{
+			Brokers: e.Addrs, Marshaler: watermillMarshaler(), OverwriteSaramaConfig: newSarama(),
+		}, watermill.NopLogger{})
+		if err != nil {
+			return nil, err
+		}
+		return &publisher{
+			publish: func(_ context.Context, first, n int) (int64, error) {
+				return inParallel(goroutines, size, first, n, func(first, n int) error {
+					messages := make([]*message.Message, 0, n)
+					for i := first; i < first+n; i++ {
+						messages = append(messages, newWatermillMessage(e.names.at(i)))
+					}
+					return p.Publish(topic, messages...)
+				})
+			},
+			close: p.Close,
+		}, nil
+	}
+}
+
+// watermillConsumer reads with some goroutines, whose handler takes work for an event.
+func watermillConsumer(readers int, work time.Duration) startConsumer {
+	return func(_ context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error) {
+		config := newSarama()
+		config.Consumer.Return.Errors = true
+		s, err := kafka.NewSubscriber(kafka.SubscriberConfig{
+			Brokers: e.Addrs, Unmarshaler: watermillMarshaler(), OverwriteSaramaConfig: config, ConsumerGroup: group,
+		}, watermill.NopLogger{})
+		if err != nil {
+			return nil, err
+		}
+		messages, err := s.Subscribe(context.Background(), topic)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		var all sync.WaitGroup
+		for range readers {
+			all.Go(func() {
+				for m := range messages {
+					if work > 0 {
+						time.Sleep(work)
+					}
+					a.handle(indexOf(m.Metadata.Get("ce_id")))
+					m.Ack()
+				}
+			})
+		}
+		return &consumer{close: func() error {
+			err := s.Close()
+			all.Wait()
+			return err
+		}}, nil
+	}
+}
