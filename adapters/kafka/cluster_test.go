@@ -3,7 +3,6 @@ package kafka_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,15 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// longRun says whether the full counts are asked for, as make long does.
-func longRun() bool { return os.Getenv("LEAT_LONG") != "" }
-
 // coreCases are the cases that a cluster must pass while its brokers die one after the other.
 //
 //nolint:gochecknoglobals // a constant table
 var coreCases = []string{
 	"done-once", "whole-no-loss-no-ghosts", "whole-order-64-handlers", "whole-order-failing-handlers", "whole-slow-key",
-	"whole-poisonous-key", "whole-error-is-retried", "whole-malformed-poisoned-once", "whole-poisoned-keeps-bytes",
+	"whole-poisonous-key", "whole-error-is-retried", "whole-malformed-poisoned-once",
 	"whole-groups-each-get-all", "whole-declared-group-keeps-events",
 }
 
@@ -190,7 +186,7 @@ func (l *load) repeated() int {
 // no more is handled again than was not committed.
 func TestBrokerKilledUnderLoad(t *testing.T) {
 	kills := 2
-	if longRun() {
+	if long() {
 		kills = 20
 	}
 	h := newHarness(t, 1)

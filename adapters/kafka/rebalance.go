@@ -136,7 +136,7 @@ var errLost = errors.New("the group took the partition away, because it had hear
 // OnGroupManageError is called by the client when the session of the group has failed, before it tries again. When another member has the
 // InstanceID, joining again would throw that one out, which would join again, and so on: the stream is over instead.
 func (s *Stream) OnGroupManageError(err error) {
-	if !errors.Is(err, kerr.FencedInstanceID) {
+	if s.member == 0 || !errors.Is(err, kerr.FencedInstanceID) {
 		return
 	}
 	s.mu.Lock()
