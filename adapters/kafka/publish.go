@@ -283,8 +283,11 @@ func answered(r *kgo.Record, err error) {
 	if !rec.told.Swap(true) {
 		c.done(rec.index, c.outcome(rec, err))
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		p.renewal.suspect(err)
+	case !p.granted.Load():
+		p.granted.Store(true) // no broker could be asked before, and this one has accepted the producer
 	}
 	p.bytes.Add(-rec.size)
 	p.events.Add(-1)
