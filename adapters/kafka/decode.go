@@ -57,11 +57,9 @@ func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
 		return leat.Event{}, err
 	}
 	switch {
-	case hasPrefixFold(contentType, "application/cloudevents-batch"):
-		return leat.Event{}, errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
-	case hasPrefixFold(contentType, "application/cloudevents"):
-		if !isJSON(contentType) {
-			return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
+	case isStructured(contentType):
+		if err := structuredError(string(contentType)); err != nil {
+			return leat.Event{}, err
 		}
 		return leat.ParseEvent(r.Value)
 	case isEvent:
@@ -76,7 +74,7 @@ func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
 }
 
 // attributes collects the record's attributes into attrs. isEvent says that there is a specversion.
-func (c *decoder) attributes(r *kgo.Record) (contentType string, isEvent bool, err error) {
+func (c *decoder) attributes(r *kgo.Record) (contentType []byte, isEvent bool, err error) {
 	c.attrs = c.attrs[:0]
 	typed := false
 	for _, h := range r.Headers {
@@ -86,9 +84,9 @@ func (c *decoder) attributes(r *kgo.Record) (contentType string, isEvent bool, e
 		}
 		if name == contentTypeName {
 			if typed {
-				return "", false, errors.New("the header content-type is there twice")
+				return nil, false, errors.New("the header content-type is there twice")
 			}
-			typed, contentType = true, string(h.Value)
+			typed, contentType = true, h.Value
 		}
 		isEvent = isEvent || name == "specversion"
 		c.attrs = append(c.attrs, leat.Header{Name: name, Value: h.Value})
@@ -112,6 +110,25 @@ func attributeName(header string) (string, bool) {
 	return "", false
 }
 
+// structuredMedia is what the content types of structured and batched mode begin with.
+const structuredMedia = "application/cloudevents"
+
+// isStructured reports whether a content type is of structured or batched mode. It allocates nothing, since most are not.
+func isStructured(contentType []byte) bool {
+	return len(contentType) >= len(structuredMedia) && strings.EqualFold(string(contentType[:len(structuredMedia)]), structuredMedia)
+}
+
+// structuredError returns why the content type is of a format that cannot be read, or nil.
+func structuredError(contentType string) error {
+	switch {
+	case hasPrefixFold(contentType, structuredMedia+"-batch"):
+		return errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
+	case !isJSON(contentType):
+		return errors.New("the record is in structured mode in a format other than JSON")
+	}
+	return nil
+}
+
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
@@ -120,7 +137,7 @@ func hasPrefixFold(s, prefix string) bool {
 func isJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.TrimSpace(media)
-	return strings.EqualFold(media, "application/cloudevents") || strings.EqualFold(media, "application/cloudevents+json")
+	return strings.EqualFold(media, structuredMedia) || strings.EqualFold(media, structuredMedia+"+json")
 }
 
 // sizeOf is what a record counts against MaxInFlightBytes: no less than the event in it.

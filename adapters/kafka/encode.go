@@ -54,11 +54,14 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
-	n := encoder{text: make([]byte, 0, e.Size()), headers: make([]kgo.RecordHeader, 0, typicalHeaders)}
-	r := &kgo.Record{}
-	n.key(r, e)
-	n.binary(r, e)
-	return r, nil
+	both := &struct { // one allocation
+		record  kgo.Record
+		headers [typicalHeaders]kgo.RecordHeader
+	}{}
+	n := encoder{text: make([]byte, 0, e.Size()), headers: both.headers[:0]}
+	n.key(&both.record, e)
+	n.binary(&both.record, e)
+	return &both.record, nil
 }
 
 // encoder turns events into records. It keeps their bytes and headers in few large pieces.
