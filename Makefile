@@ -23,7 +23,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # All packages share the brokers of one run, whose addresses are in the environment.
 BROKERS := bin/brokers
@@ -77,9 +77,10 @@ mutants: ## Run the conformance suite on every broken broker, to see that it not
 	LEAT_MUTANTS=all go test -count=1 -timeout 30m -run 'TestEvery' ./eventtest
 
 .PHONY: conformance
-conformance: ## Run the suite and write docs/conformance.md
+conformance: ## Run the suite on every adapter and write docs/conformance.md
 	@mkdir -p docs/conformance
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
+	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
 	go run ./internal/conformance
 
 .PHONY: models
@@ -89,6 +90,10 @@ models: ## Compare the engine and the broker in memory with their models over MO
 .PHONY: soak
 soak: ## Run consumers under faults for SOAKRUNS (1000) seeds
 	LEAT_RUNS=$(SOAKRUNS) go test -count=1 -timeout 60m -run TestNothingIsLostAndOrderHoldsUnderFaults .
+
+.PHONY: long-kafka
+long-kafka: ## Kafka's full counts: 20 kills of the broker and of consumers, 20 rolling restarts, every error code, long outages
+	cd adapters/kafka && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| kills|restarts'
 
 .PHONY: long
 long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmarks; writes docs/long-run.md

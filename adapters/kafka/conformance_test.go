@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,5 +129,18 @@ func TestKafkaConforms(t *testing.T) {
 	report.Adapter, report.Broker = "kafka", "Apache Kafka 4.3.1"
 	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
 		require.NoError(t, report.WriteFile(filepath.Join(dir, "kafka.json")))
+		return
 	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "conformance", "kafka.json"))
+	require.NoError(t, err)
+	var committed eventtest.Report
+	require.NoError(t, json.Unmarshal(text, &committed))
+	outcomes := func(r *eventtest.Report) map[string]eventtest.Status {
+		all := map[string]eventtest.Status{}
+		for _, result := range r.Results {
+			all[result.Case] = result.Status
+		}
+		return all
+	}
+	require.Equal(t, outcomes(&committed), outcomes(&report), "docs/conformance/kafka.json says something else: run make conformance")
 }
