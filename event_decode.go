@@ -13,13 +13,14 @@ type span struct{ start, end int32 }
 // needs one string for its attributes and another for its data; an id that is kept somewhere does not keep the data. The arrays
 // let a draft live on the stack.
 type draft struct {
-	small   [1 << 10]byte
-	large   []byte // used instead of small once that is full
-	n       int    // bytes of text
+	small   [768]byte // with few no larger than what most events need, since both are cleared for each
+	large   []byte    // used instead of small once that is full
+	n       int       // bytes of text
 	core    [coreCount]span
 	version span
 	seen    uint16 // the context attributes that came, null ones included; specversion is bit coreCount
-	ext     [maxAttributesDecoded]draftExtension
+	few     [12]draftExtension
+	many    []draftExtension // used instead of few once that is full
 	extLen  int
 }
 
@@ -96,7 +97,7 @@ func (d *draft) checkVersion(v string) error {
 
 // sealExtensions checks the extensions and puts them into p.
 func (d *draft) sealExtensions(p *eventData, text string) error {
-	all := d.ext[:d.extLen]
+	all := d.extensions()
 	slices.SortFunc(all, func(a, b draftExtension) int {
 		return strings.Compare(text[a.name.start:a.name.end], text[b.name.start:b.name.end])
 	})
@@ -161,10 +162,9 @@ func decodeError(p *eventData, err error) error {
 // [CodeTooLarge], whose cause is an [*AttributeError].
 func DecodeEvent(attributes []Header, data []byte) (Event, error) {
 	var d draft
+	d.n = 1 // so that the span of no value, even of an empty first one, is that of an absent one
 	for i := range attributes {
-		name := d.put([]byte(attributes[i].Name))
-		value := d.put(attributes[i].Value)
-		if err := d.add(draftExtension{name: name, value: value}); err != nil {
+		if err := d.addNamed(attributes[i].Name, attributes[i].Value); err != nil {
 			return Event{}, decodeError(nil, err)
 		}
 	}
@@ -176,32 +176,88 @@ func DecodeEvent(attributes []Header, data []byte) (Event, error) {
 	return p.decoded()
 }
 
+// addNamed puts and takes one attribute. The names of context attributes are not kept.
+func (d *draft) addNamed(name string, value []byte) *AttributeError {
+	i, isCore := draftIndex(name)
+	x := draftExtension{}
+	if !isCore {
+		x.name = d.put([]byte(name))
+	}
+	x.value = d.put(value)
+	if isCore {
+		return d.addCore(i, x)
+	}
+	return d.addExtension(x)
+}
+
 // add takes one attribute whose name and value were put. A null one counts as seen, no more.
 func (d *draft) add(x draftExtension) *AttributeError {
+	name := d.piece(x.name)
+	if i, isCore := draftIndex(string(name)); isCore { // no allocation: the string is only compared
+		return d.addCore(i, x)
+	}
+	return d.addExtension(x)
+}
+
+// draftIndex is coreIndex with specversion, which is coreCount.
+func draftIndex(name string) (int, bool) {
+	if name == specVersionName {
+		return coreCount, true
+	}
+	return coreIndex(name)
+}
+
+// draftName is draftIndex the other way.
+func draftName(i int) string {
+	if i == coreCount {
+		return specVersionName
+	}
+	return coreNames[i]
+}
+
+// extensions returns what addExtension has taken.
+func (d *draft) extensions() []draftExtension {
+	if d.many != nil {
+		return d.many[:d.extLen]
+	}
+	return d.few[:d.extLen]
+}
+
+func (d *draft) addExtension(x draftExtension) *AttributeError {
+	if err := d.tooLarge(); err != nil {
+		return err
+	}
+	switch {
+	case d.extLen == maxAttributesDecoded:
+		return &AttributeError{"event", "has more than 80 attributes", specSize}
+	case d.many == nil && d.extLen == len(d.few):
+		d.many = make([]draftExtension, maxAttributesDecoded)
+		copy(d.many, d.few[:])
+	}
+	d.extLen++
+	d.extensions()[d.extLen-1] = x
+	return nil
+}
+
+func (d *draft) tooLarge() *AttributeError {
 	if d.n > maxEventBytes {
 		return &AttributeError{"event", "has attributes of more than 1 MiB", specSize}
 	}
-	name := d.piece(x.name)
-	i, isCore := coreIndex(string(name)) // no allocation: the string is only compared
-	if string(name) == specVersionName {
-		i, isCore = coreCount, true
-	}
-	if !isCore {
-		if d.extLen == len(d.ext) {
-			return &AttributeError{"event", "has more than 80 attributes", specSize}
-		}
-		d.ext[d.extLen] = x
-		d.extLen++
-		return nil
+	return nil
+}
+
+func (d *draft) addCore(i int, x draftExtension) *AttributeError {
+	if err := d.tooLarge(); err != nil {
+		return err
 	}
 	if d.seen&(1<<i) != 0 {
-		return duplicate(string(name))
+		return duplicate(draftName(i))
 	}
 	d.seen |= 1 << i
 	switch {
 	case x.null:
 	case x.kind != kindString:
-		return &AttributeError{string(name), "is no JSON string", specJSONTypes}
+		return &AttributeError{draftName(i), "is no JSON string", specJSONTypes}
 	case i == coreCount:
 		d.version = x.value
 	default:

@@ -21,6 +21,7 @@ type admission struct {
 
 	mu      sync.Mutex
 	attempt *attempt // under way, or nil
+	closed  bool
 }
 
 // attempt is one question, whose answer all publishes wait for that come meanwhile.
@@ -38,6 +39,10 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) error {
 		return nil
 	}
 	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return closedError("publish", "")
+	}
 	t := a.attempt
 	if t == nil {
 		t = &attempt{answered: make(chan struct{})}
@@ -103,9 +108,10 @@ func isHopeless(err error) bool {
 	return isRefusedLogin(err) || !isContext && !isDial(err) && !kgo.IsRetryableBrokerErr(err)
 }
 
-// wait returns when no question is under way. The client is closed by then, so that no other comes.
+// wait returns when no question is under way, and lets no other begin.
 func (a *admission) wait() {
 	a.mu.Lock()
+	a.closed = true
 	t := a.attempt
 	a.mu.Unlock()
 	if t != nil {

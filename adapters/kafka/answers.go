@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -107,12 +108,16 @@ func (a *answers) end() {
 }
 
 // openCodes are the codes after which a batch may be stored, as they stand in an answer.
-var openCodes = [][]byte{{0, byte(kerr.RequestTimedOut.Code)}, {0, byte(kerr.NotEnoughReplicasAfterAppend.Code)}}
+//
+// Two of them say that the leader has changed or its disk has failed, which may be after its followers got the batch.
+var openCodes = []int16{
+	kerr.RequestTimedOut.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.NotLeaderForPartition.Code, kerr.KafkaStorageError.Code,
+}
 
 // leavesOpen reports whether an answer to a produce request has one of the open codes, or cannot be read.
 func leavesOpen(version int16, body []byte) bool {
-	if !bytes.Contains(body, openCodes[0]) && !bytes.Contains(body, openCodes[1]) {
-		return false // most answers, without reading them in full
+	if !slices.ContainsFunc(openCodes, func(code int16) bool { return bytes.Contains(body, []byte{0, byte(code)}) }) {
+		return false // without reading it in full
 	}
 	answer := kmsg.NewPtrProduceResponse()
 	answer.Version = version
@@ -127,7 +132,7 @@ func leavesOpen(version int16, body []byte) bool {
 	}
 	for _, topic := range answer.Topics {
 		for _, p := range topic.Partitions {
-			if p.ErrorCode == kerr.RequestTimedOut.Code || p.ErrorCode == kerr.NotEnoughReplicasAfterAppend.Code {
+			if slices.Contains(openCodes, p.ErrorCode) {
 				return true
 			}
 		}

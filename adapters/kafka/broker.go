@@ -29,6 +29,7 @@ type Broker struct {
 	closed  bool
 	streams map[*Stream]struct{}
 	members map[string]map[int]bool // by group: which numbers of static members are taken
+	known   sync.Map                // topics that were created by this Broker
 }
 
 var (

@@ -69,6 +69,13 @@ func (c *connections) note(err error) {
 	c.err = err
 }
 
+// last returns what was wrong with the last connection or request; nil when it was good.
+func (c *connections) last() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // health returns what is wrong, as an [*leat.Error].
 func (c *connections) health() error {
 	c.mu.Lock()

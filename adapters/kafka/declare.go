@@ -42,7 +42,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		if err == nil {
 			continue
 		}
-		errs = append(errs, fail(caller, "declare", sub.Topic, err))
+		errs = append(errs, b.fail(caller, "declare", sub.Topic, err))
 	}
 	return join(errs)
 }
@@ -77,6 +77,7 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
 	}
+	b.known.Store(topic, true)
 	return b.awaitTopic(ctx, topic)
 }
 
@@ -192,7 +193,7 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	defer cancel()
 	lag, err := b.lag(ctx, topic, group)
 	if err != nil {
-		return nil, fail(caller, "lag", topic, err)
+		return nil, b.fail(caller, "lag", topic, err)
 	}
 	return lag, nil
 }

@@ -33,8 +33,9 @@ type encoder struct {
 
 // What an encoder has room for at first; more costs an allocation.
 const (
-	typicalNames  = 64  // bytes of header names that are no constants
-	typicalSyntax = 128 // bytes that JSON adds to those of an event
+	typicalHeaders = 9   // of a record on its own
+	typicalNames   = 64  // bytes of header names that are no constants
+	typicalSyntax  = 128 // bytes that JSON adds to those of an event
 )
 
 // EncodeRecord returns the record that [Broker.Publish] makes of an event in binary mode, with the event's Key as its key and without a
@@ -45,9 +46,16 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
-	n := newEncoder([]leat.Event{e}, false, true)
-	r := &kgo.Record{}
-	return r, n.encode(r, e)
+	both := &struct {
+		record  kgo.Record
+		headers [typicalHeaders]kgo.RecordHeader
+	}{}
+	n := encoder{keyed: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
+	n.encodeAttributes(&both.record, e)
+	if e.HasData() {
+		both.record.Value = []byte(e.DataString()) // by itself: memory that is copied into like this is not cleared before
+	}
+	return &both.record, nil
 }
 
 // newEncoder returns an encoder with room for the events.
@@ -109,6 +117,14 @@ func (n *encoder) put(s string) []byte {
 
 // encodeBinary is binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an empty one.
 func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
+	n.encodeAttributes(r, e)
+	if e.HasData() {
+		r.Value = n.put(e.DataString())
+	}
+}
+
+// encodeAttributes fills in r's headers and key.
+func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 	begin := len(n.headers)
 	for name, value := range e.Attributes() {
 		h := kgo.RecordHeader{Key: n.headerName(name), Value: n.put(value)}
@@ -118,9 +134,6 @@ func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 		}
 	}
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
-	if e.HasData() {
-		r.Value = n.put(e.DataString())
-	}
 }
 
 // encodeStructured is structured mode (§3.3).

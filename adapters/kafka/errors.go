@@ -82,6 +82,15 @@ func fail(ctx context.Context, op, topic string, err error) error {
 	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
 }
 
+// fail makes the error of an operation that asked the cluster. Where that has run out of time, what was wrong with the last connection says
+// more.
+func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
+	if last := b.conns.last(); last != nil && errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w; the last connection: %v", err, last) //nolint:errorlint // err says what kind it is
+	}
+	return fail(ctx, op, topic, err)
+}
+
 func closedError(op, topic string) error {
 	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the Kafka broker is closed")}
 }

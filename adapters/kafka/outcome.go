@@ -23,13 +23,7 @@ func (c *call) outcome(r *record, err error) error {
 }
 
 func (r *record) failure(code leat.Code, err error) error {
-	id := ""
-	for _, h := range r.kafka.Headers {
-		if h.Key == headerPrefix+"id" {
-			id = string(h.Value)
-		}
-	}
-	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: id, Code: code, Err: err}
+	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: r.id, Code: code, Err: err}
 }
 
 // refusal returns the code of an error that says that the event was not stored, and CodeUnknown for all others.

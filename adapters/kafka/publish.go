@@ -67,6 +67,7 @@ type record struct {
 	kafka kgo.Record
 	call  *call
 	index int // in the caller's events
+	id    string
 	size  int64
 	told  atomic.Bool // done was called
 }
@@ -145,7 +146,6 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 // encode makes the records of the events that can be sent, and refuses the others.
 func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) *parcel {
 	b := p.parcels.take(events, p.o)
-	now := time.Now() // the client would look at the clock for each
 	records := b.records[:cap(b.records)]
 	used := 0
 	for i, e := range events {
@@ -155,8 +155,8 @@ func (p *publisher) encode(topic string, events []leat.Event, done func(i int, e
 			done(i, wrap(topic, e, err))
 			continue
 		}
-		r.kafka.Topic, r.kafka.Context, r.kafka.Timestamp = topic, r, now
-		r.index, r.size = i, int64(e.Size())
+		r.kafka.Topic, r.kafka.Context = topic, r
+		r.index, r.size, r.id = i, int64(e.Size()), e.ID()
 		used++
 	}
 	b.records = records[:used]
@@ -239,12 +239,13 @@ func (p *publisher) room(records []record) int {
 
 // take puts the records into c and enters it. The lock is held.
 func (p *publisher) take(c *call, records []record) {
-	c.records, c.deadline, c.doubts = records, time.Now().Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
+	now := time.Now() // of the records as well: the client counts its delivery timeout from there
+	c.records, c.deadline, c.doubts = records, now.Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	c.parcel.users.Add(1)
 	var bytes int64
 	for i := range records {
-		records[i].call = c
+		records[i].call, records[i].kafka.Timestamp = c, now
 		bytes += records[i].size
 	}
 	p.events.Add(int64(len(records)))

@@ -35,6 +35,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
 	}
+	s.wake() // an earlier tenure may have been paused
 }
 
 // fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had

@@ -3,8 +3,6 @@ package kafka
 import (
 	"cmp"
 	"slices"
-
-	"github.com/leatgo/leat"
 )
 
 // returned is a record that was given back.
@@ -19,23 +17,12 @@ type holding struct {
 	waiting []returned // those that are to be delivered again, and new ones behind them
 }
 
-// redeliver delivers what was given back and may be delivered again. Decoding it again is the same as the first time.
-func (s *Stream) redeliver(into []leat.Delivery) (n int) {
-	s.sortReturns()
-	for n < len(into) && len(s.again) > 0 && s.events < s.sub.MaxInFlight {
-		r := s.again[0]
-		slot := r.tenure.window.at(r.number)
-		if s.events > 0 && s.bytes+slot.size > s.sub.MaxInFlightBytes {
-			break
-		}
-		s.again = s.again[1:]
-		s.held--
-		into[n] = leat.Delivery{}
-		s.decoder.decode(slot.record, &into[n])
-		s.deliver(&into[n], r.tenure, r.number)
-		n++
+// holding returns what is known of a key that is held back, nil for others and for no key.
+func (s *Stream) holding(key string) *holding {
+	if len(s.blocked) == 0 || key == "" {
+		return nil
 	}
-	return n
+	return s.blocked[key]
 }
 
 // sortReturns decides about what was given back: without a key it may be delivered again at once; the records of a key when nothing of it
@@ -59,7 +46,7 @@ func (s *Stream) blockKeys() {
 		if r.tenure.draining {
 			continue
 		}
-		key := r.tenure.window.at(r.number).key
+		key := r.tenure.window.at(r.number).key()
 		if key == "" {
 			s.again = append(s.again, r)
 			s.held++
@@ -69,6 +56,13 @@ func (s *Stream) blockKeys() {
 		if h == nil {
 			h = &holding{}
 			s.blocked[key], fresh[key] = h, h
+			s.again = slices.DeleteFunc(s.again, func(other returned) bool { // what waits there comes after r, or before it
+				mine := other.tenure.window.at(other.number).key() == key
+				if mine {
+					h.waiting = append(h.waiting, other)
+				}
+				return mine
+			})
 		}
 		h.waiting = append(h.waiting, r)
 		s.held++
@@ -81,7 +75,7 @@ func (s *Stream) blockKeys() {
 		w := &t.window
 		for n := w.first; n < w.next; n++ {
 			slot := w.at(n)
-			if h := fresh[slot.key]; h != nil && slot.state == slotOut {
+			if h := fresh[slot.key()]; h != nil && slot.state == slotOut {
 				h.out++
 			}
 		}

@@ -23,9 +23,11 @@ type Stream struct {
 	cancel  context.CancelFunc // ends the client's context
 	member  int                // the number of a static member; 0 for others
 	decoder decoder            // Receive's own
+	paused  map[int32]bool     // Receive's own: the partitions that the client does not fetch from
 	commit  committer
 	wg      sync.WaitGroup // the goroutines of the stream
-	quit    chan struct{}  // closed by Close
+	quit    chan struct{}  // closed when Close begins
+	gone    chan struct{}  // closed when it ends
 	over    chan struct{}  // closed when fatal is set
 
 	mu      sync.Mutex
@@ -100,15 +102,18 @@ func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
 		return 0, 0, err
 	}
 	s.full = false
-	n = s.redeliver(into)
-	batch := s.cut(into[n:])
+	s.sortReturns()
+	batch := s.cut(into)
 	s.mu.Unlock()
-	for i := range batch { // without the lock, which every settlement needs
-		s.decoder.decode(batch[i].record, &into[n+i])
+	for i := range batch { // without the lock, which every settlement needs; a Mapping is code from outside
+		into[i] = leat.Delivery{}
+		if batch[i].record != nil {
+			s.decoder.decode(batch[i].record, &into[i])
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n = s.track(into, n, batch)
+	n = s.track(into, batch)
 	if n == 0 {
 		if len(s.again) == 0 && s.queued == 0 {
 			room = s.sub.MaxInFlight - s.events - s.held
@@ -125,15 +130,28 @@ func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
 // candidate is a record on its way into a delivery.
 type candidate struct {
 	tenure *tenure
-	record *kgo.Record
+	record *kgo.Record // nil for one that was delivered before
 	size   int
+	number uint64 // in the window, of one that was delivered before
 }
 
-// cut takes polled records for the deliveries in into, as far as the limits leave room.
+// cut takes records for the deliveries in into, as far as the limits leave room: what was given back first, then what was polled.
 func (s *Stream) cut(into []leat.Delivery) []candidate {
 	batch := s.decoder.batch[:0]
 	events, bytes := s.events, s.bytes
-	for len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
+	for len(batch) < len(into) && len(s.again) > 0 && events < s.sub.MaxInFlight {
+		r := s.again[0]
+		slot := r.tenure.window.at(r.number)
+		if events > 0 && bytes+slot.size > s.sub.MaxInFlightBytes {
+			break
+		}
+		batch = append(batch, candidate{tenure: r.tenure, size: slot.size, number: r.number})
+		s.again = s.again[1:]
+		s.held--
+		events++
+		bytes += slot.size
+	}
+	for len(s.again) == 0 && len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
 		c := &s.polled[0]
 		if len(c.records) == 0 || c.tenure.draining {
 			s.queued -= len(c.records)
@@ -144,7 +162,7 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 		if events > 0 && bytes+size > s.sub.MaxInFlightBytes {
 			break
 		}
-		batch = append(batch, candidate{c.tenure, c.records[0], size})
+		batch = append(batch, candidate{tenure: c.tenure, record: c.records[0], size: size})
 		c.records[0] = nil
 		c.records = c.records[1:]
 		s.queued--
@@ -157,19 +175,24 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 
 // track enters what was decoded into the windows, and returns how much of into is filled then: records of a partition that has moved in
 // the meantime are dropped, those of a key that is held back are kept.
-func (s *Stream) track(into []leat.Delivery, n int, batch []candidate) int {
-	first := n
+func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 	for i := range batch {
 		c := &batch[i]
-		d := into[first+i]
-		into[first+i] = leat.Delivery{}
+		d := into[i]
+		into[i] = leat.Delivery{}
 		if c.tenure.draining {
 			continue
 		}
-		number := c.tenure.window.push(slot{
-			record: c.record, key: d.Event.Key(), size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
-		})
-		if h := s.blocked[d.Event.Key()]; h != nil && d.Event.Key() != "" {
+		number := c.number
+		if c.record == nil {
+			again := c.tenure.window.at(number)
+			d.Event, d.Malformed = again.event, again.malformed
+		} else {
+			number = c.tenure.window.push(slot{
+				event: d.Event, malformed: d.Malformed, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
+			})
+		}
+		if h := s.holding(d.Event.Key()); h != nil && c.record != nil {
 			c.tenure.window.at(number).state = slotBack
 			h.waiting = append(h.waiting, returned{c.tenure, number})
 			s.held++
@@ -217,7 +240,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	}
 	s.events--
 	s.bytes -= slot.size
-	if h := s.blocked[slot.key]; h != nil && slot.key != "" {
+	if h := s.holding(slot.key()); h != nil {
 		h.out--
 		if h.out == 0 {
 			s.wake()
@@ -300,7 +323,7 @@ func (s *Stream) take(fetches kgo.Fetches) {
 	}
 }
 
-// resumePartitions pauses and resumes partitions by their gaps.
+// resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.
 func (s *Stream) resumePartitions() {
 	var pause, resume []int32
 	s.mu.Lock()
@@ -310,13 +333,21 @@ func (s *Stream) resumePartitions() {
 		case !t.paused && gap >= s.broker.o.GapLimit:
 			t.paused = true
 			s.setAside(t)
-			pause = append(pause, t.partition)
 			s.ill.gapReached(t.partition, t.window.at(t.window.first).offset)
 		case t.paused && gap <= s.broker.o.GapLimit/2:
 			t.paused = false
 			s.bringBack(t)
-			resume = append(resume, t.partition)
 			s.ill.gapClosed(t.partition)
+		}
+		if t.paused && !s.paused[t.partition] {
+			s.paused[t.partition] = true
+			pause = append(pause, t.partition)
+		}
+	}
+	for p := range s.paused {
+		if t := s.tenures[p]; t == nil || !t.paused {
+			delete(s.paused, p)
+			resume = append(resume, p)
 		}
 	}
 	s.mu.Unlock()
@@ -334,9 +365,14 @@ func (s *Stream) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
+		select { // for who closes it already
+		case <-s.gone:
+		case <-ctx.Done():
+		}
 		return nil
 	}
 	s.closed = true
+	defer close(s.gone)
 	over := s.fatal != nil
 	s.wake()
 	s.mu.Unlock()

@@ -36,13 +36,13 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		err = b.prepareGroup(ctx, sub, partitions)
 	}
 	if err != nil {
-		return nil, fail(caller, "subscribe", sub.Topic, err)
+		return nil, b.fail(caller, "subscribe", sub.Topic, err)
 	}
 	s := &Stream{
 		broker: b, sub: sub, conns: &connections{}, tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)},
-		quit:    make(chan struct{}), over: make(chan struct{}), signal: make(chan struct{}, 1),
+		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{}, over: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
@@ -51,16 +51,13 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		s.caps = leat.Capabilities{Order: leat.OrderPerStream, Durable: true, Broadcast: true}
 		direct, err := s.fromTheEnd(ctx, partitions)
 		if err != nil {
-			return nil, fail(caller, "subscribe", sub.Topic, err)
+			return nil, b.fail(caller, "subscribe", sub.Topic, err)
 		}
 		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{sub.Topic: direct}))
 	} else {
 		opts = append(opts, s.groupOptions()...)
 	}
-	if err := b.remember(s); err != nil {
-		return nil, err
-	}
-	s.client, s.cancel, err = b.newClient(s.conns, opts)
+	_, s.cancel, err = b.newClient(s.conns, append(opts, kgo.WithHooks(s)))
 	if err != nil {
 		b.forget(s)
 		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
@@ -71,8 +68,15 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		s.wg.Go(s.commitLoop)
 		s.wg.Go(s.stopWhenOver)
 	}
+	if err := b.remember(s); err != nil {
+		_ = s.Close(ctx)
+		return nil, err
+	}
 	return s, nil
 }
+
+// OnNewClient is called by the client before it begins to call the stream.
+func (s *Stream) OnNewClient(client *kgo.Client) { s.client = client }
 
 // partitions returns how many partitions a topic has, asking the cluster.
 func (b *Broker) partitions(ctx context.Context, topic string) (int, error) {
@@ -97,7 +101,8 @@ func (b *Broker) topic(ctx context.Context, topic string) (detail kadm.TopicDeta
 			return err
 		}
 		detail = metadata.Topics[topic]
-		if !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || len(detail.Partitions) > 0 { // which counts as retriable
+		// Which counts as retriable, and is, as long as not all brokers know of a topic that was just created.
+		if _, known := b.known.Load(topic); known || !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || len(detail.Partitions) > 0 {
 			return detail.Err
 		}
 		return errNoTopic
@@ -129,7 +134,7 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group), kgo.ConsumeTopics(s.sub.Topic), kgo.DisableAutoCommit(),
 		kgo.RebalanceTimeout(o.RebalanceTimeout), kgo.SessionTimeout(o.SessionTimeout), kgo.HeartbeatInterval(o.HeartbeatInterval),
 		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.fetched), kgo.WithHooks(s),
+		kgo.AdjustFetchOffsetsFn(s.fetched),
 	}
 	if o.Protocol == ProtocolConsumer {
 		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())

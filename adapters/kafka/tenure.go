@@ -30,7 +30,9 @@ type progress struct {
 }
 
 // uncommitted reports whether something is finished and not committed. The lock is held.
-func (t *tenure) uncommitted() bool { return t.window.watermark > t.committed }
+func (t *tenure) uncommitted() bool {
+	return t.window.watermark >= 0 && t.window.watermark != t.committed // it goes back where the log was truncated
+}
 
 // chunk is polled records of one partition.
 type chunk struct {
@@ -101,10 +103,15 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 			if slot := t.window.at(n - 1); slot.state == slotOut {
 				s.events--
 				s.bytes -= slot.size
+				if h := s.holding(slot.key()); h != nil { // of another partition, where a key has moved
+					h.out--
+				}
 				oldest[i] = slot.offset
 			}
 		}
-		s.progress[t.partition] = progress{t.committed, t.tried, t.window.watermark, t.window.epoch}
+		if t.window.watermark >= 0 { // else it has not come to anything, and an earlier one may have
+			s.progress[t.partition] = progress{t.committed, t.tried, t.window.watermark, t.window.epoch}
+		}
 		t.window.clear()
 		if s.tenures[t.partition] == t {
 			delete(s.tenures, t.partition)

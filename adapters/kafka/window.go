@@ -1,6 +1,6 @@
 package kafka
 
-import "github.com/twmb/franz-go/pkg/kgo"
+import "github.com/leatgo/leat"
 
 // window is what a stream knows of the records of one partition that it has delivered and whose offsets cannot be committed yet, in
 // offset order, oldest first. It is a ring that grows. A record's number counts deliveries since the partition was assigned: unlike
@@ -17,14 +17,17 @@ type window struct {
 
 // slot is a record in a window.
 type slot struct {
-	record *kgo.Record // nil when it is done
-	key    string      // the event's key
-	size   int
-	offset int64
-	epoch  int32
-	round  uint8 // how often it was delivered, to tell settlements of different deliveries apart
-	state  slotState
+	event     leat.Event      // to be delivered again if it is given back; none when it is done
+	malformed *leat.Malformed // instead of it
+	size      int
+	offset    int64
+	epoch     int32
+	round     uint8 // how often it was delivered, to tell settlements of different deliveries apart
+	state     slotState
 }
+
+// key is the event's key.
+func (s *slot) key() string { return s.event.Key() }
 
 type slotState uint8
 
@@ -60,7 +63,7 @@ func (w *window) has(n uint64) bool { return w.first <= n && n < w.next }
 // finish marks a record as done, and moves the watermark over all that are done. It reports whether that moved.
 func (w *window) finish(n uint64) bool {
 	s := w.at(n)
-	s.state, s.record, s.key = slotDone, nil, ""
+	s.state, s.event, s.malformed = slotDone, leat.Event{}, nil
 	w.newest = max(w.newest, n+1)
 	moved := false
 	for w.first < w.next {

@@ -1,0 +1,129 @@
+package kafka
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// loose is a stream that belongs to no group, with one partition. What it delivers was put there by the test.
+type loose struct {
+	*Stream
+
+	t    *testing.T
+	next int64
+}
+
+func newLoose(t *testing.T, maxBytes int) *loose {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	s := &Stream{
+		broker: &Broker{o: Options{GapLimit: 2}}, client: client, sub: leat.Subscription{Topic: "t", MaxInFlight: 10, MaxInFlightBytes: maxBytes},
+		tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{}, paused: map[int32]bool{},
+		signal: make(chan struct{}, 1), commit: committer{due: make(chan struct{}, 1)},
+		ill: illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
+	}
+	s.begin(0)
+	return &loose{Stream: s, t: t}
+}
+
+// put lets the client have fetched an event, whose id is its offset.
+func (l *loose) put(key, data string) {
+	l.t.Helper()
+	e, err := leat.NewEvent("t", &leat.EventOptions{ID: strconv.FormatInt(l.next, 10), Source: "/s", Key: key, Data: []byte(data)})
+	require.NoError(l.t, err)
+	r, err := EncodeRecord(e)
+	require.NoError(l.t, err)
+	r.Topic, r.Offset = "t", l.next
+	l.next++
+	l.polled = append(l.polled, chunk{l.tenures[0], []*kgo.Record{r}})
+	l.queued++
+}
+
+// get returns what up to n deliveries hold.
+func (l *loose) get(n int) (ids []string, deliveries []leat.Delivery) {
+	l.t.Helper()
+	into := make([]leat.Delivery, n)
+	got, _, err := l.fill(into)
+	require.NoError(l.t, err)
+	for _, d := range into[:got] {
+		ids = append(ids, d.Event.ID())
+	}
+	return ids, into[:got]
+}
+
+func (l *loose) settle(action leat.Action, deliveries ...leat.Delivery) {
+	for i := range deliveries {
+		l.Settle(&deliveries[i], leat.Settlement{Action: action})
+	}
+}
+
+// TestGivenBackWaitsForRoomBeforeLaterOnes: a large event that is given back and does not fit is not overtaken by a small one.
+func TestGivenBackWaitsForRoomBeforeLaterOnes(t *testing.T) {
+	l := newLoose(t, 2_000)
+	l.put("k", strings.Repeat("x", 1_500))
+	_, large := l.get(1)
+	l.settle(leat.GiveBack, large...)
+	l.sortReturns()
+	held := l.again // until another one takes the room
+	l.again = nil
+	l.put("other", strings.Repeat("y", 1_000))
+	_, other := l.get(1)
+	l.again = held
+	l.put("k", "small")
+	ids, _ := l.get(10)
+	require.Empty(t, ids)
+	l.settle(leat.Ack, other...)
+	ids, _ = l.get(10)
+	assert.Equal(t, []string{"0", "2"}, ids)
+}
+
+// TestGivenBackTwiceComesFirst: what is given back again while others of its key wait to be delivered again comes before them.
+func TestGivenBackTwiceComesFirst(t *testing.T) {
+	l := newLoose(t, 1<<20)
+	for range 3 {
+		l.put("k", "")
+	}
+	_, all := l.get(10)
+	l.settle(leat.GiveBack, all...)
+	ids, first := l.get(1)
+	require.Equal(t, []string{"0"}, ids)
+	l.settle(leat.GiveBack, first...)
+	ids, _ = l.get(10)
+	assert.Equal(t, []string{"0", "1", "2"}, ids)
+}
+
+// TestPauseEndsWithTheTenure: a partition that is paused for its gap, goes, and comes back, is fetched from again.
+func TestPauseEndsWithTheTenure(t *testing.T) {
+	l := newLoose(t, 1<<20)
+	for range 4 {
+		l.put("", "")
+	}
+	_, all := l.get(10)
+	l.settle(leat.Ack, all[1:]...)
+	l.resumePartitions()
+	require.Equal(t, map[string][]int32{"t": {0}}, l.client.PauseFetchPartitions(nil))
+	l.end(l.all())
+	l.begin(0)
+	l.resumePartitions()
+	assert.Empty(t, l.client.PauseFetchPartitions(nil)["t"])
+}
+
+// TestLostTenureDoesNotForgetProgress: a tenure that ends before it knows where the group is leaves what an earlier one had come to.
+func TestLostTenureDoesNotForgetProgress(t *testing.T) {
+	l := newLoose(t, 1<<20)
+	l.put("", "")
+	_, all := l.get(1)
+	l.settle(leat.Ack, all...)
+	l.end(l.all())
+	l.begin(0)
+	l.end(l.all())
+	assert.Equal(t, progress{-1, -1, 1, 0}, l.progress[0])
+}
