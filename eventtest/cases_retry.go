@@ -327,8 +327,8 @@ func checkAttemptsNotDeliveries(r *run) {
 	l.checkPoisoned()
 }
 
-// checkCalm counts the calls for an event that always fails, whose first retry comes after first or, with the most jitter, half of that, and
-// each further one after twice as long.
+// checkCalm counts the calls for an event that always fails, whose first retry comes after first or, with the most jitter, half of that,
+// and each further one after twice as long.
 func checkCalm(r *run, m []leat.Middleware, first time.Duration) {
 	b := r.open()
 	l := r.newLedger(b)

@@ -17,8 +17,6 @@ import (
 )
 
 // coreCases are the cases that a cluster must pass while its brokers die one after the other.
-//
-//nolint:gochecknoglobals // a constant table
 var coreCases = []string{
 	"done-once", "whole-no-loss-no-ghosts", "whole-order-64-handlers", "whole-order-failing-handlers", "whole-slow-key",
 	"whole-poisonous-key", "whole-error-is-retried", "whole-malformed-poisoned-once",
@@ -41,8 +39,8 @@ func TestClusterConformsWhileBrokersDie(t *testing.T) {
 	require.Positive(t, stop())
 }
 
-// killInTurn kills the brokers one after the other and starts each again, with a pause in between, until stop is called, which says how many
-// were killed.
+// killInTurn kills the brokers one after the other and starts each again, with a pause in between, until stop is called, which says how
+// many were killed.
 func (h *harness) killInTurn(t *testing.T, pause time.Duration) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -106,7 +104,9 @@ func (l *load) publish(ctx context.Context, t *testing.T, b leat.Broker, topic s
 		l.mu.Lock()
 		for i := range events {
 			k := i % l.keys
-			e, err := leat.NewEvent("load.v1", &leat.EventOptions{ID: fmt.Sprintf("%d-%d", k, l.next[k]), Key: fmt.Sprint(k), Data: []byte(fmt.Sprint(l.next[k]))})
+			e, err := leat.NewEvent("load.v1", &leat.EventOptions{
+				ID: fmt.Sprintf("%d-%d", k, l.next[k]), Key: fmt.Sprint(k), Data: []byte(fmt.Sprint(l.next[k])),
+			})
 			assert.NoError(t, err)
 			events[i] = e
 			l.next[k]++

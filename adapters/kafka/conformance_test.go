@@ -118,8 +118,8 @@ func (h *harness) Cut(context.Context) error {
 	return nil
 }
 
-// Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that joins or leaves a group makes the others
-// join again, which they learn by their heartbeats. Cases cannot run side by side, since a Kafka group spans topics.
+// Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that joins or leaves a group makes the
+// others join again, which they learn by their heartbeats. Cases cannot run side by side, since a Kafka group spans topics.
 func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 500 * time.Millisecond, Operation: 2 * time.Second}
 }

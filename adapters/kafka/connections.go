@@ -34,8 +34,8 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an answer to a request says that a connection
-// is good.
+// OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an answer to a request says that a
+// connection is good.
 func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
 	if l, ok := conn.(interface{ ready(err error) }); ok {
 		l.ready(err)
