@@ -43,7 +43,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
 		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)},
-		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{}, over: make(chan struct{}), signal: make(chan struct{}, 1),
+		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
+		over: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
