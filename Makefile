@@ -81,6 +81,10 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	@mkdir -p docs/conformance
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
+	@$(MAKE) conformance-page
+
+.PHONY: conformance-page
+conformance-page: ## Write docs/conformance.md from the reports in docs/conformance
 	go run ./internal/conformance
 
 .PHONY: models
