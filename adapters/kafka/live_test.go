@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,9 +20,6 @@ import (
 
 // livePatience is how long to wait for what must happen, on a busy machine.
 const livePatience = 30 * time.Second
-
-// isLong says that tests may take minutes.
-func isLong() bool { return os.Getenv("LEAT_LONG") != "" }
 
 var liveNames atomic.Int64
 

@@ -170,7 +170,7 @@ func (m *member) close(t *testing.T) {
 
 // times returns how often to do what makes a test long.
 func times(short, long int) int {
-	if isLong() {
+	if long() {
 		return long
 	}
 	return short
