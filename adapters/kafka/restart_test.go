@@ -169,11 +169,11 @@ func (m *member) close(t *testing.T) {
 }
 
 // times returns how often to do what makes a test long.
-func times(short, long int) int {
+func times(few, many int) int {
 	if long() {
-		return long
+		return many
 	}
-	return short
+	return few
 }
 
 // TestRollingRestarts stops the members of a group in order, one by one, under load, and starts them again.
