@@ -130,8 +130,8 @@ func TestBufferWaitEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestBufferIsFair lets many publishes wait: they get their room in the order in which they came, a large one too. Those that have it at the
-// same time, at most as many as the buffer takes, go on beside each other.
+// TestBufferIsFair lets many publishes wait: they get their room in the order in which they came, a large one too. Those that have it at
+// the same time, at most as many as the buffer takes, go on beside each other.
 func TestBufferIsFair(t *testing.T) {
 	f, b, _, speak := buffering(t, 4, func(o *kafka.Options) { o.Buffer, o.BufferBytes = 4, 4000 })
 	var all []*outcomes
