@@ -16,6 +16,8 @@ EXAMPLES := $(patsubst examples/%/main.go,%,$(wildcard examples/*/main.go))
 
 FUZZTIME ?= 10s
 COUNT ?= 1
+# The tests on real brokers take minutes on a slow machine; 0 is no limit.
+TESTTIMEOUT ?= 30m
 MODELRUNS ?= 100000
 SOAKRUNS ?= 1000
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
@@ -38,7 +40,7 @@ test-only:
 		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
 	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
 	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
-		go test $(RACE) -count=$(COUNT) ./...) || status=1; done; exit $$status
+		go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) ./...) || status=1; done; exit $$status
 
 .PHONY: brokers
 brokers: $(BROKERS) ## Fetch the brokers that tests use; "make test" does so by itself
