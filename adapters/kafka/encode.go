@@ -58,13 +58,6 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	return &both.record, nil
 }
 
-// newEncoder returns an encoder with room for the events.
-func newEncoder(events []leat.Event, structured, keyed bool) encoder {
-	var n encoder
-	n.begin(events, structured, keyed)
-	return n
-}
-
 // begin makes room for the events, in the memory of earlier ones where that is enough.
 func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
 	n.structured, n.keyed = structured, keyed

@@ -12,6 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// newEncoder returns an encoder with room for the events.
+func newEncoder(events []leat.Event, structured, keyed bool) encoder {
+	var n encoder
+	n.begin(events, structured, keyed)
+	return n
+}
+
 // header is a record's header as a test writes it down.
 type header struct{ name, value string }
 

@@ -85,7 +85,7 @@ func (s *Stream) stop(tenures []*tenure) {
 	for key, h := range s.blocked {
 		h.waiting = slices.DeleteFunc(h.waiting, ofDraining)
 		s.held += len(h.waiting)
-		if len(h.waiting) == 0 { // a key is in one partition
+		if len(h.waiting) == 0 { // nothing of the key is held back any more
 			delete(s.blocked, key)
 		}
 	}

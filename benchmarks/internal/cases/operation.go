@@ -2,7 +2,6 @@ package cases
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -17,32 +16,9 @@ type prepare func() (func() error, error)
 func operation(name string, times int, p prepare) bench.Case {
 	return bench.Case{Name: name, Events: times, Start: func(context.Context, int) (bench.Instance, error) {
 		do, err := p()
-		return &loop{do: do}, err
+		return &bench.Loop{Do: do}, err
 	}}
 }
-
-// loop runs an operation.
-type loop struct {
-	do   func() error
-	done int64
-}
-
-// Run calls the operation n times.
-func (l *loop) Run(_ context.Context, n int) error {
-	for range n {
-		if err := l.do(); err != nil {
-			return fmt.Errorf("call %d: %w", l.done+1, err)
-		}
-		l.done++
-	}
-	return nil
-}
-
-// Handled counts the calls.
-func (l *loop) Handled() int64 { return l.done }
-
-// Close does nothing.
-func (l *loop) Close() error { return nil }
 
 // always prepares nothing.
 func always(do func() error) prepare {

@@ -2,7 +2,6 @@ package cases
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/IBM/sarama"
 	"github.com/cloudevents/sdk-go/protocol/kafka_sarama/v2"
@@ -30,32 +29,9 @@ func encode() bench.Group {
 	}
 }
 
-// loop calls a function again and again.
-type loop struct {
-	do   func() error
-	done int64
-}
-
-// Run calls the function n times.
-func (l *loop) Run(_ context.Context, n int) error {
-	for range n {
-		if err := l.do(); err != nil {
-			return fmt.Errorf("call %d: %w", l.done+1, err)
-		}
-		l.done++
-	}
-	return nil
-}
-
-// Handled counts the calls.
-func (l *loop) Handled() int64 { return l.done }
-
-// Close does nothing.
-func (l *loop) Close() error { return nil }
-
 func startLeatEncode(context.Context, int) (bench.Instance, error) {
 	e, err := newEvent(newNames(1).at(0))
-	return &loop{do: func() error {
+	return &bench.Loop{Do: func() error {
 		_, err := kafka.EncodeRecord(e)
 		return err
 	}}, err
@@ -72,7 +48,7 @@ func startSDKEncode(ctx context.Context, _ int) (bench.Instance, error) {
 	e.SetExtension("partitionkey", key)
 	err := e.SetData(eventContentType, data)
 	ctx = context.WithoutCancel(ctx)
-	return &loop{do: func() error {
+	return &bench.Loop{Do: func() error {
 		return kafka_sarama.WriteProducerMessage(ctx, binding.ToMessage(&e), &sarama.ProducerMessage{Topic: "orders"})
 	}}, err
 }
