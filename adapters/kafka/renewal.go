@@ -74,7 +74,7 @@ func (r *renewal) examine() {
 	r.cancel = cancelFresh
 }
 
-// retire closes a client that was opened here. Nothing of it is under way: it has failed all that it had.
+// retire closes a client that was opened here. It has failed all that it had; a publish that took it a moment ago gets that as unknown.
 func (r *renewal) retire(old *kgo.Client) {
 	if r.cancel != nil {
 		r.cancel()
