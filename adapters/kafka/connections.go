@@ -63,6 +63,9 @@ func (c *connections) note(err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.err != nil && errors.Is(err, context.DeadlineExceeded) {
+		return // which says less than what was wrong before
+	}
 	if err != nil && c.err == nil {
 		c.since = time.Now()
 	}
