@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,9 +25,10 @@ const (
 type connections struct {
 	doubts atomic.Int64 // produce requests that were sent and got no answer, or one that leaves the outcome open
 
-	mu    sync.Mutex
-	err   error // what was wrong with the last connection or request; nil when it was good
-	since time.Time
+	mu     sync.Mutex
+	err    error // what was wrong with the last connection or request; nil when it was good
+	since  time.Time
+	worked bool // a request was answered once
 }
 
 var (
@@ -69,7 +71,17 @@ func (c *connections) note(err error) {
 	if err != nil && c.err == nil {
 		c.since = time.Now()
 	}
+	c.worked = c.worked || err == nil
+	if !c.worked && isReset(err) && !hinted(err) {
+		err = fmt.Errorf("%w (the broker ends each connection: is it up, is SASL required, is TLS misconfigured?)", err)
+	}
 	c.err = err
+}
+
+// hinted reports whether the client itself says what an end of a connection may mean, which it does not tell every hook.
+func hinted(err error) bool {
+	_, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return ok
 }
 
 // last returns what was wrong with the last connection or request; nil when it was good.
