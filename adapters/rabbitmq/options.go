@@ -1,0 +1,277 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
+type Options struct {
+	// Hosts are the nodes to connect to, each "host:port"; without a port it is 5672, and 5671 with TLS. Each attempt takes the
+	// next one.
+	Hosts []string
+	// VHost is the virtual host. "" means "/".
+	VHost string
+	// Credentials returns user and password. It is called for each connection, so that they can be changed while the program
+	// runs. Nil means guest and guest, which RabbitMQ takes from its own machine only; with External it is not called.
+	Credentials func(ctx context.Context) (user, password string, err error)
+	// External logs in by the certificate in TLS (SASL EXTERNAL), for which the server needs rabbitmq_auth_mechanism_ssl.
+	External bool
+	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS, and the
+	// password is then sent as it is.
+	TLS *tls.Config
+	// ConnectionName is what the management pages call the connections, with what each is for behind it. "" means "leat".
+	ConnectionName string
+	// Heartbeat is how often both sides report; without a sign of life for twice as long, the connection is given up. 0 means 10 s.
+	Heartbeat time.Duration
+
+	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0 means 10,000.
+	Buffer int
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
+	BufferBytes int
+	// ConfirmWindow is how many events of one channel may be with the broker and not yet confirmed. 0 means 1,000.
+	ConfirmWindow int
+	// PublishChannels is over how many channels publishes are spread, by topic and key. 0 means 4.
+	PublishChannels int
+	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
+	// minutes.
+	DeliveryTimeout time.Duration
+	// MaxMessageBytes is the largest body. It must not exceed the broker's max_message_size. The largest event is about 1 KiB smaller. 0
+	// means 16 MiB, RabbitMQ 4's default.
+	MaxMessageBytes int
+	// Structured publishes events in structured mode, as JSON in the body. Both modes are always read.
+	Structured bool
+	// RoutingKey returns the routing key of an event, of at most 255 bytes. It must be quick and is called by many goroutines. Nil means
+	// the event's type, cut to 255 bytes.
+	RoutingKey func(topic string, e leat.Event) string
+	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused with [leat.CodeNotFound].
+	AllowUnroutable bool
+
+	// RecycleAfter is how long a delivery may be unsettled before its channel is closed and opened again, which delivers it once more. It
+	// must be less than the broker's consumer_timeout, 30 minutes unless that is set. 0 means 25 minutes.
+	RecycleAfter time.Duration
+	// Partitions is for spreading the keys of a group over several queues, which cannot be done yet: more than 1 is an error with
+	// [leat.CodeUnsupported].
+	Partitions int
+	// Assume says what a message without a CloudEvents header or content type is. The zero value is [AssumeNothing].
+	Assume Assume
+	// Mapping, if set, makes events of the messages that are no CloudEvents, and wins over Assume; an error, a panic or an event that is
+	// not valid makes the message malformed. It must not keep the message's body or headers. It is called by one goroutine of each stream.
+	Mapping func(m Message) (leat.Event, error)
+
+	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
+	Provision Provision
+	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, and with TLS for
+	// https. ProvisionVerify needs it to see arguments, kinds and bindings; without it they are reported as not verified.
+	ManagementURL string
+	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
+	QueueType QueueType
+	// DeliveryLimit is after how many deliveries a quorum queue puts a message into its dead-letter queue. Every connection that is lost
+	// counts as one for the messages that it had, so that it should be large. 0 means 100,000.
+	DeliveryLimit int
+	// Exchange changes what is declared for a topic, which x says when it is called; setting its Existing uses an exchange as it is. It
+	// is called for every declaration and must always do the same. Nil changes nothing.
+	Exchange func(topic string, x *Exchange)
+	// Queue does the same for the queue of a group, or of a broadcast, whose name is then made up already and may be changed only in
+	// its beginning.
+	Queue func(sub leat.Subscription, q *Queue)
+
+	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does not. 0 means 10 s.
+	RequestTimeout time.Duration
+	// DialTimeout bounds one connection attempt, TLS and login included. 0 means 10 s.
+	DialTimeout time.Duration
+	// CloseTimeout bounds Close. 0 means 10 s.
+	CloseTimeout time.Duration
+	// Logger gets what an operator should know. Nil means no log.
+	Logger *slog.Logger
+}
+
+// Assume says how to read a message whose properties do not say what it is.
+type Assume uint8
+
+// The assumptions.
+const (
+	// AssumeNothing makes it malformed, unless there is a Mapping.
+	AssumeNothing Assume = iota
+	// AssumeStructured reads its body as a CloudEvent in JSON, for producers that leave out the content type or give another.
+	AssumeStructured
+)
+
+// Provision says what [Broker.Declare] does about exchanges and queues.
+type Provision uint8
+
+// The ways of provisioning.
+const (
+	// ProvisionCreate creates what does not exist, and reports where something exists in another form.
+	ProvisionCreate Provision = iota
+	// ProvisionVerify creates nothing for groups and topics. It reports what does not exist and every difference that it can see.
+	ProvisionVerify
+	// ProvisionOff does nothing.
+	ProvisionOff
+)
+
+// QueueType is a type of queues.
+type QueueType uint8
+
+// The types of queues.
+const (
+	// QueueQuorum is replicated where the broker is a cluster, and counts deliveries.
+	QueueQuorum QueueType = iota
+	// QueueClassic lives on one node and does not count deliveries.
+	QueueClassic
+)
+
+const (
+	defaultMaxMessageBytes = 16 << 20 // max_message_size of RabbitMQ 4
+	messageOverheadBytes   = 1 << 10  // what structured mode adds to an event, except for escapes and base64
+	mostBuffered           = 1 << 30
+	defaultRecycleAfter    = 25 * time.Minute
+	defaultDeliveryLimit   = 100_000
+	maxShortString         = 255 // bytes of a name, a routing key and a property (AMQP 0-9-1, shortstr)
+)
+
+// withDefaults returns a copy of o with its defaults filled in. o may be nil.
+func (o *Options) withDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.VHost == "" {
+		d.VHost = "/"
+	}
+	if d.ConnectionName == "" {
+		d.ConnectionName = "leat"
+	}
+	if d.Credentials == nil {
+		d.Credentials = func(context.Context) (string, string, error) { return "guest", "guest", nil }
+	}
+	if d.TLS != nil {
+		d.TLS = d.TLS.Clone()
+		d.TLS.MinVersion = max(d.TLS.MinVersion, tls.VersionTLS12)
+	}
+	d.Hosts = slices.Clone(d.Hosts)
+	for i, host := range d.Hosts {
+		d.Hosts[i] = withPort(host, d.TLS != nil)
+	}
+	orInt(&d.Buffer, 10_000)
+	orInt(&d.BufferBytes, 64<<20)
+	orInt(&d.ConfirmWindow, 1_000)
+	orInt(&d.PublishChannels, 4)
+	orInt(&d.MaxMessageBytes, defaultMaxMessageBytes)
+	orInt(&d.DeliveryLimit, defaultDeliveryLimit)
+	orDuration(&d.Heartbeat, 10*time.Second)
+	orDuration(&d.DeliveryTimeout, 2*time.Minute)
+	orDuration(&d.RecycleAfter, defaultRecycleAfter)
+	orDuration(&d.RequestTimeout, 10*time.Second)
+	orDuration(&d.DialTimeout, 10*time.Second)
+	orDuration(&d.CloseTimeout, 10*time.Second)
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+// withPort adds the default port to a host that has none. An address in IPv6 stands in brackets where a port follows it.
+func withPort(host string, secure bool) string {
+	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
+		return host
+	}
+	port := "5672"
+	if secure {
+		port = "5671"
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+func orInt(field *int, value int) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func orDuration(field *time.Duration, value time.Duration) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// validate returns the first thing that is wrong with options whose defaults are filled in.
+func (o *Options) validate() error {
+	if o.Partitions > 1 {
+		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: errors.New(
+			"Partitions cannot be more than 1 yet; leave it out: one queue for each group, of which one consumer at a time is active")}
+	}
+	if err := o.validateHosts(); err != nil {
+		return err
+	}
+	if o.External && o.TLS == nil {
+		return errors.New("External needs TLS, with the certificate to log in by")
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int64
+	}{
+		{"Heartbeat", int64(o.Heartbeat), int64(time.Second), int64(time.Hour)},
+		{"Buffer", int64(o.Buffer), 1, mostBuffered},
+		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
+		{"ConfirmWindow", int64(o.ConfirmWindow), 1, 1_000_000},
+		{"PublishChannels", int64(o.PublishChannels), 1, 1_000},
+		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Second), int64(24 * time.Hour)},
+		{"MaxMessageBytes", int64(o.MaxMessageBytes), 16 << 10, 512 << 20}, // RabbitMQ's own limit for the setting
+		{"RecycleAfter", int64(o.RecycleAfter), int64(time.Second), int64(24 * time.Hour)},
+		{"Partitions", int64(o.Partitions), 0, 1},
+		{"DeliveryLimit", int64(o.DeliveryLimit), 1, 1 << 31},
+		{"RequestTimeout", int64(o.RequestTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"DialTimeout", int64(o.DialTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
+		{"Assume", int64(o.Assume), 0, int64(AssumeStructured)},
+		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
+		{"QueueType", int64(o.QueueType), 0, int64(QueueClassic)},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			return fmt.Errorf("%s is out of its range", f.name)
+		}
+	}
+	return o.validateManagement()
+}
+
+func (o *Options) validateHosts() error {
+	if len(o.Hosts) == 0 {
+		return errors.New("no address in Hosts; name at least one as host:port")
+	}
+	for _, address := range o.Hosts {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			return errors.New("an address in Hosts is empty or no host:port")
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65_535 {
+			return errors.New("an address in Hosts has a port that is not a number from 1 to 65535")
+		}
+	}
+	return nil
+}
+
+func (o *Options) validateManagement() error {
+	if o.ManagementURL == "" {
+		return nil
+	}
+	u, err := url.Parse(o.ManagementURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("the management URL is none; write http://host:15672")
+	}
+	if u.User != nil {
+		return errors.New("the management URL has a user; leave it out: the credentials of the connection are used")
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/params"
+)
+
+// Open makes a [Broker] from a URL; it does not connect.
+//
+//	amqp://user:password@host:5672,host2:5672/vhost
+//	amqps://user@host/?passwordfile=/run/secrets/rabbitmq&cafile=ca.pem
+//	amqps://host/vhost?external=true&certfile=client.pem&keyfile=client-key.pem
+//
+// The virtual host is the path, percent-encoded; without one it is "/". amqp:// sends the password as it is, amqps:// uses TLS.
+// Parameters are named after the fields of [Options], in lower case: connection_name, heartbeat, buffer, buffer_bytes, confirm_window,
+// publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, assume (nothing,
+// structured), provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit, request_timeout,
+// dial_timeout and close_timeout. Durations have their unit (30s). For security there are
+//
+//   - passwordfile: a file that is read for each new connection, so that the password can be changed while the program runs.
+//   - external=true: log in by the client's certificate.
+//   - cafile, certfile and keyfile (PEM), with amqps://. certfile and keyfile are read for each new connection, cafile once.
+//
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid] that names it.
+func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
+	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
+	if u == nil {
+		return nil, invalid(errors.New("no URL"))
+	}
+	o, err := readOptions(u)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	b, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func readOptions(u *url.URL) (*Options, error) {
+	const (
+		most    = 1 << 40
+		longest = 24 * time.Hour
+	)
+	p := params.FromURL(u)
+	o := &Options{
+		Hosts: strings.Split(u.Host, ","), ConnectionName: p.String("connection_name", ""),
+		Heartbeat: p.Duration("heartbeat", 0, time.Second, time.Hour),
+		Buffer:    p.Int("buffer", 0, 1, mostBuffered), BufferBytes: p.Int("buffer_bytes", 0, 1, most),
+		ConfirmWindow:   p.Int("confirm_window", 0, 1, 1_000_000),
+		PublishChannels: p.Int("publish_channels", 0, 1, 1_000),
+		DeliveryTimeout: p.Duration("delivery_timeout", 0, time.Second, longest),
+		MaxMessageBytes: p.Int("max_message_bytes", 0, 16<<10, 512<<20),
+		Structured:      p.Bool("structured", false), AllowUnroutable: p.Bool("allow_unroutable", false),
+		RecycleAfter:   p.Duration("recycle_after", 0, time.Second, longest),
+		Partitions:     p.Int("partitions", 0, 1, 1_000),
+		Assume:         Assume(index(p, "assume", "nothing", "structured")),
+		Provision:      Provision(index(p, "provision", "create", "verify", "off")),
+		ManagementURL:  p.String("management_url", ""),
+		QueueType:      QueueType(index(p, "queue_type", "quorum", "classic")),
+		DeliveryLimit:  p.Int("delivery_limit", 0, 1, 1<<31),
+		RequestTimeout: p.Duration("request_timeout", 0, time.Millisecond, time.Hour),
+		DialTimeout:    p.Duration("dial_timeout", 0, time.Millisecond, time.Hour),
+		CloseTimeout:   p.Duration("close_timeout", 0, time.Millisecond, time.Hour),
+	}
+	vhost, vhostErr := readVHost(u)
+	o.VHost = vhost
+	securityErr := readSecurity(o, u, p)
+	return o, errors.Join(p.Err(), vhostErr, securityErr)
+}
+
+// readVHost returns the virtual host, which is one segment of the path: a slash in its name is percent-encoded.
+func readVHost(u *url.URL) (string, error) {
+	switch path := strings.TrimPrefix(u.EscapedPath(), "/"); {
+	case u.Scheme != "amqp" && u.Scheme != "amqps":
+		return "", errors.New("the scheme is not amqp:// or amqps://")
+	case u.Fragment != "" || u.Opaque != "":
+		return "", errors.New("amqp:// takes hosts, a virtual host and parameters only")
+	case strings.Contains(path, "/"):
+		return "", errors.New("the virtual host has a slash; write %2F for one that belongs to its name, and none at its end")
+	default:
+		return url.PathUnescape(path)
+	}
+}
+
+// index returns which of the values the parameter has; the first is the default.
+func index(p *params.Reader, name string, values ...string) int {
+	return slices.Index(values, p.Enum(name, values[0], values...))
+}
+
+func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
+	o.External = p.Bool("external", false)
+	passwordFile := p.String("passwordfile", "")
+	ca, cert, key := p.String("cafile", ""), p.String("certfile", ""), p.String("keyfile", "")
+	if err := readCredentials(o, u.User, passwordFile); err != nil {
+		return err
+	}
+	if u.Scheme != "amqps" {
+		if o.External || ca+cert+key != "" {
+			return errors.New("external, cafile, certfile and keyfile need amqps://")
+		}
+		return nil
+	}
+	if o.External && cert == "" {
+		return errors.New("external=true logs in by a certificate; give certfile and keyfile")
+	}
+	var err error
+	o.TLS, err = readTLS(ca, cert, key)
+	return err
+}
+
+func readCredentials(o *Options, u *url.Userinfo, passwordFile string) error {
+	user := u.Username()
+	password, hasPassword := u.Password()
+	switch {
+	case o.External && (u != nil || passwordFile != ""):
+		return errors.New("external=true logs in by a certificate; leave out user and password")
+	case hasPassword && passwordFile != "":
+		return errors.New("the password is given twice, in the URL and by passwordfile")
+	case user == "" && (hasPassword || passwordFile != ""):
+		return errors.New("the password has no user; write amqp://user@host")
+	case u != nil && !hasPassword && passwordFile == "":
+		return errors.New("the user has no password; write user:password, or give passwordfile")
+	case passwordFile != "":
+		o.Credentials = func(context.Context) (string, string, error) {
+			secret, err := readSecret(passwordFile)
+			return user, secret, err
+		}
+	case u != nil:
+		o.Credentials = func(context.Context) (string, string, error) { return user, password, nil }
+	}
+	return nil
+}
+
+// readSecret reads a file without the line end that editors leave.
+func readSecret(file string) (string, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+func readTLS(ca, cert, key string) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca) //nolint:gosec // the operator names it
+		if err != nil {
+			return nil, fmt.Errorf("cafile: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("cafile has no certificate in PEM")
+		}
+	}
+	if (cert == "") != (key == "") {
+		return nil, errors.New("certfile and keyfile belong together; give both")
+	}
+	if cert == "" {
+		return c, nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	}
+	if _, err := load(); err != nil {
+		return nil, fmt.Errorf("certfile and keyfile: %w", err)
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return c, nil
+}
