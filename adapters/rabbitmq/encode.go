@@ -2,25 +2,185 @@ package rabbitmq
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
+// How an event is written. CloudEvents has no binding for AMQP 0-9-1; "ce-" is what its binding for AMQP 1.0 would say if ':' were not
+// taken, and what Knative writes.
+const (
+	headerPrefix   = "ce-"
+	structuredType = "application/cloudevents+json; charset=UTF-8"
+
+	contentTypeName = "datacontenttype"
+	versionName     = "specversion"
+
+	// dataHeader tells empty data from no data, which have the same body. An empty body without it is no data.
+	dataHeader = "leat-data"
+	emptyData  = "empty"
+)
+
 // encoder turns events into messages. It is used by one goroutine at a time; what it returns is valid until the next call, which uses the
-// same memory: amqp091-go has written a message when its publish returns.
+// same memory: amqp091-go has written a message when its publish returns. The zero encoder has no limits.
 type encoder struct {
 	structured bool
-	frameBytes int // the connection's frame_max, 0 where there is none
+	frameBytes int // the connection's frame_max, into which headers and properties must fit; 0 means no limit
+	bodyBytes  int // the largest body; 0 means no limit
+
+	headers amqp.Table        // of the last message: values that are the same in the next one stay
+	names   map[string]string // header by attribute, for names that headerName does not know
+	present []string          // headers of this message
+	body    []byte
 }
 
-// encode returns the message of an event. Its CorrelationId is left for the publisher. The error is an [*leat.Error], and certain:
+const (
+	mostNames    = 256      // header names that an encoder remembers
+	mostKeptBody = 64 << 10 // bytes of an encoder's body that are kept for the next message
+	// contentBytes is what a header frame has besides names and values: its own head and end, the class, the size, the flags, the lengths
+	// of the table and the properties, the delivery mode, the timestamp, and a correlation id.
+	contentBytes = 128
+	fieldBytes   = 6 // of a header besides its name and value: a length each and the type
+)
+
+// encode returns the message of an event. Its CorrelationId is left for the publisher, who may put up to 64 bytes there. An event whose
+// attributes do not fit into the headers of a message is written in structured mode. The error is an [*leat.Error], and certain:
 // nothing was sent.
 func (n *encoder) encode(e leat.Event) (amqp.Publishing, error) {
-	return amqp.Publishing{}, errors.New("not there yet")
+	if e.IsZero() {
+		return amqp.Publishing{}, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+	}
+	p := amqp.Publishing{DeliveryMode: amqp.Persistent}
+	if id := e.ID(); len(id) <= maxShortString {
+		p.MessageId = id
+	}
+	if t := e.Time(); t.Unix() > 0 {
+		p.Timestamp = t
+	}
+	if cap(n.body) > mostKeptBody {
+		n.body = nil
+	}
+	var err error
+	if n.structured || !n.encodeBinary(&p, e) {
+		err = n.encodeStructured(&p, e)
+	}
+	if err == nil && n.bodyBytes > 0 && len(p.Body) > n.bodyBytes {
+		err = &leat.Error{Op: "encode", EventID: e.ID(), Code: leat.CodeTooLarge,
+			Err: fmt.Errorf("the message has %d bytes, and MaxMessageBytes is %d", len(p.Body), n.bodyBytes)}
+	}
+	return p, err
+}
+
+// encodeBinary is binary mode. It returns false where the attributes do not fit into a frame.
+func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event) bool {
+	if n.headers == nil {
+		n.headers, n.names = amqp.Table{}, map[string]string{}
+	}
+	n.present = n.present[:0]
+	size := contentBytes + len(p.MessageId)
+	for name, value := range e.Attributes() {
+		if name == contentTypeName && isProperty(value) {
+			p.ContentType = value
+			size += len(value)
+			continue
+		}
+		size += n.put(n.headerName(name), value)
+	}
+	if e.HasData() && e.DataString() == "" {
+		size += n.put(dataHeader, emptyData)
+	}
+	if len(n.headers) > len(n.present) { // those of the last message that this one does not have
+		maps.DeleteFunc(n.headers, func(name string, _ any) bool { return !slices.Contains(n.present, name) })
+	}
+	if n.frameBytes > 0 && size > n.frameBytes {
+		p.ContentType = ""
+		return false
+	}
+	n.body = append(n.body[:0], e.DataString()...)
+	p.Headers, p.Body = n.headers, n.body
+	return true
+}
+
+// isProperty reports whether a datacontenttype can be the property content_type: where it fits, and where it is not that of an event as
+// data, by which the message would be read in structured mode. Otherwise it is a header like other attributes.
+func isProperty(contentType string) bool {
+	return len(contentType) <= maxShortString && !hasPrefixFold(contentType, "application/cloudevents")
+}
+
+// put sets a header, and returns how many bytes of a frame it takes.
+func (n *encoder) put(name, value string) int {
+	n.present = append(n.present, name)
+	if last, ok := n.headers[name].(string); !ok || last != value {
+		n.headers[name] = value // an allocation, for the interface
+	}
+	return fieldBytes + len(name) + len(value)
+}
+
+// encodeStructured is structured mode.
+func (n *encoder) encodeStructured(p *amqp.Publishing, e leat.Event) error {
+	body, err := e.AppendJSON(n.body[:0])
+	if err != nil {
+		return err
+	}
+	n.body = body
+	p.ContentType, p.Body = structuredType, body
+	return nil
+}
+
+// headerName returns the header of an attribute. The names that most events have are constants; others are remembered.
+func (n *encoder) headerName(attribute string) string {
+	switch attribute {
+	case versionName:
+		return headerPrefix + versionName
+	case "id":
+		return headerPrefix + "id"
+	case "source":
+		return headerPrefix + "source"
+	case "type":
+		return headerPrefix + "type"
+	case "subject":
+		return headerPrefix + "subject"
+	case "time":
+		return headerPrefix + "time"
+	case "partitionkey":
+		return headerPrefix + "partitionkey"
+	}
+	name, ok := n.names[attribute]
+	if !ok {
+		name = headerPrefix + attribute
+		if len(n.names) == mostNames {
+			clear(n.names)
+		}
+		n.names[name[len(headerPrefix):]] = name
+	}
+	return name
 }
 
 // routingKey returns the routing key of an event.
 func (o *Options) routingKey(topic string, e leat.Event) (string, error) {
-	return e.Type(), nil
+	if o.RoutingKey == nil {
+		return cut(e.Type()), nil
+	}
+	key := o.RoutingKey(topic, e)
+	if len(key) > maxShortString {
+		return "", &leat.Error{Op: "encode", Topic: topic, EventID: e.ID(), Code: leat.CodeInvalid,
+			Err: fmt.Errorf("RoutingKey returned %d bytes; a routing key has at most %d", len(key), maxShortString)}
+	}
+	return key, nil
+}
+
+// cut returns as many characters of s as fit into a short string.
+func cut(s string) string {
+	if len(s) <= maxShortString {
+		return s
+	}
+	end := maxShortString
+	for end > maxShortString-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }

@@ -1,0 +1,52 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/eventgen"
+	"github.com/stretchr/testify/require"
+)
+
+// TestDecodeIsTheInverseOfEncode holds for any event, in both modes, also where its attributes do not fit into a frame: transport changes nothing.
+func TestDecodeIsTheInverseOfEncode(t *testing.T) {
+	t.Parallel()
+	const total, most = 10_000, 64
+	for seed, done := uint64(0), 0; done < total; seed++ {
+		g := eventgen.New(seed)
+		events := make([]leat.Event, 1+g.IntN(most))
+		for i := range events {
+			e, err := g.Event()
+			require.NoError(t, err, "seed %d, event %d", seed, i)
+			events[i] = e
+		}
+		checkRoundTrip(t, events, g.IntN(5)*1000, fmt.Sprintf("seed %d", seed))
+		done += len(events)
+	}
+}
+
+// checkRoundTrip encodes the events one after the other, in both modes, and decodes them again.
+func checkRoundTrip(t testing.TB, events []leat.Event, frameBytes int, where string) {
+	t.Helper()
+	for _, structured := range []bool{false, true} {
+		n := encoder{structured: structured, frameBytes: frameBytes}
+		var c decoder
+		for i, e := range events {
+			p, err := n.encode(e)
+			require.NoError(t, err, where)
+			m := delivered(p)
+			var d leat.Delivery
+			c.decode(m, &d)
+			if d.Malformed != nil {
+				t.Fatalf("%s, event %d, structured %v: %v", where, i, structured, d.Malformed.Reason)
+			}
+			if !d.Event.Equal(e) || d.Event.Size() != e.Size() {
+				t.Fatalf("%s, event %d, structured %v: not the same:\n%v\n%v", where, i, structured, d.Event, e)
+			}
+			if size := sizeOf(m); size < e.Size() {
+				t.Fatalf("%s, event %d, structured %v: counts as %d bytes and has %d", where, i, structured, size, e.Size())
+			}
+		}
+	}
+}
