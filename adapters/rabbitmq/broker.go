@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -13,8 +14,11 @@ import (
 // Broker publishes to and consumes from RabbitMQ. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is safe for
 // concurrent use. It has a connection for publishing and requests, and another for streams.
 type Broker struct {
-	o       Options
-	closing sync.Once
+	o          Options
+	publishing *connector
+	consuming  *connector // for requests too
+	publisher  *publisher
+	closing    sync.Once
 
 	mu      sync.Mutex
 	closed  bool
@@ -37,6 +41,9 @@ func New(o *Options) (*Broker, error) {
 		}
 		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
+	h := &hosts{failed: make([]time.Time, len(b.o.Hosts))}
+	b.publishing, b.consuming = newConnector(&b.o, "publish", h), newConnector(&b.o, "consume", h)
+	b.publisher = newPublisher(b)
 	return b, nil
 }
 
@@ -50,10 +57,10 @@ func (b *Broker) Limits() leat.Limits {
 // connection for requests and publishes, so that f should not consume by it. ctx bounds the connecting, not f. The error is f's, or an
 // [*leat.Error].
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
-	if err := b.refusal(ctx, "channel", ""); err != nil {
+	if err := b.refusal(ctx, opChannel, ""); err != nil {
 		return err
 	}
-	return b.withChannel(ctx, "channel", "", f)
+	return b.withChannel(ctx, opChannel, "", f)
 }
 
 // Health returns nil, or an [*leat.Error] that says what is wrong: a connection is lost or blocked, publishes are not answered, or a

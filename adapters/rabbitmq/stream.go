@@ -2,17 +2,201 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
 
 	"github.com/leatgo/leat"
 )
 
-// Stream is the stream of one subscription. It implements [leat.Stream] and [leat.HealthReporter].
+// Stream consumes from the queue of a group, or of a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is one
+// channel.
+//
+// Stream.mu guards everything that is not said otherwise. It is not held while the client, a lease or other code from outside is called.
 type Stream struct {
-	sub leat.Subscription
+	broker *Broker
+	sub    leat.Subscription
+	caps   leat.Capabilities
+	ctx    context.Context //nolint:containedctx // it ends with the stream
+	cancel context.CancelFunc
+	kept   chan struct{} // closed when keep has returned
+	gone   chan struct{} // closed when Close ends
+	signal chan struct{} // holds a token when Receive should look again
+
+	mu         sync.Mutex
+	closed     bool
+	waiting    bool        // Receive waits
+	generation *generation // nil while there is no channel
+	lost       symptom     // why there is none
+	overrun    symptom     // the last handler that outlasted a recycled channel
 }
 
-// Health implements [leat.HealthReporter].
-func (s *Stream) Health() error { return nil }
+var (
+	_ leat.Stream         = (*Stream)(nil)
+	_ leat.HealthReporter = (*Stream)(nil)
+)
 
-// Close implements [leat.Stream].
-func (s *Stream) Close(context.Context) error { return nil }
+// Capabilities implements [leat.Stream].
+func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
+
+// Receive implements [leat.Stream].
+func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: err}
+		}
+		n := 0
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return 0, closedError("receive", s.sub.Topic)
+		}
+		if s.generation != nil {
+			n = s.generation.fill(into)
+		}
+		s.waiting = n == 0
+		s.mu.Unlock()
+		if n > 0 {
+			return n, nil
+		}
+		select {
+		case <-s.signal:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Settle implements [leat.Stream].
+func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
+	g, ok := d.Handle.(*generation)
+	if !ok || g.s != s {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.settle(d.Tag, how.Action)
+}
+
+// wake makes Receive look again. The lock is held.
+func (s *Stream) wake() { signal(s.signal) }
+
+// note notes something that is wrong; nil notes that it is well.
+func (s *Stream) note(what *symptom, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		what.err = nil
+		return
+	}
+	what.set(err)
+}
+
+// keep opens a channel again whenever one is over, until the stream is closed.
+func (s *Stream) keep(g *generation) {
+	defer close(s.kept)
+	for {
+		cause := g.await()
+		switch {
+		case cause == nil:
+			s.broker.o.Logger.Info("recycling a channel of RabbitMQ", "topic", s.sub.Topic, "group", s.sub.Group)
+			g.recycle()
+		case errors.Is(cause, errClosing):
+			return
+		default:
+			s.note(&s.lost, cause)
+			s.broker.o.Logger.Warn("a stream has lost its channel", "topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
+			g.lose(cause)
+			wait(s.ctx, time.Until(g.begun.Add(dialPause)))
+		}
+		if g = s.reopen(); g == nil {
+			return
+		}
+	}
+}
+
+// reopen tries to open a channel until it can, and returns nil when the stream is closed before.
+func (s *Stream) reopen() *generation {
+	for failures := 1; s.ctx.Err() == nil; failures++ {
+		ctx, cancel := s.broker.bounded(s.ctx)
+		g, err := s.open(ctx)
+		cancel()
+		if err == nil && s.install(g) {
+			return g
+		}
+		if s.ctx.Err() != nil {
+			break
+		}
+		s.note(&s.lost, err)
+		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)
+		wait(s.ctx, reconnects.Delay(failures, nil))
+	}
+	return nil
+}
+
+// install makes g the stream's generation. It returns false, and closes it, when the stream is closed.
+func (s *Stream) install(g *generation) bool {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.generation, s.lost.err = g, nil
+		g.start()
+	}
+	s.mu.Unlock()
+	if closed {
+		_ = g.close(s.ctx)
+	}
+	return !closed
+}
+
+// overrunMemory is how long a handler that outlasted its channel is shown.
+const overrunMemory = 5 * time.Minute
+
+// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] that says why nothing can be consumed, or that a handler
+// took longer than the broker lets it.
+func (s *Stream) Health() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return closedError("health", s.sub.Topic)
+	case s.generation == nil && s.lost.err != nil:
+		return unhealthy(s.sub.Topic, codeOf(s.lost.err), s.lost.since, fmt.Errorf("nothing is consumed: %w", s.lost.err))
+	case s.overrun.err != nil && time.Since(s.overrun.since) < overrunMemory:
+		return unhealthy(s.sub.Topic, leat.CodeHandler, s.overrun.since, s.overrun.err)
+	}
+	return nil
+}
+
+// Close implements [leat.Stream]: it acknowledges what is finished, as long as ctx lasts, ends the lease, and closes the channel, by which
+// the rest goes back to the queue.
+func (s *Stream) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		select { // for who closes it already
+		case <-s.gone:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	s.closed = true
+	g := s.generation
+	s.wake()
+	s.mu.Unlock()
+	defer close(s.gone)
+	s.cancel()
+	var err error
+	if g != nil {
+		err = g.giveUp(ctx, nil)
+	}
+	select {
+	case <-s.kept:
+	case <-ctx.Done():
+	}
+	s.broker.forget(s)
+	if err != nil {
+		return fail(ctx, "close", s.sub.Topic, fmt.Errorf("what was finished last may not be acknowledged, and be handled again: %w", err))
+	}
+	return nil
+}

@@ -2,12 +2,40 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
 
 	"github.com/leatgo/leat"
 )
 
-// Subscribe implements [leat.Broker].
-func (b *Broker) Subscribe(_ context.Context, sub leat.Subscription) (leat.Stream, error) {
-	return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("not there yet")}
+// Subscribe implements [leat.Broker]. Exchange, queue and binding are created where [Options].Provision says so; otherwise what does not
+// exist is an error with [leat.CodeNotFound]. It returns when the broker has begun to deliver. The stream is a [*Stream].
+func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	if err := sub.Validate(); err != nil {
+		return nil, err
+	}
+	if err := b.refusal(ctx, "subscribe", sub.Topic); err != nil {
+		return nil, err
+	}
+	sub = sub.WithDefaults()
+	t, err := b.topologyOf(sub)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{
+		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}), signal: make(chan struct{}, 1),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	request, cancel := b.bounded(ctx)
+	defer cancel()
+	g, err := s.open(request)
+	if err != nil {
+		s.cancel()
+		return nil, fail(ctx, "subscribe", sub.Topic, err)
+	}
+	s.install(g)
+	go s.keep(g)
+	if err := b.remember(s); err != nil {
+		_ = s.Close(ctx)
+		return nil, err
+	}
+	return s, nil
 }

@@ -1,0 +1,310 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/backoff"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// connector keeps one connection for a purpose. Whoever needs it waits for one attempt at a time.
+type connector struct {
+	o       *Options
+	purpose string
+	hosts   *hosts
+	ctx     context.Context //nolint:containedctx // it ends with the connector
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // attempts
+
+	mu       sync.Mutex
+	closed   bool
+	current  *session
+	attempt  *attempt
+	failures int         // attempts in a row that have failed
+	dropped  bool        // the last one was ended during the login
+	next     int         // the host to try next
+	dials    []time.Time // when each host was tried
+	lost     symptom     // why there is no connection
+}
+
+// attempt is one to connect, whose outcome all wait for that need a connection meanwhile.
+type attempt struct {
+	done   chan struct{}
+	err    error // to be read when done is closed
+	rested bool  // it is not in the pause before it any more. connector.mu guards it
+}
+
+// hosts says when a host may be tried again after an attempt to connect to it has failed, whatever it was for.
+type hosts struct {
+	mu     sync.Mutex
+	failed []time.Time
+}
+
+func (h *hosts) fail(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed[i] = time.Now()
+}
+
+func (h *hosts) at(i int) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed[i]
+}
+
+// reconnects paces attempts when all hosts have failed. Jitter takes away, and leaves at least the dialPause.
+//
+//nolint:gochecknoglobals // Go has no constants of a struct type
+var reconnects = backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
+
+func newConnector(o *Options, purpose string, h *hosts) *connector {
+	c := &connector{o: o, purpose: purpose, hosts: h, dials: make([]time.Time, len(o.Hosts))}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// connect returns the connection, and makes one where there is none. It waits for a broker that is down as long as ctx lasts; that the
+// broker refuses the client is told at once.
+func (c *connector) connect(ctx context.Context) (*session, error) {
+	for {
+		s, t, err := c.want()
+		if s != nil || err != nil {
+			return s, err
+		}
+		select {
+		case <-t.done:
+			if t.err != nil && isHopeless(t.err) {
+				return nil, t.err
+			}
+		case <-ctx.Done():
+			if err := c.trouble(); err != nil {
+				return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// want returns the connection, or the attempt to wait for.
+func (c *connector) want() (*session, *attempt, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return nil, nil, closedError("connect", "")
+	case c.current != nil && !c.current.over():
+		return c.current, nil, nil
+	case c.attempt != nil && !c.attempt.rested && c.lost.err != nil && isHopeless(c.lost.err):
+		return nil, nil, fmt.Errorf("%w (not tried again yet)", c.lost.err)
+	case c.attempt == nil:
+		c.attempt = &attempt{done: make(chan struct{})}
+		c.wg.Add(1)
+		go c.try(c.attempt)
+	}
+	return nil, c.attempt, nil
+}
+
+// try makes one attempt.
+func (c *connector) try(t *attempt) {
+	defer c.wg.Done()
+	host, pause := c.plan()
+	s, err := c.dialAfter(t, pause, host)
+	if err != nil && c.ctx.Err() == nil {
+		c.hosts.fail(host)
+		c.o.Logger.Warn("cannot connect to RabbitMQ", "host", c.o.Hosts[host], "purpose", c.purpose, "error", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attempt = nil
+	defer close(t.done)
+	if err == nil && c.closed {
+		s.wire.kill()
+		err = errClosedConnection
+	}
+	if err == nil {
+		c.failures, c.dropped, c.current, c.lost.err = 0, false, s, nil
+		c.wg.Add(1)
+		go c.watch(s)
+		return
+	}
+	c.failures++
+	c.next = (host + 1) % len(c.o.Hosts)
+	c.lost.set(err)
+	t.err = err
+	if dropped := isDropped(err); dropped && !c.dropped { // which may be a broker that is killed; the next one tells
+		c.dropped = true
+		t.err = fmt.Errorf("%w: the broker ended the connection during the login", errClosedConnection)
+	} else {
+		c.dropped = dropped
+	}
+}
+
+func (c *connector) dialAfter(t *attempt, pause time.Duration, host int) (*session, error) {
+	if !wait(c.ctx, pause) {
+		return nil, c.ctx.Err()
+	}
+	c.mu.Lock()
+	t.rested = true
+	c.mu.Unlock()
+	return c.o.dial(c.ctx, c.o.Hosts[host], c.purpose)
+}
+
+// plan returns the host to try, and how long to wait before that.
+func (c *connector) plan() (host int, pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	host = c.next
+	if rounds := c.failures / len(c.o.Hosts); c.failures%len(c.o.Hosts) == 0 && rounds > 0 {
+		pause = reconnects.Delay(rounds, nil)
+	}
+	pause = max(pause, time.Until(c.dials[host].Add(dialPause)), time.Until(c.hosts.at(host).Add(dialPause)))
+	c.dials[host] = time.Now().Add(max(pause, 0))
+	return host, pause
+}
+
+// wait waits for d, and reports whether ctx lasted for it.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// watch notes the end of a connection.
+func (c *connector) watch(s *session) {
+	defer c.wg.Done()
+	<-s.gone
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == s {
+		c.current = nil
+		if !c.closed {
+			c.lost.set(s.err)
+			c.next = (c.next + 1) % len(c.o.Hosts)
+			c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
+		}
+	}
+}
+
+// trouble returns why there is no connection, nil where that is not known.
+func (c *connector) trouble() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost.err
+}
+
+// health returns what is wrong with the connection, nil also where nobody needed one yet.
+func (c *connector) health() error {
+	c.mu.Lock()
+	s, lost := c.current, c.lost
+	c.mu.Unlock()
+	if s != nil {
+		return s.health(c.purpose)
+	}
+	if lost.err != nil {
+		return unhealthy("", codeOf(lost.err), lost.since, fmt.Errorf("no connection to %s: %w", c.purpose, lost.err))
+	}
+	return nil
+}
+
+// close ends the connection, at the latest by the deadline.
+func (c *connector) close(deadline time.Time) {
+	c.mu.Lock()
+	c.closed = true
+	s := c.current
+	c.mu.Unlock()
+	c.cancel()
+	if s != nil {
+		s.close(deadline)
+	}
+	c.wg.Wait()
+}
+
+// withChannel calls f with a channel of its own: on the connection to consume, which an alarm of the broker does not block, for requests, and
+// on the one to publish for the user's own purposes.
+func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *amqp.Channel) error) error {
+	if op != opChannel {
+		err := b.request(ctx, func(ch *amqp.Channel) error {
+			err := f(ch)
+			_ = ch.Close()
+			return err
+		})
+		if err != nil {
+			return fail(ctx, op, topic, err)
+		}
+		return nil
+	}
+	var own *amqp.Channel
+	s, err := b.publishing.connect(ctx)
+	if err == nil {
+		err = s.do(ctx, func(ch *amqp.Channel) error {
+			own = ch
+			return nil
+		})
+	}
+	if err != nil {
+		return fail(ctx, op, topic, err)
+	}
+	defer own.Close() //nolint:errcheck // it is done with
+	return f(own)
+}
+
+// opChannel is the operation of [Broker.WithChannel].
+const opChannel = "channel"
+
+// request calls f with a channel of the connection to consume.
+func (b *Broker) request(ctx context.Context, f func(ch *amqp.Channel) error) error {
+	s, err := b.consuming.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, f)
+}
+
+// closeConnections ends both connections, by the end of the CloseTimeout.
+func (b *Broker) closeConnections() {
+	deadline := time.Now().Add(b.o.CloseTimeout / 10)
+	var wg sync.WaitGroup
+	wg.Go(func() { b.publishing.close(deadline) })
+	wg.Go(func() { b.consuming.close(deadline) })
+	wg.Wait()
+	b.publisher.wg.Wait()
+}
+
+// illness returns what is wrong with the connections and with publishing.
+func (b *Broker) illness() []error {
+	return []error{b.publishing.health(), b.consuming.health(), b.publisher.health()}
+}
+
+// symptom is something that is wrong, and since when.
+type symptom struct {
+	err   error
+	since time.Time
+}
+
+func (s *symptom) set(err error) {
+	if s.err == nil {
+		s.since = time.Now()
+	}
+	s.err = err
+}
+
+// unhealthy makes the error of a health report.
+func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
+	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
+		err = own.Err
+	}
+	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: fmt.Errorf("since %s: %w", since.Format(time.RFC3339), err)}
+}

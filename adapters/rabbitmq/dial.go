@@ -1,0 +1,102 @@
+package rabbitmq
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// locale is the only one that there is.
+const locale = "en_US"
+
+// dial makes a connection to a host. ctx bounds it, login included.
+func (o *Options) dial(ctx context.Context, host, purpose string) (*session, error) {
+	limit := fmt.Errorf("no connection within the DialTimeout of %v", o.DialTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.DialTimeout, limit)
+	defer cancel()
+	sasl, err := o.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, socket, err := o.socket(ctx, host)
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	w := newWire(conn, socket)
+	stop := context.AfterFunc(ctx, w.kill)
+	c, err := amqp.Open(w, amqp.Config{
+		SASL: []amqp.Authentication{sasl}, Vhost: o.VHost, Heartbeat: o.Heartbeat, Locale: locale,
+		Properties: amqp.Table{
+			"connection_name": o.ConnectionName + " " + purpose, "product": "Leat", "platform": "golang",
+		},
+	})
+	if !stop() {
+		err = cmp.Or(err, ctx.Err())
+	}
+	if err != nil {
+		w.kill()
+		return nil, because(ctx, err)
+	}
+	return newSession(c, w), nil
+}
+
+// because adds why ctx has ended to an error.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}
+
+// login returns how to log in.
+func (o *Options) login(ctx context.Context) (amqp.Authentication, error) {
+	if o.External {
+		return &amqp.ExternalAuth{}, nil
+	}
+	user, password, err := o.Credentials(ctx)
+	if err != nil {
+		return nil, &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: fmt.Errorf("there are no credentials: %w", err)}
+	}
+	return &amqp.PlainAuth{Username: user, Password: password}, nil
+}
+
+// socket connects to a host, by TLS where that is asked for. It also returns what is below TLS.
+func (o *Options) socket(ctx context.Context, host string) (conn, socket net.Conn, err error) {
+	socket, err = (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	if err != nil || o.TLS == nil {
+		return socket, socket, err
+	}
+	c := o.TLS.Clone()
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(host)
+	}
+	secure := tls.Client(socket, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = socket.Close()
+		return nil, nil, err
+	}
+	return secure, socket, nil
+}
+
+// isHopeless reports whether an error of connecting does not pass by itself, unlike a broker that is down.
+func isHopeless(err error) bool {
+	switch codeOf(err) {
+	case leat.CodeUnauthenticated, leat.CodePermissionDenied, leat.CodeNotFound, leat.CodeInvalid, leat.CodeUnsupported:
+		return true
+	}
+	return false
+}
+
+// isDropped reports whether the broker has ended the connection during the login without a word. That is how it refuses credentials, but
+// also what is seen of one that is killed.
+func isDropped(err error) bool { return errors.Is(err, amqp.ErrCredentials) }
+
+// dialPause is the least time between two attempts to connect to a host of which one has failed, or for the same purpose.
+const dialPause = time.Second

@@ -1,0 +1,256 @@
+package rabbitmq
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// outlet is a channel of a lane, for as long as it lasts. One goroutine publishes by it, the writer, and its own waits for the answers.
+type outlet struct {
+	p       *publisher
+	lane    int
+	session *session
+	ch      *amqp.Channel
+	returns chan amqp.Return
+	closes  chan *amqp.Error
+	wake    chan struct{} // holds a token when something was written
+
+	mu    sync.Mutex
+	dead  bool     // the channel is over, nothing is entered any more
+	ring  []*entry // what was sent and has no answer, by tag; its length is a power of two
+	first uint64   // the oldest tag in it
+	next  uint64   // the tag of the next message
+}
+
+// mostReturns is how many returned messages may wait to be looked at. The client waits for room, and drops what finds none in 5 s.
+const mostReturns = 256
+
+// token is how a message says which it is, when it is returned: in its correlation id. It is unique on its channel.
+const tokenBase = 36
+
+func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
+	size := 64
+	for size < p.o.ConfirmWindow {
+		size *= 2
+	}
+	t := &outlet{
+		p: p, lane: lane, session: s, ch: ch, wake: make(chan struct{}, 1), ring: make([]*entry, size), first: 1, next: 1,
+		returns: ch.NotifyReturn(make(chan amqp.Return, mostReturns)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
+	}
+	p.wg.Go(t.listen)
+	return t
+}
+
+func (t *outlet) at(tag uint64) **entry { return &t.ring[tag&uint64(len(t.ring)-1)] }
+
+// room returns how many more messages may be sent now, and whether none is without an answer.
+func (t *outlet) room() (n int, empty bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead {
+		return 0, false
+	}
+	return t.p.o.ConfirmWindow - int(t.next-t.first), t.next == t.first
+}
+
+// enter notes a message that is about to be sent, and returns its tag; 0 when the channel is over.
+func (t *outlet) enter(e *entry) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead {
+		return 0
+	}
+	tag := t.next
+	t.next++
+	*t.at(tag) = e
+	return tag
+}
+
+// cancel undoes the last enter: the client has not sent the message.
+func (t *outlet) cancel() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.dead {
+		t.next--
+		*t.at(t.next) = nil
+	}
+}
+
+// written says that e was handed to the client.
+func (t *outlet) written(e *entry, answer *amqp.DeferredConfirmation) {
+	e.answer.Store(answer)
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lookAgain is how often an outlet looks for answers behind an entry that has none.
+const lookAgain = 50 * time.Millisecond
+
+// listen waits for answers until the channel is over.
+func (t *outlet) listen() {
+	timer := time.NewTimer(lookAgain)
+	defer timer.Stop()
+	var all []verdict
+	for {
+		var done <-chan struct{}
+		wake := t.wake
+		if answer := t.oldest(); answer != nil {
+			done, wake = answer.Done(), nil
+			timer.Reset(lookAgain)
+		}
+		select {
+		case <-done:
+		case <-wake:
+			continue
+		case r := <-t.returns:
+			t.noteReturn(&r)
+			continue
+		case <-timer.C:
+		case err := <-t.closes:
+			t.end(err)
+			return
+		}
+		t.noteReturns() // they came before the answers that are looked at next
+		all = t.answered(all[:0])
+		if len(all) > 0 {
+			t.p.finish(all)
+			t.p.wake()
+			clear(all)
+		}
+	}
+}
+
+// oldest returns the answer to wait for, nil while there is none.
+func (t *outlet) oldest() *amqp.DeferredConfirmation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.first == t.next {
+		return nil
+	}
+	if e := *t.at(t.first); e != nil {
+		return e.answer.Load()
+	}
+	return nil
+}
+
+func (t *outlet) noteReturns() {
+	for {
+		select {
+		case r, ok := <-t.returns:
+			if !ok {
+				return
+			}
+			t.noteReturn(&r)
+		default:
+			return
+		}
+	}
+}
+
+// noteReturn notes that a message found no queue. Its answer, which comes next, is that the broker has handled it.
+func (t *outlet) noteReturn(r *amqp.Return) {
+	tag, err := strconv.ParseUint(r.CorrelationId, tokenBase, 64)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && t.first <= tag && tag < t.next && *t.at(tag) != nil {
+		r.Body, r.Headers = nil, nil
+		(*t.at(tag)).returned = r
+	}
+}
+
+// answered takes what has an answer out of the ring. A channel that closes answers no to everything, so a no counts only while it is
+// known to be open.
+func (t *outlet) answered(all []verdict) []verdict {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for tag := t.first; tag < t.next; tag++ {
+		e := *t.at(tag)
+		if e == nil {
+			continue
+		}
+		answer := e.answer.Load()
+		if answer == nil {
+			break
+		}
+		select {
+		case <-answer.Done():
+		default:
+			continue
+		}
+		if !answer.Acked() && t.ch.IsClosed() {
+			break
+		}
+		all = append(all, verdict{e, t.outcome(e, answer.Acked()), answer.Acked()})
+		*t.at(tag) = nil
+	}
+	for t.first < t.next && *t.at(t.first) == nil {
+		t.first++
+	}
+	return all
+}
+
+// errNack is a nack. A topic exchange may have several queues behind it, of which one has refused or failed.
+var errNack = errors.New("the broker answered nack: a queue is full or failed, others may have the event")
+
+func (t *outlet) outcome(e *entry, ack bool) error {
+	switch {
+	case !ack:
+		return &leat.Error{Code: leat.CodeUnknown, Err: errNack}
+	case e.returned != nil && !t.p.o.AllowUnroutable:
+		return &leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("no queue takes it, the broker says %d %s; declare the groups first, or "+
+			"set AllowUnroutable", e.returned.ReplyCode, e.returned.ReplyText)}
+	}
+	return nil
+}
+
+// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
+// channel alone, because then it was for that message.
+func (t *outlet) end(cause *amqp.Error) {
+	t.noteReturns()
+	t.mu.Lock()
+	t.dead = true
+	var all []verdict
+	var open []*entry
+	for tag := t.first; tag < t.next; tag++ {
+		e := *t.at(tag)
+		if e == nil {
+			continue
+		}
+		if answer := e.answer.Load(); answer != nil && answer.Acked() {
+			all = append(all, verdict{e, t.outcome(e, true), false})
+			continue
+		}
+		open = append(open, e)
+	}
+	t.first = t.next
+	t.mu.Unlock()
+	var why error = errClosedConnection
+	if cause != nil {
+		why = cause
+	}
+	refused := len(open) == 1 && cause != nil && cause.Server && !t.session.conn.IsClosed()
+	code := leat.CodeUnknown
+	if refused {
+		code = amqpCode(cause)
+	} else {
+		why = fmt.Errorf("the channel ended before an answer came: %w", why)
+	}
+	outcome := &leat.Error{Code: code, Err: why}
+	for _, e := range open {
+		all = append(all, verdict{entry: e, err: outcome})
+	}
+	if refused {
+		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
+	}
+	t.p.forget(t)
+	t.p.finish(all)
+	t.p.wake()
+}

@@ -1,0 +1,75 @@
+package rabbitmq
+
+import "slices"
+
+// holding is a key that is held back.
+type holding struct {
+	out     int      // messages of it that are delivered and not settled
+	waiting []uint64 // those that are to be delivered again, and new ones behind them
+}
+
+// holding returns what is known of a key that is held back, nil for others and for no key.
+func (g *generation) holding(key string) *holding {
+	if len(g.blocked) == 0 || key == "" {
+		return nil
+	}
+	return g.blocked[key]
+}
+
+// sortReturns decides about what was given back: without a key it may be delivered again at once; the messages of a key when nothing of
+// it is out any more, in order, and before what comes after them. They are never given back to the broker while the channel
+// lasts: a quorum queue would put them behind later ones.
+func (g *generation) sortReturns() {
+	if len(g.returns) == 0 && len(g.blocked) == 0 {
+		return
+	}
+	g.blockKeys()
+	for key, h := range g.blocked {
+		if h.out > 0 {
+			continue
+		}
+		slices.Sort(h.waiting)
+		g.again = append(g.again, h.waiting...)
+		delete(g.blocked, key)
+	}
+}
+
+// blockKeys enters what was given back since the last time.
+func (g *generation) blockKeys() {
+	fresh := map[string]*holding{}
+	for _, tag := range g.returns {
+		key := g.window.at(tag).key()
+		if key == "" {
+			g.again = append(g.again, tag)
+			continue
+		}
+		h := g.blocked[key]
+		if h == nil {
+			h = &holding{}
+			g.blocked[key], fresh[key] = h, h
+			g.again = slices.DeleteFunc(g.again, func(other uint64) bool { // what waits there comes after tag, or before it
+				mine := g.window.at(other).key() == key
+				if mine {
+					h.waiting = append(h.waiting, other)
+				}
+				return mine
+			})
+		}
+		h.waiting = append(h.waiting, tag)
+	}
+	g.returns = g.returns[:0]
+	if len(fresh) == 0 {
+		return
+	}
+	count := func(s *slot) {
+		if h := fresh[s.key()]; h != nil && s.state == slotOut {
+			h.out++
+		}
+	}
+	for _, s := range g.window.stragglers {
+		count(s)
+	}
+	for tag := g.window.first; tag < g.window.fresh; tag++ {
+		count(g.window.inRing(tag))
+	}
+}

@@ -1,0 +1,165 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// session is a connection, for as long as it lasts.
+type session struct {
+	conn *amqp.Connection
+	wire *wire
+	gone chan struct{} // closed when it is over
+	err  error         // why it is over; to be read when gone is closed
+
+	mu      sync.Mutex
+	blocked *amqpBlock     // the broker does not take publishes; nil while it does
+	closing bool           // no request begins any more
+	wg      sync.WaitGroup // requests under way
+}
+
+// amqpBlock is a connection.blocked.
+type amqpBlock struct {
+	reason string
+	since  time.Time
+	over   chan struct{}
+}
+
+// blockings is how many changes of connection.blocked may wait to be looked at. The client would wait for room.
+const blockings = 16
+
+func newSession(c *amqp.Connection, w *wire) *session {
+	s := &session{conn: c, wire: w, gone: make(chan struct{})}
+	closes, blocks := c.NotifyClose(make(chan *amqp.Error, 1)), c.NotifyBlocked(make(chan amqp.Blocking, blockings))
+	go s.watch(closes, blocks)
+	return s
+}
+
+// watch notes what becomes of the connection.
+func (s *session) watch(closes <-chan *amqp.Error, blocks <-chan amqp.Blocking) {
+	for {
+		select {
+		case b, ok := <-blocks:
+			if !ok {
+				blocks = nil
+				continue
+			}
+			s.block(b)
+		case err := <-closes:
+			s.err = errClosedConnection
+			if err != nil {
+				s.err = err
+			}
+			s.block(amqp.Blocking{})
+			close(s.gone)
+			return
+		}
+	}
+}
+
+// errClosedConnection is the end of a connection that was not the broker's.
+var errClosedConnection = errors.New("the connection is closed")
+
+func (s *session) block(b amqp.Blocking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case b.Active && s.blocked == nil:
+		s.blocked = &amqpBlock{reason: b.Reason, since: time.Now(), over: make(chan struct{})}
+	case !b.Active && s.blocked != nil:
+		close(s.blocked.over)
+		s.blocked = nil
+	}
+}
+
+// blocking returns why the broker does not take publishes now, nil while it does.
+func (s *session) blocking() *amqpBlock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blocked
+}
+
+func (s *session) over() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return s.conn.IsClosed()
+	}
+}
+
+// request is one that is under way.
+type request struct {
+	mu        sync.Mutex
+	done      bool
+	abandoned bool
+}
+
+// do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be interrupted: when ctx ends before f, do
+// returns, and the channel is closed when f is done.
+func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return errClosedConnection
+	}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	answer := make(chan error, 1)
+	r := &request{}
+	go func() {
+		defer s.wg.Done()
+		ch, err := s.conn.Channel()
+		if err == nil {
+			err = f(ch)
+		}
+		r.mu.Lock()
+		r.done = true
+		abandoned := r.abandoned
+		r.mu.Unlock()
+		if ch != nil && (abandoned || err != nil) {
+			_ = ch.Close()
+		}
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		r.mu.Lock()
+		r.abandoned = true
+		done := r.done
+		r.mu.Unlock()
+		if done {
+			return <-answer
+		}
+		return ctx.Err()
+	}
+}
+
+// close ends the connection, in order where the broker answers by the deadline.
+func (s *session) close(deadline time.Time) {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	timer := time.AfterFunc(time.Until(deadline), s.wire.kill)
+	defer timer.Stop()
+	_ = s.conn.CloseDeadline(deadline)
+	<-s.gone
+	s.wg.Wait()
+}
+
+// health returns what is wrong with the connection, or nil.
+func (s *session) health(purpose string) error {
+	if b := s.blocking(); b != nil {
+		return unhealthy("", leat.CodeUnavailable, b.since,
+			fmt.Errorf("the broker has blocked the connection to %s: %s", purpose, b.reason))
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// write sends what is in the lanes until the publisher is closed.
+func (p *publisher) write() {
+	for {
+		select {
+		case <-p.work:
+		case <-p.ctx.Done():
+			return
+		}
+		for p.ctx.Err() == nil && p.pass() {
+		}
+	}
+}
+
+// pass sends a batch of each lane, and reports whether there may be more to send now.
+func (p *publisher) pass() bool {
+	if !p.pending() {
+		return false
+	}
+	s, err := p.broker.publishing.connect(p.ctx)
+	if err != nil {
+		p.refuseAll(err)
+		return false
+	}
+	if b := s.blocking(); b != nil { // what is not sent is certain, if it gets too late
+		select {
+		case <-b.over:
+		case <-p.ctx.Done():
+		}
+		return true
+	}
+	if !p.openOutlets(s) {
+		wait(p.ctx, dialPause)
+		return true
+	}
+	s.wire.cork()
+	defer s.wire.uncork()
+	more := false
+	for i := range p.lanes {
+		more = p.send(i) || more
+	}
+	return more
+}
+
+// pending reports whether something is to be sent.
+func (p *publisher) pending() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.lanes {
+		if len(p.lanes[i].queue) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// openOutlets opens the channels of the lanes that have something to send. It reports whether that could be done.
+func (p *publisher) openOutlets(s *session) bool {
+	for i := range p.lanes {
+		p.mu.Lock()
+		t := p.lanes[i].outlet
+		needed := len(p.lanes[i].queue) > 0 && (t == nil || t.session != s)
+		if needed && t != nil { // the connection is new, and the end of the old channel is about to be noticed
+			p.lanes[i].outlet = nil
+			clear(p.proven)
+		}
+		p.mu.Unlock()
+		if !needed {
+			continue
+		}
+		p.encoder.frameBytes = s.conn.Config.FrameSize
+		var ch *amqp.Channel
+		err := s.do(p.ctx, func(own *amqp.Channel) error {
+			ch = own
+			return own.Confirm(false)
+		})
+		if err != nil {
+			return s.over() // then there is another one, or an attempt to make one, to wait for
+		}
+		t = newOutlet(p, i, s, ch)
+		p.mu.Lock()
+		p.lanes[i].outlet = t
+		p.mu.Unlock()
+	}
+	return true
+}
+
+// mostSent is how many messages of a lane are sent before it is another's turn.
+const mostSent = 256
+
+// send sends a batch of a lane, and reports whether there may be more to send now.
+func (p *publisher) send(i int) bool {
+	t, batch, more := p.next(i)
+	for n, e := range batch {
+		if !p.sendOne(t, e) {
+			p.putBack(i, batch[n:])
+			more = false
+			break
+		}
+	}
+	clear(batch)
+	return more
+}
+
+// next takes the entries of a lane that may be sent now. The first of a topic goes alone: when the broker closes the channel, it was for
+// this one, and no other is lost with it.
+func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := &p.lanes[i]
+	if t = l.outlet; t == nil || len(l.queue) == 0 {
+		return t, nil, false
+	}
+	room, empty := t.room()
+	batch = p.batch[:0]
+	topic, proven := "", false
+	for len(l.queue) > 0 && len(batch) < min(room, mostSent) {
+		e := l.queue[0]
+		if e.told { // it was too late
+			l.queue[0] = nil
+			l.queue = l.queue[1:]
+			continue
+		}
+		if len(batch) == 0 || e.call.topic != topic {
+			topic = e.call.topic
+			proven = p.proven[topic]
+		}
+		if !proven && (!empty || len(batch) > 0) {
+			break
+		}
+		l.queue[0] = nil
+		l.queue = l.queue[1:]
+		e.sent = true
+		batch = append(batch, e)
+		if !proven {
+			break
+		}
+	}
+	p.batch = batch
+	return t, batch, len(batch) == mostSent && len(l.queue) > 0
+}
+
+// putBack undoes next for entries that were certainly not sent.
+func (p *publisher) putBack(i int, batch []*entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	queue := make([]*entry, 0, len(batch)+len(p.lanes[i].queue))
+	for _, e := range batch {
+		e.sent = false
+		if e.told { // it was reported as unknown
+			p.release(e)
+			continue
+		}
+		queue = append(queue, e)
+	}
+	p.lanes[i].queue = append(queue, p.lanes[i].queue...)
+	p.offerRoom()
+}
+
+// sendOne sends an entry, and returns false when it was not, because the channel is over.
+func (p *publisher) sendOne(t *outlet, e *entry) bool {
+	message, err := p.encoder.encode(e.event)
+	if err != nil {
+		p.finish([]verdict{{entry: e, err: err}})
+		return true
+	}
+	tag := t.enter(e)
+	if tag == 0 {
+		return false
+	}
+	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
+	answer, err := t.ch.PublishWithDeferredConfirm(e.call.exchange, e.key, !p.o.AllowUnroutable, false, message)
+	switch {
+	case err == nil:
+		t.written(e, answer)
+	case !t.ch.IsClosed() && !t.session.conn.IsClosed() && errors.Is(err, amqp.ErrFieldType): // the client has refused it
+		t.cancel()
+		p.finish([]verdict{{entry: e, err: &leat.Error{Code: leat.CodeInvalid, Err: err}}})
+	}
+	return true // otherwise the end of the channel tells what became of it
+}
+
+// refuseAll refuses what was not sent.
+func (p *publisher) refuseAll(err error) {
+	if errors.Is(err, context.Canceled) {
+		return // closePublishing does it
+	}
+	refusal := &leat.Error{Code: codeOf(err), Err: err}
+	p.mu.Lock()
+	var all []verdict
+	for i := range p.lanes {
+		all = append(all, p.refuse(&p.lanes[i], "", refusal)...)
+	}
+	p.mu.Unlock()
+	p.finish(all)
+}
+
+// refuseTopic refuses what is in a lane for a topic that the broker does not know or let publish to.
+func (p *publisher) refuseTopic(i int, topic string, code leat.Code, refusal error) []verdict {
+	if code != leat.CodeNotFound && code != leat.CodePermissionDenied {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refuse(&p.lanes[i], topic, refusal)
+}
+
+// refuse takes what is for a topic, or for any where it is "", out of a lane. The lock is held.
+func (p *publisher) refuse(l *lane, topic string, refusal error) (all []verdict) {
+	var kept []*entry
+	for _, e := range l.queue {
+		switch {
+		case e.told:
+		case topic == "" || e.call.topic == topic:
+			all = append(all, verdict{entry: e, err: refusal})
+		default:
+			kept = append(kept, e)
+		}
+	}
+	l.queue = kept
+	return all
+}
+
+// forget is the end of an outlet. What the broker takes is to be found out again.
+func (p *publisher) forget(t *outlet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.proven)
+	if p.lanes[t.lane].outlet == t {
+		p.lanes[t.lane].outlet = nil
+	}
+}
