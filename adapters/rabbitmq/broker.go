@@ -13,8 +13,9 @@ import (
 // Broker publishes to and consumes from RabbitMQ. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is safe for
 // concurrent use. It has a connection for publishing and requests, and another for streams.
 type Broker struct {
-	o       Options
-	closing sync.Once
+	o          Options
+	management *management // nil where there is none
+	closing    sync.Once
 
 	mu      sync.Mutex
 	closed  bool
@@ -37,6 +38,7 @@ func New(o *Options) (*Broker, error) {
 		}
 		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
+	b.management = newManagement(&b.o)
 	return b, nil
 }
 
