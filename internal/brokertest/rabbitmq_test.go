@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -118,6 +119,26 @@ func TestRabbitMQIsShared(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+func TestKeptRabbitMQIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	requireRabbitMQ(t)
+	dir := filepath.Join(t.TempDir(), "kept")
+	_, err := brokertest.OpenRabbitMQ(t.Context(), dir)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	first, err := brokertest.KeepRabbitMQ(t.Context(), dir, nil)
+	require.NoError(t, err)
+	defer first.Kill()
+	require.NoError(t, first.Start(t.Context()))
+
+	second, err := brokertest.OpenRabbitMQ(t.Context(), dir)
+	require.NoError(t, err)
+	require.Equal(t, first.URL(), second.URL())
+	require.Equal(t, first.PID(), second.PID())
+	require.NoError(t, answers(t, second, 10*time.Second))
+	second.Kill()
+	require.Eventually(t, func() bool { return len(processesOf(t, dir)) == 0 }, 5*time.Second, 10*time.Millisecond)
 }
 
 // requireRabbitMQ ends a test of a function that needs a real RabbitMQ but does not skip by itself.
