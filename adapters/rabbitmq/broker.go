@@ -18,6 +18,7 @@ type Broker struct {
 	publishing *connector
 	consuming  *connector // for requests too
 	publisher  *publisher
+	management *management // nil where there is none
 	closing    sync.Once
 
 	mu      sync.Mutex
@@ -44,13 +45,14 @@ func New(o *Options) (*Broker, error) {
 	h := &hosts{failed: make([]time.Time, len(b.o.Hosts))}
 	b.publishing, b.consuming = newConnector(&b.o, "publish", h), newConnector(&b.o, "consume", h)
 	b.publisher = newPublisher(b)
+	b.management = newManagement(&b.o)
 	return b, nil
 }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to attributes: an event whose attributes do
 // not fit into the headers of a message is published in structured mode.
 func (b *Broker) Limits() leat.Limits {
-	return leat.Limits{MaxEventBytes: b.o.MaxMessageBytes - messageOverheadBytes}
+	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
 
 // WithChannel calls f with a channel of its own, for what Leat does not cover, and closes the channel afterwards. The channel is on the

@@ -123,7 +123,7 @@ func (c *connector) try(t *attempt) {
 	c.attempt = nil
 	defer close(t.done)
 	if err == nil && c.closed {
-		s.wire.kill()
+		s.link.kill()
 		err = errClosedConnection
 	}
 	if err == nil {
@@ -264,13 +264,24 @@ func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *a
 // opChannel is the operation of [Broker.WithChannel].
 const opChannel = "channel"
 
-// request calls f with a channel of the connection to consume.
+// request calls f with a channel of the connection to consume. f is called again when the connection is lost.
 func (b *Broker) request(ctx context.Context, f func(ch *amqp.Channel) error) error {
-	s, err := b.consuming.connect(ctx)
-	if err != nil {
-		return err
+	return again(ctx, func() error {
+		s, err := b.consuming.connect(ctx)
+		if err != nil {
+			return err
+		}
+		return s.do(ctx, f)
+	})
+}
+
+// again repeats what fails because its connection is lost, as long as ctx lasts.
+func again(ctx context.Context, f func() error) error {
+	for {
+		if err := f(); err == nil || !errors.Is(err, errLost) || ctx.Err() != nil {
+			return err
+		}
 	}
-	return s.do(ctx, f)
 }
 
 // closeConnections ends both connections, by the end of the CloseTimeout.

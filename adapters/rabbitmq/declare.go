@@ -5,12 +5,109 @@ import (
 	"errors"
 
 	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Declare implements [leat.Declarer] as [Options].Provision says.
-func (b *Broker) Declare(_ context.Context, subs ...leat.Subscription) error {
+// Declare implements [leat.Declarer] as [Options].Provision says. The error has [leat.CodeNotFound] for what does not exist,
+// [leat.CodeConflict] for what exists in another form, [leat.CodeUnsupported] for a queue that cannot keep the order that is asked
+// for, and [leat.CodePermissionDenied]; several are joined.
+func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
-		return &leat.Error{Op: "declare", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("not there yet")}
+		if err := sub.Validate(); err != nil {
+			return err
+		}
+	}
+	if err := b.refusal(ctx, "declare", ""); err != nil {
+		return err
+	}
+	caller := ctx
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	var errs []error
+	for _, sub := range subs {
+		t, err := b.topologyOf(sub)
+		if err == nil && b.o.Provision != ProvisionOff {
+			err = b.declareOne(ctx, &t)
+		}
+		if err != nil {
+			errs = append(errs, fail(caller, "declare", sub.Topic, err))
+		}
+	}
+	return join(errs)
+}
+
+func (b *Broker) declareOne(ctx context.Context, t *topology) error {
+	err := b.withChannel(ctx, "declare", t.sub.Topic, func(ch *amqp.Channel) error {
+		if t.sub.Broadcast { // its queue comes with its stream
+			return t.exchange.declareExchange(ch, t.sub.Topic, b.o.Provision)
+		}
+		return t.declare(ch, b.o.Provision)
+	})
+	if err == nil && b.o.Provision == ProvisionVerify {
+		err = b.verify(ctx, t)
+	}
+	return err
+}
+
+// declareExchange makes sure that the exchange of a topic exists, as p says. After an error the channel is closed.
+func (x *Exchange) declareExchange(ch *amqp.Channel, topic string, p Provision) error {
+	var err error
+	switch {
+	case x.Name == "":
+		return nil
+	case x.Existing, x.predeclared(), p != ProvisionCreate:
+		err = ch.ExchangeDeclarePassive(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, nil)
+	default:
+		err = ch.ExchangeDeclare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, x.Arguments)
+	}
+	if err != nil {
+		return explain(topic, "exchange", x.Name, err)
+	}
+	return nil
+}
+
+// declare makes sure that exchange, queue and bindings exist, as p says: ProvisionCreate declares them, the others only look whether
+// they are there. Subscribe calls it, and again after each reconnect, since what was there may have been deleted meanwhile. A broadcast's
+// queue is always created. After an error the channel is closed; the error is an [*leat.Error].
+func (t *topology) declare(ch *amqp.Channel, p Provision) error {
+	if err := t.exchange.declareExchange(ch, t.sub.Topic, p); err != nil {
+		return err
+	}
+	q, topic := &t.queue, t.sub.Topic
+	if q.Existing || p != ProvisionCreate && !t.sub.Broadcast {
+		if _, err := ch.QueueDeclarePassive(q.Name, q.Durable, false, q.Exclusive, false, nil); err != nil {
+			return explain(topic, "queue", q.Name, err)
+		}
+		return nil
+	}
+	if q.DeadLetterQueue != "" { // first: a queue may not dead-letter into one that is not there
+		if _, err := ch.QueueDeclare(q.DeadLetterQueue, true, false, false, false, t.deadArguments); err != nil {
+			return explain(topic, "queue", q.DeadLetterQueue, err)
+		}
+	}
+	if _, err := ch.QueueDeclare(q.Name, q.Durable, false, q.Exclusive, false, q.Arguments); err != nil {
+		return t.explainQueue(err)
+	}
+	return t.bind(ch)
+}
+
+// explainQueue is explain for the subscription's own queue: where that exists and cannot keep order, the subscription cannot be held.
+func (t *topology) explainQueue(err error) error {
+	amqpErr, ok := errors.AsType[*amqp.Error](err)
+	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == argSingle && t.single() {
+		return t.unordered(err)
+	}
+	return explain(t.sub.Topic, "queue", t.queue.Name, err)
+}
+
+func (t *topology) bind(ch *amqp.Channel) error {
+	if t.exchange.Name == "" { // to which every queue is bound by its name
+		return nil
+	}
+	for _, key := range t.queue.Keys {
+		if err := ch.QueueBind(t.queue.Name, key, t.exchange.Name, false, nil); err != nil {
+			return explain(t.sub.Topic, "queue", t.queue.Name, err)
+		}
 	}
 	return nil
 }

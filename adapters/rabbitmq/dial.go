@@ -29,9 +29,9 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	if err != nil {
 		return nil, because(ctx, err)
 	}
-	w := newWire(conn, socket)
-	stop := context.AfterFunc(ctx, w.kill)
-	c, err := amqp.Open(w, amqp.Config{
+	l := newLink(conn, socket)
+	stop := context.AfterFunc(ctx, l.kill)
+	c, err := amqp.Open(l, amqp.Config{
 		SASL: []amqp.Authentication{sasl}, Vhost: o.VHost, Heartbeat: o.Heartbeat, Locale: locale,
 		Properties: amqp.Table{
 			"connection_name": o.ConnectionName + " " + purpose, "product": "Leat", "platform": "golang",
@@ -41,10 +41,10 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 		err = cmp.Or(err, ctx.Err())
 	}
 	if err != nil {
-		w.kill()
+		l.kill()
 		return nil, because(ctx, err)
 	}
-	return newSession(c, w), nil
+	return newSession(c, l), nil
 }
 
 // because adds why ctx has ended to an error.

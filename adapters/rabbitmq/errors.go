@@ -23,13 +23,11 @@ func codeOf(err error) leat.Code {
 	if _, isCert := errors.AsType[*tls.CertificateVerificationError](err); isCert || isAlert(err) {
 		return leat.CodeUnauthenticated
 	}
-	_, isNet := errors.AsType[net.Error](err)
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !isNet:
+	_, isNet := errors.AsType[*net.OpError](err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isNet {
 		return leat.CodeCanceled
-	default:
-		return leat.CodeUnavailable // connections that cannot be made, or broke in one way or another
 	}
+	return leat.CodeUnavailable // connections that cannot be made, or broke in one way or another
 }
 
 // isAlert reports whether the broker ended the TLS handshake, as it does without a client certificate that it wants.
@@ -48,13 +46,21 @@ func amqpCode(err *amqp.Error) leat.Code {
 	case amqp.InvalidPath: // a virtual host that does not exist
 		return leat.CodeNotFound
 	case amqp.AccessRefused:
+		if err == amqp.ErrVhost { //nolint:errorlint // the client's own, as it is
+			return leat.CodePermissionDenied
+		}
 		if !err.Server || isLogin(err.Reason) {
 			return leat.CodeUnauthenticated
 		}
 		return leat.CodePermissionDenied
 	case amqp.NotAllowed:
 		return notAllowed(err.Reason)
-	case amqp.PreconditionFailed, amqp.ResourceLocked:
+	case amqp.PreconditionFailed:
+		if strings.Contains(err.Reason, "message size") { // "is larger than configured max size"
+			return leat.CodeTooLarge
+		}
+		return leat.CodeConflict
+	case amqp.ResourceLocked:
 		return leat.CodeConflict
 	case amqp.NotImplemented:
 		return leat.CodeUnsupported

@@ -23,11 +23,11 @@ type generation struct {
 	lease    *leat.Lease
 	prefetch int
 	begun    time.Time
-	pumped   chan struct{}  // closed when nothing comes any more
-	over     chan struct{}  // closed when ended is set
-	due      chan struct{}  // holds a token when there is something to acknowledge
-	urgent   chan struct{}  // holds a token when that should not wait
-	turn     chan struct{}  // holds a token while somebody acknowledges
+	pumped   chan struct{} // closed when nothing comes any more
+	over     chan struct{} // closed when ended is set
+	due      chan struct{} // holds a token when there is something to acknowledge
+	urgent   chan struct{} // holds a token when that should not wait
+	turn     chan struct{} // holds a token while somebody acknowledges
 
 	window   window
 	events   int // delivered and not settled
@@ -273,8 +273,8 @@ func (g *generation) ackSome() bool {
 // send writes acknowledgements.
 func (g *generation) send(a acks) error {
 	if len(a.ones) > 0 {
-		g.session.wire.cork()
-		defer g.session.wire.uncork()
+		g.session.link.cork()
+		defer g.session.link.uncork()
 	}
 	if a.upTo > 0 {
 		if err := g.ch.Ack(a.upTo, true); err != nil {
@@ -436,7 +436,7 @@ func (g *generation) recycle() {
 	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
 	defer cancel()
 	if g.giveUp(ctx, cause) != nil && ctx.Err() != nil {
-		g.session.wire.kill() // a broker that does not answer; the end of the connection is sure to end the channel
+		g.session.link.kill() // a broker that does not answer; the end of the connection is sure to end the channel
 		<-g.session.gone
 	}
 }

@@ -72,19 +72,18 @@ type Options struct {
 
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
-	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, and with TLS for
-	// https. ProvisionVerify needs it to see arguments, kinds and bindings; without it they are reported as not verified.
+	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, also where External is set, and
+	// with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it they are reported as not verified.
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType
 	// DeliveryLimit is after how many deliveries a quorum queue puts a message into its dead-letter queue. Every connection that is lost
 	// counts as one for the messages that it had, so that it should be large. 0 means 100,000.
 	DeliveryLimit int
-	// Exchange changes what is declared for a topic, which x says when it is called; setting its Existing uses an exchange as it is. It
-	// is called for every declaration and must always do the same. Nil changes nothing.
+	// Exchange changes what a topic is on the broker: when it is called, x has what it is by default. With Existing set, an exchange is used
+	// as it is. It is called often, by many goroutines, and must always do the same. Nil changes nothing.
 	Exchange func(topic string, x *Exchange)
-	// Queue does the same for the queue of a group, or of a broadcast, whose name is then made up already and may be changed only in
-	// its beginning.
+	// Queue does the same for the queue of a group or a broadcast.
 	Queue func(sub leat.Subscription, q *Queue)
 
 	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does not. 0 means 10 s.

@@ -88,9 +88,8 @@ func (p *publisher) prepare(c *call, i int, e leat.Event) error {
 	if e.IsZero() {
 		return &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
-	if most := p.o.MaxMessageBytes - messageOverheadBytes; e.Size() > most {
-		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d fit into MaxMessageBytes",
-			e.Size(), most)}
+	if most := p.o.mostEventBytes(); e.Size() > most {
+		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), most)}
 	}
 	key, err := p.o.routingKey(c.topic, e)
 	if err != nil {
@@ -99,3 +98,9 @@ func (p *publisher) prepare(c *call, i int, e leat.Event) error {
 	c.entries = append(c.entries, entry{call: c, event: e, index: i, key: key})
 	return nil
 }
+
+// leatEventBytes is the largest event that Leat allows on any broker.
+const leatEventBytes = 1 << 20
+
+// mostEventBytes is the size of the largest event.
+func (o *Options) mostEventBytes() int { return min(o.MaxMessageBytes-messageOverheadBytes, leatEventBytes) }

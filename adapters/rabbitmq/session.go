@@ -14,7 +14,7 @@ import (
 // session is a connection, for as long as it lasts.
 type session struct {
 	conn *amqp.Connection
-	wire *wire
+	link *link
 	gone chan struct{} // closed when it is over
 	err  error         // why it is over; to be read when gone is closed
 
@@ -34,8 +34,8 @@ type amqpBlock struct {
 // blockings is how many changes of connection.blocked may wait to be looked at. The client would wait for room.
 const blockings = 16
 
-func newSession(c *amqp.Connection, w *wire) *session {
-	s := &session{conn: c, wire: w, gone: make(chan struct{})}
+func newSession(c *amqp.Connection, l *link) *session {
+	s := &session{conn: c, link: l, gone: make(chan struct{})}
 	closes, blocks := c.NotifyClose(make(chan *amqp.Error, 1)), c.NotifyBlocked(make(chan amqp.Blocking, blockings))
 	go s.watch(closes, blocks)
 	return s
@@ -130,17 +130,27 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 	}()
 	select {
 	case err := <-answer:
-		return err
+		return s.explain(err)
 	case <-ctx.Done():
 		r.mu.Lock()
 		r.abandoned = true
 		done := r.done
 		r.mu.Unlock()
 		if done {
-			return <-answer
+			return s.explain(<-answer)
 		}
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
+}
+
+// errLost is wrapped by the error of a request that failed because its connection was lost.
+var errLost = errors.New("the connection was lost")
+
+func (s *session) explain(err error) error {
+	if err != nil && s.over() {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
 }
 
 // close ends the connection, in order where the broker answers by the deadline.
@@ -148,7 +158,7 @@ func (s *session) close(deadline time.Time) {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
-	timer := time.AfterFunc(time.Until(deadline), s.wire.kill)
+	timer := time.AfterFunc(time.Until(deadline), s.link.kill)
 	defer timer.Stop()
 	_ = s.conn.CloseDeadline(deadline)
 	<-s.gone

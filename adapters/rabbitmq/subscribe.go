@@ -26,7 +26,11 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	request, cancel := b.bounded(ctx)
 	defer cancel()
-	g, err := s.open(request)
+	var g *generation
+	err = again(request, func() (err error) {
+		g, err = s.open(request)
+		return err
+	})
 	if err != nil {
 		s.cancel()
 		return nil, fail(ctx, "subscribe", sub.Topic, err)

@@ -1,6 +1,11 @@
 package rabbitmq
 
 import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -18,56 +23,216 @@ type Exchange struct {
 	AutoDelete, Internal bool
 	// Arguments are RabbitMQ's, such as "alternate-exchange". Nil by default.
 	Arguments amqp.Table
-	// Existing uses the exchange as it is: it is never created, and nothing is verified but that it is there.
+	// Existing uses the exchange as it is: it is never created, and only looked for.
 	Existing bool
 }
 
 // Queue is what a group, or a broadcast, is on the broker, for [Options].Queue.
 type Queue struct {
-	// Name is "topic.group" by default. For a broadcast it is RabbitMQ's to know and begins with what stands here.
+	// Name is "topic.group" by default. For a broadcast it is "topic.broadcast", and a unique end is added to it.
 	Name string
-	// Durable keeps the queue over a restart of the broker.
+	// Durable keeps the queue over a restart of the broker. It is true by default, and false for a broadcast.
 	Durable bool
-	// Exclusive belongs to a connection and ends with it.
+	// Exclusive queues belong to a connection and end with it. It is false by default, and always true for a broadcast.
 	Exclusive bool
-	// Arguments are RabbitMQ's: its type, its order ("x-single-active-consumer"), its limits. What a queue can hold is told from them,
-	// also of one that exists: so they should be those that it has.
+	// Arguments are RabbitMQ's: its type, its order ("x-single-active-consumer"), its limits. What the queue can hold is told from them.
+	// For one that is used as it is, they must be those that it has.
 	Arguments amqp.Table
-	// Keys are the routing keys by which it is bound to the exchange, "#" by default. Empty, it is not bound.
+	// Keys are the routing keys by which it is bound to the exchange, "#" by default. Without any it is not bound.
 	Keys []string
-	// DeadLetterQueue is created beside it, unless it is "". It is Name with ".dead" behind it by default, and "" for a broadcast and a
-	// classic queue.
+	// DeadLetterQueue is created beside it, unless it is "". By default it is Name with ".dead" behind it where Arguments dead-letter into
+	// that, as those of quorum queues do by default, and "" for a classic queue and a broadcast.
 	DeadLetterQueue string
-	// Existing uses the queue as it is: neither it, its bindings nor its dead-letter queue are created, and nothing is verified but
-	// that it is there.
+	// Existing uses the queue as it is: neither it, its bindings nor its dead-letter queue are created, and it is only looked for. A
+	// broadcast has no existing queue.
 	Existing bool
 }
+
+// The arguments of queues that decide what they can hold.
+const (
+	argType        = amqp.QueueTypeArg
+	argSingle      = amqp.SingleActiveConsumerArg
+	argLimit       = "x-delivery-limit"
+	argDeadTo      = "x-dead-letter-exchange"
+	argDeadKey     = "x-dead-letter-routing-key"
+	argDeadHow     = "x-dead-letter-strategy"
+	argOverflow    = amqp.QueueOverflowArg
+	deadSuffix     = ".dead"
+	atLeastOnce    = "at-least-once"
+	allKeys        = "#"
+	broadcastGroup = "broadcast"
+)
 
 // topology is the exchange and queue of a subscription, as [Options] say.
 type topology struct {
 	sub      leat.Subscription
 	exchange Exchange
 	queue    Queue
+	// deadArguments are those of the queue's dead-letter queue.
+	deadArguments amqp.Table
 }
 
 // topologyOf returns the topology of a subscription. For a broadcast, each call makes up another name for the queue: it is called again
 // for each connection. The error is an [*leat.Error] with [leat.CodeUnsupported] where the queue cannot hold what is asked for,
 // or [leat.CodeInvalid].
-func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) { return topology{}, nil }
+func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
+	exchange, err := b.exchangeOf(sub.Topic)
+	if err != nil {
+		return topology{}, err
+	}
+	t := topology{sub: sub, exchange: exchange, deadArguments: b.o.deadLetterArguments()}
+	if sub.Broadcast {
+		t.queue = Queue{Name: sub.Topic + "." + broadcastGroup, Arguments: amqp.Table{argType: amqp.QueueTypeClassic}, Keys: []string{allKeys}}
+	} else {
+		t.queue = b.o.groupQueue(sub)
+	}
+	if b.o.Queue != nil {
+		b.o.Queue(sub, &t.queue)
+	}
+	if sub.Broadcast {
+		t.queue.Name += "." + rand.Text()
+		t.queue.Exclusive, t.queue.Existing = true, false
+	}
+	if err := t.check(); err != nil {
+		return topology{}, err
+	}
+	return t, nil
+}
+
+// groupQueue is the queue of a group, before Options.Queue changes it.
+func (o *Options) groupQueue(sub leat.Subscription) Queue {
+	q := Queue{Name: sub.Topic + "." + sub.Group, Durable: true, Keys: []string{allKeys}}
+	if o.QueueType == QueueClassic {
+		q.Arguments = amqp.Table{argType: amqp.QueueTypeClassic}
+	} else {
+		q.DeadLetterQueue = q.Name + deadSuffix
+		q.Arguments = amqp.Table{
+			argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit),
+			argDeadTo: "", argDeadKey: q.DeadLetterQueue,
+			argDeadHow: atLeastOnce, argOverflow: amqp.QueueOverflowRejectPublish, // which at-least-once needs
+		}
+	}
+	if !sub.Unordered {
+		q.Arguments[argSingle] = true
+	}
+	return q
+}
+
+// deadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4 drops a message that somebody who looks
+// at it gives back 20 times.
+func (o *Options) deadLetterArguments() amqp.Table {
+	return amqp.Table{argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit)}
+}
 
 // exchangeOf returns the exchange of a topic.
-func (b *Broker) exchangeOf(topic string) (Exchange, error) { return Exchange{Name: topic}, nil }
+func (b *Broker) exchangeOf(topic string) (Exchange, error) {
+	x := Exchange{Name: topic, Kind: amqp.ExchangeTopic, Durable: true}
+	if b.o.Exchange != nil {
+		b.o.Exchange(topic, &x)
+	}
+	if len(x.Name) > maxShortString {
+		return Exchange{}, topologyError(topic, leat.CodeInvalid, "the name of the exchange has %d bytes; at most %d are allowed", len(x.Name), maxShortString)
+	}
+	if err := x.Arguments.Validate(); err != nil {
+		return Exchange{}, topologyError(topic, leat.CodeInvalid, "Arguments of the exchange %q: %w", x.Name, err)
+	}
+	return x, nil
+}
 
-// capabilities returns what a stream of the queue holds, but for LongestDelay, which is the stream's to say.
-func (t *topology) capabilities(o *Options) leat.Capabilities { return leat.Capabilities{} }
+// check returns what is wrong with the queue, or what it cannot hold.
+func (t *topology) check() error {
+	q, topic := &t.queue, t.sub.Topic
+	for _, name := range []string{q.Name, q.DeadLetterQueue} {
+		if len(name) > maxShortString {
+			return topologyError(topic, leat.CodeInvalid,
+				"the name of the queue, %.40q and so on, has %d bytes; at most %d are allowed: use a shorter topic or group, or set Options.Queue",
+				name, len(name), maxShortString)
+		}
+	}
+	if q.Name == "" {
+		return topologyError(topic, leat.CodeInvalid, "the queue has no name")
+	}
+	if err := q.Arguments.Validate(); err != nil {
+		return topologyError(topic, leat.CodeInvalid, "Arguments of the queue %q: %w", q.Name, err)
+	}
+	if q.Arguments[argType] == amqp.QueueTypeStream {
+		return topologyError(topic, leat.CodeUnsupported, "the queue %q is a stream, which cannot be consumed as a queue; use a quorum or a classic queue", q.Name)
+	}
+	if !t.sub.Broadcast && !t.sub.Unordered && !t.single() {
+		return t.unordered(nil)
+	}
+	return nil
+}
+
+// unordered is the error of a subscription that asks for order and whose queue cannot hold it.
+func (t *topology) unordered(cause error) error {
+	text := fmt.Errorf("the queue %q has not %s, so it cannot keep the order by key; set Subscription.Unordered, or use a queue that has it",
+		t.queue.Name, argSingle)
+	if cause != nil {
+		text = fmt.Errorf("%w: %w", text, cause)
+	}
+	return topologyError(t.sub.Topic, leat.CodeUnsupported, "%w", text)
+}
+
+// single reports whether one consumer of the queue at a time gets messages.
+func (t *topology) single() bool {
+	single, _ := t.queue.Arguments[argSingle].(bool)
+	return single
+}
 
 // quorum reports whether the queue counts deliveries.
-func (t *topology) quorum() bool { return false }
+func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.QueueTypeQuorum }
 
-// declareExchange makes sure that the exchange of a topic exists, as o.Provision says. After an error the channel is closed.
-func (x *Exchange) declareExchange(ch *amqp.Channel, p Provision) error { return nil }
+// capabilities returns what a stream of the queue holds, but for LongestDelay, which is the stream's to say.
+func (t *topology) capabilities(o *Options) leat.Capabilities {
+	_, deadLetters := t.queue.Arguments[argDeadTo]
+	c := leat.Capabilities{
+		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: deadLetters, Broadcast: t.sub.Broadcast, LongestHold: o.RecycleAfter,
+	}
+	switch {
+	case t.sub.Broadcast:
+		c.Order = leat.OrderPerStream
+	case t.single():
+		c.Order = leat.OrderPerGroup
+	}
+	return c
+}
 
-// declare makes sure that exchange, queue and bindings exist, as p says: ProvisionCreate declares them, the others only look whether
-// they are there. Subscribe calls it, and again after each reconnect, since what was there may have been deleted meanwhile. A broadcast's
-// queue is always created. After an error the channel is closed; the error is an [*leat.Error] or a lost connection's.
-func (t *topology) declare(ch *amqp.Channel, p Provision) error { return nil }
+// predeclared reports whether the exchange is RabbitMQ's own, which can be used and not be declared.
+func (x *Exchange) predeclared() bool { return x.Name == "" || strings.HasPrefix(x.Name, "amq.") }
+
+func topologyError(topic string, code leat.Code, format string, args ...any) error {
+	return &leat.Error{Op: "declare", Topic: topic, Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+// explain makes the error of a declaration.
+func explain(topic, what, name string, err error) error {
+	code := codeOf(err)
+	advice := ""
+	amqpErr, _ := errors.AsType[*amqp.Error](err)
+	switch {
+	case code == leat.CodePermissionDenied:
+		advice = "; docs/rabbitmq.md lists the permissions, and provision=off needs the fewest"
+	case code == leat.CodeNotFound:
+		advice = "; declare a subscription of it with provision=create (leat.Declare, or leat.Run, which does), or create it"
+	case amqpErr != nil && amqpErr.Code == amqp.PreconditionFailed:
+		advice = "; it exists in another form: set Options." + strings.ToUpper(what[:1]) + what[1:] + " to what it is, or delete it"
+		if differs := differing(amqpErr.Reason); differs != "" {
+			what = "the argument " + differs + " of the " + what
+			if differs == argSingle {
+				code = leat.CodeUnsupported // the queue cannot keep the order that is asked for, or is to be given up
+			}
+		}
+	}
+	return topologyError(topic, code, "%s %q: %w%s", what, name, err, advice)
+}
+
+// differing returns the argument that a PRECONDITION_FAILED names, such as "inequivalent arg 'x-max-length' for queue …", or "".
+func differing(reason string) string {
+	_, rest, found := strings.Cut(reason, "inequivalent arg '")
+	name, _, closed := strings.Cut(rest, "'")
+	if !found || !closed {
+		return ""
+	}
+	return name
+}

@@ -43,8 +43,8 @@ func (p *publisher) pass() bool {
 		wait(p.ctx, dialPause)
 		return true
 	}
-	s.wire.cork()
-	defer s.wire.uncork()
+	s.link.cork()
+	defer s.link.uncork()
 	more := false
 	for i := range p.lanes {
 		more = p.send(i) || more

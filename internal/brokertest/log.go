@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	logLines = 40
+	logLines = 80
 	logBytes = 64 << 10
 )
 

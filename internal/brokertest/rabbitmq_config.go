@@ -34,6 +34,7 @@ func (n *RabbitMQNode) config() string {
 	line("log.file", false)
 	line("log.console", true)
 	line("log.console.level", "info")
+	line("log.console.use_colors", "off")
 	if n.opts.Certs != nil {
 		line("listeners.ssl.1", address(n.ports.TLS))
 		line("num_acceptors.ssl", 2)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,8 +21,8 @@ func (n *RabbitMQNode) Eval(ctx context.Context, expressions string) (string, er
 	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
 	defer cancel()
 	// What an expression returns is told apart from an error, which is not in the exit code.
-	const done = "\x00done"
-	code := strings.TrimRight(expressions, ". \n") + ", io:put_chars([0|\"done\"]).\n"
+	const done = "\x04"
+	code := strings.TrimRight(expressions, ". \n") + ", io:put_chars([4]).\n"
 	cmd := exec.CommandContext(ctx, filepath.Join(n.kit.erlang, "bin", "erl_call"),
 		"-c", rabbitCookie, "-name", rabbitName, "-e", "-fetch_stdout")
 	cmd.Env, cmd.Dir, cmd.Stdin = n.kit.environment(n), n.Dir(), strings.NewReader(code)
@@ -49,4 +50,13 @@ func (n *RabbitMQNode) evalJSON(ctx context.Context, to any, expression string) 
 		return fmt.Errorf("evaluate in %s: %w: %s", n.spec.name, err, text)
 	}
 	return nil
+}
+
+// erlangBinary writes a text as a literal of Erlang.
+func erlangBinary(text string) string {
+	bytes := make([]string, len(text))
+	for i := range len(text) {
+		bytes[i] = strconv.Itoa(int(text[i]))
+	}
+	return "<<" + strings.Join(bytes, ",") + ">>"
 }

@@ -20,14 +20,8 @@ func (k *rabbitKit) epmd(n *RabbitMQNode) *Process {
 	return &Process{spec: spec{
 		name: "rabbitmq-epmd", dir: dir, guard: n.sandbox, env: k.environment(n),
 		// By a link in its folder: adopt knows a process by its folder's name in the command line, and epmd takes no word that is not its own.
-		args: []string{filepath.Join(dir, "epmd"), "-address", loopback, "-port", strconv.Itoa(n.ports.EPMD)},
-		ready: func(ctx context.Context) error {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(n.ports.EPMD))
-			if err != nil {
-				return err
-			}
-			return conn.Close()
-		},
+		args:  []string{filepath.Join(dir, "epmd"), "-address", loopback, "-port", strconv.Itoa(n.ports.EPMD)},
+		ready: func(ctx context.Context) error { return listens(ctx, n.ports.EPMD) },
 	}}
 }
 
@@ -44,12 +38,26 @@ func (k *rabbitKit) vm(n *RabbitMQNode) *Process {
 	}
 	return &Process{spec: spec{
 		name: "rabbitmq", dir: filepath.Join(n.dir, "node"), args: args, env: k.environment(n), guard: n.sandbox,
-		ready: func(ctx context.Context) error { return amqpProbe(ctx, address(n.ports.AMQP)) },
+		ready: func(ctx context.Context) error {
+			if err := amqpProbe(ctx, address(n.ports.AMQP)); err != nil || n.opts.Certs == nil {
+				return err
+			}
+			return listens(ctx, n.ports.TLS) // that listener comes last
+		},
 		// After the SIGTERM, the management plugin's handler of events would wait for itself for five seconds.
 		hasten: func(ctx context.Context) {
 			_, _ = n.Eval(ctx, "gen_event:delete_handler(rabbit_event, rabbit_mgmt_db_handler, [])") // no harm when it is gone
 		},
 	}}
+}
+
+// listens returns nil when somebody listens on a port.
+func listens(ctx context.Context, port int) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // environment returns all that the programs of a node see of the environment; nothing of this process's is passed on.
@@ -60,7 +68,7 @@ func (k *rabbitKit) environment(n *RabbitMQNode) []string {
 		"ERL_CRASH_DUMP_SECONDS=0", "ERL_EPMD_ADDRESS=" + loopback, fmt.Sprintf("ERL_EPMD_PORT=%d", n.ports.EPMD), "SYS_PREFIX=",
 	}
 	for name, value := range map[string]string{
-		"HOME": k.server, "PLUGINS_DIR": k.plugins, "NODENAME": rabbitName, "USE_LONGNAME": "true", "LOG": "-color",
+		"HOME": k.server, "PLUGINS_DIR": k.plugins, "NODENAME": rabbitName, "USE_LONGNAME": "true",
 		"CONF_ENV_FILE": n.file("rabbitmq-env.conf"), "CONFIG_FILE": n.file("rabbitmq.conf"),
 		"ADVANCED_CONFIG_FILE": n.file("advanced.config"), "ENABLED_PLUGINS_FILE": n.file("enabled_plugins"),
 		"GENERATED_CONFIG_DIR": n.file("config"), "SCHEMA_DIR": n.file("config"), "LOG_BASE": n.file("log"),

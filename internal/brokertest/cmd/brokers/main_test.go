@@ -15,7 +15,8 @@ func TestRunPassesOnTheAddressAndTheExitCode(t *testing.T) {
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		t.Skip(err)
 	}
-	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a Kafka that the user gives is not started
+	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a broker that the user gives is not started
+	t.Setenv(brokertest.RabbitMQVariable, "amqp://127.0.0.1:1")
 	code, err := command([]string{"run", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = 127.0.0.1:1 ] && exit 7`})
 	require.NoError(t, err)
 	assert.Equal(t, 7, code)
@@ -47,7 +48,10 @@ func TestRunWithoutJava(t *testing.T) {
 
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"fly"}, {"run"}, {"start"}, {"stop", "-dir", t.TempDir(), "now"}, {"start", "-property", "x"}} {
+	for _, args := range [][]string{
+		{}, {"fly"}, {"run"}, {"start"}, {"stop", "-dir", t.TempDir(), "now"}, {"start", "-property", "x"},
+		{"start", "-dir", "x", "-broker", "y"}, {"start", "-dir", "x", "-broker", "rabbitmq", "-nodes", "3"},
+	} {
 		code, err := command(args)
 		require.ErrorIs(t, err, errUsage, "%q", args)
 		assert.Equal(t, 2, code)

@@ -1,0 +1,114 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/internal/brokertest"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+var (
+	_ eventtest.Injector = (*harness)(nil)
+	_ eventtest.Expirer  = (*harness)(nil)
+	_ eventtest.Killer   = (*harness)(nil)
+	_ eventtest.Pauser   = (*harness)(nil)
+	_ eventtest.Cutter   = (*harness)(nil)
+	_ eventtest.Pacer    = (*harness)(nil)
+)
+
+// harness runs the suite on a RabbitMQ of its own, behind a proxy.
+type harness struct {
+	node    *brokertest.RabbitMQNode
+	proxy   *proxy
+	topics  atomic.Int64
+	options rabbitmq.Options
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	h := &harness{proxy: newProxy(t), node: brokertest.StartRabbitMQ(t, nil)}
+	h.proxy.point(h.node.Addr())
+	h.options = rabbitmq.Options{Hosts: []string{h.proxy.addr()}, CloseTimeout: 5 * time.Second}
+	return h
+}
+
+func (h *harness) Open(context.Context) (leat.Broker, error) { return rabbitmq.New(&h.options) }
+
+func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
+
+func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) error {
+	conn, err := amqp.DialConfig(h.node.URL(), amqp.Config{Dial: func(network, addr string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}})
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // it is done with
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	headers := amqp.Table{}
+	for _, header := range m.Headers {
+		headers[header.Name] = header.Value
+	}
+	answer, err := ch.PublishWithDeferredConfirm(topic, string(m.Key), true, false, amqp.Publishing{Headers: headers, Body: m.Body})
+	if err != nil {
+		return err
+	}
+	_, err = answer.WaitContext(ctx)
+	return err
+}
+
+// Expire closes the connections of the group's consumers.
+func (h *harness) Expire(ctx context.Context, topic, group string) error {
+	_, err := h.node.Eval(ctx, strings.NewReplacer("QUEUE", topic+"."+group).Replace(`
+		{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"QUEUE">>)),
+		[begin
+			[{connection, Connection}] = rabbit_channel:info(element(1, Consumer), [connection]),
+			rabbit_networking:close_connection(Connection, "expired")
+		end || Consumer <- rabbit_amqqueue:consumers(Q)]`))
+	return err
+}
+
+// Kill kills the node, past a defect of RabbitMQ that is described at Sync.
+func (h *harness) Kill(ctx context.Context) error {
+	if err := h.node.Sync(ctx); err != nil {
+		return err
+	}
+	h.node.Kill()
+	return nil
+}
+
+func (h *harness) Start(ctx context.Context) error { return h.node.Start(ctx) }
+
+func (h *harness) Pause(context.Context) error { return h.node.Pause() }
+
+func (h *harness) Resume(context.Context) error { return h.node.Resume() }
+
+func (h *harness) Cut(context.Context) error {
+	h.proxy.cut()
+	return nil
+}
+
+// Pace says what RabbitMQ takes: a killed node is back after some seconds, and a quorum queue takes some 50 ms to declare.
+func (h *harness) Pace() eventtest.Pace {
+	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 2 * time.Second, Parallel: 4}
+}
+
+func TestRabbitMQConforms(t *testing.T) {
+	report := eventtest.TestAdapter(t, newHarness(t), nil)
+	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ 3.10.8"
+}

@@ -1,0 +1,92 @@
+package rabbitmq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/leatgo/leat"
+)
+
+// management asks the management API, with the credentials of the connections.
+type management struct {
+	base        string
+	credentials func(context.Context) (user, password string, err error)
+	client      *http.Client
+}
+
+// mostAnswered is how many bytes of an answer are read.
+const mostAnswered = 4 << 20
+
+// newManagement returns nil where the options name no API.
+func newManagement(o *Options) *management {
+	if o.ManagementURL == "" {
+		return nil
+	}
+	return &management{base: o.ManagementURL, credentials: o.Credentials, client: &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: o.TLS.Clone(), DisableKeepAlives: true}, // nothing is left behind by a request
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// get reads /api/ and the segments of path into answer.
+func (m *management) get(ctx context.Context, answer any, path ...string) error {
+	address := m.base
+	escaped := []string{"api"}
+	for _, segment := range path {
+		escaped = append(escaped, url.PathEscape(segment))
+	}
+	address, err := url.JoinPath(address, escaped...)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	user, password, err := m.credentials(ctx)
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(user, password)
+	response, err := m.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if err := status(response.StatusCode); err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(io.LimitReader(response.Body, mostAnswered))
+	decoder.UseNumber()
+	if err := decoder.Decode(answer); err != nil {
+		return fmt.Errorf("what answers is no management API: %w", err)
+	}
+	return nil
+}
+
+// status returns the error of an answer that is none of 200.
+func status(code int) error {
+	problem := func(c leat.Code, text string) error {
+		return &leat.Error{Op: "verify", Code: c, Err: errors.New(text)}
+	}
+	switch code {
+	case http.StatusOK:
+		return nil
+	case http.StatusNotFound:
+		return problem(leat.CodeNotFound, "the management API does not know it")
+	case http.StatusUnauthorized:
+		return problem(leat.CodePermissionDenied, "the management API does not let the user in; its tags must include management")
+	case http.StatusForbidden:
+		return problem(leat.CodePermissionDenied, "the management API refuses the user the virtual host")
+	}
+	return problem(leat.CodeUnavailable, fmt.Sprintf("the management API answered with status %d", code))
+}
+
+func managementError(topic, what, name string, err error) error {
+	return topologyError(topic, codeOf(err), "%s %q, by the management API: %w", what, name, err)
+}

@@ -1,0 +1,198 @@
+package rabbitmq
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// open opens a URL as a program does.
+func open(t *testing.T, raw string) (*Broker, error) {
+	t.Helper()
+	b, err := leat.Openers{"amqp": Open, "amqps": Open}.Open(t.Context(), raw)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b.(*Broker), nil
+}
+
+func TestOpenReadsHostsAndTheVirtualHost(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]struct {
+		hosts []string
+		vhost string
+	}{
+		"amqp://h":                      {[]string{"h:5672"}, "/"},
+		"amqp://h/":                     {[]string{"h:5672"}, "/"},
+		"amqp://h/%2F":                  {[]string{"h:5672"}, "/"},
+		"amqp://h/shop":                 {[]string{"h:5672"}, "shop"},
+		"amqp://h/a%2Fb%20c":            {[]string{"h:5672"}, "a/b c"},
+		"amqp://a:1,b,c:3/v":            {[]string{"a:1", "b:5672", "c:3"}, "v"},
+		"amqps://a,b:1/v":               {[]string{"a:5671", "b:1"}, "v"},
+		"amqp://[::1]/v":                {[]string{"[::1]:5672"}, "v"},
+		"amqp://[::1]:1/v":              {[]string{"[::1]:1"}, "v"},
+		"AMQP://user:secret@Host:1/V?":  {[]string{"Host:1"}, "V"},
+		"amqp://u:p%40%2F@h1:1,h2:2/%2": {nil, ""},
+	} {
+		b, err := open(t, raw)
+		if want.hosts == nil {
+			assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), raw)
+			continue
+		}
+		require.NoError(t, err, raw)
+		assert.Equal(t, want.hosts, b.o.Hosts, raw)
+		assert.Equal(t, want.vhost, b.o.VHost, raw)
+	}
+}
+
+func TestOpenReadsEveryParameter(t *testing.T) {
+	t.Parallel()
+	b, err := open(t, "amqp://ann:Sesame-8471@h/?connection_name=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3&publish_channels=4"+
+		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m&partitions=1&assume=structured"+
+		"&provision=verify&management_url=http%3A%2F%2Fh%3A15672&queue_type=classic&delivery_limit=8&request_timeout=9s&dial_timeout=10s"+
+		"&close_timeout=11s")
+	require.NoError(t, err)
+	o := b.o
+	user, password, err := o.Credentials(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "ann Sesame-8471", user+" "+password)
+	o.Credentials, o.Logger = nil, nil
+	assert.Equal(t, Options{
+		Hosts: []string{"h:5672"}, VHost: "/", ConnectionName: "shop", Heartbeat: 5 * time.Second, Buffer: 1, BufferBytes: 2, ConfirmWindow: 3,
+		PublishChannels: 4, DeliveryTimeout: 6 * time.Second, MaxMessageBytes: 20_000, Structured: true, AllowUnroutable: true,
+		RecycleAfter: 7 * time.Minute, Partitions: 1, Assume: AssumeStructured, Provision: ProvisionVerify, ManagementURL: "http://h:15672",
+		QueueType: QueueClassic, DeliveryLimit: 8, RequestTimeout: 9 * time.Second, DialTimeout: 10 * time.Second, CloseTimeout: 11 * time.Second,
+	}, o)
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	b, err := New(&Options{Hosts: []string{"h"}})
+	require.NoError(t, err)
+	assert.Equal(t, leat.Limits{MaxEventBytes: 16<<20 - 1<<10}, b.Limits())
+	user, password, err := b.o.Credentials(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "guest guest", user+" "+password)
+	assert.Equal(t, 25*time.Minute, b.o.RecycleAfter, "less than consumer_timeout")
+	assert.Nil(t, b.o.TLS)
+	require.NoError(t, b.Close())
+	require.NoError(t, b.Close())
+	assert.Equal(t, leat.CodeClosed, leat.CodeOf(b.Health()))
+	assert.Equal(t, leat.CodeClosed, leat.CodeOf(b.Declare(t.Context())))
+	_, err = b.Lag(t.Context(), "t", "g")
+	assert.Equal(t, leat.CodeClosed, leat.CodeOf(err))
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	for text, o := range map[string]*Options{
+		"no address in Hosts":             nil,
+		"is empty":                        {Hosts: []string{"h", ""}},
+		"no host:port":                    {Hosts: []string{":1"}},
+		"port":                            {Hosts: []string{"h:amqp"}},
+		"External needs TLS":              {Hosts: []string{"h"}, External: true},
+		"Heartbeat is out of its range":   {Hosts: []string{"h"}, Heartbeat: time.Millisecond},
+		"PublishChannels is out of":       {Hosts: []string{"h"}, PublishChannels: -1},
+		"DeliveryLimit is out of":         {Hosts: []string{"h"}, DeliveryLimit: -1}, // which drops messages on 3.10
+		"QueueType is out of its range":   {Hosts: []string{"h"}, QueueType: 7},
+		"write http://host:15672":         {Hosts: []string{"h"}, ManagementURL: "h:15672"},
+		"the management URL has a user":   {Hosts: []string{"h"}, ManagementURL: "http://ann:Sesame-8471@h"},
+		"RequestTimeout is out of its":    {Hosts: []string{"h"}, RequestTimeout: -1},
+		"MaxMessageBytes is out of its r": {Hosts: []string{"h"}, MaxMessageBytes: 1},
+	} {
+		_, err := New(o)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), text)
+		require.ErrorContains(t, err, text)
+		assert.NotContains(t, err.Error(), "Sesame")
+	}
+	_, err := New(&Options{Hosts: []string{"h"}, Partitions: 2})
+	assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err))
+	require.ErrorContains(t, err, "Partitions")
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	certs := brokertest.NewCerts(t)
+	for raw, text := range map[string]string{
+		"amqp://ann:Sesame-8471@h?bufer=1":                            "there are",
+		"amqp://ann:Sesame-8471@h?buffer=1&buffer=2":                  "buffer",
+		"amqp://ann:Sesame-8471@h?heartbeat=10":                       "heartbeat",
+		"amqp://ann:Sesame-8471@h?queue_type=stream":                  "quorum, classic",
+		"amqp://ann:Sesame-8471@h?provision=maybe":                    "create, verify, off",
+		"amqp://ann:Sesame-8471@h?passwordfile=x":                     "given twice",
+		"amqp://ann:Sesame-8471@h?cafile=x":                           "need amqps://",
+		"amqp://ann:Sesame-8471@h?management_url=h":                   "management URL",
+		"amqp://ann:Sesame-8471@h/a/b":                                "%2F",
+		"amqp://ann:Sesame-8471@h/a/":                                 "%2F",
+		"amqp://ann:Sesame-8471@h,,i":                                 "Hosts is empty",
+		"amqp://ann:Sesame-8471@":                                     "Hosts is empty",
+		"amqp://ann@h":                                                "no password",
+		"amqp://:Sesame-8471@h":                                       "no user",
+		"amqp://h?passwordfile=x":                                     "no user",
+		"amqp://h?external=true":                                      "need amqps://",
+		"amqps://h?external=true":                                     "certfile",
+		"amqps://ann:Sesame-8471@h?external=true&certfile=x":          "leave out user",
+		"amqps://ann:Sesame-8471@h?cafile=/does/not/exist":            "cafile",
+		"amqps://ann:Sesame-8471@h?cafile=" + certs.ServerKeyFile:     "cafile has no certificate",
+		"amqps://ann:Sesame-8471@h?certfile=x":                        "belong together",
+		"amqps://ann:Sesame-8471@h?certfile=/no/x&keyfile=/no/y":      "certfile and keyfile",
+		"amqp://ann:Sesame-8471@h?unknown=1&buffer=x&provision=maybe": "unknown",
+	} {
+		_, err := open(t, raw)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%s: %v", raw, err)
+		require.ErrorContains(t, err, text, raw)
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			assert.NotContains(t, e.Error(), "Sesame", raw)
+		}
+	}
+	_, err := open(t, "amqp://h?partitions=4")
+	assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err))
+	for _, u := range []*url.URL{nil, {Scheme: "amqp", Host: "h", Fragment: "x"}, {Scheme: "http", Host: "h"}, {Scheme: "amqp", Opaque: "x"}} {
+		_, err := Open(t.Context(), u)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", u)
+	}
+}
+
+// TestSecretsAreReadForEachConnection: a file that is changed counts from the next connection on.
+func TestSecretsAreReadForEachConnection(t *testing.T) {
+	t.Parallel()
+	certs := brokertest.NewCerts(t)
+	file := filepath.Join(t.TempDir(), "password")
+	b, err := open(t, "amqps://ann@h?passwordfile="+url.QueryEscape(file)+"&cafile="+certs.CAFile)
+	require.NoError(t, err)
+	_, _, err = b.o.Credentials(t.Context())
+	require.ErrorIs(t, err, os.ErrNotExist)
+	for _, secret := range []string{"first", "second"} {
+		require.NoError(t, os.WriteFile(file, []byte(secret+"\r\n"), 0o600))
+		user, password, err := b.o.Credentials(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "ann "+secret, user+" "+password)
+	}
+	b, err = open(t, "amqps://h?external=true&cafile="+certs.CAFile+"&certfile="+certs.ClientFile+"&keyfile="+certs.ClientKeyFile)
+	require.NoError(t, err)
+	assert.True(t, b.o.External)
+	assert.Equal(t, uint16(tls.VersionTLS12), b.o.TLS.MinVersion)
+	pair, err := b.o.TLS.GetClientCertificate(nil)
+	require.NoError(t, err)
+	assert.NotEmpty(t, pair.Certificate)
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	t.Parallel()
+	given := &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "h"} //nolint:gosec // what is tested
+	b, err := New(&Options{Hosts: []string{"h"}, TLS: given})
+	require.NoError(t, err)
+	assert.Equal(t, uint16(tls.VersionTLS12), b.o.TLS.MinVersion)
+	assert.Equal(t, uint16(tls.VersionTLS10), given.MinVersion, "the caller's is left alone")
+	assert.Equal(t, []string{"h:5671"}, b.o.Hosts)
+}
