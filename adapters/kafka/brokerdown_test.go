@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -113,7 +114,28 @@ func TestDiskFull(t *testing.T) {
 	t.Logf("%d confirmed, then %v", confirmed, bad)
 	assert.Contains(t, []leat.Code{leat.CodeUnknown, leat.CodeUnavailable}, leat.CodeOf(bad), "%v", bad)
 	require.Error(t, await(0, b.Health))
+	other := open(t, o)
+	late := publish(t.Context(), other, "t", event("0", "k"))
 	begin := time.Now()
-	require.NoError(t, b.Close())
+	require.NoError(t, other.Close())
 	assert.Less(t, time.Since(begin), o.CloseTimeout+250*time.Millisecond)
+	_, err := late.wait(0)
+	require.NoError(t, err)
+
+	// With more room the broker starts again, and has what it had confirmed.
+	c.LiftFileLimit()
+	require.NoError(t, c.Stop())
+	require.NoError(t, c.Start(t.Context()))
+	require.NoError(t, await(15*time.Second, func() error { return publishOne(b, "t", event("last", "k"), 10*time.Second) }))
+	require.NoError(t, await(15*time.Second, b.Health))
+	ids, err := stored("t", c.Addrs()...)
+	require.NoError(t, err)
+	all, n := slices.Concat(ids...), 0
+	for _, id := range all {
+		if id == "e" {
+			n++
+		}
+	}
+	assert.GreaterOrEqual(t, n, confirmed, "what was confirmed is lost")
+	assert.Contains(t, all, "last")
 }

@@ -19,13 +19,14 @@ const (
 	keyName         = "partitionkey"
 )
 
-// encoder turns the events of one publish into records. It keeps their bytes, header names and headers in one piece each, whatever the
-// number of events.
+// encoder turns the events of one publish into records. It keeps their headers, and the bytes that are not those of the events, in one
+// piece each, whatever the number of events.
 type encoder struct {
 	structured bool // in structured mode, else in binary mode
 	keyed      bool // the event's key becomes the record's
+	copies     bool // records share nothing with their events; else they refer to their bytes
 
-	text    []byte
+	text    []byte          // what is copied, or made of the events
 	names   strings.Builder // of headers that headerName does not know
 	headers []kgo.RecordHeader
 	media   []byte // structuredType, shared by the records
@@ -50,7 +51,7 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 		record  kgo.Record
 		headers [typicalHeaders]kgo.RecordHeader
 	}{}
-	n := encoder{keyed: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
+	n := encoder{keyed: true, copies: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
 	n.encodeAttributes(&both.record, e)
 	if e.HasData() {
 		both.record.Value = []byte(e.DataString()) // by itself: memory that is copied into like this is not cleared before
@@ -62,14 +63,11 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
 	n.structured, n.keyed = structured, keyed
 	bytes, headers := 0, 0
-	for _, e := range events {
-		bytes += e.Size()
-		if structured { // what is no text needs a third more for base64
-			bytes += typicalSyntax + len(e.DataString())/3 + len(e.Key())
-		}
-	}
 	switch {
 	case structured:
+		for _, e := range events { // what is no text needs a third more for base64
+			bytes += e.Size() + typicalSyntax + len(e.DataString())/3
+		}
 		headers = len(events)
 		n.media = []byte(structuredType)
 	case len(events) > 0: // the events of one publish are mostly alike
@@ -101,8 +99,11 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	return nil
 }
 
-// put copies s and returns the copy. What was returned before stays as it is when the text outgrows its place.
+// put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {
+	if !n.copies {
+		return view(s)
+	}
 	begin := len(n.text)
 	n.text = append(n.text, s...)
 	return n.text[begin:len(n.text):len(n.text)]

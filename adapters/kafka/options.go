@@ -33,8 +33,8 @@ type Options struct {
 	Linger time.Duration
 	// Buffer is how many events may be published and not yet answered; further publishes wait. 0 means 10,000.
 	Buffer int
-	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. Publishes that wait hold a copy of
-	// their own events besides. 0 means 64 MiB.
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. In structured mode,
+	// publishes that wait hold the text of their own events besides. 0 means 64 MiB.
 	BufferBytes int
 	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
 	// minutes.

@@ -74,7 +74,7 @@ func TestOutage(t *testing.T) {
 	f := newProxied(t)
 	require.NoError(t, f.CreateTopic("t", 1, nil))
 	o := quick(f.proxy.addr())
-	o.DeliveryTimeout = time.Minute
+	o.DeliveryTimeout = 2 * time.Minute // longer than the outage
 	b := open(t, o)
 	s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
 	require.NoError(t, err)

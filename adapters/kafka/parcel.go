@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 
 	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // parcel is what the events of one Publish are encoded into. It is used again when the client has answered for all of its records: from
-// then on the client does not touch them. Without that, every event would cost its size twice in fresh memory, and the
-// collector's work that goes with it.
+// then on the client does not touch them. Without that, every event would cost its records in fresh memory, and the collector's work that
+// goes with it.
 type parcel struct {
 	encoder encoder
 	records []record
@@ -35,15 +36,28 @@ func (p *parcelPools) take(events []leat.Event, o *Options) *parcel {
 		b, _ = p[class].Get().(*parcel)
 	}
 	if b == nil {
-		room := len(events)
-		if class < len(p) {
-			room = 1 << class
-		}
-		b = &parcel{class: class, records: make([]record, room)}
+		b = newParcel(len(events), class)
 	}
 	b.encoder.begin(events, o.Structured, !o.NoRecordKey)
 	b.users.Store(1)
 	return b
+}
+
+func newParcel(events, class int) *parcel {
+	switch {
+	case class == 0: // all in one piece
+		one := &struct {
+			parcel
+
+			records [1]record
+			headers [typicalHeaders]kgo.RecordHeader
+		}{}
+		one.parcel.records, one.encoder.headers = one.records[:], one.headers[:0]
+		return &one.parcel
+	case class < len(parcelPools{}):
+		events = 1 << class
+	}
+	return &parcel{class: class, records: make([]record, events)}
 }
 
 // drop says that a user of b is done with it. The last one puts it back.

@@ -65,9 +65,6 @@ func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 // committed with it.
 func (s *Stream) Client() *kgo.Client { return s.client }
 
-// mostPolled is how many records are taken from the client at once.
-const mostPolled = 1_000
-
 // Receive implements [leat.Stream].
 func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	for {
@@ -79,8 +76,8 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 		if n > 0 || err != nil {
 			return n, err
 		}
-		if room > 0 {
-			s.pollRecords(ctx, room)
+		if room {
+			s.pollRecords(ctx)
 			continue
 		}
 		select {
@@ -90,8 +87,8 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 	}
 }
 
-// fill delivers what it has. room is how many more records could be polled when there was nothing to deliver.
-func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
+// fill delivers what it has. room says, when there was nothing to deliver, that something could be delivered if it were polled.
+func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 	s.mu.Lock()
 	if s.closed || s.fatal != nil {
 		err := s.fatal
@@ -99,7 +96,7 @@ func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
 		if err == nil {
 			err = closedError("receive", s.sub.Topic)
 		}
-		return 0, 0, err
+		return 0, false, err
 	}
 	s.full = false
 	s.sortReturns()
@@ -115,16 +112,14 @@ func (s *Stream) fill(into []leat.Delivery) (n, room int, err error) {
 	defer s.mu.Unlock()
 	n = s.track(into, batch)
 	if n == 0 {
-		if len(s.again) == 0 && s.queued == 0 {
-			room = s.sub.MaxInFlight - s.events - s.held
-		}
+		room = len(s.again) == 0 && s.queued == 0 && s.events+s.held < s.sub.MaxInFlight
 		if len(batch) > 0 { // all of it was dropped or held: look again
-			room = 0
+			room = false
 			s.wake()
 		}
-		s.full = room <= 0
+		s.full = !room
 	}
-	return n, min(room, mostPolled), nil
+	return n, room, nil
 }
 
 // candidate is a record on its way into a delivery.
@@ -273,8 +268,10 @@ func (s *Stream) wake() {
 	}
 }
 
-// pollRecords takes up to n records from the client into polled, and waits for the first.
-func (s *Stream) pollRecords(ctx context.Context, n int) {
+// pollRecords takes what the client has into polled, and waits for the first record. It takes all at once, more than may be in flight
+// if need be, since the client fetches from a broker again only when what it had from there is taken: so it fetches while the stream
+// decodes. What is polled is bounded by the size of a fetch.
+func (s *Stream) pollRecords(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	idle := make(chan struct{})
@@ -284,7 +281,7 @@ func (s *Stream) pollRecords(ctx context.Context, n int) {
 		cancel()
 	}
 	s.mu.Unlock()
-	fetches := s.client.PollRecords(ctx, n)
+	fetches := s.client.PollFetches(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {

@@ -223,6 +223,13 @@ func (c *KafkaCluster) setWhole(whole bool) {
 	c.whole = whole
 }
 
+// LiftFileLimit takes the FileLimit away from the brokers when they start the next time, as if the disk had got more room.
+func (c *KafkaCluster) LiftFileLimit() {
+	for _, p := range c.processes {
+		p.spec.limit = 0
+	}
+}
+
 // Restart stops all nodes and starts them with the data that they have.
 func (c *KafkaCluster) Restart(ctx context.Context) error {
 	return errors.Join(c.Stop(), c.Start(ctx))
