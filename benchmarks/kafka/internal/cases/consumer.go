@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // consumer is a party's member of a group.
@@ -16,7 +17,7 @@ type consumer struct {
 }
 
 // startConsumer starts a party's member of a group that hands every event to a.
-type startConsumer func(ctx context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error)
+type startConsumer func(ctx context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error)
 
 // reading says what the cases of a group consume.
 type reading struct {
@@ -36,7 +37,7 @@ func (r reading) size(short bool) int {
 // consuming is a case that consumes from a topic that was filled before, as a new group. The first events that it is asked for take it
 // into the group.
 type consuming struct {
-	*arrivals
+	*load.Arrivals
 
 	party *consumer
 	env   *Env
@@ -55,24 +56,21 @@ func (e *Env) startConsuming(ctx context.Context, r reading, ordered bool, start
 	if err != nil {
 		return nil, err
 	}
-	c := &consuming{arrivals: newArrivals(r.size(e.short), ordered), env: e, group: e.name("group")}
-	c.party, err = start(ctx, e, topic, c.group, c.arrivals)
+	c := &consuming{Arrivals: load.NewArrivals(r.size(e.short), ordered), env: e, group: e.name("group")}
+	c.party, err = start(ctx, e, topic, c.group, c.Arrivals)
 	return c, err
 }
 
 // Run lets n more events through and waits for them.
 func (c *consuming) Run(ctx context.Context, n int) error {
-	c.expect(n)
-	return errors.Join(c.wait(ctx), c.err())
+	c.Expect(n)
+	return errors.Join(c.Wait(ctx), c.Err())
 }
-
-// Handled counts the events that came.
-func (a *arrivals) Handled() int64 { return a.n.Load() }
 
 // Close ends the consumer and its group.
 func (c *consuming) Close() error {
-	c.release()
-	err := errors.Join(c.party.close(), c.err())
+	c.Release()
+	err := errors.Join(c.party.close(), c.Err())
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, _ = c.env.admin.DeleteGroup(ctx, c.group) // a party that does not leave keeps its group until its session ends

@@ -7,9 +7,9 @@ import (
 	"github.com/cloudevents/sdk-go/protocol/kafka_sarama/v2"
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // encodeEvents is how often a round encodes, so that it lasts for a quarter of a second or more.
@@ -30,7 +30,7 @@ func encode() bench.Group {
 }
 
 func startLeatEncode(context.Context, int) (bench.Instance, error) {
-	e, err := newEvent(newNames(1).at(0))
+	e, err := load.NewEvent(load.NewNames(1).At(0))
 	return &bench.Loop{Do: func() error {
 		_, err := kafka.EncodeRecord(e)
 		return err
@@ -38,15 +38,15 @@ func startLeatEncode(context.Context, int) (bench.Instance, error) {
 }
 
 func startSDKEncode(ctx context.Context, _ int) (bench.Instance, error) {
-	id, key, data := newNames(1).at(0)
+	id, key, data := load.NewNames(1).At(0)
 	e := event.New()
 	e.SetID(id)
-	e.SetSource(eventSource)
-	e.SetType(eventType)
-	e.SetSubject(eventSubject)
-	e.SetTime(eventTime())
+	e.SetSource(load.Source)
+	e.SetType(load.Type)
+	e.SetSubject(load.Subject)
+	e.SetTime(load.Time())
 	e.SetExtension("partitionkey", key)
-	err := e.SetData(eventContentType, data)
+	err := e.SetData(load.ContentType, data)
 	ctx = context.WithoutCancel(ctx)
 	return &bench.Loop{Do: func() error {
 		return kafka_sarama.WriteProducerMessage(ctx, binding.ToMessage(&e), &sarama.ProducerMessage{Topic: "orders"})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leatgo/leat/benchmarks/internal/load"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -18,7 +19,7 @@ type Env struct {
 
 	admin  *kadm.Client
 	short  bool
-	names  *names
+	names  *load.Names
 	serial atomic.Int64
 	filled map[string]int // how many events the topics to consume from have
 }
@@ -33,7 +34,7 @@ func NewEnv(addrs []string, short bool) (*Env, error) {
 	if short {
 		events = 2 * shortEvents
 	}
-	return &Env{Addrs: addrs, admin: kadm.NewClient(client), short: short, names: newNames(events), filled: map[string]int{}}, nil
+	return &Env{Addrs: addrs, admin: kadm.NewClient(client), short: short, names: load.NewNames(events), filled: map[string]int{}}, nil
 }
 
 // Close removes the topics that were filled and ends the connections.
@@ -128,14 +129,14 @@ func (e *Env) readBack(ctx context.Context, topic string, events int) error {
 		return err
 	}
 	defer client.Close()
-	a := newArrivals(events, false)
-	a.expect(events)
-	for a.Handled() < int64(events) && a.err() == nil {
+	a := load.NewArrivals(events, false)
+	a.Expect(events)
+	for a.Handled() < int64(events) && a.Err() == nil {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
 			return fmt.Errorf("%d of %d events of %s were read back: %w", a.Handled(), events, topic, err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { a.handle(recordIndex(r)) })
+		fetches.EachRecord(func(r *kgo.Record) { a.Handle(recordIndex(r)) })
 	}
-	return a.err()
+	return a.Err()
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leatgo/leat/benchmarks/internal/load"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -27,12 +28,12 @@ func newRecord(topic, id, key string, data []byte) *kgo.Record {
 		Headers: []kgo.RecordHeader{
 			{Key: "ce_specversion", Value: []byte("1.0")},
 			{Key: "ce_id", Value: []byte(id)},
-			{Key: "ce_source", Value: []byte(eventSource)},
-			{Key: "ce_type", Value: []byte(eventType)},
-			{Key: "ce_subject", Value: []byte(eventSubject)},
-			{Key: "ce_time", Value: eventTime().AppendFormat(nil, time.RFC3339Nano)},
+			{Key: "ce_source", Value: []byte(load.Source)},
+			{Key: "ce_type", Value: []byte(load.Type)},
+			{Key: "ce_subject", Value: []byte(load.Subject)},
+			{Key: "ce_time", Value: load.Time().AppendFormat(nil, time.RFC3339Nano)},
 			{Key: "ce_partitionkey", Value: []byte(key)},
-			{Key: "content-type", Value: []byte(eventContentType)},
+			{Key: "content-type", Value: []byte(load.ContentType)},
 		},
 	}
 }
@@ -68,27 +69,27 @@ type franzPublish func(ctx context.Context, e *Env, client *kgo.Client, topic st
 // produceAsync produces with as much in flight as the client allows: 10,000 records.
 func produceAsync(ctx context.Context, e *Env, client *kgo.Client, topic string, first, n int) (int64, error) {
 	var acked atomic.Int64
-	var failed firstError
+	var failed load.FirstError
 	promise := func(_ *kgo.Record, err error) {
 		if err == nil {
 			acked.Add(1)
 		}
-		failed.note(err)
+		failed.Note(err)
 	}
 	for i := first; i < first+n; i++ {
-		id, key, data := e.names.at(i)
+		id, key, data := e.names.At(i)
 		client.Produce(ctx, newRecord(topic, id, key, data), promise)
 	}
 	err := client.Flush(ctx)
-	return acked.Load(), errors.Join(err, failed.err())
+	return acked.Load(), errors.Join(err, failed.Err())
 }
 
 // produceBatches calls ProduceSync with 1,000 records from 4 goroutines.
 func produceBatches(ctx context.Context, e *Env, client *kgo.Client, topic string, first, n int) (int64, error) {
-	return inParallel(batchers, batch, first, n, func(first, n int) error {
+	return load.InParallel(load.Batchers, load.Batch, first, n, func(first, n int) error {
 		records := make([]*kgo.Record, 0, n)
 		for i := first; i < first+n; i++ {
-			id, key, data := e.names.at(i)
+			id, key, data := e.names.At(i)
 			records = append(records, newRecord(topic, id, key, data))
 		}
 		return client.ProduceSync(ctx, records...).FirstErr()
@@ -97,8 +98,8 @@ func produceBatches(ctx context.Context, e *Env, client *kgo.Client, topic strin
 
 // produceSingly calls ProduceSync with one record from 256 goroutines.
 func produceSingly(ctx context.Context, e *Env, client *kgo.Client, topic string, first, n int) (int64, error) {
-	return inParallel(callers, 1, first, n, func(i, _ int) error {
-		id, key, data := e.names.at(i)
+	return load.InParallel(load.Callers, 1, first, n, func(i, _ int) error {
+		id, key, data := e.names.At(i)
 		return client.ProduceSync(ctx, newRecord(topic, id, key, data)).FirstErr()
 	})
 }
@@ -133,21 +134,21 @@ func decodedIndex(r *kgo.Record) int {
 		}
 	}
 	runtime.KeepAlive(d)
-	return indexOf(d.id)
+	return load.IndexOf(d.id)
 }
 
 // recordIndex returns the number of a record's event and reads nothing else.
-func recordIndex(r *kgo.Record) int { return indexOf(header(r, "ce_id")) }
+func recordIndex(r *kgo.Record) int { return load.IndexOf(header(r, "ce_id")) }
 
 // franzConsumer polls in a loop. With workers, events go to that many goroutines in no order, which take work each.
 func franzConsumer(index func(r *kgo.Record) int, workers int, work time.Duration) startConsumer {
-	return func(_ context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error) {
+	return func(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
 		client, err := e.franz(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		if err != nil {
 			return nil, err
 		}
 		ctx, stop := context.WithCancel(context.Background())
-		pool := newPool(workers, work, a)
+		pool := load.NewPool(workers, work, a)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -157,9 +158,9 @@ func franzConsumer(index func(r *kgo.Record) int, workers int, work time.Duratio
 					return
 				}
 				if workers > 0 {
-					fetches.EachRecord(func(r *kgo.Record) { pool.give(index(r)) })
+					fetches.EachRecord(func(r *kgo.Record) { pool.Give(index(r)) })
 				} else {
-					fetches.EachRecord(func(r *kgo.Record) { a.handle(index(r)) })
+					fetches.EachRecord(func(r *kgo.Record) { a.Handle(index(r)) })
 				}
 			}
 		}()
@@ -167,7 +168,7 @@ func franzConsumer(index func(r *kgo.Record) int, workers int, work time.Duratio
 			close: func() error {
 				stop()
 				<-ended
-				pool.close()
+				pool.Close()
 				client.Close()
 				return nil
 			},

@@ -59,7 +59,7 @@ func (h *holding) Run(ctx context.Context, n int) error {
 func (h *holding) settle(ctx context.Context) error {
 	last, since := -1, 0
 	for since < 10 {
-		if now := h.party.buffered(); now == last && h.tickets.Load() > h.target.Load() {
+		if now := h.party.buffered(); now == last && h.Holding() {
 			since++
 		} else {
 			last, since = now, 0
@@ -67,7 +67,7 @@ func (h *holding) settle(ctx context.Context) error {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), h.err())
+			return errors.Join(ctx.Err(), h.Err())
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -24,8 +25,8 @@ func (e *Env) async() bench.Group {
 		Cases: []bench.Case{
 			e.publishes("franz-go Produce, linger 0", publishEvents, franzPublisher(produceAsync, unlinger())),
 			e.publishes("franz-go Produce, its default linger of 10 ms", publishEvents, franzPublisher(produceAsync)),
-			e.publishes(leatCase, publishEvents, leatPublisher(publishAsync)),
-			e.publishes("Leat, PublishAsync, prebuilt events", publishEvents, leatPublisher(publishPrebuilt())),
+			e.publishes(leatCase, publishEvents, leatPublisher(load.PublishAsync)),
+			e.publishes("Leat, PublishAsync, prebuilt events", publishEvents, leatPublisher(load.PublishPrebuilt())),
 			e.publishes("sarama AsyncProducer", publishEvents, saramaAsync),
 			e.publishes("Watermill Publish, 1,000 goroutines", watermillEvents, watermillPublisher(1_000, 1)),
 		},
@@ -41,8 +42,8 @@ func (e *Env) batches() bench.Group {
 		Cases: []bench.Case{
 			e.publishes("franz-go ProduceSync, linger 0", publishEvents, franzPublisher(produceBatches, unlinger())),
 			e.publishes("franz-go ProduceSync, its default linger of 10 ms", publishEvents, franzPublisher(produceBatches)),
-			e.publishes(leatCase, publishEvents, leatPublisher(publishBatches)),
-			e.publishes("Watermill Publish", oneByOneEvents, watermillPublisher(batchers, batch)),
+			e.publishes(leatCase, publishEvents, leatPublisher(load.PublishBatches)),
+			e.publishes("Watermill Publish", oneByOneEvents, watermillPublisher(load.Batchers, load.Batch)),
 		},
 		Goals: publishGoals(leatCase, "franz-go ProduceSync, its default linger of 10 ms"),
 	}
@@ -64,9 +65,9 @@ func (e *Env) singly() bench.Group {
 		About: "256 goroutines publish one event per call to 12 partitions, and wait for each.",
 		Cases: []bench.Case{
 			e.publishes("franz-go ProduceSync, linger 0", publishEvents/2, franzPublisher(produceSingly, unlinger())),
-			e.publishes(leatCase, publishEvents/2, leatPublisher(publishSingly)),
+			e.publishes(leatCase, publishEvents/2, leatPublisher(load.PublishSingly)),
 			e.publishes("sarama SyncProducer", publishEvents/4, saramaSync),
-			e.publishes("Watermill Publish", watermillEvents, watermillPublisher(callers, 1)),
+			e.publishes("Watermill Publish", watermillEvents, watermillPublisher(load.Callers, 1)),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Min: 0.95}},
 	}

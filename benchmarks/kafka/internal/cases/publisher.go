@@ -4,19 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
-)
-
-// How publishers publish.
-const (
-	inFlight = 10_000 // of asynchronous publishers
-	batchers = 4      // goroutines that publish batches
-	batch    = 1_000
-	callers  = 256 // goroutines that publish one by one
 )
 
 // publisher is a party's producer.
@@ -78,48 +68,4 @@ func (p *publishing) Close() error {
 		readErr = p.env.readBack(ctx, p.topic, p.first)
 	}
 	return errors.Join(err, readErr, p.env.remove(ctx, p.topic))
-}
-
-// inParallel splits n events from the first on into parts of up to size, and has goroutines publish one part after the other until one
-// fails. It returns how many events are in parts that succeeded.
-func inParallel(goroutines, size, first, n int, publish func(first, n int) error) (int64, error) {
-	var next, acked atomic.Int64
-	var failed firstError
-	var all sync.WaitGroup
-	next.Store(int64(first))
-	end := int64(first + n)
-	for range goroutines {
-		all.Go(func() {
-			for failed.err() == nil {
-				from := next.Add(int64(size)) - int64(size)
-				if from >= end {
-					return
-				}
-				part := min(int64(size), end-from)
-				if err := publish(int(from), int(part)); err != nil {
-					failed.note(err)
-					return
-				}
-				acked.Add(part)
-			}
-		})
-	}
-	all.Wait()
-	return acked.Load(), failed.err()
-}
-
-// firstError keeps the first error that it is told.
-type firstError struct{ first atomic.Pointer[error] }
-
-func (f *firstError) note(err error) {
-	if err != nil {
-		f.first.CompareAndSwap(nil, &err)
-	}
-}
-
-func (f *firstError) err() error {
-	if err := f.first.Load(); err != nil {
-		return *err
-	}
-	return nil
 }

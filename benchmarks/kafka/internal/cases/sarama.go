@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // newSarama returns a configuration like that of the others: idempotent, all replicas, no compression.
@@ -30,12 +31,12 @@ func newMessage(topic, id, key string, data []byte) *sarama.ProducerMessage {
 		Headers: []sarama.RecordHeader{
 			{Key: []byte("ce_specversion"), Value: []byte("1.0")},
 			{Key: []byte("ce_id"), Value: []byte(id)},
-			{Key: []byte("ce_source"), Value: []byte(eventSource)},
-			{Key: []byte("ce_type"), Value: []byte(eventType)},
-			{Key: []byte("ce_subject"), Value: []byte(eventSubject)},
-			{Key: []byte("ce_time"), Value: eventTime().AppendFormat(nil, time.RFC3339Nano)},
+			{Key: []byte("ce_source"), Value: []byte(load.Source)},
+			{Key: []byte("ce_type"), Value: []byte(load.Type)},
+			{Key: []byte("ce_subject"), Value: []byte(load.Subject)},
+			{Key: []byte("ce_time"), Value: load.Time().AppendFormat(nil, time.RFC3339Nano)},
 			{Key: []byte("ce_partitionkey"), Value: []byte(key)},
-			{Key: []byte("content-type"), Value: []byte(eventContentType)},
+			{Key: []byte("content-type"), Value: []byte(load.ContentType)},
 		},
 	}
 }
@@ -46,9 +47,9 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	window := make(chan struct{}, inFlight)
+	window := make(chan struct{}, load.InFlight)
 	var acked atomic.Int64
-	var failed firstError
+	var failed load.FirstError
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		for range producer.Successes() {
@@ -58,7 +59,7 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 	})
 	answers.Go(func() {
 		for err := range producer.Errors() {
-			failed.note(err)
+			failed.Note(err)
 			<-window
 		}
 	})
@@ -67,16 +68,16 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 			before := acked.Load()
 			for i := first; i < first+n; i++ {
 				window <- struct{}{}
-				id, key, data := e.names.at(i)
+				id, key, data := e.names.At(i)
 				producer.Input() <- newMessage(topic, id, key, data)
 			}
-			for range inFlight { // all places are free when all are answered
+			for range load.InFlight { // all places are free when all are answered
 				window <- struct{}{}
 			}
-			for range inFlight {
+			for range load.InFlight {
 				<-window
 			}
-			return acked.Load() - before, failed.err()
+			return acked.Load() - before, failed.Err()
 		},
 		close: func() error {
 			producer.AsyncClose()
@@ -94,8 +95,8 @@ func saramaSync(_ context.Context, e *Env, topic string) (*publisher, error) {
 	}
 	return &publisher{
 		publish: func(_ context.Context, first, n int) (int64, error) {
-			return inParallel(callers, 1, first, n, func(i, _ int) error {
-				id, key, data := e.names.at(i)
+			return load.InParallel(load.Callers, 1, first, n, func(i, _ int) error {
+				id, key, data := e.names.At(i)
 				_, _, err := producer.SendMessage(newMessage(topic, id, key, data))
 				return err
 			})
@@ -105,7 +106,7 @@ func saramaSync(_ context.Context, e *Env, topic string) (*publisher, error) {
 }
 
 // saramaConsumer consumes as a consumer group, which runs a goroutine for each partition.
-func saramaConsumer(_ context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error) {
+func saramaConsumer(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
 	g, err := sarama.NewConsumerGroup(e.Addrs, group, newSarama())
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func saramaConsumer(_ context.Context, e *Env, topic, group string, a *arrivals)
 }
 
 // saramaHandler handles messages.
-type saramaHandler struct{ a *arrivals }
+type saramaHandler struct{ a *load.Arrivals }
 
 func (saramaHandler) Setup(sarama.ConsumerGroupSession) error   { return nil }
 func (saramaHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
@@ -143,7 +144,7 @@ func (h saramaHandler) ConsumeClaim(session sarama.ConsumerGroupSession, claim s
 				break
 			}
 		}
-		h.a.handle(indexOf(id))
+		h.a.Handle(load.IndexOf(id))
 		session.MarkMessage(m, "")
 	}
 	return nil

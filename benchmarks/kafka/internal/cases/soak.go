@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 const (
@@ -33,10 +34,10 @@ type soakSample struct {
 type soak struct {
 	env      *Env
 	topic    string
-	arrivals *arrivals
+	arrivals *load.Arrivals
 	party    *consumer
 	room     chan struct{}
-	failed   firstError
+	failed   load.FirstError
 }
 
 // Soak publishes and consumes as fast as it goes for a while, and compares the live heap at the end with that at the beginning. It
@@ -62,14 +63,14 @@ func (e *Env) Soak(ctx context.Context, length time.Duration, progress io.Writer
 
 // run samples the process while events flow.
 func (s *soak) run(ctx context.Context, length time.Duration, progress io.Writer) (samples []soakSample, err error) {
-	s.arrivals = newArrivals(0, true)
-	s.arrivals.passed = func() {
+	s.arrivals = load.NewArrivals(0, true)
+	s.arrivals.Passed = func() {
 		select {
 		case <-s.room:
 		default: // a duplicate, which the arrivals report
 		}
 	}
-	s.arrivals.expect(1 << 50)
+	s.arrivals.Expect(1 << 50)
 	if s.party, err = leatConsumer(16, 10_000, 0)(ctx, s.env, s.topic, s.env.name("group"), s.arrivals); err != nil {
 		return nil, err
 	}
@@ -78,8 +79,8 @@ func (s *soak) run(ctx context.Context, length time.Duration, progress io.Writer
 	go func() { published <- s.publish(publishCtx) }()
 	defer func() {
 		stop()
-		s.arrivals.release()
-		err = errors.Join(err, <-published, s.party.close(), s.arrivals.err())
+		s.arrivals.Release()
+		err = errors.Join(err, <-published, s.party.close(), s.arrivals.Err())
 	}()
 	tick := time.NewTicker(length / soakSamples)
 	defer tick.Stop()
@@ -90,7 +91,7 @@ func (s *soak) run(ctx context.Context, length time.Duration, progress io.Writer
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if err := errors.Join(s.failed.err(), s.arrivals.err()); err != nil {
+		if err := errors.Join(s.failed.Err(), s.arrivals.Err()); err != nil {
 			return nil, err
 		}
 		sample := soakSample{
@@ -110,14 +111,14 @@ func (s *soak) publish(ctx context.Context) error {
 		return err
 	}
 	producer := leat.NewProducer(broker, nil)
-	done := func(_ leat.Event, err error) { s.failed.note(err) }
+	done := func(_ leat.Event, err error) { s.failed.Note(err) }
 	for i := 0; ; i++ {
 		select {
 		case s.room <- struct{}{}:
 		case <-ctx.Done():
 			return broker.Close()
 		}
-		event, err := newEvent(s.env.names.endless(i))
+		event, err := load.NewEvent(s.env.names.Endless(i))
 		if err != nil {
 			return errors.Join(err, broker.Close())
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // newWatermillMessage returns the event as a message with the headers as metadata.
@@ -16,12 +17,12 @@ func newWatermillMessage(id, key string, data []byte) *message.Message {
 	m := message.NewMessage(id, data)
 	m.Metadata.Set("ce_specversion", "1.0")
 	m.Metadata.Set("ce_id", id)
-	m.Metadata.Set("ce_source", eventSource)
-	m.Metadata.Set("ce_type", eventType)
-	m.Metadata.Set("ce_subject", eventSubject)
-	m.Metadata.Set("ce_time", eventTime().Format(time.RFC3339Nano))
+	m.Metadata.Set("ce_source", load.Source)
+	m.Metadata.Set("ce_type", load.Type)
+	m.Metadata.Set("ce_subject", load.Subject)
+	m.Metadata.Set("ce_time", load.Time().Format(time.RFC3339Nano))
 	m.Metadata.Set("ce_partitionkey", key)
-	m.Metadata.Set("content-type", eventContentType)
+	m.Metadata.Set("content-type", load.ContentType)
 	return m
 }
 
@@ -43,10 +44,10 @@ func watermillPublisher(goroutines, size int) startPublisher {
 		}
 		return &publisher{
 			publish: func(_ context.Context, first, n int) (int64, error) {
-				return inParallel(goroutines, size, first, n, func(first, n int) error {
+				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
 					messages := make([]*message.Message, 0, n)
 					for i := first; i < first+n; i++ {
-						messages = append(messages, newWatermillMessage(e.names.at(i)))
+						messages = append(messages, newWatermillMessage(e.names.At(i)))
 					}
 					return p.Publish(topic, messages...)
 				})
@@ -58,7 +59,7 @@ func watermillPublisher(goroutines, size int) startPublisher {
 
 // watermillConsumer reads with some goroutines, whose handler takes work for an event.
 func watermillConsumer(readers int, work time.Duration) startConsumer {
-	return func(_ context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error) {
+	return func(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
 		config := newSarama()
 		config.Consumer.Return.Errors = true
 		s, err := kafka.NewSubscriber(kafka.SubscriberConfig{
@@ -78,7 +79,7 @@ func watermillConsumer(readers int, work time.Duration) startConsumer {
 					if work > 0 {
 						time.Sleep(work)
 					}
-					a.handle(indexOf(m.Metadata.Get("ce_id")))
+					a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
 					m.Ack()
 				}
 			})

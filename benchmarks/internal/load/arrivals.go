@@ -1,4 +1,4 @@
-package cases
+package load
 
 import (
 	"context"
@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// arrivals is the work of every handler that does nothing else: it counts, and checks that each event comes once and, where there is
+// Arrivals is the work of every handler that does nothing else: it counts, and checks that each event comes once and, where there is
 // order by key, in order. It lets no more events through than are expected, so that the rounds of a consumer that has started do not run
 // into each other.
-type arrivals struct {
+type Arrivals struct {
 	ordered bool
-	passed  func()          // if set, called for each event
-	last    []atomic.Int32  // by key: how many events of it have come, since event i is number i/keys of key i%keys
+	Passed  func()          // if set, called for each event
+	last    []atomic.Int32  // by key: how many events of it have come, since event i is number i/Keys of key i%Keys
 	seen    []atomic.Uint32 // without order: a bit for each event
 	wrong   atomic.Pointer[error]
 
@@ -27,20 +27,20 @@ type arrivals struct {
 	open bool
 }
 
-// newArrivals returns arrivals for a topic of that many events.
-func newArrivals(events int, ordered bool) *arrivals {
-	a := &arrivals{ordered: ordered, reached: make(chan struct{}, 1)}
+// NewArrivals returns Arrivals for a topic of that many events.
+func NewArrivals(events int, ordered bool) *Arrivals {
+	a := &Arrivals{ordered: ordered, reached: make(chan struct{}, 1)}
 	a.gate = sync.NewCond(&a.mu)
 	if ordered {
-		a.last = make([]atomic.Int32, keys)
+		a.last = make([]atomic.Int32, Keys)
 	} else {
 		a.seen = make([]atomic.Uint32, events/32+1)
 	}
 	return a
 }
 
-// handle takes event i.
-func (a *arrivals) handle(i int) {
+// Handle takes event i.
+func (a *Arrivals) Handle(i int) {
 	if ticket := a.tickets.Add(1); ticket > a.target.Load() && !a.held(ticket) {
 		return
 	}
@@ -48,8 +48,8 @@ func (a *arrivals) handle(i int) {
 	case i < 0:
 		a.failf("an event without an id came")
 	case a.ordered:
-		if before := a.last[i%keys].Add(1) - 1; int(before) != i/keys {
-			a.failf("event %d of key %d came as number %d", i/keys, i%keys, before)
+		if before := a.last[i%Keys].Add(1) - 1; int(before) != i/Keys {
+			a.failf("event %d of key %d came as number %d", i/Keys, i%Keys, before)
 		}
 	case i/32 >= len(a.seen):
 		a.failf("event %d came, which is none of the topic's", i)
@@ -58,8 +58,8 @@ func (a *arrivals) handle(i int) {
 			a.failf("event %d came twice", i)
 		}
 	}
-	if a.passed != nil {
-		a.passed()
+	if a.Passed != nil {
+		a.Passed()
 	}
 	if a.n.Add(1) == a.target.Load() {
 		a.reached <- struct{}{}
@@ -67,7 +67,7 @@ func (a *arrivals) handle(i int) {
 }
 
 // held waits until as many events are expected, and reports whether that came true.
-func (a *arrivals) held(ticket int64) bool {
+func (a *Arrivals) held(ticket int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for ticket > a.target.Load() && !a.open {
@@ -76,21 +76,21 @@ func (a *arrivals) held(ticket int64) bool {
 	return !a.open
 }
 
-func (a *arrivals) failf(format string, args ...any) {
+func (a *Arrivals) failf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	a.wrong.CompareAndSwap(nil, &err)
 }
 
-// expect lets n more events through.
-func (a *arrivals) expect(n int) {
+// Expect lets n more events through.
+func (a *Arrivals) Expect(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.target.Add(int64(n))
 	a.gate.Broadcast()
 }
 
-// wait waits until what is expected has come.
-func (a *arrivals) wait(ctx context.Context) error {
+// Wait waits until what is expected has come.
+func (a *Arrivals) Wait(ctx context.Context) error {
 	select {
 	case <-a.reached:
 		return nil
@@ -99,18 +99,24 @@ func (a *arrivals) wait(ctx context.Context) error {
 	}
 }
 
-// release lets go of everything that is held, so that its consumer can end. What comes from then on is not looked at.
-func (a *arrivals) release() {
+// Release lets go of everything that is held, so that its consumer can end. What comes from then on is not looked at.
+func (a *Arrivals) Release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open = true
 	a.gate.Broadcast()
 }
 
-// err returns the first thing that was wrong.
-func (a *arrivals) err() error {
+// Err returns the first thing that was wrong.
+func (a *Arrivals) Err() error {
 	if err := a.wrong.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
+
+// Handled counts the events that came.
+func (a *Arrivals) Handled() int64 { return a.n.Load() }
+
+// Holding reports whether an event waits that is more than what is expected.
+func (a *Arrivals) Holding() bool { return a.tickets.Load() > a.target.Load() }

@@ -1,4 +1,4 @@
-package cases
+package load
 
 import (
 	"encoding/base64"
@@ -9,23 +9,23 @@ import (
 
 // What every party's events carry.
 const (
-	eventSource      = "/shop/checkout"
-	eventType        = "com.example.order.placed.v1"
-	eventSubject     = "orders/4711"
-	eventContentType = "application/json"
+	Source      = "/shop/checkout"
+	Type        = "com.example.order.placed.v1"
+	Subject     = "orders/4711"
+	ContentType = "application/json"
 
-	// keys is how many keys the events have, in turn.
-	keys = 10_000
+	// Keys is how many keys the events have, in turn.
+	Keys = 10_000
 	// bodies is how many different bodies there are: as many as are in flight, so that a party that does not copy them finds them in the
 	// processor's cache no more often than a service that has just made them.
 	bodies = 10_000
 )
 
-// eventTime is a fixed time, so that every run writes the same bytes. Every party formats it for each event.
-func eventTime() time.Time { return time.Date(2026, time.March, 1, 12, 30, 15, 123456789, time.UTC) }
+// Time is a fixed time, so that every run writes the same bytes. Every party formats it for each event.
+func Time() time.Time { return time.Date(2026, time.March, 1, 12, 30, 15, 123456789, time.UTC) }
 
-// names are the ids, keys and bodies of events, made once for all cases, so that a party pays for the event alone.
-type names struct {
+// Names are the ids, keys and bodies of events, made once for all cases, so that a party pays for the event alone.
+type Names struct {
 	ids    string // of idBytes each, one after the other: no pointers that the collector has to follow
 	keys   []string
 	bodies [][]byte
@@ -36,9 +36,9 @@ const (
 	idBytes  = len(idPrefix) + 12 // the length of a UUID
 )
 
-// newNames returns the names of that many events.
-func newNames(events int) *names {
-	n := &names{keys: make([]string, keys), bodies: make([][]byte, bodies)}
+// NewNames returns the names of that many events.
+func NewNames(events int) *Names {
+	n := &Names{keys: make([]string, Keys), bodies: make([][]byte, bodies)}
 	ids := make([]byte, 0, events*idBytes)
 	for i := range events {
 		ids = appendID(ids, i)
@@ -68,18 +68,18 @@ func body(random *rand.ChaCha8) []byte {
 	return append(b, tail...)
 }
 
-// at returns the names of event i.
-func (n *names) at(i int) (id, key string, data []byte) {
-	return n.ids[i*idBytes : (i+1)*idBytes], n.keys[i%keys], n.bodies[i%bodies]
+// At returns the names of event i.
+func (n *Names) At(i int) (id, key string, data []byte) {
+	return n.ids[i*idBytes : (i+1)*idBytes], n.keys[i%Keys], n.bodies[i%bodies]
 }
 
-// endless is at for any number; it makes the id.
-func (n *names) endless(i int) (id, key string, data []byte) {
-	return string(appendID(nil, i)), n.keys[i%keys], n.bodies[i%bodies]
+// Endless is At for any number; it makes the id.
+func (n *Names) Endless(i int) (id, key string, data []byte) {
+	return string(appendID(nil, i)), n.keys[i%Keys], n.bodies[i%bodies]
 }
 
-// indexOf returns the number of the event with that id, or -1.
-func indexOf[T ~string | ~[]byte](id T) int {
+// IndexOf returns the number of the event with that id, or -1.
+func IndexOf[T ~string | ~[]byte](id T) int {
 	if len(id) != idBytes {
 		return -1
 	}
@@ -90,5 +90,5 @@ func indexOf[T ~string | ~[]byte](id T) int {
 	return n
 }
 
-// len returns how many events have names.
-func (n *names) len() int { return len(n.ids) / idBytes }
+// Len returns how many events have names.
+func (n *Names) Len() int { return len(n.ids) / idBytes }
