@@ -81,11 +81,19 @@ func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 	case c.assume == AssumeStructured:
 		return leat.ParseEvent(m.Body)
 	}
+	if _, ok := m.Headers[amqp10Headers]; ok {
+		return leat.Event{}, errors.New("the message came by AMQP 1.0, whose properties this RabbitMQ does not convert; " +
+			"publish it in structured mode, or use RabbitMQ 4")
+	}
 	return leat.Event{}, errors.New("the message is no CloudEvent: it has neither a header ce-specversion nor a CloudEvents content type")
 }
 
-// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
-const amqp10Type = "amqp-1.0"
+const (
+	// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
+	amqp10Type = "amqp-1.0"
+	// amqp10Headers is a header of RabbitMQ 3 with the properties of such a message, which later ones make headers of.
+	amqp10Headers = "x-amqp-1.0-app-properties"
+)
 
 // compressions are the content encodings in which the body is not what was meant. Others, such as utf-8, say what it is anyway.
 var compressions = []string{"gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy"}

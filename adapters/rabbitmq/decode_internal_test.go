@@ -50,8 +50,8 @@ func mapMinimal(m Message) (leat.Event, error) {
 	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: m.Body})
 }
 
-// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0: RabbitMQ keeps the keys and the types of
-// application properties, and cuts times to seconds.
+// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0: RabbitMQ 4 keeps the keys of application
+// properties and most of their types, and cuts times to seconds.
 func fromAMQP10(prefix string) amqp.Table {
 	return spelled(prefix, amqp.Table{
 		prefix + "time": time.Unix(1767323045, 0), prefix + "abool": true, prefix + "bint": int64(-7), prefix + "cbinary": []byte{0xff, 0},
@@ -270,6 +270,10 @@ func TestMalformed(t *testing.T) {
 		"a body that Spring compressed":   {message: withEncoding(msg(structured, minimalJSON, nil), "gzip:UTF-8"), reason: "compressed"},
 		"a body that is AMQP 1.0": {
 			message: withType(msg("", "\x00Sw\xa1\x01x", minimal(nil)), "amqp-1.0"), reason: "AMQP 1.0",
+		},
+		"headers that are AMQP 1.0": {
+			message: withType(msg("application/json", "{}", amqp.Table{"x-amqp-1.0-app-properties": "\x00St\xc1"}), "binary"),
+			reason:  "this RabbitMQ does not convert",
 		},
 		"a batch":             {message: msg("application/cloudevents-batch+json", "[]", nil), reason: "batch"},
 		"a batch, odd case":   {message: msg("APPLICATION/CloudEvents-Batch", "[]", minimal(nil)), reason: "batch"},

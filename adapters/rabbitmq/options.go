@@ -73,7 +73,8 @@ type Options struct {
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
 	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, also where
-	// External is set, and with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it they are reported as not verified.
+	// External is set, and with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it, the log says that
+	// they are not verified.
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType

@@ -301,8 +301,8 @@ func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
 		require.NoError(t, err)
 		top, err := b.topologyOf(leat.Subscription{Topic: "t", Group: "g"})
 		require.NoError(t, err)
-		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{top.queue.DeadLetterQueue, top.queue.Arguments[argDeadTo], top.queue.Arguments[argDeadKey]},
-			name)
+		q := top.queue
+		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{q.DeadLetterQueue, q.Arguments[argDeadTo], q.Arguments[argDeadKey]}, name)
 	}
 	assert.Len(t, shared, 2, "the user's own table is left alone")
 }
