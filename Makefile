@@ -70,6 +70,10 @@ bench: ## Run the benchmarks that need no broker and write benchmarks/README.md
 bench-kafka: ## Run the benchmarks with a real Kafka and write benchmarks/kafka/README.md
 	cd benchmarks/kafka && go run . -out README.md
 
+.PHONY: bench-rabbitmq
+bench-rabbitmq: ## Run the benchmarks with a real RabbitMQ and write benchmarks/rabbitmq/README.md
+	cd benchmarks/rabbitmq && go run . -out README.md
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(MODULES)
