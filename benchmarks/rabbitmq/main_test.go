@@ -20,7 +20,9 @@ func TestEveryCaseOnce(t *testing.T) {
 	if err := run(t.Context(), flags, url, "a RabbitMQ for tests"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"### Goals", "### publish/async/quorum", "### publish/batches/classic", "### consume/quorum", "### consume/1ms/classic"} {
+	for _, want := range []string{
+		"### Goals", "### publish/async/quorum", "### publish/batches/classic", "### consume/quorum", "### consume/1ms/classic",
+	} {
 		if !bytes.Contains(report.Bytes(), []byte(want)) {
 			t.Errorf("the report lacks %q:\n%s", want, report.Bytes())
 		}

@@ -20,12 +20,8 @@ const (
 
 // All returns every group, in the order of the report.
 func (e *Env) All() []bench.Group {
-	var groups []bench.Group
-	for _, queue := range []string{classic, quorum} {
-		groups = append(groups, e.async(queue), e.batches(queue))
+	return []bench.Group{
+		e.async(classic), e.batches(classic), e.async(quorum), e.batches(quorum),
+		e.consume(classic), e.sleeping(classic), e.consume(quorum), e.sleeping(quorum),
 	}
-	for _, queue := range []string{classic, quorum} {
-		groups = append(groups, e.consume(queue), e.sleeping(queue))
-	}
-	return groups
 }

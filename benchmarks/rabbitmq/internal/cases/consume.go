@@ -48,8 +48,8 @@ func (e *Env) sleeping(queue string) bench.Group {
 	}
 	return bench.Group{
 		Name: "consume/1ms/" + queue,
-		About: "A handler that sleeps for 1 ms, one durable " + queue + " queue, 10,000 keys. The base gives what it consumes to 100 goroutines in " +
-			"no order, which ack each message. Leat keeps the order of each key. Watermill handles one event at a time.",
+		About: "A handler that sleeps for 1 ms, one durable " + queue + " queue, 10,000 keys. The base gives what it consumes to 100 " +
+			"goroutines in no order, which ack each message. Leat keeps the order of each key. Watermill handles one event at a time.",
 		Cases: []bench.Case{
 			e.consumes(queue, "amqp091-go, 100 goroutines without order", consumeEvents, false, false, rawPool(prefetch, readers, time.Millisecond)),
 			e.consumes(queue, leatCase, consumeEvents, true, true, leatConsumer(queue, readers, prefetch, time.Millisecond)),

@@ -45,8 +45,10 @@ func rawPublisher(publish rawPublish) startPublisher {
 			return nil, err
 		}
 		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) { return publish(ctx, e, conn, p.exchange, first, n) },
-			close:   conn.Close,
+			publish: func(ctx context.Context, first, n int) (int64, error) {
+				return publish(ctx, e, conn, p.exchange, first, n)
+			},
+			close: conn.Close,
 		}, nil
 	}
 }
