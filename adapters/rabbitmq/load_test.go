@@ -113,7 +113,7 @@ func (l *load) handle(_ context.Context, e leat.Event) error {
 		return nil
 	}
 	l.seen[e.ID()] = true
-	if last, any := l.newest[e.Key()]; any && seq < last {
+	if last, known := l.newest[e.Key()]; known && seq < last {
 		l.inversions = append(l.inversions, fmt.Sprintf("%s after %d", e.ID(), last))
 	}
 	l.newest[e.Key()] = seq
