@@ -165,7 +165,7 @@ func (n *RabbitMQNode) TLSURL() string {
 	return rabbitURL("amqps", n.ports.TLS, url.UserPassword(RabbitMQUser, RabbitMQPassword), "/")
 }
 
-// Addr returns host:port of the plain listener, and TLSAddr that of the listener with TLS.
+// Addr returns host:port of the plain listener.
 func (n *RabbitMQNode) Addr() string { return address(n.ports.AMQP) }
 
 // TLSAddr returns host:port of the listener with TLS.
