@@ -89,7 +89,7 @@ func RunRabbitMQ(ctx context.Context, opts *RabbitMQOptions) (*RabbitMQNode, err
 
 // rabbitPortTaken says whether another program has taken a port between its choice and its use.
 func rabbitPortTaken(err error) bool {
-	for _, text := range []string{"eaddrinuse", "port_already_used", "Address already in use"} {
+	for _, text := range []string{"eaddrinuse", "port_already_used", "duplicate_node_name"} {
 		if strings.Contains(err.Error(), text) {
 			return true
 		}
@@ -165,7 +165,7 @@ func (n *RabbitMQNode) TLSURL() string {
 	return rabbitURL("amqps", n.ports.TLS, url.UserPassword(RabbitMQUser, RabbitMQPassword), "/")
 }
 
-// Addr returns host:port of the plain listener, and TLSAddr that of the listener with TLS.
+// Addr returns host:port of the plain listener.
 func (n *RabbitMQNode) Addr() string { return address(n.ports.AMQP) }
 
 // TLSAddr returns host:port of the listener with TLS.
@@ -188,7 +188,13 @@ func (n *RabbitMQNode) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.Process.Start(ctx)
+	if err := n.Process.Start(ctx); err != nil {
+		return err
+	}
+	if !n.epmd.Running() { // it ends without a word
+		return errors.New("start rabbitmq: another program listens on the port of the port mapper (eaddrinuse)")
+	}
+	return nil
 }
 
 // Restart stops the node, if it runs, and starts it with the data that it has.

@@ -12,8 +12,6 @@ import (
 	"time"
 )
 
-const rabbitInstall = "apt-get update && apt-get install -y --no-install-recommends rabbitmq-server"
-
 // rabbitPackages are those that a node runs on. The others that Debian's package asks for are for its service and its tools.
 var rabbitPackages = []string{
 	"rabbitmq-server", "erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-inets", "erlang-mnesia", "erlang-os-mon",
@@ -49,8 +47,8 @@ func findRabbit(ctx context.Context, cache string, progress func(string)) (strin
 func fetchRabbit(ctx context.Context, suite, dir string) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			err := fmt.Errorf("%w: RabbitMQ comes as Debian's packages, and %s is not on the PATH; on Debian or Ubuntu run: %s, "+
-				"else set %s to the address of a RabbitMQ", ErrMissing, tool, rabbitInstall, RabbitMQVariable)
+			err := fmt.Errorf("%w: RabbitMQ comes as packages of Debian or Ubuntu, and %s is not on the PATH; set %s to the URL of a RabbitMQ, "+
+				"such as that of: docker compose up -d --wait rabbitmq", ErrMissing, tool, RabbitMQVariable)
 			if runtime.GOOS != "linux" {
 				err = fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
 			}
@@ -64,7 +62,7 @@ func fetchRabbit(ctx context.Context, suite, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	if err := download(ctx, suite, debs); err != nil {
-		return fmt.Errorf("%w: apt-get could not download RabbitMQ; once it can, run: make brokers, or: %s\n%w", ErrMissing, rabbitInstall, err)
+		return fmt.Errorf("%w: apt-get could not download RabbitMQ; once it can, run: make brokers\n%w", ErrMissing, err)
 	}
 	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
