@@ -8,3 +8,6 @@ var (
 	Alive         = alive
 	Fill          = fill
 )
+
+// EPMD returns the port mapper of a node.
+func EPMD(n *RabbitMQNode) *Process { return n.epmd }

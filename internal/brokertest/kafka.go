@@ -272,14 +272,7 @@ func (c *KafkaCluster) each(f func(*Process) error) error {
 // showLogs puts the end of each node's log into the output of a test that has failed.
 func (c *KafkaCluster) showLogs(t testing.TB) {
 	t.Helper()
-	if !t.Failed() {
-		return
-	}
 	for _, p := range c.processes {
-		state := "runs"
-		if !p.Running() {
-			state = "does not run"
-		}
-		t.Logf("%s %s; the end of its log:\n%s", p.spec.name, state, p.Log(logLines))
+		showLog(t, p)
 	}
 }

@@ -2,11 +2,8 @@ package brokertest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -15,6 +12,8 @@ type keptKafka struct {
 	Options KafkaOptions
 	Ports   [][]int // of each node, in the order of kafkaNode
 }
+
+const kafkaKeptFile = "kafka.json"
 
 // KeepKafka makes a Kafka in a folder, which goes on when this program ends. It does not start it. Where the folder has a Kafka already it
 // is OpenKafka, and the options are left aside.
@@ -41,26 +40,15 @@ func KeepKafka(ctx context.Context, dir string, opts *KafkaOptions) (*KafkaClust
 	for _, n := range c.nodes {
 		kept.Ports = append(kept.Ports, n.ports)
 	}
-	text, err := json.MarshalIndent(kept, "", "\t") //nolint:musttag // only this package reads it again
-	if err != nil {
-		return nil, err
-	}
-	return c, os.WriteFile(filepath.Join(dir, "kafka.json"), text, 0o600)
+	return c, keep(dir, kafkaKeptFile, kept)
 }
 
 // OpenKafka returns the Kafka that KeepKafka has made in a folder, whether its nodes run or not.
 func OpenKafka(ctx context.Context, dir string) (*KafkaCluster, error) {
-	dir, err := filepath.Abs(dir)
+	var kept keptKafka
+	dir, err := openKept(dir, kafkaKeptFile, &kept)
 	if err != nil {
 		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "kafka.json"))
-	if err != nil {
-		return nil, fmt.Errorf("no Kafka was started in %s: %w", dir, err)
-	}
-	var kept keptKafka
-	if err := json.Unmarshal(text, &kept); err != nil { //nolint:musttag // as above
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "kafka.json"), err)
 	}
 	kit, err := getKafka(ctx, func(string) {})
 	if err != nil {

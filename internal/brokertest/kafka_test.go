@@ -17,8 +17,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(victimVariable) != "" {
-		victim()
+	if broker := os.Getenv(victimVariable); broker != "" {
+		victim(broker)
 		return
 	}
 	brokertest.Main(m)

@@ -4,10 +4,11 @@ import (
 	"io"
 	"os"
 	"strings"
+	"testing"
 )
 
 const (
-	logLines = 40
+	logLines = 80
 	logBytes = 64 << 10
 )
 
@@ -31,4 +32,17 @@ func tail(path string, lines int) string {
 func lastLines(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// showLog puts the end of a process's log into the output of a test that has failed.
+func showLog(t testing.TB, p *Process) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	state := "runs"
+	if !p.Running() {
+		state = "does not run"
+	}
+	t.Logf("%s %s; the end of its log:\n%s", p.spec.name, state, p.Log(logLines))
 }

@@ -2,6 +2,7 @@ package brokertest_test
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 
@@ -29,35 +30,59 @@ func (v *verdict) Fatal(args ...any) {
 	runtime.Goexit()
 }
 
-func ask(t *testing.T) *verdict {
+// ask starts a broker as a test does that may be skipped.
+func ask(t *testing.T, start func(testing.TB)) *verdict {
 	t.Helper()
 	v := &verdict{TB: t}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		brokertest.StartKafka(v, nil)
+		start(v)
 	}()
 	<-ended
 	return v
 }
 
+func askKafka(t testing.TB) {
+	t.Helper()
+	brokertest.StartKafka(t, nil)
+}
+
+func askRabbitMQ(t testing.TB) {
+	t.Helper()
+	brokertest.StartRabbitMQ(t, nil)
+}
+
 func TestMissingJavaSkipsLoudlyOrFails(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	t.Setenv(brokertest.KafkaVariable, "")
+	skipsLoudlyOrFails(t, askKafka, "apt-get install -y --no-install-recommends openjdk-17-jre-headless maven")
+}
+
+func TestMissingRabbitMQSkipsLoudlyOrFails(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/rabbitmq"); err == nil || runtime.GOOS != "linux" {
+		t.Skip("RabbitMQ is installed here, or cannot be had in any way")
+	}
+	t.Setenv(brokertest.DirVariable, t.TempDir())
+	t.Setenv(brokertest.RabbitMQVariable, "")
+	skipsLoudlyOrFails(t, askRabbitMQ, "docker compose up -d --wait rabbitmq")
+}
+
+// skipsLoudlyOrFails asks for a broker where no program is found.
+func skipsLoudlyOrFails(t *testing.T, start func(testing.TB), command string) {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("brokers are not started there at all")
 	}
 	t.Setenv("PATH", t.TempDir())
-	t.Setenv("JAVA_HOME", "")
-	t.Setenv(brokertest.KafkaVariable, "")
-	const command = "apt-get install -y --no-install-recommends openjdk-17-jre-headless maven"
-
 	t.Setenv("CI", "")
-	v := ask(t)
+	v := ask(t, start)
 	require.Contains(t, v.skipped, "SKIPPED")
 	require.Contains(t, v.skipped, command, "the message says what to run")
 	require.Empty(t, v.failed)
 
 	t.Setenv("CI", "true")
-	v = ask(t)
+	v = ask(t, start)
 	require.Empty(t, v.skipped, "nobody reads what a CI skips")
 	require.Contains(t, v.failed, command)
 }
@@ -72,7 +97,11 @@ func TestMissingMavenIsSaid(t *testing.T) {
 }
 
 func TestOffSkips(t *testing.T) {
-	t.Setenv(brokertest.KafkaVariable, brokertest.Off)
 	t.Setenv("CI", "")
-	require.Contains(t, ask(t).skipped, brokertest.KafkaVariable)
+	for variable, start := range map[string]func(testing.TB){
+		brokertest.KafkaVariable: askKafka, brokertest.RabbitMQVariable: askRabbitMQ,
+	} {
+		t.Setenv(variable, brokertest.Off)
+		require.Contains(t, ask(t, start).skipped, variable)
+	}
 }

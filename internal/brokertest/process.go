@@ -18,6 +18,8 @@ const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 15 * time.Second
 	probeEvery   = 10 * time.Millisecond
+	probeTimeout = 2 * time.Second // of one look at a broker
+	maxResponse  = 16 << 20        // of a broker, in bytes
 )
 
 // spec says how the process of a broker is run. What belongs to one kind of broker stays in here, so that Process knows none.
@@ -25,12 +27,16 @@ type spec struct {
 	name string   // for messages: "kafka-1"
 	dir  string   // working folder, which also has the log and the process id; absolute
 	args []string // the program and its arguments
+	env  []string // all of its environment; nil for that of this process
 
 	// guard kills the process when this one ends; nil for one that is meant to go on.
 	guard *sandbox
 
 	// limit is the longest file that the process may write, in bytes; 0 for no limit.
 	limit int64
+
+	// hasten is called before the process is asked to end, for one that would take its time; nil for others.
+	hasten func(ctx context.Context)
 
 	// ready reports once whether the broker can be used. It is called until it returns nil.
 	ready func(ctx context.Context) error
@@ -80,7 +86,13 @@ func (p *Process) Stop() error {
 		return nil
 	}
 	// A paused process sees the signal only when it goes on.
-	err := errors.Join(signalProcess(r.pid, sigterm), signalGroup(r.pid, sigcont))
+	err := signalGroup(r.pid, sigcont)
+	if p.spec.hasten != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		p.spec.hasten(ctx)
+	}
+	err = errors.Join(err, signalProcess(r.pid, sigterm))
 	select {
 	case <-r.exited:
 		return nil
@@ -188,7 +200,7 @@ func (p *Process) launch(ctx context.Context) (*run, error) {
 	defer func() { _ = log.Close() }()
 	gate := `read -r _ || exit 1; ` + p.fileLimit() + `exec "$@" </dev/null`
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", append([]string{"-c", gate, "sh"}, p.spec.args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.spec.dir, log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.dir, p.spec.env, log, log
 	ownGroup(cmd)
 	open, err := cmd.StdinPipe()
 	if err != nil {

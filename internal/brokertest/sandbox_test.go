@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,58 +18,121 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-// victimVariable makes this test binary the program that is killed.
+// victimVariable makes this test binary the program that is killed; its value is the broker that the program has.
 const victimVariable = "BROKERTEST_VICTIM"
 
 // victim starts a broker, pauses it, since that is harder to end, says what it has and waits for its own end.
-func victim() {
-	kafka, err := brokertest.RunKafka(context.Background(), nil)
+func victim(broker string) {
+	start := map[string]func(context.Context) (*brokertest.Process, error){"kafka": victimKafka, "rabbitmq": victimRabbitMQ}[broker]
+	p, err := start(context.Background())
 	if err == nil {
-		err = kafka.Pause()
+		err = p.Pause()
 	}
 	if err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
-	fmt.Println(kafka.Node(1).PID(), filepath.Dir(kafka.Node(1).Dir()))
+	fmt.Println(filepath.Dir(p.Dir()))
 	select {} // until it is killed
 }
 
-// TestNothingIsLeftBehindByAKilledTest kills a test binary that has a paused broker.
+func victimKafka(ctx context.Context) (*brokertest.Process, error) {
+	kafka, err := brokertest.RunKafka(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return kafka.Node(1), nil
+}
+
+func victimRabbitMQ(ctx context.Context) (*brokertest.Process, error) {
+	node, err := brokertest.RunRabbitMQ(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return node.Process, nil
+}
+
+// TestNothingIsLeftBehindByAKilledTest kills test binaries that have a paused broker.
 func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 	t.Parallel()
-	requireKafka(t)
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		requireKafka(t)
+		leavesNothing(t, "kafka")
+	})
+	t.Run("rabbitmq", func(t *testing.T) {
+		t.Parallel()
+		requireRabbitMQ(t)
+		leavesNothing(t, "rabbitmq")
+	})
+}
+
+func leavesNothing(t *testing.T, broker string) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), victimVariable+"=1")
+	cmd.Env = append(os.Environ(), victimVariable+"="+broker)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
+	dir, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
-	var (
-		pid int
-		dir string
-	)
-	_, err = fmt.Sscan(line, &pid, &dir)
-	require.NoError(t, err, line)
-	require.True(t, brokertest.Alive(t.Context(), pid, dir), "the broker runs")
+	dir = strings.TrimSpace(dir)
+	require.DirExists(t, dir)
+	running := processesOf(t, dir)
+	require.NotEmpty(t, running, "the broker runs")
 
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(dir)
-		return errors.Is(err, os.ErrNotExist) && !brokertest.Alive(t.Context(), pid, dir)
+		return errors.Is(err, os.ErrNotExist) && len(processesOf(t, dir)) == 0
 	}, 10*time.Second, 20*time.Millisecond, "the broker and its folder are gone")
+}
+
+// processesOf returns the ids of the processes of a broker in a folder: those that it has told, and, where Linux tells, all others
+// whose working folder it is.
+func processesOf(t *testing.T, dir string) []int {
+	t.Helper()
+	var ids []int
+	told, err := filepath.Glob(filepath.Join(dir, "*", "pid"))
+	require.NoError(t, err)
+	for _, file := range told {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has just gone
+		}
+		pid, err := strconv.Atoi(string(text))
+		require.NoError(t, err)
+		if brokertest.Alive(t.Context(), pid, dir) {
+			ids = append(ids, pid)
+		}
+	}
+	folders, err := filepath.Glob("/proc/[0-9]*/cwd")
+	require.NoError(t, err)
+	for _, link := range folders {
+		if at, err := os.Readlink(link); err == nil && strings.HasPrefix(at, dir) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+			require.NoError(t, err)
+			ids = append(ids, pid)
+		}
+	}
+	return ids
 }
 
 // requireKafka ends a test of a function that needs a real Kafka but does not skip by itself.
 func requireKafka(t *testing.T) {
 	t.Helper()
-	if os.Getenv(brokertest.KafkaVariable) == brokertest.Off {
-		t.Skip(brokertest.KafkaVariable, "is off")
+	requireBroker(t, brokertest.KafkaVariable, brokertest.GetKafka)
+}
+
+// requireBroker ends a test whose broker is off or cannot be had.
+func requireBroker(t *testing.T, variable string, get func(context.Context, func(string)) error) {
+	t.Helper()
+	if os.Getenv(variable) == brokertest.Off {
+		t.Skip(variable, "is off")
 	}
-	err := brokertest.GetKafka(t.Context(), func(string) {})
+	err := get(t.Context(), func(string) {})
 	if err != nil && (os.Getenv("CI") == "" || errors.Is(err, errors.ErrUnsupported)) {
 		t.Skip(err)
 	}

@@ -1,9 +1,10 @@
 // Brokers fetches and runs real brokers for tests, from a shell:
 //
 //	brokers get                               fetch and prepare, and nothing more
-//	brokers run [-kafka] -- command args…     run a command that finds the brokers in its environment
-//	brokers start -dir D [-nodes N] [-property name=value]…
-//	                                          start a Kafka that goes on, and print the variable that names it
+//	brokers run [-kafka] [-rabbitmq] -- command args…
+//	                                          run a command that finds the brokers in its environment
+//	brokers start -dir D [-broker kafka|rabbitmq] [-nodes N] [-property name=value]…
+//	                                          start a broker that goes on, and print the variable that names it
 //	brokers stop -dir D [-node N]             end it, or one of its nodes, in order; start goes on with its data
 //	brokers kill -dir D [-node N]             end it at once
 //	brokers restart -dir D [-node N]          stop it and start it
@@ -21,14 +22,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/leatgo/leat/internal/brokertest"
 )
 
 const usage = `usage:
   brokers get
-  brokers run [-kafka] -- command args...
-  brokers start -dir D [-nodes N] [-property name=value]...
+  brokers run [-kafka] [-rabbitmq] -- command args...
+  brokers start -dir D [-broker kafka|rabbitmq] [-nodes N] [-property name=value]...
   brokers stop|kill|restart|pause|resume -dir D [-node N]
 `
 
@@ -58,7 +57,7 @@ func command(args []string) (int, error) {
 	var err error
 	switch args[0] {
 	case "get":
-		err = brokertest.GetKafka(ctx, notice)
+		err = get(ctx)
 	case "start":
 		err = start(ctx, args[1:])
 	case "stop", "kill", "restart", "pause", "resume":

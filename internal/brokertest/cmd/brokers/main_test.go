@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,8 @@ func TestRunPassesOnTheAddressAndTheExitCode(t *testing.T) {
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		t.Skip(err)
 	}
-	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a Kafka that the user gives is not started
+	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a broker that the user gives is not started
+	t.Setenv(brokertest.RabbitMQVariable, "amqp://127.0.0.1:1")
 	code, err := command([]string{"run", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = 127.0.0.1:1 ] && exit 7`})
 	require.NoError(t, err)
 	assert.Equal(t, 7, code)
@@ -45,9 +47,38 @@ func TestRunWithoutJava(t *testing.T) {
 	assert.Equal(t, 1, code)
 }
 
+func TestStartedRabbitMQIsInjuredByCommands(t *testing.T) {
+	if os.Getenv(brokertest.RabbitMQVariable) == brokertest.Off {
+		t.Skip(brokertest.RabbitMQVariable, "is off")
+	}
+	if err := brokertest.GetRabbitMQ(t.Context(), func(string) {}); err != nil {
+		t.Skip(err) // the tests of brokertest say it where it matters
+	}
+	dir := filepath.Join(t.TempDir(), "kept")
+	_, err := command([]string{"start", "-dir", dir, "-broker", "rabbitmq", "-property", "heartbeat=7"})
+	require.NoError(t, err)
+	node, err := brokertest.OpenRabbitMQ(t.Context(), dir)
+	require.NoError(t, err)
+	defer node.Kill()
+	require.True(t, node.Running())
+
+	_, err = command([]string{"kill", "-dir", dir, "-node", "2"})
+	require.ErrorContains(t, err, "no node 2")
+	_, err = command([]string{"kill", "-dir", dir})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !node.Running() }, 5*time.Second, 10*time.Millisecond)
+	_, err = command([]string{"start", "-dir", dir})
+	require.NoError(t, err, "the folder says which broker it is")
+	_, err = command([]string{"kill", "-dir", dir})
+	require.NoError(t, err)
+}
+
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"fly"}, {"run"}, {"start"}, {"stop", "-dir", t.TempDir(), "now"}, {"start", "-property", "x"}} {
+	for _, args := range [][]string{
+		{}, {"fly"}, {"run"}, {"start"}, {"stop", "-dir", t.TempDir(), "now"}, {"start", "-property", "x"},
+		{"start", "-dir", "x", "-broker", "y"}, {"start", "-dir", "x", "-broker", "rabbitmq", "-nodes", "3"},
+	} {
 		code, err := command(args)
 		require.ErrorIs(t, err, errUsage, "%q", args)
 		assert.Equal(t, 2, code)

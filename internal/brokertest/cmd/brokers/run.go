@@ -8,18 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
-
-	"github.com/leatgo/leat/internal/brokertest"
 )
-
-const logLines = 40
 
 // run runs a command beside the brokers and returns its exit code.
 func run(args []string) (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	kafka := flags.Bool("kafka", false, "start a Kafka, and name it in "+brokertest.KafkaVariable)
+	wanted := map[string]*bool{}
+	for _, k := range kinds() {
+		wanted[k.flag] = flags.Bool(k.flag, false, "start a "+k.name+", and name it in "+k.variable)
+	}
 	if err := flags.Parse(args); err != nil {
 		return 2, err
 	}
@@ -32,57 +30,30 @@ func run(args []string) (int, error) {
 
 	cmd := exec.CommandContext(context.Background(), flags.Arg(0), flags.Args()[1:]...)
 	cmd.Env = os.Environ()
-	stop := func() error { return nil }
-	if (*kafka || flags.NFlag() == 0) && os.Getenv(brokertest.KafkaVariable) == "" {
-		addrs, end, err := shareKafka(signals)
-		if err != nil {
-			return 1, err
+	var stops []func() error
+	stop := func() error {
+		var errs []error
+		for _, s := range stops {
+			errs = append(errs, s())
 		}
-		cmd.Env = append(cmd.Env, brokertest.KafkaVariable+"="+addrs)
-		stop = end
+		return errors.Join(errs...)
+	}
+	for _, k := range kinds() {
+		if !*wanted[k.flag] && flags.NFlag() > 0 || os.Getenv(k.variable) != "" {
+			continue
+		}
+		value, end, err := k.share(signals)
+		if err != nil {
+			return 1, errors.Join(err, stop())
+		}
+		cmd.Env = append(cmd.Env, k.variable+"="+value)
+		stops = append(stops, end)
 	}
 	code, err := attend(cmd, signals)
 	if err := errors.Join(err, stop()); err != nil {
 		return max(code, 1), err
 	}
 	return code, nil
-}
-
-// shareKafka starts a Kafka and returns the value of its variable, and what ends it. Where it cannot be had, the tests are told to skip,
-// except in a CI, where nobody reads what was skipped.
-func shareKafka(signals <-chan os.Signal) (value string, stop func() error, err error) {
-	kafka, err := startKafka(signals)
-	switch {
-	case err == nil:
-	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
-		notice("NOTICE: tests with Kafka are SKIPPED: " + err.Error())
-		return brokertest.Off, func() error { return nil }, nil
-	default:
-		return "", nil, err
-	}
-	return strings.Join(kafka.Addrs(), ","), func() error {
-		if node := kafka.Node(1); !node.Running() {
-			notice("Kafka ended before the command did; the end of its log:\n" + node.Log(logLines))
-		}
-		return kafka.Close()
-	}, nil
-}
-
-// startKafka starts a Kafka unless a signal comes first.
-func startKafka(signals <-chan os.Signal) (*brokertest.KafkaCluster, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	if err := brokertest.GetKafka(ctx, notice); err != nil {
-		return nil, err
-	}
-	return brokertest.RunKafka(ctx, nil)
 }
 
 // attend runs a command with the streams of this program, passes signals on to it, and returns its exit code as a shell would.

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/leatgo/leat/internal/brokertest"
+)
+
+const logLines = 40
+
+// kind is a kind of broker.
+type kind struct {
+	name, flag, variable string
+
+	get func(ctx context.Context, progress func(string)) error
+	run func(ctx context.Context) (*shared, error)
+}
+
+// shared is a broker that runs beside a command.
+type shared struct {
+	value   string // of the variable
+	process *brokertest.Process
+	close   func() error
+}
+
+func kinds() []kind {
+	return []kind{
+		{"Kafka", "kafka", brokertest.KafkaVariable, brokertest.GetKafka, func(ctx context.Context) (*shared, error) {
+			c, err := brokertest.RunKafka(ctx, nil)
+			if err != nil {
+				return nil, err
+			}
+			return &shared{kafkaValue(c), c.Node(1), c.Close}, nil
+		}},
+		{"RabbitMQ", "rabbitmq", brokertest.RabbitMQVariable, brokertest.GetRabbitMQ, func(ctx context.Context) (*shared, error) {
+			n, err := brokertest.RunRabbitMQ(ctx, nil)
+			if err != nil {
+				return nil, err
+			}
+			return &shared{rabbitValue(n), n.Process, n.Close}, nil
+		}},
+	}
+}
+
+func kafkaValue(c *brokertest.KafkaCluster) string { return strings.Join(c.Addrs(), ",") }
+
+func rabbitValue(n *brokertest.RabbitMQNode) string { return n.URL() + "," + n.ManagementURL() }
+
+// get fetches all kinds of brokers; what is missing of one does not keep it from the others.
+func get(ctx context.Context) error {
+	var errs []error
+	for _, k := range kinds() {
+		errs = append(errs, k.get(ctx, notice))
+	}
+	return errors.Join(errs...)
+}
+
+// share starts a broker and returns the value of its variable, and what ends it. Where it cannot be had, the tests are told to skip, except
+// in a CI, where nobody reads what was skipped.
+func (k kind) share(signals <-chan os.Signal) (value string, stop func() error, err error) {
+	s, err := k.start(signals)
+	switch {
+	case err == nil:
+	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
+		notice("NOTICE: tests with " + k.name + " are SKIPPED: " + err.Error())
+		return brokertest.Off, func() error { return nil }, nil
+	default:
+		return "", nil, err
+	}
+	return s.value, func() error {
+		if !s.process.Running() {
+			notice(k.name + " ended before the command did; the end of its log:\n" + s.process.Log(logLines))
+		}
+		return s.close()
+	}, nil
+}
+
+// start starts a broker unless a signal comes first.
+func (k kind) start(signals <-chan os.Signal) (*shared, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := k.get(ctx, notice); err != nil {
+		return nil, err
+	}
+	return k.run(ctx)
+}
