@@ -57,9 +57,9 @@ func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
 		return leat.Event{}, err
 	}
 	switch {
-	case hasPrefixFold(found.contentType, "application/cloudevents-batch"):
+	case hasPrefixFold(found.contentType, cloudEventsType+"-batch"):
 		return leat.Event{}, errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
-	case hasPrefixFold(found.contentType, "application/cloudevents"):
+	case hasPrefixFold(found.contentType, cloudEventsType):
 		if !isJSON(found.contentType) {
 			return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
 		}
@@ -216,7 +216,7 @@ func lowerByte(c byte) byte {
 func isJSON(contentType []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte(";"))
 	media = bytes.TrimSpace(media)
-	return fold(media, "application/cloudevents") || fold(media, "application/cloudevents+json")
+	return fold(media, cloudEventsType) || fold(media, cloudEventsType+"+json")
 }
 
 func fold(s []byte, want string) bool { return len(s) == len(want) && hasPrefixFold(s, want) }

@@ -12,7 +12,8 @@ import (
 const (
 	headerPrefix      = "ce_"
 	contentTypeHeader = "content-type"
-	structuredType    = "application/cloudevents+json; charset=UTF-8"
+	cloudEventsType   = "application/cloudevents" // how the content types of events begin
+	structuredType    = cloudEventsType + "+json; charset=UTF-8"
 
 	contentTypeName = "datacontenttype"
 	versionName     = "specversion"
@@ -39,10 +40,10 @@ const (
 	typicalSyntax  = 128 // bytes that JSON adds to those of an event
 )
 
-// EncodeRecord returns the record that [Broker.Publish] makes of an event in binary mode, with the event's Key as its key and without a
-// topic. It is for those who produce with a client of their own, in a transaction for instance. The record shares nothing with the event.
-// The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event; what else makes an event unfit to be published is found by
-// [leat.Event.Validate].
+// EncodeRecord returns the record that [Broker.Publish] makes of an event, with the event's Key as its key and without a topic: in binary
+// mode, unless the event's data is an event itself, by its content type. It is for those who produce with a client of their own, in a
+// transaction for instance. The record shares nothing with the event. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero
+// Event; what else makes an event unfit to be published is found by [leat.Event.Validate].
 func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
@@ -52,6 +53,12 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 		headers [typicalHeaders]kgo.RecordHeader
 	}{}
 	n := encoder{keyed: true, copies: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
+	if !hasBinary(e) {
+		if err := n.encodeStructured(&both.record, e); err != nil {
+			return nil, err
+		}
+		return &both.record, nil
+	}
 	n.encodeAttributes(&both.record, e)
 	if e.HasData() {
 		both.record.Value = []byte(e.DataString()) // by itself: memory that is copied into like this is not cleared before
@@ -69,7 +76,6 @@ func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
 			bytes += e.Size() + typicalSyntax + len(e.DataString())/3
 		}
 		headers = len(events)
-		n.media = []byte(structuredType)
 	case len(events) > 0: // the events of one publish are mostly alike
 		for range events[0].Attributes() {
 			headers += len(events)
@@ -92,12 +98,16 @@ func (n *encoder) reset() {
 
 // encode fills in r's key, headers and value.
 func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
-	if n.structured {
+	if n.structured || !hasBinary(e) {
 		return n.encodeStructured(r, e)
 	}
 	n.encodeBinary(r, e)
 	return nil
 }
+
+// hasBinary reports whether an event can be written in binary mode: not where its data is said to be an event, since by that content type
+// the record would be read in structured mode, as the event in the data.
+func hasBinary(e leat.Event) bool { return !hasPrefixFold(e.DataContentType(), cloudEventsType) }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {
@@ -143,6 +153,9 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
 		r.Key = n.put(key)
 	}
 	at := len(n.headers)
+	if n.media == nil {
+		n.media = []byte(structuredType)
+	}
 	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
 	r.Headers = n.headers[at : at+1 : at+1]
 	return nil

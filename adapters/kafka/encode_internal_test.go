@@ -142,6 +142,29 @@ func TestStructuredMode(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
+// TestEventAsData: in binary mode, by its content type, the record would be read as the event in its data (§3.1).
+func TestEventAsData(t *testing.T) {
+	t.Parallel()
+	for _, contentType := range []string{"application/cloudevents+json", "Application/CloudEvents-batch+json; charset=utf-8"} {
+		e := newEvent(t, leat.EventOptions{
+			ID: "outer", Key: "k", DataContentType: contentType, Data: []byte(`{"specversion":"1.0","id":"inner","source":"/s","type":"t"}`),
+		})
+		exported, err := EncodeRecord(e)
+		require.NoError(t, err)
+		many := newEncoder([]leat.Event{newEvent(t, leat.EventOptions{}), e}, false, true)
+		var first, second kgo.Record
+		require.NoError(t, many.encode(&first, newEvent(t, leat.EventOptions{})))
+		require.NoError(t, many.encode(&second, e))
+		for _, r := range []*kgo.Record{exported, &second} {
+			var d leat.Delivery
+			new(decoder).decode(r, &d)
+			require.Nil(t, d.Malformed)
+			assert.True(t, e.Equal(d.Event), "got %v", d.Event)
+			assert.Equal(t, "k", string(r.Key))
+		}
+	}
+}
+
 // TestOneEncoderForManyEvents: records stay as they are when the encoder's pieces outgrow their places, and share no room to grow into.
 func TestOneEncoderForManyEvents(t *testing.T) {
 	t.Parallel()
