@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 )
@@ -12,6 +13,7 @@ require (
 require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
 	github.com/twmb/franz-go v1.22.2 // indirect
 	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
@@ -21,4 +23,5 @@ require (
 replace (
 	github.com/leatgo/leat => ../
 	github.com/leatgo/leat/adapters/kafka => ../adapters/kafka
+	github.com/leatgo/leat/adapters/rabbitmq => ../adapters/rabbitmq
 )

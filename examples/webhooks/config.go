@@ -13,12 +13,15 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/rabbitmq"
 )
 
 // brokers is the one place that names adapters. A further broker is one more line.
 var brokers = leat.Openers{
 	"mem":   memory.Open,
 	"kafka": kafka.Open,
+	"amqp":  rabbitmq.Open,
+	"amqps": rabbitmq.Open,
 }
 
 // The parts of the program, as -run names them; each service is one more.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -25,7 +26,11 @@ func TestMain(m *testing.M) {
 		defer stop()
 		os.Exit(run(ctx, strings.Fields(args), os.Stdout, os.Stderr)) //nolint:gocritic // as main does
 	}
-	goleak.VerifyTestMain(m)
+	brokertest.Main(m)
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // program runs the program and returns its status and what it printed, standard error after standard output.

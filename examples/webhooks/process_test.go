@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// process is the program in a process of its own.
+type process struct {
+	cmd  *exec.Cmd
+	out  *lockedBuffer
+	done bool
+}
+
+func startProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0]), out: &lockedBuffer{}}
+	p.cmd.Env = append(os.Environ(), "WEBHOOKS_ARGS="+strings.Join(args, " "))
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		if !p.done {
+			p.kill()
+		}
+	})
+	return p
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// wait returns the exit status.
+func (p *process) wait() int {
+	p.done = true
+	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	p.wait()
+}
+
+func (p *process) interrupt() { _ = p.cmd.Process.Signal(syscall.SIGINT) }
+
+// ledgerLines counts what the process of that id has noted.
+func ledgerLines(t *testing.T, dir string, pid int) int {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("*-%d-*.jsonl", pid)))
+	require.NoError(t, err)
+	n := 0
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		n += bytes.Count(text, []byte("\n"))
+	}
+	return n
+}
+
+// settle waits until every event that the publisher publishes is accounted for, ends the services, and checks the ledgers.
+func settle(t *testing.T, ledgers string, repeat int, publisher *process, services ...*process) {
+	t.Helper()
+	require.Zero(t, publisher.wait(), publisher.out.String())
+	assert.Eventually(t, func() bool {
+		status, _ := check(t, ledgers)
+		return status == exitOK
+	}, time.Minute, 100*time.Millisecond)
+	for _, p := range services {
+		p.interrupt()
+	}
+	for _, p := range services {
+		require.Zero(t, p.wait(), p.out.String())
+	}
+	status, out := check(t, ledgers)
+	require.Equal(t, exitOK, status, out)
+	require.Equal(t, repeat*expect(t, embeddedFiles(t)).files+1, tableRow(t, out, serviceAudit).handled)
+}
+
+// inOneProcess runs the whole program on a broker.
+func inOneProcess(t *testing.T, broker, topic string) {
+	t.Helper()
+	status, out := program(t.Context(), "-broker", broker, "-topic", topic)
+	require.Equal(t, exitOK, status, out)
+	x := expect(t, embeddedFiles(t))
+	require.Contains(t, out, "truncated/push, type com.github.push, attempts 1\n")
+	require.Equal(t, x.wanted, tableRow(t, out, serviceIssues).handled)
+	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)
+	require.Zero(t, tableRow(t, out, serviceAudit).repeated)
+}
