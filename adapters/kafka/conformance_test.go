@@ -2,9 +2,7 @@ package kafka_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/leatgo/leat/internal/conformance/committed"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -127,20 +126,5 @@ func (h *harness) Pace() eventtest.Pace {
 func TestKafkaConforms(t *testing.T) {
 	report := eventtest.TestAdapter(t, newHarness(t, 1), nil)
 	report.Adapter, report.Broker = "kafka", "Apache Kafka 4.3.1"
-	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
-		require.NoError(t, report.WriteFile(filepath.Join(dir, "kafka.json")))
-		return
-	}
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "conformance", "kafka.json"))
-	require.NoError(t, err)
-	var committed eventtest.Report
-	require.NoError(t, json.Unmarshal(text, &committed))
-	outcomes := func(r *eventtest.Report) map[string]eventtest.Status {
-		all := map[string]eventtest.Status{}
-		for _, result := range r.Results {
-			all[result.Case] = result.Status
-		}
-		return all
-	}
-	require.Equal(t, outcomes(&committed), outcomes(&report), "docs/conformance/kafka.json says something else: run make conformance")
+	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/leatgo/leat/internal/conformance/committed"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -111,4 +113,5 @@ func (h *harness) Pace() eventtest.Pace {
 func TestRabbitMQConforms(t *testing.T) {
 	report := eventtest.TestAdapter(t, newHarness(t), nil)
 	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ 3.10.8"
+	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }

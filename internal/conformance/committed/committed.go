@@ -1,0 +1,52 @@
+// Package committed holds a run of the conformance suite against the report of it in docs/conformance, which the page of results is
+// made of.
+package committed
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/leatgo/leat/eventtest"
+)
+
+// Check fails the test where the report has other outcomes than the committed one of the same adapter, which is in the directory docs of the
+// repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead.
+func Check(t testing.TB, docs string, report *eventtest.Report) {
+	t.Helper()
+	name := report.Adapter + ".json"
+	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
+		if err := report.WriteFile(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text, err := os.ReadFile(filepath.Join(docs, "conformance", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before eventtest.Report
+	if err := json.Unmarshal(text, &before); err != nil {
+		t.Fatal(err)
+	}
+	want, got := outcomes(&before), outcomes(report)
+	if maps.Equal(want, got) {
+		return
+	}
+	for name, status := range got {
+		if want[name] != status {
+			t.Errorf("%s: docs/conformance says %q, this run %q", name, want[name], status)
+		}
+	}
+	t.Errorf("the report in docs/conformance has %d cases, this run %d: run make conformance", len(want), len(got))
+}
+
+func outcomes(r *eventtest.Report) map[string]eventtest.Status {
+	all := map[string]eventtest.Status{}
+	for _, result := range r.Results {
+		all[result.Case] = result.Status
+	}
+	return all
+}
