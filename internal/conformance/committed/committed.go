@@ -12,8 +12,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// Check fails the test where the report has other outcomes than the committed one of the same adapter, which is in the directory docs of the
-// repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead.
+// Check fails the test where the report has other outcomes than the committed one of the same adapter, which is in the directory docs of
+// the repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead.
 func Check(t testing.TB, docs string, report *eventtest.Report) {
 	t.Helper()
 	name := report.Adapter + ".json"
@@ -23,7 +23,7 @@ func Check(t testing.TB, docs string, report *eventtest.Report) {
 		}
 		return
 	}
-	text, err := os.ReadFile(filepath.Join(docs, "conformance", name))
+	text, err := os.ReadFile(filepath.Join(docs, "conformance", name)) //nolint:gosec // the caller's own file
 	if err != nil {
 		t.Fatal(err)
 	}
