@@ -117,7 +117,7 @@ var consumeRequests = []struct {
 }{
 	{key: kmsg.Fetch}, {key: kmsg.OffsetCommit}, {key: kmsg.Heartbeat}, {key: kmsg.JoinGroup, atStart: true},
 	{key: kmsg.SyncGroup, atStart: true}, {key: kmsg.OffsetFetch, atStart: true}, {key: kmsg.FindCoordinator, atStart: true},
-	{key: kmsg.ListOffsets}, {key: kmsg.Metadata},
+	{key: kmsg.ListOffsets}, {key: kmsg.Metadata}, {key: kmsg.ConsumerGroupHeartbeat},
 }
 
 // TestConsumeErrorCodes answers one request of a consumer with an error code. Whatever it is, the stream goes on, nothing is lost, the
@@ -142,7 +142,7 @@ func likely(err *kerr.Error) bool {
 		kerr.NotCoordinator, kerr.IllegalGeneration, kerr.InconsistentGroupProtocol, kerr.UnknownMemberID, kerr.RebalanceInProgress,
 		kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.UnsupportedVersion, kerr.KafkaStorageError,
 		kerr.FetchSessionIDNotFound, kerr.FencedLeaderEpoch, kerr.MemberIDRequired, kerr.GroupMaxSizeReached, kerr.FencedInstanceID,
-		kerr.UnstableOffsetCommit, kerr.ThrottlingQuotaExceeded, kerr.UnknownTopicID,
+		kerr.UnstableOffsetCommit, kerr.ThrottlingQuotaExceeded, kerr.UnknownTopicID, kerr.FencedMemberEpoch, kerr.StaleMemberEpoch,
 	}, err)
 }
 
@@ -153,6 +153,9 @@ func (f *fake) consumeOnce(key kmsg.Key, atStart bool, code *kerr.Error) (err er
 	}
 	group := "group-" + topic
 	o := quick(f.ListenAddrs()...)
+	if key == kmsg.ConsumerGroupHeartbeat {
+		o.Protocol = kafka.ProtocolConsumer
+	}
 	b, err := kafka.New(&o)
 	if err != nil {
 		return err
@@ -189,7 +192,7 @@ func (f *fake) consumeOnce(key kmsg.Key, atStart bool, code *kerr.Error) (err er
 			return err
 		}
 	}
-	if key == kmsg.Heartbeat {
+	if key == kmsg.Heartbeat || key == kmsg.ConsumerGroupHeartbeat {
 		if err := hit(h); err != nil {
 			return err
 		}
