@@ -23,6 +23,24 @@ type Record struct {
 	Key, Value []byte
 }
 
+// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those who
+// consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
+// [*leat.Error] with Op "decode" and [leat.CodeInvalid] or [leat.CodeTooLarge] that says why the record is no CloudEvent.
+func DecodeRecord(r *kgo.Record) (leat.Event, error) {
+	if r == nil {
+		return leat.Event{}, &leat.Error{Op: "decode", Code: leat.CodeInvalid, Err: errors.New("the record is nil")}
+	}
+	var c decoder
+	e, err := c.event(r)
+	if err == nil {
+		return e, nil
+	}
+	if _, ok := errors.AsType[*leat.Error](err); !ok {
+		err = &leat.Error{Op: "decode", Code: leat.CodeInvalid, Err: err}
+	}
+	return leat.Event{}, err
+}
+
 // decoder turns records into deliveries. It is used by one goroutine.
 type decoder struct {
 	assume  Assume
