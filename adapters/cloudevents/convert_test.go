@@ -21,7 +21,7 @@ func someTime() time.Time {
 	return time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("", 2*60*60))
 }
 
-// decoded makes an event of pairs of attribute and value, as a transport does. What is not among them is as in "id" 1, "source" /s, "type" t.
+// decoded makes an event of pairs of attribute and value, as a transport does. Of the required ones, those that are not given have a value.
 func decoded(t *testing.T, data []byte, pairs ...string) leat.Event {
 	t.Helper()
 	attributes := map[string]string{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
@@ -218,7 +218,9 @@ func TestFromSDKRefusesInvalidEvents(t *testing.T) {
 		{"fragment", "dataschema", leat.CodeInvalid, func(e *event.Event, _ *event.EventContextV1) { e.SetDataSchema("urn:x#y") }},
 		{"empty subject", "subject", leat.CodeInvalid, func(_ *event.Event, ec *event.EventContextV1) { ec.Subject = &empty }},
 		{"control in subject", "subject", leat.CodeInvalid, func(_ *event.Event, ec *event.EventContextV1) { ec.Subject = &blank }},
-		{"year", "time", leat.CodeInvalid, func(e *event.Event, _ *event.EventContextV1) { e.SetTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) }},
+		{"year", "time", leat.CodeInvalid, func(e *event.Event, _ *event.EventContextV1) {
+			e.SetTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))
+		}},
 		{"refused extension", "a", leat.CodeInvalid, func(e *event.Event, _ *event.EventContextV1) { e.SetExtension("a", struct{}{}) }},
 		{"refused name", "a-b", leat.CodeInvalid, func(e *event.Event, _ *event.EventContextV1) { e.SetExtension("a-b", 1) }},
 		{"name in capitals", "Abc", leat.CodeInvalid, set("Abc", "x")},
@@ -237,7 +239,9 @@ func TestFromSDKRefusesInvalidEvents(t *testing.T) {
 		{"long value", "a", leat.CodeTooLarge, set("a", huge)},
 		{"long binary", "a", leat.CodeTooLarge, set("a", []byte(huge))},
 		{"too much data", "event", leat.CodeTooLarge, func(e *event.Event, _ *event.EventContextV1) { e.DataEncoded = make([]byte, 1<<20+1) }},
-		{"a little too much", "event", leat.CodeTooLarge, func(e *event.Event, _ *event.EventContextV1) { e.DataEncoded = make([]byte, 1<<20-1) }},
+		{"a little too much", "event", leat.CodeTooLarge, func(e *event.Event, _ *event.EventContextV1) {
+			e.DataEncoded = make([]byte, 1<<20-1)
+		}},
 		{"many attributes", "event", leat.CodeTooLarge, func(_ *event.Event, ec *event.EventContextV1) {
 			for i := range 100 {
 				ec.Extensions["x"+strings.Repeat("y", i)] = "z"
@@ -306,5 +310,6 @@ func TestConversionErrorsAreTyped(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 	assert.False(t, leat.Retryable(err))
 	assert.NotErrorIs(t, err, errors.ErrUnsupported)
-	assert.EqualError(t, err, `leat: convert: invalid: attribute "event" has no context; make it with the SDK's NewEvent (CloudEvents SDK v2.16.2)`)
+	assert.EqualError(t, err,
+		`leat: convert: invalid: attribute "event" has no context; make it with the SDK's NewEvent (CloudEvents SDK v2.16.2)`)
 }

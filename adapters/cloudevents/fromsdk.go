@@ -32,8 +32,8 @@ const (
 // is nil is none.
 //
 // The error is an [*leat.Error] with Op "convert" and [leat.CodeInvalid], [leat.CodeTooLarge] or, for a version other than 1.0,
-// [leat.CodeUnsupported]. Its cause is a [*leat.AttributeError]: for what the SDK's setters or its Validate refuse, and for what the SDK lets
-// pass and CloudEvents forbids.
+// [leat.CodeUnsupported]. Its cause is a [*leat.AttributeError]: for what the SDK's setters or its Validate refuse, and for what the SDK
+// lets pass and CloudEvents forbids.
 func FromSDK(e event.Event) (leat.Event, error) {
 	ec, err := contextOf(&e)
 	if err != nil {
@@ -209,7 +209,7 @@ func extensionOf(name string, value any) (extension, error) {
 		n, ok := integerOf(value)
 		switch {
 		case !ok:
-			return fail(fmt.Sprintf("has the Go type %T; set it with the SDK's SetExtension, which makes a CloudEvents type of it", value), ruleTypes)
+			return fail(fmt.Sprintf("has the Go type %T; the SDK's SetExtension makes a type of CloudEvents of it", value), ruleTypes)
 		case n < math.MinInt32 || n > math.MaxInt32:
 			return fail("is outside of the 32 bits of the type Integer", ruleTypes)
 		}
@@ -254,7 +254,8 @@ func withTypes(e leat.Event, extensions []extension) (leat.Event, error) {
 	return e, e.Validate()
 }
 
-// refusedAttribute returns an error for the first, by name, of the attributes that the SDK refuses. It drops their texts, which quote values.
+// refusedAttribute returns an error for the first, by name, of the attributes that the SDK refuses. It drops the SDK's texts, which quote
+// values.
 func refusedAttribute(err error) error {
 	refused, ok := errors.AsType[event.ValidationError](err)
 	if !ok || len(refused) == 0 {

@@ -1,7 +1,6 @@
 package cloudevents_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/leatgo/leat"
@@ -94,6 +93,6 @@ func TestErrorsNeverQuoteValues(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "secret")
 	var own *leat.Error
-	assert.True(t, errors.As(err, &own))
+	require.ErrorAs(t, err, &own)
 	assert.Equal(t, "1", own.EventID)
 }

@@ -204,7 +204,8 @@ func TestMessagesOfOtherProtocols(t *testing.T) {
 	}
 }
 
-// TestMessagesAreReadAsTheyCame: what the SDK's HTTP protocol received goes on byte for byte, though the SDK's own reader would write it anew.
+// TestMessagesAreReadAsTheyCame: what the SDK's HTTP protocol received goes on byte for byte, though the SDK's own reader would write it
+// anew.
 func TestMessagesAreReadAsTheyCame(t *testing.T) {
 	t.Parallel()
 	b := newSlowBroker(t)

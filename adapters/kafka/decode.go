@@ -24,8 +24,8 @@ type Record struct {
 	Key, Value []byte
 }
 
-// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those who
-// consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
+// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those
+// who consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
 // [*leat.Error] with Op "decode" and [leat.CodeInvalid] or [leat.CodeTooLarge] that says why the record is no CloudEvent.
 func DecodeRecord(r *kgo.Record) (leat.Event, error) {
 	if r == nil {
