@@ -86,8 +86,8 @@ func New(broker leat.Broker, o *Options) (*Protocol, error) {
 // the SDK reads it, which writes some attributes anew.
 //
 // Nil means that the broker has the event, as durably as it can. A message that cannot be read and an event that [FromSDK] refuses are an
-// [*leat.Error], which the SDK calls undelivered. Any other failure is a NACK of the SDK around a [*leat.PublishError]: [leat.CodeOf] says whether the event is certainly not
-// stored or, with [leat.CodeUnknown], may be.
+// [*leat.Error], which the SDK calls undelivered. Any other failure is a NACK of the SDK around a [*leat.PublishError]: [leat.CodeOf] says
+// whether the event is certainly not stored or, with [leat.CodeUnknown], may be.
 func (p *Protocol) Send(ctx context.Context, m binding.Message, transformers ...binding.Transformer) (err error) {
 	defer func() {
 		if m == nil {

@@ -188,6 +188,31 @@ func TestOutcomeOfTheReceiver(t *testing.T) {
 	}
 }
 
+// TestReceiverMayChangeItsEvent: another attempt, and another group, get it as it was sent.
+func TestReceiverMayChangeItsEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cloudevents.Options{})
+		e := plainEvent("1")
+		require.NoError(t, e.SetData("text/plain", "abc"))
+		require.NoError(t, b.client.Send(t.Context(), e))
+		var attempts atomic.Int32
+		stop := b.start(func(got sdk.Event) error {
+			assert.Equal(t, e.String(), got.String())
+			copy(got.DataEncoded, "xyz")
+			got.SetID("other")
+			got.SetExtension("partitionkey", "other")
+			if attempts.Add(1) < 3 {
+				return errors.New("again")
+			}
+			return nil
+		})
+		time.Sleep(time.Hour) // fake
+		assert.EqualValues(t, 3, attempts.Load())
+		require.NoError(t, stop())
+	})
+}
+
 // TestOrderByKeyAndConcurrency: the client starts a goroutine for each message, and has only one of a key at a time even so, and no more
 // than Concurrency.
 func TestOrderByKeyAndConcurrency(t *testing.T) {

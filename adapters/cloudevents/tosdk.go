@@ -33,7 +33,7 @@ const (
 //
 // Attributes are kept byte for byte, the types of extensions and the data included; no data, empty data and JSON null stay three things.
 // The time is the same instant with the same offset, to the nanosecond, in the spelling of the SDK: Z for +00:00, no zeros at the end of
-// a fraction.
+// a fraction. DataBase64, which tells the SDK's JSON writer how to write the data, is set where it would spoil them otherwise.
 //
 // The error is an [*leat.Error] with Op "convert": that of [leat.Event.Validate], or [leat.CodeUnsupported] with a [*leat.AttributeError]
 // for an attribute that the SDK would write anew or refuse: one with white space around it, a URI that net/url changes, a leap second, a
