@@ -2,8 +2,10 @@ package cloudevents_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -312,4 +314,23 @@ func TestConversionErrorsAreTyped(t *testing.T) {
 	assert.NotErrorIs(t, err, errors.ErrUnsupported)
 	assert.EqualError(t, err,
 		`leat: convert: invalid: attribute "event" has no context; make it with the SDK's NewEvent (CloudEvents SDK v2.16.2)`)
+}
+
+// TestTooLargeCostsNothing: what is refused for its size is not copied first.
+func TestTooLargeCostsNothing(t *testing.T) {
+	e := sdkEvent(func(e *event.Event, _ *event.EventContextV1) { e.DataEncoded = make([]byte, 64<<20) })
+	binary := sdkEvent(func(_ *event.Event, ec *event.EventContextV1) { ec.Extensions["b"] = make([]byte, 64<<20) })
+	many := sdkEvent(func(_ *event.Event, ec *event.EventContextV1) {
+		for i := range 10_000 {
+			ec.Extensions[fmt.Sprint("x", i)] = strings.Repeat("x", 1000)
+		}
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, e := range []event.Event{e, binary, many} {
+		_, err := cloudevents.FromSDK(e)
+		assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err), "%v", err)
+	}
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
