@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -21,6 +22,24 @@ type Record struct {
 	Headers []leat.Header
 	// Key and Value are nil where the record has none.
 	Key, Value []byte
+}
+
+// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those
+// who consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
+// [*leat.Error] with Op "decode" and [leat.CodeInvalid] or [leat.CodeTooLarge] that says why the record is no CloudEvent.
+func DecodeRecord(r *kgo.Record) (leat.Event, error) {
+	if r == nil {
+		return leat.Event{}, &leat.Error{Op: "decode", Code: leat.CodeInvalid, Err: errors.New("the record is nil")}
+	}
+	var c decoder
+	e, err := c.event(r)
+	if err == nil {
+		return e, nil
+	}
+	if _, ok := errors.AsType[*leat.Error](err); !ok {
+		err = &leat.Error{Op: "decode", Code: leat.CodeInvalid, Err: err}
+	}
+	return leat.Event{}, err
 }
 
 // decoder turns records into deliveries. It is used by one goroutine.
@@ -166,16 +185,21 @@ func (c *decoder) addContentType(f found) error {
 	return nil
 }
 
-// dropNulls removes the attributes whose header is null: they are unset, as by null in the JSON format. One that is there twice stays,
-// so that it is refused.
+// dropNulls removes the attributes whose header is null: they are unset, as by null in the JSON format. One that is there twice is an error
+// as it is there, and one whose name is none stays, so that it is refused.
 func (c *decoder) dropNulls() error {
 	for i, a := range c.attrs {
 		if slices.ContainsFunc(c.attrs[:i], func(b leat.Header) bool { return b.Name == a.Name }) {
 			return fmt.Errorf("the attribute %.40q is there twice", a.Name)
 		}
 	}
-	c.attrs = slices.DeleteFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil })
+	c.attrs = slices.DeleteFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil && isName(a.Name) })
 	return nil
+}
+
+// isName reports whether s has only what the name of an attribute can have.
+func isName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
 // hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here: U+212A is no k.

@@ -152,9 +152,11 @@ func TestMalformed(t *testing.T) {
 		decoder decoder
 		reason  string
 	}{
-		"nothing at all":     {record: rec(nil), reason: "no CloudEvent"},
-		"no specversion":     {record: rec([]byte("x"), "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: "no CloudEvent"},
-		"a null specversion": {record: rec(nil, "ce_specversion", null, "ce_id", "1"), reason: "no CloudEvent"},
+		"nothing at all":                {record: rec(nil), reason: "no CloudEvent"},
+		"no specversion":                {record: rec([]byte("x"), "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: "no CloudEvent"},
+		"a null specversion":            {record: rec(nil, "ce_specversion", null, "ce_id", "1"), reason: "no CloudEvent"},
+		"a null header without a name":  {record: rec(nil, minimal("ce_", null)...), reason: "has no name"},
+		"a null header of another name": {record: rec(nil, minimal("ce_a-b", null)...), reason: "other than a-z"},
 		"JSON without a content type": {
 			record: rec([]byte(minimalJSON)), reason: "no CloudEvent",
 		},

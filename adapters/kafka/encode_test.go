@@ -9,6 +9,7 @@ import (
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newEvent(t *testing.T, key string, data []byte) leat.Event {
@@ -51,6 +52,23 @@ func TestEncodeRecordWithoutKeyAndData(t *testing.T) {
 func TestEncodeRecordRefusesTheZeroEvent(t *testing.T) {
 	_, err := kafka.EncodeRecord(leat.Event{})
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+}
+
+func TestDecodeRecord(t *testing.T) {
+	e := newEvent(t, "customer-1", []byte("hello"))
+	r, err := kafka.EncodeRecord(e)
+	require.NoError(t, err)
+	got, err := kafka.DecodeRecord(r)
+	require.NoError(t, err)
+	assert.True(t, got.Equal(e))
+
+	for _, r := range []*kgo.Record{nil, {}, {Headers: r.Headers[1:]}, {Headers: append(r.Headers, r.Headers[0])}} {
+		_, err := kafka.DecodeRecord(r)
+		var own *leat.Error
+		require.ErrorAs(t, err, &own)
+		assert.Equal(t, "decode", own.Op)
+		assert.Equal(t, leat.CodeInvalid, own.Code)
+	}
 }
 
 func TestEncodeRecordAllocates3Times(t *testing.T) {
