@@ -154,8 +154,8 @@ func decodeError(p *eventData, err error) error {
 
 // DecodeEvent makes an event of the attributes of a transport, named without its prefix, with canonical strings as their values
 // (CloudEvents binary mode), and of the data. It copies all of it. It is what an adapter reads headers with, and the way back from
-// [Event.Attributes]. specversion must be among the attributes, "1.0", and datacontenttype is one of them. Nil data means no
-// data.
+// [Event.Attributes]. specversion must be among the attributes, "1.0", and datacontenttype is one of them. An attribute with a nil value
+// is null and thereby unset, as in the JSON format; an empty one is not. Nil data means no data.
 //
 // The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80 attributes, extension names of up to 128
 // bytes, values of up to 64 KiB and names that begin with "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or
@@ -179,7 +179,7 @@ func DecodeEvent(attributes []Header, data []byte) (Event, error) {
 // addNamed puts and takes one attribute. The names of context attributes are not kept.
 func (d *draft) addNamed(name string, value []byte) *AttributeError {
 	i, isCore := draftIndex(name)
-	x := draftExtension{}
+	x := draftExtension{null: value == nil}
 	if !isCore {
 		x.name = d.put([]byte(name))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -119,7 +118,6 @@ type found struct {
 	contentType []byte
 	typed       bool // there is a header content-type, which may be null
 	version     bool // there is a specversion
-	nulls       bool // there are null attributes
 	more        bool // there are more attributes than mostAttributes
 }
 
@@ -140,7 +138,6 @@ func (c *decoder) collect(r *kgo.Record) (f found, err error) {
 		}
 		name := lower(h.Key[len(headerPrefix):])
 		f.version = f.version || name == versionName && h.Value != nil
-		f.nulls = f.nulls || h.Value == nil
 		if len(c.attrs) == mostAttributes {
 			f.more = true
 			continue
@@ -158,11 +155,6 @@ func (c *decoder) binary(r *kgo.Record, f found) (leat.Event, error) {
 	}
 	if err := c.addContentType(f); err != nil {
 		return leat.Event{}, err
-	}
-	if f.nulls {
-		if err := c.dropNulls(); err != nil {
-			return leat.Event{}, err
-		}
 	}
 	return leat.DecodeEvent(c.attrs, r.Value)
 }
@@ -183,23 +175,6 @@ func (c *decoder) addContentType(f found) error {
 		return errors.New("the headers content-type and ce_datacontenttype contradict each other")
 	}
 	return nil
-}
-
-// dropNulls removes the attributes whose header is null: they are unset, as by null in the JSON format. One that is there twice is an error
-// as it is there, and one whose name is none stays, so that it is refused.
-func (c *decoder) dropNulls() error {
-	for i, a := range c.attrs {
-		if slices.ContainsFunc(c.attrs[:i], func(b leat.Header) bool { return b.Name == a.Name }) {
-			return fmt.Errorf("the attribute %.40q is there twice", a.Name)
-		}
-	}
-	c.attrs = slices.DeleteFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil && isName(a.Name) })
-	return nil
-}
-
-// isName reports whether s has only what the name of an attribute can have.
-func isName(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
 // hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here: U+212A is no k.

@@ -185,7 +185,7 @@ func (c *decoder) collect(m *amqp.Delivery) (version bool, err error) {
 	return version, err
 }
 
-// add adds an attribute. A null one is unset, as in the JSON format; it stays until binary, so that its twin is refused.
+// add adds an attribute. One without a value is null, which is unset.
 func (c *decoder) add(name string, value any) error {
 	if value == nil {
 		c.attrs = append(c.attrs, leat.Header{Name: name})
@@ -231,9 +231,6 @@ func (c *decoder) binary(m *amqp.Delivery) (leat.Event, error) {
 	if err := c.addContentType(m.ContentType); err != nil {
 		return leat.Event{}, err
 	}
-	if err := c.dropNulls(); err != nil {
-		return leat.Event{}, err
-	}
 	data := m.Body
 	if len(data) == 0 {
 		data = nil
@@ -262,20 +259,6 @@ func (c *decoder) addContentType(contentType string) error {
 	case string(c.attrs[i].Value) != contentType:
 		return errors.New("the property content_type and the header for datacontenttype contradict each other")
 	}
-	return nil
-}
-
-// dropNulls removes the attributes whose header is null. One that is there twice, in another case, stays, so that it is refused.
-func (c *decoder) dropNulls() error {
-	if !slices.ContainsFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil }) {
-		return nil
-	}
-	for i, a := range c.attrs {
-		if slices.ContainsFunc(c.attrs[:i], func(b leat.Header) bool { return b.Name == a.Name }) {
-			return fmt.Errorf("the attribute %.40q is there twice", a.Name)
-		}
-	}
-	c.attrs = slices.DeleteFunc(c.attrs, func(a leat.Header) bool { return a.Value == nil })
 	return nil
 }
 

@@ -228,6 +228,7 @@ func TestMalformed(t *testing.T) {
 		"an empty id":                 {message: msg("", "", minimal(amqp.Table{"ce-id": ""})), reason: `"id" is empty`},
 		"two ids in another case":     {message: msg("", "", minimal(amqp.Table{"CE-ID": "1"})), reason: `"id" is there twice`},
 		"an id and a null id":         {message: msg("", "", minimal(amqp.Table{"CE-ID": nil})), reason: `"id" is there twice`},
+		"a null name that is none":    {message: msg("", "", minimal(amqp.Table{"ce-a-b": nil})), reason: "a-b"},
 		"two extensions":              {message: msg("", "", minimal(amqp.Table{"ce-x": "1", "ce-X": "1"})), reason: `"x" is there twice`},
 		"two spellings of an attribute": {
 			message: msg("", "", minimal(amqp.Table{"cloudEvents:id": "2"})), reason: "begin with ce- and with cloudevents:",
