@@ -51,6 +51,7 @@ type read struct {
 	attributes  []leat.Header // without datacontenttype where that is a metadata of its own
 	rest        message.Metadata
 	contentType string
+	typed       int // how many content types there are, which differ in case
 	version     bool
 	empty       bool
 }
@@ -85,11 +86,10 @@ func (c Codec) event(topic string, m *message.Message) (leat.Event, error) {
 		return leat.Event{}, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the message has %d bytes; at most %d are allowed",
 			size, largestMessage)}
 	}
-	r, err := c.look(m)
-	if err != nil {
-		return leat.Event{}, err
-	}
+	r := c.look(m)
 	switch {
+	case r.typed > 1 && (r.version || hasPrefixFold(r.contentType, "application/cloudevents")):
+		return leat.Event{}, errors.New("the metadata content-type is there twice")
 	case hasPrefixFold(r.contentType, "application/cloudevents-batch"):
 		return leat.Event{}, errors.New("the message is a batch of events; publish them one by one")
 	case hasPrefixFold(r.contentType, "application/cloudevents"):
@@ -112,8 +112,7 @@ func sizeOf(m *message.Message) int {
 }
 
 // look sorts the metadata into those of CloudEvents and the others.
-func (c Codec) look(m *message.Message) (r read, err error) {
-	typed := false
+func (c Codec) look(m *message.Message) (r read) {
 	for name, value := range m.Metadata {
 		if attribute, ok := c.attributeOf(name); ok {
 			r.version = r.version || attribute == "specversion"
@@ -122,10 +121,10 @@ func (c Codec) look(m *message.Message) (r read, err error) {
 		}
 		switch {
 		case len(name) == len(contentTypeName) && hasPrefixFold(name, contentTypeName):
-			if typed {
-				return r, errors.New("the metadata content-type is there twice")
+			r.typed++
+			if r.typed == 1 || hasPrefixFold(value, "application/cloudevents") {
+				r.contentType = value
 			}
-			typed, r.contentType = true, value
 		case name == emptyName && value == emptyValue:
 			r.empty = true
 		default:
@@ -135,7 +134,7 @@ func (c Codec) look(m *message.Message) (r read, err error) {
 			r.rest[name] = value
 		}
 	}
-	return r, nil
+	return r
 }
 
 // attributeOf returns the attribute that a metadata is, without its prefix.
