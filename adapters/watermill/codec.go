@@ -299,6 +299,10 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
+	prefix := c.Prefix
+	if prefix == "" {
+		prefix = defaultPrefix
+	}
 	if c.Structured {
 		text, err := e.AppendJSON(nil)
 		if err != nil {
@@ -306,11 +310,10 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 		}
 		m := message.NewMessage(e.ID(), text)
 		m.Metadata[contentTypeName] = structuredType
+		if key := e.Key(); key != "" { // for a Marshaler; it counts for nothing when the message is read
+			m.Metadata[metadataName(prefix, "partitionkey")] = key
+		}
 		return m, nil
-	}
-	prefix := c.Prefix
-	if prefix == "" {
-		prefix = defaultPrefix
 	}
 	m := message.NewMessage(e.ID(), e.Data())
 	for name, value := range e.Attributes() {

@@ -45,6 +45,8 @@ type Options struct {
 	// all others, whose outcome is unknown. Nil means that no error says so.
 	Refused func(err error) leat.Code
 
+	// Position returns where the message broker keeps a message. Nil means that its UUID is all that is known.
+	Position func(m *message.Message) leat.Position
 	// SkipInitialize makes Declare do nothing. Else it calls SubscribeInitialize of the Subscribers that have it.
 	SkipInitialize bool
 	// KeepOpen makes Close leave the Publisher and the Subscriber of New open, because others use them too.

@@ -251,6 +251,9 @@ func (s *Stream) deliver(d *leat.Delivery) bool {
 	s.bytes += en.size
 	*d = s.decoded
 	d.Lease, d.Handle, d.Tag, d.Position = s.lease, en, s.tag, leat.Position{ID: s.pending.UUID}
+	if s.b.o.Position != nil {
+		d.Position = s.b.o.Position(s.pending)
+	}
 	s.pending, s.decoded = nil, leat.Delivery{}
 	return true
 }
