@@ -113,10 +113,17 @@ func sizeOf(m *message.Message) int {
 
 // look sorts the metadata into those of CloudEvents and the others.
 func (c Codec) look(m *message.Message) (r read) {
+	r.attributes = make([]leat.Header, 0, len(m.Metadata)+3) // with room for what complete adds
+	size := 0
+	for _, value := range m.Metadata {
+		size += len(value)
+	}
+	values := make([]byte, 0, size)
 	for name, value := range m.Metadata {
 		if attribute, ok := c.attributeOf(name); ok {
 			r.version = r.version || attribute == "specversion"
-			r.attributes = append(r.attributes, leat.Header{Name: attribute, Value: []byte(value)})
+			values = append(values, value...)
+			r.attributes = append(r.attributes, leat.Header{Name: attribute, Value: values[len(values)-len(value):]})
 			continue
 		}
 		switch {
