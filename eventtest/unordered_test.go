@@ -15,7 +15,8 @@ type orderless struct{ *view }
 
 func (b orderless) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	if sub.Validate() == nil && !sub.Unordered {
-		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("there is no order; set Unordered")}
+		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("there is no order; set Unordered")}
 	}
 	return b.view.Subscribe(ctx, sub)
 }

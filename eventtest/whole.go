@@ -63,7 +63,8 @@ type overlap struct {
 
 func newLedger(r *run, topic string) *ledger {
 	l := &ledger{
-		r: r, topic: topic, ordered: !r.subscription(topic, testGroup).Unordered, sent: map[string]*sent{}, starts: map[string]int{}, handled: map[string]int{}, poisoned: map[string]int{},
+		r: r, topic: topic, ordered: !r.subscription(topic, testGroup).Unordered,
+		sent: map[string]*sent{}, starts: map[string]int{}, handled: map[string]int{}, poisoned: map[string]int{},
 		last: map[string]int{}, busy: map[string]*handling{},
 	}
 	r.cleanup(l.checkOverlaps)

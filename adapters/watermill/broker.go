@@ -46,8 +46,9 @@ func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, er
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
 
-// Publish implements [leat.Broker]. Each event is a message in a call of the Publisher of its own, so that its outcome is known: nil where the
-// Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows better.
+// Publish implements [leat.Broker]. Each event is a message in a call of the Publisher of its own, so that its outcome is known: nil
+// where the Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows
+// better.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	if err := (leat.Subscription{Topic: topic, Broadcast: true}).Validate(); err != nil {
 		for i, e := range events {
@@ -58,8 +59,8 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	b.publisher.publish(ctx, topic, events, done)
 }
 
-// Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that has
-// it. Whether a group exists from then on depends on the Pub/Sub. Order is not looked at before Subscribe.
+// Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that
+// has it. Whether a group exists from then on depends on the Pub/Sub. Order is not looked at before Subscribe.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
@@ -189,8 +190,8 @@ func (b *Broker) forget(s *Stream) {
 	delete(b.streams, s)
 }
 
-// Health returns nil, or an [*leat.Error] that says that the last publish failed or that a stream cannot subscribe again. Several are joined.
-// Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
+// Health returns nil, or an [*leat.Error] that says that the last publish failed or that a stream cannot subscribe again. Several are
+// joined. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
 func (b *Broker) Health() error {
 	b.mu.Lock()
 	closed := b.closed

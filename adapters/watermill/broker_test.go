@@ -118,8 +118,8 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
-// TestStuckPublisher: events that the Publisher does not answer are of unknown outcome at the DeliveryTimeout, those behind them refused, and
-// nothing is published later.
+// TestStuckPublisher: events that the Publisher does not answer are of unknown outcome at the DeliveryTimeout, those behind them refused,
+// and nothing is published later.
 func TestStuckPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -264,7 +264,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: a Broker with streams, messages on their way and unsettled ones leaves nothing behind when it and what is below are closed.
+// TestNothingIsLeft: a Broker with streams, messages on their way and unsettled ones leaves nothing behind when it and what is below are
+// closed.
 func TestNothingIsLeft(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	pubSub := gochannel.NewGoChannel(gochannel.Config{}, wm.NopLogger{})

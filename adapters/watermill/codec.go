@@ -3,6 +3,7 @@ package watermill
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/url"
 	"slices"
@@ -15,8 +16,8 @@ import (
 
 // Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
 //
-// A message that is a CloudEvent has the attributes as metadata "ce_…" and the data as its payload (binary mode), or the whole event as JSON
-// in its payload and says so by the metadata content-type (structured mode). Both are always read; attributes are also found behind
+// A message that is a CloudEvent has the attributes as metadata "ce_…" and the data as its payload (binary mode), or the whole event as
+// JSON in its payload and says so by the metadata content-type (structured mode). Both are always read; attributes are also found behind
 // "ce-", "cloudEvents:" and "cloudEvents_". Every other message becomes an event by the rules of [Codec.Event].
 type Codec struct {
 	// Structured writes events in structured mode. It is for Pub/Subs that take few metadata, or none.
@@ -58,11 +59,12 @@ type read struct {
 
 // Event returns the event of a message that came from a topic, or is on its way there.
 //
-// Of a message that is a CloudEvent, it is that event. Further metadata are kept in the extension [EscapeName]. Of every other message, unless
-// Strict is set: the UUID becomes the id, the topic the type, the metadata content-type the datacontenttype if it is a media type, the payload the
-// data, and Codec.Source and Codec.Key give source and key. A metadata becomes an extension of its name where CloudEvents allows the name (1 to
-// 20 of a-z and 0-9, no attribute's name, not beginning with "leat") and the value (text of 1 to 4,096 bytes); the first 40 in the order of
-// their names. The others are escaped in [EscapeName]. So nothing is dropped, and [Codec.Restore] returns the message as it was.
+// Of a message that is a CloudEvent, it is that event. Further metadata are kept in the extension [EscapeName]. Of every other message,
+// unless Strict is set: the UUID becomes the id, the topic the type, the metadata content-type the datacontenttype if it is a media type,
+// the payload the data, and Codec.Source and Codec.Key give source and key. A metadata becomes an extension of its name where CloudEvents
+// allows the name (1 to 20 of a-z and 0-9, no attribute's name, not beginning with "leat") and the value (text of 1 to 4,096 bytes); the
+// first 40 in the order of their names. The others are escaped in [EscapeName]. So nothing is dropped, and [Codec.Restore] returns the
+// message as it was.
 //
 // The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message without a UUID that is no CloudEvent,
 // and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for more than 1 MiB, or more than 64 KiB of escaped metadata.
@@ -300,8 +302,8 @@ func isMediaType(value string) bool {
 	return err == nil && value != "" && !hasPrefixFold(value, "application/cloudevents")
 }
 
-// Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event, whatever
-// the topic. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event.
+// Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event,
+// whatever the topic. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event.
 func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
@@ -379,9 +381,7 @@ func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 				m.Metadata[name] = value
 			}
 		}
-		for name, value := range metadata {
-			m.Metadata[name] = value
-		}
+		maps.Copy(m.Metadata, metadata)
 		return m, nil
 	}
 	if kind == escapeForeign { // somebody has made more of it
@@ -395,9 +395,7 @@ func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 		m.UUID = uuid
 		delete(metadata, uuidName)
 	}
-	for name, value := range metadata {
-		m.Metadata[name] = value
-	}
+	maps.Copy(m.Metadata, metadata)
 	return m, nil
 }
 

@@ -38,7 +38,7 @@ func randomEvent(t *testing.T, r *rand.Rand) leat.Event {
 	if maybe() {
 		o.Key = text()
 	}
-	values := []any{true, int32(r.Int32()), text(), []byte(text()), leat.URI("urn:a:b"), leat.URIRef("../x"), o.Time}
+	values := []any{true, r.Int32(), text(), []byte(text()), leat.URI("urn:a:b"), leat.URIRef("../x"), o.Time}
 	for i, v := range values {
 		if maybe() {
 			o.Extensions[fmt.Sprintf("ext%d", i)] = v

@@ -13,9 +13,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// publisher publishes events through a Watermill Publisher, one message a call: the error of a call with several does not say which of them
-// were stored. As such a call blocks as long as it likes, and most Publishers send one message after the other, there are lanes: a lane is a
-// queue of events and, while there are any, a goroutine that publishes them in order.
+// publisher publishes events through a Watermill Publisher, one message a call: the error of a call with several does not say which of
+// them were stored. As such a call blocks as long as it likes, and most Publishers send one message after the other, there are lanes: a
+// lane is a queue of events and, while there are any, a goroutine that publishes them in order.
 type publisher struct {
 	o    *Options
 	pub  message.Publisher
@@ -243,8 +243,8 @@ func (p *publisher) abandon(jobs []*job, err error, code leat.Code) {
 	}
 }
 
-// close refuses further events, waits until ctx ends for those that were taken, and gives up what is left. It reports whether no call of the
-// Publisher runs any more.
+// close refuses further events, waits until ctx ends for those that were taken, and gives up what is left. It reports whether no call of
+// the Publisher runs any more.
 func (p *publisher) close(ctx context.Context) (quiet bool) {
 	p.mu.Lock()
 	p.closed = true

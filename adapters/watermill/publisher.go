@@ -47,9 +47,10 @@ func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 // Publish publishes messages and waits until the broker has confirmed them. All of them are on their way at once, so that a call with
 // many takes little longer than one with one; those with the same key keep their order. Nil means that the broker has all of them.
 //
-// A message that cannot become an event, as [Codec.Event] says, is a [*leat.Error], and none of the call is published. Otherwise the error is a
-// [*leat.PublishError], which names each message that failed, and whether it is refused or may be stored; the others are stored. The context of
-// a message bounds the wait for its answer; messages with different contexts are published one group after the other.
+// A message that cannot become an event, as [Codec.Event] says, is a [*leat.Error], and none of the call is published. Otherwise the
+// error is a [*leat.PublishError], which names each message that failed, and whether it is refused or may be stored; the others are
+// stored. The context of a message bounds the wait for its answer; messages with different contexts are published one group after the
+// other.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	events := make([]leat.Event, len(messages))
 	for i, m := range messages {
@@ -77,8 +78,8 @@ func same(a, b context.Context) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// Close refuses further messages, waits for those that are on their way, and closes the broker where [PublisherOptions].CloseBroker says so.
-// The error is [leat.CodeUnknown] when answers are missing at the CloseTimeout. Closing again returns nil.
+// Close refuses further messages, waits for those that are on their way, and closes the broker where [PublisherOptions].CloseBroker says
+// so. The error is [leat.CodeUnknown] when answers are missing at the CloseTimeout. Closing again returns nil.
 func (p *Publisher) Close() (err error) {
 	p.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), p.o.CloseTimeout)

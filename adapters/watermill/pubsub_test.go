@@ -20,8 +20,8 @@ import (
 
 type ctxKey struct{}
 
-// TestNackAndAck: a Nack comes again after the constant delay with its key waiting and others going on; contexts have the values of Subscribe's
-// and end with the Ack.
+// TestNackAndAck: a Nack comes again after the constant delay with its key waiting and others going on; contexts have the values of
+// Subscribe's and end with the Ack.
 func TestNackAndAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
@@ -73,8 +73,8 @@ func TestNackAndAck(t *testing.T) {
 	})
 }
 
-// TestDrain: when the subscription's context ends, a message that was handed out keeps a live context and may be acked; the channel is closed
-// after that. What is not acked by the CloseTimeout comes again, and what was not handed out was never delivered.
+// TestDrain: when the subscription's context ends, a message that was handed out keeps a live context and may be acked; the channel is
+// closed after that. What is not acked by the CloseTimeout comes again, and what was not handed out was never delivered.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)

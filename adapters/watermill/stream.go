@@ -127,8 +127,8 @@ func (s *Stream) closedError(op string) error {
 	return &leat.Error{Op: op, Topic: s.sub.Topic, Code: leat.CodeClosed, Err: errors.New("the stream is closed")}
 }
 
-// Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is lost, and the stream subscribes again, at
-// most once a second.
+// Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is lost, and the stream subscribes
+// again, at most once a second.
 func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	if len(into) == 0 {
 		return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeInvalid, Err: errors.New("no room to receive into")}

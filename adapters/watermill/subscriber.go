@@ -164,7 +164,7 @@ func (s *Subscriber) Health() error {
 		subs = append(subs, sub)
 	}
 	s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(subs))
 	for _, sub := range subs {
 		errs = append(errs, sub.health())
 	}

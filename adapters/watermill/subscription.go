@@ -99,8 +99,8 @@ func (s *subscription) health() error {
 	return errors.Join(append(h.Problems, s.failure.health("subscribing", s.topic))...)
 }
 
-// handle hands an event out as a message and waits for its outcome. When the subscription ends before somebody took it, the event goes back;
-// that is no failure of its.
+// handle hands an event out as a message and waits for its outcome. When the subscription ends before somebody took it, the event goes
+// back; that is no failure of its.
 func (s *subscription) handle(ctx context.Context, e leat.Event) error {
 	m, err := s.s.o.Codec.Restore(e)
 	if err != nil {

@@ -54,7 +54,8 @@ func gather(t *testing.T, b leat.Broker, topic string, n int, h func(e leat.Even
 	defer stop()
 	var mu sync.Mutex
 	var got []leat.Event
-	c := leat.NewConsumer(b, leat.Subscription{Topic: topic, Group: "g-" + topic}, leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
+	sub := leat.Subscription{Topic: topic, Group: "g-" + topic}
+	c := leat.NewConsumer(b, sub, leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
 		if err := h(e); err != nil {
 			return err
 		}
@@ -80,7 +81,9 @@ func TestRoundTrip(t *testing.T) {
 			topic := "round-" + rand.Text()
 			var events []leat.Event
 			for i := range 60 {
-				o := &leat.EventOptions{ID: fmt.Sprint(i), Source: "/s", Key: fmt.Sprintf("k%d", i%7), Extensions: map[string]any{"n": i, "yes": true}}
+				o := &leat.EventOptions{
+					ID: fmt.Sprint(i), Source: "/s", Key: fmt.Sprintf("k%d", i%7), Extensions: map[string]any{"n": i, "yes": true},
+				}
 				switch i % 4 {
 				case 0:
 					o.Data, o.DataContentType = []byte(`{"a":1}`), "application/json"

@@ -93,7 +93,9 @@ type opened struct {
 	stream leat.Stream
 }
 
-func (o opened) Subscribe(context.Context, leat.Subscription) (leat.Stream, error) { return o.stream, nil }
+func (o opened) Subscribe(context.Context, leat.Subscription) (leat.Stream, error) {
+	return o.stream, nil
+}
 
 // Run publishes n events.
 func (p *bridgePath) Run(ctx context.Context, n int) error {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReconnects is the suite's TestReconnect: 10,000 messages of 100 publishers while the broker is restarted twice. The test appends to its list
-// of published messages in one goroutine and reads it in another, so it cannot run under the race detector.
+// TestReconnects is the suite's TestReconnect: 10,000 messages of 100 publishers while the broker is restarted twice. The test appends to
+// its list of published messages in one goroutine and reads it in another, so it cannot run under the race detector.
 func TestReconnects(t *testing.T) {
 	control := filepath.Join(t.TempDir(), "brokers")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", control, "github.com/leatgo/leat/internal/brokertest/cmd/brokers")

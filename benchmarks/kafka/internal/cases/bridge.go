@@ -18,8 +18,8 @@ func (e *Env) bridgePublish() bench.Group {
 	const leatCase = "Leat's Kafka as a Watermill Publisher"
 	return bench.Group{
 		Name: "watermill/publish",
-		About: "4 goroutines call Publish of a Watermill Publisher with 1,000 messages to 12 partitions. The messages are made for each call, with " +
-			"the attributes as metadata. watermill-kafka sends them one after the other.",
+		About: "4 goroutines call Publish of a Watermill Publisher with 1,000 messages to 12 partitions. The messages are made for each " +
+			"call, with the attributes as metadata. watermill-kafka sends them one after the other.",
 		Cases: []bench.Case{
 			e.publishes("watermill-kafka", oneByOneEvents, watermillPublisher(batchers, batch)),
 			e.publishes(leatCase, publishEvents, bridgePublisher(batchers, batch)),
@@ -34,8 +34,8 @@ func (e *Env) bridgeConsume() bench.Group {
 	r := reading{what: "one", partitions: 1, events: sleepEvents}
 	return bench.Group{
 		Name: "watermill/consume1ms",
-		About: "100 goroutines read the channel of a Watermill Subscriber, work for 1 ms and ack; one partition, 10,000 keys. watermill-kafka hands out " +
-			"one message of a partition at a time; Leat one of each key, and keeps their order.",
+		About: "100 goroutines read the channel of a Watermill Subscriber, work for 1 ms and ack; one partition, 10,000 keys. " +
+			"watermill-kafka hands out one message of a partition at a time; Leat one of each key, and keeps their order.",
 		Cases: []bench.Case{
 			e.consumes(r, "watermill-kafka", slowEvents, true, watermillConsumer(100, time.Millisecond)),
 			e.consumes(r, leatCase, sleepEvents, true, bridgeConsumer(100, time.Millisecond)),
