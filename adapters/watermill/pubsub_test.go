@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	wm "github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	wmware "github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/leatgo/leat"
@@ -226,4 +227,41 @@ func TestMiddleware(t *testing.T) {
 		assert.True(t, leat.IsDecided(err), "%v", err)
 		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err))
 	}
+}
+
+// TestRouterDrains: when a Watermill Router closes, a handler at work keeps a live context, what it returns is published, and its message does not
+// come again. On stock Pub/Subs all three fail.
+func TestRouterDrains(t *testing.T) {
+	broker := memory.New(nil)
+	defer func() { require.NoError(t, broker.Close()) }()
+	pub := watermill.NewPublisher(broker, nil)
+	sub := watermill.NewSubscriber(broker, &watermill.SubscriberOptions{Group: "g"})
+	require.NoError(t, leat.Declare(t.Context(), broker, leat.Subscription{Topic: "out", Group: "g"}))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, wm.NopLogger{})
+	require.NoError(t, err)
+	working, finish := make(chan struct{}), make(chan struct{})
+	router.AddHandler("h", "in", sub, "out", pub, func(m *message.Message) ([]*message.Message, error) {
+		close(working)
+		<-finish
+		return message.Messages{message.NewMessage("produced", nil)}, m.Context().Err()
+	})
+	ran := make(chan error, 1)
+	go func() { ran <- router.Run(t.Context()) }()
+	<-router.Running()
+	require.NoError(t, watermill.NewPublisher(broker, nil).Publish("in", message.NewMessage("1", nil)))
+	<-working
+	closed := make(chan error, 1)
+	go func() { closed <- router.Close() }()
+	require.Eventually(t, func() bool { // the Router closes its Subscriber at once
+		return leat.CodeOf(sub.SubscribeInitialize("in")) == leat.CodeClosed
+	}, time.Minute, time.Millisecond)
+	close(finish)
+	require.NoError(t, <-closed)
+	require.NoError(t, <-ran)
+	queued, unsettled, err := broker.Depth("in", "g")
+	require.NoError(t, err)
+	assert.Zero(t, queued+unsettled, "its message does not come again")
+	queued, _, err = broker.Depth("out", "g")
+	require.NoError(t, err)
+	assert.Equal(t, 1, queued, "what it returned is published")
 }
