@@ -229,8 +229,8 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// TestRouterDrains: when a Watermill Router closes, a handler at work keeps a live context, what it returns is published, and its message does not
-// come again. On stock Pub/Subs all three fail.
+// TestRouterDrains: when a Watermill Router closes, a handler at work keeps a live context, what it returns is published, and its message
+// does not come again. On stock Pub/Subs all three fail.
 func TestRouterDrains(t *testing.T) {
 	broker := memory.New(nil)
 	defer func() { require.NoError(t, broker.Close()) }()
