@@ -20,6 +20,7 @@ COUNT ?= 1
 TESTTIMEOUT ?= 30m
 MODELRUNS ?= 100000
 SOAKRUNS ?= 1000
+STRESSCOUNT ?= 10
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -88,11 +89,21 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
 	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
+	cd adapters/watermill && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestGoChannelConforms$$' .
 	@$(MAKE) conformance-page
 
 .PHONY: conformance-page
 conformance-page: ## Write docs/conformance.md from the reports in docs/conformance
 	go run ./internal/conformance
+
+.PHONY: stress
+stress: $(BROKERS) ## Run Watermill's universal suite on Leat's brokers STRESSCOUNT (10) times at once, and with a broker that is restarted
+	@$(BROKERS) run -- $(MAKE) stress-only
+
+.PHONY: stress-only
+stress-only:
+	cd adapters/watermill/internal/universal && LEAT_STRESS=1 STRESS_TEST_COUNT=$(STRESSCOUNT) \
+		go test -count=1 -timeout 120m -v -run '^(TestStress|TestReconnects)$$' . | grep -E '^(ok|FAIL|panic|--- |    --- )'
 
 .PHONY: models
 models: ## Compare the engine and the broker in memory with their models over MODELRUNS (100000) random sequences each

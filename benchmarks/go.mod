@@ -1,13 +1,17 @@
 module github.com/leatgo/leat/benchmarks
 
-go 1.26
+go 1.26.0
 
-replace github.com/leatgo/leat => ../
+replace (
+	github.com/leatgo/leat => ../
+	github.com/leatgo/leat/adapters/watermill => ../adapters/watermill
+)
 
 require (
 	github.com/ThreeDotsLabs/watermill v1.5.2
 	github.com/cloudevents/sdk-go/v2 v2.16.2
-	github.com/leatgo/leat v0.0.0-00010101000000-000000000000
+	github.com/leatgo/leat v0.0.0
+	github.com/leatgo/leat/adapters/watermill v0.0.0
 	go.uber.org/goleak v1.3.0
 )
 

@@ -112,7 +112,7 @@ func checkUseAfterClose(r *run) {
 	r.must(b.Close(), "closing the broker")
 	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Patience)
 	defer cancel()
-	sub := leat.Subscription{Topic: topic, Group: groupA}
+	sub := r.subscription(topic, groupA)
 	_, err := b.Subscribe(ctx, sub.WithDefaults())
 	r.expectCode("Subscribe after Close", err, leat.CodeClosed)
 	if d, ok := b.(leat.Declarer); ok {
@@ -142,7 +142,7 @@ func checkErrorsHaveCodes(r *run) {
 		}
 		return err
 	}
-	sub := leat.Subscription{Topic: topic, Group: groupA}
+	sub := r.subscription(topic, groupA)
 	r.expectCode("publishing the zero Event", r.publish(r.ctx, b, topic, leat.Event{})[0], leat.CodeInvalid)
 	r.expectCode("publishing too large an event", r.publish(r.ctx, b, topic, r.tooLarge(b, "e"))[0], leat.CodeTooLarge)
 	r.expectCode("publishing with an ended ctx", r.publish(ended, b, topic, r.event("e", "k"))[0], leat.CodeCanceled)

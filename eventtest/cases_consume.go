@@ -75,7 +75,7 @@ func checkGroups(r *run) {
 	for _, g := range groups {
 		ledgers[g] = &counter{}
 		for range 2 {
-			r.launch(b, leat.Subscription{Topic: l.topic, Group: g}, ledgers[g].handle, nil).await()
+			r.launch(b, r.subscription(l.topic, g), ledgers[g].handle, nil).await()
 		}
 	}
 	events := l.events(60, 10)

@@ -18,7 +18,7 @@ func drainCases() []Case {
 			check: checkDrainWork,
 		},
 		{
-			Name: "whole-drain-during-retry", Level: Whole,
+			Name: "whole-drain-during-retry", Level: Whole, Needs: []Need{NeedOrder},
 			Rule:  "parked events do not hold up a shutdown, and go back to the group",
 			check: checkDrainRetry,
 		},
@@ -92,7 +92,7 @@ func checkDrainEnds(r *run) {
 		PoisonQueue: fakeQueue{l: l}, ShutdownTimeout: r.opts.Quiet / 4,
 	})
 	l.send(b, l.events(12, 6)...)
-	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running == 6 })
+	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running == l.heads(12, 6) })
 	// At the end of the ShutdownTimeout there are 200 ms for the rest, in which a slow broker need not have closed the stream.
 	if err := s.stop(); err != nil && (r.operation == 0 || leat.CodeOf(err) == leat.CodeHandler) {
 		r.failf("stopping the consumer: %v", err)
@@ -109,7 +109,7 @@ func checkDrainStuck(r *run) {
 	gate := newLatch()
 	r.cleanup(gate.release)
 	e := l.event("stuck", 8)
-	s := r.launch(b, leat.Subscription{Topic: l.topic, Group: testGroup}, l.record(func(context.Context, leat.Event) error {
+	s := r.launch(b, r.subscription(l.topic, testGroup), l.record(func(context.Context, leat.Event) error {
 		<-gate.open // it does not listen to its context
 		return nil
 	}), &leat.ConsumerOptions{ShutdownTimeout: r.opts.Quiet / 4})
@@ -135,7 +135,7 @@ func checkDrainOutage(r *run) {
 	s := l.serve(b, func(ctx context.Context, _ leat.Event) error { return gate.hold(ctx) },
 		&leat.ConsumerOptions{ShutdownTimeout: r.opts.Quiet, PoisonQueue: fakeQueue{l: l}})
 	l.send(b, l.events(12, 6)...)
-	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running == 6 })
+	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running == l.heads(12, 6) })
 	resume := r.paused()
 	gate.release()
 	_ = s.stop() // in time; it may say that settlements were not stored

@@ -345,7 +345,9 @@ func (c *crowd) run(b leat.Broker, n int) {
 }
 
 func (c *crowd) member(ctx context.Context, b leat.Broker, seed uint64) (*member, error) {
-	s, err := b.Subscribe(ctx, leat.Subscription{Topic: c.topic, Group: groupA, MaxInFlight: 100}.WithDefaults())
+	sub := c.r.subscription(c.topic, groupA)
+	sub.MaxInFlight = 100
+	s, err := b.Subscribe(ctx, sub.WithDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -44,12 +44,12 @@ func orderCases() []Case {
 			check: checkNoOverlap,
 		},
 		{
-			Name: "whole-slow-key", Level: Whole,
+			Name: "whole-slow-key", Level: Whole, Needs: []Need{NeedOrder},
 			Rule:  "a slow event delays only the later ones of its key",
 			check: checkSlowKey,
 		},
 		{
-			Name: "whole-poisonous-key", Level: Whole,
+			Name: "whole-poisonous-key", Level: Whole, Needs: []Need{NeedOrder},
 			Rule:  "an event that always fails delays only the later ones of its key",
 			check: checkPoisonousKey,
 		},

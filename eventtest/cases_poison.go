@@ -61,7 +61,7 @@ func (l *ledger) poisonQueue(b leat.Broker) leat.PoisonQueue {
 
 func (l *ledger) readPoison(b leat.Broker) *poisonReader {
 	var p poisonReader
-	s := l.r.launch(b, leat.Subscription{Topic: leat.PoisonTopic(l.topic, testGroup), Group: leat.ReplayGroup},
+	s := l.r.launch(b, l.r.subscription(leat.PoisonTopic(l.topic, testGroup), leat.ReplayGroup),
 		func(_ context.Context, e leat.Event) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()

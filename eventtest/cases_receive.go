@@ -143,7 +143,9 @@ func checkIntoReused(r *run) {
 func checkMaxInFlight(r *run) {
 	b, topic := r.start(groupA)
 	const limit = 5
-	rd := r.subscribe(b, leat.Subscription{Topic: topic, Group: groupA, MaxInFlight: limit})
+	sub := r.subscription(topic, groupA)
+	sub.MaxInFlight = limit
+	rd := r.subscribe(b, sub)
 	events := r.spread("e", 4*limit)
 	r.mustPublish(b, topic, events...)
 	held := rd.take(limit)
@@ -167,7 +169,9 @@ func checkMaxInFlight(r *run) {
 func checkMaxInFlightBytes(r *run) {
 	b, topic := r.start(groupA)
 	const size, limit = 4 << 10, 10 << 10
-	rd := r.subscribe(b, leat.Subscription{Topic: topic, Group: groupA, MaxInFlight: 100, MaxInFlightBytes: limit})
+	sub := r.subscription(topic, groupA)
+	sub.MaxInFlight, sub.MaxInFlightBytes = 100, limit
+	rd := r.subscribe(b, sub)
 	events := []leat.Event{
 		r.sized("small-0", size), r.sized("small-1", size), r.sized("small-2", size),
 		r.sized("large", 2*limit), r.sized("small-3", size),

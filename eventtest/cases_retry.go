@@ -20,7 +20,7 @@ func retryCases() []Case {
 			check: checkErrorRetried,
 		},
 		{
-			Name: "whole-given-back-comes-again", Level: Whole,
+			Name: "whole-given-back-comes-again", Level: Whole, Needs: []Need{NeedOrder},
 			Rule:  "what a consumer gives back when it stops is delivered again, in order",
 			check: checkGivenBack,
 		},
@@ -55,7 +55,7 @@ func retryCases() []Case {
 			check: checkRestarts,
 		},
 		{
-			Name: "whole-attempts-are-not-deliveries", Level: Whole, Needs: []Need{NeedDeliveryCount},
+			Name: "whole-attempts-are-not-deliveries", Level: Whole, Needs: []Need{NeedDeliveryCount, NeedOrder},
 			Rule:  "deliveries count on over restarts and attempts do not, so that restarts exhaust no retry",
 			check: checkAttemptsNotDeliveries,
 		},

@@ -63,7 +63,7 @@ func checkSubscribeBeforeReceive(r *run) {
 
 func checkUnknownGroup(r *run) {
 	b, topic := r.start(groupA)
-	for _, sub := range []leat.Subscription{{Topic: topic, Group: "unknown"}, {Topic: r.h.Topic(), Group: groupA}} {
+	for _, sub := range []leat.Subscription{r.subscription(topic, "unknown"), r.subscription(r.h.Topic(), groupA)} {
 		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
 		if err != nil {
 			r.expectCode("subscribing to what does not exist", err, leat.CodeNotFound)

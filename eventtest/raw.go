@@ -37,12 +37,12 @@ func (r *run) start(groups ...string) (b leat.Broker, topic string) {
 	return b, topic
 }
 
-// declare makes sure that ordered groups of a topic exist, so that what is published from then on is kept for them. An adapter that
+// declare makes sure that groups of a topic exist, so that what is published from then on is kept for them. An adapter that
 // declares nothing makes them when it subscribes, or finds them made by its broker.
 func (r *run) declare(b leat.Broker, topic string, groups ...string) {
 	_, declares := b.(leat.Declarer)
 	for _, group := range groups {
-		sub := leat.Subscription{Topic: topic, Group: group}
+		sub := r.subscription(topic, group)
 		if declares {
 			r.must(leat.Declare(r.ctx, b, sub), "declaring the group "+group)
 			continue
@@ -163,7 +163,7 @@ func (r *run) subscribe(b leat.Broker, sub leat.Subscription) *reader {
 
 // rejoin opens a stream of a group after an outage, which may take several attempts.
 func (r *run) rejoin(b leat.Broker, topic, group string) *reader {
-	sub := leat.Subscription{Topic: topic, Group: group}
+	sub := r.subscription(topic, group)
 	var s leat.Stream
 	r.eventually("the adapter subscribes again", func() bool {
 		var err error
@@ -198,7 +198,7 @@ func (r *run) read(s leat.Stream, sub leat.Subscription) *reader {
 
 // join opens a stream of a group.
 func (r *run) join(b leat.Broker, topic, group string) *reader {
-	return r.subscribe(b, leat.Subscription{Topic: topic, Group: group})
+	return r.subscribe(b, r.subscription(topic, group))
 }
 
 // receive calls Receive once, for at most limit deliveries. It copes with a wrong n, which only one case is about.

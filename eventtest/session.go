@@ -31,6 +31,7 @@ type offer struct {
 	capabilities leat.Capabilities // of a group
 	declares     bool
 	broadcasts   bool
+	unordered    bool // the adapter has no order by key to offer
 }
 
 func newSession(h Harness, o *Options) *session {
@@ -116,17 +117,32 @@ func (s *session) learnGroup() (offer, error) {
 	return s.learn("the capabilities of a group", func(ctx context.Context, b leat.Broker) (o offer, err error) {
 		_, o.declares = b.(leat.Declarer)
 		sub := leat.Subscription{Topic: s.h.Topic(), Group: "capabilities"}.WithDefaults()
-		if err := leat.Declare(ctx, b, sub); err != nil {
-			return o, fmt.Errorf("declaring a group: %w", err)
+		stream, err := declareAndSubscribe(ctx, b, sub)
+		if leat.CodeOf(err) == leat.CodeUnsupported {
+			o.unordered, sub.Unordered = true, true
+			stream, err = declareAndSubscribe(ctx, b, sub)
 		}
-		stream, err := b.Subscribe(ctx, sub)
 		if err != nil {
 			return o, fmt.Errorf("subscribing: %w", err)
 		}
 		o.capabilities = stream.Capabilities()
-		s.claims(sub, o.capabilities)
+		s.claim(o.capabilities)
 		return o, stream.Close(ctx)
 	})
+}
+
+// declareAndSubscribe opens a stream of a group that may not exist yet.
+func declareAndSubscribe(ctx context.Context, b leat.Broker, sub leat.Subscription) (leat.Stream, error) {
+	if err := leat.Declare(ctx, b, sub); err != nil {
+		return nil, fmt.Errorf("declaring a group: %w", err)
+	}
+	return b.Subscribe(ctx, sub)
+}
+
+// subscription returns that of a group as most cases want it: with order by key, unless the adapter refuses that to every group.
+func (s *session) subscription(topic, group string) leat.Subscription {
+	o, _ := s.group() // what is wrong there is reported by the first case that asks the adapter
+	return leat.Subscription{Topic: topic, Group: group, Unordered: o.unordered}
 }
 
 // learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there is none.
@@ -190,11 +206,15 @@ func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) 
 }
 
 // claims compares what a stream declares with what the first one of the run declared, since that decided which cases run. It returns
-// the difference in words, or nothing. Only ordered streams of a group are alike.
+// the difference in words, or nothing. Only streams of the subscriptions that most cases use are alike.
 func (s *session) claims(sub leat.Subscription, c leat.Capabilities) string {
-	if sub.Broadcast || sub.Unordered {
+	if sub.Broadcast || sub.Unordered != s.subscription(sub.Topic, sub.Group).Unordered {
 		return ""
 	}
+	return s.claim(c)
+}
+
+func (s *session) claim(c leat.Capabilities) string {
 	s.claiming.Lock()
 	defer s.claiming.Unlock()
 	if s.claimed == nil {

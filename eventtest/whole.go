@@ -40,8 +40,9 @@ type handling struct {
 // ledger writes down what becomes of the events of a case: published, started, handled, poisoned. Its methods may be called from any
 // goroutine, except those that end the case.
 type ledger struct {
-	r     *run
-	topic string
+	r       *run
+	topic   string
+	ordered bool // the adapter keeps order by key
 
 	mu       sync.Mutex
 	sent     map[string]*sent     // by id
@@ -62,7 +63,8 @@ type overlap struct {
 
 func newLedger(r *run, topic string) *ledger {
 	l := &ledger{
-		r: r, topic: topic, sent: map[string]*sent{}, starts: map[string]int{}, handled: map[string]int{}, poisoned: map[string]int{},
+		r: r, topic: topic, ordered: !r.subscription(topic, testGroup).Unordered,
+		sent: map[string]*sent{}, starts: map[string]int{}, handled: map[string]int{}, poisoned: map[string]int{},
 		last: map[string]int{}, busy: map[string]*handling{},
 	}
 	r.cleanup(l.checkOverlaps)
@@ -183,7 +185,7 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 	}
 	hd := &handling{ctx: ctx}
 	// A handler that begins with its lease lost already, as one may that was on its way then, disturbs nobody.
-	if key := e.Key(); key != "" && !leaseLost(ctx) {
+	if key := e.Key(); key != "" && l.ordered && !leaseLost(ctx) {
 		if other := l.busy[key]; other != nil && other.ctx.Err() == nil {
 			other.overlapped = true
 		}
@@ -211,13 +213,21 @@ func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 	if !ok || s == nil {
 		return
 	}
-	if l.handled[e.ID()]++; l.handled[e.ID()] > 1 || key == "" {
+	if l.handled[e.ID()]++; l.handled[e.ID()] > 1 || key == "" || !l.ordered {
 		return
 	}
 	if s.seq < l.last[key] {
 		l.r.notef("order of key %s: event %d was handled for the first time after event %d", key, s.seq, l.last[key])
 	}
 	l.last[key] = max(l.last[key], s.seq)
+}
+
+// heads is how many of n events with so many keys can be at work or parked at once.
+func (l *ledger) heads(n, keys int) int {
+	if l.ordered {
+		return keys
+	}
+	return n
 }
 
 func leaseLost(ctx context.Context) bool { return errors.Is(context.Cause(ctx), leat.ErrLeaseLost) }
@@ -339,7 +349,7 @@ const testGroup = "g"
 // serve runs a Consumer of the ledger's topic on b, in the group g, and waits until it is subscribed. It is stopped when the case is
 // over.
 func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
-	s := l.r.launch(b, leat.Subscription{Topic: l.topic, Group: testGroup}, l.record(h), o)
+	s := l.r.launch(b, l.r.subscription(l.topic, testGroup), l.record(h), o)
 	s.await()
 	return s
 }

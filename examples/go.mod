@@ -3,17 +3,25 @@ module github.com/leatgo/leat/examples
 go 1.26.0
 
 require (
+	github.com/ThreeDotsLabs/watermill v1.5.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
 	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
+	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 )
 
 require (
+	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
+	github.com/google/uuid v1.6.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
+	github.com/oklog/ulid v1.3.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
 	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
+	github.com/sony/gobreaker v1.0.0 // indirect
 	github.com/twmb/franz-go v1.22.2 // indirect
 	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
@@ -24,4 +32,5 @@ replace (
 	github.com/leatgo/leat => ../
 	github.com/leatgo/leat/adapters/kafka => ../adapters/kafka
 	github.com/leatgo/leat/adapters/rabbitmq => ../adapters/rabbitmq
+	github.com/leatgo/leat/adapters/watermill => ../adapters/watermill
 )

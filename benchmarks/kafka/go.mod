@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	github.com/leatgo/leat => ../..
 	github.com/leatgo/leat/adapters/kafka => ../../adapters/kafka
+	github.com/leatgo/leat/adapters/watermill => ../../adapters/watermill
 	github.com/leatgo/leat/benchmarks => ..
 )
 
@@ -16,6 +17,7 @@ require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/leatgo/leat/benchmarks v0.0.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0

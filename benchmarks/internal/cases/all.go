@@ -7,5 +7,5 @@ import "github.com/leatgo/leat/benchmarks/internal/bench"
 func All() []bench.Group {
 	groups := []bench.Group{prebuilt(), made()}
 	groups = append(groups, envelope()...)
-	return append(groups, keys(), parked(), sleeping())
+	return append(groups, keys(), parked(), sleeping(), bridge())
 }

@@ -1,0 +1,284 @@
+package watermill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+)
+
+// Broker is a Watermill Publisher and Subscriber as a broker of Leat. It implements [leat.Broker], [leat.Declarer] and
+// [leat.HealthReporter], and is safe for concurrent use.
+type Broker struct {
+	o         Options
+	publisher *publisher
+	single    message.Subscriber // of New
+	closing   sync.Once
+	failed    error // of Close
+
+	mu          sync.Mutex
+	closed      bool
+	group       string // the one that uses single
+	subscribers map[string]message.Subscriber
+	streams     map[*Stream]struct{}
+}
+
+var (
+	_ leat.Broker         = (*Broker)(nil)
+	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.HealthReporter = (*Broker)(nil)
+)
+
+// New returns a Broker over a Pub/Sub. The Subscriber is that of one group; it is nil where [Options].NewSubscriber makes one for each. The
+// Broker closes both unless KeepOpen is set. A nil o means the defaults. The error is an [*leat.Error] with [leat.CodeInvalid].
+func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, error) {
+	b := &Broker{o: o.withDefaults(), single: sub, subscribers: map[string]message.Subscriber{}, streams: map[*Stream]struct{}{}}
+	if err := b.o.validate(pub, sub); err != nil {
+		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
+	}
+	b.publisher = newPublisher(pub, &b.o)
+	return b, nil
+}
+
+// Limits returns the largest event, from [Options].
+func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
+
+// Publish implements [leat.Broker]. Each event is a message in a call of the Publisher of its own, so that its outcome is known: nil
+// where the Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows
+// better.
+func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	if err := (leat.Subscription{Topic: topic, Broadcast: true}).Validate(); err != nil {
+		for i, e := range events {
+			done(i, &leat.Error{Op: "publish", EventID: e.ID(), Code: leat.CodeInvalid, Err: errors.Unwrap(err)})
+		}
+		return
+	}
+	b.publisher.publish(ctx, topic, events, done)
+}
+
+// Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that
+// has it. Whether a group exists from then on depends on the Pub/Sub. Order is not looked at before Subscribe.
+func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
+	var errs []error
+	for _, sub := range subs {
+		if err := b.declare(ctx, sub); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
+	if err := b.refusal(ctx, "declare", sub); err != nil || sub.Broadcast || b.o.SkipInitialize {
+		return err
+	}
+	s, err := b.subscriber("declare", sub)
+	if err != nil {
+		return err
+	}
+	initializer, ok := s.(message.SubscribeInitializer)
+	if !ok {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- initializer.SubscribeInitialize(sub.Topic) }() // it takes no context
+	select {
+	case err := <-done:
+		if err != nil {
+			return &leat.Error{Op: "declare", Topic: sub.Topic, Code: leat.CodeUnavailable, Err: err}
+		}
+		return nil
+	case <-ctx.Done():
+		return canceled(ctx, "declare", sub.Topic)
+	}
+}
+
+// refusal returns why a call cannot be served at all, or nil.
+func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) error {
+	if err := sub.Validate(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return closedError(op, sub.Topic, "")
+	}
+	if ctx.Err() != nil {
+		return canceled(ctx, op, sub.Topic)
+	}
+	return nil
+}
+
+// subscriber returns the Subscriber of a group.
+func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscriber, error) {
+	failed := func(code leat.Code, format string, args ...any) error {
+		return &leat.Error{Op: op, Topic: sub.Topic, Code: code, Err: fmt.Errorf(format, args...)}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, closedError(op, sub.Topic, "")
+	}
+	if b.o.NewSubscriber == nil {
+		if b.group == "" {
+			b.group = sub.Group
+		}
+		if b.group != sub.Group {
+			return nil, failed(leat.CodeUnsupported, "the Subscriber is used by the group %q; set NewSubscriber for more than one group", b.group)
+		}
+		return b.single, nil
+	}
+	if s := b.subscribers[sub.Group]; s != nil {
+		return s, nil
+	}
+	s, err := b.o.NewSubscriber(sub.Group)
+	if err != nil {
+		return nil, failed(leat.CodeUnavailable, "NewSubscriber failed: %w", err)
+	}
+	if s == nil {
+		return nil, failed(leat.CodeInvalid, "NewSubscriber returned nil")
+	}
+	b.subscribers[sub.Group] = s
+	return s, nil
+}
+
+// Subscribe implements [leat.Broker]. With order by key, which is the default of a subscription, it is refused with [leat.CodeUnsupported]
+// where [Options].Order does not say that the Pub/Sub has it. The stream is a [*Stream].
+func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+	if err := b.refusal(ctx, "subscribe", sub); err != nil {
+		return nil, err
+	}
+	if sub.Broadcast {
+		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("there is no broadcast over Watermill; give each process a group of its own")}
+	}
+	if !sub.Unordered && b.o.Order == leat.OrderNone {
+		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")}
+	}
+	subscriber, err := b.subscriber("subscribe", sub)
+	if err != nil {
+		return nil, err
+	}
+	s := newStream(b, sub.WithDefaults(), subscriber)
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	closed := b.closed
+	if !closed {
+		b.streams[s] = struct{}{}
+	}
+	b.mu.Unlock()
+	if closed {
+		return nil, errors.Join(closedError("subscribe", sub.Topic, ""), s.Close(ctx))
+	}
+	return s, nil
+}
+
+// forget is called by a stream that was closed.
+func (b *Broker) forget(s *Stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.streams, s)
+}
+
+// Health returns nil, or an [*leat.Error] that says that the last publish failed or that a stream cannot subscribe again. Several are
+// joined. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
+func (b *Broker) Health() error {
+	b.mu.Lock()
+	closed := b.closed
+	streams := make([]*Stream, 0, len(b.streams))
+	for s := range b.streams {
+		streams = append(streams, s)
+	}
+	b.mu.Unlock()
+	if closed {
+		return closedError("health", "", "")
+	}
+	var errs []error
+	if err := b.publisher.failure.health("publishing", ""); err != nil {
+		errs = append(errs, err)
+	}
+	for _, s := range streams {
+		if err := s.Health(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes the streams, waits for the Publisher's answers, and closes the Subscribers and, unless [Options].KeepOpen is set, what New
+// was given, all within [Options].CloseTimeout. Publishes without an answer by then are reported as unknown. A call of the Pub/Sub that
+// does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub.
+func (b *Broker) Close() error {
+	b.closing.Do(b.close)
+	err := b.failed
+	b.failed = nil
+	return err
+}
+
+func (b *Broker) close() {
+	b.mu.Lock()
+	b.closed = true
+	streams := make([]*Stream, 0, len(b.streams))
+	for s := range b.streams {
+		streams = append(streams, s)
+	}
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, s := range streams {
+		all.Go(func() { _ = s.Close(ctx) })
+	}
+	quiet := b.publisher.close(ctx)
+	all.Wait()
+	closers := make([]func() error, 0, len(b.subscribers)+2)
+	for _, s := range b.subscribers {
+		closers = append(closers, s.Close)
+	}
+	if !b.o.KeepOpen {
+		if b.single != nil {
+			closers = append(closers, b.single.Close)
+		}
+		closers = append(closers, func() error {
+			if !quiet {
+				b.publisher.idle.Wait() // closing some Publishers under a call makes them panic
+			}
+			return b.publisher.pub.Close()
+		})
+	}
+	b.failed = closeAll(ctx, closers)
+}
+
+// closeAll calls the functions side by side and waits for them until ctx ends.
+func closeAll(ctx context.Context, closers []func() error) error {
+	results := make(chan error, len(closers))
+	for _, c := range closers {
+		go func() { results <- c() }()
+	}
+	var errs []error
+	for range closers {
+		select {
+		case err := <-results:
+			if err != nil {
+				errs = append(errs, err)
+			}
+		case <-ctx.Done():
+			return errors.Join(append(errs, &leat.Error{Op: "close", Code: leat.CodeUnavailable,
+				Err: errors.New("the Pub/Sub did not close within the CloseTimeout")})...)
+		}
+	}
+	return errors.Join(errs...)
+}

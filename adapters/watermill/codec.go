@@ -1,0 +1,473 @@
+package watermill
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/url"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+)
+
+// Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
+//
+// A message that is a CloudEvent has the attributes as metadata "ce_…" and the data as its payload (binary mode), or the whole event as
+// JSON in its payload and says so by the metadata content-type (structured mode). Both are always read; attributes are also found behind
+// "ce-", "cloudEvents:" and "cloudEvents_". Every other message becomes an event by the rules of [Codec.Event].
+type Codec struct {
+	// Structured writes events in structured mode. It is for Pub/Subs that take few metadata, or none.
+	Structured bool
+	// Prefix is what the names of attributes begin with among the metadata that are written. "" means "ce_", as in CloudEvents' Kafka
+	// binding; "ce-" is that of AMQP brokers.
+	Prefix string
+	// Source is the attribute source of events that are made of messages that are no CloudEvents. "" means "/watermill/" and the topic.
+	Source string
+	// Key returns the key, by which the event is ordered, of a message that carries none. Nil, or "", means none.
+	Key func(topic string, m *message.Message) string
+	// Strict refuses messages that are no CloudEvents, instead of making events of them.
+	Strict bool
+}
+
+// Names and values of metadata.
+const (
+	defaultPrefix   = "ce_"
+	contentTypeName = "content-type"
+	structuredType  = "application/cloudevents+json; charset=UTF-8"
+
+	// emptyName marks the data of an event as there, and empty: Watermill knows no difference between an empty payload and none.
+	emptyName  = "leatdata"
+	emptyValue = "empty"
+
+	// largestMessage bounds what is read of a message. No event may be larger.
+	largestMessage = 1 << 20
+)
+
+// read is a message that was looked at.
+type read struct {
+	attributes  []leat.Header // without datacontenttype where that is a metadata of its own
+	rest        message.Metadata
+	contentType string
+	typed       int // how many content types there are, which differ in case
+	version     bool
+	empty       bool
+}
+
+// Event returns the event of a message that came from a topic, or is on its way there.
+//
+// Of a message that is a CloudEvent, it is that event. Further metadata are kept in the extension [EscapeName]. Of every other message,
+// unless Strict is set: the UUID becomes the id, the topic the type, the metadata content-type the datacontenttype if it is a media type,
+// the payload the data, and Codec.Source and Codec.Key give source and key. A metadata becomes an extension of its name where CloudEvents
+// allows the name (1 to 20 of a-z and 0-9, no attribute's name, not beginning with "leat") and the value (text of 1 to 4,096 bytes); the
+// first 40 in the order of their names. The others are escaped in [EscapeName]. So nothing is dropped, and [Codec.Restore] returns the
+// message as it was.
+//
+// The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message without a UUID that is no CloudEvent,
+// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for more than 1 MiB, or more than 64 KiB of escaped metadata.
+func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
+	if m == nil {
+		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}
+	}
+	e, err := c.event(topic, m)
+	if err == nil {
+		return e, nil
+	}
+	failed := &leat.Error{Op: "decode", Topic: topic, EventID: m.UUID, Code: leat.CodeInvalid, Err: err}
+	if inner, ok := errors.AsType[*leat.Error](err); ok {
+		failed.Code, failed.Err = inner.Code, inner.Err
+	}
+	return leat.Event{}, failed
+}
+
+func (c Codec) event(topic string, m *message.Message) (leat.Event, error) {
+	if size := sizeOf(m); size > largestMessage {
+		return leat.Event{}, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the message has %d bytes; at most %d are allowed",
+			size, largestMessage)}
+	}
+	r := c.look(m)
+	switch {
+	case r.typed > 1 && (r.version || hasPrefixFold(r.contentType, "application/cloudevents")):
+		return leat.Event{}, errors.New("the metadata content-type is there twice")
+	case hasPrefixFold(r.contentType, "application/cloudevents-batch"):
+		return leat.Event{}, errors.New("the message is a batch of events; publish them one by one")
+	case hasPrefixFold(r.contentType, "application/cloudevents"):
+		return c.structured(topic, m, r)
+	case r.version:
+		return c.binary(topic, m, r)
+	case c.Strict:
+		return leat.Event{}, errors.New("the message is no CloudEvent: it has neither a metadata ce_specversion nor a CloudEvents content type")
+	}
+	return c.foreign(topic, m)
+}
+
+// sizeOf counts what the message holds.
+func sizeOf(m *message.Message) int {
+	size := len(m.UUID) + len(m.Payload)
+	for name, value := range m.Metadata {
+		size += len(name) + len(value)
+	}
+	return size
+}
+
+// look sorts the metadata into those of CloudEvents and the others.
+func (c Codec) look(m *message.Message) (r read) {
+	r.attributes = make([]leat.Header, 0, len(m.Metadata)+3) // with room for what complete adds
+	size := 0
+	for _, value := range m.Metadata {
+		size += len(value)
+	}
+	values := make([]byte, 0, size)
+	for name, value := range m.Metadata {
+		if attribute, ok := c.attributeOf(name); ok {
+			r.version = r.version || attribute == "specversion"
+			values = append(values, value...)
+			r.attributes = append(r.attributes, leat.Header{Name: attribute, Value: values[len(values)-len(value):]})
+			continue
+		}
+		switch {
+		case len(name) == len(contentTypeName) && hasPrefixFold(name, contentTypeName):
+			r.typed++
+			if r.typed == 1 || hasPrefixFold(value, "application/cloudevents") {
+				r.contentType = value
+			}
+		case name == emptyName && value == emptyValue:
+			r.empty = true
+		default:
+			if r.rest == nil {
+				r.rest = message.Metadata{}
+			}
+			r.rest[name] = value
+		}
+	}
+	return r
+}
+
+// attributeOf returns the attribute that a metadata is, without its prefix.
+func (c Codec) attributeOf(name string) (string, bool) {
+	if len(name) < 3 {
+		return "", false
+	}
+	if c.Prefix != "" && strings.HasPrefix(name, c.Prefix) {
+		return name[len(c.Prefix):], true
+	}
+	switch {
+	case hasPrefixFold(name, "ce_"), hasPrefixFold(name, "ce-"):
+		return lower(name[3:]), true
+	case hasPrefixFold(name, "cloudevents:"), hasPrefixFold(name, "cloudevents_"):
+		return lower(name[len("cloudevents:"):]), true
+	}
+	return "", false
+}
+
+// binary reads a message whose metadata are the attributes.
+func (c Codec) binary(topic string, m *message.Message, r read) (leat.Event, error) {
+	if r.contentType != "" {
+		i := slices.IndexFunc(r.attributes, func(h leat.Header) bool { return h.Name == "datacontenttype" })
+		switch {
+		case i < 0:
+			r.attributes = append(r.attributes, leat.Header{Name: "datacontenttype", Value: []byte(r.contentType)})
+		case string(r.attributes[i].Value) != r.contentType:
+			return leat.Event{}, errors.New("the metadata content-type and ce_datacontenttype contradict each other")
+		}
+	}
+	var data []byte
+	if len(m.Payload) > 0 {
+		data = m.Payload
+	} else if r.empty {
+		data = []byte{}
+	}
+	return c.complete(topic, m, r, data)
+}
+
+// structured reads a message whose payload is the event.
+func (c Codec) structured(topic string, m *message.Message, r read) (leat.Event, error) {
+	if media, _, err := mime.ParseMediaType(r.contentType); err != nil || !strings.HasSuffix(media, "+json") {
+		return leat.Event{}, errors.New("the message is in structured mode in a format other than JSON")
+	}
+	e, err := leat.ParseEvent(m.Payload)
+	if err != nil {
+		return e, err
+	}
+	key := e.Key() != "" || c.Key == nil
+	if key && len(r.rest) == 0 && (m.UUID == "" || m.UUID == e.ID()) {
+		return e, nil
+	}
+	r.attributes = r.attributes[:0]
+	for name, value := range e.Attributes() {
+		r.attributes = append(r.attributes, leat.Header{Name: name, Value: []byte(value)})
+	}
+	return c.complete(topic, m, r, e.Data())
+}
+
+// complete makes the event of attributes, with the key and the metadata that are none of CloudEvents.
+func (c Codec) complete(topic string, m *message.Message, r read, data []byte) (leat.Event, error) {
+	find := func(name string) int {
+		return slices.IndexFunc(r.attributes, func(h leat.Header) bool { return h.Name == name })
+	}
+	if id := find("id"); id >= 0 && m.UUID != "" && m.UUID != string(r.attributes[id].Value) {
+		if r.rest == nil {
+			r.rest = message.Metadata{}
+		}
+		r.rest[uuidName] = m.UUID
+	}
+	if len(r.rest) > 0 {
+		kind := escapeExtra
+		at := find(EscapeName)
+		if at >= 0 {
+			before, known, err := unescape(string(r.attributes[at].Value))
+			if err != nil {
+				return leat.Event{}, err
+			}
+			for name, value := range known {
+				if _, ok := r.rest[name]; !ok {
+					r.rest[name] = value
+				}
+			}
+			kind = before
+		} else {
+			at = len(r.attributes)
+			r.attributes = append(r.attributes, leat.Header{Name: EscapeName})
+		}
+		r.attributes[at].Value = []byte(escape(kind, r.rest))
+	}
+	if c.Key != nil && find("partitionkey") < 0 {
+		if key := c.Key(topic, m); key != "" {
+			r.attributes = append(r.attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
+		}
+	}
+	return leat.DecodeEvent(r.attributes, data)
+}
+
+// foreign makes an event of a message that is none.
+func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
+	if m.UUID == "" {
+		return leat.Event{}, errors.New("the message has no UUID, which becomes the event's id; make messages with watermill.NewUUID()")
+	}
+	source := c.Source
+	if source == "" {
+		source = "/watermill/" + url.PathEscape(topic)
+	}
+	attributes := append(make([]leat.Header, 0, 8+len(m.Metadata)),
+		leat.Header{Name: "specversion", Value: []byte("1.0")}, leat.Header{Name: "id", Value: []byte(m.UUID)},
+		leat.Header{Name: "source", Value: []byte(source)}, leat.Header{Name: "type", Value: []byte(topic)})
+	rest := message.Metadata{}
+	var direct []string
+	media := ""
+	for name, value := range m.Metadata {
+		switch {
+		case name == contentTypeName && isMediaType(value):
+			media = value
+		case isExtension(name, value):
+			direct = append(direct, name)
+		default:
+			rest[name] = value
+		}
+	}
+	if len(direct) > mostExtensions {
+		sort.Strings(direct)
+		for _, name := range direct[mostExtensions:] {
+			rest[name] = m.Metadata[name]
+		}
+		direct = direct[:mostExtensions]
+	}
+	for _, name := range direct {
+		attributes = append(attributes, leat.Header{Name: name, Value: []byte(m.Metadata[name])})
+	}
+	if media != "" {
+		attributes = append(attributes, leat.Header{Name: "datacontenttype", Value: []byte(media)})
+	}
+	if c.Key != nil {
+		if key := c.Key(topic, m); key != "" {
+			attributes = append(attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
+		}
+	}
+	attributes = append(attributes, leat.Header{Name: EscapeName, Value: []byte(escape(escapeForeign, rest))})
+	var data []byte
+	if len(m.Payload) > 0 {
+		data = m.Payload
+	}
+	return leat.DecodeEvent(attributes, data)
+}
+
+// isMediaType reports whether a value of content-type can be a datacontenttype. What cannot is escaped.
+func isMediaType(value string) bool {
+	_, err := leat.DecodeEvent([]leat.Header{
+		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/")},
+		{Name: "type", Value: []byte("t")}, {Name: "datacontenttype", Value: []byte(value)},
+	}, nil)
+	return err == nil && value != "" && !hasPrefixFold(value, "application/cloudevents")
+}
+
+// Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event,
+// whatever the topic. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event.
+func (c Codec) Message(e leat.Event) (*message.Message, error) {
+	if e.IsZero() {
+		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+	}
+	prefix := c.Prefix
+	if prefix == "" {
+		prefix = defaultPrefix
+	}
+	if c.Structured {
+		text, err := e.AppendJSON(nil)
+		if err != nil {
+			return nil, err
+		}
+		m := message.NewMessage(e.ID(), text)
+		m.Metadata[contentTypeName] = structuredType
+		if key := e.Key(); key != "" { // for a Marshaler; it counts for nothing when the message is read
+			m.Metadata[metadataName(prefix, "partitionkey")] = key
+		}
+		return m, nil
+	}
+	m := message.NewMessage(e.ID(), e.Data())
+	for name, value := range e.Attributes() {
+		if name == "datacontenttype" {
+			m.Metadata[contentTypeName] = value
+			continue
+		}
+		m.Metadata[metadataName(prefix, name)] = value
+	}
+	if e.HasData() && len(m.Payload) == 0 {
+		m.Metadata[emptyName] = emptyValue
+	}
+	return m, nil
+}
+
+// metadataName returns the name of an attribute among the metadata. Those that every event has cost no allocation.
+func metadataName(prefix, name string) string {
+	if prefix == defaultPrefix {
+		switch name {
+		case "specversion":
+			return "ce_specversion"
+		case "id":
+			return "ce_id"
+		case "source":
+			return "ce_source"
+		case "type":
+			return "ce_type"
+		case "time":
+			return "ce_time"
+		case "subject":
+			return "ce_subject"
+		case "partitionkey":
+			return "ce_partitionkey"
+		}
+	}
+	return prefix + name
+}
+
+// Restore returns the message that [Codec.Event] made an event of, with its UUID, its metadata and its payload. Metadata that are
+// extensions of events of other origins are returned as [Codec.Message] writes them. The key, the type and the source that the Codec gave
+// to a message that is no CloudEvent are no part of it.
+func (c Codec) Restore(e leat.Event) (*message.Message, error) {
+	escaped, _ := e.Extension(EscapeName)
+	text, _ := escaped.(string)
+	kind, metadata, err := unescape(text)
+	if text == "" || err != nil {
+		return c.Message(e)
+	}
+	if kind == escapeForeign && e.Subject() == "" && e.TimeString() == "" && e.DataSchema() == "" {
+		m := message.NewMessage(e.ID(), e.Data())
+		for name, value := range e.Attributes() {
+			switch {
+			case name == "datacontenttype":
+				m.Metadata[contentTypeName] = value
+			case !reserved(name) || strings.HasPrefix(name, "leat"):
+				m.Metadata[name] = value
+			}
+		}
+		maps.Copy(m.Metadata, metadata)
+		return m, nil
+	}
+	if kind == escapeForeign { // somebody has made more of it
+		return c.Message(e)
+	}
+	m, err := c.Message(e.WithExtension(EscapeName, nil))
+	if err != nil {
+		return nil, err
+	}
+	if uuid, ok := metadata[uuidName]; ok {
+		m.UUID = uuid
+		delete(metadata, uuidName)
+	}
+	maps.Copy(m.Metadata, metadata)
+	return m, nil
+}
+
+// HeadersEvent returns the event of a message as a service with plain Watermill sent it over a broker of headers, such as Kafka by
+// watermill-kafka's default marshaler: the UUID is the header "_watermill_message_uuid", the metadata are the other headers. It is for an
+// adapter that reads the broker without Watermill, as the Mapping of adapters/kafka. A key becomes the event's where
+// the Codec gives none and it is text. The error is that of [Codec.Event]; a header that is there twice is [leat.CodeInvalid].
+func (c Codec) HeadersEvent(topic string, headers []leat.Header, key, body []byte) (leat.Event, error) {
+	m := message.NewMessage("", body)
+	for _, h := range headers {
+		if h.Name == uuidName {
+			m.UUID = string(h.Value)
+			continue
+		}
+		if _, twice := m.Metadata[h.Name]; twice {
+			return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, EventID: m.UUID, Code: leat.CodeInvalid,
+				Err: fmt.Errorf("the header %.40q is there twice", h.Name)}
+		}
+		m.Metadata[h.Name] = string(h.Value)
+	}
+	own := c.Key
+	c.Key = func(topic string, m *message.Message) string {
+		if own != nil {
+			if k := own(topic, m); k != "" {
+				return k
+			}
+		}
+		if len(key) > longestValue || !isText(string(key)) {
+			return ""
+		}
+		return string(key)
+	}
+	return c.Event(topic, m)
+}
+
+// malformed returns the delivery of a message that is no event.
+func (c Codec) malformed(m *message.Message, reason error) *leat.Malformed {
+	bad := &leat.Malformed{Body: m.Payload, Reason: reason}
+	if m.UUID != "" {
+		bad.Headers = append(bad.Headers, leat.Header{Name: uuidName, Value: []byte(m.UUID)})
+	}
+	names := make([]string, 0, len(m.Metadata))
+	for name := range m.Metadata {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		value := []byte(m.Metadata[name])
+		bad.Headers = append(bad.Headers, leat.Header{Name: name, Value: value})
+		if attribute, ok := c.attributeOf(name); ok && attribute == "partitionkey" {
+			bad.Key = value
+		}
+	}
+	return bad
+}
+
+// hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && lower(s[:len(prefix)]) == prefix
+}
+
+// lower returns s with its ASCII letters in lower case.
+func lower(s string) string {
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return strings.Map(func(r rune) rune {
+				if 'A' <= r && r <= 'Z' {
+					return r + 'a' - 'A'
+				}
+				return r
+			}, s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,56 @@
+package watermill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// failure is what went wrong last, since when, for health.
+type failure struct {
+	mu    sync.Mutex
+	err   error
+	since time.Time
+}
+
+// note takes the outcome of an operation; nil ends the failure.
+func (f *failure) note(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && f.err == nil {
+		f.since = time.Now()
+	}
+	f.err = err
+}
+
+// health returns the failure as an error, or nil.
+func (f *failure) health(op, topic string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		return nil
+	}
+	return &leat.Error{Op: "health", Topic: topic, Code: leat.CodeUnavailable,
+		Err: fmt.Errorf("%s fails since %s: %w", op, f.since.UTC().Format(time.RFC3339), f.err)}
+}
+
+func closedError(op, topic, id string) error {
+	return &leat.Error{Op: op, Topic: topic, EventID: id, Code: leat.CodeClosed, Err: errors.New("the broker over Watermill is closed")}
+}
+
+// endOf returns the error of a context that ended, with its cause where that says more.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if !errors.Is(cause, err) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
+func canceled(ctx context.Context, op, topic string) error {
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: endOf(ctx)}
+}

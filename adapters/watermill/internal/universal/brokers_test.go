@@ -1,0 +1,41 @@
+package universal_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/require"
+)
+
+// brokers are the lines of the table. Another broker is a line more.
+func brokers() []broker {
+	return []broker{
+		{name: "memory", open: openMemory(), features: flags()},
+		{name: "kafka", open: func(t *testing.T) leat.Broker { return openKafka(t, brokertest.Kafka(t)) }, features: flags()},
+	}
+}
+
+// openMemory returns what hands out views of one broker in memory.
+func openMemory() func(t *testing.T) leat.Broker {
+	shared := memory.New(&memory.Options{Buffer: 100_000})
+	return func(*testing.T) leat.Broker { return view{shared} }
+}
+
+// view is a memory broker that others use too: its Close leaves it open.
+type view struct{ *memory.Broker }
+
+func (view) Close() error { return nil }
+
+func openKafka(t *testing.T, addrs []string) leat.Broker {
+	t.Helper()
+	b, err := kafka.New(&kafka.Options{
+		Brokers: addrs, Partitions: 8, SessionTimeout: 6 * time.Second, HeartbeatInterval: 300 * time.Millisecond,
+		CommitInterval: 100 * time.Millisecond, RebalanceTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second,
+	})
+	require.NoError(t, err)
+	return b
+}

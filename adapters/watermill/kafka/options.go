@@ -1,0 +1,33 @@
+package kafka
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/leatgo/leat/adapters/watermill"
+)
+
+// Options are the options of New. Brokers is required; the zero value of everything else works.
+type Options struct {
+	// Brokers are addresses to begin with, each "host:port".
+	Brokers []string
+	// Codec says how events and messages become each other. Its Key, where it is nil, is the record's key.
+	Codec watermill.Codec
+	// Partitions and ReplicationFactor are what Declare creates a topic with. 0 means the cluster's default.
+	Partitions        int32
+	ReplicationFactor int16
+	// NackDelay is how long a partition waits until a message that was given back is delivered again. 0 means 100 ms.
+	NackDelay time.Duration
+	// SkipInitialize makes Declare do nothing.
+	SkipInitialize bool
+	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options].
+	DeliveryTimeout time.Duration
+	Buffer          int
+	BufferBytes     int
+	CloseTimeout    time.Duration
+	// Configure changes the configuration of sarama, which publishing and each group have one of: TLS, SASL, timeouts. Nil changes nothing.
+	Configure func(c *sarama.Config)
+	// Logger gets what an operator should know, and what Watermill logs. Nil means no log.
+	Logger *slog.Logger
+}

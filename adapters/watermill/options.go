@@ -1,0 +1,113 @@
+package watermill
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+)
+
+// Options are the options of a [Broker]. The zero value works with one Subscriber, and promises nothing: what the Pub/Sub holds is said by
+// Order, Durable, History and LongestHold, since no Pub/Sub tells it.
+type Options struct {
+	// Codec says how events and messages become each other.
+	Codec Codec
+
+	// NewSubscriber returns a Subscriber whose subscriptions share the messages of a topic among the members of a group. It is called once
+	// for each group, and the Broker closes what it returned. Nil means that New's Subscriber is that of the one group, whichever asks first.
+	NewSubscriber func(group string) (message.Subscriber, error)
+	// Order is how far the Pub/Sub keeps the order of a key. Where it is [leat.OrderNone], the zero value, every subscription has to be
+	// Unordered.
+	Order leat.Order
+	// Durable says that a Publish that returned nil survives the end of the message broker's process.
+	Durable bool
+	// History says that a new group gets what was published before it.
+	History bool
+	// LongestHold is how long a message may stay without Ack or Nack; 0 means as long as the subscription lasts.
+	LongestHold time.Duration
+
+	// Lanes is how many calls of the Publisher may run at a time. Events of one key use the same lane, one after the other. 0 means 64.
+	Lanes int
+	// Inline publishes in the caller's goroutine instead. It is for a Publisher that never blocks, such as that of gochannel.
+	Inline bool
+	// Buffer is how many events may be published and not yet answered; further publishes wait. 0 means 10,000.
+	Buffer int
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
+	BufferBytes int
+	// MaxEventBytes is the largest event. 0 means 1,000,000 bytes.
+	MaxEventBytes int
+	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2 minutes.
+	DeliveryTimeout time.Duration
+	// Refused returns the code of an error of the Publisher after which the message is certainly not stored and never will be, and 0 for
+	// all others, whose outcome is unknown. Nil means that no error says so.
+	Refused func(err error) leat.Code
+
+	// Position returns where the message broker keeps a message. Nil means that its UUID is all that is known.
+	Position func(m *message.Message) leat.Position
+	// SkipInitialize makes Declare do nothing. Else it calls SubscribeInitialize of the Subscribers that have it.
+	SkipInitialize bool
+	// KeepOpen makes Close leave the Publisher and the Subscriber of New open, because others use them too.
+	KeepOpen bool
+	// CloseTimeout bounds Close. 0 means 10 s.
+	CloseTimeout time.Duration
+	// Logger gets what an operator should know. Nil means no log.
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy of o with its defaults filled in. o may be nil.
+func (o *Options) withDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	orDefault(&d.Lanes, 64)
+	orDefault(&d.Buffer, 10_000)
+	orDefault(&d.BufferBytes, 64<<20)
+	orDefault(&d.MaxEventBytes, 1_000_000)
+	orDefault(&d.DeliveryTimeout, 2*time.Minute)
+	orDefault(&d.CloseTimeout, 10*time.Second)
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate returns the first thing that is wrong with options whose defaults are filled in.
+func (o *Options) validate(publisher message.Publisher, subscriber message.Subscriber) error {
+	switch {
+	case publisher == nil:
+		return errors.New("the Publisher is nil")
+	case subscriber == nil && o.NewSubscriber == nil:
+		return errors.New("there is no Subscriber; give one, or set NewSubscriber")
+	case subscriber != nil && o.NewSubscriber != nil:
+		return errors.New("there are a Subscriber and NewSubscriber; with NewSubscriber, the Subscriber is nil")
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int64
+	}{
+		{"Order", int64(o.Order), 0, int64(leat.OrderPerGroup)},
+		{"LongestHold", int64(o.LongestHold), 0, int64(24 * time.Hour)},
+		{"Lanes", int64(o.Lanes), 1, 10_000},
+		{"Buffer", int64(o.Buffer), 1, 1 << 30},
+		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
+		{"MaxEventBytes", int64(o.MaxEventBytes), 1, 1 << 20},
+		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Millisecond), int64(24 * time.Hour)},
+		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			return fmt.Errorf("%s is out of its range", f.name)
+		}
+	}
+	return nil
+}
