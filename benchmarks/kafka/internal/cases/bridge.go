@@ -11,6 +11,7 @@ import (
 	"github.com/leatgo/leat/adapters/kafka"
 	leatmill "github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // bridgePublish compares two Watermill Publishers: that of watermill-kafka, and Leat's Kafka as one.
@@ -21,8 +22,8 @@ func (e *Env) bridgePublish() bench.Group {
 		About: "4 goroutines call Publish of a Watermill Publisher with 1,000 messages to 12 partitions. The messages are made for each " +
 			"call, with the attributes as metadata. watermill-kafka sends them one after the other.",
 		Cases: []bench.Case{
-			e.publishes("watermill-kafka", oneByOneEvents, watermillPublisher(batchers, batch)),
-			e.publishes(leatCase, publishEvents, bridgePublisher(batchers, batch)),
+			e.publishes("watermill-kafka", oneByOneEvents, watermillPublisher(load.Batchers, load.Batch)),
+			e.publishes(leatCase, publishEvents, bridgePublisher(load.Batchers, load.Batch)),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Min: 5}},
 	}
@@ -57,10 +58,10 @@ func bridgePublisher(goroutines, size int) startPublisher {
 		p := leatmill.NewPublisher(broker, &leatmill.PublisherOptions{Codec: leatmill.Codec{Key: keyOf}, CloseBroker: true})
 		return &publisher{
 			publish: func(_ context.Context, first, n int) (int64, error) {
-				return inParallel(goroutines, size, first, n, func(first, n int) error {
+				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
 					messages := make([]*message.Message, 0, n)
 					for i := first; i < first+n; i++ {
-						messages = append(messages, newWatermillMessage(e.names.at(i)))
+						messages = append(messages, newWatermillMessage(e.names.At(i)))
 					}
 					return p.Publish(topic, messages...)
 				})
@@ -72,13 +73,13 @@ func bridgePublisher(goroutines, size int) startPublisher {
 
 // bridgeConsumer is watermillConsumer on Leat's Kafka.
 func bridgeConsumer(readers int, work time.Duration) startConsumer {
-	return func(ctx context.Context, e *Env, topic, group string, a *arrivals) (*consumer, error) {
+	return func(ctx context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
 		broker, err := kafka.New(&kafka.Options{Brokers: e.Addrs, Provision: kafka.ProvisionOff})
 		if err != nil {
 			return nil, err
 		}
 		s := leatmill.NewSubscriber(broker, &leatmill.SubscriberOptions{
-			Group: group, Concurrency: readers, MaxInFlight: inFlight, CloseBroker: true,
+			Group: group, Concurrency: readers, MaxInFlight: load.InFlight, CloseBroker: true,
 		})
 		messages, err := s.Subscribe(context.WithoutCancel(ctx), topic)
 		if err != nil {
@@ -91,7 +92,7 @@ func bridgeConsumer(readers int, work time.Duration) startConsumer {
 					if work > 0 {
 						time.Sleep(work)
 					}
-					a.handle(indexOf(m.Metadata.Get("ce_id")))
+					a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
 					m.Ack()
 				}
 			})
