@@ -107,6 +107,8 @@ func TestFaults(t *testing.T) {
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
 		"no permission": testNoPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
+		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
+		"broadcast recycled": testBroadcastRecycled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

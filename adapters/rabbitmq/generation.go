@@ -41,6 +41,7 @@ type generation struct {
 	returns  []uint64            // given back since Receive last looked
 	blocked  map[string]*holding // keys of which something was given back while more was out
 	again    []uint64            // to be delivered again, in order
+	naps     []uint64            // the same, without a key, when their delay is over
 }
 
 // consumerTag names the only consumer of a channel.
@@ -119,6 +120,9 @@ func (g *generation) pump() {
 		d.decode(&m, &into)
 		in := slot{
 			event: into.Event, malformed: into.Malformed, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
+		}
+		if in.deliveries > 0 {
+			in.deliveries += deliveriesBefore(&m)
 		}
 		s.mu.Lock()
 		g.take(in)
@@ -206,7 +210,7 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 }
 
 // settle says what became of a delivery. The stream's lock is held.
-func (g *generation) settle(tag uint64, how leat.Action) {
+func (g *generation) settle(tag uint64, how leat.Settlement) {
 	if g.ended {
 		return
 	}
@@ -214,8 +218,14 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 	if slot == nil || slot.state != slotOut || slot.round != uint8(tag) {
 		return
 	}
-	if how != leat.Ack && how != leat.GiveBack {
-		return // there is no NativeReject
+	switch how.Action {
+	case leat.Ack, leat.GiveBack:
+	case leat.NativeReject:
+		if !g.s.caps.NativeReject {
+			return
+		}
+	default:
+		return
 	}
 	g.events--
 	g.bytes -= slot.size
@@ -225,14 +235,41 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 			g.s.wake()
 		}
 	}
-	if how == leat.GiveBack {
-		slot.state = slotBack
-		if !g.draining {
-			g.returns = append(g.returns, tag>>8)
-			g.s.wake()
-		}
+	switch how.Action {
+	case leat.GiveBack:
+		g.takeBack(tag>>8, slot, how.Delay)
+	case leat.NativeReject:
+		g.held -= slot.size
+		g.window.reject(tag>>8, slot)
+		signal(g.due)
+	default:
+		g.finish(slot)
+	}
+	if g.s.waiting {
+		g.s.wake()
+	}
+}
+
+// takeBack is a GiveBack. While the generation drains, what is given back is left to the broker. The stream's lock is held.
+func (g *generation) takeBack(tag uint64, slot *slot, delay time.Duration) {
+	slot.state = slotBack
+	if g.draining {
 		return
 	}
+	if delay = min(delay, g.s.caps.LongestDelay); delay > 0 {
+		slot.notBefore = time.Now().Add(delay).UnixNano()
+		if slot.key() == "" && delay >= g.s.delays.least && g.s.delays.take(g, tag, slot, delay) {
+			slot.state = slotMoved
+			return
+		}
+		g.wakeAfter(delay)
+	}
+	g.returns = append(g.returns, tag)
+	g.s.wake()
+}
+
+// finish is an Ack. The stream's lock is held.
+func (g *generation) finish(slot *slot) {
 	g.held -= slot.size
 	g.window.finish(slot, time.Now())
 	if g.window.unacked == 1 {
@@ -240,9 +277,6 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 	}
 	if g.window.unacked >= g.quarter() {
 		signal(g.urgent)
-	}
-	if g.s.waiting {
-		g.s.wake()
 	}
 }
 
@@ -318,6 +352,11 @@ func (g *generation) send(a acks) error {
 		g.onesSent = time.Now()
 		g.session.link.cork()
 		defer g.session.link.uncork()
+	}
+	for _, tag := range a.rejects {
+		if err := g.ch.Reject(tag, false); err != nil {
+			return err
+		}
 	}
 	if a.upTo > 0 {
 		if err := g.ch.Ack(a.upTo, true); err != nil {
@@ -424,7 +463,7 @@ func (g *generation) end() {
 		return
 	}
 	g.draining, g.ended = true, true
-	g.returns, g.again, g.blocked = nil, nil, nil
+	g.returns, g.again, g.naps, g.blocked = nil, nil, nil, nil
 	close(g.over)
 	if g.s.generation == g {
 		g.s.generation = nil

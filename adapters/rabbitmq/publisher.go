@@ -72,6 +72,7 @@ type entry struct {
 	answer atomic.Pointer[amqp.DeferredConfirmation] // nil until it is written
 	// Of a message that came back, outlet's own.
 	returned *amqp.Return
+	postpone *postponement // of one that goes to a delay queue
 }
 
 // waiter is a publish in line.

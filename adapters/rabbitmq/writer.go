@@ -178,6 +178,9 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 	if tag == 0 {
 		return false
 	}
+	if e.postpone != nil {
+		e.postpone.apply(&message)
+	}
 	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
 	answer, err := t.ch.PublishWithDeferredConfirm(e.call.exchange, e.key, !p.o.AllowUnroutable, false, message)
 	switch {
