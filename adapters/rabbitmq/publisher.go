@@ -92,7 +92,8 @@ func (w *waiter) signal() {
 type verdict struct {
 	entry  *entry
 	err    error
-	proves bool // that the broker takes the topic
+	tag    uint64 // outlet's own
+	proves bool   // the broker takes the topic
 }
 
 func newPublisher(b *Broker) *publisher {
