@@ -83,6 +83,7 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	@mkdir -p docs/conformance
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
+	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
 	@$(MAKE) conformance-page
 
 .PHONY: conformance-page
