@@ -263,7 +263,7 @@ func (t *outlet) end(cause *amqp.Error) {
 	if refused {
 		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
 	}
-	t.p.forget(t)
+	t.p.forget(t, open)
 	t.p.finish(all)
 	t.p.wake()
 }

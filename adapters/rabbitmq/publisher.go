@@ -26,6 +26,7 @@ type publisher struct {
 	work      chan struct{}  // holds a token when the writer should look
 	encoder   encoder        // the writer's own
 	batch     []*entry       // the writer's own
+	session   *session       // the writer's own: the connection that proven is about
 
 	mu     sync.Mutex
 	begun  bool // the writer runs
