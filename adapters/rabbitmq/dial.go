@@ -103,7 +103,9 @@ func isHopeless(err error) bool {
 const silentClose = 2 * time.Second
 
 // errDropped is wrapped by the error of a login that was ended too early for a refusal.
-var errDropped error = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: errors.New("the broker ended the connection during the login")}
+var errDropped error = &leat.Error{
+	Op: "connect", Code: leat.CodeUnavailable, Err: errors.New("the broker ended the connection during the login"),
+}
 
 // dialPause is the least time between two attempts to connect to a host of which one has failed, or for the same purpose.
 const dialPause = time.Second
