@@ -26,7 +26,7 @@ type connector struct {
 	current  *session
 	attempt  *attempt
 	failures int         // attempts in a row that have failed
-	dropped  bool        // the last one was ended during the login
+	dropped  int         // of them, the last ones that were ended during the login
 	next     int         // the host to try next
 	dials    []time.Time // when each host was tried
 	lost     symptom     // why there is no connection
@@ -127,7 +127,7 @@ func (c *connector) try(t *attempt) {
 		err = errClosedConnection
 	}
 	if err == nil {
-		c.failures, c.dropped, c.current, c.lost.err = 0, false, s, nil
+		c.failures, c.dropped, c.current, c.lost.err = 0, 0, s, nil
 		c.wg.Add(1)
 		go c.watch(s)
 		return
@@ -136,13 +136,16 @@ func (c *connector) try(t *attempt) {
 	c.next = (host + 1) % len(c.o.Hosts)
 	c.lost.set(err)
 	t.err = err
-	if dropped := isDropped(err); dropped && !c.dropped { // which may be a broker that is killed; the next one tells
-		c.dropped = true
-		t.err = fmt.Errorf("%w: the broker ended the connection during the login", errClosedConnection)
-	} else {
-		c.dropped = dropped
+	if dropped := errors.Is(err, errDropped); !dropped {
+		c.dropped = 0
+	} else if c.dropped++; c.dropped >= mostDropped {
+		t.err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
+		c.lost.set(t.err)
 	}
 }
+
+// mostDropped is how many logins in a row the broker may end without a word until that is taken for a refusal of the credentials.
+const mostDropped = 3
 
 func (c *connector) dialAfter(t *attempt, pause time.Duration, host int) (*session, error) {
 	if !wait(c.ctx, pause) {

@@ -118,8 +118,9 @@ func (t *outlet) listen() {
 			t.end(err)
 			return
 		}
-		t.noteReturns() // they came before the answers that are looked at next
 		all = t.answered(all[:0])
+		t.noteReturns() // a return comes before its answer, so all of those that were answered are here
+		t.judge(all)
 		if len(all) > 0 {
 			t.p.finish(all)
 			t.p.wake()
@@ -166,8 +167,7 @@ func (t *outlet) noteReturn(r *amqp.Return) {
 	}
 }
 
-// answered takes what has an answer out of the ring. A channel that closes answers no to everything, so a no counts only while it is
-// known to be open.
+// answered returns what has an answer. A channel that closes answers no to everything, so a no counts only while it is known to be open.
 func (t *outlet) answered(all []verdict) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,13 +188,22 @@ func (t *outlet) answered(all []verdict) []verdict {
 		if !answer.Acked() && t.ch.IsClosed() {
 			break
 		}
-		all = append(all, verdict{e, t.outcome(e, answer.Acked()), answer.Acked()})
-		*t.at(tag) = nil
+		all = append(all, verdict{entry: e, tag: tag, proves: answer.Acked()})
+	}
+	return all
+}
+
+// judge takes what has an answer out of the ring, and says what it is.
+func (t *outlet) judge(all []verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range all {
+		all[i].err = t.outcome(all[i].entry, all[i].proves)
+		*t.at(all[i].tag) = nil
 	}
 	for t.first < t.next && *t.at(t.first) == nil {
 		t.first++
 	}
-	return all
 }
 
 // errNack is a nack. A topic exchange may have several queues behind it, of which one has refused or failed.
@@ -211,27 +220,31 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	return nil
 }
 
-// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
-// channel alone, because then it was for that message.
-func (t *outlet) end(cause *amqp.Error) {
-	t.noteReturns()
+// bury takes everything out of the ring, for the last time: what the broker has acknowledged, and what has no answer.
+func (t *outlet) bury() (acked []verdict, open []*entry) {
 	t.mu.Lock()
 	t.dead = true
-	var all []verdict
-	var open []*entry
 	for tag := t.first; tag < t.next; tag++ {
 		e := *t.at(tag)
 		if e == nil {
 			continue
 		}
 		if answer := e.answer.Load(); answer != nil && answer.Acked() {
-			all = append(all, verdict{e, t.outcome(e, true), false})
-			continue
+			acked = append(acked, verdict{entry: e, tag: tag, proves: true})
+		} else {
+			open = append(open, e)
 		}
-		open = append(open, e)
 	}
-	t.first = t.next
 	t.mu.Unlock()
+	t.noteReturns()
+	t.judge(acked)
+	return acked, open
+}
+
+// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
+// channel alone, because then it was for that message.
+func (t *outlet) end(cause *amqp.Error) {
+	all, open := t.bury()
 	why := errClosedConnection
 	if cause != nil {
 		why = cause
@@ -250,7 +263,7 @@ func (t *outlet) end(cause *amqp.Error) {
 	if refused {
 		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
 	}
-	t.p.forget(t)
+	t.p.forget(t, open)
 	t.p.finish(all)
 	t.p.wake()
 }

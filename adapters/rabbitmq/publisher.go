@@ -26,6 +26,7 @@ type publisher struct {
 	work      chan struct{}  // holds a token when the writer should look
 	encoder   encoder        // the writer's own
 	batch     []*entry       // the writer's own
+	session   *session       // the writer's own: the connection that proven is about
 
 	mu     sync.Mutex
 	begun  bool // the writer runs
@@ -72,6 +73,7 @@ type entry struct {
 	answer atomic.Pointer[amqp.DeferredConfirmation] // nil until it is written
 	// Of a message that came back, outlet's own.
 	returned *amqp.Return
+	postpone *postponement // of one that goes to a delay queue
 }
 
 // waiter is a publish in line.
@@ -91,7 +93,8 @@ func (w *waiter) signal() {
 type verdict struct {
 	entry  *entry
 	err    error
-	proves bool // that the broker takes the topic
+	tag    uint64 // outlet's own
+	proves bool   // the broker takes the topic
 }
 
 func newPublisher(b *Broker) *publisher {

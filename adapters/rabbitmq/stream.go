@@ -23,9 +23,12 @@ type Stream struct {
 	kept   chan struct{} // closed when keep has returned
 	gone   chan struct{} // closed when Close ends
 	signal chan struct{} // holds a token when Receive should look again
+	last   *generation   // that was opened; Subscribe's and then keep's own
 
 	mu         sync.Mutex
 	closed     bool
+	prefetch   int // of the next channel
+	delays     delays
 	waiting    bool        // Receive waits
 	generation *generation // nil while there is no channel
 	lost       symptom     // why there is none
@@ -75,7 +78,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.settle(d.Tag, how.Action)
+	g.settle(d.Tag, how)
 }
 
 // wake makes Receive look again. The lock is held.

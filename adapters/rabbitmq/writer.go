@@ -39,6 +39,12 @@ func (p *publisher) pass() bool {
 		}
 		return true
 	}
+	if p.session != s {
+		p.session = s
+		p.mu.Lock()
+		clear(p.proven)
+		p.mu.Unlock()
+	}
 	if !p.openOutlets(s) {
 		wait(p.ctx, dialPause)
 		return true
@@ -70,9 +76,8 @@ func (p *publisher) openOutlets(s *session) bool {
 		p.mu.Lock()
 		t := p.lanes[i].outlet
 		needed := len(p.lanes[i].queue) > 0 && (t == nil || t.session != s)
-		if needed && t != nil { // the connection is new, and the end of the old channel is about to be noticed
-			p.lanes[i].outlet = nil
-			clear(p.proven)
+		if needed {
+			p.lanes[i].outlet = nil // where there is one, the connection is new, and the end of the old channel about to be noticed
 		}
 		p.mu.Unlock()
 		if !needed {
@@ -178,6 +183,9 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 	if tag == 0 {
 		return false
 	}
+	if e.postpone != nil {
+		e.postpone.apply(&message)
+	}
 	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
 	answer, err := t.ch.PublishWithDeferredConfirm(e.call.exchange, e.key, !p.o.AllowUnroutable, false, message)
 	switch {
@@ -231,11 +239,13 @@ func (p *publisher) refuse(l *lane, topic string, refusal error) (all []verdict)
 	return all
 }
 
-// forget is the end of an outlet. What the broker takes is to be found out again.
-func (p *publisher) forget(t *outlet) {
+// forget is the end of an outlet. Whether the broker takes the topics that had no answer is to be found out again.
+func (p *publisher) forget(t *outlet, open []*entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.proven)
+	for _, e := range open {
+		delete(p.proven, e.call.topic)
+	}
 	if p.lanes[t.lane].outlet == t {
 		p.lanes[t.lane].outlet = nil
 	}

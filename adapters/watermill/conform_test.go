@@ -2,9 +2,7 @@ package watermill_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/internal/conformance/committed"
 	"github.com/stretchr/testify/require"
 )
 
@@ -68,20 +67,5 @@ func TestGoChannelConforms(t *testing.T) {
 	}
 	report := eventtest.TestAdapter(t, newGoChannelHarness(t), &eventtest.Options{Only: cases})
 	report.Adapter, report.Broker = "watermill", "gochannel of Watermill 1.5.2, which promises no order"
-	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
-		require.NoError(t, report.WriteFile(filepath.Join(dir, "watermill.json")))
-		return
-	}
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "conformance", "watermill.json"))
-	require.NoError(t, err)
-	var committed eventtest.Report
-	require.NoError(t, json.Unmarshal(text, &committed))
-	outcomes := func(r *eventtest.Report) map[string]eventtest.Status {
-		all := map[string]eventtest.Status{}
-		for _, result := range r.Results {
-			all[result.Case] = result.Status
-		}
-		return all
-	}
-	require.Equal(t, outcomes(&committed), outcomes(&report), "docs/conformance/watermill.json says something else: run make conformance")
+	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }
