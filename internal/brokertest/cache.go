@@ -1,12 +1,18 @@
 package brokertest
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
+
+// fetchTimeout is how long one kind of broker may take to come over the network.
+const fetchTimeout = 5 * time.Minute
 
 // DirVariable names the environment variable with the folder in which fetched brokers are kept. Without it they are kept in the folder
 // "leat" of the user's cache folder.
@@ -58,4 +64,9 @@ func fill(path string, create func(temporary string) error) error {
 		return errors.Join(err, os.RemoveAll(temporary))
 	}
 	return os.Rename(temporary, path)
+}
+
+// digest tells one way to make a thing from another, in the name of the thing.
+func digest(texts ...string) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(texts, "\x00"))))[:12]
 }

@@ -17,11 +17,22 @@
 //	...
 //	require.NoError(t, kafka.Node(2).Start(t.Context()))
 //
+// RabbitMQ and StartRabbitMQ do the same for RabbitMQ:
+//
+//	node := brokertest.StartRabbitMQ(t, nil)
+//	...
+//	require.NoError(t, node.Sync(t.Context())) // behind the declaration of a quorum queue
+//	node.Kill()
+//
 // # Where a broker comes from
 //
-// Kafka needs Java 17 and, the first time, Maven. What was fetched is kept in the user's cache folder, or in the folder that
-// LEAT_BROKERS_DIR names. LEAT_TEST_KAFKA, a comma-separated list of host:port, names a broker to share instead of starting one;
-// "make test" sets it for all packages. The value "off" skips every test that asks for Kafka.
+// Kafka needs Java 17 and, the first time, Maven. RabbitMQ is that of the machine where Debian's package is installed; else the packages
+// are fetched by apt-get and unpacked, which any user may do. LEAT_RABBITMQ_SUITE=trixie takes them from that release of Debian, with
+// RabbitMQ 4. What was fetched is kept in the user's cache folder, or in the folder that LEAT_BROKERS_DIR names.
+//
+// LEAT_TEST_KAFKA, a comma-separated list of host:port, and LEAT_TEST_RABBITMQ, a URL and behind a comma that of the management API, name a
+// broker to share instead of starting one; "make test" sets them for all packages. The value "off" skips every test that asks for that
+// broker.
 //
 // A test whose broker cannot be had is skipped and says which command to run. Where CI is set it fails.
 //

@@ -2,7 +2,6 @@ package brokertest
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -23,7 +22,6 @@ const KafkaVersion = "4.3.1"
 const (
 	kafkaJava    = 17 // the oldest that the broker runs on
 	kafkaInstall = "apt-get install -y --no-install-recommends openjdk-17-jre-headless maven"
-	fetchTimeout = 5 * time.Minute
 )
 
 //go:embed kafka/pom.xml
@@ -195,8 +193,4 @@ func findJava(ctx context.Context) (path, version string, err error) {
 		}
 	}
 	return path, version, nil
-}
-
-func digest(texts ...string) string {
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(texts, "\x00"))))[:12]
 }

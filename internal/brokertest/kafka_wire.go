@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 )
 
 // These lines speak just enough of Kafka's protocol (https://kafka.apache.org/protocol) to ask a broker which brokers it knows, so that
@@ -15,8 +14,6 @@ import (
 const (
 	kafkaMetadata        = 3
 	kafkaMetadataVersion = 1
-	probeTimeout         = 2 * time.Second
-	maxResponse          = 16 << 20
 )
 
 // kafkaBrokers asks the broker at an address for the brokers that can be used, and returns their number.

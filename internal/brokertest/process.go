@@ -18,6 +18,8 @@ const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 15 * time.Second
 	probeEvery   = 10 * time.Millisecond
+	probeTimeout = 2 * time.Second // of one look at a broker
+	maxResponse  = 16 << 20        // of a broker, in bytes
 )
 
 // spec says how the process of a broker is run. What belongs to one kind of broker stays in here, so that Process knows none.

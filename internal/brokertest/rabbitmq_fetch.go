@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"time"
 )
 
@@ -23,27 +25,36 @@ var rabbitPackages = []string{
 // would have to be kept from starting it. Unpacked, they run as any user, and removing the cache removes all of it. The only path that
 // is written into them is Erlang's root, in a script.
 func findRabbit(ctx context.Context, cache string, progress func(string)) (string, error) {
-	if _, err := openRabbit("/"); err == nil {
+	suite := os.Getenv(RabbitMQSuiteVariable)
+	if _, err := openRabbit("/"); err == nil && suite == "" {
 		return "/", nil
 	}
 	release, _ := os.ReadFile("/etc/os-release") // another release has other packages; where there is none, all is one
-	root := filepath.Join(cache, "rabbitmq-packages-"+digest(append([]string{string(release)}, rabbitPackages...)...))
+	root := filepath.Join(cache, "rabbitmq-packages-"+digest(append([]string{suite, string(release)}, rabbitPackages...)...))
 	err := fill(root, func(dir string) error {
 		progress("fetching RabbitMQ into " + root)
-		if err := fetchRabbit(ctx, dir); err != nil {
-			return err
+		err := fetchRabbit(ctx, suite, dir)
+		if err == nil && suite != "" {
+			err = ownLibraries(dir, root)
 		}
-		return writeErl(dir, root)
+		if err == nil {
+			err = writeErl(dir, root)
+		}
+		return err
 	})
 	return root, err
 }
 
 // fetchRabbit downloads the packages and unpacks them into a folder.
-func fetchRabbit(ctx context.Context, dir string) error {
+func fetchRabbit(ctx context.Context, suite, dir string) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%w: RabbitMQ comes as Debian's packages, and %s is not on the PATH; on Debian or Ubuntu run: %s, "+
+			err := fmt.Errorf("%w: RabbitMQ comes as Debian's packages, and %s is not on the PATH; on Debian or Ubuntu run: %s, "+
 				"else set %s to the address of a RabbitMQ", ErrMissing, tool, rabbitInstall, RabbitMQVariable)
+			if runtime.GOOS != "linux" {
+				err = fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
+			}
+			return err
 		}
 	}
 	debs := filepath.Join(dir, "debs")
@@ -52,7 +63,7 @@ func fetchRabbit(ctx context.Context, dir string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	if err := download(ctx, debs); err != nil {
+	if err := download(ctx, suite, debs); err != nil {
 		return fmt.Errorf("%w: apt-get could not download RabbitMQ; once it can, run: make brokers, or: %s\n%w", ErrMissing, rabbitInstall, err)
 	}
 	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
@@ -69,22 +80,43 @@ func fetchRabbit(ctx context.Context, dir string) error {
 
 // download puts the packages into a folder. The machine's lists of packages may be missing or too old; without root they stay as they
 // are, and a private copy of them is fetched.
-func download(ctx context.Context, dir string) error {
-	args := append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, rabbitPackages...)
-	first := command(ctx, dir, "apt-get", args...)
-	if first == nil {
-		return nil
+func download(ctx context.Context, suite, dir string) error {
+	var (
+		lists    = filepath.Join(dir, "apt")
+		packages = rabbitPackages
+		private  []string
+		first    error
+		err      error
+	)
+	if suite == "" {
+		if first = aptGet(ctx, dir, append([]string{"download"}, packages...)); first == nil {
+			return nil
+		}
+		private, err = privateLists(lists)
+	} else {
+		packages = append(slices.Clone(packages), rabbitLibraries...)
+		private, err = suiteOptions(ctx, suite, lists)
 	}
-	lists := filepath.Join(dir, "apt")
-	if err := os.MkdirAll(filepath.Join(lists, "partial"), 0o755); err != nil {
+	if err != nil {
 		return err
 	}
-	private := []string{"-o", "Dir::State::Lists=" + lists, "-o", "Dir::Cache=" + lists}
-	update := command(ctx, dir, "apt-get", append(private, "-q", "-o", "APT::Sandbox::User=root", "update")...)
-	if err := command(ctx, dir, "apt-get", append(private, args...)...); err != nil {
+	update := aptGet(ctx, dir, private, "update")
+	if err := aptGet(ctx, dir, append(append(private, "download"), packages...)); err != nil {
 		return errors.Join(first, update, err)
 	}
 	return nil
+}
+
+// privateLists returns the options by which apt-get keeps its lists of packages in a folder of dir, where it removes all else.
+func privateLists(dir string) ([]string, error) {
+	lists := filepath.Join(dir, "lists")
+	return []string{"-o", "Dir::State::Lists=" + lists, "-o", "Dir::Cache=" + lists}, os.MkdirAll(filepath.Join(lists, "partial"), 0o755)
+}
+
+// aptGet runs apt-get in a folder, which the user that it would take for downloads may not write to.
+func aptGet(ctx context.Context, dir string, options []string, more ...string) error {
+	args := append([]string{"-q", "-o", "APT::Sandbox::User=root"}, options...)
+	return command(ctx, dir, "apt-get", append(args, more...)...)
 }
 
 // command runs a program in a folder; its error has the end of what the program printed.

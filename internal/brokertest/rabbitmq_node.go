@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -38,17 +39,24 @@ func (k *rabbitKit) vm(n *RabbitMQNode) *Process {
 	}
 	return &Process{spec: spec{
 		name: "rabbitmq", dir: filepath.Join(n.dir, "node"), args: args, env: k.environment(n), guard: n.sandbox,
-		ready: func(ctx context.Context) error {
-			if err := amqpProbe(ctx, address(n.ports.AMQP)); err != nil || n.opts.Certs == nil {
-				return err
-			}
-			return listens(ctx, n.ports.TLS) // that listener comes last
-		},
+		ready: n.ready,
 		// After the SIGTERM, the management plugin's handler of events would wait for itself for five seconds.
 		hasten: func(ctx context.Context) {
 			_, _ = n.Eval(ctx, "gen_event:delete_handler(rabbit_event, rabbit_mgmt_db_handler, [])") // no harm when it is gone
 		},
 	}}
+}
+
+// ready returns nil when the node has booted. It listens some milliseconds before, and does not count as running yet.
+func (n *RabbitMQNode) ready(ctx context.Context) error {
+	if err := amqpProbe(ctx, address(n.ports.AMQP)); err != nil {
+		return err
+	}
+	state, err := n.Eval(ctx, "io:write(rabbit_boot_state:has_reached(ready))")
+	if err == nil && state != "true" {
+		err = errors.New("it has not booted yet")
+	}
+	return err
 }
 
 // listens returns nil when somebody listens on a port.

@@ -23,7 +23,7 @@ type sharedRabbit struct {
 	err   error
 }
 
-var sharedRabbitMQ sharedRabbit //nolint:gochecknoglobals // as sharedKafka
+var sharedRabbitMQ sharedRabbit //nolint:gochecknoglobals // as shared
 
 // RabbitMQ returns the URL of a RabbitMQ that other tests use at the same time, so that a test has to choose names of its own and must not
 // injure it. It is the one that LEAT_TEST_RABBITMQ names; without that, one is started for this test binary, and Main stops it. A test

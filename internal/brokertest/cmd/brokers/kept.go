@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/leatgo/leat/internal/brokertest"
@@ -16,7 +17,7 @@ import (
 func start(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	dir := flags.String("dir", "", "the folder of the broker")
-	broker := flags.String("broker", "kafka", "kafka or rabbitmq")
+	broker := flags.String("broker", "", "kafka or rabbitmq; by default the one that the folder has, else kafka")
 	nodes := flags.Int("nodes", 1, "how many nodes a Kafka has")
 	properties := map[string]string{}
 	flags.Func("property", "name=value, a line of server.properties or rabbitmq.conf; may be repeated", func(text string) error {
@@ -29,6 +30,9 @@ func start(ctx context.Context, args []string) error {
 	})
 	if err := parse(flags, args, dir); err != nil {
 		return err
+	}
+	if *broker == "" {
+		*broker = keptBroker(*dir)
 	}
 	var (
 		line string
@@ -46,6 +50,14 @@ func start(ctx context.Context, args []string) error {
 		_, err = fmt.Fprintln(os.Stdout, line)
 	}
 	return err
+}
+
+// keptBroker returns the kind of the broker in a folder, kafka where there is none.
+func keptBroker(dir string) string {
+	if _, err := os.Stat(filepath.Join(dir, "rabbitmq.json")); err == nil {
+		return "rabbitmq"
+	}
+	return "kafka"
 }
 
 func startKafka(ctx context.Context, dir string, opts *brokertest.KafkaOptions) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,32 @@ func TestRunWithoutJava(t *testing.T) {
 	code, err = command(args)
 	require.ErrorIs(t, err, brokertest.ErrMissing)
 	assert.Equal(t, 1, code)
+}
+
+func TestStartedRabbitMQIsInjuredByCommands(t *testing.T) {
+	if os.Getenv(brokertest.RabbitMQVariable) == brokertest.Off {
+		t.Skip(brokertest.RabbitMQVariable, "is off")
+	}
+	if err := brokertest.GetRabbitMQ(t.Context(), func(string) {}); err != nil {
+		t.Skip(err) // the tests of brokertest say it where it matters
+	}
+	dir := filepath.Join(t.TempDir(), "kept")
+	_, err := command([]string{"start", "-dir", dir, "-broker", "rabbitmq", "-property", "heartbeat=7"})
+	require.NoError(t, err)
+	node, err := brokertest.OpenRabbitMQ(t.Context(), dir)
+	require.NoError(t, err)
+	defer node.Kill()
+	require.True(t, node.Running())
+
+	_, err = command([]string{"kill", "-dir", dir, "-node", "2"})
+	require.ErrorContains(t, err, "no node 2")
+	_, err = command([]string{"kill", "-dir", dir})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !node.Running() }, 5*time.Second, 10*time.Millisecond)
+	_, err = command([]string{"start", "-dir", dir})
+	require.NoError(t, err, "the folder says which broker it is")
+	_, err = command([]string{"kill", "-dir", dir})
+	require.NoError(t, err)
 }
 
 func TestMistakesAreSaid(t *testing.T) {
