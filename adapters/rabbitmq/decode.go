@@ -81,11 +81,19 @@ func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 	case c.assume == AssumeStructured:
 		return leat.ParseEvent(m.Body)
 	}
+	if _, ok := m.Headers[amqp10Headers]; ok {
+		return leat.Event{}, errors.New("the message came by AMQP 1.0, whose properties this RabbitMQ does not convert; " +
+			"publish it in structured mode, or use RabbitMQ 4")
+	}
 	return leat.Event{}, errors.New("the message is no CloudEvent: it has neither a header ce-specversion nor a CloudEvents content type")
 }
 
-// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
-const amqp10Type = "amqp-1.0"
+const (
+	// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
+	amqp10Type = "amqp-1.0"
+	// amqp10Headers is a header of RabbitMQ 3 with the properties of such a message, which later ones make headers of.
+	amqp10Headers = "x-amqp-1.0-app-properties"
+)
 
 // compressions are the content encodings in which the body is not what was meant. Others, such as utf-8, say what it is anyway.
 var compressions = []string{"gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy"}
@@ -146,8 +154,8 @@ func prefixOf(name string) int {
 	return -1
 }
 
-// collect puts the attributes among the headers into attrs. What the broker and others add is no attribute: x-death, x-delivery-count and so
-// on. It reports whether there is a specversion, also beside an error.
+// collect puts the attributes among the headers into attrs. What the broker and others add is no attribute: x-death, x-delivery-count
+// and so on. It reports whether there is a specversion, also beside an error.
 func (c *decoder) collect(m *amqp.Delivery) (version bool, err error) {
 	if c.text == nil { // an empty piece of it must not be nil, which is null
 		c.text = make([]byte, 0, typicalText)
@@ -271,8 +279,8 @@ func (c *decoder) dropNulls() error {
 	return nil
 }
 
-// deliveries returns how often a queue has delivered a message, this time included; 0 where it does not count, as only quorum queues do. What
-// was not delivered before is delivered once, whatever a header says that its publisher wrote.
+// deliveries returns how often a queue has delivered a message, this time included; 0 where it does not count, as only quorum queues do.
+// What was not delivered before is delivered once, whatever a header says that its publisher wrote.
 func deliveries(m *amqp.Delivery, quorum bool) int {
 	if !quorum {
 		return 0
@@ -292,8 +300,8 @@ func deliveries(m *amqp.Delivery, quorum bool) int {
 // headerBytes is what a header takes up beside its name and value.
 const headerBytes = 40
 
-// sizeOf is what a message counts against MaxInFlightBytes: no less than the event in it. Headers that no event can have count for what they
-// take up, since empty ones are nearly free to send.
+// sizeOf is what a message counts against MaxInFlightBytes: no less than the event in it. Headers that no event can have count for what
+// they take up, since empty ones are nearly free to send.
 func sizeOf(m *amqp.Delivery) int {
 	n := len(m.Body) + len(m.RoutingKey) + len(m.ContentType) + len(contentTypeName) + headerBytes*max(0, len(m.Headers)-mostAttributes)
 	for name, value := range m.Headers {

@@ -50,8 +50,8 @@ func mapMinimal(m Message) (leat.Event, error) {
 	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: m.Body})
 }
 
-// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0: RabbitMQ keeps the keys and the types of
-// application properties, and cuts times to seconds.
+// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0: RabbitMQ 4 keeps the keys of application
+// properties and most of their types, and cuts times to seconds.
 func fromAMQP10(prefix string) amqp.Table {
 	return spelled(prefix, amqp.Table{
 		prefix + "time": time.Unix(1767323045, 0), prefix + "abool": true, prefix + "bint": int64(-7), prefix + "cbinary": []byte{0xff, 0},
@@ -91,7 +91,8 @@ func TestDecode(t *testing.T) {
 		},
 		"bytes where only text can be are text": {
 			message: msg("", "", amqp.Table{
-				"ce-specversion": []byte("1.0"), "ce-id": []byte("1"), "ce-source": []byte("/s"), "ce-type": []byte("t"), "ce-partitionkey": []byte("k"),
+				"ce-specversion": []byte("1.0"), "ce-id": []byte("1"), "ce-source": []byte("/s"), "ce-type": []byte("t"),
+				"ce-partitionkey": []byte("k"),
 			}),
 			attrs: map[string]string{"partitionkey": "k"},
 		},
@@ -157,14 +158,16 @@ func TestDecode(t *testing.T) {
 		},
 		"structured without a format is JSON": {message: msg("application/cloudevents", minimalJSON, nil), data: []byte(`{"a":1}`)},
 		"structured, the headers beside it are copies, whatever they say": {
-			message: msg("application/cloudevents+json", minimalJSON, amqp.Table{"ce-id": "2", "ce_id": 3.5, "ce-specversion": "0.3", "ce-\xff": nil}),
-			data:    []byte(`{"a":1}`),
+			message: msg("application/cloudevents+json", minimalJSON,
+				amqp.Table{"ce-id": "2", "ce_id": 3.5, "ce-specversion": "0.3", "ce-\xff": nil}),
+			data: []byte(`{"a":1}`),
 		},
 		"assumed structured, no content type": {
 			message: msg("", minimalJSON, nil), decoder: decoder{assume: AssumeStructured}, data: []byte(`{"a":1}`),
 		},
 		"assumed structured, the content type of Dapr": {
-			message: msg("text/plain", minimalJSON, amqp.Table{"ce-id": "other"}), decoder: decoder{assume: AssumeStructured}, data: []byte(`{"a":1}`),
+			message: msg("text/plain", minimalJSON, amqp.Table{"ce-id": "other"}), decoder: decoder{assume: AssumeStructured},
+			data: []byte(`{"a":1}`),
 		},
 		"assumed structured, and binary all the same": {
 			message: msg("", minimalJSON, minimal(nil)), decoder: decoder{assume: AssumeStructured}, data: []byte(minimalJSON),
@@ -229,12 +232,18 @@ func TestMalformed(t *testing.T) {
 		"two spellings of an attribute": {
 			message: msg("", "", minimal(amqp.Table{"cloudEvents:id": "2"})), reason: "begin with ce- and with cloudevents:",
 		},
-		"two spellings of an event":     {message: msg("", "", minimal(spelled("cloudEvents_", nil))), reason: "begin with ce- and with cloudevents_"},
-		"a floating-point number":       {message: msg("", "", minimal(amqp.Table{"ce-x": 1.5})), reason: `"x" is a floating-point number`},
-		"a small floating-point number": {message: msg("", "", minimal(amqp.Table{"ce-x": float32(1)})), reason: `"x" is a floating-point number`},
-		"a decimal number":              {message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Decimal{Scale: 1, Value: 5}})), reason: "a decimal number"},
-		"a table":                       {message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Table{"a": "b"}})), reason: `"x" is a table`},
-		"a list":                        {message: msg("", "", minimal(amqp.Table{"ce-x": []any{"a"}})), reason: `"x" is a list`},
+		"two spellings of an event": {
+			message: msg("", "", minimal(spelled("cloudEvents_", nil))), reason: "begin with ce- and with cloudevents_",
+		},
+		"a floating-point number": {message: msg("", "", minimal(amqp.Table{"ce-x": 1.5})), reason: `"x" is a floating-point number`},
+		"a small floating-point number": {
+			message: msg("", "", minimal(amqp.Table{"ce-x": float32(1)})), reason: `"x" is a floating-point number`,
+		},
+		"a decimal number": {
+			message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Decimal{Scale: 1, Value: 5}})), reason: "a decimal number",
+		},
+		"a table": {message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Table{"a": "b"}})), reason: `"x" is a table`},
+		"a list":  {message: msg("", "", minimal(amqp.Table{"ce-x": []any{"a"}})), reason: `"x" is a list`},
 		"a time of the year 292277026596": {
 			message: msg("", "", minimal(amqp.Table{"ce-time": time.Unix(math.MaxInt64-62135596801, 0)})), reason: "RFC 3339",
 		},
@@ -261,6 +270,10 @@ func TestMalformed(t *testing.T) {
 		"a body that Spring compressed":   {message: withEncoding(msg(structured, minimalJSON, nil), "gzip:UTF-8"), reason: "compressed"},
 		"a body that is AMQP 1.0": {
 			message: withType(msg("", "\x00Sw\xa1\x01x", minimal(nil)), "amqp-1.0"), reason: "AMQP 1.0",
+		},
+		"headers that are AMQP 1.0": {
+			message: withType(msg("application/json", "{}", amqp.Table{"x-amqp-1.0-app-properties": "\x00St\xc1"}), "binary"),
+			reason:  "this RabbitMQ does not convert",
 		},
 		"a batch":             {message: msg("application/cloudevents-batch+json", "[]", nil), reason: "batch"},
 		"a batch, odd case":   {message: msg("APPLICATION/CloudEvents-Batch", "[]", minimal(nil)), reason: "batch"},
@@ -374,8 +387,8 @@ func TestMapping(t *testing.T) {
 	}
 	require.Len(t, got, 1, "only what is no CloudEvent is mapped, and a Mapping wins over Assume")
 	assert.Equal(t, Message{
-		Topic: "orders", Exchange: "topic", RoutingKey: "key", ContentType: "text/plain", MessageID: "m", CorrelationID: "c", Type: "t", AppID: "a",
-		Body: []byte("x"), Headers: []leat.Header{{Name: "a"}, {Name: "b", Value: []byte("1")}},
+		Topic: "orders", Exchange: "topic", RoutingKey: "key", ContentType: "text/plain", MessageID: "m", CorrelationID: "c", Type: "t",
+		AppID: "a", Body: []byte("x"), Headers: []leat.Header{{Name: "a"}, {Name: "b", Value: []byte("1")}},
 	}, got[0])
 }
 

@@ -182,7 +182,7 @@ func TestAttributesThatDoNotFitIntoAFrame(t *testing.T) {
 		require.True(t, d.Event.Equal(e))
 	}
 	assert.Equal(t, structuredType, encodeLast(t, &n, strings.Repeat("s", 4000)).ContentType)
-	assert.Equal(t, "", encodeLast(t, &n, "s").ContentType, "the next one is in binary mode again")
+	assert.Empty(t, encodeLast(t, &n, "s").ContentType, "the next one is in binary mode again")
 }
 
 func encodeLast(t *testing.T, n *encoder, subject string) amqp.Publishing {

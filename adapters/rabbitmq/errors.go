@@ -46,7 +46,7 @@ func amqpCode(err *amqp.Error) leat.Code {
 	case amqp.InvalidPath: // a virtual host that does not exist
 		return leat.CodeNotFound
 	case amqp.AccessRefused:
-		if err == amqp.ErrVhost { //nolint:errorlint // the client's own, as it is
+		if err == amqp.ErrVhost {
 			return leat.CodePermissionDenied
 		}
 		if !err.Server || isLogin(err.Reason) {

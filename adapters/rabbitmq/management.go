@@ -35,12 +35,11 @@ func newManagement(o *Options) *management {
 
 // get reads /api/ and the segments of path into answer.
 func (m *management) get(ctx context.Context, answer any, path ...string) error {
-	address := m.base
-	escaped := []string{"api"}
-	for _, segment := range path {
-		escaped = append(escaped, url.PathEscape(segment))
+	escaped := make([]string, len(path))
+	for i, segment := range path {
+		escaped[i] = url.PathEscape(segment)
 	}
-	address, err := url.JoinPath(address, escaped...)
+	address, err := url.JoinPath(m.base, append([]string{"api"}, escaped...)...)
 	if err != nil {
 		return err
 	}

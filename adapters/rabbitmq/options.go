@@ -67,13 +67,14 @@ type Options struct {
 	// Assume says what a message without a CloudEvents header or content type is. The zero value is [AssumeNothing].
 	Assume Assume
 	// Mapping, if set, makes events of the messages that are no CloudEvents, and wins over Assume; an error, a panic or an event that is
-	// not valid makes the message malformed. It must not keep the message's body or headers. It is called by one goroutine of each stream.
+	// not valid makes the message malformed. It must not keep the message's body. It is called by one goroutine of each stream.
 	Mapping func(m Message) (leat.Event, error)
 
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
-	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, also where External is set, and
-	// with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it they are reported as not verified.
+	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, also where
+	// External is set, and with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it, the log says that
+	// they are not verified.
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType
@@ -209,13 +210,13 @@ func orDuration(field *time.Duration, value time.Duration) {
 func (o *Options) validate() error {
 	if o.Partitions > 1 {
 		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: errors.New(
-			"Partitions cannot be more than 1 yet; leave it out: one queue for each group, of which one consumer at a time is active")}
+			"no more than 1 for Partitions yet; leave it out: a group has one queue, of which one consumer at a time is active")}
 	}
 	if err := o.validateHosts(); err != nil {
 		return err
 	}
 	if o.External && o.TLS == nil {
-		return errors.New("External needs TLS, with the certificate to log in by")
+		return errors.New("no TLS for External; set it, with the certificate to log in by")
 	}
 	for _, f := range []struct {
 		name          string

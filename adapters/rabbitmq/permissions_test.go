@@ -34,17 +34,17 @@ func leastPrivileges() []privileges {
 	}
 	names := func(names ...string) []string { return names }
 	return []privileges{
-		{use: "provision=create", configure: names("X", "Q", "Q.dead"), write: names("Q", "amq.default"), read: names("X", "Q"), call: declare},
-		{use: "provision=create of what exists", configure: names("X", "Q", "Q.dead"), write: names("Q"), read: names("X"), exists: true,
+		{use: "provision=create", configure: names("X", "Q", "Q:dead"), write: names("Q", "amq.default"), read: names("X", "Q"), call: declare},
+		{use: "provision=create of what exists", configure: names("X", "Q", "Q:dead"), write: names("Q"), read: names("X"), exists: true,
 			call: declare},
 		{use: "provision=create, classic", configure: names("X", "Q"), write: names("Q"), read: names("X"), call: declare,
 			change: func(o *rabbitmq.Options) { o.QueueType = rabbitmq.QueueClassic }},
-		{use: "provision=create of a queue beside an existing exchange", configure: names("Q", "Q.dead"), write: names("Q", "amq.default"),
+		{use: "provision=create of a queue beside an existing exchange", configure: names("Q", "Q:dead"), write: names("Q", "amq.default"),
 			read: names("X", "Q"), exists: true, call: declare, change: func(o *rabbitmq.Options) {
 				o.Exchange = func(_ string, x *rabbitmq.Exchange) { x.Existing = true }
 				o.Queue = func(_ leat.Subscription, q *rabbitmq.Queue) {
 					q.Name += "2"
-					q.DeadLetterQueue = q.Name + ".dead"
+					q.DeadLetterQueue = q.Name + ":dead"
 				}
 			}},
 		{use: "provision=verify", exists: true, call: declare, change: func(o *rabbitmq.Options) { o.Provision = rabbitmq.ProvisionVerify }},

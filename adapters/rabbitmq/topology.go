@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/leatgo/leat"
@@ -29,7 +30,8 @@ type Exchange struct {
 
 // Queue is what a group, or a broadcast, is on the broker, for [Options].Queue.
 type Queue struct {
-	// Name is "topic.group" by default. For a broadcast it is "topic.broadcast", and a unique end is added to it.
+	// Name is "topic.group" by default, or "topic:group" where the group has a dot: so no two groups have the same queue. For a broadcast
+	// it is "topic:broadcast:", and a unique end is added to it.
 	Name string
 	// Durable keeps the queue over a restart of the broker. It is true by default, and false for a broadcast.
 	Durable bool
@@ -40,8 +42,8 @@ type Queue struct {
 	Arguments amqp.Table
 	// Keys are the routing keys by which it is bound to the exchange, "#" by default. Without any it is not bound.
 	Keys []string
-	// DeadLetterQueue is created beside it, unless it is "". By default it is Name with ".dead" behind it where Arguments dead-letter into
-	// that, as those of quorum queues do by default, and "" for a classic queue and a broadcast.
+	// DeadLetterQueue is created beside it, unless it is "", and takes its dead letters, unless Arguments have "x-dead-letter-exchange". By
+	// default it is "topic.group:dead", and "" where they have, for a classic queue, a broadcast, and a queue that is used as it is.
 	DeadLetterQueue string
 	// Existing uses the queue as it is: neither it, its bindings nor its dead-letter queue are created, and it is only looked for. A
 	// broadcast has no existing queue.
@@ -50,17 +52,17 @@ type Queue struct {
 
 // The arguments of queues that decide what they can hold.
 const (
-	argType        = amqp.QueueTypeArg
-	argSingle      = amqp.SingleActiveConsumerArg
-	argLimit       = "x-delivery-limit"
-	argDeadTo      = "x-dead-letter-exchange"
-	argDeadKey     = "x-dead-letter-routing-key"
-	argDeadHow     = "x-dead-letter-strategy"
-	argOverflow    = amqp.QueueOverflowArg
-	deadSuffix     = ".dead"
-	atLeastOnce    = "at-least-once"
-	allKeys        = "#"
-	broadcastGroup = "broadcast"
+	argType       = amqp.QueueTypeArg
+	argSingle     = amqp.SingleActiveConsumerArg
+	argLimit      = "x-delivery-limit"
+	argDeadTo     = "x-dead-letter-exchange"
+	argDeadKey    = "x-dead-letter-routing-key"
+	argDeadHow    = "x-dead-letter-strategy"
+	argOverflow   = amqp.QueueOverflowArg
+	deadSuffix    = ":dead"
+	atLeastOnce   = "at-least-once"
+	allKeys       = "#"
+	broadcastName = ":broadcast:"
 )
 
 // topology is the exchange and queue of a subscription, as [Options] say.
@@ -82,7 +84,7 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 	}
 	t := topology{sub: sub, exchange: exchange, deadArguments: b.o.deadLetterArguments()}
 	if sub.Broadcast {
-		t.queue = Queue{Name: sub.Topic + "." + broadcastGroup, Arguments: amqp.Table{argType: amqp.QueueTypeClassic}, Keys: []string{allKeys}}
+		t.queue = Queue{Name: sub.Topic + broadcastName, Arguments: amqp.Table{argType: amqp.QueueTypeClassic}, Keys: []string{allKeys}}
 	} else {
 		t.queue = b.o.groupQueue(sub)
 	}
@@ -90,25 +92,34 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 		b.o.Queue(sub, &t.queue)
 	}
 	if sub.Broadcast {
-		t.queue.Name += "." + rand.Text()
+		t.queue.Name += rand.Text()
 		t.queue.Exclusive, t.queue.Existing = true, false
 	}
+	t.queue.finish(queueName(sub.Topic, sub.Group) + deadSuffix)
 	if err := t.check(); err != nil {
 		return topology{}, err
 	}
 	return t, nil
 }
 
+// queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
+// where the topic ends.
+func queueName(topic, group string) string {
+	if strings.Contains(group, ".") {
+		return topic + ":" + group
+	}
+	return topic + "." + group
+}
+
 // groupQueue is the queue of a group, before Options.Queue changes it.
 func (o *Options) groupQueue(sub leat.Subscription) Queue {
-	q := Queue{Name: sub.Topic + "." + sub.Group, Durable: true, Keys: []string{allKeys}}
+	q := Queue{Name: queueName(sub.Topic, sub.Group), Durable: true, Keys: []string{allKeys}}
 	if o.QueueType == QueueClassic {
 		q.Arguments = amqp.Table{argType: amqp.QueueTypeClassic}
 	} else {
 		q.DeadLetterQueue = q.Name + deadSuffix
 		q.Arguments = amqp.Table{
 			argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit),
-			argDeadTo: "", argDeadKey: q.DeadLetterQueue,
 			argDeadHow: atLeastOnce, argOverflow: amqp.QueueOverflowRejectPublish, // which at-least-once needs
 		}
 	}
@@ -116,6 +127,20 @@ func (o *Options) groupQueue(sub leat.Subscription) Queue {
 		q.Arguments[argSingle] = true
 	}
 	return q
+}
+
+// finish settles what depends on whether Options.Queue has changed the queue. byDefault is the dead-letter queue of one that it has not.
+func (q *Queue) finish(byDefault string) {
+	_, given := q.Arguments[argDeadTo]
+	if (given || q.Existing) && q.DeadLetterQueue == byDefault {
+		q.DeadLetterQueue = ""
+	}
+	if given || q.Existing || q.DeadLetterQueue == "" {
+		return
+	}
+	own := amqp.Table{argDeadTo: "", argDeadKey: q.DeadLetterQueue}
+	maps.Copy(own, q.Arguments) // which may belong to Options.Queue
+	q.Arguments = own
 }
 
 // deadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4 drops a message that somebody who looks
@@ -131,7 +156,8 @@ func (b *Broker) exchangeOf(topic string) (Exchange, error) {
 		b.o.Exchange(topic, &x)
 	}
 	if len(x.Name) > maxShortString {
-		return Exchange{}, topologyError(topic, leat.CodeInvalid, "the name of the exchange has %d bytes; at most %d are allowed", len(x.Name), maxShortString)
+		return Exchange{}, topologyError(topic, leat.CodeInvalid, "the name of the exchange has %d bytes; at most %d are allowed",
+			len(x.Name), maxShortString)
 	}
 	if err := x.Arguments.Validate(); err != nil {
 		return Exchange{}, topologyError(topic, leat.CodeInvalid, "Arguments of the exchange %q: %w", x.Name, err)
@@ -156,7 +182,8 @@ func (t *topology) check() error {
 		return topologyError(topic, leat.CodeInvalid, "Arguments of the queue %q: %w", q.Name, err)
 	}
 	if q.Arguments[argType] == amqp.QueueTypeStream {
-		return topologyError(topic, leat.CodeUnsupported, "the queue %q is a stream, which cannot be consumed as a queue; use a quorum or a classic queue", q.Name)
+		return topologyError(topic, leat.CodeUnsupported,
+			"the queue %q is a stream, which cannot be consumed as a queue; use a quorum or a classic queue", q.Name)
 	}
 	if !t.sub.Broadcast && !t.sub.Unordered && !t.single() {
 		return t.unordered(nil)

@@ -87,14 +87,14 @@ func testCreate(t *testing.T, n *brokertest.RabbitMQNode) {
 		require.NoError(t, err)
 		assert.True(t, q.Durable)
 		want := map[string]any{
-			"x-queue-type": "quorum", "x-delivery-limit": 100_000.0, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": q.Name + ".dead",
+			"x-queue-type": "quorum", "x-delivery-limit": 100_000.0, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": q.Name + ":dead",
 			"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
 		}
 		if single {
 			want["x-single-active-consumer"] = true
 		}
 		assert.Equal(t, want, q.Arguments)
-		dead, err := n.Queue(t.Context(), "/", q.Name+".dead")
+		dead, err := n.Queue(t.Context(), "/", q.Name+":dead")
 		require.NoError(t, err)
 		assert.Equal(t, map[string]any{"x-queue-type": "quorum", "x-delivery-limit": 100_000.0}, dead.Arguments)
 	}
@@ -115,7 +115,7 @@ func testCreateClassic(t *testing.T, n *brokertest.RabbitMQNode) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]any{"x-queue-type": "classic", "x-single-active-consumer": true, "x-max-length": 1_000.0}, q.Arguments)
 	assert.ElementsMatch(t, []string{q.Name + " order.#", q.Name + " refund.*"}, bindingsOf(t, n, sub.Topic))
-	_, err = n.Queue(t.Context(), "/", q.Name+".dead")
+	_, err = n.Queue(t.Context(), "/", q.Name+":dead")
 	require.ErrorIs(t, err, brokertest.ErrNoQueue)
 }
 
@@ -257,7 +257,7 @@ func inDeadLetters(t *testing.T, conn *amqp.Connection, b *rabbitmq.Broker, sub 
 		assert.Equal(c, 1, lag.DeadLetters)
 		assert.Zero(c, lag.Ready)
 	}, livePatience, 20*time.Millisecond)
-	m, ok, err := liveChannel(t, conn).Get(sub.Topic+".g.dead", true)
+	m, ok, err := liveChannel(t, conn).Get(sub.Topic+".g:dead", true)
 	require.NoError(t, err)
 	require.True(t, ok)
 	assert.Equal(t, "x", string(m.Body))
@@ -301,7 +301,8 @@ func testVerifyDifferences(t *testing.T, n *brokertest.RabbitMQNode) {
 	ch := liveChannel(t, liveRaw(t, n.URL()))
 	require.NoError(t, ch.ExchangeDeclare(sub.Topic, "direct", false, true, true, false, amqp.Table{"alternate-exchange": "elsewhere"}))
 	_, err := ch.QueueDeclare(sub.Topic+".g", true, false, false, false, amqp.Table{
-		"x-queue-type": "classic", "x-single-active-consumer": true, "x-max-length": int32(5), "x-dead-letter-routing-key": "k", "x-dead-letter-exchange": "",
+		"x-queue-type": "classic", "x-single-active-consumer": true, "x-max-length": int32(5), "x-dead-letter-routing-key": "k",
+		"x-dead-letter-exchange": "",
 	})
 	require.NoError(t, err)
 	o := managed(t, n, liveOptions(n))
@@ -309,7 +310,7 @@ func testVerifyDifferences(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, o)
 	err = b.Declare(t.Context(), sub, missing)
 	assert.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "its dead-letter queue: %v", err)
-	_, err = ch.QueueDeclare(sub.Topic+".g.dead", true, false, false, false, nil)
+	_, err = ch.QueueDeclare(sub.Topic+".g:dead", true, false, false, false, nil)
 	require.NoError(t, err)
 	err = b.Declare(t.Context(), sub, missing)
 	for _, text := range []string{
@@ -418,7 +419,7 @@ func TestNamesThatRabbitMQCannotHave(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{"127.0.0.1:1"}})
 	err := b.Declare(t.Context(), leat.Subscription{Topic: strings.Repeat("t", 249), Group: "g"})
-	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "with .dead behind it: %v", err)
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "with :dead behind it: %v", err)
 	assert.ErrorContains(t, err, "Options.Queue")
 	err = b.Declare(t.Context(), leat.Subscription{Topic: "t t", Group: "g"})
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))

@@ -57,7 +57,8 @@ func TestOpenReadsHostsAndTheVirtualHost(t *testing.T) {
 
 func TestOpenReadsEveryParameter(t *testing.T) {
 	t.Parallel()
-	b, err := open(t, "amqp://ann:Sesame-8471@h/?connection_name=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3&publish_channels=4"+
+	b, err := open(t, "amqp://ann:Sesame-8471@h/?connection_name=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3"+
+		"&publish_channels=4"+
 		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m&partitions=1&assume=structured"+
 		"&provision=verify&management_url=http%3A%2F%2Fh%3A15672&queue_type=classic&delivery_limit=8&request_timeout=9s&dial_timeout=10s"+
 		"&close_timeout=11s")
@@ -82,7 +83,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, leat.Limits{MaxEventBytes: 16<<20 - 1<<10}, b.Limits())
 	user, password, err := b.o.Credentials(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, "guest guest", user+" "+password)
+	assert.Equal(t, "guest/guest", user+"/"+password)
 	assert.Equal(t, 25*time.Minute, b.o.RecycleAfter, "less than consumer_timeout")
 	assert.Nil(t, b.o.TLS)
 	require.NoError(t, b.Close())
@@ -100,7 +101,7 @@ func TestNewRefuses(t *testing.T) {
 		"is empty":                        {Hosts: []string{"h", ""}},
 		"no host:port":                    {Hosts: []string{":1"}},
 		"port":                            {Hosts: []string{"h:amqp"}},
-		"External needs TLS":              {Hosts: []string{"h"}, External: true},
+		"no TLS for External":             {Hosts: []string{"h"}, External: true},
 		"Heartbeat is out of its range":   {Hosts: []string{"h"}, Heartbeat: time.Millisecond},
 		"PublishChannels is out of":       {Hosts: []string{"h"}, PublishChannels: -1},
 		"DeliveryLimit is out of":         {Hosts: []string{"h"}, DeliveryLimit: -1}, // which drops messages on 3.10
@@ -189,7 +190,7 @@ func TestSecretsAreReadForEachConnection(t *testing.T) {
 
 func TestOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
-	given := &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "h"} //nolint:gosec // what is tested
+	given := &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "h"}
 	b, err := New(&Options{Hosts: []string{"h"}, TLS: given})
 	require.NoError(t, err)
 	assert.Equal(t, uint16(tls.VersionTLS12), b.o.TLS.MinVersion)

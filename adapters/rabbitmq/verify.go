@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -76,7 +77,7 @@ func shown(value any) string {
 		return n.String()
 	}
 	if i, ok := value.(int); ok {
-		return fmt.Sprint(i)
+		return strconv.Itoa(i)
 	}
 	return string(textOf(value))
 }

@@ -116,12 +116,13 @@ func TestForeignHeadersCrossRabbitMQ(t *testing.T) {
 		require.NotNil(t, d.Malformed, "%T", odd)
 	}
 	var d leat.Delivery
-	c.decode(w.send(t, amqp.Publishing{Headers: minimal(amqp.Table{"x-delivery-count": int64(99), "x-death": []any{amqp.Table{}}, "n": nil})}), &d)
+	others := amqp.Table{"x-delivery-count": int64(99), "x-death": []any{amqp.Table{}}, "n": nil}
+	c.decode(w.send(t, amqp.Publishing{Headers: minimal(others)}), &d)
 	require.Nil(t, d.Malformed)
 }
 
-// TestTheLargestHeadersCrossRabbitMQ: attributes that fit into a frame are headers, and those that do not are in the body; both arrive, and the
-// connection stays. Headers that are written anyway end the connection, as what is published besides would notice.
+// TestTheLargestHeadersCrossRabbitMQ: attributes that fit into a frame are headers, and those that do not are in the body; both arrive,
+// and the connection stays. Headers that are written anyway end the connection, as what is published besides would notice.
 func TestTheLargestHeadersCrossRabbitMQ(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, nil)
@@ -222,7 +223,7 @@ func TestBroadcastQueues(t *testing.T) {
 			require.NoError(t, own.Close())
 		}
 		assert.NotEqual(t, names[0], names[1])
-		assert.True(t, strings.HasPrefix(names[0], sub.Topic+".broadcast."))
+		assert.True(t, strings.HasPrefix(names[0], sub.Topic+":broadcast:"))
 		for _, name := range names {
 			assert.EventuallyWithT(t, func(c *assert.CollectT) {
 				ch, err := w.conn.Channel()
@@ -260,4 +261,49 @@ func TestCapabilities(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, c.want, top.capabilities(&b.o), name)
 	}
+}
+
+// TestEachGroupHasAQueueOfItsOwn: names of topics and groups may have dots, and be put together in more than one way.
+func TestEachGroupHasAQueueOfItsOwn(t *testing.T) {
+	t.Parallel()
+	names := []string{"a", "b", "dead", "broadcast", "a.b", "b.dead", "a.b.dead", "a.b.b", "b.b"}
+	seen := map[string]string{}
+	for _, topic := range names {
+		for _, group := range names {
+			q := (&Options{}).groupQueue(leat.Subscription{Topic: topic, Group: group})
+			for _, name := range []string{q.Name, q.DeadLetterQueue} {
+				assert.Empty(t, seen[name], "%s of %s and %s", name, topic, group)
+				seen[name] = topic + " and " + group
+			}
+		}
+	}
+}
+
+// TestDeadLettersGoWhereTheQueueSays: changing the queue's name or its dead-letter queue is enough.
+func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
+	t.Parallel()
+	shared := amqp.Table{argType: amqp.QueueTypeQuorum, argSingle: true}
+	for name, c := range map[string]struct {
+		change func(q *Queue)
+		queue  string
+		to     any
+		key    any
+	}{
+		"by default":          {func(*Queue) {}, "t.g:dead", "", "t.g:dead"},
+		"another queue":       {func(q *Queue) { q.Name = "q" }, "t.g:dead", "", "t.g:dead"},
+		"another dead letter": {func(q *Queue) { q.DeadLetterQueue = "d" }, "d", "", "d"},
+		"none":                {func(q *Queue) { q.DeadLetterQueue = "" }, "", nil, nil},
+		"another exchange":    {func(q *Queue) { q.Arguments[argDeadTo] = "x" }, "", "x", nil},
+		"own arguments":       {func(q *Queue) { q.Arguments = shared }, "t.g:dead", "", "t.g:dead"},
+		"existing":            {func(q *Queue) { q.Existing = true }, "", nil, nil},
+		"existing, with one":  {func(q *Queue) { q.Existing, q.DeadLetterQueue = true, "d" }, "d", nil, nil},
+	} {
+		b, err := New(&Options{Hosts: []string{"h"}, Queue: func(_ leat.Subscription, q *Queue) { c.change(q) }})
+		require.NoError(t, err)
+		top, err := b.topologyOf(leat.Subscription{Topic: "t", Group: "g"})
+		require.NoError(t, err)
+		q := top.queue
+		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{q.DeadLetterQueue, q.Arguments[argDeadTo], q.Arguments[argDeadKey]}, name)
+	}
+	assert.Len(t, shared, 2, "the user's own table is left alone")
 }

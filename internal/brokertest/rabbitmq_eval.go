@@ -24,7 +24,7 @@ func (n *RabbitMQNode) Eval(ctx context.Context, expressions string) (string, er
 	const done = "\x04"
 	code := strings.TrimRight(expressions, ". \n") + ", io:put_chars([4]).\n"
 	cmd := exec.CommandContext(ctx, filepath.Join(n.kit.erlang, "bin", "erl_call"),
-		"-c", rabbitCookie, "-name", rabbitName, "-e", "-fetch_stdout")
+		"-c", rabbitCookie, "-name", rabbitName, "-r", "-e", "-fetch_stdout")
 	cmd.Env, cmd.Dir, cmd.Stdin = n.kit.environment(n), n.Dir(), strings.NewReader(code)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer

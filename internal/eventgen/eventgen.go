@@ -117,7 +117,7 @@ func (g Generator) own() (leat.Event, error) {
 
 // foreign makes an event that only another producer can have made: more attributes, longer values, reserved names.
 func (g Generator) foreign() (leat.Event, error) {
-	headers := []leat.Header{
+	headers := []leat.Header{ //nolint:prealloc // the loop adds to what stands here
 		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte(g.required(20))}, {Name: "source", Value: []byte("#")},
 		{Name: "type", Value: []byte(g.required(2))}, {Name: "partitionkey", Value: []byte(g.text(3))},
 		{Name: "time", Value: []byte(g.pick("2026-01-02t03:04:60.123456789z", "2016-12-31T23:59:60-00:00"))},
