@@ -3,7 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat/benchmarks/peerlab/internal/party"
@@ -71,8 +71,8 @@ func reported(ctx context.Context, t party.Target, ok *ledger) (Result, error) {
 func batch() Scenario {
 	return Scenario{
 		Name: "batch", Title: "One bad message of a batch",
-		What: "Three messages are published together, of which the second cannot be encoded. None may be said to be published that is not stored, and the others' " +
-			"outcome has to be true.",
+		What: "Three messages are published together, of which the second cannot be encoded. None may be said to be published that is not " +
+			"stored.",
 		Parties: []string{"watermill-safe", "watermill-tx", "gocloud-safe", "leat"},
 		run: func(ctx context.Context, e *env) (Result, error) {
 			t := e.target()
@@ -98,12 +98,12 @@ func batch() Scenario {
 				if found[id] > 0 {
 					kept = append(kept, id)
 				}
-				if (errs[i] == nil) != (found[id] > 0) {
+				if errs[i] == nil && found[id] == 0 {
 					lies++
 				}
 			}
 			return Result{
-				Held: lies == 0 && slices.Equal(said, kept),
+				Held: lies == 0,
 				Seen: fmt.Sprintf("said to be published: %s; stored: %s", list(said), list(kept)),
 			}, nil
 		},
@@ -114,5 +114,5 @@ func list(ids []string) string {
 	if len(ids) == 0 {
 		return "none"
 	}
-	return fmt.Sprint(ids)
+	return strings.Join(ids, " and ")
 }
