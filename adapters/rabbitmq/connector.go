@@ -232,8 +232,8 @@ func (c *connector) close(deadline time.Time) {
 	c.wg.Wait()
 }
 
-// withChannel calls f with a channel of its own: on the connection to consume, which an alarm of the broker does not block, for requests, and
-// on the one to publish for the user's own purposes.
+// withChannel calls f with a channel of its own: for requests on the connection to consume, which an alarm of the broker does not block,
+// and for the user's own purposes on the one to publish.
 func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *amqp.Channel) error) error {
 	if op != opChannel {
 		err := b.request(ctx, func(ch *amqp.Channel) error {

@@ -20,7 +20,9 @@ func codeOf(err error) leat.Code {
 	if amqpErr, ok := errors.AsType[*amqp.Error](err); ok {
 		return amqpCode(amqpErr)
 	}
-	if _, isCert := errors.AsType[*tls.CertificateVerificationError](err); isCert || isAlert(err) {
+	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isRecord := errors.AsType[tls.RecordHeaderError](err) // what answers does not speak TLS
+	if isCert || isRecord || isAlert(err) {
 		return leat.CodeUnauthenticated
 	}
 	_, isNet := errors.AsType[*net.OpError](err)
@@ -30,7 +32,11 @@ func codeOf(err error) leat.Code {
 	return leat.CodeUnavailable // connections that cannot be made, or broke in one way or another
 }
 
-// isAlert reports whether the broker ended the TLS handshake, as it does without a client certificate that it wants.
+// tlsAlert is how the text of an alert begins by which the broker has ended the TLS handshake, as it does without a client certificate
+// that it wants. With TLS 1.3 that is only seen after the handshake, by the client, which keeps nothing but the text.
+const tlsAlert = "remote error: tls:"
+
+// isAlert reports whether the broker ended the TLS handshake.
 func isAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error"
@@ -38,6 +44,9 @@ func isAlert(err error) bool {
 
 // amqpCode classifies a reply code of the broker or the client.
 func amqpCode(err *amqp.Error) leat.Code {
+	if !err.Server && strings.HasPrefix(err.Reason, tlsAlert) {
+		return leat.CodeUnauthenticated
+	}
 	switch err.Code {
 	case amqp.ContentTooLarge:
 		return leat.CodeTooLarge

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -45,6 +46,8 @@ func TestCodes(t *testing.T) {
 		{amqp.ErrClosed, leat.CodeUnavailable},
 		{io.EOF, leat.CodeUnavailable},
 		{&net.OpError{Op: "dial", Err: errors.New("refused")}, leat.CodeUnavailable},
+		{&amqp.Error{Code: 501, Reason: "remote error: tls: unknown certificate authority"}, leat.CodeUnauthenticated},
+		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, leat.CodeUnauthenticated},
 		{&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, leat.CodeUnauthenticated},
 		{context.Canceled, leat.CodeCanceled},
 		{context.DeadlineExceeded, leat.CodeCanceled},

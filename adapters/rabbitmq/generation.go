@@ -28,6 +28,7 @@ type generation struct {
 	due      chan struct{} // holds a token when there is something to acknowledge
 	urgent   chan struct{} // holds a token when that should not wait
 	turn     chan struct{} // holds a token while somebody acknowledges
+	onesSent time.Time     // when messages were acknowledged one by one; its holder's
 
 	window   window
 	events   int // delivered and not settled
@@ -94,7 +95,8 @@ func (g *generation) pump() {
 	quorum := g.topology.quorum()
 	var m amqp.Delivery // one for all: they escape
 	var into leat.Delivery
-	for open := true; ; {
+	for {
+		var open bool
 		if m, open = <-g.arrivals; !open {
 			return
 		}
@@ -273,6 +275,7 @@ func (g *generation) ackSome() bool {
 // send writes acknowledgements.
 func (g *generation) send(a acks) error {
 	if len(a.ones) > 0 {
+		g.onesSent = time.Now()
 		g.session.link.cork()
 		defer g.session.link.uncork()
 	}
@@ -283,6 +286,32 @@ func (g *generation) send(a acks) error {
 	}
 	for _, tag := range a.ones {
 		if err := g.ch.Ack(tag, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A quorum queue takes a few dozen acknowledgements at a time; the others wait in the channel, and are dropped when that closes, so that
+// what they are for would be delivered again. RabbitMQ does not say when it has taken them all. So what was acknowledged one by one
+// gets some time, in which the channel answers requests behind the acknowledgements.
+const (
+	lastRounds = 5
+	lastRound  = 10 * time.Millisecond
+	mostOnes   = 16 // that are known to be taken at once
+)
+
+// sendLast is send before the channel is closed.
+func (g *generation) sendLast(ctx context.Context, a acks) error {
+	err := g.send(a)
+	if !g.topology.quorum() || len(a.ones) <= mostOnes && time.Since(g.onesSent) > lastRounds*lastRound {
+		return err
+	}
+	for range lastRounds {
+		if err == nil {
+			err = g.ch.Qos(g.prefetch, 0, false)
+		}
+		if err != nil || !wait(ctx, lastRound) {
 			return err
 		}
 	}
@@ -309,9 +338,9 @@ func (g *generation) await() error {
 			return g.cause()
 		case now := <-recycle.C:
 			g.s.mu.Lock()
-			since, any := g.window.oldest()
+			since, found := g.window.oldest()
 			g.s.mu.Unlock()
-			if any && now.Sub(since) >= g.s.broker.o.RecycleAfter {
+			if found && now.Sub(since) >= g.s.broker.o.RecycleAfter {
 				return nil
 			}
 		}
@@ -379,7 +408,7 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 	}
 	done := make(chan error, 1)
 	if err == nil {
-		go func() { done <- g.send(a) }()
+		go func() { done <- g.sendLast(ctx, a) }()
 		select {
 		case err = <-done:
 		case <-ctx.Done():

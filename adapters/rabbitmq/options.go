@@ -78,8 +78,8 @@ type Options struct {
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType
-	// DeliveryLimit is after how many deliveries a quorum queue puts a message into its dead-letter queue. Every connection that is lost
-	// counts as one for the messages that it had, so that it should be large. 0 means 100,000.
+	// DeliveryLimit is how often a quorum queue delivers a message again before it puts it into its dead-letter queue. Every connection that
+	// is lost counts as one for the messages that it had, so that it should be large. 0 means 100,000.
 	DeliveryLimit int
 	// Exchange changes what a topic is on the broker: when it is called, x has what it is by default. With Existing set, an exchange is used
 	// as it is. It is called often, by many goroutines, and must always do the same. Nil changes nothing.

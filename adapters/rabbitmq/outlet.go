@@ -232,7 +232,7 @@ func (t *outlet) end(cause *amqp.Error) {
 	}
 	t.first = t.next
 	t.mu.Unlock()
-	var why error = errClosedConnection
+	why := errClosedConnection
 	if cause != nil {
 		why = cause
 	}

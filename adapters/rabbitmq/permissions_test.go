@@ -2,6 +2,7 @@ package rabbitmq_test
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/internal/brokertest"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -18,8 +20,8 @@ func login(user, password string) func(context.Context) (string, string, error) 
 	return func(context.Context) (string, string, error) { return user, password, nil }
 }
 
-// privileges are the permissions of one use of the adapter, as names in which "X" is the exchange of the topic and "Q" the queue of the
-// group. Each is needed: the test takes them away one by one. docs/rabbitmq.md has them as a table.
+// privileges are the permissions of one use of the adapter, as names in which "X" is the exchange of the topic, "Q" the queue of the
+// group and "B" that of a broadcast. Each is needed: the test takes them away one by one. docs/rabbitmq.md has them as a table.
 type privileges struct {
 	use                    string
 	configure, write, read []string
@@ -34,6 +36,9 @@ func leastPrivileges() []privileges {
 	}
 	names := func(names ...string) []string { return names }
 	return []privileges{
+		{use: "publish", write: names("X"), exists: true, call: rawPublish},
+		{use: "consume", read: names("Q"), exists: true, call: rawConsume},
+		{use: "broadcast", configure: names("B"), write: names("B"), read: names("B", "X"), exists: true, call: rawBroadcast},
 		{use: "provision=create", configure: names("X", "Q", "Q:dead"), write: names("Q", "amq.default"), read: names("X", "Q"), call: declare},
 		{use: "provision=create of what exists", configure: names("X", "Q", "Q:dead"), write: names("Q"), read: names("X"), exists: true,
 			call: declare},
@@ -53,6 +58,59 @@ func leastPrivileges() []privileges {
 			return err
 		}},
 	}
+}
+
+// onChannel calls f with a channel of the broker's user. The error is that by which the channel is closed, where f has none.
+func onChannel(ctx context.Context, b *rabbitmq.Broker, f func(ch *amqp.Channel) error) error {
+	err := b.WithChannel(ctx, func(ch *amqp.Channel) error {
+		closed := ch.NotifyClose(make(chan *amqp.Error, 1))
+		if err := f(ch); err != nil {
+			return err
+		}
+		if err := ch.Qos(1, 0, false); err != nil { // whose answer comes after what closes the channel
+			return <-closed
+		}
+		return nil
+	})
+	if err != nil {
+		return &leat.Error{Op: "raw", Code: refusedBy(err), Err: err}
+	}
+	return nil
+}
+
+// refusedBy is the code of ACCESS_REFUSED.
+func refusedBy(err error) leat.Code {
+	if refused, ok := errors.AsType[*amqp.Error](err); ok && refused.Code == amqp.AccessRefused {
+		return leat.CodePermissionDenied
+	}
+	return leat.CodeInternal
+}
+
+func rawPublish(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Subscription) error {
+	return onChannel(ctx, b, func(ch *amqp.Channel) error {
+		return ch.PublishWithContext(ctx, sub.Topic, "k", true, false, amqp.Publishing{DeliveryMode: amqp.Persistent})
+	})
+}
+
+func rawConsume(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Subscription) error {
+	return onChannel(ctx, b, func(ch *amqp.Channel) error {
+		_, err := ch.Consume(sub.Topic+".g", "", false, false, false, false, nil)
+		return err
+	})
+}
+
+func rawBroadcast(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Subscription) error {
+	queue := sub.Topic + ":broadcast:1"
+	return onChannel(ctx, b, func(ch *amqp.Channel) error {
+		if _, err := ch.QueueDeclare(queue, false, false, true, false, nil); err != nil {
+			return err
+		}
+		if err := ch.QueueBind(queue, "#", sub.Topic, false, nil); err != nil {
+			return err
+		}
+		_, err := ch.Consume(queue, "", false, true, false, false, nil)
+		return err
+	})
 }
 
 // without returns names less the one at i.
@@ -100,6 +158,7 @@ func (p *privileges) try(t *testing.T, n *brokertest.RabbitMQNode, configure, wr
 		var all []string
 		for _, name := range names {
 			name = strings.Replace(name, "Q", queue, 1)
+			name = strings.Replace(name, "B", sub.Topic+":broadcast:1", 1)
 			all = append(all, regexp.QuoteMeta(strings.Replace(name, "X", sub.Topic, 1)))
 		}
 		if len(all) == 0 {

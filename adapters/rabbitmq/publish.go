@@ -103,4 +103,6 @@ func (p *publisher) prepare(c *call, i int, e leat.Event) error {
 const leatEventBytes = 1 << 20
 
 // mostEventBytes is the size of the largest event.
-func (o *Options) mostEventBytes() int { return min(o.MaxMessageBytes-messageOverheadBytes, leatEventBytes) }
+func (o *Options) mostEventBytes() int {
+	return min(o.MaxMessageBytes-messageOverheadBytes, leatEventBytes)
+}

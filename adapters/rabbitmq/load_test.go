@@ -1,0 +1,203 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// long reports whether the long tests were asked for.
+func long() bool { return os.Getenv("LEAT_LONG") != "" }
+
+// load publishes and handles events all the time, and knows what became of each.
+type load struct {
+	t        *testing.T
+	topic    string
+	producer *leat.Producer
+	stop     chan struct{}
+	wg       sync.WaitGroup
+	handled  atomic.Int64
+
+	mu         sync.Mutex
+	confirmed  map[string]bool
+	seen       map[string]bool
+	newest     map[string]int // by key
+	codes      map[leat.Code]int
+	duplicates int
+	inversions []string
+}
+
+const (
+	loadKeys       = 64
+	loadPublishers = 4
+	loadInFlight   = 500
+)
+
+// startLoad begins.
+func startLoad(t *testing.T, b *rabbitmq.Broker) *load {
+	t.Helper()
+	l := &load{
+		t: t, topic: liveName(t), producer: leat.NewProducer(b, nil), stop: make(chan struct{}), confirmed: map[string]bool{},
+		seen: map[string]bool{}, newest: map[string]int{}, codes: map[leat.Code]int{},
+	}
+	sub := leat.Subscription{Topic: l.topic, Group: "g"}
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	consumer := leat.NewConsumer(b, sub, leat.HandlerFunc(l.handle), &leat.ConsumerOptions{Concurrency: 32, MaxInFlight: loadInFlight})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- leat.Run(ctx, consumer) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+	})
+	for p := range loadPublishers {
+		l.wg.Go(func() { l.publish(p) })
+	}
+	return l
+}
+
+// publish publishes events of a part of the keys, one batch after the other.
+func (l *load) publish(p int) {
+	next := 0
+	for {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		var batch []leat.Event
+		for k := p; k < loadKeys; k += loadPublishers {
+			e, err := leat.NewEvent("load", &leat.EventOptions{ID: fmt.Sprintf("%d-%d", k, next), Source: "/load", Key: fmt.Sprint(k)})
+			if err != nil {
+				panic(err)
+			}
+			batch = append(batch, e.WithExtension("seq", int32(next)))
+		}
+		next++
+		answered := make(chan struct{}, len(batch))
+		l.producer.PublishAsync(context.Background(), l.topic, func(e leat.Event, err error) {
+			l.mu.Lock()
+			if err == nil {
+				l.confirmed[e.ID()] = true
+			}
+			l.codes[leat.CodeOf(err)]++
+			l.mu.Unlock()
+			answered <- struct{}{}
+		}, batch...)
+		for range batch {
+			<-answered
+		}
+	}
+}
+
+func (l *load) handle(_ context.Context, e leat.Event) error {
+	var seq int
+	if _, err := fmt.Sscanf(e.ID(), e.Key()+"-%d", &seq); err != nil {
+		return leat.Reject(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handled.Add(1)
+	if l.seen[e.ID()] {
+		l.duplicates++
+		return nil
+	}
+	l.seen[e.ID()] = true
+	if last, known := l.newest[e.Key()]; known && seq < last {
+		l.inversions = append(l.inversions, fmt.Sprintf("%s after %d", e.ID(), last))
+	}
+	l.newest[e.Key()] = seq
+	return nil
+}
+
+// progress waits until n more events were handled.
+func (l *load) progress(n int64) {
+	l.t.Helper()
+	want := l.handled.Load() + n
+	liveEventually(l.t, "events are handled", func() bool { return l.handled.Load() >= want })
+}
+
+// finish ends the load and checks that nothing is lost and all is in order. A fault may have each event in flight handled twice.
+func (l *load) finish(faults int) {
+	l.t.Helper()
+	close(l.stop)
+	l.wg.Wait()
+	lost := func() (n int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for id := range l.confirmed {
+			if !l.seen[id] {
+				n++
+			}
+		}
+		return n
+	}
+	for deadline := time.Now().Add(livePatience); lost() > 0 && time.Now().Before(deadline); {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-l.t.Context().Done():
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t.Logf("%d confirmed, %d seen, %d handled twice, outcomes %v", len(l.confirmed), len(l.seen), l.duplicates, l.codes)
+	missing := 0
+	for id := range l.confirmed {
+		if !l.seen[id] {
+			missing++
+		}
+	}
+	assert.Zero(l.t, missing, "confirmed and never handled")
+	assert.Empty(l.t, l.inversions, "out of order")
+	assert.LessOrEqual(l.t, l.duplicates, faults*loadInFlight)
+	for code := range l.codes {
+		assert.Contains(l.t, []leat.Code{leat.CodeOf(nil), leat.CodeUnknown, leat.CodeUnavailable}, code)
+	}
+}
+
+// TestConnectionsClosedUnderLoad: an administrator closes all connections again and again.
+func TestConnectionsClosedUnderLoad(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	times := 5
+	if long() {
+		times = 50
+	}
+	l := startLoad(t, liveBroker(t, liveOptions(n)))
+	for range times {
+		l.progress(2_000)
+		_, err := n.CloseConnections(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	l.progress(2_000)
+	l.finish(times)
+}
+
+// TestKilledUnderLoad: the broker is killed, and started with its data.
+func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	times := 2
+	if long() {
+		times = 20
+	}
+	l := startLoad(t, liveBroker(t, liveOptions(n)))
+	require.NoError(t, n.Sync(t.Context()))
+	for range times {
+		l.progress(2_000)
+		n.Kill()
+		require.NoError(t, n.Start(t.Context()))
+	}
+	l.progress(2_000)
+	l.finish(times)
+}
