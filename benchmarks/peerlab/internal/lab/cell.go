@@ -73,8 +73,22 @@ func (p *programs) build(ctx context.Context) error {
 
 func (p *programs) remove() error { return os.RemoveAll(p.dir) }
 
-// run runs a scenario for a party in a process of its own.
-func (p *programs) run(ctx context.Context, s scenario.Scenario, of party.Party, short bool) (scenario.Result, error) {
+// attempts is how often a scenario is begun that cannot be run, on a machine that is busy.
+const attempts = 3
+
+// run runs a scenario for a party.
+func (p *programs) run(ctx context.Context, s scenario.Scenario, of party.Party, short bool) (r scenario.Result, err error) {
+	for range attempts {
+		r, err = p.once(ctx, s, of, short)
+		if err == nil || ctx.Err() != nil || errors.Is(err, brokertest.ErrMissing) {
+			break
+		}
+	}
+	return r, err
+}
+
+// once runs a scenario for a party in a process of its own.
+func (p *programs) once(ctx context.Context, s scenario.Scenario, of party.Party, short bool) (scenario.Result, error) {
 	program := p.plain
 	if s.Race {
 		if program = p.racing; program == "" {
@@ -107,7 +121,7 @@ func (p *programs) run(ctx context.Context, s scenario.Scenario, of party.Party,
 	}
 	if s.Race {
 		races := bytes.Count(stderr.Bytes(), []byte("WARNING: DATA RACE"))
-		r = scenario.Result{Held: races == 0, Seen: fmt.Sprintf("%d reports", races)}
+		r.Held, r.Seen = races == 0, fmt.Sprintf("%d reports", races)
 	}
 	return r, nil
 }

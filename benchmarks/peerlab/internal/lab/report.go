@@ -21,6 +21,9 @@ func verdict(r scenario.Result) string {
 // writeReport writes the parties, a table that compares them, and one for each scenario.
 func writeReport(w io.Writer, o Options, outcomes []Outcome) {
 	fmt.Fprintf(w, "## Results\n\nSeen with\n\n- %s, %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if len(outcomes) > 0 {
+		fmt.Fprintf(w, "- RabbitMQ %s, a private node for each scenario and party\n", outcomes[0].Broker)
+	}
 	writeVersions(w)
 	if o.Short {
 		fmt.Fprint(w, "- fewer repetitions (`-short`)\n")

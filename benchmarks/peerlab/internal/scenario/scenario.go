@@ -32,6 +32,8 @@ type Result struct {
 	Held bool `json:"held"`
 	// Seen is for the table.
 	Seen string `json:"seen"`
+	// Broker is the RabbitMQ's version.
+	Broker string `json:"broker"`
 }
 
 // env is what a scenario has.
@@ -78,5 +80,7 @@ func (s *Scenario) Run(ctx context.Context, p party.Party, long bool) (r Result,
 			err = closing
 		}
 	}()
-	return s.run(ctx, &env{node: node, party: p, long: long})
+	r, err = s.run(ctx, &env{node: node, party: p, long: long})
+	r.Broker = node.Version()
+	return r, err
 }
