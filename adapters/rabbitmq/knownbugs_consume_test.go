@@ -3,6 +3,7 @@ package rabbitmq_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAckAfterReconnectDoesNotAckAnotherEvent: another library acks by the bare delivery tag on whatever channel there is. After a reconnect,
-// another event has that tag, and is lost.
+// TestAckAfterReconnectDoesNotAckAnotherEvent: another library acks by the bare delivery tag on whatever channel there is. After a
+// reconnect, another event has that tag, and is lost.
 func TestAckAfterReconnectDoesNotAckAnotherEvent(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -48,7 +49,8 @@ func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
 	sub := liveSub(t)
-	require.NoError(t, leat.Declare(t.Context(), b, sub, leat.Subscription{Topic: leat.PoisonTopic(sub.Topic, sub.Group), Group: leat.ReplayGroup}))
+	replay := leat.Subscription{Topic: leat.PoisonTopic(sub.Topic, sub.Group), Group: leat.ReplayGroup}
+	require.NoError(t, leat.Declare(t.Context(), b, sub, replay))
 	ch := liveChannel(t, liveRaw(t, brokertest.RabbitMQ(t)))
 	odd := amqp.Table{"attempt": int32(3), "at": time.Unix(1_700_000_000, 0), "history": []any{amqp.Table{"count": int64(1)}}}
 	for _, headers := range []amqp.Table{
@@ -56,7 +58,8 @@ func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 		{"ce-specversion": int32(1), "ce-id": []any{"a", int32(1)}, "ce-source": true, "ce-type": nil},
 		with(odd, amqp.Table{"ce-specversion": "1.0", "ce-id": "typed", "ce-source": "/odd", "ce-type": "odd", "ce-count": int32(7)}),
 	} {
-		require.NoError(t, ch.PublishWithContext(t.Context(), sub.Topic, "odd", true, false, amqp.Publishing{Headers: headers, Body: []byte("{}")}))
+		m := amqp.Publishing{Headers: headers, Body: []byte("{}")}
+		require.NoError(t, ch.PublishWithContext(t.Context(), sub.Topic, "odd", true, false, m))
 	}
 	events := liveEvents(t, 0, 5, 1)
 	livePublish(t, b, sub.Topic, events...)
@@ -72,7 +75,7 @@ func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 	}
 	assert.Less(t, time.Since(began), time.Second, "the others are held up")
 	assert.ElementsMatch(t, append(ids(events), "typed"), got)
-	poisoned := liveHold(t, liveSubscribe(t, b, leat.Subscription{Topic: leat.PoisonTopic(sub.Topic, sub.Group), Group: leat.ReplayGroup}), 2)
+	poisoned := liveHold(t, liveSubscribe(t, b, replay), 2)
 	for _, d := range poisoned {
 		p, err := leat.PoisonedFrom(d.Event)
 		require.NoError(t, err)
@@ -84,12 +87,8 @@ func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 }
 
 func with(a, b amqp.Table) amqp.Table {
-	all := amqp.Table{}
-	for _, t := range []amqp.Table{a, b} {
-		for name, value := range t {
-			all[name] = value
-		}
-	}
+	all := maps.Clone(a)
+	maps.Copy(all, b)
 	return all
 }
 
@@ -106,7 +105,9 @@ func liveRun(
 		cancel()
 		if !stopped {
 			stopped = true
-			<-ended
+			if err := <-ended; err != nil {
+				t.Log("the consumer ended: ", err)
+			}
 		}
 	}
 	t.Cleanup(stop)
@@ -169,8 +170,8 @@ func TestEventIsNotAckedWhileThePoisonQueueIsDown(t *testing.T) {
 	assert.Equal(t, "1", p.Event.ID(), "the event was acked though nothing had taken it")
 }
 
-// TestShutdownDoesNotPoisonWhatIsBeingHandled: other libraries count the context that ends with the process as a failure of the handler, and put
-// healthy messages into the error queue.
+// TestShutdownDoesNotPoisonWhatIsBeingHandled: other libraries count the context that ends with the process as a failure of the handler,
+// and put healthy messages into the error queue.
 func TestShutdownDoesNotPoisonWhatIsBeingHandled(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -196,7 +197,8 @@ func TestShutdownDoesNotPoisonWhatIsBeingHandled(t *testing.T) {
 	assert.ElementsMatch(t, ids(events), liveReceive(t, liveSubscribe(t, b, sub), len(events)))
 }
 
-// TestTopologyIsThereAgainAfterAReconnect: other libraries connect again, and consume from a queue that is no longer there, or not bound any more.
+// TestTopologyIsThereAgainAfterAReconnect: other libraries connect again, and consume from a queue that is no longer there, or not bound
+// any more.
 func TestTopologyIsThereAgainAfterAReconnect(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

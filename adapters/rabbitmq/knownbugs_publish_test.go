@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The known bugs of other libraries for RabbitMQ, one test for each, named after what goes wrong in them; here it must not. benchmarks/peerlab shows
-// them in those libraries. Some are tested elsewhere:
+// The known bugs of other libraries for RabbitMQ, one test for each, named after what goes wrong in them; here it must not.
+// benchmarks/peerlab shows them in those libraries. Some are tested elsewhere:
 //
 //   - confirmed events lost when the broker is killed: TestKilledUnderLoad
 //   - data races on a reconnect, and nothing published any more after one: TestConnectionsClosedUnderLoad, with the race detector
@@ -80,8 +80,8 @@ func sharedAddr(t *testing.T) string {
 	return fmt.Sprintf("%s:%d", uri.Host, uri.Port)
 }
 
-// TestAlarmDoesNotHoldUpPublishAndClose: other libraries wait for a confirm, and for the end of the connection, as long as an alarm of memory
-// lasts. Here each Publish with a deadline and each Close with a timeout ends in time, 100 of 100.
+// TestAlarmDoesNotHoldUpPublishAndClose: other libraries wait for a confirm, and for the end of the connection, as long as an alarm of
+// memory lasts. Here each Publish with a deadline and each Close with a timeout ends in time, 100 of 100.
 func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

@@ -32,12 +32,13 @@ type Options struct {
 
 // Outcome is what was seen of a party in a scenario.
 type Outcome struct {
+	scenario.Result
+
 	Scenario string `json:"scenario"`
 	Party    string `json:"party"`
-	scenario.Result
 }
 
-var errLeat = errors.New("Leat does not hold")
+var errLeat = errors.New("it is Leat that does not hold")
 
 // Run runs what the options select.
 func Run(ctx context.Context, o Options) (err error) {
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s/%s: %w", s.Name, of.Name, err)
 			}
-			fmt.Fprintf(o.Progress, "%s/%s: %s: %s\n", s.Name, of.Name, verdict(r), r.Seen)
+			_, _ = fmt.Fprintf(o.Progress, "%s/%s: %s: %s\n", s.Name, of.Name, verdict(r), r.Seen)
 			outcomes = append(outcomes, Outcome{Scenario: s.Name, Party: of.Name, Result: r})
 		}
 	}

@@ -1,11 +1,12 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/leatgo/leat/benchmarks/peerlab/internal/party"
 	"github.com/leatgo/leat/benchmarks/peerlab/internal/scenario"
@@ -19,7 +20,7 @@ func verdict(r scenario.Result) string {
 }
 
 // writeReport writes the parties, a table that compares them, and one for each scenario.
-func writeReport(w io.Writer, o Options, outcomes []Outcome) {
+func writeReport(w *bytes.Buffer, o Options, outcomes []Outcome) {
 	fmt.Fprintf(w, "## Results\n\nSeen with\n\n- %s, %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if len(outcomes) > 0 {
 		fmt.Fprintf(w, "- RabbitMQ %s, a private node for each scenario and party\n", outcomes[0].Broker)
@@ -37,12 +38,10 @@ func writeReport(w io.Writer, o Options, outcomes []Outcome) {
 		}
 	}
 	fmt.Fprint(w, "\n### Summary\n\n| scenario |")
-	rule := "\n|---|"
 	for _, p := range shown {
 		fmt.Fprintf(w, " %s |", p.Title)
-		rule += "---|"
 	}
-	fmt.Fprintln(w, rule)
+	fmt.Fprintf(w, "\n|---|%s\n", strings.Repeat("---|", len(shown)))
 	for _, s := range scenario.All() {
 		rows := of(outcomes, s)
 		if len(rows) == 0 {
@@ -71,7 +70,7 @@ func of(outcomes []Outcome, s scenario.Scenario) []Outcome {
 	return slices.DeleteFunc(slices.Clone(outcomes), func(r Outcome) bool { return r.Scenario != s.Name })
 }
 
-func writeScenario(w io.Writer, s scenario.Scenario, rows []Outcome) {
+func writeScenario(w *bytes.Buffer, s scenario.Scenario, rows []Outcome) {
 	if len(rows) == 0 {
 		return
 	}
@@ -88,7 +87,7 @@ func writeScenario(w io.Writer, s scenario.Scenario, rows []Outcome) {
 }
 
 // writeVersions writes the versions of the libraries.
-func writeVersions(w io.Writer) {
+func writeVersions(w *bytes.Buffer) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return

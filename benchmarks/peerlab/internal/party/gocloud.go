@@ -1,6 +1,7 @@
 package party
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -125,16 +126,13 @@ func (p *goCloudPeer) Consume(ctx context.Context, workers int, handle Handle) e
 		all.Go(func() { errs[i] = receive(ctx, s, handle) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return cmp.Or(errs...) // they have the same
 }
 
-// receive handles messages until Receive returns an error, which it does for ever from then on.
+// receive handles messages until Receive returns an error: of ctx, or one that it returns for ever from then on.
 func receive(ctx context.Context, s *pubsub.Subscription, handle Handle) error {
 	for {
 		m, err := s.Receive(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ const group = "lab"
 func leatDefault() Party {
 	return Party{
 		Name: "leat", Title: "Leat",
-		How: "the defaults, but a classic queue like the others instead of its quorum queue, and a poison queue. Where Close has 500 ms, half of it is for the " +
-			"Producer's Close, half the broker's `CloseTimeout`",
+		How: "the defaults, but a classic queue like the others instead of its quorum queue, and a poison queue. Where Close has 500 ms, " +
+			"half of it is for the Producer's Close, half the broker's `CloseTimeout`",
 		Open: openLeat,
 	}
 }

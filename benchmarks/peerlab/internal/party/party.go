@@ -52,7 +52,9 @@ const Broken = "broken"
 
 // All returns the parties, Leat last.
 func All() []Party {
-	return []Party{watermillDefault(), watermillSafe(), watermillTransactional(), goCloudDefault(), goCloudSafe(), goCloudRecovering(), leatDefault()}
+	return []Party{
+		watermillDefault(), watermillSafe(), watermillTransactional(), goCloudDefault(), goCloudSafe(), goCloudRecovering(), leatDefault(),
+	}
 }
 
 // same returns the error for each of n messages.

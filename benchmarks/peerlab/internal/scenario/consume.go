@@ -23,14 +23,14 @@ func consume(ctx context.Context, p party.Peer, workers int, handle party.Handle
 	return c
 }
 
-// ended returns why the library has stopped consuming by itself; false means that it goes on.
-func (c *consumer) ended() (error, bool) {
+// ended says whether the library has stopped consuming by itself, and why.
+func (c *consumer) ended() (over bool, why error) {
 	select {
 	case err := <-c.over:
 		c.over <- err
-		return err, true
+		return true, err
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 
@@ -39,8 +39,9 @@ var errUnfinished = errors.New("not handled")
 func lateAck() Scenario {
 	return Scenario{
 		Name: "late-ack", Title: "Late ack after a reconnect acks another message",
-		What: "The broker closes the channel because a message is handled for longer than its `consumer_timeout` (3 s here; 30 min by default). The library " +
-			"opens another one, and the handler finishes. Another message, which is still being handled when the process ends, must not be gone.",
+		What: "The broker closes the channel because a message is handled for longer than its `consumer_timeout` (3 s here; 30 min by " +
+			"default). The library opens another one, and the handler finishes. Another message, which is still being handled when the process " +
+			"ends, must not be gone.",
 		Config: map[string]string{"consumer_timeout": "3000"},
 		run: func(ctx context.Context, e *env) (Result, error) {
 			t := e.target()
@@ -116,8 +117,8 @@ func storedAfter(ctx context.Context, t party.Target, p party.Peer) (map[string]
 func queueDeleted() Scenario {
 	return Scenario{
 		Name: "deleted", Title: "Queue deleted while consuming",
-		What: "An operator deletes the queue while a message from it was being waited for, and makes it again a second later. Messages that are published then have to be " +
-			"handled within 15 s, and the handler must get nothing that nobody published.",
+		What: "An operator deletes the queue while messages from it are waited for, and makes it again a second later. Messages that are " +
+			"published then have to be handled within 15 s, and the handler must get nothing that nobody published.",
 		run: func(ctx context.Context, e *env) (Result, error) {
 			t := e.target()
 			p, err := e.open(ctx, t)
@@ -164,7 +165,7 @@ func queueDeleted() Scenario {
 			seen := fmt.Sprintf("consumes again after %.1f s", time.Since(begun).Seconds())
 			if !ok {
 				seen = "consumes nothing more"
-				if why, over := c.ended(); over {
+				if over, why := c.ended(); over {
 					seen += ": " + brief(why)
 				}
 			}

@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -29,7 +31,8 @@ func (e *env) open(ctx context.Context, t party.Target) (party.Peer, error) {
 	return p, nil
 }
 
-// publish publishes and gives up on a library that does not return within the timeout and the grace: hung says so, and the call stays behind.
+// publish publishes, and gives up on a library that does not return within the timeout and the grace: hung says so, and the call stays
+// behind.
 func publish(ctx context.Context, p party.Peer, timeout, grace time.Duration, ids ...string) (errs []error, hung bool) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	answer := make(chan []error, 1)
@@ -51,7 +54,7 @@ func publish(ctx context.Context, p party.Peer, timeout, grace time.Duration, id
 func tell(ctx context.Context, p party.Peer, timeout time.Duration, id string) error {
 	errs, hung := publish(ctx, p, timeout, 250*time.Millisecond, id)
 	if hung {
-		return fmt.Errorf("Publish did not return by its deadline")
+		return errors.New("the call did not return by its deadline")
 	}
 	return errs[0]
 }
@@ -146,11 +149,7 @@ func (l *ledger) missing(others ...map[string]int) int {
 func (l *ledger) snapshot() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := make(map[string]int, len(l.count))
-	for id, n := range l.count {
-		m[id] = n
-	}
-	return m
+	return maps.Clone(l.count)
 }
 
 // until calls check every 20 ms until it is true; false means that the time was over before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,13 @@ func losses() []Scenario {
 		run: killed,
 	}, {
 		Name: "restart", Title: "Transient messages lost by a restart",
-		What: "200 messages are published to a durable queue, one after the other; then the broker is restarted in good order. All have to be there.",
-		run:  restarted,
+		What: "200 messages are published to a durable queue, one after the other; then the broker is restarted in good order. All have to " +
+			"be there.",
+		run: restarted,
 	}, {
 		Name: "cut", Title: "Connections closed under load",
-		What: "While two goroutines publish and the same process consumes, an administrator closes all connections, 20 times (5 in a short run). Whatever was " +
-			"said to be published has to be handled or in the queue, and both have to go on after each within 15 s.",
+		What: "While two goroutines publish and the same process consumes, an administrator closes all connections, 20 times (5 in a short " +
+			"run). Whatever was said to be published has to be handled or in the queue, and both have to go on after each within 15 s.",
 		run: cut,
 	}}
 }
@@ -158,7 +160,7 @@ func restarted(ctx context.Context, e *env) (Result, error) {
 	}
 	ok := newLedger()
 	for i := range 200 {
-		id := fmt.Sprint(i)
+		id := strconv.Itoa(i)
 		if tell(ctx, p, 10*time.Second, id) == nil {
 			ok.add(id)
 		}
@@ -206,6 +208,8 @@ func cut(ctx context.Context, e *env) (Result, error) {
 		published, consumed := l.ok.len(), handled.len()
 		went = until(ctx, e.back(), func() bool { return l.ok.len() > published && handled.len() > consumed })
 		if !went {
+			published, consumed = l.ok.len(), handled.len()
+			pause(ctx, 3*time.Second)
 			seen = fmt.Sprintf("; after close %d %s", n, stuck(l.ok.len() > published, handled.len() > consumed))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 
 // poisons are messages that a library may not understand, at the head of the queue.
 func poisons() []Scenario {
-	const what = " It is delivered first, five good messages behind it. It must not be delivered again more than ten times a second, and the others must be " +
-		"handled within a second."
+	const what = " It is delivered first, five good messages behind it. It must not be delivered again more than ten times a second, and " +
+		"the others must be handled within a second."
 	return []Scenario{{
 		Name: "odd-header", Title: "Poison: headers that are no strings",
-		What: "A message of the library's own has a number, a date and a table among its headers, as other programs and RabbitMQ's plugins write them." + what,
+		What: "A message of the library's own has a number, a date and a table among its headers, as other programs and RabbitMQ's plugins " +
+			"write them." + what,
 		run: poison(func(m *amqp.Publishing) {
 			m.Headers["attempt"] = int32(3)
 			m.Headers["at"] = time.Unix(1_700_000_000, 0)
@@ -70,7 +72,7 @@ func poison(change func(m *amqp.Publishing)) func(ctx context.Context, e *env) (
 		}
 		const good = 5
 		for i := range good {
-			if err := tell(ctx, p, 5*time.Second, fmt.Sprint(i)); err != nil {
+			if err := tell(ctx, p, 5*time.Second, strconv.Itoa(i)); err != nil {
 				return Result{}, err
 			}
 		}

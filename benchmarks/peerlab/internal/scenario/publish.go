@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func unroutable() Scenario {
 			}
 			ok := 0
 			for i := range 10 {
-				if tell(ctx, p, 2*time.Second, fmt.Sprint(i)) == nil {
+				if tell(ctx, p, 2*time.Second, strconv.Itoa(i)) == nil {
 					ok++
 				}
 			}
@@ -37,8 +38,8 @@ func unroutable() Scenario {
 func rejecting() Scenario {
 	return Scenario{
 		Name: "full", Title: "Broker's refusal reported as stored",
-		What: "The queue takes one message and refuses more (`x-max-length` 1, `reject-publish`). 20 are published. No more may be said to be published than " +
-			"are there.",
+		What: "The queue takes one message and refuses more (`x-max-length` 1, `reject-publish`). 20 are published. No more may be said to be " +
+			"published than are there.",
 		run: func(ctx context.Context, e *env) (Result, error) {
 			t := e.target()
 			t.Arguments = amqp.Table{"x-max-length": int64(1), "x-overflow": "reject-publish"}
@@ -48,7 +49,7 @@ func rejecting() Scenario {
 			}
 			ok := newLedger()
 			for i := range 20 {
-				id := fmt.Sprint(i)
+				id := strconv.Itoa(i)
 				if tell(ctx, p, 2*time.Second, id) == nil {
 					ok.add(id)
 				}

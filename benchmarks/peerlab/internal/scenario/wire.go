@@ -49,8 +49,8 @@ func (w *wire) close() {
 }
 
 func (w *wire) serve(client net.Conn) {
-	defer client.Close() //nolint:errcheck // it is done with
-	server, err := net.Dial("tcp", w.target)
+	defer client.Close()                     //nolint:errcheck // it is done with
+	server, err := net.Dial("tcp", w.target) //nolint:noctx // it ends with the client
 	if err != nil {
 		return
 	}
@@ -64,10 +64,10 @@ func (w *wire) serve(client net.Conn) {
 
 // Of AMQP 0-9-1: a frame is type, channel, size, payload and an end mark; a method's payload begins with class and method.
 const (
-	frameHeader  = 7
-	frameMethod  = 1
-	classBasic   = 60
-	methodDelive = 60 // basic.deliver: consumer tag, delivery tag, redelivered
+	frameHeader   = 7
+	frameMethod   = 1
+	classBasic    = 60
+	methodDeliver = 60 // basic.deliver: consumer tag, delivery tag, redelivered
 )
 
 // relay passes frames on and looks into those that deliver.
@@ -99,7 +99,7 @@ func (w *wire) relay(to io.Writer, from *bufio.Reader) error {
 }
 
 func (w *wire) look(payload []byte) {
-	if len(payload) < 5 || binary.BigEndian.Uint16(payload) != classBasic || binary.BigEndian.Uint16(payload[2:]) != methodDelive {
+	if len(payload) < 5 || binary.BigEndian.Uint16(payload) != classBasic || binary.BigEndian.Uint16(payload[2:]) != methodDeliver {
 		return
 	}
 	w.delivered.Add(1)
