@@ -51,24 +51,30 @@ func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 	sub := liveSub(t)
 	replay := leat.Subscription{Topic: leat.PoisonTopic(sub.Topic, sub.Group), Group: leat.ReplayGroup}
 	require.NoError(t, leat.Declare(t.Context(), b, sub, replay))
+	handled := make(chan leat.Event, 100)
+	stop := liveRun(t, b, sub, func(_ context.Context, e leat.Event) error {
+		handled <- e
+		return nil
+	}, &leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, &leat.ProducerOptions{Source: "/test"}), nil)})
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	<-handled // it runs
+
 	ch := liveChannel(t, liveRaw(t, brokertest.RabbitMQ(t)))
+	require.NoError(t, ch.Confirm(false))
 	odd := amqp.Table{"attempt": int32(3), "at": time.Unix(1_700_000_000, 0), "history": []any{amqp.Table{"count": int64(1)}}}
+	began := time.Now()
 	for _, headers := range []amqp.Table{
 		odd, // no CloudEvent at all
 		{"ce-specversion": int32(1), "ce-id": []any{"a", int32(1)}, "ce-source": true, "ce-type": nil},
 		with(odd, amqp.Table{"ce-specversion": "1.0", "ce-id": "typed", "ce-source": "/odd", "ce-type": "odd", "ce-count": int32(7)}),
 	} {
 		m := amqp.Publishing{Headers: headers, Body: []byte("{}")}
-		require.NoError(t, ch.PublishWithContext(t.Context(), sub.Topic, "odd", true, false, m))
+		confirm, err := ch.PublishWithDeferredConfirm(sub.Topic, "odd", true, false, m)
+		require.NoError(t, err)
+		require.True(t, confirm.Wait())
 	}
-	events := liveEvents(t, 0, 5, 1)
+	events := liveEvents(t, 1, 6, 1)
 	livePublish(t, b, sub.Topic, events...)
-
-	handled, began := make(chan leat.Event, 100), time.Now()
-	stop := liveRun(t, b, sub, func(_ context.Context, e leat.Event) error {
-		handled <- e
-		return nil
-	}, &leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, &leat.ProducerOptions{Source: "/test"}), nil)})
 	var got []string
 	for range len(events) + 1 {
 		got = append(got, (<-handled).ID())
@@ -124,16 +130,14 @@ func TestFailingEventIsNotRedeliveredWithoutAPause(t *testing.T) {
 	require.NoError(t, leat.Declare(t.Context(), b, sub))
 	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
 	var attempts, deliveries atomic.Int64
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
 	liveRun(t, b, sub, func(ctx context.Context, _ leat.Event) error {
 		info, _ := leat.InfoFrom(ctx)
 		deliveries.Store(int64(info.Deliveries))
 		attempts.Add(1)
 		return errBroken
 	}, nil)
-	<-ctx.Done()
-	assert.Positive(t, attempts.Load())
+	liveEventually(t, "it is tried", func() bool { return attempts.Load() > 0 })
+	<-time.After(2 * time.Second)
 	assert.LessOrEqual(t, attempts.Load(), int64(20))
 	assert.Equal(t, int64(1), deliveries.Load(), "it is tried again here, not at the broker")
 }
