@@ -390,20 +390,23 @@ func testOverrun(t *testing.T, n *brokertest.RabbitMQNode) {
 	}
 }
 
-// testLargeMessages: messages that are much larger than others are delivered within the limits.
+// testLargeMessages: messages that are much larger than others are delivered within the limits, and so is what the client holds of them.
 func testLargeMessages(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, liveOptions(n))
 	sub := liveSub(t)
 	sub.MaxInFlight, sub.MaxInFlightBytes = 100, 1<<20
-	s := liveSubscribe(t, b, sub)
-	events := liveEvents(t, 0, 30, 1)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	events := liveEvents(t, 0, 80, 1)
 	for i := range events {
 		events[i] = events[i].WithData("application/octet-stream", make([]byte, 200<<10))
 	}
 	livePublish(t, b, sub.Topic, events...)
+	s := liveSubscribe(t, b, sub)
+	liveEventually(t, "the messages are here", func() bool { return rabbitmq.Held(s) > 2<<20 })
 	var got []string
 	into := make([]leat.Delivery, 30)
 	for len(got) < len(events) {
+		require.LessOrEqual(t, rabbitmq.Held(s), 3<<20)
 		k, err := s.Receive(t.Context(), into)
 		require.NoError(t, err)
 		require.LessOrEqual(t, k, 5)
@@ -413,4 +416,5 @@ func testLargeMessages(t *testing.T, n *brokertest.RabbitMQNode) {
 		}
 	}
 	assert.Equal(t, ids(events), got)
+	assert.LessOrEqual(t, rabbitmq.Prefetch(s), 5)
 }

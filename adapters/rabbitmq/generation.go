@@ -26,13 +26,16 @@ type generation struct {
 	pumped   chan struct{} // closed when nothing comes any more
 	over     chan struct{} // closed when ended is set
 	due      chan struct{} // holds a token when there is something to acknowledge
+	used     chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
 	urgent   chan struct{} // holds a token when that should not wait
 	turn     chan struct{} // holds a token while somebody acknowledges
 	onesSent time.Time     // when messages were acknowledged one by one; its holder's
 
 	window   window
-	events   int // delivered and not settled
-	bytes    int // of them
+	events   int  // delivered and not settled
+	bytes    int  // of them
+	held     int  // bytes of everything that is not settled
+	overflow bool // nothing more is kept
 	draining bool
 	ended    bool
 	returns  []uint64            // given back since Receive last looked
@@ -53,14 +56,17 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := b.topologyOf(s.sub)
+	s.mu.Lock()
+	prefetch := s.prefetch
+	s.mu.Unlock()
+	t, err := s.topology(session)
 	if err != nil {
 		return nil, err
 	}
 	g := &generation{
-		s: s, topology: t, session: session, lease: leat.NewLease(), prefetch: min(s.sub.MaxInFlight, mostPrefetch), begun: time.Now(),
+		s: s, topology: t, session: session, lease: leat.NewLease(), prefetch: prefetch, begun: time.Now(),
 		pumped: make(chan struct{}), over: make(chan struct{}), due: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
-		turn: make(chan struct{}, 1), blocked: map[string]*holding{},
+		turn: make(chan struct{}, 1), used: make(chan struct{}, 1), blocked: map[string]*holding{},
 	}
 	g.window = newWindow(g.prefetch)
 	err = session.do(ctx, func(ch *amqp.Channel) error {
@@ -78,7 +84,16 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.last = g
 	return g, nil
+}
+
+// topology returns the topology for a channel of a connection. The queue of a broadcast lives as long as its connection.
+func (s *Stream) topology(session *session) (topology, error) {
+	if s.sub.Broadcast && s.last != nil && s.last.session == session {
+		return s.last.topology, nil
+	}
+	return s.broker.topologyOf(s.sub)
 }
 
 // start lets messages in. The stream's lock is held.
@@ -106,15 +121,35 @@ func (g *generation) pump() {
 			event: into.Event, malformed: into.Malformed, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
 		}
 		s.mu.Lock()
-		if !g.ended {
-			g.window.push(in)
-		}
-		if s.waiting {
-			s.wake()
-		}
+		g.take(in)
 		s.mu.Unlock()
 	}
 }
+
+// take enters a message. RabbitMQ bounds the number of messages that a channel has, and not their bytes: what is too much for the limit is
+// left to another channel with a smaller prefetch. The stream's lock is held.
+func (g *generation) take(in slot) {
+	switch {
+	case g.ended:
+		return
+	case g.overflow:
+		in.event, in.malformed = leat.Event{}, nil // it is never delivered
+	default:
+		g.held += in.size
+		if fresh := int(g.window.next - g.window.fresh); fresh > 0 && g.held > max(2*g.s.sub.MaxInFlightBytes, leastOverflow) {
+			g.overflow = true
+			mean := g.held / (fresh + g.events + 1)
+			g.s.prefetch = max(1, min(g.prefetch/2, g.s.sub.MaxInFlightBytes/max(mean, 1)))
+		}
+	}
+	g.window.push(in)
+	if g.s.waiting {
+		g.s.wake()
+	}
+}
+
+// leastOverflow is what a stream may hold in any case: a prefetch is not made smaller for less.
+const leastOverflow = 1 << 20
 
 // fill delivers what it has. The stream's lock is held.
 func (g *generation) fill(into []leat.Delivery) (n int) {
@@ -135,6 +170,10 @@ func (g *generation) fill(into []leat.Delivery) (n int) {
 			h.waiting = append(h.waiting, w.fresh)
 			w.fresh++
 			continue
+		}
+		if g.overflow && s.event.IsZero() && s.malformed == nil {
+			signal(g.used)
+			break
 		}
 		if !g.fits(s) {
 			break
@@ -194,6 +233,7 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 		}
 		return
 	}
+	g.held -= slot.size
 	g.window.finish(slot, time.Now())
 	if g.window.unacked == 1 {
 		signal(g.due)
@@ -336,6 +376,8 @@ func (g *generation) await() error {
 			return g.cause()
 		case <-g.session.gone:
 			return g.cause()
+		case <-g.used:
+			return nil
 		case now := <-recycle.C:
 			g.s.mu.Lock()
 			since, found := g.window.oldest()

@@ -23,9 +23,11 @@ type Stream struct {
 	kept   chan struct{} // closed when keep has returned
 	gone   chan struct{} // closed when Close ends
 	signal chan struct{} // holds a token when Receive should look again
+	last   *generation   // that was opened; Subscribe's and then keep's own
 
 	mu         sync.Mutex
 	closed     bool
+	prefetch   int         // of the next channel
 	waiting    bool        // Receive waits
 	generation *generation // nil while there is no channel
 	lost       symptom     // why there is none

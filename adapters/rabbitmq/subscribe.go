@@ -22,6 +22,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	}
 	s := &Stream{
 		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}), signal: make(chan struct{}, 1),
+		prefetch: min(sub.MaxInFlight, mostPrefetch),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	request, cancel := b.bounded(ctx)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -35,6 +36,7 @@ type RabbitMQNode struct {
 	opts    RabbitMQOptions
 	dir     string
 	ports   rabbitPorts
+	evals   atomic.Int64 // calls of Eval
 }
 
 // rabbitPorts are the ports of a node, all on 127.0.0.1.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -23,8 +24,10 @@ func (n *RabbitMQNode) Eval(ctx context.Context, expressions string) (string, er
 	// What an expression returns is told apart from an error, which is not in the exit code.
 	const done = "\x04"
 	code := strings.TrimRight(expressions, ". \n") + ", io:put_chars([4]).\n"
+	// The node refuses a second caller of a name, and the names that erl_call can make up are the same within a second.
+	name := fmt.Sprintf("call-%d-%d", os.Getpid(), n.evals.Add(1))
 	cmd := exec.CommandContext(ctx, filepath.Join(n.kit.erlang, "bin", "erl_call"),
-		"-c", rabbitCookie, "-name", rabbitName, "-r", "-e", "-fetch_stdout")
+		"-c", rabbitCookie, "-name", rabbitName, "-h", name, "-e", "-fetch_stdout")
 	cmd.Env, cmd.Dir, cmd.Stdin = n.kit.environment(n), n.Dir(), strings.NewReader(code)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer

@@ -1,0 +1,18 @@
+package rabbitmq
+
+// Held returns how many bytes a stream has that are not acknowledged, and Prefetch how many messages it lets the broker send.
+func Held(s *Stream) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.generation == nil {
+		return 0
+	}
+	return s.generation.held
+}
+
+// Prefetch is described at Held.
+func Prefetch(s *Stream) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.prefetch
+}
