@@ -39,7 +39,7 @@ func TestScenarios(t *testing.T) {
 		{"late-ack/leat", true, "no other message"},
 		{"late-ack/gocloud-safe", false, "is lost"},
 		{"deleted/leat", true, "consumes again"},
-		{"deleted/watermill-safe", false, "1 empty messages that nobody published"},
+		{"deleted/watermill-safe", false, "empty messages that nobody published: 1"},
 		{"odd-header/leat", true, "0 redeliveries in 2 s; 5 of 5 others handled; it was handled"},
 		{"odd-header/watermill-safe", false, "0 of 5 others handled"},
 		{"odd-metadata/leat", true, "5 of 5 others handled; it was not handled, but put into the poison queue"},

@@ -170,7 +170,7 @@ func queueDeleted() Scenario {
 				}
 			}
 			if ghosts.Load() > 0 {
-				seen += fmt.Sprintf("; %d empty messages that nobody published", ghosts.Load())
+				seen += fmt.Sprintf("; empty messages that nobody published: %d", ghosts.Load())
 			}
 			return Result{Held: ok && ghosts.Load() == 0, Seen: seen}, nil
 		},
