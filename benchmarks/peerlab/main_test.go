@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +53,9 @@ func TestScenarios(t *testing.T) {
 		{"cut/leat", true, "went on after each of 5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if !slices.Contains([]string{"alarm", "paused", "odd-header", "odd-metadata", "foreign"}, path.Dir(c.name)) {
+				t.Parallel() // those are about time, and run alone
+			}
 			r := once(t, program, c.name)
 			if r.Held != c.holds || !strings.Contains(r.Seen, c.seen) {
 				t.Errorf("held is %v and seen %q; want %v and %q", r.Held, r.Seen, c.holds, c.seen)
