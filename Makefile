@@ -75,6 +75,10 @@ bench-kafka: ## Run the benchmarks with a real Kafka and write benchmarks/kafka/
 bench-rabbitmq: ## Run the benchmarks with a real RabbitMQ and write benchmarks/rabbitmq/README.md
 	cd benchmarks/rabbitmq && go run . -out README.md
 
+.PHONY: peerlab
+peerlab: ## Run the known bugs of other libraries on them and on Leat, with a real RabbitMQ, and write benchmarks/peerlab/README.md
+	cd benchmarks/peerlab && go run . -out README.md
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(MODULES)

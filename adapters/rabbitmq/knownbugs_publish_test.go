@@ -1,0 +1,253 @@
+package rabbitmq_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/internal/brokertest"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The known bugs of other libraries for RabbitMQ, one test for each, named after what goes wrong in them; here it must not.
+// benchmarks/peerlab shows them in those libraries. Some are tested elsewhere:
+//
+//   - confirmed events lost when the broker is killed: TestKilledUnderLoad
+//   - data races on a reconnect, and nothing published any more after one: TestConnectionsClosedUnderLoad, with the race detector
+//   - unroutable events reported as stored: TestFaults/unroutable
+//   - the broker's nack reported as success: TestFaults/queue_full
+//   - empty deliveries, and no consumer any more, after the queue was deleted: TestFaults/queue_deleted
+
+// TestClassicQueueLosesNothingByARestart: other libraries publish transient messages, which a durable classic queue drops when the broker
+// restarts, although it had confirmed them.
+func TestClassicQueueLosesNothingByARestart(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	o := liveOptions(n)
+	o.QueueType = rabbitmq.QueueClassic
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	events := liveEvents(t, 0, 200, 1)
+	livePublish(t, b, sub.Topic, events...)
+	require.NoError(t, n.Restart(t.Context()))
+	assert.Equal(t, ids(events), liveReceive(t, liveSubscribeAgain(t, b, sub), len(events)))
+}
+
+// liveSubscribeAgain subscribes as soon as the broker is back.
+func liveSubscribeAgain(t *testing.T, b *rabbitmq.Broker, sub leat.Subscription) (s leat.Stream) {
+	t.Helper()
+	liveEventually(t, "the broker is back", func() bool {
+		var err error
+		s, err = b.Subscribe(t.Context(), sub)
+		return err == nil
+	})
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
+	return s
+}
+
+// TestBadEventOfABatchDoesNotHideThatNothingIsStored: another library's transaction is rolled back when one message cannot be encoded, and
+// reported as committed.
+func TestBadEventOfABatchDoesNotHideThatNothingIsStored(t *testing.T) {
+	t.Parallel()
+	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
+	sub := liveSub(t)
+	s := liveSubscribe(t, b, sub)
+	events := liveEvents(t, 0, 3, 1)
+	events[1] = leat.Event{}
+	errs := liveOutcomes(t.Context(), b, sub.Topic, events...)
+	require.NoError(t, errs[0])
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(errs[1]))
+	require.NoError(t, errs[2])
+	assert.Equal(t, []string{"0", "2"}, liveReceive(t, s, 2))
+}
+
+// sharedAddr returns host:port of the RabbitMQ that tests share.
+func sharedAddr(t *testing.T) string {
+	t.Helper()
+	uri, err := amqp.ParseURI(brokertest.RabbitMQ(t))
+	require.NoError(t, err)
+	return fmt.Sprintf("%s:%d", uri.Host, uri.Port)
+}
+
+// TestAlarmDoesNotHoldUpPublishAndClose: other libraries wait for a confirm, and for the end of the connection, as long as an alarm of
+// memory lasts. Here each Publish with a deadline and each Close with a timeout ends in time, 100 of 100.
+func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) })
+}
+
+// TestHangingBrokerDoesNotHoldUpPublishAndClose is the same with a broker that answers nothing at all.
+func TestHangingBrokerDoesNotHoldUpPublishAndClose(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	holdsNobodyUp(t, n, n.Pause)
+}
+
+// holdsNobodyUp opens brokers, and closes them under the fault after a publish.
+func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error) {
+	t.Helper()
+	const timeout = 500 * time.Millisecond
+	times := 10
+	if long() {
+		times = 100
+	}
+	o := liveOptions(n)
+	o.CloseTimeout = timeout
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub))
+	brokers := make([]*rabbitmq.Broker, times)
+	for i := range brokers {
+		brokers[i] = liveBroker(t, o)
+		livePublish(t, brokers[i], sub.Topic, liveEvents(t, i, i+1, 1)...)
+	}
+	require.NoError(t, fault())
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, 10)
+	for i, b := range brokers {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			p := leat.NewProducer(b, nil)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
+			defer cancel()
+			began := time.Now()
+			_ = p.Publish(ctx, sub.Topic, liveEvents(t, times+i, times+i+1, 1)...) // the broker may still read the first
+			assert.Less(t, time.Since(began), timeout+inTime, "Publish %d", i)
+			began = time.Now()
+			assert.NoError(t, b.Close())
+			assert.Less(t, time.Since(began), timeout+inTime, "Close %d", i)
+		})
+	}
+	wg.Wait()
+}
+
+// TestLostConnectionDoesNotLeaveAPublishWaiting: a client waited for ever for a confirm that the lost connection can no longer bring. The
+// outcome is unknown: not refused, as the client itself says by the same value as a nack.
+func TestLostConnectionDoesNotLeaveAPublishWaiting(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	last := []byte("the last one")
+	tap := newTap(t, n.Addr(), last)
+	o := liveOptions(n)
+	o.Hosts = []string{tap.addr}
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	require.NoError(t, n.Pause())
+	events := liveEvents(t, 1, 100, 1)
+	end, err := leat.NewEvent("live", &leat.EventOptions{Source: "/live", Key: events[0].Key(), Data: last})
+	require.NoError(t, err)
+	answers := make(chan error, len(events)+1)
+	b.Publish(t.Context(), sub.Topic, append(events, end), func(_ int, err error) { answers <- err })
+	<-tap.passed // what is sent only after the connection is lost has not got lost with it
+	tap.cut()
+	for range cap(answers) {
+		select {
+		case err := <-answers:
+			assert.Equal(t, leat.CodeUnknown, leat.CodeOf(err), err)
+		case <-time.After(5 * time.Second):
+			t.Fatal("no outcome 5 s after the connection was lost")
+		}
+	}
+}
+
+// tap stands between the adapter and a broker and sees when a text passes.
+type tap struct {
+	addr   string
+	passed chan struct{} // closed when it has
+	cut    func()        // ends all connections
+}
+
+func newTap(t *testing.T, target string, text []byte) *tap {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var conns []net.Conn
+	var once sync.Once
+	var wg sync.WaitGroup
+	tp := &tap{addr: l.Addr().String(), passed: make(chan struct{})}
+	tp.cut = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+	look := func(passing []byte) {
+		if bytes.Contains(passing, text) {
+			once.Do(func() { close(tp.passed) })
+		}
+	}
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target) //nolint:noctx // it ends with the listener
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, client, server)
+			mu.Unlock()
+			wg.Go(func() { forward(server, client, look) })
+			wg.Go(func() { forward(client, server, func([]byte) {}) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		tp.cut()
+		wg.Wait()
+	})
+	return tp
+}
+
+// forward copies until one side ends, and shows what has passed together with a little of what passed before.
+func forward(to, from net.Conn, look func(passing []byte)) {
+	const overlap = 64
+	defer to.Close()   //nolint:errcheck // it is done with
+	defer from.Close() //nolint:errcheck // it is done with
+	buf := make([]byte, overlap+32<<10)
+	kept := 0
+	for {
+		n, err := from.Read(buf[kept:])
+		if _, failed := io.Copy(to, bytes.NewReader(buf[kept:kept+n])); err != nil || failed != nil {
+			return
+		}
+		look(buf[:kept+n])
+		kept = copy(buf, buf[max(0, kept+n-overlap):kept+n])
+	}
+}
+
+// TestPublishWhoseTimeIsOverIsNoSuccess: another library returns nil when the context of a publish ends while it tries again.
+func TestPublishWhoseTimeIsOverIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t) // leads nowhere
+	b := liveBroker(t, rabbitmq.Options{Hosts: []string{p.addr()}, DeliveryTimeout: time.Second, CloseTimeout: time.Second})
+	producer := leat.NewProducer(b, nil)
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err := producer.Publish(ctx, "orders", liveEvents(t, 0, 3, 1)...)
+		cancel()
+		require.Error(t, err)
+		failed, ok := errors.AsType[*leat.PublishError](err)
+		require.True(t, ok, err)
+		assert.Len(t, failed.Failures, 3)
+	}
+}
