@@ -28,12 +28,10 @@ type outlet struct {
 	next  uint64   // the tag of the next message
 }
 
-// mostReturns is how many returned messages may wait to be looked at. The client waits for room, and drops what finds none in 5 s.
-const mostReturns = 256
-
-// token is how a message says which it is, when it is returned: in its correlation id. It is unique on its channel.
+// tokenBase is the base in which a message says its tag in its correlation id, so that a return says which it is.
 const tokenBase = 36
 
+// newOutlet returns the outlet of a lane. Returned messages always find room: the client waits for it, and drops what finds none in 5 s.
 func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	size := 64
 	for size < p.o.ConfirmWindow {
@@ -41,9 +39,8 @@ func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	}
 	t := &outlet{
 		p: p, lane: lane, session: s, ch: ch, wake: make(chan struct{}, 1), ring: make([]*entry, size), first: 1, next: 1,
-		returns: ch.NotifyReturn(make(chan amqp.Return, mostReturns)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
+		returns: ch.NotifyReturn(make(chan amqp.Return, p.o.ConfirmWindow)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
-	p.wg.Go(t.listen)
 	return t
 }
 
@@ -119,7 +116,7 @@ func (t *outlet) listen() {
 			return
 		}
 		all = t.answered(all[:0])
-		t.noteReturns() // a return comes before its answer, so all of those that were answered are here
+		t.noteReturns() // after answered: a return comes before its answer, so those of all that were answered are here
 		t.judge(all)
 		if len(all) > 0 {
 			t.p.finish(all)

@@ -1,6 +1,8 @@
 package rabbitmq_test
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -18,6 +20,7 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 	refuse bool
 	dials  int
+	marks  []string // each ends the connection, once, when a client sends it
 }
 
 func newProxy(t testing.TB) *proxy {
@@ -80,7 +83,7 @@ func (p *proxy) serve(client net.Conn) {
 		_ = to.Close()
 		_ = from.Close()
 	}
-	wg.Go(func() { pipe(server, client) })
+	wg.Go(func() { pipe(&marked{Conn: server, p: p}, client) })
 	wg.Go(func() { pipe(client, server) })
 	wg.Wait()
 }
@@ -92,4 +95,33 @@ func (p *proxy) cut() {
 	for c := range p.conns {
 		_ = c.Close()
 	}
+}
+
+// cutAt ends a connection when its client sends mark, once, instead of sending it.
+func (p *proxy) cutAt(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.marks = append(p.marks, mark)
+}
+
+// marked is a connection to the broker that ends at a mark.
+type marked struct {
+	net.Conn
+
+	p *proxy
+}
+
+var errMark = errors.New("the connection ends here")
+
+func (m *marked) Write(b []byte) (int, error) {
+	m.p.mu.Lock()
+	for i, mark := range m.p.marks {
+		if bytes.Contains(b, []byte(mark)) {
+			m.p.marks = append(m.p.marks[:i:i], m.p.marks[i+1:]...)
+			m.p.mu.Unlock()
+			return 0, errMark
+		}
+	}
+	m.p.mu.Unlock()
+	return m.Conn.Write(b)
 }

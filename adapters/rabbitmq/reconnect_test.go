@@ -98,6 +98,23 @@ func TestFailover(t *testing.T) {
 	require.NoError(t, b.Health())
 }
 
+// TestConnectionLostBeforeItsChannel: a publish is sent by the next connection when the first one ends before it has a channel.
+func TestConnectionLostBeforeItsChannel(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	p := newProxy(t)
+	p.point(n.Addr())
+	o := liveOptions(n)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub))
+	o.Hosts = []string{p.addr()}
+	b := liveBroker(t, o)
+	p.cutAt("\x00\x14\x00\x0a") // channel.open
+	began := time.Now()
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
 // TestStandby: the stream that stands by takes over within 5 s, in order, and what the other one settles then has no effect.
 func TestStandby(t *testing.T) {
 	t.Parallel()

@@ -49,6 +49,9 @@ func (p *publisher) pass() bool {
 		wait(p.ctx, dialPause)
 		return true
 	}
+	if s.over() {
+		return true // there may be lanes without a channel, for which nobody else would look again
+	}
 	s.link.cork()
 	defer s.link.uncork()
 	more := false
@@ -70,7 +73,8 @@ func (p *publisher) pending() bool {
 	return false
 }
 
-// openOutlets opens the channels of the lanes that have something to send. It reports whether that could be done.
+// openOutlets opens the channels of the lanes that have something to send. It returns false when the broker refuses that. When the
+// connection is over, lanes may be left without.
 func (p *publisher) openOutlets(s *session) bool {
 	for i := range p.lanes {
 		p.mu.Lock()
@@ -90,12 +94,13 @@ func (p *publisher) openOutlets(s *session) bool {
 			return own.Confirm(false)
 		})
 		if err != nil {
-			return s.over() // then there is another one, or an attempt to make one, to wait for
+			return s.over()
 		}
 		t = newOutlet(p, i, s, ch)
 		p.mu.Lock()
 		p.lanes[i].outlet = t
 		p.mu.Unlock()
+		p.wg.Go(t.listen) // which may find at once that it is over, and takes it away again
 	}
 	return true
 }
