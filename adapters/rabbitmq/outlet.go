@@ -69,16 +69,6 @@ func (t *outlet) enter(e *entry) uint64 {
 	return tag
 }
 
-// cancel undoes the last enter: the client has not sent the message.
-func (t *outlet) cancel() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.dead {
-		t.next--
-		*t.at(t.next) = nil
-	}
-}
-
 // written says that e was handed to the client.
 func (t *outlet) written(e *entry, answer *amqp.DeferredConfirmation) {
 	e.answer.Store(answer)
@@ -258,9 +248,9 @@ func (t *outlet) end(cause *amqp.Error) {
 		all = append(all, verdict{entry: e, err: outcome})
 	}
 	if refused {
-		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
+		all = append(all, t.p.refuseLike(t.lane, open[0], cause, outcome)...)
 	}
-	t.p.forget(t, open)
+	t.p.forget(t, open, cause)
 	t.p.finish(all)
 	t.p.wake()
 }
