@@ -20,6 +20,10 @@ type outlet struct {
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 	wake    chan struct{} // holds a token when something was written
+	// listen's own: the oldest message where its answer is late, since when it is, and whether the channel is closed for that
+	late      *entry
+	lateSince time.Time
+	abandoned bool
 
 	mu    sync.Mutex
 	dead  bool     // the channel is over, nothing is entered any more
@@ -101,6 +105,7 @@ func (t *outlet) listen() {
 			t.noteReturn(&r)
 			continue
 		case <-timer.C:
+			t.watchOldest()
 		case err := <-t.closes:
 			t.end(err)
 			return
@@ -115,6 +120,31 @@ func (t *outlet) listen() {
 		}
 	}
 }
+
+// watchOldest closes the channel when its oldest message has no answer long after it was reported as unknown, as of a queue without a
+// majority: others would wait behind it for ever. In an alarm nothing is answered.
+func (t *outlet) watchOldest() {
+	t.mu.Lock()
+	var e *entry
+	if t.first < t.next {
+		e = *t.at(t.first)
+	}
+	t.mu.Unlock()
+	if e == nil || t.session.blocking() != nil || !t.p.wasTold(e) {
+		t.late = nil
+		return
+	}
+	if t.late != e {
+		t.late, t.lateSince = e, time.Now()
+	}
+	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, slowAnswer) {
+		t.abandoned = true
+		t.p.wg.Go(func() { _ = t.ch.Close() })
+	}
+}
+
+// errLate is the end of a channel by watchOldest.
+var errLate = errors.New("the broker did not answer for one before it, and the channel was closed")
 
 // oldest returns the answer to wait for, nil while there is none.
 func (t *outlet) oldest() *amqp.DeferredConfirmation {
@@ -233,8 +263,11 @@ func (t *outlet) bury() (acked []verdict, open []*entry) {
 func (t *outlet) end(cause *amqp.Error) {
 	all, open := t.bury()
 	why := errClosedConnection
-	if cause != nil {
+	switch {
+	case cause != nil:
 		why = cause
+	case t.abandoned:
+		why = errLate
 	}
 	refused := len(open) == 1 && cause != nil && cause.Server && !t.session.conn.IsClosed()
 	code := leat.CodeUnknown

@@ -314,6 +314,13 @@ func (p *publisher) unsent() error {
 	return fmt.Errorf("not sent within the DeliveryTimeout of %v: %w", p.o.DeliveryTimeout, why)
 }
 
+// wasTold reports whether the outcome of an entry was told.
+func (p *publisher) wasTold(e *entry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.told
+}
+
 // giveUp makes the verdicts of the entries that have none: refusal for those that were not sent, which leave their lanes, and unknown
 // for the others. The lock is held.
 func (p *publisher) giveUp(calls []*call, refusal, unknown error) (all []verdict) {
