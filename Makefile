@@ -87,6 +87,7 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	@mkdir -p docs/conformance
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
+	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
 	@$(MAKE) conformance-page
 
 .PHONY: conformance-page
@@ -104,6 +105,10 @@ soak: ## Run consumers under faults for SOAKRUNS (1000) seeds
 .PHONY: long-kafka
 long-kafka: ## Kafka's full counts: 20 kills of the broker and of consumers, 20 rolling restarts, every error code, long outages
 	cd adapters/kafka && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| kills|restarts'
+
+.PHONY: long-rabbitmq
+long-rabbitmq: ## RabbitMQ's full counts: 20 kills of the broker, all connections closed 50 times
+	cd adapters/rabbitmq && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
 .PHONY: long
 long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmarks; writes docs/long-run.md

@@ -2,8 +2,11 @@ package rabbitmq_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
 )
 
 var (
@@ -109,6 +113,23 @@ func (h *harness) Pace() eventtest.Pace {
 }
 
 func TestRabbitMQConforms(t *testing.T) {
-	report := eventtest.TestAdapter(t, newHarness(t), nil)
-	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ 3.10.8"
+	h := newHarness(t)
+	report := eventtest.TestAdapter(t, h, nil)
+	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ "+h.node.Version()
+	if dir := os.Getenv("LEAT_REPORTS"); dir != "" {
+		require.NoError(t, report.WriteFile(filepath.Join(dir, "rabbitmq.json")))
+		return
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "conformance", "rabbitmq.json"))
+	require.NoError(t, err)
+	var committed eventtest.Report
+	require.NoError(t, json.Unmarshal(text, &committed))
+	outcomes := func(r *eventtest.Report) map[string]eventtest.Status {
+		all := map[string]eventtest.Status{}
+		for _, result := range r.Results {
+			all[result.Case] = result.Status
+		}
+		return all
+	}
+	require.Equal(t, outcomes(&committed), outcomes(&report), "docs/conformance/rabbitmq.json says something else: run make conformance")
 }

@@ -26,7 +26,8 @@ type connector struct {
 	current  *session
 	attempt  *attempt
 	failures int         // attempts in a row that have failed
-	dropped  bool        // the last one was ended during the login
+	dropped  int         // of them, the last ones that were ended during the login
+	hopeless int         // of them, the last ones that will not pass by themselves
 	next     int         // the host to try next
 	dials    []time.Time // when each host was tried
 	lost     symptom     // why there is no connection
@@ -127,22 +128,30 @@ func (c *connector) try(t *attempt) {
 		err = errClosedConnection
 	}
 	if err == nil {
-		c.failures, c.dropped, c.current, c.lost.err = 0, false, s, nil
+		c.failures, c.dropped, c.hopeless, c.current, c.lost.err = 0, 0, 0, s, nil
 		c.wg.Add(1)
 		go c.watch(s)
 		return
 	}
 	c.failures++
 	c.next = (host + 1) % len(c.o.Hosts)
+	if !isHopeless(err) {
+		c.hopeless = 0
+	} else if c.hopeless++; c.hopeless < len(c.o.Hosts) {
+		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err} // another host may be well
+	}
 	c.lost.set(err)
 	t.err = err
-	if dropped := isDropped(err); dropped && !c.dropped { // which may be a broker that is killed; the next one tells
-		c.dropped = true
-		t.err = fmt.Errorf("%w: the broker ended the connection during the login", errClosedConnection)
-	} else {
-		c.dropped = dropped
+	if dropped := errors.Is(err, errDropped); !dropped {
+		c.dropped = 0
+	} else if c.dropped++; c.dropped >= mostDropped {
+		t.err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
+		c.lost.set(t.err)
 	}
 }
+
+// mostDropped is how many logins in a row the broker may end without a word until that is taken for a refusal of the credentials.
+const mostDropped = 3
 
 func (c *connector) dialAfter(t *attempt, pause time.Duration, host int) (*session, error) {
 	if !wait(c.ctx, pause) {
@@ -187,14 +196,17 @@ func (c *connector) watch(s *session) {
 	defer c.wg.Done()
 	<-s.gone
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	lost := c.current == s && !c.closed
 	if c.current == s {
 		c.current = nil
-		if !c.closed {
-			c.lost.set(s.err)
-			c.next = (c.next + 1) % len(c.o.Hosts)
-			c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
-		}
+	}
+	if lost {
+		c.lost.set(s.err)
+		c.next = (c.next + 1) % len(c.o.Hosts)
+	}
+	c.mu.Unlock()
+	if lost {
+		c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
 	}
 }
 

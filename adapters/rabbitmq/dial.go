@@ -31,6 +31,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	}
 	l := newLink(conn, socket)
 	stop := context.AfterFunc(ctx, l.kill)
+	began := time.Now()
 	c, err := amqp.Open(l, amqp.Config{
 		SASL: []amqp.Authentication{sasl}, Vhost: o.VHost, Heartbeat: o.Heartbeat, Locale: locale,
 		Properties: amqp.Table{
@@ -42,6 +43,9 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	}
 	if err != nil {
 		l.kill()
+		if errors.Is(err, amqp.ErrCredentials) && time.Since(began) < silentClose {
+			err = fmt.Errorf("%w: %w", errDropped, err)
+		}
 		return nil, because(ctx, err)
 	}
 	return newSession(c, l), nil
@@ -94,9 +98,14 @@ func isHopeless(err error) bool {
 	return false
 }
 
-// isDropped reports whether the broker has ended the connection during the login without a word. That is how it refuses credentials, but
-// also what is seen of one that is killed.
-func isDropped(err error) bool { return errors.Is(err, amqp.ErrCredentials) }
+// silentClose is less than what RabbitMQ waits before it ends a connection whose credentials it refuses, without a word. A broker that is
+// killed during the login does not wait.
+const silentClose = 2 * time.Second
+
+// errDropped is wrapped by the error of a login that was ended too early for a refusal.
+var errDropped error = &leat.Error{
+	Op: "connect", Code: leat.CodeUnavailable, Err: errors.New("the broker ended the connection during the login"),
+}
 
 // dialPause is the least time between two attempts to connect to a host of which one has failed, or for the same purpose.
 const dialPause = time.Second

@@ -2,9 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -41,6 +38,7 @@ type generation struct {
 	returns  []uint64            // given back since Receive last looked
 	blocked  map[string]*holding // keys of which something was given back while more was out
 	again    []uint64            // to be delivered again, in order
+	naps     []uint64            // the same, without a key, when their delay is over
 }
 
 // consumerTag names the only consumer of a channel.
@@ -119,6 +117,9 @@ func (g *generation) pump() {
 		d.decode(&m, &into)
 		in := slot{
 			event: into.Event, malformed: into.Malformed, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
+		}
+		if in.deliveries > 0 {
+			in.deliveries += deliveriesBefore(&m)
 		}
 		s.mu.Lock()
 		g.take(in)
@@ -206,7 +207,7 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 }
 
 // settle says what became of a delivery. The stream's lock is held.
-func (g *generation) settle(tag uint64, how leat.Action) {
+func (g *generation) settle(tag uint64, how leat.Settlement) {
 	if g.ended {
 		return
 	}
@@ -214,8 +215,14 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 	if slot == nil || slot.state != slotOut || slot.round != uint8(tag) {
 		return
 	}
-	if how != leat.Ack && how != leat.GiveBack {
-		return // there is no NativeReject
+	switch how.Action {
+	case leat.Ack, leat.GiveBack:
+	case leat.NativeReject:
+		if !g.s.caps.NativeReject {
+			return
+		}
+	default:
+		return
 	}
 	g.events--
 	g.bytes -= slot.size
@@ -225,14 +232,41 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 			g.s.wake()
 		}
 	}
-	if how == leat.GiveBack {
-		slot.state = slotBack
-		if !g.draining {
-			g.returns = append(g.returns, tag>>8)
-			g.s.wake()
-		}
+	switch how.Action {
+	case leat.GiveBack:
+		g.takeBack(tag>>8, slot, how.Delay)
+	case leat.NativeReject:
+		g.held -= slot.size
+		g.window.reject(tag>>8, slot)
+		signal(g.due)
+	default:
+		g.finish(slot)
+	}
+	if g.s.waiting {
+		g.s.wake()
+	}
+}
+
+// takeBack is a GiveBack. While the generation drains, what is given back is left to the broker. The stream's lock is held.
+func (g *generation) takeBack(tag uint64, slot *slot, delay time.Duration) {
+	slot.state = slotBack
+	if g.draining {
 		return
 	}
+	if delay = min(delay, g.s.caps.LongestDelay); delay > 0 {
+		slot.notBefore = time.Now().Add(delay).UnixNano()
+		if slot.key() == "" && delay >= g.s.delays.least && g.s.delays.take(g, tag, slot, delay) {
+			slot.state = slotMoved
+			return
+		}
+		g.wakeAfter(delay)
+	}
+	g.returns = append(g.returns, tag)
+	g.s.wake()
+}
+
+// finish is an Ack. The stream's lock is held.
+func (g *generation) finish(slot *slot) {
 	g.held -= slot.size
 	g.window.finish(slot, time.Now())
 	if g.window.unacked == 1 {
@@ -241,273 +275,11 @@ func (g *generation) settle(tag uint64, how leat.Action) {
 	if g.window.unacked >= g.quarter() {
 		signal(g.urgent)
 	}
-	if g.s.waiting {
-		g.s.wake()
-	}
 }
 
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// quarter is how many finished messages do not wait to be acknowledged.
-func (g *generation) quarter() int { return max(1, g.prefetch/4) }
-
-const (
-	// ackDelay is how long finished messages wait for others, to be acknowledged together.
-	ackDelay = 5 * time.Millisecond
-	// oneDelay is how long they wait for an unfinished one before them, to be acknowledged one by one then.
-	oneDelay = 100 * time.Millisecond
-)
-
-// ackLoop acknowledges in the background what is finished.
-func (g *generation) ackLoop() {
-	timer := time.NewTimer(0)
-	<-timer.C
-	defer timer.Stop()
-	for {
-		select {
-		case <-g.due:
-		case <-g.over:
-			return
-		}
-		timer.Reset(ackDelay)
-		for again := true; again; {
-			select {
-			case <-timer.C:
-			case <-g.urgent:
-			case <-g.over:
-				return
-			}
-			again = g.ackSome()
-			timer.Reset(oneDelay / 4)
-		}
-	}
-}
-
-// ackSome acknowledges what may be by now, and reports whether something is left to be acknowledged.
-func (g *generation) ackSome() bool {
-	select {
-	case g.turn <- struct{}{}:
-		defer func() { <-g.turn }()
-	case <-g.over:
-		return false
-	}
-	now := time.Now()
-	g.s.mu.Lock()
-	w := &g.window
-	a := w.collect(false, now)
-	if w.unacked > 0 && (w.unacked >= g.quarter() || now.Sub(w.moved) >= oneDelay) {
-		more := w.collect(true, now)
-		a.ones = more.ones
-	}
-	left := w.unacked > 0
-	g.s.mu.Unlock()
-	if err := g.send(a); err != nil {
-		return false // the channel is over
-	}
-	return left
-}
-
-// send writes acknowledgements.
-func (g *generation) send(a acks) error {
-	if len(a.ones) > 0 {
-		g.onesSent = time.Now()
-		g.session.link.cork()
-		defer g.session.link.uncork()
-	}
-	if a.upTo > 0 {
-		if err := g.ch.Ack(a.upTo, true); err != nil {
-			return err
-		}
-	}
-	for _, tag := range a.ones {
-		if err := g.ch.Ack(tag, false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// A quorum queue takes a few dozen acknowledgements at a time; the others wait in the channel, and are dropped when that closes, so that
-// what they are for would be delivered again. RabbitMQ does not say when it has taken them all. So what was acknowledged one by one
-// gets some time, in which the channel answers requests behind the acknowledgements.
-const (
-	lastRounds = 5
-	lastRound  = 10 * time.Millisecond
-	mostOnes   = 16 // that are known to be taken at once
-)
-
-// sendLast is send before the channel is closed.
-func (g *generation) sendLast(ctx context.Context, a acks) error {
-	err := g.send(a)
-	if !g.topology.quorum() || len(a.ones) <= mostOnes && time.Since(g.onesSent) > lastRounds*lastRound {
-		return err
-	}
-	for range lastRounds {
-		if err == nil {
-			err = g.ch.Qos(g.prefetch, 0, false)
-		}
-		if err != nil || !wait(ctx, lastRound) {
-			return err
-		}
-	}
-	return nil
-}
-
-var (
-	errCancelled = errors.New("the broker cancelled the consumer: the queue was deleted, or has failed over")
-	errOverran   = errors.New("a handler outlasted RecycleAfter and the grace behind it")
-)
-
-// await waits for the end of the generation, and returns why it is; nil when the channel is to be recycled, and errClosing when the stream
-// is closed.
-func (g *generation) await() error {
-	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
-	defer recycle.Stop()
-	for {
-		select {
-		case <-g.s.ctx.Done():
-			return errClosing
-		case <-g.pumped:
-			return g.cause()
-		case <-g.session.gone:
-			return g.cause()
-		case <-g.used:
-			return nil
-		case now := <-recycle.C:
-			g.s.mu.Lock()
-			since, found := g.window.oldest()
-			g.s.mu.Unlock()
-			if found && now.Sub(since) >= g.s.broker.o.RecycleAfter {
-				return nil
-			}
-		}
-	}
-}
-
-// errClosing is the end of a generation by Stream.Close.
-var errClosing = errors.New("the stream is closed")
-
-// cause says why nothing comes any more.
-func (g *generation) cause() error {
-	if g.session.over() {
-		<-g.session.gone
-		return fmt.Errorf("the connection is lost: %w", g.session.err)
-	}
-	if g.ch.IsClosed() {
-		if err := <-g.closes; err != nil {
-			return fmt.Errorf("the broker closed the channel: %w", err)
-		}
-		return errClosedConnection
-	}
-	return errCancelled
-}
-
-// lose ends the generation when its channel is gone, and its lease with it.
-func (g *generation) lose(cause error) {
-	g.s.mu.Lock()
-	g.end()
-	g.s.mu.Unlock()
-	g.lease.End(cause)
-	if !g.ch.IsClosed() {
-		_ = g.close(g.s.ctx)
-	}
-}
-
-// end makes settlements void. The stream's lock is held.
-func (g *generation) end() {
-	if g.ended {
-		return
-	}
-	g.draining, g.ended = true, true
-	g.returns, g.again, g.blocked = nil, nil, nil
-	close(g.over)
-	if g.s.generation == g {
-		g.s.generation = nil
-	}
-}
-
-// giveUp ends the generation in order: what is finished is acknowledged, the lease ends with cause, and the channel is closed, by which the
-// broker takes back what is left, in order. ctx bounds it.
-func (g *generation) giveUp(ctx context.Context, cause error) error {
-	var err error
-	select {
-	case g.turn <- struct{}{}:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	g.s.mu.Lock()
-	a := g.window.collect(true, time.Now())
-	over := g.ended
-	g.end()
-	g.s.mu.Unlock()
-	if over {
-		return nil
-	}
-	done := make(chan error, 1)
-	if err == nil {
-		go func() { done <- g.sendLast(ctx, a) }()
-		select {
-		case err = <-done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	g.lease.End(cause)
-	if e := g.close(ctx); err == nil {
-		err = e
-	}
-	if a.count == 0 && g.session.over() {
-		return nil
-	}
-	return err
-}
-
-// close closes the channel. The broker has seen everything that was acknowledged when it answers. When ctx ends before that, the channel is
-// left to the end of the connection.
-func (g *generation) close(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- g.ch.Close() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// recycleGrace is the part of RecycleAfter that handlers get to finish, once their channel is to be recycled.
-const recycleGrace = 10
-
-// recycle gives up the generation before the broker's consumer_timeout does: handlers that run may finish, the rest goes back.
-func (g *generation) recycle() {
-	g.s.mu.Lock()
-	g.draining = true
-	g.s.mu.Unlock()
-	released := make(chan struct{})
-	g.lease.Drain(sync.OnceFunc(func() { close(released) }))
-	grace := time.NewTimer(g.s.broker.o.RecycleAfter / recycleGrace)
-	defer grace.Stop()
-	var cause error
-	select {
-	case <-released:
-	case <-grace.C:
-		cause = errOverran
-		g.s.note(&g.s.overrun, errOverran)
-	case <-g.pumped:
-		g.lose(g.cause())
-		return
-	case <-g.s.ctx.Done():
-		return // Close does the rest
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
-	defer cancel()
-	if g.giveUp(ctx, cause) != nil && ctx.Err() != nil {
-		g.session.link.kill() // a broker that does not answer; the end of the connection is sure to end the channel
-		<-g.session.gone
 	}
 }

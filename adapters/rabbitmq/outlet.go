@@ -20,6 +20,10 @@ type outlet struct {
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 	wake    chan struct{} // holds a token when something was written
+	// listen's own: the oldest message where its answer is late, since when it is, and whether the channel is closed for that
+	late      *entry
+	lateSince time.Time
+	abandoned bool
 
 	mu    sync.Mutex
 	dead  bool     // the channel is over, nothing is entered any more
@@ -28,12 +32,10 @@ type outlet struct {
 	next  uint64   // the tag of the next message
 }
 
-// mostReturns is how many returned messages may wait to be looked at. The client waits for room, and drops what finds none in 5 s.
-const mostReturns = 256
-
-// token is how a message says which it is, when it is returned: in its correlation id. It is unique on its channel.
+// tokenBase is the base in which a message says its tag in its correlation id, so that a return says which it is.
 const tokenBase = 36
 
+// newOutlet returns the outlet of a lane. Returned messages always find room: the client waits for it, and drops what finds none in 5 s.
 func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	size := 64
 	for size < p.o.ConfirmWindow {
@@ -41,9 +43,8 @@ func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	}
 	t := &outlet{
 		p: p, lane: lane, session: s, ch: ch, wake: make(chan struct{}, 1), ring: make([]*entry, size), first: 1, next: 1,
-		returns: ch.NotifyReturn(make(chan amqp.Return, mostReturns)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
+		returns: ch.NotifyReturn(make(chan amqp.Return, p.o.ConfirmWindow)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
-	p.wg.Go(t.listen)
 	return t
 }
 
@@ -70,16 +71,6 @@ func (t *outlet) enter(e *entry) uint64 {
 	t.next++
 	*t.at(tag) = e
 	return tag
-}
-
-// cancel undoes the last enter: the client has not sent the message.
-func (t *outlet) cancel() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.dead {
-		t.next--
-		*t.at(t.next) = nil
-	}
 }
 
 // written says that e was handed to the client.
@@ -114,12 +105,14 @@ func (t *outlet) listen() {
 			t.noteReturn(&r)
 			continue
 		case <-timer.C:
+			t.watchOldest()
 		case err := <-t.closes:
 			t.end(err)
 			return
 		}
-		t.noteReturns() // they came before the answers that are looked at next
 		all = t.answered(all[:0])
+		t.noteReturns() // after answered: a return comes before its answer, so those of all that were answered are here
+		t.judge(all)
 		if len(all) > 0 {
 			t.p.finish(all)
 			t.p.wake()
@@ -127,6 +120,31 @@ func (t *outlet) listen() {
 		}
 	}
 }
+
+// watchOldest closes the channel when its oldest message has no answer long after it was reported as unknown, as of a queue without a
+// majority: others would wait behind it for ever. In an alarm nothing is answered.
+func (t *outlet) watchOldest() {
+	t.mu.Lock()
+	var e *entry
+	if t.first < t.next {
+		e = *t.at(t.first)
+	}
+	t.mu.Unlock()
+	if e == nil || t.session.blocking() != nil || !t.p.wasTold(e) {
+		t.late = nil
+		return
+	}
+	if t.late != e {
+		t.late, t.lateSince = e, time.Now()
+	}
+	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, slowAnswer) {
+		t.abandoned = true
+		t.p.wg.Go(func() { _ = t.ch.Close() })
+	}
+}
+
+// errLate is the end of a channel by watchOldest.
+var errLate = errors.New("the broker did not answer for one before it, and the channel was closed")
 
 // oldest returns the answer to wait for, nil while there is none.
 func (t *outlet) oldest() *amqp.DeferredConfirmation {
@@ -166,8 +184,7 @@ func (t *outlet) noteReturn(r *amqp.Return) {
 	}
 }
 
-// answered takes what has an answer out of the ring. A channel that closes answers no to everything, so a no counts only while it is
-// known to be open.
+// answered returns what has an answer. A channel that closes answers no to everything, so a no counts only while it is known to be open.
 func (t *outlet) answered(all []verdict) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,13 +205,22 @@ func (t *outlet) answered(all []verdict) []verdict {
 		if !answer.Acked() && t.ch.IsClosed() {
 			break
 		}
-		all = append(all, verdict{e, t.outcome(e, answer.Acked()), answer.Acked()})
-		*t.at(tag) = nil
+		all = append(all, verdict{entry: e, tag: tag, proves: answer.Acked()})
+	}
+	return all
+}
+
+// judge takes what has an answer out of the ring, and says what it is.
+func (t *outlet) judge(all []verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range all {
+		all[i].err = t.outcome(all[i].entry, all[i].proves)
+		*t.at(all[i].tag) = nil
 	}
 	for t.first < t.next && *t.at(t.first) == nil {
 		t.first++
 	}
-	return all
 }
 
 // errNack is a nack. A topic exchange may have several queues behind it, of which one has refused or failed.
@@ -211,30 +237,37 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	return nil
 }
 
-// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
-// channel alone, because then it was for that message.
-func (t *outlet) end(cause *amqp.Error) {
-	t.noteReturns()
+// bury takes everything out of the ring, for the last time: what the broker has acknowledged, and what has no answer.
+func (t *outlet) bury() (acked []verdict, open []*entry) {
 	t.mu.Lock()
 	t.dead = true
-	var all []verdict
-	var open []*entry
 	for tag := t.first; tag < t.next; tag++ {
 		e := *t.at(tag)
 		if e == nil {
 			continue
 		}
 		if answer := e.answer.Load(); answer != nil && answer.Acked() {
-			all = append(all, verdict{e, t.outcome(e, true), false})
-			continue
+			acked = append(acked, verdict{entry: e, tag: tag, proves: true})
+		} else {
+			open = append(open, e)
 		}
-		open = append(open, e)
 	}
-	t.first = t.next
 	t.mu.Unlock()
+	t.noteReturns()
+	t.judge(acked)
+	return acked, open
+}
+
+// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
+// channel alone, because then it was for that message.
+func (t *outlet) end(cause *amqp.Error) {
+	all, open := t.bury()
 	why := errClosedConnection
-	if cause != nil {
+	switch {
+	case cause != nil:
 		why = cause
+	case t.abandoned:
+		why = errLate
 	}
 	refused := len(open) == 1 && cause != nil && cause.Server && !t.session.conn.IsClosed()
 	code := leat.CodeUnknown
@@ -248,9 +281,9 @@ func (t *outlet) end(cause *amqp.Error) {
 		all = append(all, verdict{entry: e, err: outcome})
 	}
 	if refused {
-		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
+		all = append(all, t.p.refuseLike(t.lane, open[0], cause, outcome)...)
 	}
-	t.p.forget(t)
+	t.p.forget(t, open, cause)
 	t.p.finish(all)
 	t.p.wake()
 }

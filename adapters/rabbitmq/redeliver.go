@@ -1,11 +1,15 @@
 package rabbitmq
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // holding is a key that is held back.
 type holding struct {
 	out     int      // messages of it that are delivered and not settled
 	waiting []uint64 // those that are to be delivered again, and new ones behind them
+	until   int64    // Unix nanoseconds: the longest delay of them
 }
 
 // holding returns what is known of a key that is held back, nil for others and for no key.
@@ -20,12 +24,20 @@ func (g *generation) holding(key string) *holding {
 // it is out any more, in order, and before what comes after them. They are never given back to the broker while the channel
 // lasts: a quorum queue would put them behind later ones.
 func (g *generation) sortReturns() {
-	if len(g.returns) == 0 && len(g.blocked) == 0 {
+	if len(g.returns) == 0 && len(g.blocked) == 0 && len(g.naps) == 0 {
 		return
 	}
+	now := time.Now().UnixNano()
 	g.blockKeys()
+	g.naps = slices.DeleteFunc(g.naps, func(tag uint64) bool {
+		awake := g.window.at(tag).notBefore <= now
+		if awake {
+			g.again = append(g.again, tag)
+		}
+		return awake
+	})
 	for key, h := range g.blocked {
-		if h.out > 0 {
+		if h.out > 0 || h.until > now {
 			continue
 		}
 		slices.Sort(h.waiting)
@@ -38,9 +50,10 @@ func (g *generation) sortReturns() {
 func (g *generation) blockKeys() {
 	fresh := map[string]*holding{}
 	for _, tag := range g.returns {
-		key := g.window.at(tag).key()
+		slot := g.window.at(tag)
+		key := slot.key()
 		if key == "" {
-			g.again = append(g.again, tag)
+			g.naps = append(g.naps, tag)
 			continue
 		}
 		h := g.blocked[key]
@@ -56,6 +69,7 @@ func (g *generation) blockKeys() {
 			})
 		}
 		h.waiting = append(h.waiting, tag)
+		h.until = max(h.until, slot.notBefore)
 	}
 	g.returns = g.returns[:0]
 	if len(fresh) == 0 {
@@ -72,4 +86,13 @@ func (g *generation) blockKeys() {
 	for tag := g.window.first; tag < g.window.fresh; tag++ {
 		count(g.window.inRing(tag))
 	}
+}
+
+// wakeAfter makes Receive look when a delay is over.
+func (g *generation) wakeAfter(d time.Duration) {
+	time.AfterFunc(d, func() {
+		g.s.mu.Lock()
+		defer g.s.mu.Unlock()
+		g.s.wake()
+	})
 }

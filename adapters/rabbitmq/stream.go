@@ -27,7 +27,8 @@ type Stream struct {
 
 	mu         sync.Mutex
 	closed     bool
-	prefetch   int         // of the next channel
+	prefetch   int // of the next channel
+	delays     delays
 	waiting    bool        // Receive waits
 	generation *generation // nil while there is no channel
 	lost       symptom     // why there is none
@@ -77,7 +78,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.settle(d.Tag, how.Action)
+	g.settle(d.Tag, how)
 }
 
 // wake makes Receive look again. The lock is held.

@@ -80,7 +80,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	b, err := New(&Options{Hosts: []string{"h"}})
 	require.NoError(t, err)
-	assert.Equal(t, leat.Limits{MaxEventBytes: 16<<20 - 1<<10}, b.Limits())
+	assert.Equal(t, leat.Limits{MaxEventBytes: 1 << 20}, b.Limits())
 	user, password, err := b.o.Credentials(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "guest/guest", user+"/"+password)

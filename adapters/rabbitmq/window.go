@@ -17,6 +17,7 @@ type window struct {
 	fresh uint64 // the oldest tag that was not delivered yet
 
 	stragglers map[uint64]*slot // unfinished, below first
+	rejected   []uint64         // to be rejected
 	unacked    int              // finished and not acknowledged
 	moved      time.Time        // when something began to wait behind an unfinished one, or the oldest unfinished one changed
 }
@@ -28,6 +29,7 @@ type slot struct {
 	came       time.Time
 	size       int
 	deliveries int   // by the broker
+	notBefore  int64 // Unix nanoseconds, of one that was given back with a delay
 	round      uint8 // how often it was delivered, to tell settlements of different deliveries apart
 	state      slotState
 }
@@ -41,8 +43,9 @@ const (
 	slotFresh slotState = iota // not delivered yet
 	slotOut                    // delivered and not settled
 	slotBack                   // given back, or held because an earlier one of its key was
+	slotMoved                  // on its way to a queue where it waits for its delay
 	slotDone                   // finished
-	slotAcked                  // and acknowledged by itself
+	slotAcked                  // and acknowledged by itself, or rejected
 )
 
 func newWindow(prefetch int) window {
@@ -104,17 +107,28 @@ func (w *window) finish(s *slot, now time.Time) {
 	w.unacked++
 }
 
-// acks is what to acknowledge: everything up to a tag, unless that is 0, and tags by themselves.
+// reject marks a message as rejected. That is told before anything above it is acknowledged.
+func (w *window) reject(tag uint64, s *slot) {
+	s.state, s.event, s.malformed = slotAcked, leat.Event{}, nil
+	w.rejected = append(w.rejected, tag)
+	delete(w.stragglers, tag)
+}
+
+// acks is what to acknowledge: tags to reject, then everything up to a tag, unless that is 0, and tags by themselves.
 type acks struct {
-	upTo  uint64
-	ones  []uint64
-	count int
+	rejects []uint64
+	upTo    uint64
+	ones    []uint64
+	count   int
 }
 
 // collect takes what can be acknowledged. Everything up to the oldest unfinished message goes at once. What is finished above that goes one
 // by one, when ones is set. The tag of a multiple acknowledgement is one that the broker still waits for: for another one, RabbitMQ
 // would take everything it has.
 func (w *window) collect(ones bool, now time.Time) (a acks) {
+	a.rejects, w.rejected = w.rejected, nil
+	a.count = len(a.rejects)
+	multiple := 0
 	for len(w.stragglers) == 0 && w.first < w.next {
 		s := w.inRing(w.first)
 		if s.state != slotDone && s.state != slotAcked {
@@ -122,14 +136,15 @@ func (w *window) collect(ones bool, now time.Time) (a acks) {
 		}
 		if s.state == slotDone {
 			a.upTo = w.first
-			a.count++
+			multiple++
 		}
 		*s = slot{}
 		w.first++
 		w.moved = now
 	}
 	w.fresh = max(w.fresh, w.first)
-	w.unacked -= a.count
+	w.unacked -= multiple
+	a.count += multiple
 	if !ones || w.unacked == 0 {
 		return a
 	}

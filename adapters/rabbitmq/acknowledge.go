@@ -1,0 +1,116 @@
+package rabbitmq
+
+import (
+	"context"
+	"time"
+)
+
+// quarter is how many finished messages do not wait to be acknowledged.
+func (g *generation) quarter() int { return max(1, g.prefetch/4) }
+
+const (
+	// ackDelay is how long finished messages wait for others, to be acknowledged together.
+	ackDelay = 5 * time.Millisecond
+	// oneDelay is how long they wait for an unfinished one before them, to be acknowledged one by one then.
+	oneDelay = 100 * time.Millisecond
+)
+
+// ackLoop acknowledges in the background what is finished.
+func (g *generation) ackLoop() {
+	timer := time.NewTimer(0)
+	<-timer.C
+	defer timer.Stop()
+	for {
+		select {
+		case <-g.due:
+		case <-g.over:
+			return
+		}
+		timer.Reset(ackDelay)
+		for again := true; again; {
+			select {
+			case <-timer.C:
+			case <-g.urgent:
+			case <-g.over:
+				return
+			}
+			again = g.ackSome()
+			timer.Reset(oneDelay / 4)
+		}
+	}
+}
+
+// ackSome acknowledges what may be by now, and reports whether something is left to be acknowledged.
+func (g *generation) ackSome() bool {
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-g.over:
+		return false
+	}
+	now := time.Now()
+	g.s.mu.Lock()
+	w := &g.window
+	a := w.collect(false, now)
+	if w.unacked > 0 && (w.unacked >= g.quarter() || now.Sub(w.moved) >= oneDelay) {
+		more := w.collect(true, now)
+		a.ones = more.ones
+	}
+	left := w.unacked > 0
+	g.s.mu.Unlock()
+	if err := g.send(a); err != nil {
+		return false // the channel is over
+	}
+	return left
+}
+
+// send writes acknowledgements.
+func (g *generation) send(a acks) error {
+	if len(a.ones) > 0 {
+		g.onesSent = time.Now()
+		g.session.link.cork()
+		defer g.session.link.uncork()
+	}
+	for _, tag := range a.rejects {
+		if err := g.ch.Reject(tag, false); err != nil {
+			return err
+		}
+	}
+	if a.upTo > 0 {
+		if err := g.ch.Ack(a.upTo, true); err != nil {
+			return err
+		}
+	}
+	for _, tag := range a.ones {
+		if err := g.ch.Ack(tag, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A quorum queue takes a few dozen acknowledgements at a time; the others wait in the channel, and are dropped when that closes, so that
+// what they are for would be delivered again. RabbitMQ does not say when it has taken them all. So what was acknowledged one by one
+// gets some time, in which the channel answers requests behind the acknowledgements.
+const (
+	lastRounds = 5
+	lastRound  = 10 * time.Millisecond
+	mostOnes   = 16 // that are known to be taken at once
+)
+
+// sendLast is send before the channel is closed.
+func (g *generation) sendLast(ctx context.Context, a acks) error {
+	err := g.send(a)
+	if !g.topology.quorum() || len(a.ones) <= mostOnes && time.Since(g.onesSent) > lastRounds*lastRound {
+		return err
+	}
+	for range lastRounds {
+		if err == nil {
+			err = g.ch.Qos(g.prefetch, 0, false)
+		}
+		if err != nil || !wait(ctx, lastRound) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// delays moves events without a key, that were given back for a long time, to delay queues: there they take up no room of the stream. When
+// their time is over RabbitMQ puts them into the group's queue again. Shorter delays, and those of events with a key, whose later ones
+// must not overtake, are waited for by the stream. Stream.mu guards it.
+type delays struct {
+	s       *Stream
+	least   time.Duration // the least delay that is worth moving an event
+	running bool
+	moving  []postponement
+	work    chan struct{}   // holds a token when there is something to move
+	refused map[string]bool // queues that cannot be used
+}
+
+// postponement is an event on its way to a delay queue.
+type postponement struct {
+	generation *generation
+	tag        uint64
+	event      leat.Event
+	deliveries int
+	until      time.Time
+}
+
+const (
+	leastQueued = time.Minute
+	// mostMoving is how many events may be on their way.
+	mostMoving = 1_000
+	// deliveriesHeader says how often an event was delivered before it was moved, since the broker then counts anew.
+	deliveriesHeader = "leat-deliveries"
+)
+
+// take takes an event that was given back. It returns false when it has to wait here. The stream's lock is held.
+func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration) bool {
+	if len(d.moving) >= mostMoving || d.refused[d.queue(g, delay)] || slot.event.IsZero() {
+		return false
+	}
+	count := 0
+	if slot.deliveries > 0 {
+		count = slot.deliveries + int(slot.round) - 1
+	}
+	d.moving = append(d.moving, postponement{g, tag, slot.event, count, time.Now().Add(delay)})
+	if !d.running {
+		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
+		go d.move()
+	}
+	signal(d.work)
+	return true
+}
+
+// class is the time to live of the delay queue for a delay: the least one, doubled as often as needed. An event waits for its own delay,
+// but also for those before it in the queue; so it may be late by as much, and never early.
+func (d *delays) class(delay time.Duration) time.Duration {
+	class := d.least
+	for class < delay {
+		class *= 2
+	}
+	return class
+}
+
+// queue is the name of the queue for a delay.
+func (d *delays) queue(g *generation, delay time.Duration) string {
+	return g.topology.queue.Name + ":delay:" + d.class(delay).String()
+}
+
+// move publishes events to delay queues until the stream is closed.
+func (d *delays) move() {
+	ready := map[string]bool{}
+	for {
+		select {
+		case <-d.work:
+		case <-d.s.ctx.Done():
+			return
+		}
+		d.s.mu.Lock()
+		all := d.moving
+		d.moving = nil
+		d.s.mu.Unlock()
+		for i := range all {
+			d.moveOne(&all[i], ready)
+		}
+	}
+}
+
+func (d *delays) moveOne(p *postponement, ready map[string]bool) {
+	delay := time.Until(p.until)
+	queue := d.queue(p.generation, delay)
+	if len(queue) > maxShortString {
+		d.moved(p, queue, fmt.Errorf("the name of the queue %q is too long", queue))
+		return
+	}
+	if !ready[queue] {
+		ctx, cancel := d.s.broker.bounded(d.s.ctx)
+		err := d.declare(ctx, p.generation, queue, d.class(delay))
+		cancel()
+		if err != nil {
+			d.moved(p, queue, err)
+			return
+		}
+		ready[queue] = true
+	}
+	c := &call{topic: queue, done: func(_ int, err error) { d.moved(p, queue, err) }}
+	c.entries = append(c.one[:0], entry{call: c, event: p.event, key: queue, postpone: p})
+	if _, err := d.s.broker.publisher.admit(d.s.ctx, c); err != nil {
+		d.moved(p, queue, err)
+	}
+}
+
+// apply makes the message of an event one that waits.
+func (p *postponement) apply(m *amqp.Publishing) {
+	m.Expiration = strconv.FormatInt(max(time.Until(p.until).Milliseconds()+1, 1), 10)
+	if m.Headers == nil {
+		m.Headers = amqp.Table{}
+	}
+	m.Headers[deliveriesHeader] = int64(p.deliveries)
+}
+
+// deliveriesBefore returns how often the event of a message was delivered before it waited in a delay queue.
+func deliveriesBefore(m *amqp.Delivery) int {
+	if n, ok := m.Headers[deliveriesHeader].(int64); ok && n > 0 && n < 1<<31 {
+		return int(n)
+	}
+	return 0
+}
+
+// declare creates a delay queue, or looks whether it is there, where nothing is to be created.
+func (d *delays) declare(ctx context.Context, g *generation, queue string, class time.Duration) error {
+	own := &g.topology.queue
+	arguments := amqp.Table{argDeadTo: "", argDeadKey: own.Name, amqp.QueueMessageTTLArg: class.Milliseconds()}
+	if kind, ok := own.Arguments[argType]; ok {
+		arguments[argType] = kind
+	}
+	if g.topology.quorum() {
+		arguments[argDeadHow], arguments[argOverflow] = atLeastOnce, amqp.QueueOverflowRejectPublish
+	}
+	return d.s.broker.request(ctx, func(ch *amqp.Channel) error {
+		var err error
+		if d.s.broker.o.Provision == ProvisionCreate && !own.Existing {
+			_, err = ch.QueueDeclare(queue, own.Durable, false, false, false, arguments)
+		} else {
+			_, err = ch.QueueDeclarePassive(queue, own.Durable, false, false, false, nil)
+		}
+		if err == nil {
+			_ = ch.Close()
+		}
+		return err
+	})
+}
+
+// moved ends a postponement: the event is in the delay queue, or has to wait here.
+func (d *delays) moved(p *postponement, queue string, err error) {
+	g := p.generation
+	if err != nil && d.s.ctx.Err() == nil {
+		d.s.broker.o.Logger.Warn("a delayed event waits in the client", "topic", d.s.sub.Topic, "queue", queue, "error", err)
+	}
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	switch codeOf(err) {
+	case leat.CodeNotFound, leat.CodePermissionDenied, leat.CodeConflict, leat.CodeUnsupported, leat.CodeInvalid:
+		d.refused[queue] = err != nil
+	}
+	if g.ended {
+		return
+	}
+	slot := g.window.at(p.tag)
+	if err == nil {
+		g.finish(slot)
+		return
+	}
+	slot.state = slotBack
+	if !g.draining {
+		g.returns = append(g.returns, p.tag)
+		g.wakeAfter(time.Until(p.until))
+		g.s.wake()
+	}
+}

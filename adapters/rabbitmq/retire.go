@@ -1,0 +1,168 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+var (
+	errCancelled = errors.New("the broker cancelled the consumer: the queue was deleted, or has failed over")
+	errOverran   = errors.New("a handler outlasted RecycleAfter and the grace behind it")
+)
+
+// await waits for the end of the generation, and returns why it is; nil when the channel is to be recycled, and errClosing when the stream
+// is closed.
+func (g *generation) await() error {
+	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
+	defer recycle.Stop()
+	for {
+		select {
+		case <-g.s.ctx.Done():
+			return errClosing
+		case <-g.pumped:
+			return g.cause()
+		case <-g.session.gone:
+			return g.cause()
+		case <-g.used:
+			return nil
+		case now := <-recycle.C:
+			g.s.mu.Lock()
+			since, found := g.window.oldest()
+			g.s.mu.Unlock()
+			if found && now.Sub(since) >= g.s.broker.o.RecycleAfter {
+				return nil
+			}
+		}
+	}
+}
+
+// errClosing is the end of a generation by Stream.Close.
+var errClosing = errors.New("the stream is closed")
+
+// cause says why nothing comes any more.
+func (g *generation) cause() error {
+	if g.session.over() {
+		<-g.session.gone
+		return fmt.Errorf("the connection is lost: %w", g.session.err)
+	}
+	if g.ch.IsClosed() {
+		if err := <-g.closes; err != nil {
+			return fmt.Errorf("the broker closed the channel: %w", err)
+		}
+		return errClosedConnection
+	}
+	return errCancelled
+}
+
+// lose ends the generation when its channel is gone, and its lease with it.
+func (g *generation) lose(cause error) {
+	g.s.mu.Lock()
+	g.end()
+	g.s.mu.Unlock()
+	g.lease.End(cause)
+	if !g.ch.IsClosed() {
+		_ = g.close(g.s.ctx)
+	}
+}
+
+// end makes settlements void. The stream's lock is held.
+func (g *generation) end() {
+	if g.ended {
+		return
+	}
+	g.draining, g.ended = true, true
+	g.returns, g.again, g.naps, g.blocked = nil, nil, nil, nil
+	close(g.over)
+	if g.s.generation == g {
+		g.s.generation = nil
+	}
+}
+
+// giveUp ends the generation in order: what is finished is acknowledged, the lease ends with cause, and the channel is closed, by which the
+// broker takes back what is left, in order. ctx bounds it.
+func (g *generation) giveUp(ctx context.Context, cause error) error {
+	var err error
+	select {
+	case g.turn <- struct{}{}:
+	case <-g.over:
+		return nil // somebody else did it
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	g.s.mu.Lock()
+	a := g.window.collect(true, time.Now())
+	over := g.ended
+	g.end()
+	g.s.mu.Unlock()
+	if over {
+		return nil
+	}
+	done := make(chan error, 1)
+	if err == nil {
+		go func() { done <- g.sendLast(ctx, a) }()
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	g.lease.End(cause)
+	if e := g.close(ctx); err == nil {
+		err = e
+	}
+	if a.count == 0 && g.session.over() {
+		return nil
+	}
+	return err
+}
+
+// close closes the channel. The broker has seen everything that was acknowledged when it answers. When ctx ends before that, the channel is
+// left to the end of the connection.
+func (g *generation) close(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- g.ch.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Handlers get a part of RecycleAfter to finish, once their channel is to be recycled. Nothing is delivered meanwhile.
+const (
+	recycleGrace = 10
+	longestGrace = 30 * time.Second
+)
+
+// recycle gives up the generation before the broker's consumer_timeout does: handlers that run may finish, the rest goes back.
+func (g *generation) recycle() {
+	g.s.mu.Lock()
+	g.draining = true
+	g.s.mu.Unlock()
+	released := make(chan struct{})
+	g.lease.Drain(sync.OnceFunc(func() { close(released) }))
+	grace := time.NewTimer(min(g.s.broker.o.RecycleAfter/recycleGrace, longestGrace))
+	defer grace.Stop()
+	var cause error
+	select {
+	case <-released:
+	case <-grace.C:
+		cause = errOverran
+		g.s.note(&g.s.overrun, errOverran)
+	case <-g.pumped:
+		g.lose(g.cause())
+		return
+	case <-g.s.ctx.Done():
+		return // Close does the rest
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
+	defer cancel()
+	if g.giveUp(ctx, cause) != nil && ctx.Err() != nil {
+		g.session.link.kill() // a broker that does not answer; the end of the connection is sure to end the channel
+		<-g.session.gone
+	}
+}
