@@ -27,6 +27,7 @@ type connector struct {
 	attempt  *attempt
 	failures int         // attempts in a row that have failed
 	dropped  int         // of them, the last ones that were ended during the login
+	hopeless int         // of them, the last ones that will not pass by themselves
 	next     int         // the host to try next
 	dials    []time.Time // when each host was tried
 	lost     symptom     // why there is no connection
@@ -127,13 +128,18 @@ func (c *connector) try(t *attempt) {
 		err = errClosedConnection
 	}
 	if err == nil {
-		c.failures, c.dropped, c.current, c.lost.err = 0, 0, s, nil
+		c.failures, c.dropped, c.hopeless, c.current, c.lost.err = 0, 0, 0, s, nil
 		c.wg.Add(1)
 		go c.watch(s)
 		return
 	}
 	c.failures++
 	c.next = (host + 1) % len(c.o.Hosts)
+	if !isHopeless(err) {
+		c.hopeless = 0
+	} else if c.hopeless++; c.hopeless < len(c.o.Hosts) {
+		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err} // another host may be well
+	}
 	c.lost.set(err)
 	t.err = err
 	if dropped := errors.Is(err, errDropped); !dropped {
@@ -190,14 +196,17 @@ func (c *connector) watch(s *session) {
 	defer c.wg.Done()
 	<-s.gone
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	lost := c.current == s && !c.closed
 	if c.current == s {
 		c.current = nil
-		if !c.closed {
-			c.lost.set(s.err)
-			c.next = (c.next + 1) % len(c.o.Hosts)
-			c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
-		}
+	}
+	if lost {
+		c.lost.set(s.err)
+		c.next = (c.next + 1) % len(c.o.Hosts)
+	}
+	c.mu.Unlock()
+	if lost {
+		c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
 	}
 }
 

@@ -3,6 +3,8 @@ package rabbitmq_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -105,7 +107,7 @@ func TestFaults(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Config: map[string]string{"consumer_timeout": "3000"}})
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
-		"no permission": testNoPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
+		"no permission": testNoPermission, "no topic permission": testNoTopicPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
 		"broadcast recycled": testBroadcastRecycled,
@@ -272,6 +274,34 @@ func testNoPermission(t *testing.T, n *brokertest.RabbitMQNode) {
 	livePublish(t, b, other.Topic, liveEvents(t, 10, 20, 2)...)
 	require.NoError(t, n.SetPermissions(t.Context(), user, "/", ".*", ".*", ".*"))
 	livePublish(t, b, sub.Topic, liveEvents(t, 100, 110, 2)...)
+}
+
+// testNoTopicPermission: a routing key that a user may not publish by is refused, and the others of its topic are not.
+func testNoTopicPermission(t *testing.T, n *brokertest.RabbitMQNode) {
+	user, o := liveUser(t, n)
+	o.PublishChannels = 1
+	o.RoutingKey = func(_ string, e leat.Event) string {
+		if e.ID() == "0" {
+			return "bad"
+		}
+		return "good"
+	}
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	require.NoError(t, n.Manage(t.Context(), http.MethodPut, "/api/topic-permissions/%2F/"+url.PathEscape(user),
+		map[string]string{"exchange": sub.Topic, "write": "^good$", "read": ".*"}, nil))
+	for _, first := range []int{0, 0, 1} {
+		events := liveEvents(t, first, 100, 4)
+		events = append(events, liveEvents(t, 0, 1, 1)...)
+		for i, err := range liveOutcomes(t.Context(), b, sub.Topic, events...) {
+			if events[i].ID() == "0" {
+				assert.Equal(t, leat.CodePermissionDenied, leat.CodeOf(err), err)
+			} else {
+				assert.NoError(t, err)
+			}
+		}
+	}
 }
 
 // testUserDeleted: a user who is deleted is told so, and goes on when there is one again.

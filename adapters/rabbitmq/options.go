@@ -24,7 +24,8 @@ type Options struct {
 	// VHost is the virtual host. "" means "/".
 	VHost string
 	// Credentials returns user and password. It is called for each connection, so that they can be changed while the program
-	// runs. Nil means guest and guest, which RabbitMQ takes from its own machine only; with External it is not called.
+	// runs. It must end when ctx does: Close waits for it. Nil means guest and guest, which RabbitMQ takes from its own machine only; with
+	// External it is not called.
 	Credentials func(ctx context.Context) (user, password string, err error)
 	// External logs in by the certificate in TLS (SASL EXTERNAL), for which the server needs rabbitmq_auth_mechanism_ssl.
 	External bool
@@ -33,7 +34,7 @@ type Options struct {
 	TLS *tls.Config
 	// ConnectionName is what the management pages call the connections, with what each is for behind it. "" means "leat".
 	ConnectionName string
-	// Heartbeat is how often both sides report; without a sign of life for twice as long, the connection is given up. 0 means 10 s.
+	// Heartbeat is how often both sides report; without a sign of life for three times as long, the connection is given up. 0 means 10 s.
 	Heartbeat time.Duration
 
 	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0 means 10,000.

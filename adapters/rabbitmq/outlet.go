@@ -20,6 +20,10 @@ type outlet struct {
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 	wake    chan struct{} // holds a token when something was written
+	// listen's own: the oldest message where its answer is late, since when it is, and whether the channel is closed for that
+	late      *entry
+	lateSince time.Time
+	abandoned bool
 
 	mu    sync.Mutex
 	dead  bool     // the channel is over, nothing is entered any more
@@ -28,12 +32,10 @@ type outlet struct {
 	next  uint64   // the tag of the next message
 }
 
-// mostReturns is how many returned messages may wait to be looked at. The client waits for room, and drops what finds none in 5 s.
-const mostReturns = 256
-
-// token is how a message says which it is, when it is returned: in its correlation id. It is unique on its channel.
+// tokenBase is the base in which a message says its tag in its correlation id, so that a return says which it is.
 const tokenBase = 36
 
+// newOutlet returns the outlet of a lane. Returned messages always find room: the client waits for it, and drops what finds none in 5 s.
 func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	size := 64
 	for size < p.o.ConfirmWindow {
@@ -41,9 +43,8 @@ func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	}
 	t := &outlet{
 		p: p, lane: lane, session: s, ch: ch, wake: make(chan struct{}, 1), ring: make([]*entry, size), first: 1, next: 1,
-		returns: ch.NotifyReturn(make(chan amqp.Return, mostReturns)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
+		returns: ch.NotifyReturn(make(chan amqp.Return, p.o.ConfirmWindow)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
-	p.wg.Go(t.listen)
 	return t
 }
 
@@ -70,16 +71,6 @@ func (t *outlet) enter(e *entry) uint64 {
 	t.next++
 	*t.at(tag) = e
 	return tag
-}
-
-// cancel undoes the last enter: the client has not sent the message.
-func (t *outlet) cancel() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.dead {
-		t.next--
-		*t.at(t.next) = nil
-	}
 }
 
 // written says that e was handed to the client.
@@ -114,12 +105,13 @@ func (t *outlet) listen() {
 			t.noteReturn(&r)
 			continue
 		case <-timer.C:
+			t.watchOldest()
 		case err := <-t.closes:
 			t.end(err)
 			return
 		}
 		all = t.answered(all[:0])
-		t.noteReturns() // a return comes before its answer, so all of those that were answered are here
+		t.noteReturns() // after answered: a return comes before its answer, so those of all that were answered are here
 		t.judge(all)
 		if len(all) > 0 {
 			t.p.finish(all)
@@ -128,6 +120,31 @@ func (t *outlet) listen() {
 		}
 	}
 }
+
+// watchOldest closes the channel when its oldest message has no answer long after it was reported as unknown, as of a queue without a
+// majority: others would wait behind it for ever. In an alarm nothing is answered.
+func (t *outlet) watchOldest() {
+	t.mu.Lock()
+	var e *entry
+	if t.first < t.next {
+		e = *t.at(t.first)
+	}
+	t.mu.Unlock()
+	if e == nil || t.session.blocking() != nil || !t.p.wasTold(e) {
+		t.late = nil
+		return
+	}
+	if t.late != e {
+		t.late, t.lateSince = e, time.Now()
+	}
+	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, slowAnswer) {
+		t.abandoned = true
+		t.p.wg.Go(func() { _ = t.ch.Close() })
+	}
+}
+
+// errLate is the end of a channel by watchOldest.
+var errLate = errors.New("the broker did not answer for one before it, and the channel was closed")
 
 // oldest returns the answer to wait for, nil while there is none.
 func (t *outlet) oldest() *amqp.DeferredConfirmation {
@@ -246,8 +263,11 @@ func (t *outlet) bury() (acked []verdict, open []*entry) {
 func (t *outlet) end(cause *amqp.Error) {
 	all, open := t.bury()
 	why := errClosedConnection
-	if cause != nil {
+	switch {
+	case cause != nil:
 		why = cause
+	case t.abandoned:
+		why = errLate
 	}
 	refused := len(open) == 1 && cause != nil && cause.Server && !t.session.conn.IsClosed()
 	code := leat.CodeUnknown
@@ -261,9 +281,9 @@ func (t *outlet) end(cause *amqp.Error) {
 		all = append(all, verdict{entry: e, err: outcome})
 	}
 	if refused {
-		all = append(all, t.p.refuseTopic(t.lane, open[0].call.topic, code, outcome)...)
+		all = append(all, t.p.refuseLike(t.lane, open[0], cause, outcome)...)
 	}
-	t.p.forget(t, open)
+	t.p.forget(t, open, cause)
 	t.p.finish(all)
 	t.p.wake()
 }

@@ -1,8 +1,11 @@
 package rabbitmq_test
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -18,6 +21,8 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 	refuse bool
 	dials  int
+	cuts   []string // each ends the connection, once, when a client sends it
+	drops  []string // each is not passed on, once, when the broker sends it
 }
 
 func newProxy(t testing.TB) *proxy {
@@ -80,8 +85,8 @@ func (p *proxy) serve(client net.Conn) {
 		_ = to.Close()
 		_ = from.Close()
 	}
-	wg.Go(func() { pipe(server, client) })
-	wg.Go(func() { pipe(client, server) })
+	wg.Go(func() { pipe(&marked{Conn: server, p: p, marks: &p.cuts, err: errMark}, client) })
+	wg.Go(func() { pipe(&marked{Conn: client, p: p, marks: &p.drops}, server) })
 	wg.Wait()
 }
 
@@ -93,3 +98,47 @@ func (p *proxy) cut() {
 		_ = c.Close()
 	}
 }
+
+// cutAt ends a connection when its client sends mark, once, instead of sending it.
+func (p *proxy) cutAt(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cuts = append(p.cuts, mark)
+}
+
+// drop drops mark, and what the broker sends together with it, once.
+func (p *proxy) drop(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drops = append(p.drops, mark)
+}
+
+// marked is a connection that ends at a mark, or drops it.
+type marked struct {
+	net.Conn
+
+	p     *proxy
+	marks *[]string
+	err   error // nil drops it
+}
+
+var errMark = errors.New("the connection ends here")
+
+func (m *marked) Write(b []byte) (int, error) {
+	m.p.mu.Lock()
+	for i, mark := range *m.marks {
+		if bytes.Contains(b, []byte(mark)) {
+			*m.marks = slices.Delete(*m.marks, i, i+1)
+			m.p.mu.Unlock()
+			return len(b), m.err
+		}
+	}
+	m.p.mu.Unlock()
+	return m.Conn.Write(b)
+}
+
+// What AMQP 0-9-1 calls methods, as they begin.
+const (
+	methodChannelOpen = "\x00\x14\x00\x0a"
+	methodBasicAck    = "\x00\x3c\x00\x50"
+)

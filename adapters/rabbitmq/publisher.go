@@ -33,7 +33,8 @@ type publisher struct {
 	closed bool
 	lanes  []lane
 	turn   int             // the lane of the next events without a key
-	proven map[string]bool // topics that the broker is known to take on its current connection
+	proven map[route]bool  // what the broker is known to take on its current connection
+	byKey  map[string]bool // topics of which it has refused a routing key there
 	events int             // under way, those included whose outcome is unknown by now
 	bytes  int
 	line   []*waiter // publishes that wait for room; only the first may take it
@@ -94,13 +95,13 @@ type verdict struct {
 	entry  *entry
 	err    error
 	tag    uint64 // outlet's own
-	proves bool   // the broker takes the topic
+	proves bool   // the broker takes what goes by its route
 }
 
 func newPublisher(b *Broker) *publisher {
 	p := &publisher{
 		broker: b, o: &b.o, seed: maphash.MakeSeed(), work: make(chan struct{}, 1), lanes: make([]lane, b.o.PublishChannels),
-		proven: map[string]bool{}, idle: make(chan struct{}, 1),
+		proven: map[route]bool{}, byKey: map[string]bool{}, idle: make(chan struct{}, 1),
 		encoder: encoder{structured: b.o.Structured, bodyBytes: b.o.MaxMessageBytes},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -215,12 +216,12 @@ func (p *publisher) leave(w *waiter) {
 
 // finish ends entries: it makes room and tells what became of them, unless that was told before.
 func (p *publisher) finish(all []verdict) {
-	topic := ""
+	var last route
 	p.mu.Lock()
 	for i := range all {
-		if t := all[i].entry.call.topic; all[i].proves && t != topic {
-			topic = t
-			p.proven[t] = true
+		if r := p.routeOf(all[i].entry); all[i].proves && r != last {
+			last = r
+			p.prove(r)
 		}
 		p.release(all[i].entry)
 		if all[i].entry.told {
@@ -257,12 +258,12 @@ func (p *publisher) release(e *entry) {
 	}
 }
 
-// offerRoom lets the first in line try, and tells close when nothing is under way. The lock is held.
+// offerRoom lets the first in line try, and tells close when nobody waits for an outcome any more. The lock is held.
 func (p *publisher) offerRoom() {
 	if len(p.line) > 0 && (p.events < p.o.Buffer && p.bytes+p.line[0].size <= p.o.BufferBytes || p.events == 0) {
 		p.line[0].signal()
 	}
-	if p.closed && p.events == 0 {
+	if p.closed && p.oldest == nil {
 		select {
 		case p.idle <- struct{}{}:
 		default:
@@ -311,6 +312,13 @@ func (p *publisher) unsent() error {
 		why = errors.New("the broker is slow")
 	}
 	return fmt.Errorf("not sent within the DeliveryTimeout of %v: %w", p.o.DeliveryTimeout, why)
+}
+
+// wasTold reports whether the outcome of an entry was told.
+func (p *publisher) wasTold(e *entry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.told
 }
 
 // giveUp makes the verdicts of the entries that have none: refusal for those that were not sent, which leave their lanes, and unknown

@@ -98,6 +98,50 @@ func TestFailover(t *testing.T) {
 	require.NoError(t, b.Health())
 }
 
+// TestConnectionLostBeforeItsChannel: a publish is sent by the next connection when the first one ends before it has a channel.
+func TestConnectionLostBeforeItsChannel(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	p := newProxy(t)
+	p.point(n.Addr())
+	o := liveOptions(n)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub))
+	o.Hosts = []string{p.addr()}
+	b := liveBroker(t, o)
+	p.cutAt(methodChannelOpen)
+	began := time.Now()
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
+// TestLostAnswer: an answer that never comes is waited for as long as somebody waits for it, and holds up nobody else for ever.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	p := newProxy(t)
+	p.point(n.Addr())
+	o := liveOptions(n)
+	sub, other := liveSub(t), liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub, other))
+	o.Hosts, o.PublishChannels, o.DeliveryTimeout, o.CloseTimeout = []string{p.addr()}, 1, time.Second, 20*time.Second
+	b := liveBroker(t, o)
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	lose := func() {
+		p.drop(methodBasicAck)
+		err := liveOutcomes(t.Context(), b, sub.Topic, liveEvents(t, 1, 2, 1)...)[0]
+		require.Equal(t, leat.CodeUnknown, leat.CodeOf(err), err)
+	}
+	lose()
+	liveEventually(t, "another topic is published to", func() bool {
+		return liveOutcomes(t.Context(), b, other.Topic, liveEvents(t, 0, 1, 1)...)[0] == nil
+	})
+	lose()
+	began := time.Now()
+	require.NoError(t, b.Close())
+	assert.Less(t, time.Since(began), o.CloseTimeout/2)
+}
+
 // TestStandby: the stream that stands by takes over within 5 s, in order, and what the other one settles then has no effect.
 func TestStandby(t *testing.T) {
 	t.Parallel()

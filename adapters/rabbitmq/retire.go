@@ -87,6 +87,8 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 	var err error
 	select {
 	case g.turn <- struct{}{}:
+	case <-g.over:
+		return nil // somebody else did it
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -130,8 +132,11 @@ func (g *generation) close(ctx context.Context) error {
 	}
 }
 
-// recycleGrace is the part of RecycleAfter that handlers get to finish, once their channel is to be recycled.
-const recycleGrace = 10
+// Handlers get a part of RecycleAfter to finish, once their channel is to be recycled. Nothing is delivered meanwhile.
+const (
+	recycleGrace = 10
+	longestGrace = 30 * time.Second
+)
 
 // recycle gives up the generation before the broker's consumer_timeout does: handlers that run may finish, the rest goes back.
 func (g *generation) recycle() {
@@ -140,7 +145,7 @@ func (g *generation) recycle() {
 	g.s.mu.Unlock()
 	released := make(chan struct{})
 	g.lease.Drain(sync.OnceFunc(func() { close(released) }))
-	grace := time.NewTimer(g.s.broker.o.RecycleAfter / recycleGrace)
+	grace := time.NewTimer(min(g.s.broker.o.RecycleAfter/recycleGrace, longestGrace))
 	defer grace.Stop()
 	var cause error
 	select {

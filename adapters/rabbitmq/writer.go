@@ -41,13 +41,14 @@ func (p *publisher) pass() bool {
 	}
 	if p.session != s {
 		p.session = s
-		p.mu.Lock()
-		clear(p.proven)
-		p.mu.Unlock()
+		p.forgetRoutes()
 	}
 	if !p.openOutlets(s) {
 		wait(p.ctx, dialPause)
 		return true
+	}
+	if s.over() {
+		return true // there may be lanes without a channel, for which nobody else would look again
 	}
 	s.link.cork()
 	defer s.link.uncork()
@@ -70,7 +71,8 @@ func (p *publisher) pending() bool {
 	return false
 }
 
-// openOutlets opens the channels of the lanes that have something to send. It reports whether that could be done.
+// openOutlets opens the channels of the lanes that have something to send. It returns false when the broker refuses that. When the
+// connection is over, lanes may be left without.
 func (p *publisher) openOutlets(s *session) bool {
 	for i := range p.lanes {
 		p.mu.Lock()
@@ -90,12 +92,13 @@ func (p *publisher) openOutlets(s *session) bool {
 			return own.Confirm(false)
 		})
 		if err != nil {
-			return s.over() // then there is another one, or an attempt to make one, to wait for
+			return s.over()
 		}
 		t = newOutlet(p, i, s, ch)
 		p.mu.Lock()
 		p.lanes[i].outlet = t
 		p.mu.Unlock()
+		p.wg.Go(t.listen) // which may find at once that it is over, and takes it away again
 	}
 	return true
 }
@@ -117,7 +120,7 @@ func (p *publisher) send(i int) bool {
 	return more
 }
 
-// next takes the entries of a lane that may be sent now. The first of a topic goes alone: when the broker closes the channel, it was for
+// next takes the entries of a lane that may be sent now. The first of a route goes alone: when the broker closes the channel, it was for
 // this one, and no other is lost with it.
 func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	p.mu.Lock()
@@ -128,7 +131,7 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	}
 	room, empty := t.room()
 	batch = p.batch[:0]
-	topic, proven := "", false
+	last, proven := route{}, false
 	for len(l.queue) > 0 && len(batch) < min(room, mostSent) {
 		e := l.queue[0]
 		if e.told { // it was too late
@@ -136,9 +139,8 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 			l.queue = l.queue[1:]
 			continue
 		}
-		if len(batch) == 0 || e.call.topic != topic {
-			topic = e.call.topic
-			proven = p.proven[topic]
+		if r := p.routeOf(e); len(batch) == 0 || r != last {
+			last, proven = r, p.proven[r]
 		}
 		if !proven && (!empty || len(batch) > 0) {
 			break
@@ -188,14 +190,12 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 	}
 	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
 	answer, err := t.ch.PublishWithDeferredConfirm(e.call.exchange, e.key, !p.o.AllowUnroutable, false, message)
-	switch {
-	case err == nil:
+	if err == nil {
 		t.written(e, answer)
-	case !t.ch.IsClosed() && !t.session.conn.IsClosed() && errors.Is(err, amqp.ErrFieldType): // the client has refused it
-		t.cancel()
-		p.finish([]verdict{{entry: e, err: &leat.Error{Code: leat.CodeInvalid, Err: err}}})
+	} else if !t.ch.IsClosed() {
+		t.session.link.kill()
 	}
-	return true // otherwise the end of the channel tells what became of it
+	return true // without an answer, the end of the channel tells what became of it
 }
 
 // refuseAll refuses what was not sent.
@@ -207,46 +207,8 @@ func (p *publisher) refuseAll(err error) {
 	p.mu.Lock()
 	var all []verdict
 	for i := range p.lanes {
-		all = append(all, p.refuse(&p.lanes[i], "", refusal)...)
+		all = append(all, p.refuse(&p.lanes[i], func(*entry) bool { return true }, refusal)...)
 	}
 	p.mu.Unlock()
 	p.finish(all)
-}
-
-// refuseTopic refuses what is in a lane for a topic that the broker does not know or let publish to.
-func (p *publisher) refuseTopic(i int, topic string, code leat.Code, refusal error) []verdict {
-	if code != leat.CodeNotFound && code != leat.CodePermissionDenied {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refuse(&p.lanes[i], topic, refusal)
-}
-
-// refuse takes what is for a topic, or for any where it is "", out of a lane. The lock is held.
-func (p *publisher) refuse(l *lane, topic string, refusal error) (all []verdict) {
-	var kept []*entry
-	for _, e := range l.queue {
-		switch {
-		case e.told:
-		case topic == "" || e.call.topic == topic:
-			all = append(all, verdict{entry: e, err: refusal})
-		default:
-			kept = append(kept, e)
-		}
-	}
-	l.queue = kept
-	return all
-}
-
-// forget is the end of an outlet. Whether the broker takes the topics that had no answer is to be found out again.
-func (p *publisher) forget(t *outlet, open []*entry) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, e := range open {
-		delete(p.proven, e.call.topic)
-	}
-	if p.lanes[t.lane].outlet == t {
-		p.lanes[t.lane].outlet = nil
-	}
 }

@@ -1,0 +1,92 @@
+package rabbitmq
+
+import (
+	"strings"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// route is what the broker takes messages for, or does not: a topic, or a routing key of a topic of which it refuses some.
+type route struct {
+	topic, key string
+	byKey      bool
+}
+
+// mostRoutes is how many routes are known to be taken. Where there are more, they are found out again.
+const mostRoutes = 4096
+
+// routeOf returns the route of an entry. The lock is held.
+func (p *publisher) routeOf(e *entry) route {
+	if len(p.byKey) > 0 && p.byKey[e.call.topic] {
+		return route{topic: e.call.topic, key: e.key, byKey: true}
+	}
+	return route{topic: e.call.topic}
+}
+
+// prove notes that the broker takes what goes by a route. The lock is held.
+func (p *publisher) prove(r route) {
+	if len(p.proven) >= mostRoutes {
+		clear(p.proven)
+	}
+	p.proven[r] = true
+}
+
+// forgetRoutes is for a new connection: nothing is known of it. The lock is not held.
+func (p *publisher) forgetRoutes() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.proven)
+	clear(p.byKey)
+}
+
+// isByKey reports whether the broker has refused a routing key, by RabbitMQ's topic permissions, and not the exchange.
+func isByKey(cause *amqp.Error) bool {
+	return cause != nil && cause.Server && cause.Code == amqp.AccessRefused && !strings.Contains(cause.Reason, "access to exchange")
+}
+
+// refuseLike refuses what is in a lane and would be refused for the same reason as e.
+func (p *publisher) refuseLike(i int, e *entry, cause *amqp.Error, refusal error) []verdict {
+	if code := amqpCode(cause); code != leat.CodeNotFound && code != leat.CodePermissionDenied {
+		return nil
+	}
+	byKey := isByKey(cause)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refuse(&p.lanes[i], func(other *entry) bool {
+		return other.call.topic == e.call.topic && (!byKey || other.key == e.key)
+	}, refusal)
+}
+
+// refuse takes entries out of a lane. The lock is held.
+func (p *publisher) refuse(l *lane, which func(e *entry) bool, refusal error) (all []verdict) {
+	var kept []*entry
+	for _, e := range l.queue {
+		switch {
+		case e.told:
+		case which(e):
+			all = append(all, verdict{entry: e, err: refusal})
+		default:
+			kept = append(kept, e)
+		}
+	}
+	l.queue = kept
+	return all
+}
+
+// forget is the end of an outlet. Whether the broker takes what had no answer is to be found out again, of each routing key where it has
+// refused one.
+func (p *publisher) forget(t *outlet, open []*entry, cause *amqp.Error) {
+	byKey := isByKey(cause)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range open {
+		delete(p.proven, p.routeOf(e))
+		if byKey {
+			p.byKey[e.call.topic] = true
+		}
+	}
+	if p.lanes[t.lane].outlet == t {
+		p.lanes[t.lane].outlet = nil
+	}
+}
