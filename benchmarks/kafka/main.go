@@ -67,6 +67,13 @@ func run(ctx context.Context, f command.Flags, addrs []string, what string, soak
 		return err
 	}
 	defer func() { err = errors.Join(err, env.Close()) }()
+	if f.Group == "soak" {
+		section, _, err := env.Soak(ctx, soak, f.Progress)
+		if err == nil {
+			_, err = f.Stdout.Write(section)
+		}
+		return err
+	}
 	p := &command.Program{
 		Groups: env.All(),
 		Modules: []string{
