@@ -109,6 +109,7 @@ func TestFaults(t *testing.T) {
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
 		"no permission": testNoPermission, "no topic permission": testNoTopicPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
+		"small messages again": testSmallMessagesAgain, "given back often": testGivenBackOften,
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
 		"broadcast recycled": testBroadcastRecycled,
 	} {
@@ -451,4 +452,54 @@ func testLargeMessages(t *testing.T, n *brokertest.RabbitMQNode) {
 	}
 	assert.Equal(t, ids(events), got)
 	assert.LessOrEqual(t, rabbitmq.Prefetch(s), 5)
+}
+
+// testSmallMessagesAgain: a burst of large messages does not make the prefetch small for ever.
+func testSmallMessagesAgain(t *testing.T, n *brokertest.RabbitMQNode) {
+	o := liveOptions(n)
+	o.RecycleAfter = time.Second
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	sub.MaxInFlight, sub.MaxInFlightBytes = 100, 1<<20
+	s := liveSubscribe(t, b, sub)
+	events := liveEvents(t, 0, 20, 0)
+	for i := range events {
+		events[i] = events[i].WithData("application/octet-stream", make([]byte, 200<<10))
+	}
+	livePublish(t, b, sub.Topic, events...)
+	liveEventually(t, "the prefetch is small", func() bool {
+		liveReceive(t, s, 1)
+		return rabbitmq.Prefetch(s) <= 5
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		into := make([]leat.Delivery, 10)
+		for {
+			n, err := s.Receive(ctx, into)
+			if err != nil {
+				return
+			}
+			for i := range into[:n] {
+				s.Settle(&into[i], leat.Settlement{Action: leat.Ack})
+			}
+		}
+	}()
+	liveEventually(t, "the prefetch is what it was", func() bool { return rabbitmq.Prefetch(s) == 100 })
+	cancel()
+	<-received
+}
+
+// testGivenBackOften: deliveries are counted however often an event was given back on one channel.
+func testGivenBackOften(t *testing.T, n *brokertest.RabbitMQNode) {
+	b := liveBroker(t, liveOptions(n))
+	sub := liveSub(t)
+	s := liveSubscribe(t, b, sub)
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	for i := range 600 {
+		d := liveHold(t, s, 1)[0]
+		require.Equal(t, 1+i, d.Deliveries)
+		s.Settle(&d, leat.Settlement{Action: leat.GiveBack})
+	}
 }
