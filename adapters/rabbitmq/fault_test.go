@@ -107,7 +107,8 @@ func TestFaults(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Config: map[string]string{"consumer_timeout": "3000"}})
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
-		"no permission": testNoPermission, "no topic permission": testNoTopicPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
+		"no permission": testNoPermission, "no topic permission": testNoTopicPermission,
+		"user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
 		"small messages again": testSmallMessagesAgain, "given back often": testGivenBackOften,
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
@@ -209,7 +210,16 @@ func testUnroutable(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	s := liveSubscribe(t, b, sub)
+	var bad []leat.Event
+	for i, e := range liveEvents(t, 0, 20_000, 5) {
+		if i%10 == 0 {
+			bad = append(bad, e)
+		}
+	}
 	for range 10 { // a return and its answer come at the same time
+		for i, err := range liveOutcomes(t.Context(), b, sub.Topic, bad...) {
+			require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "event %d: %v", i, err)
+		}
 		for i, err := range liveOutcomes(t.Context(), b, sub.Topic, liveEvents(t, 0, 1_000, 5)...) {
 			if i%10 == 0 {
 				require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "event %d: %v", i, err)

@@ -46,8 +46,8 @@ func TestDelaysWake(t *testing.T) {
 		g := bareGeneration(t, 3)
 		into := make([]leat.Delivery, 3)
 		require.Equal(t, 3, g.fill(into))
-		for i, d := range []time.Duration{3, 1, 2} {
-			g.settle(into[i].Tag, leat.Settlement{Action: leat.GiveBack, Delay: d * time.Minute})
+		for i, d := range []time.Duration{3 * time.Minute, time.Minute, 2 * time.Minute} {
+			g.settle(into[i].Tag, leat.Settlement{Action: leat.GiveBack, Delay: d})
 		}
 		<-g.s.signal
 		began := time.Now()

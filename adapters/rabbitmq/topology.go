@@ -214,7 +214,8 @@ func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.Que
 // until that has it. Otherwise RabbitMQ may drop it.
 func (t *topology) rejects() bool {
 	q := &t.queue
-	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" && q.Arguments[argDeadTo] == "" && q.Arguments[argDeadKey] == q.DeadLetterQueue &&
+	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" &&
+		q.Arguments[argDeadTo] == "" && q.Arguments[argDeadKey] == q.DeadLetterQueue &&
 		q.Arguments[argDeadHow] == atLeastOnce && q.Arguments[argOverflow] == amqp.QueueOverflowRejectPublish
 }
 
