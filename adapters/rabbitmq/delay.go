@@ -179,7 +179,6 @@ func (d *delays) moved(p *postponement, queue string, err error) {
 	slot.state = slotBack
 	if !g.draining {
 		g.returns = append(g.returns, p.tag)
-		g.wakeAfter(time.Until(p.until))
 		g.s.wake()
 	}
 }

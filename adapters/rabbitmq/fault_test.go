@@ -107,8 +107,10 @@ func TestFaults(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Config: map[string]string{"consumer_timeout": "3000"}})
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
-		"no permission": testNoPermission, "no topic permission": testNoTopicPermission, "user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
+		"no permission": testNoPermission, "no topic permission": testNoTopicPermission,
+		"user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
+		"small messages again": testSmallMessagesAgain, "given back often": testGivenBackOften,
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
 		"broadcast recycled": testBroadcastRecycled,
 	} {
@@ -208,7 +210,16 @@ func testUnroutable(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	s := liveSubscribe(t, b, sub)
+	var bad []leat.Event
+	for i, e := range liveEvents(t, 0, 20_000, 5) {
+		if i%10 == 0 {
+			bad = append(bad, e)
+		}
+	}
 	for range 10 { // a return and its answer come at the same time
+		for i, err := range liveOutcomes(t.Context(), b, sub.Topic, bad...) {
+			require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "event %d: %v", i, err)
+		}
 		for i, err := range liveOutcomes(t.Context(), b, sub.Topic, liveEvents(t, 0, 1_000, 5)...) {
 			if i%10 == 0 {
 				require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "event %d: %v", i, err)
@@ -451,4 +462,54 @@ func testLargeMessages(t *testing.T, n *brokertest.RabbitMQNode) {
 	}
 	assert.Equal(t, ids(events), got)
 	assert.LessOrEqual(t, rabbitmq.Prefetch(s), 5)
+}
+
+// testSmallMessagesAgain: a burst of large messages does not make the prefetch small for ever.
+func testSmallMessagesAgain(t *testing.T, n *brokertest.RabbitMQNode) {
+	o := liveOptions(n)
+	o.RecycleAfter = time.Second
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	sub.MaxInFlight, sub.MaxInFlightBytes = 100, 1<<20
+	s := liveSubscribe(t, b, sub)
+	events := liveEvents(t, 0, 20, 0)
+	for i := range events {
+		events[i] = events[i].WithData("application/octet-stream", make([]byte, 200<<10))
+	}
+	livePublish(t, b, sub.Topic, events...)
+	liveEventually(t, "the prefetch is small", func() bool {
+		liveReceive(t, s, 1)
+		return rabbitmq.Prefetch(s) <= 5
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		into := make([]leat.Delivery, 10)
+		for {
+			n, err := s.Receive(ctx, into)
+			if err != nil {
+				return
+			}
+			for i := range into[:n] {
+				s.Settle(&into[i], leat.Settlement{Action: leat.Ack})
+			}
+		}
+	}()
+	liveEventually(t, "the prefetch is what it was", func() bool { return rabbitmq.Prefetch(s) == 100 })
+	cancel()
+	<-received
+}
+
+// testGivenBackOften: deliveries are counted however often an event was given back on one channel.
+func testGivenBackOften(t *testing.T, n *brokertest.RabbitMQNode) {
+	b := liveBroker(t, liveOptions(n))
+	sub := liveSub(t)
+	s := liveSubscribe(t, b, sub)
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
+	for i := range 600 {
+		d := liveHold(t, s, 1)[0]
+		require.Equal(t, 1+i, d.Deliveries)
+		s.Settle(&d, leat.Settlement{Action: leat.GiveBack})
+	}
 }

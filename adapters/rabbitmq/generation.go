@@ -32,6 +32,7 @@ type generation struct {
 	events   int  // delivered and not settled
 	bytes    int  // of them
 	held     int  // bytes of everything that is not settled
+	most     int  // the largest held since calm has looked
 	overflow bool // nothing more is kept
 	draining bool
 	ended    bool
@@ -39,6 +40,8 @@ type generation struct {
 	blocked  map[string]*holding // keys of which something was given back while more was out
 	again    []uint64            // to be delivered again, in order
 	naps     []uint64            // the same, without a key, when their delay is over
+	alarm    *time.Timer         // for the delay that is over first, nil before the first
+	alarmAt  int64               // Unix nanoseconds: when that is, 0 when it is not set
 }
 
 // consumerTag names the only consumer of a channel.
@@ -137,7 +140,8 @@ func (g *generation) take(in slot) {
 		in.event, in.malformed = leat.Event{}, nil // it is never delivered
 	default:
 		g.held += in.size
-		if fresh := int(g.window.next - g.window.fresh); fresh > 0 && g.held > max(2*g.s.sub.MaxInFlightBytes, leastOverflow) {
+		g.most = max(g.most, g.held)
+		if fresh := int(g.window.next - g.window.fresh); fresh > 0 && g.held > g.mostHeld() {
 			g.overflow = true
 			mean := g.held / (fresh + g.events + 1)
 			g.s.prefetch = max(1, min(g.prefetch/2, g.s.sub.MaxInFlightBytes/max(mean, 1)))
@@ -151,6 +155,32 @@ func (g *generation) take(in slot) {
 
 // leastOverflow is what a stream may hold in any case: a prefetch is not made smaller for less.
 const leastOverflow = 1 << 20
+
+// mostHeld is how many bytes the stream may hold.
+func (g *generation) mostHeld() int { return max(2*g.s.sub.MaxInFlightBytes, leastOverflow) }
+
+const (
+	calmLooks = 4 // how often little is held until a channel with a larger prefetch is due
+	growth    = 4 // how much larger that is
+)
+
+// calm reports whether little was held since it was called before, on a channel whose prefetch was made smaller for large messages.
+func (g *generation) calm() bool {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	calm := g.prefetch < g.s.fullPrefetch() && !g.overflow && g.most <= g.mostHeld()/(2*growth)
+	g.most = g.held
+	return calm
+}
+
+// grow makes the prefetch of the next channel larger.
+func (g *generation) grow() {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	if !g.overflow {
+		g.s.prefetch = min(growth*g.prefetch, g.s.fullPrefetch())
+	}
+}
 
 // fill delivers what it has. The stream's lock is held.
 func (g *generation) fill(into []leat.Delivery) (n int) {
@@ -191,12 +221,15 @@ func (g *generation) fits(s *slot) bool {
 	return g.events == 0 || g.events < g.s.sub.MaxInFlight && g.bytes+s.size <= g.s.sub.MaxInFlightBytes
 }
 
+// roundBits is how much of a delivery's Tag says how often it was delivered; the rest is RabbitMQ's tag.
+const roundBits = 24
+
 // deliver makes a delivery of a message.
 func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 	s.state = slotOut
 	s.round++
 	*d = leat.Delivery{
-		Event: s.event, Malformed: s.malformed, Lease: g.lease, Handle: g, Tag: tag<<8 | uint64(s.round),
+		Event: s.event, Malformed: s.malformed, Lease: g.lease, Handle: g, Tag: tag<<roundBits | uint64(s.round)%(1<<roundBits),
 		Position: leat.Position{ID: g.topology.queue.Name},
 	}
 	if s.deliveries > 0 {
@@ -211,8 +244,10 @@ func (g *generation) settle(tag uint64, how leat.Settlement) {
 	if g.ended {
 		return
 	}
-	slot := g.window.at(tag >> 8)
-	if slot == nil || slot.state != slotOut || slot.round != uint8(tag) {
+	round := tag % (1 << roundBits)
+	tag >>= roundBits
+	slot := g.window.at(tag)
+	if slot == nil || slot.state != slotOut || uint64(slot.round)%(1<<roundBits) != round {
 		return
 	}
 	switch how.Action {
@@ -234,10 +269,10 @@ func (g *generation) settle(tag uint64, how leat.Settlement) {
 	}
 	switch how.Action {
 	case leat.GiveBack:
-		g.takeBack(tag>>8, slot, how.Delay)
+		g.takeBack(tag, slot, how.Delay)
 	case leat.NativeReject:
 		g.held -= slot.size
-		g.window.reject(tag>>8, slot)
+		g.window.reject(tag, slot)
 		signal(g.due)
 	default:
 		g.finish(slot)
@@ -259,7 +294,6 @@ func (g *generation) takeBack(tag uint64, slot *slot, delay time.Duration) {
 			slot.state = slotMoved
 			return
 		}
-		g.wakeAfter(delay)
 	}
 	g.returns = append(g.returns, tag)
 	g.s.wake()

@@ -11,7 +11,7 @@ import (
 type Lag struct {
 	// Queue is the group's queue.
 	Queue string
-	// Ready is how many messages wait in it. Those that consumers hold and have not settled are not counted.
+	// Ready is how many messages wait in it. Those that consumers hold and have not settled are not counted, nor those in delay queues.
 	Ready int
 	// Consumers is how many consumers it has, in all processes, those that stand by included.
 	Consumers int

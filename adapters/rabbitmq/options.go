@@ -41,7 +41,8 @@ type Options struct {
 	Buffer int
 	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
 	BufferBytes int
-	// ConfirmWindow is how many events of one channel may be with the broker and not yet confirmed. 0 means 1,000.
+	// ConfirmWindow is how many events of one channel may be with the broker and not yet confirmed. A channel takes about 400 bytes for
+	// each. 0 means 1,000.
 	ConfirmWindow int
 	// PublishChannels is over how many channels publishes are spread, by topic and key. 0 means 4.
 	PublishChannels int

@@ -52,6 +52,8 @@ func leastPrivileges() []privileges {
 					q.DeadLetterQueue = q.Name + ":dead"
 				}
 			}},
+		{use: "a delay queue", configure: names("Q:delay:1m0s"), write: names("amq.default"), read: names("Q:delay:1m0s"), exists: true,
+			call: rawDelay},
 		{use: "provision=verify", exists: true, call: declare, change: func(o *rabbitmq.Options) { o.Provision = rabbitmq.ProvisionVerify }},
 		{use: "Lag", exists: true, call: func(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Subscription) error {
 			_, err := b.Lag(ctx, sub.Topic, sub.Group)
@@ -110,6 +112,18 @@ func rawBroadcast(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub lea
 		}
 		_, err := ch.Consume(queue, "", false, true, false, false, nil)
 		return err
+	})
+}
+
+func rawDelay(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Subscription) error {
+	queue := sub.Topic + ".g:delay:1m0s"
+	return onChannel(ctx, b, func(ch *amqp.Channel) error {
+		if _, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{
+			amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": sub.Topic + ".g",
+		}); err != nil {
+			return err
+		}
+		return ch.PublishWithContext(ctx, "", queue, true, false, amqp.Publishing{DeliveryMode: amqp.Persistent})
 	})
 }
 

@@ -48,6 +48,7 @@ type publisher struct {
 type lane struct {
 	queue  []*entry // to be sent, in order
 	outlet *outlet  // nil while there is no channel
+	alone  bool     // what was sent last is the first of its route, and nothing follows before its answer
 }
 
 // call is what one Publish had taken at once. publisher.mu guards what it holds.

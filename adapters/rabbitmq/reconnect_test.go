@@ -2,9 +2,11 @@ package rabbitmq_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +98,58 @@ func TestFailover(t *testing.T) {
 	liveReceive(t, s, 10)
 	assert.Less(t, time.Since(began), 3*time.Second)
 	require.NoError(t, b.Health())
+}
+
+// TestFailoverFromARefusal: a host that refuses the client does not keep it from the next one.
+func TestFailoverFromARefusal(t *testing.T) {
+	t.Parallel()
+	certs := brokertest.NewCerts(t)
+	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Certs: certs})
+	o := liveOptions(n)
+	o.TLS, o.Hosts = certs.TLS(), []string{n.Addr(), n.TLSAddr()} // the first has no TLS
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 10, 2)...)
+	o.Hosts = []string{n.Addr(), n.Addr()}
+	began := time.Now()
+	for _, err := range liveOutcomes(t.Context(), liveBroker(t, o), sub.Topic, liveEvents(t, 0, 2, 1)...) {
+		assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), err)
+	}
+	assert.Less(t, time.Since(began), 10*time.Second, "when all of them refuse, that is told at once")
+}
+
+// asking is a log handler that asks for the health of a broker.
+type asking struct {
+	slog.Handler
+
+	ask atomic.Pointer[rabbitmq.Broker]
+}
+
+func (h *asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *asking) Handle(context.Context, slog.Record) error {
+	if b := h.ask.Load(); b != nil {
+		_ = b.Health()
+	}
+	return nil
+}
+
+// TestLoggerAsksForHealth: nothing is locked while the Logger is called.
+func TestLoggerAsksForHealth(t *testing.T) {
+	t.Parallel()
+	n := brokertest.StartRabbitMQ(t, nil)
+	h := &asking{Handler: slog.DiscardHandler}
+	o := liveOptions(n)
+	o.Logger = slog.New(h)
+	b := liveBroker(t, o)
+	h.ask.Store(b)
+	sub := liveSub(t)
+	s := liveSubscribe(t, b, sub)
+	_, err := n.CloseConnections(t.Context(), nil)
+	require.NoError(t, err)
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 10, 2)...)
+	liveReceive(t, s, 10)
 }
 
 // TestConnectionLostBeforeItsChannel: a publish is sent by the next connection when the first one ends before it has a channel.

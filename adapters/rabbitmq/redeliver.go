@@ -27,23 +27,30 @@ func (g *generation) sortReturns() {
 	if len(g.returns) == 0 && len(g.blocked) == 0 && len(g.naps) == 0 {
 		return
 	}
-	now := time.Now().UnixNano()
+	now, next := time.Now().UnixNano(), int64(0)
+	sleeps := func(until int64) bool {
+		if until > now && (next == 0 || until < next) {
+			next = until
+		}
+		return until > now
+	}
 	g.blockKeys()
 	g.naps = slices.DeleteFunc(g.naps, func(tag uint64) bool {
-		awake := g.window.at(tag).notBefore <= now
+		awake := !sleeps(g.window.at(tag).notBefore)
 		if awake {
 			g.again = append(g.again, tag)
 		}
 		return awake
 	})
 	for key, h := range g.blocked {
-		if h.out > 0 || h.until > now {
+		if sleeps(h.until) || h.out > 0 {
 			continue
 		}
 		slices.Sort(h.waiting)
 		g.again = append(g.again, h.waiting...)
 		delete(g.blocked, key)
 	}
+	g.wakeAt(next)
 }
 
 // blockKeys enters what was given back since the last time.
@@ -88,11 +95,23 @@ func (g *generation) blockKeys() {
 	}
 }
 
-// wakeAfter makes Receive look when a delay is over.
-func (g *generation) wakeAfter(d time.Duration) {
-	time.AfterFunc(d, func() {
-		g.s.mu.Lock()
-		defer g.s.mu.Unlock()
-		g.s.wake()
-	})
+// wakeAt makes Receive look at a time, and not at an earlier one that was set before; 0 is never.
+func (g *generation) wakeAt(at int64) {
+	if at == g.alarmAt {
+		return
+	}
+	g.alarmAt = at
+	switch d := time.Until(time.Unix(0, at)); {
+	case at == 0:
+		g.alarm.Stop()
+	case g.alarm == nil:
+		g.alarm = time.AfterFunc(d, func() {
+			g.s.mu.Lock()
+			defer g.s.mu.Unlock()
+			g.alarmAt = 0
+			g.s.wake()
+		})
+	default:
+		g.alarm.Reset(d)
+	}
 }

@@ -18,6 +18,7 @@ var (
 func (g *generation) await() error {
 	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
 	defer recycle.Stop()
+	calm := 0
 	for {
 		select {
 		case <-g.s.ctx.Done():
@@ -33,6 +34,12 @@ func (g *generation) await() error {
 			since, found := g.window.oldest()
 			g.s.mu.Unlock()
 			if found && now.Sub(since) >= g.s.broker.o.RecycleAfter {
+				return nil
+			}
+			if calm++; !g.calm() {
+				calm = 0
+			} else if calm >= calmLooks {
+				g.grow()
 				return nil
 			}
 		}
@@ -74,6 +81,7 @@ func (g *generation) end() {
 		return
 	}
 	g.draining, g.ended = true, true
+	g.wakeAt(0)
 	g.returns, g.again, g.naps, g.blocked = nil, nil, nil, nil
 	close(g.over)
 	if g.s.generation == g {

@@ -27,7 +27,7 @@ type Stream struct {
 
 	mu         sync.Mutex
 	closed     bool
-	prefetch   int // of the next channel
+	prefetch   int // of the next channel: less than fullPrefetch where messages are large
 	delays     delays
 	waiting    bool        // Receive waits
 	generation *generation // nil while there is no channel
@@ -39,6 +39,9 @@ var (
 	_ leat.Stream         = (*Stream)(nil)
 	_ leat.HealthReporter = (*Stream)(nil)
 )
+
+// fullPrefetch is how many messages the broker may send before they are acknowledged.
+func (s *Stream) fullPrefetch() int { return min(s.sub.MaxInFlight, mostPrefetch) }
 
 // Capabilities implements [leat.Stream].
 func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
@@ -124,11 +127,11 @@ func (s *Stream) reopen() *generation {
 		ctx, cancel := s.broker.bounded(s.ctx)
 		g, err := s.open(ctx)
 		cancel()
-		if err == nil && s.install(g) {
+		switch {
+		case err == nil && s.install(g):
 			return g
-		}
-		if s.ctx.Err() != nil {
-			break
+		case err == nil || s.ctx.Err() != nil: // it is closed
+			return nil
 		}
 		s.note(&s.lost, err)
 		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)

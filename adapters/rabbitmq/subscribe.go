@@ -22,8 +22,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	}
 	s := &Stream{
 		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}), signal: make(chan struct{}, 1),
-		prefetch: min(sub.MaxInFlight, mostPrefetch),
 	}
+	s.prefetch = s.fullPrefetch()
 	if sub.Group != "" {
 		s.caps.LongestDelay = b.o.RecycleAfter / 5 * 4 // a key that is held is not finished
 	}

@@ -210,11 +210,19 @@ func (t *topology) single() bool {
 // quorum reports whether the queue counts deliveries.
 func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.QueueTypeQuorum }
 
+// rejects reports whether what is rejected is sure to be in a dead-letter queue: it is the adapter's own, and the broker keeps the message
+// until that has it. Otherwise RabbitMQ may drop it.
+func (t *topology) rejects() bool {
+	q := &t.queue
+	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" &&
+		q.Arguments[argDeadTo] == "" && q.Arguments[argDeadKey] == q.DeadLetterQueue &&
+		q.Arguments[argDeadHow] == atLeastOnce && q.Arguments[argOverflow] == amqp.QueueOverflowRejectPublish
+}
+
 // capabilities returns what a stream of the queue holds, but for LongestDelay, which is the stream's to say.
 func (t *topology) capabilities(o *Options) leat.Capabilities {
-	_, deadLetters := t.queue.Arguments[argDeadTo]
 	c := leat.Capabilities{
-		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: deadLetters, Broadcast: t.sub.Broadcast, LongestHold: o.RecycleAfter,
+		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: t.rejects(), Broadcast: t.sub.Broadcast, LongestHold: o.RecycleAfter,
 	}
 	switch {
 	case t.sub.Broadcast:

@@ -28,9 +28,9 @@ type slot struct {
 	malformed  *leat.Malformed // instead of it
 	came       time.Time
 	size       int
-	deliveries int   // by the broker
-	notBefore  int64 // Unix nanoseconds, of one that was given back with a delay
-	round      uint8 // how often it was delivered, to tell settlements of different deliveries apart
+	deliveries int    // by the broker
+	notBefore  int64  // Unix nanoseconds, of one that was given back with a delay
+	round      uint32 // how often it was delivered, to tell settlements of different deliveries apart
 	state      slotState
 }
 

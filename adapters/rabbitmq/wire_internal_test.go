@@ -248,6 +248,14 @@ func TestCapabilities(t *testing.T) {
 			want: leat.Capabilities{Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
 		"classic": {options: Options{QueueType: QueueClassic},
 			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, LongestHold: held}},
+		"dead letters that may be dropped": {
+			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadHow] = "at-most-once" }},
+			want:    leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held},
+		},
+		"dead letters to somewhere else": {
+			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadTo] = "x" }},
+			want:    leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held},
+		},
 		"a queue of somebody else": {
 			options: Options{RecycleAfter: time.Minute, Queue: func(_ leat.Subscription, q *Queue) { *q = Queue{Name: "q", Existing: true} }},
 			sub:     leat.Subscription{Unordered: true}, want: leat.Capabilities{LongestHold: time.Minute},

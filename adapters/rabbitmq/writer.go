@@ -130,6 +130,10 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 		return t, nil, false
 	}
 	room, empty := t.room()
+	if l.alone && !empty {
+		return t, nil, false
+	}
+	l.alone = false
 	batch = p.batch[:0]
 	last, proven := route{}, false
 	for len(l.queue) > 0 && len(batch) < min(room, mostSent) {
@@ -150,6 +154,7 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 		e.sent = true
 		batch = append(batch, e)
 		if !proven {
+			l.alone = true
 			break
 		}
 	}
@@ -179,6 +184,7 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 	message, err := p.encoder.encode(e.event)
 	if err != nil {
 		p.finish([]verdict{{entry: e, err: err}})
+		p.wake() // there is no answer that would
 		return true
 	}
 	tag := t.enter(e)
