@@ -68,8 +68,8 @@ func startLoad(t *testing.T, b *rabbitmq.Broker) *load {
 	return l
 }
 
-// publish publishes events of a part of the keys, one batch after the other, of which many are without an answer at a time, as are many events
-// of each key.
+// publish publishes events of a part of the keys, one batch after the other. Many batches are without an answer at a time, and so are many
+// events of each key.
 func (l *load) publish(p int) {
 	room := make(chan struct{}, loadAhead)
 	for next := 0; ; next++ {
