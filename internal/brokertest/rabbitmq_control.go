@@ -50,8 +50,8 @@ func (n *RabbitMQNode) alarm(ctx context.Context, on bool, resource, set string)
 }
 
 // Sync writes the tables of the node that are written late. A node that is killed within two seconds of the declaration of a quorum queue
-// loses the queue with what was confirmed, or what was declared last, such as a binding, unless this was called between: that is a defect of
-// RabbitMQ, and not what a test looks for.
+// loses the queue with what was confirmed, or what was declared last, such as a binding, unless this was called between: that is a defect
+// of RabbitMQ, and not what a test looks for.
 func (n *RabbitMQNode) Sync(ctx context.Context) error {
 	_, err := n.Eval(ctx, "mnesia:sync_log(), mnesia:dump_log(), mnesia:sync_log(), [ok = dets:sync(T) || T <- dets:all()]")
 	return err
