@@ -46,7 +46,7 @@ func (w *wire) connect(t *testing.T) {
 	s, err := w.broker.o.dial(t.Context(), w.broker.o.Hosts[0], "test")
 	require.NoError(t, err)
 	w.conn = s.conn
-	t.Cleanup(func() { _ = w.conn.Close() })
+	t.Cleanup(func() { _ = s.conn.Close() }) // not w.conn, which may be another by then
 	w.ch, err = w.conn.Channel()
 	require.NoError(t, err)
 	require.NoError(t, w.ch.Confirm(false))
