@@ -174,7 +174,7 @@ func TestOutcomeOfTheReceiver(t *testing.T) {
 					}
 					return c.outcome()
 				})
-				time.Sleep(2 * time.Hour) // fake
+				time.Sleep(2 * time.Hour) // in fake time
 				assert.EqualValues(t, c.attempts, attempts.Load())
 				assert.Zero(t, b.unsettled())
 				require.NoError(t, stop())
@@ -207,7 +207,7 @@ func TestReceiverMayChangeItsEvent(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(time.Hour) // fake
+		time.Sleep(time.Hour) // in fake time
 		assert.EqualValues(t, 3, attempts.Load())
 		require.NoError(t, stop())
 	})
@@ -235,7 +235,7 @@ func TestOrderByKeyAndConcurrency(t *testing.T) {
 			running++
 			most = max(most, running)
 			mu.Unlock()
-			time.Sleep(time.Second) // fake
+			time.Sleep(time.Second) // in fake time
 			mu.Lock()
 			defer mu.Unlock()
 			running--
@@ -245,7 +245,7 @@ func TestOrderByKeyAndConcurrency(t *testing.T) {
 			last[key] = n
 			return nil
 		})
-		time.Sleep(time.Minute) // fake
+		time.Sleep(time.Minute) // in fake time
 		require.NoError(t, stop())
 		assert.Zero(t, b.unsettled())
 		mu.Lock()
@@ -336,7 +336,7 @@ func TestReceiverThatDoesNotReturn(t *testing.T) {
 		defer cancel()
 		err := b.protocol.Close(ctx)
 		assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
-		time.Sleep(2 * time.Minute) // fake
+		time.Sleep(2 * time.Minute) // in fake time
 		require.NoError(t, b.protocol.Close(t.Context()), "the second time there is nothing to wait for")
 		close(release)
 		err = stop()
@@ -358,12 +358,12 @@ func TestLostLease(t *testing.T) {
 			}
 			<-ctx.Done()
 			assert.ErrorIs(t, context.Cause(ctx), leat.ErrLeaseLost)
-			time.Sleep(time.Minute) // fake
+			time.Sleep(time.Minute) // in fake time
 			assert.EqualValues(t, 1, attempts.Load(), "the next attempt waits for this one")
 			return nil
 		})
 		require.NoError(t, b.broker.ExpireLeases(benchTopic, benchGroup))
-		time.Sleep(time.Hour) // fake
+		time.Sleep(time.Hour) // in fake time
 		assert.EqualValues(t, 2, attempts.Load())
 		assert.Zero(t, b.unsettled())
 		require.NoError(t, stop())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/mode"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -75,10 +76,10 @@ func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
 		return leat.Event{}, err
 	}
 	switch {
-	case hasPrefixFold(found.contentType, cloudEventsType+"-batch"):
+	case mode.HasPrefix(found.contentType, mode.CloudEvents+"-batch"):
 		return leat.Event{}, errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
-	case hasPrefixFold(found.contentType, cloudEventsType):
-		if !isJSON(found.contentType) {
+	case mode.HasPrefix(found.contentType, mode.CloudEvents):
+		if !mode.IsJSON(string(found.contentType)) {
 			return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
 		}
 		return leat.ParseEvent(r.Value)
@@ -126,17 +127,17 @@ func (c *decoder) collect(r *kgo.Record) (f found, err error) {
 	c.attrs = c.attrs[:0]
 	for i := range r.Headers {
 		h := &r.Headers[i]
-		if len(h.Key) == len(contentTypeHeader) && hasPrefixFold(h.Key, contentTypeHeader) {
+		if len(h.Key) == len(contentTypeHeader) && mode.HasPrefix(h.Key, contentTypeHeader) {
 			if f.typed {
 				return f, errors.New("the header content-type is there twice")
 			}
 			f.typed, f.contentType = true, h.Value
 			continue
 		}
-		if !hasPrefixFold(h.Key, headerPrefix) {
+		if !mode.HasPrefix(h.Key, headerPrefix) {
 			continue
 		}
-		name := lower(h.Key[len(headerPrefix):])
+		name := mode.Lower(h.Key[len(headerPrefix):])
 		f.version = f.version || name == versionName && h.Value != nil
 		if len(c.attrs) == mostAttributes {
 			f.more = true
@@ -176,49 +177,6 @@ func (c *decoder) addContentType(f found) error {
 	}
 	return nil
 }
-
-// hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here: U+212A is no k.
-func hasPrefixFold[T string | []byte](s T, prefix string) bool {
-	if len(s) < len(prefix) {
-		return false
-	}
-	for i := range len(prefix) {
-		if lowerByte(s[i]) != prefix[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name becomes an attribute's.
-func lower(s string) string {
-	for i := range len(s) {
-		if s[i] != lowerByte(s[i]) {
-			b := []byte(s)
-			for j := i; j < len(b); j++ {
-				b[j] = lowerByte(b[j])
-			}
-			return string(b)
-		}
-	}
-	return s
-}
-
-func lowerByte(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// isJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
-func isJSON(contentType []byte) bool {
-	media, _, _ := bytes.Cut(contentType, []byte(";"))
-	media = bytes.TrimSpace(media)
-	return fold(media, cloudEventsType) || fold(media, cloudEventsType+"+json")
-}
-
-func fold(s []byte, want string) bool { return len(s) == len(want) && hasPrefixFold(s, want) }
 
 // headerBytes is what a header takes up beside its name and value.
 const headerBytes = 40

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/mode"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -12,8 +13,7 @@ import (
 const (
 	headerPrefix      = "ce_"
 	contentTypeHeader = "content-type"
-	cloudEventsType   = "application/cloudevents" // how the content types of events begin
-	structuredType    = cloudEventsType + "+json; charset=UTF-8"
+	structuredType    = mode.CloudEvents + "+json; charset=UTF-8"
 
 	contentTypeName = "datacontenttype"
 	versionName     = "specversion"
@@ -107,7 +107,7 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 
 // hasBinary reports whether an event can be written in binary mode: not where its data is said to be an event, since by that content type
 // the record would be read in structured mode, as the event in the data.
-func hasBinary(e leat.Event) bool { return !hasPrefixFold(e.DataContentType(), cloudEventsType) }
+func hasBinary(e leat.Event) bool { return !mode.HasPrefix(e.DataContentType(), mode.CloudEvents) }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {

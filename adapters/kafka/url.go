@@ -2,17 +2,14 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/credfile"
 	"github.com/leatgo/leat/internal/params"
 )
 
@@ -109,7 +106,7 @@ func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
 	case mechanism != OAuthBearer && tokenFile != "":
 		return errors.New("tokenfile is for sasl=OAUTHBEARER")
 	case mechanism == OAuthBearer:
-		o.SASL = &SASL{Mechanism: mechanism, Token: func(context.Context) (string, error) { return readSecret(tokenFile) }}
+		o.SASL = &SASL{Mechanism: mechanism, Token: func(context.Context) (string, error) { return credfile.Secret(tokenFile) }}
 	case mechanism != "" && user == "":
 		return errors.New("sasl needs a user in the URL, as in kafka://user:password@host:9092")
 	case mechanism != "" && !hasPassword && passwordFile == "":
@@ -121,7 +118,7 @@ func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
 			if passwordFile == "" {
 				return user, password, nil
 			}
-			secret, err := readSecret(passwordFile)
+			secret, err := credfile.Secret(passwordFile)
 			return user, secret, err
 		}}
 	}
@@ -132,44 +129,6 @@ func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
 		return nil
 	}
 	var err error
-	o.TLS, err = readTLS(ca, cert, key)
+	o.TLS, err = credfile.TLS(ca, cert, key)
 	return err
-}
-
-// readSecret reads a file without the line end that editors leave.
-func readSecret(file string) (string, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
-}
-
-func readTLS(ca, cert, key string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca) //nolint:gosec // the operator names it
-		if err != nil {
-			return nil, fmt.Errorf("cafile: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("cafile has no certificate in PEM")
-		}
-	}
-	if (cert == "") != (key == "") {
-		return nil, errors.New("certfile and keyfile belong together; give both")
-	}
-	if cert == "" {
-		return c, nil
-	}
-	load := func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		return &pair, err
-	}
-	if _, err := load(); err != nil {
-		return nil, fmt.Errorf("certfile and keyfile: %w", err)
-	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/mode"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -61,10 +62,10 @@ func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 		return leat.Event{}, err
 	}
 	switch {
-	case hasPrefixFold(m.ContentType, "application/cloudevents-batch"):
+	case mode.HasPrefix(m.ContentType, mode.CloudEvents+"-batch"):
 		return leat.Event{}, errors.New("the message is a batch of events, which RabbitMQ has no mode for; publish them one by one")
-	case hasPrefixFold(m.ContentType, "application/cloudevents"):
-		if !isJSON(m.ContentType) {
+	case mode.HasPrefix(m.ContentType, mode.CloudEvents):
+		if !mode.IsJSON(m.ContentType) {
 			return leat.Event{}, errors.New("the message is in structured mode in a format other than JSON")
 		}
 		return leat.ParseEvent(m.Body)
@@ -108,7 +109,7 @@ func checkBody(m *amqp.Delivery) error {
 	}
 	first, _, _ := strings.Cut(m.ContentEncoding, ":") // Spring writes gzip:UTF-8
 	first, _, _ = strings.Cut(first, ",")
-	if slices.Contains(compressions, lower(strings.TrimSpace(first))) {
+	if slices.Contains(compressions, mode.Lower(strings.TrimSpace(first))) {
 		return fmt.Errorf("the message's body is compressed, its content_encoding is %.40q; publish it as it is", m.ContentEncoding)
 	}
 	return nil
@@ -143,11 +144,11 @@ var prefixes = []string{headerPrefix, "cloudevents:", "cloudevents_", "ce_"}
 // prefixOf returns which of the prefixes a header has, or -1. Names are compared without case, since some producers write them their
 // own way.
 func prefixOf(name string) int {
-	if name == "" || lowerByte(name[0]) != 'c' {
+	if name == "" || mode.LowerByte(name[0]) != 'c' {
 		return -1
 	}
 	for i, prefix := range prefixes {
-		if hasPrefixFold(name, prefix) {
+		if mode.HasPrefix(name, prefix) {
 			return i
 		}
 	}
@@ -167,7 +168,7 @@ func (c *decoder) collect(m *amqp.Delivery) (version bool, err error) {
 		if i < 0 {
 			continue
 		}
-		name := lower(header[len(prefixes[i]):])
+		name := mode.Lower(header[len(prefixes[i]):])
 		version = version || name == versionName && value != nil
 		switch {
 		case err != nil: // only the version matters any more
@@ -331,45 +332,4 @@ func bytesOf(s string) []byte {
 		return nil
 	}
 	return []byte(s)
-}
-
-// hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here: U+212A is no k.
-func hasPrefixFold(s, prefix string) bool {
-	if len(s) < len(prefix) {
-		return false
-	}
-	for i := range len(prefix) {
-		if lowerByte(s[i]) != prefix[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name becomes an attribute's.
-func lower(s string) string {
-	for i := range len(s) {
-		if s[i] != lowerByte(s[i]) {
-			b := []byte(s)
-			for j := i; j < len(b); j++ {
-				b[j] = lowerByte(b[j])
-			}
-			return string(b)
-		}
-	}
-	return s
-}
-
-func lowerByte(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// isJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
-func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = lower(strings.TrimSpace(media))
-	return media == "application/cloudevents" || media == "application/cloudevents+json"
 }

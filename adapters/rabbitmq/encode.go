@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/mode"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -108,7 +109,7 @@ func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event) bool {
 // isProperty reports whether a datacontenttype can be the property content_type: where it fits, and where it is not that of an event as
 // data, by which the message would be read in structured mode. Otherwise it is a header like other attributes.
 func isProperty(contentType string) bool {
-	return len(contentType) <= maxShortString && !hasPrefixFold(contentType, "application/cloudevents")
+	return len(contentType) <= maxShortString && !mode.HasPrefix(contentType, mode.CloudEvents)
 }
 
 // put sets a header, and returns how many bytes of a frame it takes.

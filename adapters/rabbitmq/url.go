@@ -2,17 +2,14 @@ package rabbitmq
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/credfile"
 	"github.com/leatgo/leat/internal/params"
 )
 
@@ -117,7 +114,7 @@ func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
 		return errors.New("external=true logs in by a certificate; give certfile and keyfile")
 	}
 	var err error
-	o.TLS, err = readTLS(ca, cert, key)
+	o.TLS, err = credfile.TLS(ca, cert, key)
 	return err
 }
 
@@ -135,49 +132,11 @@ func readCredentials(o *Options, u *url.Userinfo, passwordFile string) error {
 		return errors.New("the user has no password; write user:password, or give passwordfile")
 	case passwordFile != "":
 		o.Credentials = func(context.Context) (string, string, error) {
-			secret, err := readSecret(passwordFile)
+			secret, err := credfile.Secret(passwordFile)
 			return user, secret, err
 		}
 	case u != nil:
 		o.Credentials = func(context.Context) (string, string, error) { return user, password, nil }
 	}
 	return nil
-}
-
-// readSecret reads a file without the line end that editors leave.
-func readSecret(file string) (string, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
-}
-
-func readTLS(ca, cert, key string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca) //nolint:gosec // the operator names it
-		if err != nil {
-			return nil, fmt.Errorf("cafile: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("cafile has no certificate in PEM")
-		}
-	}
-	if (cert == "") != (key == "") {
-		return nil, errors.New("certfile and keyfile belong together; give both")
-	}
-	if cert == "" {
-		return c, nil
-	}
-	load := func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		return &pair, err
-	}
-	if _, err := load(); err != nil {
-		return nil, fmt.Errorf("certfile and keyfile: %w", err)
-	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	return c, nil
 }

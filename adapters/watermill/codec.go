@@ -12,6 +12,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/mode"
 )
 
 // Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
@@ -90,11 +91,11 @@ func (c Codec) event(topic string, m *message.Message) (leat.Event, error) {
 	}
 	r := c.look(m)
 	switch {
-	case r.typed > 1 && (r.version || hasPrefixFold(r.contentType, "application/cloudevents")):
+	case r.typed > 1 && (r.version || mode.HasPrefix(r.contentType, mode.CloudEvents)):
 		return leat.Event{}, errors.New("the metadata content-type is there twice")
-	case hasPrefixFold(r.contentType, "application/cloudevents-batch"):
+	case mode.HasPrefix(r.contentType, mode.CloudEvents+"-batch"):
 		return leat.Event{}, errors.New("the message is a batch of events; publish them one by one")
-	case hasPrefixFold(r.contentType, "application/cloudevents"):
+	case mode.HasPrefix(r.contentType, mode.CloudEvents):
 		return c.structured(topic, m, r)
 	case r.version:
 		return c.binary(topic, m, r)
@@ -129,9 +130,9 @@ func (c Codec) look(m *message.Message) (r read) {
 			continue
 		}
 		switch {
-		case len(name) == len(contentTypeName) && hasPrefixFold(name, contentTypeName):
+		case len(name) == len(contentTypeName) && mode.HasPrefix(name, contentTypeName):
 			r.typed++
-			if r.typed == 1 || hasPrefixFold(value, "application/cloudevents") {
+			if r.typed == 1 || mode.HasPrefix(value, mode.CloudEvents) {
 				r.contentType = value
 			}
 		case name == emptyName && value == emptyValue:
@@ -155,10 +156,10 @@ func (c Codec) attributeOf(name string) (string, bool) {
 		return name[len(c.Prefix):], true
 	}
 	switch {
-	case hasPrefixFold(name, "ce_"), hasPrefixFold(name, "ce-"):
-		return lower(name[3:]), true
-	case hasPrefixFold(name, "cloudevents:"), hasPrefixFold(name, "cloudevents_"):
-		return lower(name[len("cloudevents:"):]), true
+	case mode.HasPrefix(name, "ce_"), mode.HasPrefix(name, "ce-"):
+		return mode.Lower(name[3:]), true
+	case mode.HasPrefix(name, "cloudevents:"), mode.HasPrefix(name, "cloudevents_"):
+		return mode.Lower(name[len("cloudevents:"):]), true
 	}
 	return "", false
 }
@@ -299,7 +300,7 @@ func isMediaType(value string) bool {
 		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/")},
 		{Name: "type", Value: []byte("t")}, {Name: "datacontenttype", Value: []byte(value)},
 	}, nil)
-	return err == nil && value != "" && !hasPrefixFold(value, "application/cloudevents")
+	return err == nil && value != "" && !mode.HasPrefix(value, mode.CloudEvents)
 }
 
 // Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event,
@@ -450,24 +451,4 @@ func (c Codec) malformed(m *message.Message, reason error) *leat.Malformed {
 		}
 	}
 	return bad
-}
-
-// hasPrefixFold reports whether s begins with prefix, which is in lower case. Only ASCII has case here.
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && lower(s[:len(prefix)]) == prefix
-}
-
-// lower returns s with its ASCII letters in lower case.
-func lower(s string) string {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			return strings.Map(func(r rune) rune {
-				if 'A' <= r && r <= 'Z' {
-					return r + 'a' - 'A'
-				}
-				return r
-			}, s)
-		}
-	}
-	return s
 }

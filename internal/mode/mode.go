@@ -1,0 +1,50 @@
+// Package mode tells from a content type in which mode of CloudEvents a message is, and compares header names as the adapters do: without
+// case, of which only ASCII has one here, since U+212A is no k.
+package mode
+
+import "strings"
+
+// CloudEvents is how the content types of events begin.
+const CloudEvents = "application/cloudevents"
+
+// HasPrefix reports whether s begins with prefix, which is in lower case.
+func HasPrefix[T string | []byte](s T, prefix string) bool {
+	if len(s) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		if LowerByte(s[i]) != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name becomes an attribute's.
+func Lower(s string) string {
+	for i := range len(s) {
+		if s[i] != LowerByte(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				b[j] = LowerByte(b[j])
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// LowerByte is Lower for a byte.
+func LowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// IsJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
+func IsJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = Lower(strings.TrimSpace(media))
+	return media == CloudEvents || media == CloudEvents+"+json"
+}
