@@ -18,6 +18,7 @@ import (
 // also after somebody has granted it.
 type admission struct {
 	granted atomic.Bool
+	limit   time.Duration // how long a publish waits for the answer. Without one the events go to the client, which waits for the cluster
 
 	mu      sync.Mutex
 	attempt *attempt // under way, or nil
@@ -30,7 +31,7 @@ type attempt struct {
 	err      error // why this producer is refused; nil also where no broker could be asked
 }
 
-// probeTimeout is how long a publish waits for the answer. Without one the events go to the client, which waits for the cluster.
+// probeTimeout is the longest that a publish waits for the answer. It is a part of the DeliveryTimeout, so at most half of that.
 const probeTimeout = 2 * time.Second
 
 // check returns why nothing can be published, as an [*leat.Error].
@@ -59,7 +60,7 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) error {
 }
 
 func (a *admission) ask(client *kgo.Client, t *attempt) {
-	ctx, cancel := context.WithTimeout(client.Context(), probeTimeout)
+	ctx, cancel := context.WithTimeout(client.Context(), a.limit)
 	defer cancel()
 	var last error
 	for _, seed := range client.SeedBrokers() {

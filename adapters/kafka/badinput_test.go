@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -17,16 +18,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestWrongAddress uses addresses where no Kafka is.
+// TestWrongAddress uses addresses where no Kafka is. It measures, so it runs alone.
 func TestWrongAddress(t *testing.T) {
-	t.Parallel()
-	silent := newProxy(t) // takes connections and ends them
-	silent.down()
+	rude := newProxy(t) // takes connections and ends them
+	rude.down()
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // takes connections and answers nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
 	for name, addr := range map[string]string{
-		"nobody listens": "127.0.0.1:1", "no such host": "no-such-host.invalid:9092", "ends connections": silent.addr(),
+		"nobody listens": "127.0.0.1:1", "no such host": "no-such-host.invalid:9092", "ends connections": rude.addr(),
+		"never answers": silent.Addr().String(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := quick(addr)
 			o.RequestTimeout, o.DeliveryTimeout, o.CloseTimeout = 2*time.Second, time.Second, time.Second
 			b := open(t, o)

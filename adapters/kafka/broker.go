@@ -48,6 +48,7 @@ func New(o *Options) (*Broker, error) {
 	}
 	b.dialer = newDialer(&b.o)
 	b.publisher = &publisher{o: &b.o, conns: b.conns}
+	b.publisher.limit = min(probeTimeout, b.o.DeliveryTimeout/2)
 	client, cancel, err := b.newClient(b.conns, b.producerOptions())
 	if err != nil {
 		return nil, invalid(err)

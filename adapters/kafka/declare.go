@@ -62,17 +62,17 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 	for name, value := range b.o.TopicConfig {
 		config[name] = &value
 	}
-	err := retry(ctx, func() error {
+	_, err := retry(ctx, func() (struct{}, error) {
 		replicas := int16(orDefault(b.o.ReplicationFactor))
 		answer, err := b.admin.CreateTopic(ctx, orDefault(b.o.Partitions), replicas, config, topic)
 		if errors.Is(err, kerr.InvalidReplicationFactor) && b.o.ReplicationFactor == 0 {
 			// Not enough brokers for the cluster's own default: some have not come back yet.
-			return fmt.Errorf("%w: %w", kerr.BrokerNotAvailable, err)
+			return struct{}{}, fmt.Errorf("%w: %w", kerr.BrokerNotAvailable, err)
 		}
 		if err != nil && answer.ErrMessage != "" { // which says what is wrong with a configuration
-			return fmt.Errorf("%w (%s)", err, answer.ErrMessage)
+			return struct{}{}, fmt.Errorf("%w (%s)", err, answer.ErrMessage)
 		}
-		return err
+		return struct{}{}, err
 	})
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
@@ -91,19 +91,20 @@ func orDefault(n int) int32 {
 
 // awaitTopic waits until every partition of a new topic has a leader.
 func (b *Broker) awaitTopic(ctx context.Context, topic string) error {
-	return retry(ctx, func() error {
+	_, err := retry(ctx, func() (struct{}, error) {
 		metadata, err := b.admin.Metadata(ctx, topic)
 		if err != nil {
-			return err
+			return struct{}{}, err
 		}
 		detail := metadata.Topics[topic]
 		for _, p := range detail.Partitions {
 			if p.Err != nil {
-				return fmt.Errorf("the topic was created; partition %d: %w", p.Partition, p.Err)
+				return struct{}{}, fmt.Errorf("the topic was created; partition %d: %w", p.Partition, p.Err)
 			}
 		}
-		return detail.Err
+		return struct{}{}, detail.Err
 	})
+	return err
 }
 
 func (b *Broker) declareGroup(ctx context.Context, sub leat.Subscription) error {
@@ -116,14 +117,10 @@ func (b *Broker) declareGroup(ctx context.Context, sub leat.Subscription) error 
 
 // verifyTopic returns all differences between a topic and the options.
 func (b *Broker) verifyTopic(ctx context.Context, topic string) error {
-	if _, err := b.partitions(ctx, topic); err != nil {
-		return err
-	}
-	metadata, err := b.admin.Metadata(ctx, topic)
+	detail, err := b.topic(ctx, topic)
 	if err != nil {
 		return err
 	}
-	detail := metadata.Topics[topic]
 	var differences []error
 	differ := func(what string, is, want any) {
 		differences = append(differences, fmt.Errorf("%s is %v and should be %v", what, is, want))
@@ -147,14 +144,14 @@ func (b *Broker) verifyConfig(ctx context.Context, topic string, differ func(wha
 	if len(b.o.TopicConfig) == 0 {
 		return nil
 	}
-	described, err := b.admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return err
-	}
-	resource, err := described.On(topic, nil)
-	if err == nil {
-		err = resource.Err
-	}
+	resource, err := retry(ctx, func() (kadm.ResourceConfig, error) {
+		described, err := b.admin.DescribeTopicConfigs(ctx, topic)
+		if err != nil {
+			return kadm.ResourceConfig{}, err
+		}
+		resource, err := described.On(topic, nil)
+		return resource, cmp.Or(err, resource.Err)
+	})
 	if err != nil {
 		return err
 	}
@@ -202,18 +199,21 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 	if _, err := b.partitions(ctx, topic); err != nil {
 		return nil, err
 	}
-	var committed kadm.OffsetResponses
-	var ends, starts kadm.ListedOffsets
-	err := retry(ctx, func() (err error) {
-		if committed, err = b.committed(ctx, group, topic); err != nil {
-			return fmt.Errorf("group %s: %w", group, err)
-		}
-		if ends, err = b.admin.ListCommittedOffsets(ctx, topic); cmp.Or(err, ends.Error()) != nil {
-			return cmp.Or(err, ends.Error())
-		}
-		starts, err = b.admin.ListStartOffsets(ctx, topic)
-		return cmp.Or(err, starts.Error())
-	})
+	committed, err := retry(ctx, func() (kadm.OffsetResponses, error) { return b.committed(ctx, group, topic) })
+	if err != nil {
+		return nil, fmt.Errorf("group %s: %w", group, err)
+	}
+	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
+		return retry(ctx, func() (kadm.ListedOffsets, error) {
+			offsets, err := list(ctx, topic)
+			return offsets, cmp.Or(err, offsets.Error())
+		})
+	}
+	ends, err := list(b.admin.ListCommittedOffsets)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := list(b.admin.ListStartOffsets)
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,9 @@ func fail(ctx context.Context, op, topic string, err error) error {
 // fail makes the error of an operation that asked the cluster. Where that has run out of time, what was wrong with the last connection says
 // more.
 func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		b.conns.note(err) // the client says so later, or never
+	}
 	if last := b.conns.last(); last != nil && errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w; the last connection: %v", err, last) //nolint:errorlint // err says what kind it is
 	}

@@ -240,7 +240,11 @@ func (p *publisher) room(records []record) int {
 // take puts the records into c and enters it. The lock is held.
 func (p *publisher) take(c *call, records []record) {
 	now := time.Now() // of the records as well: the client counts its delivery timeout from there
-	c.records, c.deadline, c.doubts = records, now.Add(p.o.DeliveryTimeout), p.conns.doubts.Load()
+	patience := p.o.DeliveryTimeout
+	if !p.granted.Load() {
+		patience -= p.limit // the caller has waited as long for a broker that could be asked
+	}
+	c.records, c.deadline, c.doubts = records, now.Add(patience), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	c.parcel.users.Add(1)
 	var bytes int64
@@ -258,7 +262,7 @@ func (p *publisher) take(c *call, records []record) {
 	}
 	p.newest = c
 	if p.timer == nil {
-		p.timer = time.AfterFunc(p.o.DeliveryTimeout, p.expire)
+		p.timer = time.AfterFunc(patience, p.expire)
 	}
 }
 

@@ -196,9 +196,9 @@ func TestRevokeEndsSlowHandlers(t *testing.T) {
 	}
 }
 
-// TestHandlerThatNeverEnds drains a consumer whose handler ignores its context: Run names it, and Close ends all the same.
+// TestHandlerThatNeverEnds drains a consumer whose handler ignores its context: Run names it, and Close ends all the same. It measures, so
+// it runs alone.
 func TestHandlerThatNeverEnds(t *testing.T) {
-	t.Parallel()
 	f := newFake(t, kfake.SeedTopics(1, "t"))
 	o := quick(f.ListenAddrs()...)
 	b := open(t, o)

@@ -96,20 +96,19 @@ func (b *Broker) readable(ctx context.Context, topic string) (int, error) {
 }
 
 // topic asks the cluster for a topic.
-func (b *Broker) topic(ctx context.Context, topic string) (detail kadm.TopicDetail, err error) {
-	err = retry(ctx, func() error {
+func (b *Broker) topic(ctx context.Context, topic string) (kadm.TopicDetail, error) {
+	return retry(ctx, func() (kadm.TopicDetail, error) {
 		metadata, err := b.admin.Metadata(ctx, topic)
 		if err != nil {
-			return err
+			return kadm.TopicDetail{}, err
 		}
-		detail = metadata.Topics[topic]
+		detail := metadata.Topics[topic]
 		// Which counts as retriable, and is, as long as not all brokers know of a topic that was just created.
 		if _, known := b.known.Load(topic); known || !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || len(detail.Partitions) > 0 {
-			return detail.Err
+			return detail, detail.Err
 		}
-		return errNoTopic
+		return kadm.TopicDetail{}, errNoTopic
 	})
-	return detail, err
 }
 
 // fetchMaxWait is how long a broker holds a fetch that finds nothing, as in the Java client. Partitions that are new to a stream are only
@@ -152,11 +151,7 @@ func (s *Stream) groupOptions() []kgo.Opt {
 // prepareGroup makes sure that the group may be used, and that a group without offsets begins at the end where it should. It also finds
 // the group's coordinator, so that joining takes no longer than it must.
 func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partitions int) error {
-	var committed kadm.OffsetResponses
-	err := retry(ctx, func() (err error) {
-		committed, err = b.committed(ctx, sub.Group, sub.Topic)
-		return err
-	})
+	committed, err := retry(ctx, func() (kadm.OffsetResponses, error) { return b.committed(ctx, sub.Group, sub.Topic) })
 	if err != nil {
 		return fmt.Errorf("group %s: %w", sub.Group, err)
 	}
@@ -178,9 +173,9 @@ func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partit
 	if len(begin) == 0 {
 		return nil
 	}
-	err = retry(ctx, func() error {
+	_, err = retry(ctx, func() (struct{}, error) {
 		answer, err := b.admin.CommitOffsets(ctx, sub.Group, begin)
-		return cmp.Or(err, answer.Error())
+		return struct{}{}, cmp.Or(err, answer.Error())
 	})
 	if errors.Is(err, kerr.UnknownMemberID) {
 		return nil // the group has members by now, which began themselves
@@ -201,36 +196,11 @@ func (b *Broker) committed(ctx context.Context, group, topic string) (kadm.Offse
 }
 
 // endOffsets returns where the partitions of a topic end.
-func (b *Broker) endOffsets(ctx context.Context, topic string) (ends kadm.ListedOffsets, err error) {
-	err = retry(ctx, func() (err error) {
-		ends, err = b.admin.ListEndOffsets(ctx, topic)
-		return cmp.Or(err, ends.Error())
+func (b *Broker) endOffsets(ctx context.Context, topic string) (kadm.ListedOffsets, error) {
+	return retry(ctx, func() (kadm.ListedOffsets, error) {
+		ends, err := b.admin.ListEndOffsets(ctx, topic)
+		return ends, cmp.Or(err, ends.Error())
 	})
-	return ends, err
-}
-
-// retry calls f until it succeeds, fails for good, or ctx ends. A cluster that has just started, or whose leaders move, answers with errors
-// that pass.
-func retry(ctx context.Context, f func() error) error {
-	for tries := 1; ; tries++ {
-		err := f()
-		if err == nil || !passes(err) {
-			return err
-		}
-		select {
-		case <-time.After(backoff(tries)):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
-}
-
-// passes reports whether an error may be gone a moment later: a broker that says so, and a connection that cannot be made or broke.
-func passes(err error) bool {
-	if _, ok := errors.AsType[*kerr.Error](err); ok {
-		return kerr.IsRetriable(err)
-	}
-	return codeOf(err) == leat.CodeUnavailable && !isRefusedLogin(err)
 }
 
 // remember enters a stream, so that Close finds it.

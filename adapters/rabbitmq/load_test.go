@@ -22,6 +22,8 @@ func long() bool { return os.Getenv("LEAT_LONG") != "" }
 // load publishes and handles events all the time, and knows what became of each.
 type load struct {
 	t        *testing.T
+	node     *brokertest.RabbitMQNode
+	broker   *rabbitmq.Broker
 	topic    string
 	producer *leat.Producer
 	stop     chan struct{}
@@ -45,10 +47,11 @@ const (
 )
 
 // startLoad begins.
-func startLoad(t *testing.T, b *rabbitmq.Broker) *load {
+func startLoad(t *testing.T, n *brokertest.RabbitMQNode) *load {
 	t.Helper()
+	b := liveBroker(t, liveOptions(n))
 	l := &load{
-		t: t, topic: liveName(t), producer: leat.NewProducer(b, nil), stop: make(chan struct{}), confirmed: map[string]bool{},
+		t: t, node: n, broker: b, topic: liveName(t), producer: leat.NewProducer(b, nil), stop: make(chan struct{}), confirmed: map[string]bool{},
 		seen: map[string]bool{}, newest: map[string]int{}, codes: map[leat.Code]int{},
 		inversions: map[string]int{},
 	}
@@ -129,7 +132,24 @@ func (l *load) handle(_ context.Context, e leat.Event) error {
 func (l *load) progress(n int64) {
 	l.t.Helper()
 	want := l.handled.Load() + n
-	liveEventually(l.t, "events are handled", func() bool { return l.handled.Load() >= want })
+	for deadline := time.Now().Add(livePatience); l.handled.Load() < want; {
+		if time.Now().After(deadline) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.t.Fatalf("%d of %d events more were handled within %v; outcomes %v; health: %v; the queue: %+v", l.handled.Load()-want+n, n,
+				livePatience, l.codes, l.broker.Health(), l.queue())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// queue is what the node says of the load's queue.
+func (l *load) queue() any {
+	q, err := l.node.Queue(context.Background(), "/", l.topic+".g")
+	if err != nil {
+		return err
+	}
+	return q
 }
 
 // finish ends the load and checks that nothing is lost and all is in order. A fault may have each event in flight handled twice.
@@ -181,7 +201,7 @@ func TestConnectionsClosedUnderLoad(t *testing.T) {
 	if long() {
 		times = 50
 	}
-	l := startLoad(t, liveBroker(t, liveOptions(n)))
+	l := startLoad(t, n)
 	for range times {
 		l.progress(2_000)
 		_, err := n.CloseConnections(t.Context(), nil)
@@ -199,7 +219,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	if long() {
 		times = 20
 	}
-	l := startLoad(t, liveBroker(t, liveOptions(n)))
+	l := startLoad(t, n)
 	require.NoError(t, n.Sync(t.Context()))
 	for range times {
 		l.progress(2_000)
