@@ -44,6 +44,7 @@ const (
 	loadPublishers = 4
 	loadAhead      = 20 // batches of a publisher, each with an event of each of its keys, that are without an answer
 	loadInFlight   = 500
+	loadBehind     = 20_000 // events that are confirmed and not handled; a queue must not become ever longer
 )
 
 // startLoad begins.
@@ -84,6 +85,7 @@ func (l *load) publish(p int) {
 			}
 			return
 		}
+		l.wait()
 		var batch []leat.Event
 		for k := p; k < loadKeys; k += loadPublishers {
 			e, err := leat.NewEvent("load", &leat.EventOptions{ID: fmt.Sprintf("%d-%d", k, next), Source: "/load", Key: fmt.Sprint(k)})
@@ -105,6 +107,23 @@ func (l *load) publish(p int) {
 				<-room
 			}
 		}, batch...)
+	}
+}
+
+// wait returns when the handlers are not far behind, or at the load's end.
+func (l *load) wait() {
+	for {
+		l.mu.Lock()
+		behind := len(l.confirmed) - len(l.seen)
+		l.mu.Unlock()
+		if behind < loadBehind {
+			return
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-l.stop:
+			return
+		}
 	}
 }
 

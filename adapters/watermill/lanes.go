@@ -92,18 +92,19 @@ func (p *publisher) refusal(ctx context.Context, topic string, e leat.Event) err
 		return closedError("publish", topic, e.ID())
 	default:
 	}
-	refused := &leat.Error{Op: "publish", Topic: topic, EventID: e.ID()}
+	var code leat.Code
+	var err error
 	switch {
 	case ctx.Err() != nil:
-		refused.Code, refused.Err = leat.CodeCanceled, endOf(ctx)
+		code, err = leat.CodeCanceled, endOf(ctx)
 	case e.IsZero():
-		refused.Code, refused.Err = leat.CodeInvalid, errors.New("the zero Event is no event")
+		code, err = leat.CodeInvalid, errors.New("the zero Event is no event")
 	case e.Size() > p.o.MaxEventBytes:
-		refused.Code, refused.Err = leat.CodeTooLarge, fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), p.o.MaxEventBytes)
+		code, err = leat.CodeTooLarge, fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), p.o.MaxEventBytes)
 	default:
 		return nil
 	}
-	return refused
+	return &leat.Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: code, Err: err}
 }
 
 // inline publishes an event in the goroutine of the caller.
