@@ -113,7 +113,7 @@ func (s held) Subscribe(ctx context.Context, topic string) (<-chan *message.Mess
 		for m := range messages {
 			if seen[m.UUID] = true; len(seen) == reconnectMessages {
 				<-s.h.all
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // TestReconnect's list cannot be seen from here
 			}
 			out <- m
 		}
