@@ -17,7 +17,8 @@ const (
 )
 
 // New returns a [watermill.Broker] over watermill-amqp. It connects: once for publishing, and once for each group when that is first used.
-// The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options, [leat.CodeUnavailable] when the broker cannot be reached.
+// The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options, [leat.CodeUnauthenticated] for a wrong password,
+// [leat.CodeUnavailable] when the broker cannot be reached.
 //
 // A new group gets what is published after it was declared, or has subscribed first.
 func New(o *Options) (*watermill.Broker, error) {
@@ -27,7 +28,7 @@ func New(o *Options) (*watermill.Broker, error) {
 	}
 	pub, err := newPublisher(&full)
 	if err != nil {
-		return nil, &leat.Error{Op: "open", Code: leat.CodeUnavailable, Err: err}
+		return nil, err
 	}
 	order := leat.OrderNone
 	c := pub.config

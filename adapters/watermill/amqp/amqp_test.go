@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -354,6 +355,13 @@ func TestOptions(t *testing.T) {
 	_, err := amqp.New(&amqp.Options{URL: "amqp://guest:secret@127.0.0.1:1"})
 	assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err))
 	assert.NotContains(t, err.Error(), "secret")
+	wrong, err := url.Parse(brokertest.RabbitMQ(t))
+	require.NoError(t, err)
+	wrong.User = url.UserPassword("guest", "secret")
+	_, err = amqp.New(&amqp.Options{URL: wrong.String()})
+	assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "%v", err)
+	_, err = amqp.New(&amqp.Options{URL: "amqp://127.0.0.1:1", Configure: func(c *wmamqp.Config) { c.Exchange.GenerateName = nil }})
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
 	b := open(t, amqp.Options{})
 	e := event(t, &leat.EventOptions{Source: "/s", Data: make([]byte, 1_000_001)})
 	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(leat.NewProducer(b, nil).Publish(within(t), "t", e)))

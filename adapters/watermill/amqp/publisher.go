@@ -40,13 +40,13 @@ func newPublisher(o *Options) (*publisher, error) {
 		free: make(chan *outlet, o.Channels), closed: make(chan struct{}),
 	}
 	p.config = o.config("", p.dialer)
-	if err := p.config.ValidatePublisher(); err != nil {
-		return nil, err
+	if err := errors.Join(p.config.ValidatePublisher(), p.config.ValidateSubscriber()); err != nil {
+		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
 	var err error
 	if p.conn, err = wmamqp.NewConnection(p.config.Connection, p.logger); err != nil {
 		p.dialer.close()
-		return nil, err
+		return nil, &leat.Error{Op: "open", Code: codeOf(err), Err: err}
 	}
 	for range o.Channels {
 		p.free <- &outlet{p: p, topology: p.config.TopologyBuilder}

@@ -27,6 +27,9 @@ func refused(err error) leat.Code {
 
 // codeOf returns what an error of the broker means.
 func codeOf(err error) leat.Code {
+	if errors.Is(err, native.ErrCredentials) {
+		return leat.CodeUnauthenticated
+	}
 	if e, ok := errors.AsType[*native.Error](err); ok {
 		switch e.Code {
 		case native.PreconditionFailed, native.CommandInvalid, native.NotAllowed:
