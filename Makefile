@@ -21,6 +21,7 @@ TESTTIMEOUT ?= 30m
 MODELRUNS ?= 100000
 SOAKRUNS ?= 1000
 STRESSCOUNT ?= 10
+WATERMILLRUNS ?= 10
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -106,6 +107,7 @@ stress: $(BROKERS) ## Run Watermill's universal suite on Leat's brokers STRESSCO
 
 .PHONY: stress-only
 stress-only:
+	cd adapters/watermill/amqp && go test -count=1 -timeout 10m -run '^TestRestart$$' .
 	cd adapters/watermill/internal/universal && LEAT_STRESS=1 STRESS_TEST_COUNT=$(STRESSCOUNT) \
 		go test -count=1 -timeout 120m -v -run '^(TestStress|TestReconnects)$$' . | grep -E '^(ok|FAIL|panic|--- |    --- )'
 
@@ -124,6 +126,17 @@ long-kafka: ## Kafka's full counts: 20 kills of the broker and of consumers, 20 
 .PHONY: long-rabbitmq
 long-rabbitmq: ## RabbitMQ's full counts: 20 kills of the broker, all connections closed 50 times
 	cd adapters/rabbitmq && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
+
+.PHONY: long-watermill
+long-watermill: $(BROKERS) ## Watermill's universal suite on each of Leat's brokers WATERMILLRUNS (10) times in a row, and its TestReconnect
+	@$(BROKERS) run -- $(MAKE) long-watermill-only
+
+.PHONY: long-watermill-only
+long-watermill-only:
+	cd adapters/watermill/internal/universal && go test $(RACE) -count=$(WATERMILLRUNS) -timeout 120m -v -run '^TestUniversal$$' . \
+		| grep -E '^(ok|FAIL|panic|--- |    --- )'
+	cd adapters/watermill/internal/universal && go test -count=$(WATERMILLRUNS) -timeout 120m -v -run '^TestReconnects$$' . \
+		| grep -E '^(ok|FAIL|panic|--- |    --- )'
 
 .PHONY: long
 long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmarks; writes docs/long-run.md

@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	github.com/leatgo/leat => ../..
 	github.com/leatgo/leat/adapters/rabbitmq => ../../adapters/rabbitmq
+	github.com/leatgo/leat/adapters/watermill => ../../adapters/watermill
 	github.com/leatgo/leat/benchmarks => ..
 )
 
@@ -13,6 +14,7 @@ require (
 	github.com/ThreeDotsLabs/watermill-amqp/v3 v3.0.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
+	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/leatgo/leat/benchmarks v0.0.0
 	github.com/rabbitmq/amqp091-go v1.16.0
 	gocloud.dev v0.47.0

@@ -22,6 +22,7 @@ func TestEveryCaseOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		"### Goals", "### publish/async/quorum", "### publish/batches/classic", "### consume/quorum", "### consume/1ms/classic",
+		"### watermill/publish/quorum", "### watermill/consume1ms/quorum",
 	} {
 		if !bytes.Contains(report.Bytes(), []byte(want)) {
 			t.Errorf("the report lacks %q:\n%s", want, report.Bytes())

@@ -1,12 +1,14 @@
 package universal_test
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/require"
 )
@@ -16,6 +18,8 @@ func brokers() []broker {
 	return []broker{
 		{name: "memory", open: openMemory(), features: flags()},
 		{name: "kafka", open: func(t *testing.T) leat.Broker { return openKafka(t, brokertest.Kafka(t)) }, features: flags()},
+		{name: "rabbitmq", open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, brokertest.RabbitMQ(t)) }, features: flags(),
+			noHistory: "a queue gets what is published after it was declared"},
 	}
 }
 
@@ -36,6 +40,15 @@ func openKafka(t *testing.T, addrs []string) leat.Broker {
 		Brokers: addrs, Partitions: 8, SessionTimeout: 6 * time.Second, HeartbeatInterval: 300 * time.Millisecond,
 		CommitInterval: 100 * time.Millisecond, RebalanceTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second,
 	})
+	require.NoError(t, err)
+	return b
+}
+
+func openRabbitMQ(t *testing.T, text string) leat.Broker {
+	t.Helper()
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	b, err := rabbitmq.Open(t.Context(), u)
 	require.NoError(t, err)
 	return b
 }

@@ -5,14 +5,19 @@ go 1.26.0
 require (
 	github.com/IBM/sarama v1.61.1
 	github.com/ThreeDotsLabs/watermill v1.5.2
+	github.com/ThreeDotsLabs/watermill-amqp/v2 v2.1.3
+	github.com/ThreeDotsLabs/watermill-amqp/v3 v3.0.2
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.1.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
 	github.com/leatgo/leat/adapters/watermill v0.0.0
+	github.com/leatgo/leat/adapters/watermill/amqp v0.0.0
 	github.com/stretchr/testify v1.12.1
 )
 
 require (
+	github.com/cenkalti/backoff/v3 v3.2.2 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/dnwe/otelsarama v0.0.0-20240308230250-9388d9d40bc0 // indirect
 	github.com/eapache/go-resiliency v1.7.0 // indirect
@@ -32,6 +37,7 @@ require (
 	github.com/oklog/ulid v1.3.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
 	github.com/rcrowley/go-metrics v0.0.0-20250401214520-65e299d6c5c9 // indirect
 	github.com/twmb/franz-go v1.22.2 // indirect
 	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
@@ -48,5 +54,7 @@ require (
 replace (
 	github.com/leatgo/leat => ../../../..
 	github.com/leatgo/leat/adapters/kafka => ../../../kafka
+	github.com/leatgo/leat/adapters/rabbitmq => ../../../rabbitmq
 	github.com/leatgo/leat/adapters/watermill => ../..
+	github.com/leatgo/leat/adapters/watermill/amqp => ../../amqp
 )

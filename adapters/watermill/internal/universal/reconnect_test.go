@@ -3,9 +3,12 @@
 package universal_test
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
@@ -31,6 +34,16 @@ func TestReconnects(t *testing.T) {
 		b := broker{open: func(t *testing.T) leat.Broker { return openKafka(t, kafka.Addrs()) }, features: flags()}
 		b.reconnect(t, control, "restart", "-dir", dir)
 	})
+	t.Run("rabbitmq", func(t *testing.T) {
+		brokertest.RabbitMQ(t) // likewise
+		dir := t.TempDir()
+		node, err := brokertest.KeepRabbitMQ(t.Context(), dir, nil)
+		require.NoError(t, err)
+		require.NoError(t, node.Start(t.Context()))
+		t.Cleanup(func() { _ = node.Stop() })
+		b := broker{open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, node.URL()) }, features: flags()}
+		b.reconnect(t, control, "restart", "-dir", dir)
+	})
 }
 
 func (b broker) reconnect(t *testing.T, command ...string) {
@@ -38,5 +51,72 @@ func (b broker) reconnect(t *testing.T, command ...string) {
 	features := b.features
 	features.RestartServiceCommand = command
 	tests.TestReconnect(t, tests.TestContext{TestID: tests.NewTestID(), Features: features},
-		func(t *testing.T) (message.Publisher, message.Subscriber) { return b.pubSub(t, "universal") })
+		func(t *testing.T) (message.Publisher, message.Subscriber) {
+			pub, sub := b.pubSub(t, "universal")
+			h := &holding{Publisher: pub, confirmed: map[string]bool{}, all: make(chan struct{})}
+			return h, held{Subscriber: sub, h: h}
+		})
+}
+
+// reconnectMessages is how many messages TestReconnect publishes.
+const reconnectMessages = 10_000
+
+// holding is a Publisher that knows what was confirmed. TestReconnect compares what it has received with its list of published messages
+// as soon as it has received all of them, while a message gets into the list some time after its Publish has returned; a consumer may
+// have it before that. So the last message is held back until every Publish has returned, and the list has had a second.
+type holding struct {
+	message.Publisher
+
+	mu        sync.Mutex
+	confirmed map[string]bool
+	all       chan struct{} // closed when all are
+}
+
+func (h *holding) Publish(topic string, messages ...*message.Message) error {
+	err := h.Publisher.Publish(topic, messages...)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range messages {
+		if !h.confirmed[m.UUID] {
+			h.confirmed[m.UUID] = true
+			if len(h.confirmed) == reconnectMessages {
+				close(h.all)
+			}
+		}
+	}
+	return nil
+}
+
+// held is the Subscriber beside a holding.
+type held struct {
+	message.Subscriber
+
+	h *holding
+}
+
+func (s held) SubscribeInitialize(topic string) error {
+	return s.Subscriber.(message.SubscribeInitializer).SubscribeInitialize(topic)
+}
+
+func (s held) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	messages, err := s.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		seen := map[string]bool{}
+		for m := range messages {
+			if seen[m.UUID] = true; len(seen) == reconnectMessages {
+				<-s.h.all
+				time.Sleep(time.Second) // TestReconnect's list cannot be seen from here
+			}
+			out <- m
+		}
+	}()
+	return out, nil
 }

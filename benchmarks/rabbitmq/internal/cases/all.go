@@ -23,5 +23,6 @@ func (e *Env) All() []bench.Group {
 	return []bench.Group{
 		e.async(classic), e.batches(classic), e.async(quorum), e.batches(quorum),
 		e.consume(classic), e.sleeping(classic), e.consume(quorum), e.sleeping(quorum),
+		e.bridgePublish(classic), e.bridgePublish(quorum), e.bridgeConsume(classic), e.bridgeConsume(quorum),
 	}
 }

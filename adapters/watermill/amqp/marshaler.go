@@ -1,0 +1,148 @@
+package amqp
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+	native "github.com/rabbitmq/amqp091-go"
+)
+
+// Marshaler turns messages into those of AMQP and back as watermill-amqp's DefaultMarshaler does, so that services with either understand
+// each other, and besides: the metadata content-type is the property content_type, too, and the UUID the message_id, so that
+// adapters/rabbitmq reads them; headers that are no text become text: numbers in decimal, times in RFC 3339, tables and lists in JSON,
+// bytes that are no UTF-8 in base64, null as "". The marks that the broker and watermill-amqp put on a redelivery (x-delivery-count,
+// x-acquired-count, _watermill_amqp_redelivered) are left out. Of the properties only content_type and message_id are read.
+type Marshaler struct{}
+
+var _ wmamqp.Marshaler = Marshaler{}
+
+const (
+	contentTypeName = "content-type"
+	// emptyName and emptyHeader mark empty data: the Codec's way, and that of adapters/rabbitmq.
+	emptyName, emptyHeader, emptyValue = "leatdata", "leat-data", "empty"
+
+	maxShortString = 255 // bytes of a header's name and of a property (AMQP 0-9-1, shortstr)
+	// frameBytes is RabbitMQ's frame_max by default, into which the headers must fit: for a larger frame it ends the connection.
+	frameBytes   = 128 << 10
+	contentBytes = 128 // of a header frame, besides names and values
+	fieldBytes   = 6   // of a header, likewise
+)
+
+// Marshal returns the message of AMQP. The error is an [*leat.Error] with [leat.CodeTooLarge] for metadata that do not fit into 128 KiB, or
+// with names of more than 255 bytes.
+func (Marshaler) Marshal(m *message.Message) (native.Publishing, error) {
+	return marshal(m, frameBytes)
+}
+
+// marshal returns a message whose headers fit into a frame.
+func marshal(m *message.Message, frame int) (native.Publishing, error) {
+	p, err := wmamqp.DefaultMarshaler{}.Marshal(m)
+	if err != nil {
+		return p, err
+	}
+	if contentType := m.Metadata[contentTypeName]; len(contentType) <= maxShortString {
+		p.ContentType = contentType
+	}
+	if len(m.UUID) <= maxShortString {
+		p.MessageId = m.UUID
+	}
+	if m.Metadata[emptyName] == emptyValue {
+		p.Headers[emptyHeader] = emptyValue
+	}
+	size := contentBytes + len(p.ContentType) + len(p.MessageId)
+	for name, value := range p.Headers {
+		text, _ := value.(string)
+		size += fieldBytes + len(name) + len(text)
+		if len(name) > maxShortString {
+			return p, tooLarge(m, fmt.Errorf("the metadata %.40q and so on has a name of %d bytes; at most %d are allowed",
+				name, len(name), maxShortString))
+		}
+	}
+	if frame > 0 && size > frame {
+		return p, tooLarge(m, fmt.Errorf("the metadata take %d bytes, and the broker's frame_max is %d; set Codec.Structured", size, frame))
+	}
+	return p, nil
+}
+
+func tooLarge(m *message.Message, err error) error {
+	return &leat.Error{Op: "encode", EventID: m.UUID, Code: leat.CodeTooLarge, Err: err}
+}
+
+// Unmarshal returns the message of a delivery. The error says that there is no delivery: watermill-amqp reads one like that when the
+// consumer was canceled. No delivery of the broker is an error: it would be given back, and delivered again for ever.
+func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
+	if d.Acknowledger == nil {
+		return nil, errors.New("the broker has canceled the consumer")
+	}
+	m := message.NewMessage(d.MessageId, d.Body)
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+		value := d.Headers[name]
+		switch name {
+		case "x-delivery-count", "x-acquired-count", wmamqp.MetadataRedeliveredKey:
+		case wmamqp.DefaultMessageUUIDHeaderKey:
+			m.UUID = textOf(value)
+		case emptyHeader:
+			m.Metadata[emptyName] = textOf(value)
+		default:
+			if value != nil || !isAttribute(name) { // an attribute that is null is unset
+				m.Metadata[name] = textOf(value)
+			}
+		}
+	}
+	if d.ContentType != "" {
+		own, given := m.Metadata[contentTypeName]
+		switch {
+		case !given:
+			m.Metadata[contentTypeName] = d.ContentType
+		case own != d.ContentType:
+			m.Metadata[contentTypeName+" (2)"] = d.ContentType
+		}
+	}
+	return m, nil
+}
+
+// isAttribute reports whether a header is an attribute of a CloudEvent, in one of the spellings that the Codec reads.
+func isAttribute(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "ce-") || strings.HasPrefix(name, "ce_") || strings.HasPrefix(name, "cloudevents:") ||
+		strings.HasPrefix(name, "cloudevents_")
+}
+
+// textOf returns the value of a header as text.
+func textOf(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []byte:
+		if utf8.Valid(v) {
+			return string(v)
+		}
+		return base64.StdEncoding.EncodeToString(v)
+	case time.Time: // whole seconds, without a zone
+		return v.UTC().Format(time.RFC3339)
+	case float32:
+		return strconv.FormatFloat(float64(v), 'g', -1, 32)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case native.Decimal:
+		return fmt.Sprintf("%de-%d", v.Value, v.Scale)
+	case native.Table, []any:
+		if text, err := json.Marshal(v); err == nil {
+			return string(text)
+		}
+	}
+	return fmt.Sprint(value)
+}

@@ -1,0 +1,149 @@
+package amqp
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/leatgo/leat/adapters/watermill"
+	native "github.com/rabbitmq/amqp091-go"
+)
+
+// Options are the options of New. URL is required; the zero value of everything else works.
+type Options struct {
+	// URL is where the broker is: amqp://user:password@host:port/vhost, or amqps:// with TLS.
+	URL string
+	// TLS is for amqps://. Nil means the certificates that the system trusts.
+	TLS *tls.Config
+	// Codec says how events and messages become each other. Its Prefix, where it is empty, is "ce-", as adapters/rabbitmq writes it.
+	Codec watermill.Codec
+	// QueueName returns the name of a group's queue, of at most 250 bytes. Two groups must not have the same. Nil means "topic.group", or
+	// "topic:group" where the group has a dot.
+	QueueName func(topic, group string) string
+	// Unordered lets all members of a group get messages at a time, in no order: every subscription has to be Unordered then. Otherwise one
+	// member gets them, while the others stand by.
+	Unordered bool
+	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused with [leat.CodeNotFound].
+	AllowUnroutable bool
+	// Channels is how many channels publishes are spread over; each waits for the confirm of a message before it sends the next. 0 means 64.
+	Channels int
+	// NackDelay is how long a queue waits until a message that was given back is delivered again. 0 means 100 ms.
+	NackDelay time.Duration
+	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues are used as they are.
+	SkipInitialize bool
+	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While there is no connection, a publish
+	// waits for one, for half of the DeliveryTimeout and 10 s at most.
+	DeliveryTimeout time.Duration
+	Buffer          int
+	BufferBytes     int
+	CloseTimeout    time.Duration
+	// Configure changes the configuration of watermill-amqp, which publishing and each group have one of: exchanges, routing keys, bindings,
+	// arguments of queues. Its Marshaler, Publish (but for GenerateRoutingKey) and NoRequeueOnNack are set afterwards. What is promised
+	// follows it: no order without x-single-active-consumer or with a prefetch of more than 1. Nil changes nothing.
+	Configure func(c *wmamqp.Config)
+	// Logger gets what an operator should know, and what Watermill logs. Nil means no log.
+	Logger *slog.Logger
+}
+
+const (
+	argDeadTo  = "x-dead-letter-exchange"
+	argDeadKey = "x-dead-letter-routing-key"
+	argDeadHow = "x-dead-letter-strategy"
+	argLimit   = "x-delivery-limit"
+	deadSuffix = ":dead"
+	// deliveryLimit is how often a message is delivered again before it is a dead letter: RabbitMQ 4's own is 20, and every lost connection
+	// counts.
+	deliveryLimit = 100_000
+
+	dialTimeout      = 10 * time.Second
+	longestReconnect = 5 * time.Second
+	mostChannels     = 1_000
+)
+
+// withDefaults returns a copy of o with its defaults filled in. o may be nil.
+func (o *Options) withDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Codec.Prefix == "" {
+		d.Codec.Prefix = "ce-"
+	}
+	if d.QueueName == nil {
+		d.QueueName = queueName
+	}
+	if d.Channels == 0 {
+		d.Channels = 64
+	}
+	if d.NackDelay == 0 {
+		d.NackDelay = 100 * time.Millisecond
+	}
+	if d.DeliveryTimeout == 0 {
+		d.DeliveryTimeout = 2 * time.Minute
+	}
+	return d
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.URL == "":
+		return errors.New("no URL; write amqp://user:password@host:5672/")
+	case o.Channels < 1 || o.Channels > mostChannels:
+		return errors.New("the number of Channels is out of its range")
+	case o.NackDelay < 0:
+		return errors.New("NackDelay must not be negative")
+	}
+	if _, err := native.ParseURI(o.URL); err != nil {
+		return errors.New("the URL is none of AMQP; write amqp://user:password@host:5672/") // it may have a password
+	}
+	return nil
+}
+
+// queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
+// where the topic ends.
+func queueName(topic, group string) string {
+	if strings.Contains(group, ".") {
+		return topic + ":" + group
+	}
+	return topic + "." + group
+}
+
+// config returns the configuration of watermill-amqp for a group, or for publishing, where there is none. d makes its connections.
+func (o *Options) config(group string, d *dialer) wmamqp.Config {
+	c := wmamqp.NewDurablePubSubConfig(o.URL, func(topic string) string { return o.QueueName(topic, group) })
+	c.Connection.AmqpConfig = &native.Config{Properties: native.Table{"connection_name": "leat over watermill " + group}}
+	if o.TLS != nil {
+		c.Connection.AmqpConfig.TLSClientConfig = o.TLS.Clone() // amqp091-go sets its ServerName
+	}
+	c.Connection.Reconnect = wmamqp.DefaultReconnectConfig()
+	c.Connection.Reconnect.BackoffMaxInterval = longestReconnect
+	c.Queue.Arguments = native.Table{
+		native.QueueTypeArg: native.QueueTypeQuorum, argLimit: int64(deliveryLimit),
+		argDeadHow: "at-least-once", native.QueueOverflowArg: native.QueueOverflowRejectPublish, // which at-least-once needs
+	}
+	if !o.Unordered {
+		c.Queue.Arguments[native.SingleActiveConsumerArg] = true
+	}
+	if o.Configure != nil {
+		o.Configure(&c)
+	}
+	if c.Connection.AmqpConfig == nil {
+		c.Connection.AmqpConfig = &native.Config{}
+	}
+	own := *c.Connection.AmqpConfig
+	own.Dial = d.around(own.Dial)
+	c.Connection.AmqpConfig = &own
+	c.Marshaler = Marshaler{}
+	c.Publish = wmamqp.PublishConfig{
+		GenerateRoutingKey: c.Publish.GenerateRoutingKey, ConfirmDelivery: true, Mandatory: !o.AllowUnroutable, ChannelPoolSize: 1,
+	}
+	c.Consume.NoRequeueOnNack = false
+	c.TopologyBuilder = topology{inner: c.TopologyBuilder, skip: o.SkipInitialize}
+	return c
+}

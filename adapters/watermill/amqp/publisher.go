@@ -1,0 +1,203 @@
+package amqp
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	wm "github.com/ThreeDotsLabs/watermill"
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+	native "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	longestWait = 10 * time.Second // for a connection
+	pause       = 50 * time.Millisecond
+)
+
+// publisher is a Publisher of several of watermill-amqp, the outlets, each with one channel of the connection that they share. So a message
+// that was returned is known to be the one that was sent last, and whatever watermill-amqp keeps of a channel that failed, its place in the
+// pool and the exchanges that it believes to exist, can be thrown away.
+type publisher struct {
+	config wmamqp.Config
+	logger wm.LoggerAdapter
+	conn   *wmamqp.ConnectionWrapper
+	dialer *dialer
+	wait   time.Duration
+	free   chan *outlet
+	closed chan struct{}
+	once   sync.Once
+}
+
+var _ message.Publisher = (*publisher)(nil)
+
+func newPublisher(o *Options) (*publisher, error) {
+	p := &publisher{
+		dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
+		free: make(chan *outlet, o.Channels), closed: make(chan struct{}),
+	}
+	p.config = o.config("", p.dialer)
+	if err := errors.Join(p.config.ValidatePublisher(), p.config.ValidateSubscriber()); err != nil {
+		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
+	}
+	var err error
+	if p.conn, err = wmamqp.NewConnection(p.config.Connection, p.logger); err != nil {
+		p.dialer.close()
+		return nil, &leat.Error{Op: "open", Code: codeOf(err), Err: err}
+	}
+	for range o.Channels {
+		p.free <- &outlet{p: p, topology: p.config.TopologyBuilder}
+	}
+	return p, nil
+}
+
+// Publish publishes messages one after the other, each when the one before was confirmed.
+func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	var t *outlet
+	select {
+	case t = <-p.free:
+	case <-p.closed:
+		return &refusal{leat.CodeClosed, errors.New("the Publisher is closed")}
+	}
+	defer func() { p.free <- t }()
+	for _, m := range messages {
+		if err := t.publish(topic, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close waits for calls of Publish and ends the connection.
+func (p *publisher) Close() (err error) {
+	p.once.Do(func() {
+		close(p.closed)
+		p.dialer.refuse()
+		for range cap(p.free) {
+			(<-p.free).drop()
+		}
+		err = p.conn.Close()
+		p.dialer.close()
+	})
+	return err
+}
+
+// outlet is a Publisher of watermill-amqp with one channel. It is also its Marshaler and its TopologyBuilder, to be told of what that does.
+// It is used by one goroutine at a time.
+type outlet struct {
+	p        *publisher
+	topology wmamqp.TopologyBuilder
+	inner    *wmamqp.Publisher  // nil before it is needed, and after an error
+	returned chan native.Return // of the channel of inner
+	next     native.Publishing
+	begun    bool // next was handed out
+}
+
+var (
+	_ wmamqp.Marshaler       = (*outlet)(nil)
+	_ wmamqp.TopologyBuilder = (*outlet)(nil)
+)
+
+// publish publishes a message. While there is no connection, it waits for one.
+func (t *outlet) publish(topic string, m *message.Message) error {
+	if t.p.config.Publish.Mandatory && t.p.config.Exchange.GenerateName(topic) == "" {
+		return &refusal{leat.CodeUnsupported, errors.New("with RabbitMQ's default exchange, which Configure has chosen, " +
+			"watermill-amqp does not tell what no queue takes; set AllowUnroutable")}
+	}
+	deadline := time.Now().Add(t.p.wait)
+	for {
+		err := t.attempt(topic, m)
+		if refused(err) != leat.CodeUnavailable || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-t.p.closed:
+			return err
+		}
+	}
+}
+
+// attempt publishes a message if there is a connection.
+func (t *outlet) attempt(topic string, m *message.Message) (err error) {
+	t.begun = false
+	if err := t.open(); err != nil {
+		return &refusal{leat.CodeUnavailable, err}
+	}
+	var large error
+	if t.next, large = marshal(m, t.p.conn.Connection().Config.FrameSize); large != nil {
+		return &refusal{leat.CodeOf(large), large}
+	}
+	sound := false
+	defer func() {
+		if !sound { // it failed, or panicked
+			t.drop()
+		}
+	}()
+	err = t.inner.Publish(topic, m)
+	select {
+	case r, ok := <-t.returned: // comes before the confirm
+		if ok {
+			sound = err == nil
+			return &refusal{leat.CodeNotFound, fmt.Errorf("no queue takes it, the broker says %s; declare a group first, or set AllowUnroutable",
+				r.ReplyText)}
+		}
+	default:
+	}
+	if sound = err == nil; !sound && !t.begun {
+		return &refusal{codeOf(err), err}
+	}
+	return err
+}
+
+// open makes the Publisher of watermill-amqp, if there is none.
+func (t *outlet) open() (err error) {
+	if t.inner != nil {
+		return nil
+	}
+	if !t.p.conn.IsConnected() {
+		return errors.New("there is no connection to the broker")
+	}
+	c := t.p.config
+	c.Marshaler, c.TopologyBuilder = t, t
+	t.inner, err = wmamqp.NewPublisherWithConnection(c, t.p.logger, t.p.conn)
+	if err != nil {
+		t.inner = nil
+	}
+	return err
+}
+
+// drop throws the Publisher of watermill-amqp away.
+func (t *outlet) drop() {
+	if t.inner != nil {
+		_ = t.inner.Close() // it logs what goes wrong
+	}
+	t.inner, t.returned, t.next = nil, nil, native.Publishing{}
+}
+
+// Marshal returns the message that is ready.
+func (t *outlet) Marshal(*message.Message) (native.Publishing, error) {
+	t.begun = true
+	return t.next, nil
+}
+
+// Unmarshal is not called of a Publisher.
+func (*outlet) Unmarshal(d native.Delivery) (*message.Message, error) {
+	return Marshaler{}.Unmarshal(d)
+}
+
+// ExchangeDeclare declares the exchange of a topic that is new to the channel, and asks that for what is returned.
+func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.Config) error {
+	if t.returned == nil {
+		t.returned = ch.NotifyReturn(make(chan native.Return, 1))
+	}
+	return t.topology.ExchangeDeclare(ch, exchange, c)
+}
+
+// BuildTopology is not called of a Publisher.
+func (t *outlet) BuildTopology(ch *native.Channel, params wmamqp.BuildTopologyParams, c wmamqp.Config, logger wm.LoggerAdapter) error {
+	return t.topology.BuildTopology(ch, params, c, logger)
+}

@@ -1,0 +1,112 @@
+//go:build !race
+
+package amqp_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/watermill/amqp"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRestart: what was confirmed while the broker is restarted is handled, a handler that runs then is told that its lease is lost, and
+// nothing is refused that the wait for a connection can save. watermill-amqp changes its connection without a lock when it connects
+// again, so that the test cannot run under the race detector.
+func TestRestart(t *testing.T) {
+	node := brokertest.StartRabbitMQ(t, nil)
+	b := open(t, amqp.Options{URL: node.URL(), Channels: 8})
+	sub := group("restart")
+	require.NoError(t, leat.Declare(within(t), b, sub))
+	require.NoError(t, node.Sync(t.Context()))
+	ctx, stop := context.WithCancel(within(t))
+	defer stop()
+
+	var mu sync.Mutex
+	confirmed, handled := map[string]bool{}, map[string]bool{}
+	held, told := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	c := leat.NewConsumer(b, sub, leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+		if e.ID() == "held" {
+			first := false
+			once.Do(func() { first = true })
+			if first {
+				close(held)
+				<-ctx.Done()
+				told <- context.Cause(ctx)
+				return context.Cause(ctx)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		handled[e.ID()] = true
+		return nil
+	}), nil)
+	var running sync.WaitGroup
+	running.Go(func() { assert.NoError(t, leat.Run(ctx, c)) })
+	p := leat.NewProducer(b, nil)
+	require.NoError(t, p.Publish(ctx, sub.Topic, event(t, &leat.EventOptions{ID: "held", Source: "/s"})))
+	<-held
+	refused, unknown := 0, 0
+	over := make(chan struct{})
+	var publishing sync.WaitGroup
+	for lane := range 8 {
+		publishing.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%d-%d", lane, i)
+				e, err := leat.NewEvent("t", &leat.EventOptions{ID: id, Source: "/s"})
+				assert.NoError(t, err)
+				err = p.Publish(ctx, sub.Topic, e)
+				mu.Lock()
+				switch leat.CodeOf(err) {
+				case leat.CodeUnknown:
+					unknown++
+				case 0:
+					confirmed[id] = true
+				default:
+					refused++
+					t.Log(err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	require.NoError(t, node.Restart(ctx))
+	require.ErrorIs(t, <-told, leat.ErrLeaseLost)
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(confirmed)
+	}
+	before := count()
+	require.Eventually(t, func() bool { return count() > before+100 }, patience, 10*time.Millisecond, "it goes on afterwards")
+	close(over)
+	publishing.Wait()
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for id := range confirmed {
+			if !handled[id] {
+				return false
+			}
+		}
+		return handled["held"]
+	}, patience, 10*time.Millisecond)
+	stop()
+	running.Wait()
+	t.Logf("%d confirmed, %d refused, %d unknown", len(confirmed), refused, unknown)
+	assert.NotEmpty(t, confirmed)
+	assert.LessOrEqual(t, unknown, 8, "one of each that publishes")
+	assert.Zero(t, refused)
+}

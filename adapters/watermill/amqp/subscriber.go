@@ -1,0 +1,187 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	wm "github.com/ThreeDotsLabs/watermill"
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	native "github.com/rabbitmq/amqp091-go"
+)
+
+// subscriber is the Subscriber of a group: a connection, and a Subscriber of watermill-amqp for each subscription.
+type subscriber struct {
+	config wmamqp.Config
+	logger wm.LoggerAdapter
+	conn   *wmamqp.ConnectionWrapper
+	dialer *dialer
+	delay  time.Duration
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	feeds sync.WaitGroup
+}
+
+var _ message.SubscribeInitializer = (*subscriber)(nil)
+
+func newSubscriber(o *Options, group string) (*subscriber, error) {
+	s := &subscriber{dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), delay: o.NackDelay}
+	s.config = o.config(group, s.dialer)
+	var err error
+	if s.conn, err = wmamqp.NewConnection(s.config.Connection, s.logger); err != nil {
+		s.dialer.close()
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// SubscribeInitialize declares the queue of the group and the exchange.
+func (s *subscriber) SubscribeInitialize(topic string) error {
+	inner, err := wmamqp.NewSubscriberWithConnection(s.config, s.logger, s.conn)
+	if err != nil {
+		return err
+	}
+	return errors.Join(inner.SubscribeInitialize(topic), inner.Close())
+}
+
+// Subscribe returns a channel that is closed when ctx ends, and when the broker has taken away what was not acked.
+func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	f := &feed{s: s, out: make(chan *message.Message), lost: make(chan struct{})}
+	c := s.config
+	c.Marshaler = f
+	var err error
+	if f.inner, err = wmamqp.NewSubscriberWithConnection(c, s.logger, s.conn); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if s.ctx.Err() != nil {
+		s.mu.Unlock()
+		return nil, errors.New("the Subscriber is closed")
+	}
+	s.feeds.Add(1)
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	messages, err := f.inner.Subscribe(ctx, topic)
+	if err != nil {
+		cancel()
+		s.feeds.Done()
+		return nil, err
+	}
+	stop := context.AfterFunc(s.ctx, cancel)
+	go func() {
+		defer s.feeds.Done()
+		defer stop()
+		f.run(ctx, cancel, messages)
+	}()
+	return f.out, nil
+}
+
+// Close ends the subscriptions, whose messages go back, and the connection.
+func (s *subscriber) Close() error {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.dialer.refuse()
+	s.feeds.Wait()
+	err := s.conn.Close()
+	s.dialer.close()
+	return err
+}
+
+// feed is a subscription. It is also the Marshaler of its Subscriber of watermill-amqp, from which it learns what channel that has.
+type feed struct {
+	s       *subscriber
+	inner   *wmamqp.Subscriber
+	out     chan *message.Message
+	channel *native.Channel // used by the goroutine of inner only
+	once    sync.Once
+	lost    chan struct{} // closed when the channel was
+}
+
+var _ wmamqp.Marshaler = (*feed)(nil)
+
+// Marshal is not called of a Subscriber.
+func (*feed) Marshal(m *message.Message) (native.Publishing, error) { return Marshaler{}.Marshal(m) }
+
+// Unmarshal returns the message of a delivery. A delivery that came from nowhere is what watermill-amqp reads when the broker has canceled
+// the consumer.
+func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
+	if d.Acknowledger == nil {
+		f.lose()
+		return nil, errors.New("the broker has canceled the consumer")
+	}
+	if ch, ok := d.Acknowledger.(*native.Channel); ok && ch != f.channel {
+		f.channel = ch
+		closed := ch.NotifyClose(make(chan *native.Error, 1))
+		go func() {
+			for range closed { // until it is closed as well
+			}
+			f.lose()
+		}()
+	}
+	return Marshaler{}.Unmarshal(d)
+}
+
+func (f *feed) lose() { f.once.Do(func() { close(f.lost) }) }
+
+// run hands messages on until ctx ends or the channel is lost.
+func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan *message.Message) {
+	defer func() { // after out was closed
+		end()
+		for m := range messages {
+			m.Nack()
+		}
+		_ = f.inner.Close() // the error is always nil
+	}()
+	defer close(f.out)
+	for {
+		select {
+		case m, ok := <-messages:
+			if !ok || !f.hand(ctx, m) {
+				return
+			}
+		case <-f.lost:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hand hands a message on and waits for its outcome. It reports whether there may be more.
+func (f *feed) hand(ctx context.Context, m *message.Message) bool {
+	delete(m.Metadata, wmamqp.MetadataRedeliveredKey) // it says something of the delivery, and an event is always the same
+	own := message.NewMessage(m.UUID, m.Payload)
+	own.Metadata = m.Metadata
+	own.SetContext(m.Context()) // it ends when the ack was sent
+	defer m.Nack()              // without effect after an ack
+	select {
+	case f.out <- own:
+	case <-f.lost:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-own.Acked():
+		return m.Ack()
+	case <-own.Nacked():
+	case <-f.lost:
+		return false
+	case <-f.s.ctx.Done():
+		return false
+	}
+	timer := time.NewTimer(f.s.delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.lost:
+	case <-ctx.Done():
+	}
+	return true
+}
