@@ -23,6 +23,7 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { brokertest.Main(m) }
@@ -39,6 +40,17 @@ func open(t *testing.T, o amqp.Options) *watermill.Broker {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })
 	return b
+}
+
+// leavesNothing fails the test when a goroutine of it is left. It stands first, so that it looks last.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	brokertest.RabbitMQ(t) // it is the other tests', too
+	others := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		// A restart of a broker waits for the new process.
+		goleak.VerifyNone(t, others, goleak.IgnoreAnyFunction("github.com/leatgo/leat/internal/brokertest.(*Process).launch.func3"))
+	})
 }
 
 func within(t *testing.T) context.Context {
@@ -99,6 +111,7 @@ func ok(leat.Event) error { return nil }
 
 // TestRoundTrip: events of every shape, in both modes; order by key with failures; nothing comes twice after a clean stop.
 func TestRoundTrip(t *testing.T) {
+	leavesNothing(t)
 	for _, structured := range []bool{false, true} {
 		t.Run(fmt.Sprintf("structured=%t", structured), func(t *testing.T) {
 			b := open(t, amqp.Options{Codec: watermill.Codec{Structured: structured}})
@@ -162,6 +175,7 @@ func shapes(t *testing.T) []leat.Event {
 // TestPlainWatermill: a service on plain watermill-amqp with its durable Pub/Sub and its default marshaler and a service of Leat understand
 // each other.
 func TestPlainWatermill(t *testing.T) {
+	leavesNothing(t)
 	url := brokertest.RabbitMQ(t)
 	b := open(t, amqp.Options{})
 	sub := group("plain")
@@ -200,6 +214,7 @@ func TestPlainWatermill(t *testing.T) {
 
 // TestHostileMessages: messages of any form come as deliveries, and none stops the queue.
 func TestHostileMessages(t *testing.T) {
+	leavesNothing(t)
 	b := open(t, amqp.Options{})
 	sub := group("hostile")
 	require.NoError(t, leat.Declare(t.Context(), b, sub))
@@ -249,6 +264,7 @@ func TestHostileMessages(t *testing.T) {
 
 // TestRedelivered: an event that comes again is the same as before, and waits for the NackDelay.
 func TestRedelivered(t *testing.T) {
+	leavesNothing(t)
 	const delay = 300 * time.Millisecond
 	b := open(t, amqp.Options{NackDelay: delay})
 	sub := group("again")
@@ -274,6 +290,7 @@ func TestRedelivered(t *testing.T) {
 
 // TestUnroutable: what no queue takes is refused, and a channel goes on afterwards.
 func TestUnroutable(t *testing.T) {
+	leavesNothing(t)
 	b := open(t, amqp.Options{Channels: 1})
 	sub := group("nobody")
 	e := event(t, &leat.EventOptions{Source: "/s"})
@@ -291,6 +308,7 @@ func TestUnroutable(t *testing.T) {
 
 // TestRefused: what the broker does not take is refused, and what does not fit into a frame is not sent: that would end the connection.
 func TestRefused(t *testing.T) {
+	leavesNothing(t)
 	b := open(t, amqp.Options{Channels: 1})
 	taken := group("topic").Topic
 	require.NoError(t, channel(t).ExchangeDeclare(taken, "topic", true, false, false, false, nil))
@@ -315,6 +333,7 @@ func TestRefused(t *testing.T) {
 
 // TestCanceledConsumer: when the broker ends a consumer, the lease is lost, and the stream subscribes again.
 func TestCanceledConsumer(t *testing.T) {
+	leavesNothing(t)
 	b := open(t, amqp.Options{})
 	sub := group("canceled")
 	stream, err := b.Subscribe(within(t), sub)
@@ -347,6 +366,7 @@ func TestCanceledConsumer(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	leavesNothing(t)
 	for _, o := range []*amqp.Options{nil, {URL: "http://localhost"}, {URL: "amqp://127.0.0.1:1", Channels: -1},
 		{URL: "amqp://127.0.0.1:1", NackDelay: -1}} {
 		_, err := amqp.New(o)

@@ -9,6 +9,7 @@ require (
 	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 )
 
 require (

@@ -21,6 +21,7 @@ import (
 // again, so that the test cannot run under the race detector.
 func TestRestart(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
+	leavesNothing(t)
 	b := open(t, amqp.Options{URL: node.URL(), Channels: 8})
 	sub := group("restart")
 	require.NoError(t, leat.Declare(within(t), b, sub))
@@ -109,4 +110,23 @@ func TestRestart(t *testing.T) {
 	assert.NotEmpty(t, confirmed)
 	assert.LessOrEqual(t, unknown, 8, "one of each that publishes")
 	assert.Zero(t, refused)
+}
+
+// TestCloseInAnOutage: Close does not wait for a broker that is gone, which watermill-amqp does, and connects to it no more.
+func TestCloseInAnOutage(t *testing.T) {
+	node := brokertest.StartRabbitMQ(t, nil)
+	b := open(t, amqp.Options{URL: node.URL()})
+	sub := group("outage")
+	stream, err := b.Subscribe(within(t), sub)
+	require.NoError(t, err)
+	p := leat.NewProducer(b, nil)
+	require.NoError(t, p.Publish(within(t), sub.Topic, event(t, &leat.EventOptions{Source: "/s"})))
+	into := make([]leat.Delivery, 1)
+	_, err = stream.Receive(within(t), into)
+	require.NoError(t, err)
+	require.NoError(t, node.Stop())
+	begun := time.Now()
+	require.NoError(t, b.Close())
+	assert.Less(t, time.Since(begun), 5*time.Second)
+	assert.Equal(t, leat.CodeClosed, leat.CodeOf(p.Publish(within(t), sub.Topic, into[0].Event)))
 }

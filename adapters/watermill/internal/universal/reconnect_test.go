@@ -14,6 +14,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +31,7 @@ func TestReconnects(t *testing.T) {
 		kafka, err := brokertest.KeepKafka(t.Context(), dir, nil)
 		require.NoError(t, err)
 		require.NoError(t, kafka.Start(t.Context()))
-		t.Cleanup(func() { _ = kafka.Stop() })
+		stopAfter(t, control, dir)
 		b := broker{open: func(t *testing.T) leat.Broker { return openKafka(t, kafka.Addrs()) }, features: flags()}
 		b.reconnect(t, control, "restart", "-dir", dir)
 	})
@@ -40,9 +41,18 @@ func TestReconnects(t *testing.T) {
 		node, err := brokertest.KeepRabbitMQ(t.Context(), dir, nil)
 		require.NoError(t, err)
 		require.NoError(t, node.Start(t.Context()))
-		t.Cleanup(func() { _ = node.Stop() })
+		stopAfter(t, control, dir)
 		b := broker{open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, node.URL()) }, features: flags()}
 		b.reconnect(t, control, "restart", "-dir", dir)
+	})
+}
+
+// stopAfter stops the broker in a folder when the test is over. What runs then was started by the control program, which knows it.
+func stopAfter(t *testing.T, control, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		out, err := exec.CommandContext(context.Background(), control, "stop", "-dir", dir).CombinedOutput()
+		assert.NoError(t, err, string(out))
 	})
 }
 
