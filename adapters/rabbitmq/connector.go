@@ -261,6 +261,9 @@ func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *a
 	var own *amqp.Channel
 	s, err := b.publishing.connect(ctx)
 	if err == nil {
+		err = s.unblocked(ctx)
+	}
+	if err == nil {
 		err = s.do(ctx, func(ch *amqp.Channel) error {
 			own = ch
 			return nil

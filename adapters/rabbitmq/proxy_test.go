@@ -23,6 +23,7 @@ type proxy struct {
 	dials  int
 	cuts   []string // each ends the connection, once, when a client sends it
 	drops  []string // each is not passed on, once, when the broker sends it
+	keeps  string   // is never passed on when the broker sends it; "" is nothing
 }
 
 func newProxy(t testing.TB) *proxy {
@@ -49,6 +50,13 @@ func newProxy(t testing.TB) *proxy {
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+// dialed returns how many connections there were.
+func (p *proxy) dialed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dials
+}
 
 func (p *proxy) point(target string) {
 	p.mu.Lock()
@@ -113,6 +121,13 @@ func (p *proxy) drop(mark string) {
 	p.drops = append(p.drops, mark)
 }
 
+// keep drops mark whenever the broker sends it, until it is called with "".
+func (p *proxy) keep(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keeps = mark
+}
+
 // marked is a connection that ends at a mark, or drops it.
 type marked struct {
 	net.Conn
@@ -133,12 +148,17 @@ func (m *marked) Write(b []byte) (int, error) {
 			return len(b), m.err
 		}
 	}
+	kept := m.err == nil && m.p.keeps != "" && bytes.Contains(b, []byte(m.p.keeps))
 	m.p.mu.Unlock()
+	if kept {
+		return len(b), nil
+	}
 	return m.Conn.Write(b)
 }
 
 // What AMQP 0-9-1 calls methods, as they begin.
 const (
-	methodChannelOpen = "\x00\x14\x00\x0a"
-	methodBasicAck    = "\x00\x3c\x00\x50"
+	methodChannelOpen    = "\x00\x14\x00\x0a"
+	methodQueueDeclareOK = "\x00\x32\x00\x0b"
+	methodBasicAck       = "\x00\x3c\x00\x50"
 )

@@ -32,11 +32,8 @@ func (p *publisher) pass() bool {
 		p.refuseAll(err)
 		return false
 	}
-	if b := s.blocking(); b != nil { // what is not sent is certain, if it gets too late
-		select {
-		case <-b.over:
-		case <-p.ctx.Done():
-		}
+	if s.blocking() != nil { // what is not sent is certain, if it gets too late
+		_ = s.unblocked(p.ctx)
 		return true
 	}
 	if p.session != s {
