@@ -100,6 +100,12 @@ const (
 
 // sendLast is send before the channel is closed.
 func (g *generation) sendLast(ctx context.Context, a acks) error {
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	err := g.send(a)
 	if !g.topology.quorum() || len(a.ones) <= mostOnes && time.Since(g.onesSent) > lastRounds*lastRound {
 		return err
