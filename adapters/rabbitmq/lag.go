@@ -23,7 +23,7 @@ type Lag struct {
 func (b *Broker) Lag(ctx context.Context, topic, group string) (Lag, error) {
 	sub := leat.Subscription{Topic: topic, Group: group, Unordered: true} // the name is the same
 	if err := sub.Validate(); err != nil {
-		return Lag{}, fail(nil, "lag", topic, err) //nolint:staticcheck // no context: nothing was asked
+		return Lag{}, fail(ctx, "lag", topic, err)
 	}
 	if err := b.refusal(ctx, "lag", topic); err != nil {
 		return Lag{}, err
