@@ -13,7 +13,8 @@ type Lag struct {
 	Queue string
 	// Ready is how many messages wait in it. Those that consumers hold and have not settled are not counted, nor those in delay queues.
 	Ready int
-	// Consumers is how many consumers it has, in all processes, those that stand by included.
+	// Consumers is how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a classic
+	// one tells those that stand by, too.
 	Consumers int
 	// DeadLetters is how many messages its dead-letter queue has, 0 where there is none.
 	DeadLetters int
