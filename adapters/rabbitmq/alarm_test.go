@@ -13,12 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLongAlarm: an alarm that lasts longer than the heartbeats may stay away, with so much under way that nothing can be written, ends
-// no connection. When it is over, everything is confirmed, and stored in order.
-func TestLongAlarm(t *testing.T) {
+// TestFullSocket runs on one node, one after the other, what happens in an alarm when nothing can be written any more.
+func TestFullSocket(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	lasting := 8 * time.Second
+	testLongAlarm(t, n)
+	testAlarmAndLostConnection(t, n)
+}
+
+// testLongAlarm: an alarm that lasts longer than the heartbeats may stay away, with so much under way that nothing can be written, ends
+// no connection. When it is over, everything is confirmed, and stored in order.
+func testLongAlarm(t *testing.T, n *brokertest.RabbitMQNode) {
+	t.Helper()
+	lasting := 5 * time.Second
 	if long() {
 		lasting = 40 * time.Second
 	}
@@ -30,11 +37,10 @@ func TestLongAlarm(t *testing.T) {
 	assert.Equal(t, 1, a.proxy.dialed(), "the connection has not lasted")
 }
 
-// TestAlarmAndLostConnection: when the connection is lost in an alarm, what was under way is unknown, and may be stored later, when the
+// testAlarmAndLostConnection: when the connection is lost in an alarm, what was under way is unknown, and may be stored later, when the
 // broker reads what it had received, and behind later ones of its key. What is confirmed is in order all the same.
-func TestAlarmAndLostConnection(t *testing.T) {
-	t.Parallel()
-	n := brokertest.StartRabbitMQ(t, nil)
+func testAlarmAndLostConnection(t *testing.T, n *brokertest.RabbitMQNode) {
+	t.Helper()
 	a := startAlarm(t, n, 3_000, 20<<10)
 	for range 3 {
 		a.last(t, time.Second)

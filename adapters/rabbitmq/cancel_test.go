@@ -10,11 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCancelledConsumer: when the broker cancels the consumer, what is finished is acknowledged all the same, and only the rest comes
+// testCancelledConsumer: when the broker cancels the consumer, what is finished is acknowledged all the same, and only the rest comes
 // again.
-func TestCancelledConsumer(t *testing.T) {
-	t.Parallel()
-	n := brokertest.StartRabbitMQ(t, nil)
+func testCancelledConsumer(t *testing.T, n *brokertest.RabbitMQNode) {
 	p := newProxy(t)
 	p.point(n.Addr())
 	o := liveOptions(n)

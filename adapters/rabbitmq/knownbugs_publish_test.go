@@ -85,14 +85,10 @@ func sharedAddr(t *testing.T) string {
 func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) }, 0)
-}
-
-// TestFullSocketDoesNotHoldUpPublishAndClose is the same with so much under way that nothing can be written any more.
-func TestFullSocketDoesNotHoldUpPublishAndClose(t *testing.T) {
-	t.Parallel()
-	n := brokertest.StartRabbitMQ(t, nil)
-	holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) }, 32)
+	for _, underWay := range []int{0, 32} { // the second time, so much that nothing can be written any more
+		holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) }, underWay)
+		require.NoError(t, n.MemoryAlarm(t.Context(), false))
+	}
 }
 
 // TestHangingBrokerDoesNotHoldUpPublishAndClose is the same with a broker that answers nothing at all.

@@ -221,7 +221,7 @@ func TestRedeliveryModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stragglers := 0
-		for range 150 {
+		for range 60 {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			m := newRedeliverModel(t, seed)

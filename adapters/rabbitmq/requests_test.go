@@ -11,11 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRequestsWithoutAnswer: requests that the broker does not answer end in time, and each keeps a channel. Some of them do not disturb
+// testRequestsWithoutAnswer: requests that the broker does not answer end in time, and each keeps a channel. Some of them do not disturb
 // the streams of the connection; before there are too many, the connection is given up for another.
-func TestRequestsWithoutAnswer(t *testing.T) {
-	t.Parallel()
-	n := brokertest.StartRabbitMQ(t, nil)
+func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 	p := newProxy(t)
 	p.point(n.Addr())
 	o := liveOptions(n)

@@ -27,11 +27,11 @@ type processConfig struct {
 	Group string `json:"group"`
 }
 
-// TestConsumerProcess is no test but the program of a consumer that TestTakeover kills. It writes a line for each handling.
+// TestConsumerProcess is no test but the program of a consumer that testTakeover kills. It writes a line for each handling.
 func TestConsumerProcess(t *testing.T) {
 	text := os.Getenv(processVariable)
 	if text == "" {
-		t.Skip("it is run by TestTakeover")
+		t.Skip("it is run by TestFaults/takeover")
 	}
 	var c processConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
@@ -81,11 +81,9 @@ func (b *book) count() int {
 	return len(b.seen)
 }
 
-// TestTakeover: when the process whose consumer is the active one is killed (SIGKILL), the one that stands by handles events within 5 s,
+// testTakeover: when the process whose consumer is the active one is killed (SIGKILL), the one that stands by handles events within 5 s,
 // each key in order, and no event is lost.
-func TestTakeover(t *testing.T) {
-	t.Parallel()
-	n := brokertest.StartRabbitMQ(t, nil)
+func testTakeover(t *testing.T, n *brokertest.RabbitMQNode) {
 	times := 1
 	if long() {
 		times = 20

@@ -40,7 +40,7 @@ func (m *windowModel) apply(a acks) {
 // not grow with the distance from an unfinished message to the newest.
 func TestWindowAcknowledgesWhatIsFinished(t *testing.T) {
 	t.Parallel()
-	for range 200 {
+	for range 80 {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		r := rand.New(rand.NewPCG(seed, 0))
