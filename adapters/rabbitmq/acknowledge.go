@@ -54,7 +54,7 @@ func (g *generation) ackSome() bool {
 	a := w.collect(false, now)
 	if w.unacked > 0 && (w.unacked >= g.quarter() || now.Sub(w.moved) >= oneDelay) {
 		more := w.collect(true, now)
-		a.ones = more.ones
+		a.ones, a.count = more.ones, a.count+more.count
 	}
 	left := w.unacked > 0
 	g.s.mu.Unlock()
@@ -64,13 +64,30 @@ func (g *generation) ackSome() bool {
 	return left
 }
 
-// send writes acknowledgements.
+// send writes acknowledgements. A quorum queue takes 32 of them at a time; the others wait in the channel, and are dropped when that
+// closes, so that what they are for would be delivered again. RabbitMQ does not say when it has taken them. But what is acknowledged in
+// one transaction is one for the queue: so from where there is more than one, all that the channel acknowledges goes by transactions.
+// Classic queues have less to do, too.
 func (g *generation) send(a acks) error {
-	if len(a.ones) > 0 {
-		g.onesSent = time.Now()
-		g.session.link.cork()
-		defer g.session.link.uncork()
+	if a.count == 0 {
+		return nil
 	}
+	if len(a.rejects)+len(a.ones) > 1 && !g.transactions {
+		if err := g.ch.Tx(); err != nil {
+			return err
+		}
+		g.transactions = true
+	}
+	if err := g.write(a); err != nil || !g.transactions {
+		return err
+	}
+	return g.ch.TxCommit()
+}
+
+// write writes them, together. Nothing is waited for meanwhile, since it would be in the link.
+func (g *generation) write(a acks) error {
+	g.session.link.cork()
+	defer g.session.link.uncork()
 	for _, tag := range a.rejects {
 		if err := g.ch.Reject(tag, false); err != nil {
 			return err
@@ -89,28 +106,13 @@ func (g *generation) send(a acks) error {
 	return nil
 }
 
-// A quorum queue takes a few dozen acknowledgements at a time; the others wait in the channel, and are dropped when that closes, so that
-// what they are for would be delivered again. RabbitMQ does not say when it has taken them all. So what was acknowledged one by one
-// gets some time, in which the channel answers requests behind the acknowledgements.
-const (
-	lastRounds = 5
-	lastRound  = 10 * time.Millisecond
-	mostOnes   = 16 // that are known to be taken at once
-)
-
 // sendLast is send before the channel is closed.
 func (g *generation) sendLast(ctx context.Context, a acks) error {
-	err := g.send(a)
-	if !g.topology.quorum() || len(a.ones) <= mostOnes && time.Since(g.onesSent) > lastRounds*lastRound {
-		return err
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	for range lastRounds {
-		if err == nil {
-			err = g.ch.Qos(g.prefetch, 0, false)
-		}
-		if err != nil || !wait(ctx, lastRound) {
-			return err
-		}
-	}
-	return nil
+	return g.send(a)
 }

@@ -59,9 +59,9 @@ func (h *hosts) at(i int) time.Time {
 }
 
 // reconnects paces attempts when all hosts have failed. Jitter takes away, and leaves at least the dialPause.
-//
-//nolint:gochecknoglobals // Go has no constants of a struct type
-var reconnects = backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
+func reconnects() backoff.Policy {
+	return backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
+}
 
 func newConnector(o *Options, purpose string, h *hosts) *connector {
 	c := &connector{o: o, purpose: purpose, hosts: h, dials: make([]time.Time, len(o.Hosts))}
@@ -125,6 +125,7 @@ func (c *connector) try(t *attempt) {
 	defer close(t.done)
 	if err == nil && c.closed {
 		s.link.kill()
+		c.wg.Go(func() { <-s.gone })
 		err = errClosedConnection
 	}
 	if err == nil {
@@ -169,7 +170,7 @@ func (c *connector) plan() (host int, pause time.Duration) {
 	defer c.mu.Unlock()
 	host = c.next
 	if rounds := c.failures / len(c.o.Hosts); c.failures%len(c.o.Hosts) == 0 && rounds > 0 {
-		pause = reconnects.Delay(rounds, nil)
+		pause = reconnects().Delay(rounds, nil)
 	}
 	pause = max(pause, time.Until(c.dials[host].Add(dialPause)), time.Until(c.hosts.at(host).Add(dialPause)))
 	c.dials[host] = time.Now().Add(max(pause, 0))
@@ -260,6 +261,9 @@ func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *a
 	}
 	var own *amqp.Channel
 	s, err := b.publishing.connect(ctx)
+	if err == nil {
+		err = s.unblocked(ctx)
+	}
 	if err == nil {
 		err = s.do(ctx, func(ch *amqp.Channel) error {
 			own = ch

@@ -96,8 +96,15 @@ const (
 	amqp10Headers = "x-amqp-1.0-app-properties"
 )
 
-// compressions are the content encodings in which the body is not what was meant. Others, such as utf-8, say what it is anyway.
-var compressions = []string{"gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy"}
+// isCompression reports whether a content encoding is one in which the body is not what was meant. Others, such as utf-8, say what it is
+// anyway.
+func isCompression(encoding string) bool {
+	switch encoding {
+	case "gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy":
+		return true
+	}
+	return false
+}
 
 // checkBody returns why a body is not to be read as it is.
 func checkBody(m *amqp.Delivery) error {
@@ -109,7 +116,7 @@ func checkBody(m *amqp.Delivery) error {
 	}
 	first, _, _ := strings.Cut(m.ContentEncoding, ":") // Spring writes gzip:UTF-8
 	first, _, _ = strings.Cut(first, ",")
-	if slices.Contains(compressions, mode.Lower(strings.TrimSpace(first))) {
+	if isCompression(mode.Lower(strings.TrimSpace(first))) {
 		return fmt.Errorf("the message's body is compressed, its content_encoding is %.40q; publish it as it is", m.ContentEncoding)
 	}
 	return nil
@@ -139,7 +146,7 @@ const mostAttributes = 128
 
 // prefixes are the spellings of an attribute's header, in lower case: ours and Knative's, that of Spring and the CloudEvents SDKs for
 // Java and Go, that of the SDKs for Python and C#, and Kafka's.
-var prefixes = []string{headerPrefix, "cloudevents:", "cloudevents_", "ce_"}
+func prefixes() [4]string { return [...]string{headerPrefix, "cloudevents:", "cloudevents_", "ce_"} }
 
 // prefixOf returns which of the prefixes a header has, or -1. Names are compared without case, since some producers write them their
 // own way.
@@ -147,7 +154,7 @@ func prefixOf(name string) int {
 	if name == "" || mode.LowerByte(name[0]) != 'c' {
 		return -1
 	}
-	for i, prefix := range prefixes {
+	for i, prefix := range prefixes() {
 		if mode.HasPrefix(name, prefix) {
 			return i
 		}
@@ -168,16 +175,16 @@ func (c *decoder) collect(m *amqp.Delivery) (version bool, err error) {
 		if i < 0 {
 			continue
 		}
-		name := mode.Lower(header[len(prefixes[i]):])
+		name := mode.Lower(header[len(prefixes()[i]):])
 		version = version || name == versionName && value != nil
 		switch {
 		case err != nil: // only the version matters any more
 		case spelling >= 0 && spelling != i:
 			err = fmt.Errorf("the message has attributes in headers that begin with %s and with %s; which are meant is not known",
-				prefixes[min(i, spelling)], prefixes[max(i, spelling)])
+				prefixes()[min(i, spelling)], prefixes()[max(i, spelling)])
 		case len(c.attrs) == mostAttributes:
 			err = &leat.Error{Op: "decode", Code: leat.CodeTooLarge,
-				Err: fmt.Errorf("the message has more than %d headers that begin with %s", mostAttributes, prefixes[i])}
+				Err: fmt.Errorf("the message has more than %d headers that begin with %s", mostAttributes, prefixes()[i])}
 		default:
 			spelling = i
 			err = c.add(name, value)

@@ -65,15 +65,15 @@ func testNativeReject(t *testing.T, n *brokertest.RabbitMQNode) {
 	livePublish(t, b, sub.Topic, liveEvents(t, 0, 100, 7)...)
 	for i, d := range liveHold(t, s, 100) {
 		action := leat.Ack
-		if i%10 == 5 {
+		if i%2 == 1 {
 			action = leat.NativeReject
 		}
 		s.Settle(&d, leat.Settlement{Action: action})
 	}
 	require.NoError(t, s.Close(t.Context()))
-	liveEventually(t, "ten are in the dead-letter queue", func() bool {
+	liveEventually(t, "half of them are in the dead-letter queue", func() bool {
 		q, err := n.Queue(t.Context(), "/", sub.Topic+".g:dead")
-		return err == nil && q.Ready == 10
+		return err == nil && q.Ready == 50
 	})
 	q, err := n.Queue(t.Context(), "/", sub.Topic+".g")
 	require.NoError(t, err)

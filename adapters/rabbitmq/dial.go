@@ -48,7 +48,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 		}
 		return nil, because(ctx, err)
 	}
-	return newSession(c, l), nil
+	return newSession(c, l, o.RequestTimeout), nil
 }
 
 // because adds why ctx has ended to an error.

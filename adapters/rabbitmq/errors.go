@@ -101,7 +101,7 @@ func notAllowed(reason string) leat.Code {
 // it was not the caller's, nobody answered within the adapter's timeout.
 func fail(ctx context.Context, op, topic string, err error) error {
 	code := codeOf(err)
-	if ctx != nil && ctx.Err() != nil {
+	if ctx.Err() != nil {
 		code = leat.CodeCanceled
 		if !errors.Is(err, ctx.Err()) {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)

@@ -110,7 +110,8 @@ func TestFaults(t *testing.T) {
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
 		"small messages again": testSmallMessagesAgain, "given back often": testGivenBackOften,
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
-		"broadcast recycled": testBroadcastRecycled,
+		"broadcast recycled": testBroadcastRecycled, "requests without answer": testRequestsWithoutAnswer,
+		"cancelled consumer": testCancelledConsumer, "takeover": testTakeover,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

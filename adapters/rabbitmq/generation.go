@@ -26,7 +26,8 @@ type generation struct {
 	used     chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
 	urgent   chan struct{} // holds a token when that should not wait
 	turn     chan struct{} // holds a token while somebody acknowledges
-	onesSent time.Time     // when messages were acknowledged one by one; its holder's
+	// transactions says that what is acknowledged takes effect by a commit. It is who has the turn's.
+	transactions bool
 
 	window   window
 	events   int  // delivered and not settled

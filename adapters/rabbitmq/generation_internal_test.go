@@ -31,12 +31,10 @@ func TestGiveUpOnlyOnce(t *testing.T) {
 	t.Parallel()
 	g := bareGeneration(t, 0)
 	g.turn <- struct{}{}
-	done := make(chan error, 1)
-	go func() { done <- g.giveUp(context.Background(), nil) }()
 	g.s.mu.Lock()
 	g.end()
 	g.s.mu.Unlock()
-	require.NoError(t, <-done)
+	require.NoError(t, g.giveUp(context.Background(), nil))
 }
 
 // TestDelaysWake: Receive looks again when the first delay is over, and then the next, until the generation ends.

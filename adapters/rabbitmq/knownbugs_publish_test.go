@@ -85,18 +85,21 @@ func sharedAddr(t *testing.T) string {
 func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) })
+	for _, underWay := range []int{0, 32} { // the second time, so much that nothing can be written any more
+		holdsNobodyUp(t, n, func() error { return n.MemoryAlarm(t.Context(), true) }, underWay)
+		require.NoError(t, n.MemoryAlarm(t.Context(), false))
+	}
 }
 
 // TestHangingBrokerDoesNotHoldUpPublishAndClose is the same with a broker that answers nothing at all.
 func TestHangingBrokerDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	holdsNobodyUp(t, n, n.Pause)
+	holdsNobodyUp(t, n, n.Pause, 0)
 }
 
-// holdsNobodyUp opens brokers, and closes them under the fault after a publish.
-func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error) {
+// holdsNobodyUp opens brokers, and closes them under the fault after a publish, behind so many MiB that are under way.
+func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error, underWay int) {
 	t.Helper()
 	const timeout = 500 * time.Millisecond
 	times := 10
@@ -112,6 +115,10 @@ func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error)
 		brokers[i] = liveBroker(t, o)
 		livePublish(t, brokers[i], sub.Topic, liveEvents(t, i, i+1, 1)...)
 	}
+	large := liveEvents(t, 1_000, 1_000+underWay, 8)
+	for i, data := 0, make([]byte, 1<<20-16<<10); i < underWay; i++ {
+		large[i] = large[i].WithData("application/octet-stream", data)
+	}
 	require.NoError(t, fault())
 	var wg sync.WaitGroup
 	turn := make(chan struct{}, 10)
@@ -120,6 +127,11 @@ func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error)
 		wg.Go(func() {
 			defer func() { <-turn }()
 			p := leat.NewProducer(b, nil)
+			p.PublishAsync(context.Background(), sub.Topic, func(leat.Event, error) {}, large...)
+			if underWay > 0 { // the broker says that it is blocked when it gets the first
+				blocked := func() bool { return b.Health() != nil }
+				assert.Eventually(t, blocked, livePatience, 5*time.Millisecond, "the connection is blocked")
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			began := time.Now()

@@ -13,7 +13,8 @@ type Lag struct {
 	Queue string
 	// Ready is how many messages wait in it. Those that consumers hold and have not settled are not counted, nor those in delay queues.
 	Ready int
-	// Consumers is how many consumers it has, in all processes, those that stand by included.
+	// Consumers is how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a classic
+	// one tells those that stand by, too.
 	Consumers int
 	// DeadLetters is how many messages its dead-letter queue has, 0 where there is none.
 	DeadLetters int
@@ -23,7 +24,7 @@ type Lag struct {
 func (b *Broker) Lag(ctx context.Context, topic, group string) (Lag, error) {
 	sub := leat.Subscription{Topic: topic, Group: group, Unordered: true} // the name is the same
 	if err := sub.Validate(); err != nil {
-		return Lag{}, fail(nil, "lag", topic, err) //nolint:staticcheck // no context: nothing was asked
+		return Lag{}, fail(ctx, "lag", topic, err)
 	}
 	if err := b.refusal(ctx, "lag", topic); err != nil {
 		return Lag{}, err

@@ -3,6 +3,8 @@ package rabbitmq
 import (
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // link is the socket of a connection, below amqp091-go. It reads in larger pieces, and can gather what is written: the client hands over
@@ -13,6 +15,8 @@ type link struct {
 	socket net.Conn // below TLS, where there is any: closing it never waits
 	in     []byte   // read from the socket; Read's own
 	unread []byte   // of it
+
+	patience atomic.Int64 // nanoseconds: how long the broker may be silent, 0 as long as that is not known
 
 	mu     sync.Mutex
 	corked int
@@ -31,6 +35,9 @@ func newLink(conn, socket net.Conn) *link {
 // Read reads. After an error the socket is closed: the client would first wait for a write that hangs.
 func (l *link) Read(b []byte) (int, error) {
 	if len(l.unread) == 0 {
+		if patience := l.patience.Load(); patience > 0 {
+			_ = l.Conn.SetReadDeadline(time.Now().Add(time.Duration(patience)))
+		}
 		n, err := l.Conn.Read(l.in)
 		l.unread = l.in[:n]
 		if err != nil {
@@ -43,6 +50,13 @@ func (l *link) Read(b []byte) (int, error) {
 	n := copy(b, l.unread)
 	l.unread = l.unread[n:]
 	return n, nil
+}
+
+// SetReadDeadline is how the client says, by what it last read, how long the broker may be silent. It is also the time of each later Read:
+// the client cannot say so while a write hangs, as in an alarm of the broker, and would end a connection whose broker sends heartbeats.
+func (l *link) SetReadDeadline(at time.Time) error {
+	l.patience.Store(int64(max(time.Until(at), 0)))
+	return l.Conn.SetReadDeadline(at)
 }
 
 // Write writes b, or keeps it until the link is uncorked or a piece has gathered.

@@ -74,9 +74,9 @@ type Options struct {
 
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
-	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, also where
-	// External is set, and with TLS for https. ProvisionVerify needs it to see arguments, kinds and bindings; without it, the log says that
-	// they are not verified.
+	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, which must be set
+	// where External is, and with TLS for https, which it must be where TLS is set. ProvisionVerify needs it to see arguments, kinds and
+	// bindings; without it, the log says that they are not verified.
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType
@@ -155,7 +155,7 @@ func (o *Options) withDefaults() Options {
 	if d.ConnectionName == "" {
 		d.ConnectionName = "leat"
 	}
-	if d.Credentials == nil {
+	if d.Credentials == nil && (!d.External || d.ManagementURL == "") {
 		d.Credentials = func(context.Context) (string, string, error) { return "guest", "guest", nil }
 	}
 	if d.TLS != nil {
@@ -271,6 +271,12 @@ func (o *Options) validateManagement() error {
 	u, err := url.Parse(o.ManagementURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("the management URL is none; write http://host:15672")
+	}
+	if o.TLS != nil && u.Scheme != "https" {
+		return errors.New("the management URL would send the password as it is, and the connections use TLS; write https://")
+	}
+	if o.Credentials == nil {
+		return errors.New("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
 	}
 	if u.User != nil {
 		return errors.New("the management URL has a user; leave it out: the credentials of the connection are used")

@@ -19,17 +19,20 @@ type proxy struct {
 	mu     sync.Mutex
 	target string
 	conns  map[net.Conn]struct{}
-	refuse bool
-	dials  int
-	cuts   []string // each ends the connection, once, when a client sends it
-	drops  []string // each is not passed on, once, when the broker sends it
+	// clients are those of conns that lead to a client.
+	clients map[net.Conn]struct{}
+	refuse  bool
+	dials   int
+	cuts    []string // each ends the connection, once, when a client sends it
+	drops   []string // each is not passed on, once, when the broker sends it
+	keeps   string   // is never passed on when the broker sends it; "" is nothing
 }
 
 func newProxy(t testing.TB) *proxy {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{listener: l, conns: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, conns: map[net.Conn]struct{}{}, clients: map[net.Conn]struct{}{}}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -49,6 +52,13 @@ func newProxy(t testing.TB) *proxy {
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+// dialed returns how many connections there were.
+func (p *proxy) dialed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dials
+}
 
 func (p *proxy) point(target string) {
 	p.mu.Lock()
@@ -71,11 +81,12 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	defer func() { _ = server.Close() }()
 	p.mu.Lock()
-	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	p.conns[client], p.conns[server], p.clients[client] = struct{}{}, struct{}{}, struct{}{}
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
 		delete(p.conns, client)
+		delete(p.clients, client)
 		delete(p.conns, server)
 		p.mu.Unlock()
 	}()
@@ -113,6 +124,22 @@ func (p *proxy) drop(mark string) {
 	p.drops = append(p.drops, mark)
 }
 
+// keep drops mark whenever the broker sends it, until it is called with "".
+func (p *proxy) keep(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keeps = mark
+}
+
+// say sends bytes to all clients, which must be whole frames, while the broker says nothing.
+func (p *proxy) say(frames string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.clients {
+		_, _ = c.Write([]byte(frames))
+	}
+}
+
 // marked is a connection that ends at a mark, or drops it.
 type marked struct {
 	net.Conn
@@ -133,12 +160,21 @@ func (m *marked) Write(b []byte) (int, error) {
 			return len(b), m.err
 		}
 	}
+	kept := m.err == nil && m.p.keeps != "" && bytes.Contains(b, []byte(m.p.keeps))
 	m.p.mu.Unlock()
+	if kept {
+		return len(b), nil
+	}
 	return m.Conn.Write(b)
 }
 
 // What AMQP 0-9-1 calls methods, as they begin.
 const (
-	methodChannelOpen = "\x00\x14\x00\x0a"
-	methodBasicAck    = "\x00\x3c\x00\x50"
+	methodChannelOpen    = "\x00\x14\x00\x0a"
+	methodQueueDeclareOK = "\x00\x32\x00\x0b"
+	methodBasicAck       = "\x00\x3c\x00\x50"
 )
+
+// frameCancel is the frame by which a broker cancels the consumer of a stream that is the first on its connection: a method, channel 1, its
+// length, basic.cancel, the consumer's tag, and that no answer is wanted.
+const frameCancel = "\x01\x00\x01\x00\x00\x00\x0a\x00\x3c\x00\x1e\x04leat\x01\xce"

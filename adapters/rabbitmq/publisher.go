@@ -27,6 +27,7 @@ type publisher struct {
 	encoder   encoder        // the writer's own
 	batch     []*entry       // the writer's own
 	session   *session       // the writer's own: the connection that proven is about
+	later     *time.Timer    // the writer's own: when a lane may open its channel again
 
 	mu     sync.Mutex
 	begun  bool // the writer runs
@@ -39,6 +40,8 @@ type publisher struct {
 	bytes  int
 	line   []*waiter // publishes that wait for room; only the first may take it
 	idle   chan struct{}
+	// refusal is why a lane that has something to send has no channel. The writer sets it.
+	refusal symptom
 	// The calls under way, oldest first. They time out in that order.
 	oldest, newest *call
 	timer          *time.Timer // for the oldest; nil when there is none
@@ -49,6 +52,8 @@ type lane struct {
 	queue  []*entry // to be sent, in order
 	outlet *outlet  // nil while there is no channel
 	alone  bool     // what was sent last is the first of its route, and nothing follows before its answer
+	// notBefore is the writer's own: when the channel, which the broker has refused, may be opened again.
+	notBefore time.Time
 }
 
 // call is what one Publish had taken at once. publisher.mu guards what it holds.
@@ -306,9 +311,12 @@ func (p *publisher) expire() {
 	tell(verdicts)
 }
 
-// unsent says why events were not sent in time.
+// unsent says why events were not sent in time. The lock is held.
 func (p *publisher) unsent() error {
 	why := p.broker.publishing.health()
+	if why == nil {
+		why = p.refusal.err
+	}
 	if why == nil {
 		why = errors.New("the broker is slow")
 	}
@@ -385,10 +393,13 @@ func (b *Broker) closePublishing(ctx context.Context) {
 // slowAnswer is from when on an event without an answer shows in health.
 const slowAnswer = 10 * time.Second
 
-// health returns nil, or since when publishes are not answered.
+// health returns nil, or since when publishes are not answered, or some of them have no channel.
 func (p *publisher) health() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.refusal.err != nil {
+		return unhealthy("", codeOf(p.refusal.err), p.refusal.since, fmt.Errorf("no channel for a part of the keys: %w", p.refusal.err))
+	}
 	if p.oldest == nil {
 		return nil
 	}

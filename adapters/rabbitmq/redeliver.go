@@ -67,13 +67,6 @@ func (g *generation) blockKeys() {
 		if h == nil {
 			h = &holding{}
 			g.blocked[key], fresh[key] = h, h
-			g.again = slices.DeleteFunc(g.again, func(other uint64) bool { // what waits there comes after tag, or before it
-				mine := g.window.at(other).key() == key
-				if mine {
-					h.waiting = append(h.waiting, other)
-				}
-				return mine
-			})
 		}
 		h.waiting = append(h.waiting, tag)
 		h.until = max(h.until, slot.notBefore)
@@ -82,6 +75,13 @@ func (g *generation) blockKeys() {
 	if len(fresh) == 0 {
 		return
 	}
+	g.again = slices.DeleteFunc(g.again, func(tag uint64) bool { // it comes after what was given back now, or before it
+		h := fresh[g.window.at(tag).key()]
+		if h != nil {
+			h.waiting = append(h.waiting, tag)
+		}
+		return h != nil
+	})
 	count := func(s *slot) {
 		if h := fresh[s.key()]; h != nil && s.state == slotOut {
 			h.out++

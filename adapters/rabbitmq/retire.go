@@ -64,15 +64,16 @@ func (g *generation) cause() error {
 	return errCancelled
 }
 
-// lose ends the generation when its channel is gone, and its lease with it.
+// lose ends the generation, and its lease with it. Where only the consumer is over, what is finished can still be acknowledged.
 func (g *generation) lose(cause error) {
+	if !g.ch.IsClosed() {
+		g.giveUpInTime(cause)
+		return
+	}
 	g.s.mu.Lock()
 	g.end()
 	g.s.mu.Unlock()
 	g.lease.End(cause)
-	if !g.ch.IsClosed() {
-		_ = g.close(g.s.ctx)
-	}
 }
 
 // end makes settlements void. The stream's lock is held.
@@ -90,32 +91,26 @@ func (g *generation) end() {
 }
 
 // giveUp ends the generation in order: what is finished is acknowledged, the lease ends with cause, and the channel is closed, by which the
-// broker takes back what is left, in order. ctx bounds it.
+// broker takes back what is left, in order. ctx bounds it. With a cause the lease ends first: handlers should not go on meanwhile.
 func (g *generation) giveUp(ctx context.Context, cause error) error {
-	var err error
-	select {
-	case g.turn <- struct{}{}:
-	case <-g.over:
-		return nil // somebody else did it
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
 	g.s.mu.Lock()
+	if g.ended {
+		g.s.mu.Unlock()
+		return nil // somebody else did it
+	}
 	a := g.window.collect(true, time.Now())
-	over := g.ended
 	g.end()
 	g.s.mu.Unlock()
-	if over {
-		return nil
+	if cause != nil {
+		g.lease.End(cause)
 	}
 	done := make(chan error, 1)
-	if err == nil {
-		go func() { done <- g.sendLast(ctx, a) }()
-		select {
-		case err = <-done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	go func() { done <- g.sendLast(ctx, a) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
 	}
 	g.lease.End(cause)
 	if e := g.close(ctx); err == nil {
@@ -125,6 +120,16 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 		return nil
 	}
 	return err
+}
+
+// giveUpInTime is giveUp within the RequestTimeout. When the broker does not answer, the end of the connection is sure to end the channel.
+func (g *generation) giveUpInTime(cause error) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
+	defer cancel()
+	if g.giveUp(ctx, cause) != nil && ctx.Err() != nil {
+		g.session.link.kill()
+		<-g.session.gone
+	}
 }
 
 // close closes the channel. The broker has seen everything that was acknowledged when it answers. When ctx ends before that, the channel is
@@ -167,10 +172,5 @@ func (g *generation) recycle() {
 	case <-g.s.ctx.Done():
 		return // Close does the rest
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
-	defer cancel()
-	if g.giveUp(ctx, cause) != nil && ctx.Err() != nil {
-		g.session.link.kill() // a broker that does not answer; the end of the connection is sure to end the channel
-		<-g.session.gone
-	}
+	g.giveUpInTime(cause)
 }

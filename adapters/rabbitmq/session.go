@@ -18,9 +18,12 @@ type session struct {
 	gone chan struct{} // closed when it is over
 	err  error         // why it is over; to be read when gone is closed
 
+	patience time.Duration // how long an answer to a request may take
+
 	mu      sync.Mutex
 	blocked *amqpBlock     // the broker does not take publishes; nil while it does
 	closing bool           // no request begins any more
+	late    int            // requests under way for longer than patience
 	wg      sync.WaitGroup // requests under way
 }
 
@@ -34,8 +37,8 @@ type amqpBlock struct {
 // blockings is how many changes of connection.blocked may wait to be looked at. The client would wait for room.
 const blockings = 16
 
-func newSession(c *amqp.Connection, l *link) *session {
-	s := &session{conn: c, link: l, gone: make(chan struct{})}
+func newSession(c *amqp.Connection, l *link, patience time.Duration) *session {
+	s := &session{conn: c, link: l, gone: make(chan struct{}), patience: patience}
 	closes, blocks := c.NotifyClose(make(chan *amqp.Error, 1)), c.NotifyBlocked(make(chan amqp.Blocking, blockings))
 	go s.watch(closes, blocks)
 	return s
@@ -85,6 +88,20 @@ func (s *session) blocking() *amqpBlock {
 	return s.blocked
 }
 
+// unblocked waits until the broker takes publishes, or ctx ends.
+func (s *session) unblocked(ctx context.Context) error {
+	b := s.blocking()
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: the broker has blocked the connection: %s", context.Cause(ctx), b.reason)
+	}
+}
+
 func (s *session) over() bool {
 	select {
 	case <-s.gone:
@@ -101,6 +118,28 @@ type request struct {
 	abandoned bool
 }
 
+// mostLate is how many requests may be late. The broker may not answer what concerns one queue, and be well otherwise, so that a few are no
+// reason to end the connection for all streams; but each has a goroutine and a channel, of which a connection has 2,047.
+const mostLate = 32
+
+// isLate counts a request that has no answer for too long. When there are too many, the connection ends, and with it they do; but not
+// in an alarm, in which nothing is answered.
+func (s *session) isLate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late++
+	if s.late >= mostLate && s.blocked == nil {
+		s.link.kill()
+	}
+}
+
+// notLate is the end of a request that was counted as late.
+func (s *session) notLate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late--
+}
+
 // do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be interrupted: when ctx ends before f, do
 // returns, and the channel is closed when f is done.
 func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error {
@@ -115,6 +154,12 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 	r := &request{}
 	go func() {
 		defer s.wg.Done()
+		late := time.AfterFunc(s.patience, s.isLate)
+		defer func() {
+			if !late.Stop() {
+				s.notLate()
+			}
+		}()
 		ch, err := s.conn.Channel()
 		if err == nil {
 			err = f(ch)

@@ -135,7 +135,7 @@ func (s *Stream) reopen() *generation {
 		}
 		s.note(&s.lost, err)
 		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)
-		wait(s.ctx, reconnects.Delay(failures, nil))
+		wait(s.ctx, reconnects().Delay(failures, nil))
 	}
 	return nil
 }

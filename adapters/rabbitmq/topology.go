@@ -211,7 +211,7 @@ func (t *topology) single() bool {
 func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.QueueTypeQuorum }
 
 // rejects reports whether what is rejected is sure to be in a dead-letter queue: it is the adapter's own, and the broker keeps the message
-// until that has it. Otherwise RabbitMQ may drop it.
+// until that has it. Otherwise RabbitMQ may drop it. That the queue has these arguments is only known where the adapter declares it.
 func (t *topology) rejects() bool {
 	q := &t.queue
 	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" &&
@@ -222,7 +222,8 @@ func (t *topology) rejects() bool {
 // capabilities returns what a stream of the queue holds, but for LongestDelay, which is the stream's to say.
 func (t *topology) capabilities(o *Options) leat.Capabilities {
 	c := leat.Capabilities{
-		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: t.rejects(), Broadcast: t.sub.Broadcast, LongestHold: o.RecycleAfter,
+		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: o.Provision == ProvisionCreate && t.rejects(),
+		Broadcast: t.sub.Broadcast, LongestHold: o.RecycleAfter,
 	}
 	switch {
 	case t.sub.Broadcast:

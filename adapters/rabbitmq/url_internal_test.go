@@ -96,8 +96,11 @@ func TestDefaults(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
+	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	for text, o := range map[string]*Options{
 		"no address in Hosts":             nil,
+		"write https://":                  {Hosts: []string{"h"}, TLS: secure, ManagementURL: "http://h"},
+		"no Credentials":                  {Hosts: []string{"h"}, TLS: secure, External: true, ManagementURL: "https://h"},
 		"is empty":                        {Hosts: []string{"h", ""}},
 		"no host:port":                    {Hosts: []string{":1"}},
 		"port":                            {Hosts: []string{"h:amqp"}},

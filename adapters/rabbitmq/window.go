@@ -142,7 +142,6 @@ func (w *window) collect(ones bool, now time.Time) (a acks) {
 		w.first++
 		w.moved = now
 	}
-	w.fresh = max(w.fresh, w.first)
 	w.unacked -= multiple
 	a.count += multiple
 	if !ones || w.unacked == 0 {

@@ -246,6 +246,10 @@ func TestCapabilities(t *testing.T) {
 		"quorum": {want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
 		"quorum, unordered": {sub: leat.Subscription{Unordered: true},
 			want: leat.Capabilities{Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
+		"quorum, not declared": {options: Options{Provision: ProvisionOff},
+			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held}},
+		"quorum, looked at": {options: Options{Provision: ProvisionVerify},
+			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held}},
 		"classic": {options: Options{QueueType: QueueClassic},
 			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, LongestHold: held}},
 		"dead letters that may be dropped": {

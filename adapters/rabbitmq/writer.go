@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -11,9 +12,12 @@ import (
 
 // write sends what is in the lanes until the publisher is closed.
 func (p *publisher) write() {
+	p.later = time.NewTimer(0)
+	defer p.later.Stop()
 	for {
 		select {
 		case <-p.work:
+		case <-p.later.C:
 		case <-p.ctx.Done():
 			return
 		}
@@ -32,21 +36,18 @@ func (p *publisher) pass() bool {
 		p.refuseAll(err)
 		return false
 	}
-	if b := s.blocking(); b != nil { // what is not sent is certain, if it gets too late
-		select {
-		case <-b.over:
-		case <-p.ctx.Done():
-		}
+	if s.blocking() != nil { // what is not sent is certain, if it gets too late
+		_ = s.unblocked(p.ctx)
 		return true
 	}
 	if p.session != s {
 		p.session = s
 		p.forgetRoutes()
+		for i := range p.lanes {
+			p.lanes[i].notBefore = time.Time{}
+		}
 	}
-	if !p.openOutlets(s) {
-		wait(p.ctx, dialPause)
-		return true
-	}
+	p.openOutlets(s)
 	if s.over() {
 		return true // there may be lanes without a channel, for which nobody else would look again
 	}
@@ -71,36 +72,59 @@ func (p *publisher) pending() bool {
 	return false
 }
 
-// openOutlets opens the channels of the lanes that have something to send. It returns false when the broker refuses that. When the
-// connection is over, lanes may be left without.
-func (p *publisher) openOutlets(s *session) bool {
+// openOutlets opens the channels of the lanes that have something to send. A lane whose channel the broker refuses tries again later, and
+// the others go on. When the connection is over, lanes may be left without.
+func (p *publisher) openOutlets(s *session) {
+	var refusal error
 	for i := range p.lanes {
 		p.mu.Lock()
-		t := p.lanes[i].outlet
-		needed := len(p.lanes[i].queue) > 0 && (t == nil || t.session != s)
+		l := &p.lanes[i]
+		needed := len(l.queue) > 0 && (l.outlet == nil || l.outlet.session != s)
 		if needed {
-			p.lanes[i].outlet = nil // where there is one, the connection is new, and the end of the old channel about to be noticed
+			l.outlet = nil // where there is one, the connection is new, and the end of the old channel about to be noticed
 		}
 		p.mu.Unlock()
-		if !needed {
+		switch {
+		case !needed:
+			continue
+		case time.Until(l.notBefore) > 0:
+			refusal = p.refusal.err
 			continue
 		}
-		p.encoder.frameBytes = s.conn.Config.FrameSize
-		var ch *amqp.Channel
-		err := s.do(p.ctx, func(own *amqp.Channel) error {
-			ch = own
-			return own.Confirm(false)
-		})
-		if err != nil {
-			return s.over()
+		if err := p.openOutlet(i, s); err != nil {
+			if s.over() {
+				return
+			}
+			refusal, l.notBefore = err, time.Now().Add(dialPause)
+			p.later.Reset(dialPause)
 		}
-		t = newOutlet(p, i, s, ch)
-		p.mu.Lock()
-		p.lanes[i].outlet = t
-		p.mu.Unlock()
-		p.wg.Go(t.listen) // which may find at once that it is over, and takes it away again
 	}
-	return true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if refusal == nil {
+		p.refusal.err = nil
+	} else {
+		p.refusal.set(refusal)
+	}
+}
+
+// openOutlet opens the channel of a lane.
+func (p *publisher) openOutlet(i int, s *session) error {
+	p.encoder.frameBytes = s.conn.Config.FrameSize
+	var ch *amqp.Channel
+	err := s.do(p.ctx, func(own *amqp.Channel) error {
+		ch = own
+		return own.Confirm(false)
+	})
+	if err != nil {
+		return err
+	}
+	t := newOutlet(p, i, s, ch)
+	p.mu.Lock()
+	p.lanes[i].outlet = t
+	p.mu.Unlock()
+	p.wg.Go(t.listen) // which may find at once that it is over, and takes it away again
+	return nil
 }
 
 // mostSent is how many messages of a lane are sent before it is another's turn.

@@ -1,0 +1,240 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/require"
+)
+
+// redeliverModel is a queue of RabbitMQ, a generation that consumes from it, and somebody who handles what it delivers.
+type redeliverModel struct {
+	t       *testing.T
+	r       *rand.Rand
+	g       *generation
+	keys    int
+	calm    int                // one of so many is given back
+	clock   int                // counts what happens
+	all     map[uint64]*letter // what the queue has sent and waits for, by tag
+	broker  windowModel        // what it knows of acknowledgements
+	out     []leat.Delivery    // delivered and not settled
+	settled []leat.Delivery    // before
+}
+
+// letter is what the model knows of a message.
+type letter struct {
+	key       string
+	out       bool
+	finished  bool
+	slow      bool // it is handled much later than others
+	rounds    int  // how often it was delivered
+	delivered int  // the clock when it was delivered last
+	returned  int  // the clock when it was given back last
+	notBefore time.Time
+}
+
+func newRedeliverModel(t *testing.T, seed uint64) *redeliverModel {
+	t.Helper()
+	m := &redeliverModel{t: t, r: rand.New(rand.NewPCG(seed, 1)), g: bareGeneration(t, 0), all: map[uint64]*letter{}}
+	m.keys, m.calm = 1+m.r.IntN(20), []int{2, 20, 200}[m.r.IntN(3)]
+	m.g.prefetch = 1 + m.r.IntN(40)
+	m.g.s.sub.MaxInFlight = 1 + m.r.IntN(m.g.prefetch)
+	m.g.s.sub.MaxInFlightBytes = 20 + m.r.IntN(400)
+	m.g.s.caps.NativeReject = true
+	m.g.window = newWindow(m.g.prefetch)
+	m.g.due, m.g.urgent, m.g.used = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	m.broker = windowModel{t: t, unacked: map[uint64]bool{}, finished: map[uint64]bool{}}
+	return m
+}
+
+// arrive is a message of the queue.
+func (m *redeliverModel) arrive() {
+	if len(m.broker.unacked) >= m.g.prefetch {
+		return
+	}
+	tag := m.g.window.next
+	l := &letter{slow: m.r.IntN(40) == 0}
+	if k := m.r.IntN(m.keys + 1); k > 0 {
+		l.key = fmt.Sprint(k)
+	}
+	m.all[tag], m.broker.unacked[tag] = l, true
+	e := newEvent(m.t, leat.EventOptions{ID: fmt.Sprint(tag), Source: "/s", Key: l.key})
+	m.g.take(slot{event: e, size: 1 + m.r.IntN(30), came: time.Now(), deliveries: 1})
+}
+
+// receive delivers, and checks what comes.
+func (m *redeliverModel) receive(most int) (n int) {
+	into := make([]leat.Delivery, most)
+	n = m.g.fill(into)
+	for _, d := range into[:n] {
+		m.check(&d)
+		m.out = append(m.out, d)
+	}
+	require.LessOrEqual(m.t, len(m.out), m.g.s.sub.MaxInFlight, "R5")
+	require.Equal(m.t, len(m.out), m.g.events)
+	require.True(m.t, m.g.bytes <= m.g.s.sub.MaxInFlightBytes || len(m.out) == 1, "R5")
+	return n
+}
+
+// check checks a delivery.
+func (m *redeliverModel) check(d *leat.Delivery) {
+	tag := d.Tag >> roundBits
+	l := m.all[tag]
+	require.NotNil(m.t, l, "%d was never sent, or is acknowledged", tag)
+	require.Equal(m.t, fmt.Sprint(tag), d.Event.ID())
+	require.False(m.t, l.out, "%d is delivered twice at the same time", tag)
+	require.False(m.t, l.finished, "%d was finished", tag)
+	require.False(m.t, l.notBefore.After(time.Now()), "T2: %d comes before its delay is over", tag)
+	m.clock++
+	l.out, l.delivered = true, m.clock
+	l.rounds++
+	require.Equal(m.t, l.rounds, d.Deliveries)
+	if l.key == "" {
+		return
+	}
+	for other, o := range m.all {
+		if o.key != l.key || o.finished {
+			continue
+		}
+		switch {
+		case other > tag:
+			require.False(m.t, o.out, "R3: %d comes after %d", tag, other)
+		case other < tag:
+			require.True(m.t, o.out, "R3: %d comes before %d", tag, other)
+			require.Greater(m.t, o.delivered, l.returned, "T2: %d comes again while %d, which is older, is not settled since", tag, other)
+		}
+	}
+}
+
+// settle ends a delivery in one way or another.
+func (m *redeliverModel) settle(i int, how leat.Settlement) {
+	d := m.out[i]
+	m.out = append(m.out[:i], m.out[i+1:]...)
+	m.settled = append(m.settled, d)
+	tag := d.Tag >> roundBits
+	l := m.all[tag]
+	m.clock++
+	l.out = false
+	m.g.settle(d.Tag, how)
+	if how.Action == leat.GiveBack {
+		l.returned, l.notBefore = m.clock, time.Now().Add(how.Delay)
+		return
+	}
+	l.finished, m.broker.finished[tag] = true, true
+}
+
+// settleSome ends some of what is delivered, in any order, and tries to end what was ended before.
+func (m *redeliverModel) settleSome() {
+	for i, d := range slices.Backward(m.out) { // settle takes it out
+		l := m.all[d.Tag>>roundBits]
+		if m.r.IntN(3) > 0 || l.slow && m.r.IntN(300) > 0 {
+			continue
+		}
+		how := leat.Settlement{Action: leat.Ack}
+		switch {
+		case m.r.IntN(m.calm) == 0:
+			how = leat.Settlement{Action: leat.GiveBack, Delay: time.Duration(max(0, m.r.IntN(150)-100)) * time.Millisecond}
+		case m.r.IntN(8) == 0:
+			how.Action = leat.NativeReject
+		}
+		m.settle(i, how)
+	}
+	if len(m.settled) > 0 {
+		events := m.g.events
+		m.g.settle(m.settled[m.r.IntN(len(m.settled))].Tag, leat.Settlement{Action: leat.Ack})
+		require.Equal(m.t, events, m.g.events, "what is settled is settled again")
+	}
+}
+
+// acknowledge is what the broker is told.
+func (m *redeliverModel) acknowledge(ones bool) {
+	a := m.g.window.collect(ones, time.Now())
+	for _, tag := range a.rejects {
+		require.True(m.t, m.broker.unacked[tag] && m.broker.finished[tag], "%d is rejected", tag)
+		delete(m.broker.unacked, tag)
+	}
+	m.broker.apply(a)
+	for tag := range m.all {
+		if !m.broker.unacked[tag] {
+			delete(m.all, tag)
+			delete(m.broker.finished, tag)
+		}
+	}
+	require.LessOrEqual(m.t, len(m.g.window.ring), m.g.window.most)
+	require.LessOrEqual(m.t, len(m.g.window.stragglers), m.g.prefetch)
+}
+
+func (m *redeliverModel) step() {
+	switch m.r.IntN(8) {
+	case 0, 1, 2:
+		for range m.r.IntN(8) {
+			m.arrive()
+		}
+	case 3, 4:
+		m.receive(1 + m.r.IntN(20))
+	case 5, 6:
+		m.settleSome()
+	default:
+		m.acknowledge(m.r.IntN(2) == 0)
+	}
+}
+
+// drain ends everything, and checks that nothing is left.
+func (m *redeliverModel) drain() {
+	for range 20 * m.g.prefetch {
+		for len(m.out) > 0 {
+			m.settle(m.r.IntN(len(m.out)), leat.Settlement{Action: leat.Ack})
+		}
+		if m.receive(100) == 0 {
+			m.pause(time.Second) // the longest delay
+			if m.receive(100) == 0 {
+				break
+			}
+		}
+	}
+	m.acknowledge(false)
+	m.acknowledge(true)
+	require.Empty(m.t, m.broker.unacked, "lost")
+	require.Zero(m.t, m.g.held)
+	require.Zero(m.t, m.g.bytes)
+	require.Empty(m.t, m.g.window.stragglers)
+	require.Empty(m.t, m.g.blocked)
+	require.Empty(m.t, m.g.again)
+	require.Empty(m.t, m.g.naps)
+}
+
+// pause lets time pass.
+func (m *redeliverModel) pause(d time.Duration) {
+	m.g.s.mu.Unlock()
+	time.Sleep(d)
+	m.g.s.mu.Lock()
+}
+
+// TestRedeliveryModel: whatever is given back, settled, delayed and left open in whatever order, the messages of a key come in order, what
+// was given back before later ones of its key, each as often as it should, and none is lost.
+func TestRedeliveryModel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stragglers := 0
+		for range 60 {
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			m := newRedeliverModel(t, seed)
+			m.g.s.mu.Lock()
+			for range 2_000 {
+				m.step()
+				m.pause(time.Millisecond)
+				stragglers = max(stragglers, len(m.g.window.stragglers))
+			}
+			m.drain()
+			m.g.end()
+			m.g.s.mu.Unlock()
+		}
+		require.Positive(t, stragglers, "no message was left behind for long")
+	})
+}
