@@ -56,8 +56,8 @@ func (b *Broker) Limits() leat.Limits {
 }
 
 // WithChannel calls f with a channel of its own, for what Leat does not cover, and closes the channel afterwards. The channel is on the
-// connection for publishing, which an alarm of the broker blocks, and f should not consume by it. ctx bounds the connecting, not f. The
-// error is f's, or an [*leat.Error].
+// connection for publishing, which an alarm of the broker blocks: its end is waited for. f should not consume by it. ctx bounds the
+// connecting, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	if err := b.refusal(ctx, opChannel, ""); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/internal/brokertest"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
@@ -73,4 +74,25 @@ func TestRefusedChannel(t *testing.T) {
 		require.NoError(t, <-outcomes)
 	}
 	liveEventually(t, "all is well", func() bool { return b.Health() == nil })
+	testRefusedInTime(t, o)
+}
+
+// testRefusedInTime: what has no channel for too long is refused, with the reason, and health forgets it.
+func testRefusedInTime(t *testing.T, o rabbitmq.Options) {
+	t.Helper()
+	o.PublishChannels, o.DeliveryTimeout = 5, time.Second
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	refused := 0
+	for _, err := range liveOutcomes(t.Context(), b, sub.Topic, liveEvents(t, 0, 200, 100)...) {
+		if err != nil {
+			refused++
+			assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), err)
+			require.ErrorContains(t, err, "channel")
+		}
+	}
+	assert.Positive(t, refused)
+	assert.Less(t, refused, 200)
+	liveEventually(t, "nothing is wrong any more", func() bool { return b.Health() == nil })
 }

@@ -69,6 +69,7 @@ func (p *publisher) pending() bool {
 			return true
 		}
 	}
+	p.refusal.err = nil // what waited for a channel is reported by now
 	return false
 }
 
@@ -235,6 +236,7 @@ func (p *publisher) refuseAll(err error) {
 	}
 	refusal := &leat.Error{Code: codeOf(err), Err: err}
 	p.mu.Lock()
+	p.refusal.err = nil
 	var all []verdict
 	for i := range p.lanes {
 		all = append(all, p.refuse(&p.lanes[i], func(*entry) bool { return true }, refusal)...)
