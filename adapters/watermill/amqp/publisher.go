@@ -3,6 +3,7 @@ package amqp
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -91,7 +92,9 @@ type outlet struct {
 	p        *publisher
 	topology wmamqp.TopologyBuilder
 	inner    *wmamqp.Publisher  // nil before it is needed, and after an error
-	returned chan native.Return // of the channel of inner
+	conn     *native.Connection // of inner
+	channel  *native.Channel    // of inner, once it has declared an exchange
+	returned chan native.Return // of channel
 	next     native.Publishing
 	begun    bool // next was handed out
 }
@@ -124,6 +127,9 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 // attempt publishes a message if there is a connection.
 func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	t.begun = false
+	if t.lost() { // while nothing was published
+		t.drop()
+	}
 	if err := t.open(); err != nil {
 		return &refusal{leat.CodeUnavailable, err}
 	}
@@ -133,11 +139,11 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	}
 	sound := false
 	defer func() {
-		if !sound { // it failed, or panicked
+		if !sound {
 			t.drop()
 		}
 	}()
-	err = t.inner.Publish(topic, m)
+	err = t.send(topic, m)
 	select {
 	case r, ok := <-t.returned: // comes before the confirm
 		if ok {
@@ -150,7 +156,26 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	if sound = err == nil; !sound && !t.begun {
 		return &refusal{codeOf(err), err}
 	}
+	if _, broken := errors.AsType[*net.OpError](err); broken {
+		_ = t.conn.Close() // at once, so that nobody else tries to write to it
+	}
 	return err
+}
+
+// send calls the Publisher of watermill-amqp, which panics where a channel was closed at the wrong moment.
+func (t *outlet) send(topic string, m *message.Message) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("watermill-amqp panicked: %T", v)
+		}
+	}()
+	return t.inner.Publish(topic, m)
+}
+
+// lost reports whether the channel of the Publisher of watermill-amqp was closed. It would open another one by itself, and nobody would
+// know of that: exchanges are not declared again, and what is returned is not seen.
+func (t *outlet) lost() bool {
+	return t.conn != nil && t.conn.IsClosed() || t.channel != nil && t.channel.IsClosed()
 }
 
 // open makes the Publisher of watermill-amqp, if there is none.
@@ -163,6 +188,7 @@ func (t *outlet) open() (err error) {
 	}
 	c := t.p.config
 	c.Marshaler, c.TopologyBuilder = t, t
+	t.conn = t.p.conn.Connection()
 	t.inner, err = wmamqp.NewPublisherWithConnection(c, t.p.logger, t.p.conn)
 	if err != nil {
 		t.inner = nil
@@ -172,14 +198,23 @@ func (t *outlet) open() (err error) {
 
 // drop throws the Publisher of watermill-amqp away.
 func (t *outlet) drop() {
-	if t.inner != nil {
-		_ = t.inner.Close() // it logs what goes wrong
+	inner := t.inner
+	t.inner, t.conn, t.channel, t.returned, t.next = nil, nil, nil, nil, native.Publishing{}
+	if inner == nil {
+		return
 	}
-	t.inner, t.returned, t.next = nil, nil, native.Publishing{}
+	defer func() { _ = recover() }() // it panics where it could not open a channel again
+	_ = inner.Close()                // it logs what goes wrong
 }
 
-// Marshal returns the message that is ready.
+// errLost is what was wrong before anything was sent.
+var errLost = errors.New("the channel was lost")
+
+// Marshal returns the message that is ready, unless the channel was closed: the last look at it before the message is sent.
 func (t *outlet) Marshal(*message.Message) (native.Publishing, error) {
+	if t.lost() {
+		return native.Publishing{}, errLost
+	}
 	t.begun = true
 	return t.next, nil
 }
@@ -191,8 +226,11 @@ func (*outlet) Unmarshal(d native.Delivery) (*message.Message, error) {
 
 // ExchangeDeclare declares the exchange of a topic that is new to the channel, and asks that for what is returned.
 func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.Config) error {
-	if t.returned == nil {
-		t.returned = ch.NotifyReturn(make(chan native.Return, 1))
+	if t.channel != ch {
+		if t.channel != nil {
+			return errLost // and it has another one
+		}
+		t.channel, t.returned = ch, ch.NotifyReturn(make(chan native.Return, 1))
 	}
 	return t.topology.ExchangeDeclare(ch, exchange, c)
 }

@@ -1,0 +1,135 @@
+//go:build !race
+
+package amqp_test
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/watermill/amqp"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The tests of this file cannot run under the race detector, for the reason that TestRestart has.
+
+// closeConnections closes all connections of a node, and waits until the clients have made as many again.
+func closeConnections(t *testing.T, node *brokertest.RabbitMQNode) {
+	t.Helper()
+	ctx := within(t)
+	before, err := node.Connections(ctx)
+	require.NoError(t, err)
+	old := map[string]bool{}
+	for _, c := range before {
+		old[c.PID] = true
+	}
+	_, err = node.CloseConnections(ctx, nil)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		now, err := node.Connections(ctx)
+		fresh := 0
+		for _, c := range now {
+			if !old[c.PID] {
+				fresh++
+			}
+		}
+		return err == nil && fresh == len(before)
+	}, patience, 10*time.Millisecond)
+}
+
+// TestLostConnections: a channel that was idle while its connection was lost still notices what no queue takes, declares its exchange
+// again, and reports no outcome as unknown, since nothing was on its way.
+func TestLostConnections(t *testing.T) {
+	node := brokertest.StartRabbitMQ(t, nil)
+	leavesNothing(t)
+	e := event(t, &leat.EventOptions{Source: "/s"})
+
+	b := open(t, amqp.Options{URL: node.URL(), Channels: 1})
+	p, topic := leat.NewProducer(b, nil), group("nobody").Topic
+	for i := range 3 {
+		err := p.Publish(within(t), topic, e)
+		require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "%d: %v", i, err)
+		closeConnections(t, node)
+	}
+	require.NoError(t, node.DeleteExchange(within(t), "/", topic))
+	err := p.Publish(within(t), topic, e)
+	require.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "%v", err)
+	exchanges, err := node.Exchanges(within(t), "/")
+	require.NoError(t, err)
+	assert.Contains(t, fmt.Sprint(exchanges), topic, "it was declared again")
+
+	b = open(t, amqp.Options{URL: node.URL()})
+	p = leat.NewProducer(b, nil)
+	sub := group("idle")
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	for range 3 {
+		for range 128 {
+			require.NoError(t, p.Publish(within(t), sub.Topic, e))
+		}
+		closeConnections(t, node)
+	}
+	for range 128 {
+		require.NoError(t, p.Publish(within(t), sub.Topic, e))
+	}
+}
+
+// sockets returns an option that tells of every socket of the client.
+func sockets(made chan<- net.Conn) func(c *wmamqp.Config) {
+	return func(c *wmamqp.Config) {
+		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
+			conn, err := net.Dial(network, address)
+			if err == nil {
+				made <- conn
+			}
+			return conn, err
+		}
+	}
+}
+
+// TestLostWhilePublishing: of one that publishes one event after the other, only the one that is on its way is unknown when the
+// connection is lost, however many channels there are, and nothing is refused.
+func TestLostWhilePublishing(t *testing.T) {
+	leavesNothing(t)
+	made := make(chan net.Conn, 1)
+	b := open(t, amqp.Options{AllowUnroutable: true, Configure: sockets(made)})
+	p, topic := leat.NewProducer(b, nil), group("lost").Topic
+	e := event(t, &leat.EventOptions{Source: "/s"})
+	const times = 20
+	over, done := make(chan struct{}), make(chan struct{})
+	unknown := 0
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			switch err := p.Publish(t.Context(), topic, e); leat.CodeOf(err) {
+			case 0:
+			case leat.CodeUnknown:
+				unknown++
+			default:
+				assert.NoError(t, err)
+			}
+		}
+	}()
+	for range times {
+		conn := <-made
+		for range 128 { // so that every channel is used, and idle when the connection is lost
+			require.NoError(t, p.Publish(within(t), topic, e))
+		}
+		require.NoError(t, conn.Close())
+	}
+	close(over)
+	<-done
+	<-made
+	require.NoError(t, p.Publish(within(t), topic, e), "by the next connection")
+	t.Logf("%d unknown", unknown)
+	assert.LessOrEqual(t, unknown, times)
+}
