@@ -236,6 +236,9 @@ func (b *Broker) close() {
 		streams = append(streams, s)
 	}
 	b.mu.Unlock()
+	if b.o.Closing != nil {
+		b.o.Closing()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
 	defer cancel()
 	var all sync.WaitGroup

@@ -291,3 +291,21 @@ func TestNothingIsLeft(t *testing.T) {
 	require.NoError(t, groups.Close())
 	require.NoError(t, pubSub.Close())
 }
+
+// TestClosing: Close tells the Publisher before it waits for it.
+func TestClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closing := make(chan struct{})
+		pub := &fakePublisher{publish: func(string, *message.Message) error {
+			<-closing
+			return errors.New("closing")
+		}}
+		b, err := watermill.New(pub, noSubscriber(), &watermill.Options{Closing: func() { close(closing) }})
+		require.NoError(t, err)
+		got := outcomes(b, event(t, "1", "k"))
+		begun := time.Now()
+		require.NoError(t, b.Close())
+		assert.Zero(t, time.Since(begun))
+		assert.Equal(t, leat.CodeUnknown, leat.CodeOf(got()[0]))
+	})
+}

@@ -49,6 +49,9 @@ type Options struct {
 	Position func(m *message.Message) leat.Position
 	// SkipInitialize makes Declare do nothing. Else it calls SubscribeInitialize of the Subscribers that have it.
 	SkipInitialize bool
+	// Closing is called when Close begins, before that waits for the Publisher's answers: a Publisher that waits for something, such as a
+	// connection, should wait no more. Nil calls nothing.
+	Closing func()
 	// KeepOpen makes Close leave the Publisher and the Subscriber of New open, because others use them too.
 	KeepOpen bool
 	// CloseTimeout bounds Close. 0 means 10 s.

@@ -40,6 +40,7 @@ func New(o *Options) (*watermill.Broker, error) {
 		NewSubscriber: func(group string) (message.Subscriber, error) { return newSubscriber(&full, group) },
 		Lanes:         full.Channels, MaxEventBytes: maxEventBytes, Refused: refused, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,
+		Closing: pub.closing,
 	})
 	if err != nil {
 		_ = pub.Close() // nothing was published

@@ -59,7 +59,7 @@ const (
 	deliveryLimit = 100_000
 
 	dialTimeout      = 10 * time.Second
-	longestReconnect = 5 * time.Second
+	longestReconnect = time.Second
 	mostChannels     = 1_000
 )
 
@@ -87,6 +87,9 @@ func (o *Options) withDefaults() Options {
 	if d.DeliveryTimeout == 0 {
 		d.DeliveryTimeout = 2 * time.Minute
 	}
+	if d.CloseTimeout == 0 {
+		d.CloseTimeout = 10 * time.Second
+	}
 	return d
 }
 
@@ -104,6 +107,9 @@ func (o *Options) validate() error {
 	}
 	return nil
 }
+
+// closeGrace is how long the broker may take to answer when channels and connections are closed.
+func (o *Options) closeGrace() time.Duration { return min(time.Second, o.CloseTimeout/8) }
 
 // queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
 // where the topic ends.

@@ -3,6 +3,7 @@
 package amqp_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"testing"
@@ -132,4 +133,80 @@ func TestLostWhilePublishing(t *testing.T) {
 	require.NoError(t, p.Publish(within(t), topic, e), "by the next connection")
 	t.Logf("%d unknown", unknown)
 	assert.LessOrEqual(t, unknown, times)
+}
+
+// report publishes events in the background and returns where their outcomes will be.
+func report(b leat.Broker, topic string, events ...leat.Event) <-chan error {
+	outcomes := make(chan error, len(events))
+	b.Publish(context.Background(), topic, events, func(_ int, err error) { outcomes <- err })
+	return outcomes
+}
+
+// TestLostAndClosed: when there is no connection, Close waits for none, and what was never sent is not unknown.
+func TestLostAndClosed(t *testing.T) {
+	node := brokertest.StartRabbitMQ(t, nil)
+	refused := make(chan struct{}, 1)
+	b, err := amqp.New(&amqp.Options{URL: node.URL(), Channels: 2, Configure: func(c *wmamqp.Config) {
+		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
+			conn, err := net.Dial(network, address)
+			if err != nil {
+				select {
+				case refused <- struct{}{}:
+				default:
+				}
+			}
+			return conn, err
+		}
+	}})
+	require.NoError(t, err)
+	require.NoError(t, node.Stop())
+	<-refused // the lost connection was noticed
+	events := make([]leat.Event, 10)
+	for i := range events {
+		events[i] = event(t, &leat.EventOptions{Source: "/s"})
+	}
+	outcomes := report(b, group("lost").Topic, events...)
+	begun := time.Now()
+	require.NoError(t, b.Close())
+	assert.Less(t, time.Since(begun), 3*time.Second)
+	for range events {
+		err := <-outcomes
+		assert.Contains(t, []leat.Code{leat.CodeUnavailable, leat.CodeClosed}, leat.CodeOf(err), "%v", err)
+	}
+}
+
+// TestLostInAnAlarm: while the broker is out of memory and answers nothing, Close ends the connection before its CloseTimeout, and
+// what the broker may have is unknown.
+func TestLostInAnAlarm(t *testing.T) {
+	node := brokertest.StartRabbitMQ(t, nil)
+	made := make(chan net.Conn, 3)
+	b, err := amqp.New(&amqp.Options{
+		URL: node.URL(), Channels: 1, AllowUnroutable: true, CloseTimeout: 8 * time.Second, Configure: sockets(made),
+	})
+	require.NoError(t, err)
+	sub := group("alarm")
+	require.NoError(t, leat.Declare(within(t), b, sub))
+	e := event(t, &leat.EventOptions{Source: "/s"})
+	require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), sub.Topic, e))
+	require.NoError(t, node.MemoryAlarm(within(t), true))
+	last := report(b, sub.Topic, e) // the last that it reads
+	require.Eventually(t, func() bool {
+		all, err := node.Connections(within(t))
+		blocked := 0
+		for _, c := range all {
+			if c.State == "blocked" {
+				blocked++
+			}
+		}
+		return err == nil && blocked == 1
+	}, patience, 10*time.Millisecond)
+	require.NoError(t, <-last)
+	outcomes := report(b, sub.Topic, e)
+	begun := time.Now()
+	require.NoError(t, b.Close())
+	assert.Less(t, time.Since(begun), 8*time.Second)
+	assert.Equal(t, leat.CodeUnknown, leat.CodeOf(<-outcomes))
+	for range 2 {
+		require.ErrorIs(t, (<-made).SetDeadline(time.Time{}), net.ErrClosed)
+	}
 }

@@ -27,10 +27,15 @@ type publisher struct {
 	logger wm.LoggerAdapter
 	conn   *wmamqp.ConnectionWrapper
 	dialer *dialer
-	wait   time.Duration
+	wait   time.Duration // for a connection
+	drain  time.Duration // how long publishes may go on when the Broker closes
+	grace  time.Duration // how long the broker may take to close channels and the connection
 	free   chan *outlet
-	closed chan struct{}
 	once   sync.Once
+	closed chan struct{}
+	hurry  sync.Once
+	ending chan struct{} // closed when nothing waits for a connection any more
+	last   *time.Timer   // after drain
 }
 
 var _ message.Publisher = (*publisher)(nil)
@@ -38,7 +43,8 @@ var _ message.Publisher = (*publisher)(nil)
 func newPublisher(o *Options) (*publisher, error) {
 	p := &publisher{
 		dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
-		free: make(chan *outlet, o.Channels), closed: make(chan struct{}),
+		drain: o.CloseTimeout * 3 / 4, grace: o.closeGrace(),
+		free: make(chan *outlet, o.Channels), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
 	p.config = o.config("", p.dialer)
 	if err := errors.Join(p.config.ValidatePublisher(), p.config.ValidateSubscriber()); err != nil {
@@ -72,11 +78,24 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Close waits for calls of Publish and ends the connection.
+// closing is called when the Broker begins to close: no publish waits for a connection any more, and one that the broker does not
+// answer, as it does not while it is out of memory, ends with the connection.
+func (p *publisher) closing() {
+	p.hurry.Do(func() {
+		close(p.ending)
+		p.last = time.AfterFunc(p.drain, p.dialer.close)
+	})
+}
+
+// Close waits for calls of Publish and ends the connection: without the broker's answers when they take long.
 func (p *publisher) Close() (err error) {
 	p.once.Do(func() {
+		p.closing()
+		defer p.last.Stop()
 		close(p.closed)
 		p.dialer.refuse()
+		end := time.AfterFunc(p.grace, p.dialer.close)
+		defer end.Stop()
 		for range cap(p.free) {
 			(<-p.free).drop()
 		}
@@ -118,7 +137,7 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 		}
 		select {
 		case <-time.After(pause):
-		case <-t.p.closed:
+		case <-t.p.ending:
 			return err
 		}
 	}

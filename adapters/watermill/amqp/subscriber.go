@@ -19,6 +19,7 @@ type subscriber struct {
 	conn   *wmamqp.ConnectionWrapper
 	dialer *dialer
 	delay  time.Duration
+	grace  time.Duration   // how long the broker may take to close channels and the connection
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
@@ -29,7 +30,7 @@ type subscriber struct {
 var _ message.SubscribeInitializer = (*subscriber)(nil)
 
 func newSubscriber(o *Options, group string) (*subscriber, error) {
-	s := &subscriber{dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), delay: o.NackDelay}
+	s := &subscriber{dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), delay: o.NackDelay, grace: o.closeGrace()}
 	s.config = o.config(group, s.dialer)
 	var err error
 	if s.conn, err = wmamqp.NewConnection(s.config.Connection, s.logger); err != nil {
@@ -87,6 +88,8 @@ func (s *subscriber) Close() error {
 	s.cancel()
 	s.mu.Unlock()
 	s.dialer.refuse()
+	end := time.AfterFunc(s.grace, s.dialer.close) // without the broker's answers when they take long
+	defer end.Stop()
 	s.feeds.Wait()
 	err := s.conn.Close()
 	s.dialer.close()
