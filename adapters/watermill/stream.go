@@ -92,7 +92,7 @@ func (s *Stream) open(ctx context.Context) error {
 		}
 		if a.err != nil {
 			cancel()
-			return &leat.Error{Op: "subscribe", Topic: s.sub.Topic, Code: leat.CodeUnavailable, Err: a.err}
+			return failed("subscribe", s.sub.Topic, a.err)
 		}
 	case <-ctx.Done():
 		cancel()

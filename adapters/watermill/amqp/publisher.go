@@ -46,14 +46,12 @@ func newPublisher(o *Options) (*publisher, error) {
 		drain: o.CloseTimeout * 3 / 4, grace: o.closeGrace(),
 		free: make(chan *outlet, o.Channels), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
-	p.config = o.config("", p.dialer)
-	if err := errors.Join(p.config.ValidatePublisher(), p.config.ValidateSubscriber()); err != nil {
-		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
-	}
 	var err error
+	if p.config, err = o.config("", p.dialer); err != nil {
+		return nil, err
+	}
 	if p.conn, err = wmamqp.NewConnection(p.config.Connection, p.logger); err != nil {
-		p.dialer.close()
-		return nil, &leat.Error{Op: "open", Code: codeOf(err), Err: err}
+		return nil, p.dialer.failed(err)
 	}
 	for range o.Channels {
 		p.free <- &outlet{p: p, topology: p.config.TopologyBuilder}
@@ -114,6 +112,7 @@ type outlet struct {
 	conn     *native.Connection // of inner
 	channel  *native.Channel    // of inner, once it has declared an exchange
 	returned chan native.Return // of channel
+	ended    chan *native.Error // likewise
 	next     native.Publishing
 	begun    bool // next was handed out
 }
@@ -128,6 +127,9 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 	if t.p.config.Publish.Mandatory && t.p.config.Exchange.GenerateName(topic) == "" {
 		return &refusal{leat.CodeUnsupported, errors.New("with RabbitMQ's default exchange, which Configure has chosen, " +
 			"watermill-amqp does not tell what no queue takes; set AllowUnroutable")}
+	}
+	if err := checkNames(&t.p.config, topic); err != nil {
+		return &refusal{leat.CodeInvalid, err}
 	}
 	deadline := time.Now().Add(t.p.wait)
 	for {
@@ -175,6 +177,9 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	if sound = err == nil; !sound && !t.begun {
 		return &refusal{codeOf(err), err}
 	}
+	if e := t.end(); err != nil && e != nil && e.Server && (e.Code == native.NotFound || e.Code == native.AccessRefused) {
+		return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", e)} // it was the only one of the channel
+	}
 	if _, broken := errors.AsType[*net.OpError](err); broken {
 		_ = t.conn.Close() // at once, so that nobody else tries to write to it
 	}
@@ -195,6 +200,16 @@ func (t *outlet) send(topic string, m *message.Message) (err error) {
 // know of that: exchanges are not declared again, and what is returned is not seen.
 func (t *outlet) lost() bool {
 	return t.conn != nil && t.conn.IsClosed() || t.channel != nil && t.channel.IsClosed()
+}
+
+// end returns why the broker has ended the channel, or nil.
+func (t *outlet) end() *native.Error {
+	select {
+	case e := <-t.ended:
+		return e
+	default:
+		return nil
+	}
 }
 
 // open makes the Publisher of watermill-amqp, if there is none.
@@ -218,7 +233,7 @@ func (t *outlet) open() (err error) {
 // drop throws the Publisher of watermill-amqp away.
 func (t *outlet) drop() {
 	inner := t.inner
-	t.inner, t.conn, t.channel, t.returned, t.next = nil, nil, nil, nil, native.Publishing{}
+	t.inner, t.conn, t.channel, t.returned, t.ended, t.next = nil, nil, nil, nil, nil, native.Publishing{}
 	if inner == nil {
 		return
 	}
@@ -249,7 +264,7 @@ func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.C
 		if t.channel != nil {
 			return errLost // and it has another one
 		}
-		t.channel, t.returned = ch, ch.NotifyReturn(make(chan native.Return, 1))
+		t.channel, t.returned, t.ended = ch, ch.NotifyReturn(make(chan native.Return, 1)), ch.NotifyClose(make(chan *native.Error, 1))
 	}
 	return t.topology.ExchangeDeclare(ch, exchange, c)
 }
