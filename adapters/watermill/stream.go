@@ -146,9 +146,21 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 			return 0, canceled(ctx, "receive", s.sub.Topic)
 		}
 		switch {
-		case full:
+		case full && pending:
 			select {
 			case <-s.room:
+			case <-ctx.Done():
+			case <-s.over:
+			}
+		case full: // and the channel tells when it ends; what it has meanwhile is the pending one
+			select {
+			case <-s.room:
+			case m, ok := <-messages:
+				if !ok {
+					s.lose()
+				} else {
+					s.take(m)
+				}
 			case <-ctx.Done():
 			case <-s.over:
 			}

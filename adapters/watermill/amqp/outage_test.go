@@ -4,8 +4,10 @@ package amqp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,5 +210,49 @@ func TestLostInAnAlarm(t *testing.T) {
 	assert.Equal(t, leat.CodeUnknown, leat.CodeOf(<-outcomes))
 	for range 2 {
 		require.ErrorIs(t, (<-made).SetDeadline(time.Time{}), net.ErrClosed)
+	}
+}
+
+// TestLostWhileIdle: a stream that has got nothing says that its connection is lost, and gets what comes afterwards.
+func TestLostWhileIdle(t *testing.T) {
+	leavesNothing(t)
+	made := make(chan net.Conn, 100)
+	var down atomic.Bool
+	b := open(t, amqp.Options{Configure: func(c *wmamqp.Config) {
+		sockets(made)(c)
+		inner := c.Connection.AmqpConfig.Dial
+		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
+			if down.Load() {
+				return nil, errors.New("the broker is down")
+			}
+			return inner(network, address)
+		}
+	}})
+	sub := group("idle")
+	stream, err := b.Subscribe(within(t), sub)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, stream.Close(within(t))) }()
+	<-made // that of the publishes
+	conn := <-made
+	received := make(chan leat.Delivery, 1)
+	go func() {
+		into := make([]leat.Delivery, 1)
+		if n, err := stream.Receive(within(t), into); n == 1 && assert.NoError(t, err) {
+			received <- into[0]
+		}
+	}()
+	down.Store(true)
+	require.NoError(t, conn.Close())
+	require.Eventually(t, func() bool { return b.Health() != nil }, patience, time.Millisecond)
+	down.Store(false)
+	require.Eventually(t, func() bool { return b.Health() == nil }, patience, time.Millisecond)
+	e := event(t, &leat.EventOptions{Source: "/s"})
+	require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), sub.Topic, e))
+	select {
+	case d := <-received:
+		assert.True(t, d.Event.Equal(e))
+		stream.Settle(&d, leat.Settlement{Action: leat.Ack})
+	case <-time.After(patience):
+		t.Error("nothing comes")
 	}
 }

@@ -161,7 +161,7 @@ type feed struct {
 	out     chan *message.Message
 	channel *native.Channel // used by the goroutine of inner only
 	once    sync.Once
-	lost    chan struct{} // closed when the channel was
+	lost    chan struct{} // closed when the channel was, or the consumer canceled
 }
 
 var _ wmamqp.Marshaler = (*feed)(nil)
@@ -178,9 +178,11 @@ func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
 	}
 	if ch, ok := d.Acknowledger.(*native.Channel); ok && ch != f.channel {
 		f.channel = ch
-		closed := ch.NotifyClose(make(chan *native.Error, 1))
+		closed, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 		go func() {
-			for range closed { // until it is closed as well
+			select {
+			case <-closed:
+			case <-canceled: // which watermill-amqp does not see while a message is held
 			}
 			f.lose()
 		}()
