@@ -147,23 +147,9 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 		}
 		switch {
 		case full && pending:
-			select {
-			case <-s.room:
-			case <-ctx.Done():
-			case <-s.over:
-			}
+			s.await(ctx, nil)
 		case full: // and the channel tells when it ends; what it has meanwhile is the pending one
-			select {
-			case <-s.room:
-			case m, ok := <-messages:
-				if !ok {
-					s.lose()
-				} else {
-					s.take(m)
-				}
-			case <-ctx.Done():
-			case <-s.over:
-			}
+			s.await(ctx, messages)
 		case messages == nil:
 			if err := s.reopen(ctx); err != nil {
 				return 0, err
@@ -176,6 +162,21 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 				return n, nil
 			}
 		}
+	}
+}
+
+// await waits for room, or until the channel has a message, which becomes the pending one, or has ended.
+func (s *Stream) await(ctx context.Context, messages <-chan *message.Message) {
+	select {
+	case <-s.room:
+	case m, ok := <-messages:
+		if !ok {
+			s.lose()
+			return
+		}
+		s.take(m)
+	case <-ctx.Done():
+	case <-s.over:
 	}
 }
 

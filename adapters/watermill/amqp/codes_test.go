@@ -29,7 +29,7 @@ func TestSlowConnection(t *testing.T) {
 				close(dialing)
 				<-release
 			}
-			return net.Dial(network, address)
+			return native.DefaultDial(patience)(network, address)
 		}
 	}})
 	sub := group("slow")
@@ -158,7 +158,7 @@ func TestCutLogin(t *testing.T) {
 	leavesNothing(t)
 	_, err := amqp.New(&amqp.Options{URL: brokertest.RabbitMQ(t), Configure: func(c *wmamqp.Config) {
 		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
-			conn, err := net.Dial(network, address)
+			conn, err := native.DefaultDial(patience)(network, address)
 			return &cut{Conn: conn}, err
 		}
 	}})

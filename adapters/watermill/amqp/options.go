@@ -38,7 +38,8 @@ type Options struct {
 	// the user may not read, gets nothing and no error but in the log.
 	SkipInitialize bool
 	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While there is no connection, a publish
-	// waits for one, for half of the DeliveryTimeout and 10 s at most.
+	// waits for one, for half of the DeliveryTimeout and 10 s at most, and not any more when the Broker closes. Publishes that the broker has
+	// not answered within half of the CloseTimeout end with the connection.
 	DeliveryTimeout time.Duration
 	Buffer          int
 	BufferBytes     int
@@ -112,8 +113,9 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// closeGrace is how long the broker may take to answer when channels and connections are closed.
-func (o *Options) closeGrace() time.Duration { return min(time.Second, o.CloseTimeout/8) }
+// closeGrace is how long the broker may take to answer when channels and connections are closed. Together with the time for publishes it
+// is less than the CloseTimeout.
+func (o *Options) closeGrace() time.Duration { return o.CloseTimeout / 4 }
 
 // queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
 // where the topic ends.

@@ -15,6 +15,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill/amqp"
 	"github.com/leatgo/leat/internal/brokertest"
+	native "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -85,7 +86,7 @@ func TestLostConnections(t *testing.T) {
 func sockets(made chan<- net.Conn) func(c *wmamqp.Config) {
 	return func(c *wmamqp.Config) {
 		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
-			conn, err := net.Dial(network, address)
+			conn, err := native.DefaultDial(patience)(network, address)
 			if err == nil {
 				made <- conn
 			}
@@ -150,7 +151,7 @@ func TestLostAndClosed(t *testing.T) {
 	refused := make(chan struct{}, 1)
 	b, err := amqp.New(&amqp.Options{URL: node.URL(), Channels: 2, Configure: func(c *wmamqp.Config) {
 		c.Connection.AmqpConfig.Dial = func(network, address string) (net.Conn, error) {
-			conn, err := net.Dial(network, address)
+			conn, err := native.DefaultDial(patience)(network, address)
 			if err != nil {
 				select {
 				case refused <- struct{}{}:

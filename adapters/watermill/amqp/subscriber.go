@@ -33,7 +33,10 @@ type subscriber struct {
 var _ message.SubscribeInitializer = (*subscriber)(nil)
 
 func newSubscriber(o *Options, group string) (*subscriber, error) {
-	s := &subscriber{connecting: make(chan struct{}, 1), dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), delay: o.NackDelay, grace: o.closeGrace()}
+	s := &subscriber{
+		connecting: make(chan struct{}, 1), dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger),
+		delay: o.NackDelay, grace: o.closeGrace(),
+	}
 	s.connecting <- struct{}{}
 	var err error
 	if s.config, err = o.config(group, s.dialer); err != nil {
@@ -181,7 +184,7 @@ func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
 		closed, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 		go func() {
 			select {
-			case <-closed:
+			case <-closed: //nolint:errcheck // watermill-amqp logs it
 			case <-canceled: // which watermill-amqp does not see while a message is held
 			}
 			f.lose()
@@ -196,7 +199,7 @@ func (f *feed) lose() { f.once.Do(func() { close(f.lost) }) }
 func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan *message.Message, ended <-chan *native.Error) {
 	go func() {
 		select {
-		case <-ended:
+		case <-ended: //nolint:errcheck // likewise
 			f.lose()
 		case <-ctx.Done():
 		}
