@@ -231,3 +231,14 @@ func TestDurable(t *testing.T) {
 		require.NoError(t, stream.Close(within(t)))
 	}
 }
+
+// TestTLSConfig: the TLSConfig of watermill-amqp counts, at which that does not look itself beside an AmqpConfig.
+func TestTLSConfig(t *testing.T) {
+	certs := brokertest.NewCerts(t)
+	node := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Certs: certs})
+	leavesNothing(t)
+	b := open(t, amqp.Options{URL: node.TLSURL(), Configure: func(c *wmamqp.Config) { c.Connection.TLSConfig = certs.TLS() }})
+	assert.Len(t, through(t, b, group("secure")), 1)
+	_, err := amqp.New(&amqp.Options{URL: node.TLSURL()})
+	assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "the authority is unknown: %v", err)
+}
