@@ -107,7 +107,7 @@ stress: $(BROKERS) ## Run Watermill's universal suite on Leat's brokers STRESSCO
 
 .PHONY: stress-only
 stress-only:
-	cd adapters/watermill/amqp && go test -count=1 -timeout 10m -run '^(TestRestart|TestCloseInAnOutage)$$' .
+	cd adapters/watermill/amqp && go test -count=1 -timeout 10m -run '^(TestRestart|TestCloseInAnOutage|TestLost.*)$$' .
 	cd adapters/watermill/internal/universal && LEAT_STRESS=1 STRESS_TEST_COUNT=$(STRESSCOUNT) \
 		go test -count=1 -timeout 120m -v -run '^(TestStress|TestReconnects)$$' . | grep -E '^(ok|FAIL|panic|--- |    --- )'
 

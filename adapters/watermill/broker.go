@@ -91,7 +91,7 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 	select {
 	case err := <-done:
 		if err != nil {
-			return &leat.Error{Op: "declare", Topic: sub.Topic, Code: leat.CodeUnavailable, Err: err}
+			return failed("declare", sub.Topic, err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -118,7 +118,7 @@ func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) 
 
 // subscriber returns the Subscriber of a group.
 func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscriber, error) {
-	failed := func(code leat.Code, format string, args ...any) error {
+	refused := func(code leat.Code, format string, args ...any) error {
 		return &leat.Error{Op: op, Topic: sub.Topic, Code: code, Err: fmt.Errorf(format, args...)}
 	}
 	b.mu.Lock()
@@ -131,7 +131,7 @@ func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscribe
 			b.group = sub.Group
 		}
 		if b.group != sub.Group {
-			return nil, failed(leat.CodeUnsupported, "the Subscriber is used by the group %q; set NewSubscriber for more than one group", b.group)
+			return nil, refused(leat.CodeUnsupported, "the Subscriber is used by the group %q; set NewSubscriber for more than one group", b.group)
 		}
 		return b.single, nil
 	}
@@ -140,10 +140,10 @@ func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscribe
 	}
 	s, err := b.o.NewSubscriber(sub.Group)
 	if err != nil {
-		return nil, failed(leat.CodeUnavailable, "NewSubscriber failed: %w", err)
+		return nil, failed(op, sub.Topic, fmt.Errorf("NewSubscriber failed: %w", err))
 	}
 	if s == nil {
-		return nil, failed(leat.CodeInvalid, "NewSubscriber returned nil")
+		return nil, refused(leat.CodeInvalid, "NewSubscriber returned nil")
 	}
 	b.subscribers[sub.Group] = s
 	return s, nil
@@ -236,6 +236,9 @@ func (b *Broker) close() {
 		streams = append(streams, s)
 	}
 	b.mu.Unlock()
+	if b.o.Closing != nil {
+		b.o.Closing()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
 	defer cancel()
 	var all sync.WaitGroup

@@ -291,3 +291,77 @@ func TestNothingIsLeft(t *testing.T) {
 	require.NoError(t, groups.Close())
 	require.NoError(t, pubSub.Close())
 }
+
+// TestClosing: Close tells the Publisher before it waits for it.
+func TestClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closing := make(chan struct{})
+		pub := &fakePublisher{publish: func(string, *message.Message) error {
+			<-closing
+			return errors.New("closing")
+		}}
+		b, err := watermill.New(pub, noSubscriber(), &watermill.Options{Closing: func() { close(closing) }})
+		require.NoError(t, err)
+		got := outcomes(b, event(t, "1", "k"))
+		begun := time.Now()
+		require.NoError(t, b.Close())
+		assert.Zero(t, time.Since(begun))
+		assert.Equal(t, leat.CodeUnknown, leat.CodeOf(got()[0]))
+	})
+}
+
+// TestLeaseOfAFullStream: a stream that has handed out all it may is told that its channel has ended, and reads no more than one message
+// meanwhile.
+func TestLeaseOfAFullStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := make(chan *message.Message)
+		calls := 0
+		sub := fakeSubscriber{func(ctx context.Context, _ string) (<-chan *message.Message, error) {
+			if calls++; calls == 1 {
+				return feed, nil
+			}
+			c := make(chan *message.Message)
+			context.AfterFunc(ctx, func() { close(c) })
+			return c, nil
+		}}
+		b, err := watermill.New(&fakePublisher{}, sub, &watermill.Options{Order: leat.OrderPerGroup})
+		require.NoError(t, err)
+		s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "topic", Group: "g", MaxInFlight: 1})
+		require.NoError(t, err)
+		got := make(chan leat.Delivery, 10)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer close(got)
+			into := make([]leat.Delivery, 4)
+			for {
+				n, err := s.Receive(ctx, into)
+				if err != nil {
+					return
+				}
+				for _, d := range into[:n] {
+					got <- d
+				}
+			}
+		}()
+		feed <- message.NewMessage("1", nil)
+		first := <-got
+		feed <- message.NewMessage("2", nil)
+		synctest.Wait()
+		select {
+		case feed <- message.NewMessage("3", nil):
+			t.Error("a second message was read")
+		default:
+		}
+		assert.Empty(t, got, "there is no room for it")
+		s.Settle(&first, leat.Settlement{Action: leat.Ack})
+		second := <-got
+		assert.Equal(t, "2", second.Event.ID())
+		assert.False(t, second.Lease.Ended())
+		close(feed)
+		synctest.Wait()
+		assert.True(t, second.Lease.Ended())
+		cancel()
+		<-got
+		require.NoError(t, b.Close())
+	})
+}

@@ -38,6 +38,18 @@ func (f *failure) health(op, topic string) error {
 		Err: fmt.Errorf("%s fails since %s: %w", op, f.since.UTC().Format(time.RFC3339), f.err)}
 }
 
+// failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where that is an [*leat.Error].
+func failed(op, topic string, err error) error {
+	code := leat.CodeUnavailable
+	if own, ok := errors.AsType[*leat.Error](err); ok {
+		code = own.Code
+		if own == err && own.Err != nil { //nolint:errorlint // only the outermost
+			err = own.Err
+		}
+	}
+	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
+}
+
 func closedError(op, topic, id string) error {
 	return &leat.Error{Op: op, Topic: topic, EventID: id, Code: leat.CodeClosed, Err: errors.New("the broker over Watermill is closed")}
 }

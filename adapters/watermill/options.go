@@ -17,7 +17,9 @@ type Options struct {
 	Codec Codec
 
 	// NewSubscriber returns a Subscriber whose subscriptions share the messages of a topic among the members of a group. It is called once
-	// for each group, and the Broker closes what it returned. Nil means that New's Subscriber is that of the one group, whichever asks first.
+	// for each group, and the Broker closes what it returned. It should not block: other calls wait for it. An error of it or of a
+	// Subscriber that is an [*leat.Error] keeps its code; every other is [leat.CodeUnavailable]. Nil means that New's Subscriber is that of
+	// the one group, whichever asks first.
 	NewSubscriber func(group string) (message.Subscriber, error)
 	// Order is how far the Pub/Sub keeps the order of a key. Where it is [leat.OrderNone], the zero value, every subscription has to be
 	// Unordered.
@@ -49,6 +51,9 @@ type Options struct {
 	Position func(m *message.Message) leat.Position
 	// SkipInitialize makes Declare do nothing. Else it calls SubscribeInitialize of the Subscribers that have it.
 	SkipInitialize bool
+	// Closing is called when Close begins, before that waits for the Publisher's answers: a Publisher that waits for something, such as a
+	// connection, should wait no more. Nil calls nothing.
+	Closing func()
 	// KeepOpen makes Close leave the Publisher and the Subscriber of New open, because others use them too.
 	KeepOpen bool
 	// CloseTimeout bounds Close. 0 means 10 s.

@@ -92,7 +92,7 @@ func (s *Stream) open(ctx context.Context) error {
 		}
 		if a.err != nil {
 			cancel()
-			return &leat.Error{Op: "subscribe", Topic: s.sub.Topic, Code: leat.CodeUnavailable, Err: a.err}
+			return failed("subscribe", s.sub.Topic, a.err)
 		}
 	case <-ctx.Done():
 		cancel()
@@ -146,12 +146,10 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 			return 0, canceled(ctx, "receive", s.sub.Topic)
 		}
 		switch {
-		case full:
-			select {
-			case <-s.room:
-			case <-ctx.Done():
-			case <-s.over:
-			}
+		case full && pending:
+			s.await(ctx, nil)
+		case full: // and the channel tells when it ends; what it has meanwhile is the pending one
+			s.await(ctx, messages)
 		case messages == nil:
 			if err := s.reopen(ctx); err != nil {
 				return 0, err
@@ -164,6 +162,21 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 				return n, nil
 			}
 		}
+	}
+}
+
+// await waits for room, or until the channel has a message, which becomes the pending one, or has ended.
+func (s *Stream) await(ctx context.Context, messages <-chan *message.Message) {
+	select {
+	case <-s.room:
+	case m, ok := <-messages:
+		if !ok {
+			s.lose()
+			return
+		}
+		s.take(m)
+	case <-ctx.Done():
+	case <-s.over:
 	}
 }
 

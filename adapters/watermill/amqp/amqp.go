@@ -3,6 +3,7 @@ package amqp
 import (
 	"time"
 
+	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
@@ -36,14 +37,20 @@ func New(o *Options) (*watermill.Broker, error) {
 		order = leat.OrderPerGroup
 	}
 	b, err := watermill.New(pub, nil, &watermill.Options{
-		Codec: full.Codec, Order: order, Durable: c.Exchange.Durable && c.Queue.Durable, LongestHold: longestHold,
+		Codec: full.Codec, Order: order, Durable: durable(&c), LongestHold: longestHold,
 		NewSubscriber: func(group string) (message.Subscriber, error) { return newSubscriber(&full, group) },
 		Lanes:         full.Channels, MaxEventBytes: maxEventBytes, Refused: refused, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,
+		Closing: pub.closing,
 	})
 	if err != nil {
 		_ = pub.Close() // nothing was published
 		return nil, err
 	}
 	return b, nil
+}
+
+// durable reports whether nothing of a topic and its groups ends with the broker's process or with a connection.
+func durable(c *wmamqp.Config) bool {
+	return c.Exchange.Durable && !c.Exchange.AutoDeleted && c.Queue.Durable && !c.Queue.AutoDelete && !c.Queue.Exclusive
 }

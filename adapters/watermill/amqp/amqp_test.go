@@ -331,35 +331,51 @@ func TestRefused(t *testing.T) {
 	assert.Len(t, gather(t, b, sub, 2, ok), 2)
 }
 
-// TestCanceledConsumer: when the broker ends a consumer, the lease is lost, and the stream subscribes again.
+// TestCanceledConsumer: when the broker ends a consumer, the lease of what is held is lost, and the stream subscribes again.
 func TestCanceledConsumer(t *testing.T) {
 	leavesNothing(t)
 	b := open(t, amqp.Options{})
 	sub := group("canceled")
+	sub.MaxInFlight = 1
 	stream, err := b.Subscribe(within(t), sub)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, stream.Close(within(t))) }()
 	p := leat.NewProducer(b, nil)
+	ctx, stop := context.WithCancel(within(t))
 	received := make(chan leat.Delivery)
-	go func() {
-		defer close(received)
+	var receiving sync.WaitGroup
+	defer receiving.Wait()
+	defer stop()
+	receiving.Go(func() {
+		into := make([]leat.Delivery, 1)
 		for {
-			into := make([]leat.Delivery, 1)
-			if _, err := stream.Receive(t.Context(), into); err != nil {
+			if _, err := stream.Receive(ctx, into); err != nil {
 				return
 			}
-			received <- into[0]
+			select {
+			case received <- into[0]:
+			case <-ctx.Done():
+			}
 		}
-	}()
+	})
+	next := func() leat.Delivery {
+		select {
+		case d := <-received:
+			return d
+		case <-ctx.Done():
+			require.FailNow(t, "nothing comes")
+			return leat.Delivery{}
+		}
+	}
 	require.NoError(t, p.Publish(within(t), sub.Topic, event(t, &leat.EventOptions{ID: "1", Source: "/s"})))
-	first := <-received
-	stream.Settle(&first, leat.Settlement{Action: leat.Ack})
+	first := next()
 	_, err = channel(t).QueueDelete(sub.Topic+".g", false, false, false)
 	require.NoError(t, err)
+	require.Eventually(t, first.Lease.Ended, patience, time.Millisecond)
 	again := event(t, &leat.EventOptions{ID: "2", Source: "/s"})
 	require.Eventually(t, func() bool { return p.Publish(within(t), sub.Topic, again) == nil }, patience, 10*time.Millisecond,
 		"the queue is there again")
-	second := <-received
+	second := next()
 	assert.True(t, second.Event.Equal(again))
 	assert.NotSame(t, first.Lease, second.Lease)
 	stream.Settle(&second, leat.Settlement{Action: leat.Ack})

@@ -2,9 +2,12 @@ package amqp
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync"
+	"time"
 
+	"github.com/leatgo/leat"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -14,6 +17,7 @@ type dialer struct {
 	mu     sync.Mutex
 	closed bool
 	last   net.Conn
+	made   time.Time // when last was
 }
 
 type dial = func(network, address string) (net.Conn, error)
@@ -39,7 +43,7 @@ func (d *dialer) around(inner dial) dial {
 		if d.closed {
 			return nil, errors.Join(errors.New("the broker over Watermill is closed"), conn.Close())
 		}
-		d.last = conn
+		d.last, d.made = conn, time.Now()
 		return conn, nil
 	}
 }
@@ -50,6 +54,25 @@ func (d *dialer) refuse() {
 	defer d.mu.Unlock()
 	d.closed = true
 }
+
+// failed makes the error of a connection that could not be made, and ends what may be left of it.
+func (d *dialer) failed(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last != nil {
+		_ = d.last.Close()
+	}
+	code := codeOf(err)
+	if errors.Is(err, native.ErrCredentials) && time.Since(d.made) < silentClose {
+		code = leat.CodeUnavailable
+		err = fmt.Errorf("the broker ended the connection during the login: %w", err)
+	}
+	return &leat.Error{Op: "connect", Code: code, Err: err}
+}
+
+// silentClose is less than what RabbitMQ waits before it ends a connection whose credentials it refuses, without a word. A broker that is
+// killed during the login does not wait.
+const silentClose = 2 * time.Second
 
 // close ends the connection that may be left.
 func (d *dialer) close() {

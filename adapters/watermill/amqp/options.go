@@ -8,6 +8,7 @@ import (
 	"time"
 
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
 	native "github.com/rabbitmq/amqp091-go"
 )
@@ -16,7 +17,7 @@ import (
 type Options struct {
 	// URL is where the broker is: amqp://user:password@host:port/vhost, or amqps:// with TLS.
 	URL string
-	// TLS is for amqps://. Nil means the certificates that the system trusts.
+	// TLS is for amqps:// only. Nil means the certificates that the system trusts.
 	TLS *tls.Config
 	// Codec says how events and messages become each other. Its Prefix, where it is empty, is "ce-", as adapters/rabbitmq writes it.
 	Codec watermill.Codec
@@ -30,12 +31,15 @@ type Options struct {
 	AllowUnroutable bool
 	// Channels is how many channels publishes are spread over; each waits for the confirm of a message before it sends the next. 0 means 64.
 	Channels int
-	// NackDelay is how long a queue waits until a message that was given back is delivered again. 0 means 100 ms.
+	// NackDelay is how long a queue waits until a message that was given back is delivered again, a minute at most. 0 means 100 ms.
 	NackDelay time.Duration
-	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues are used as they are.
+	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues are used as they are. They have to be what
+	// would have been declared, since what a stream promises is taken from that; and a subscription to a queue that does not exist, or that
+	// the user may not read, gets nothing and no error but in the log.
 	SkipInitialize bool
 	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While there is no connection, a publish
-	// waits for one, for half of the DeliveryTimeout and 10 s at most.
+	// waits for one, for half of the DeliveryTimeout and 10 s at most, and not any more when the Broker closes. Publishes that the broker has
+	// not answered within half of the CloseTimeout end with the connection.
 	DeliveryTimeout time.Duration
 	Buffer          int
 	BufferBytes     int
@@ -59,7 +63,8 @@ const (
 	deliveryLimit = 100_000
 
 	dialTimeout      = 10 * time.Second
-	longestReconnect = 5 * time.Second
+	longestReconnect = time.Second
+	longestNackDelay = time.Minute
 	mostChannels     = 1_000
 )
 
@@ -87,6 +92,9 @@ func (o *Options) withDefaults() Options {
 	if d.DeliveryTimeout == 0 {
 		d.DeliveryTimeout = 2 * time.Minute
 	}
+	if d.CloseTimeout == 0 {
+		d.CloseTimeout = 10 * time.Second
+	}
 	return d
 }
 
@@ -96,14 +104,18 @@ func (o *Options) validate() error {
 		return errors.New("no URL; write amqp://user:password@host:5672/")
 	case o.Channels < 1 || o.Channels > mostChannels:
 		return errors.New("the number of Channels is out of its range")
-	case o.NackDelay < 0:
-		return errors.New("NackDelay must not be negative")
+	case o.NackDelay < 0 || o.NackDelay > longestNackDelay:
+		return errors.New("NackDelay is out of its range")
 	}
 	if _, err := native.ParseURI(o.URL); err != nil {
-		return errors.New("the URL is none of AMQP; write amqp://user:password@host:5672/") // it may have a password
+		return errBadURL
 	}
 	return nil
 }
+
+// closeGrace is how long the broker may take to answer when channels and connections are closed. Together with the time for publishes it
+// is less than the CloseTimeout.
+func (o *Options) closeGrace() time.Duration { return o.CloseTimeout / 4 }
 
 // queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
 // where the topic ends.
@@ -114,8 +126,9 @@ func queueName(topic, group string) string {
 	return topic + "." + group
 }
 
-// config returns the configuration of watermill-amqp for a group, or for publishing, where there is none. d makes its connections.
-func (o *Options) config(group string, d *dialer) wmamqp.Config {
+// config returns the configuration of watermill-amqp for a group, or for publishing, where there is none. d makes its connections. The
+// error is an [*leat.Error].
+func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	c := wmamqp.NewDurablePubSubConfig(o.URL, func(topic string) string { return o.QueueName(topic, group) })
 	c.Connection.AmqpConfig = &native.Config{Properties: native.Table{"connection_name": "leat over watermill " + group}}
 	if o.TLS != nil {
@@ -140,10 +153,37 @@ func (o *Options) config(group string, d *dialer) wmamqp.Config {
 	own.Dial = d.around(own.Dial)
 	c.Connection.AmqpConfig = &own
 	c.Marshaler = Marshaler{}
+	if c.TopologyBuilder == nil {
+		c.TopologyBuilder = &wmamqp.DefaultTopologyBuilder{}
+	}
 	c.Publish = wmamqp.PublishConfig{
 		GenerateRoutingKey: c.Publish.GenerateRoutingKey, ConfirmDelivery: true, Mandatory: !o.AllowUnroutable, ChannelPoolSize: 1,
 	}
 	c.Consume.NoRequeueOnNack = false
 	c.TopologyBuilder = topology{inner: c.TopologyBuilder, skip: o.SkipInitialize}
-	return c
+	if err := errors.Join(c.ValidatePublisher(), c.ValidateSubscriber(), settleTLS(&c.Connection)); err != nil {
+		return c, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
+	}
+	return c, nil
 }
+
+// settleTLS moves TLSConfig, at which watermill-amqp does not look beside an AmqpConfig, into that.
+func settleTLS(c *wmamqp.ConnectionConfig) error {
+	if c.TLSConfig != nil {
+		if c.AmqpConfig.TLSClientConfig != nil {
+			return errors.New("there are two configurations of TLS: TLSConfig, and that of AmqpConfig or Options.TLS")
+		}
+		c.AmqpConfig.TLSClientConfig, c.TLSConfig = c.TLSConfig.Clone(), nil // amqp091-go sets its ServerName
+	}
+	uri, err := native.ParseURI(c.AmqpURI)
+	if err != nil {
+		return errBadURL
+	}
+	if c.AmqpConfig.TLSClientConfig != nil && uri.Scheme != "amqps" {
+		return errors.New("there is a configuration of TLS, and the URL is without it; write amqps://")
+	}
+	return nil
+}
+
+// errBadURL does not name the URL, which may have a password.
+var errBadURL = errors.New("the URL is none of AMQP; write amqp://user:password@host:5672/")

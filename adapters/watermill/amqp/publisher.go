@@ -3,6 +3,7 @@ package amqp
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -26,10 +27,15 @@ type publisher struct {
 	logger wm.LoggerAdapter
 	conn   *wmamqp.ConnectionWrapper
 	dialer *dialer
-	wait   time.Duration
+	wait   time.Duration // for a connection
+	drain  time.Duration // how long publishes may go on when the Broker closes
+	grace  time.Duration // how long the broker may take to close channels and the connection
 	free   chan *outlet
-	closed chan struct{}
 	once   sync.Once
+	closed chan struct{}
+	hurry  sync.Once
+	ending chan struct{} // closed when nothing waits for a connection any more
+	last   *time.Timer   // after drain
 }
 
 var _ message.Publisher = (*publisher)(nil)
@@ -37,16 +43,15 @@ var _ message.Publisher = (*publisher)(nil)
 func newPublisher(o *Options) (*publisher, error) {
 	p := &publisher{
 		dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
-		free: make(chan *outlet, o.Channels), closed: make(chan struct{}),
-	}
-	p.config = o.config("", p.dialer)
-	if err := errors.Join(p.config.ValidatePublisher(), p.config.ValidateSubscriber()); err != nil {
-		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
+		drain: o.CloseTimeout / 2, grace: o.closeGrace(),
+		free: make(chan *outlet, o.Channels), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
 	var err error
+	if p.config, err = o.config("", p.dialer); err != nil {
+		return nil, err
+	}
 	if p.conn, err = wmamqp.NewConnection(p.config.Connection, p.logger); err != nil {
-		p.dialer.close()
-		return nil, &leat.Error{Op: "open", Code: codeOf(err), Err: err}
+		return nil, p.dialer.failed(err)
 	}
 	for range o.Channels {
 		p.free <- &outlet{p: p, topology: p.config.TopologyBuilder}
@@ -71,11 +76,24 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Close waits for calls of Publish and ends the connection.
+// closing is called when the Broker begins to close: no publish waits for a connection any more, and one that the broker does not
+// answer, as it does not while it is out of memory, ends with the connection.
+func (p *publisher) closing() {
+	p.hurry.Do(func() {
+		close(p.ending)
+		p.last = time.AfterFunc(p.drain, p.dialer.close)
+	})
+}
+
+// Close waits for calls of Publish and ends the connection: without the broker's answers when they take long.
 func (p *publisher) Close() (err error) {
 	p.once.Do(func() {
+		p.closing()
+		defer p.last.Stop()
 		close(p.closed)
 		p.dialer.refuse()
+		end := time.AfterFunc(p.grace, p.dialer.close)
+		defer end.Stop()
 		for range cap(p.free) {
 			(<-p.free).drop()
 		}
@@ -91,7 +109,10 @@ type outlet struct {
 	p        *publisher
 	topology wmamqp.TopologyBuilder
 	inner    *wmamqp.Publisher  // nil before it is needed, and after an error
-	returned chan native.Return // of the channel of inner
+	conn     *native.Connection // of inner
+	channel  *native.Channel    // of inner, once it has declared an exchange
+	returned chan native.Return // of channel
+	ended    chan *native.Error // likewise
 	next     native.Publishing
 	begun    bool // next was handed out
 }
@@ -107,6 +128,9 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 		return &refusal{leat.CodeUnsupported, errors.New("with RabbitMQ's default exchange, which Configure has chosen, " +
 			"watermill-amqp does not tell what no queue takes; set AllowUnroutable")}
 	}
+	if err := checkNames(&t.p.config, topic); err != nil {
+		return &refusal{leat.CodeInvalid, err}
+	}
 	deadline := time.Now().Add(t.p.wait)
 	for {
 		err := t.attempt(topic, m)
@@ -115,7 +139,7 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 		}
 		select {
 		case <-time.After(pause):
-		case <-t.p.closed:
+		case <-t.p.ending:
 			return err
 		}
 	}
@@ -124,6 +148,9 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 // attempt publishes a message if there is a connection.
 func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	t.begun = false
+	if t.lost() { // while nothing was published
+		t.drop()
+	}
 	if err := t.open(); err != nil {
 		return &refusal{leat.CodeUnavailable, err}
 	}
@@ -133,11 +160,11 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	}
 	sound := false
 	defer func() {
-		if !sound { // it failed, or panicked
+		if !sound {
 			t.drop()
 		}
 	}()
-	err = t.inner.Publish(topic, m)
+	err = t.send(topic, m)
 	select {
 	case r, ok := <-t.returned: // comes before the confirm
 		if ok {
@@ -150,7 +177,39 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	if sound = err == nil; !sound && !t.begun {
 		return &refusal{codeOf(err), err}
 	}
+	if e := t.end(); err != nil && e != nil && e.Server && (e.Code == native.NotFound || e.Code == native.AccessRefused) {
+		return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", e)} // it was the only one of the channel
+	}
+	if _, broken := errors.AsType[*net.OpError](err); broken {
+		_ = t.conn.Close() // at once, so that nobody else tries to write to it
+	}
 	return err
+}
+
+// send calls the Publisher of watermill-amqp, which panics where a channel was closed at the wrong moment.
+func (t *outlet) send(topic string, m *message.Message) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("watermill-amqp panicked: %T", v)
+		}
+	}()
+	return t.inner.Publish(topic, m)
+}
+
+// lost reports whether the channel of the Publisher of watermill-amqp was closed. It would open another one by itself, and nobody would
+// know of that: exchanges are not declared again, and what is returned is not seen.
+func (t *outlet) lost() bool {
+	return t.conn != nil && t.conn.IsClosed() || t.channel != nil && t.channel.IsClosed()
+}
+
+// end returns why the broker has ended the channel, or nil.
+func (t *outlet) end() *native.Error {
+	select {
+	case e := <-t.ended:
+		return e
+	default:
+		return nil
+	}
 }
 
 // open makes the Publisher of watermill-amqp, if there is none.
@@ -163,6 +222,7 @@ func (t *outlet) open() (err error) {
 	}
 	c := t.p.config
 	c.Marshaler, c.TopologyBuilder = t, t
+	t.conn = t.p.conn.Connection()
 	t.inner, err = wmamqp.NewPublisherWithConnection(c, t.p.logger, t.p.conn)
 	if err != nil {
 		t.inner = nil
@@ -172,14 +232,23 @@ func (t *outlet) open() (err error) {
 
 // drop throws the Publisher of watermill-amqp away.
 func (t *outlet) drop() {
-	if t.inner != nil {
-		_ = t.inner.Close() // it logs what goes wrong
+	inner := t.inner
+	t.inner, t.conn, t.channel, t.returned, t.ended, t.next = nil, nil, nil, nil, nil, native.Publishing{}
+	if inner == nil {
+		return
 	}
-	t.inner, t.returned, t.next = nil, nil, native.Publishing{}
+	defer func() { _ = recover() }() // it panics where it could not open a channel again
+	_ = inner.Close()                // it logs what goes wrong
 }
 
-// Marshal returns the message that is ready.
+// errLost is what was wrong before anything was sent.
+var errLost = errors.New("the channel was lost")
+
+// Marshal returns the message that is ready, unless the channel was closed: the last look at it before the message is sent.
 func (t *outlet) Marshal(*message.Message) (native.Publishing, error) {
+	if t.lost() {
+		return native.Publishing{}, errLost
+	}
 	t.begun = true
 	return t.next, nil
 }
@@ -191,8 +260,11 @@ func (*outlet) Unmarshal(d native.Delivery) (*message.Message, error) {
 
 // ExchangeDeclare declares the exchange of a topic that is new to the channel, and asks that for what is returned.
 func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.Config) error {
-	if t.returned == nil {
-		t.returned = ch.NotifyReturn(make(chan native.Return, 1))
+	if t.channel != ch {
+		if t.channel != nil {
+			return errLost // and it has another one
+		}
+		t.channel, t.returned, t.ended = ch, ch.NotifyReturn(make(chan native.Return, 1)), ch.NotifyClose(make(chan *native.Error, 1))
 	}
 	return t.topology.ExchangeDeclare(ch, exchange, c)
 }

@@ -9,6 +9,7 @@ import (
 	wm "github.com/ThreeDotsLabs/watermill"
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -16,67 +17,125 @@ import (
 type subscriber struct {
 	config wmamqp.Config
 	logger wm.LoggerAdapter
-	conn   *wmamqp.ConnectionWrapper
 	dialer *dialer
 	delay  time.Duration
+	grace  time.Duration   // how long the broker may take to close channels and the connection
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	connecting chan struct{} // holds a token while nobody connects
+
 	mu    sync.Mutex
+	conn  *wmamqp.ConnectionWrapper // nil before it is needed
 	feeds sync.WaitGroup
 }
 
 var _ message.SubscribeInitializer = (*subscriber)(nil)
 
 func newSubscriber(o *Options, group string) (*subscriber, error) {
-	s := &subscriber{dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), delay: o.NackDelay}
-	s.config = o.config(group, s.dialer)
+	s := &subscriber{
+		connecting: make(chan struct{}, 1), dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger),
+		delay: o.NackDelay, grace: o.closeGrace(),
+	}
+	s.connecting <- struct{}{}
 	var err error
-	if s.conn, err = wmamqp.NewConnection(s.config.Connection, s.logger); err != nil {
-		s.dialer.close()
+	if s.config, err = o.config(group, s.dialer); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
+// connect returns the connection. The first that needs it makes it, while the others wait.
+func (s *subscriber) connect() (*wmamqp.ConnectionWrapper, error) {
+	select {
+	case <-s.connecting:
+		defer func() { s.connecting <- struct{}{} }()
+	case <-s.ctx.Done():
+		return nil, errClosed
+	}
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	conn, err := wmamqp.NewConnection(s.config.Connection, s.logger)
+	if err != nil {
+		return nil, s.dialer.failed(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errors.Join(errClosed, conn.Close())
+	}
+	s.conn = conn
+	return conn, nil
+}
+
+var errClosed error = &leat.Error{Op: "connect", Code: leat.CodeClosed, Err: errors.New("the Subscriber is closed")}
+
+// failed makes the error of a declaration.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &leat.Error{Op: "declare", Code: codeOf(err), Err: err}
+}
+
+// prepare returns the connection, unless the names of a topic cannot be sent over it.
+func (s *subscriber) prepare(topic string) (*wmamqp.ConnectionWrapper, error) {
+	if err := checkNames(&s.config, topic); err != nil {
+		return nil, &leat.Error{Op: "declare", Code: leat.CodeInvalid, Err: err}
+	}
+	return s.connect()
+}
+
 // SubscribeInitialize declares the queue of the group and the exchange.
 func (s *subscriber) SubscribeInitialize(topic string) error {
-	inner, err := wmamqp.NewSubscriberWithConnection(s.config, s.logger, s.conn)
+	conn, err := s.prepare(topic)
 	if err != nil {
 		return err
 	}
-	return errors.Join(inner.SubscribeInitialize(topic), inner.Close())
+	inner, err := wmamqp.NewSubscriberWithConnection(s.config, s.logger, conn)
+	if err != nil {
+		return err
+	}
+	return failed(errors.Join(inner.SubscribeInitialize(topic), inner.Close()))
 }
 
 // Subscribe returns a channel that is closed when ctx ends, and when the broker has taken away what was not acked.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	conn, err := s.prepare(topic)
+	if err != nil {
+		return nil, err
+	}
 	f := &feed{s: s, out: make(chan *message.Message), lost: make(chan struct{})}
 	c := s.config
 	c.Marshaler = f
-	var err error
-	if f.inner, err = wmamqp.NewSubscriberWithConnection(c, s.logger, s.conn); err != nil {
+	if f.inner, err = wmamqp.NewSubscriberWithConnection(c, s.logger, conn); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
-		return nil, errors.New("the Subscriber is closed")
+		return nil, errClosed
 	}
 	s.feeds.Add(1)
 	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
+	ended := conn.Connection().NotifyClose(make(chan *native.Error, 1)) // the channel is not known before the first delivery
 	messages, err := f.inner.Subscribe(ctx, topic)
 	if err != nil {
 		cancel()
 		s.feeds.Done()
-		return nil, err
+		return nil, failed(err)
 	}
 	stop := context.AfterFunc(s.ctx, cancel)
 	go func() {
 		defer s.feeds.Done()
 		defer stop()
-		f.run(ctx, cancel, messages)
+		f.run(ctx, cancel, messages, ended)
 	}()
 	return f.out, nil
 }
@@ -87,8 +146,13 @@ func (s *subscriber) Close() error {
 	s.cancel()
 	s.mu.Unlock()
 	s.dialer.refuse()
+	end := time.AfterFunc(s.grace, s.dialer.close) // without the broker's answers when they take long
+	defer end.Stop()
 	s.feeds.Wait()
-	err := s.conn.Close()
+	var err error
+	if s.conn != nil { // nobody sets it any more
+		err = s.conn.Close()
+	}
 	s.dialer.close()
 	return err
 }
@@ -100,7 +164,7 @@ type feed struct {
 	out     chan *message.Message
 	channel *native.Channel // used by the goroutine of inner only
 	once    sync.Once
-	lost    chan struct{} // closed when the channel was
+	lost    chan struct{} // closed when the channel was, or the consumer canceled
 }
 
 var _ wmamqp.Marshaler = (*feed)(nil)
@@ -117,9 +181,11 @@ func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
 	}
 	if ch, ok := d.Acknowledger.(*native.Channel); ok && ch != f.channel {
 		f.channel = ch
-		closed := ch.NotifyClose(make(chan *native.Error, 1))
+		closed, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 		go func() {
-			for range closed { // until it is closed as well
+			select {
+			case <-closed: //nolint:errcheck // watermill-amqp logs it
+			case <-canceled: // which watermill-amqp does not see while a message is held
 			}
 			f.lose()
 		}()
@@ -129,8 +195,15 @@ func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
 
 func (f *feed) lose() { f.once.Do(func() { close(f.lost) }) }
 
-// run hands messages on until ctx ends or the channel is lost.
-func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan *message.Message) {
+// run hands messages on until ctx ends, or the channel or the connection is lost.
+func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan *message.Message, ended <-chan *native.Error) {
+	go func() {
+		select {
+		case <-ended: //nolint:errcheck // likewise
+			f.lose()
+		case <-ctx.Done():
+		}
+	}()
 	defer func() { // after out was closed
 		end()
 		for m := range messages {

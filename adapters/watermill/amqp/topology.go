@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"fmt"
 	"maps"
 
 	wm "github.com/ThreeDotsLabs/watermill"
@@ -16,12 +17,39 @@ type topology struct {
 
 var _ wmamqp.TopologyBuilder = topology{}
 
+// deadLetters reports whether a queue gets a dead-letter queue.
+func deadLetters(c *wmamqp.Config) bool {
+	_, given := c.Queue.Arguments[argDeadTo]
+	return !given && c.Queue.Arguments[native.QueueTypeArg] == native.QueueTypeQuorum
+}
+
+// longestName is what AMQP allows, in bytes. amqp091-go ends the connection, which others use, where a name is longer.
+const longestName = 255
+
+// checkNames returns what is wrong with the names that belong to a topic.
+func checkNames(c *wmamqp.Config, topic string) error {
+	queue := c.Queue.GenerateName(topic)
+	if deadLetters(c) {
+		queue += deadSuffix
+	}
+	for _, n := range [][2]string{
+		{"queue", queue}, {"exchange", c.Exchange.GenerateName(topic)}, {"routing key", c.Publish.GenerateRoutingKey(topic)},
+		{"routing key of the queue", c.QueueBind.GenerateRoutingKey(topic)},
+	} {
+		if len(n[1]) > longestName {
+			return fmt.Errorf("the name of the %s, %.40q and so on, has %d bytes; at most %d are allowed: use a shorter topic or group",
+				n[0], n[1], len(n[1]), longestName)
+		}
+	}
+	return nil
+}
+
 // BuildTopology declares the queue of a group and its exchange.
 func (t topology) BuildTopology(ch *native.Channel, params wmamqp.BuildTopologyParams, c wmamqp.Config, logger wm.LoggerAdapter) error {
 	if t.skip {
 		return nil
 	}
-	if _, given := c.Queue.Arguments[argDeadTo]; !given && c.Queue.Arguments[native.QueueTypeArg] == native.QueueTypeQuorum {
+	if deadLetters(&c) {
 		dead := params.QueueName + deadSuffix
 		arguments := native.Table{native.QueueTypeArg: native.QueueTypeQuorum, argLimit: int64(deliveryLimit)}
 		if _, err := ch.QueueDeclare(dead, true, false, false, false, arguments); err != nil {

@@ -63,7 +63,8 @@ func (b broker) reconnect(t *testing.T, command ...string) {
 	tests.TestReconnect(t, tests.TestContext{TestID: tests.NewTestID(), Features: features},
 		func(t *testing.T) (message.Publisher, message.Subscriber) {
 			pub, sub := b.pubSub(t, "universal")
-			h := &holding{Publisher: pub, confirmed: map[string]bool{}, all: make(chan struct{})}
+			h := &holding{Publisher: pub, confirmed: map[string]bool{}, all: make(chan struct{}), over: make(chan struct{})}
+			t.Cleanup(func() { close(h.over) })
 			return h, held{Subscriber: sub, h: h}
 		})
 }
@@ -80,6 +81,7 @@ type holding struct {
 	mu        sync.Mutex
 	confirmed map[string]bool
 	all       chan struct{} // closed when all are
+	over      chan struct{} // closed when the test is over
 }
 
 func (h *holding) Publish(topic string, messages ...*message.Message) error {
@@ -119,14 +121,36 @@ func (s held) Subscribe(ctx context.Context, topic string) (<-chan *message.Mess
 	out := make(chan *message.Message)
 	go func() {
 		defer close(out)
-		seen := map[string]bool{}
+		seen, waited := map[string]bool{}, false
 		for m := range messages {
-			if seen[m.UUID] = true; len(seen) == reconnectMessages {
-				<-s.h.all
-				time.Sleep(time.Second) // TestReconnect's list cannot be seen from here
+			if seen[m.UUID] = true; len(seen) == reconnectMessages && !waited {
+				waited = true
+				s.wait(ctx)
 			}
-			out <- m
+			select {
+			case out <- m:
+			case <-ctx.Done():
+				m.Nack()
+			case <-s.h.over:
+				m.Nack()
+			}
 		}
 	}()
 	return out, nil
+}
+
+// wait waits until all is confirmed, and for a second more.
+func (s held) wait(ctx context.Context) {
+	select {
+	case <-s.h.all:
+	case <-ctx.Done():
+		return
+	case <-s.h.over:
+		return
+	}
+	select {
+	case <-time.After(time.Second): // TestReconnect's list cannot be seen from here
+	case <-ctx.Done():
+	case <-s.h.over:
+	}
 }
