@@ -86,6 +86,10 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, "guest/guest", user+"/"+password)
 	assert.Equal(t, 25*time.Minute, b.o.RecycleAfter, "less than consumer_timeout")
 	assert.Nil(t, b.o.TLS)
+	assert.Equal(t, 4, b.o.PublishChannels)
+	classic, channels := Options{QueueType: QueueClassic}, Options{QueueType: QueueClassic, PublishChannels: 3}
+	assert.Equal(t, 1, classic.withDefaults().PublishChannels)
+	assert.Equal(t, 3, channels.withDefaults().PublishChannels)
 	require.NoError(t, b.Close())
 	require.NoError(t, b.Close())
 	assert.Equal(t, leat.CodeClosed, leat.CodeOf(b.Health()))

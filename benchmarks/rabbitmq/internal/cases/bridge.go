@@ -21,7 +21,7 @@ func (e *Env) bridgePublish(queue string) bench.Group {
 			"for each message.",
 		Cases: []bench.Case{
 			e.publishes(queue, "watermill-amqp", slowEvents, watermillPublisher(queue, load.Batchers, load.Batch)),
-			e.publishes(queue, leatCase, publishEvents, bridgePublisher(load.Batchers, load.Batch)),
+			e.publishes(queue, leatCase, publishEvents, bridgePublisher(queue, load.Batchers, load.Batch)),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Min: 2.5}},
 	}
@@ -43,9 +43,9 @@ func (e *Env) bridgeConsume(queue string) bench.Group {
 }
 
 // bridgePublisher is watermillPublisher on Leat's RabbitMQ. The messages carry their keys.
-func bridgePublisher(goroutines, size int) startPublisher {
+func bridgePublisher(queue string, goroutines, size int) startPublisher {
 	return func(_ context.Context, e *Env, p place) (*publisher, error) {
-		broker, err := e.leat(quorum)
+		broker, err := e.leat(queue)
 		if err != nil {
 			return nil, err
 		}

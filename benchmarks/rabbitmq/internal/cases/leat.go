@@ -29,9 +29,9 @@ func (e *Env) leat(queue string) (*rabbitmq.Broker, error) {
 }
 
 // leatPublisher starts a Producer with a way of publishing.
-func leatPublisher(publish load.Publish) startPublisher {
+func leatPublisher(queue string, publish load.Publish) startPublisher {
 	return func(_ context.Context, e *Env, p place) (*publisher, error) {
-		broker, err := e.leat(quorum)
+		broker, err := e.leat(queue)
 		if err != nil {
 			return nil, err
 		}

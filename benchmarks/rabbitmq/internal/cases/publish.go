@@ -27,7 +27,7 @@ func (e *Env) async(queue string) bench.Group {
 			"publishes is not persistent.",
 		Cases: []bench.Case{
 			e.publishes(queue, rawAsync, publishEvents, rawPublisher(publishAsync)),
-			e.publishes(queue, leatCase, publishEvents, leatPublisher(load.PublishAsync)),
+			e.publishes(queue, leatCase, publishEvents, leatPublisher(queue, load.PublishAsync)),
 			e.publishes(queue, "Watermill Publish, 256 goroutines and channels", publishEvents/2, watermillPublisher(queue, load.Callers, 1)),
 			e.publishes(queue, "Go CDK Send, 256 goroutines", publishEvents/2, cdkPublisher(load.Callers)),
 		},
@@ -43,7 +43,7 @@ func (e *Env) batches(queue string) bench.Group {
 			"confirms of a call. Watermill waits for each message.",
 		Cases: []bench.Case{
 			e.publishes(queue, rawAsync, publishEvents, rawPublisher(publishBatches)),
-			e.publishes(queue, leatCase, publishEvents, leatPublisher(load.PublishBatches)),
+			e.publishes(queue, leatCase, publishEvents, leatPublisher(queue, load.PublishBatches)),
 			e.publishes(queue, "Watermill Publish", slowEvents, watermillPublisher(queue, load.Batchers, load.Batch)),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Min: 0.95}},
