@@ -34,15 +34,16 @@ type attempt struct {
 // probeTimeout is the longest that a publish waits for the answer. It is a part of the DeliveryTimeout, so at most half of that.
 const probeTimeout = 2 * time.Second
 
-// check returns why nothing can be published, as an [*leat.Error].
-func (a *admission) check(ctx context.Context, client *kgo.Client) error {
+// check returns how long it has waited, at most limit, and why nothing can be published, as an [*leat.Error].
+func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.Duration, err error) {
 	if a.granted.Load() {
-		return nil
+		return 0, nil
 	}
+	began := time.Now()
 	a.mu.Lock()
 	if a.closed {
 		a.mu.Unlock()
-		return closedError("publish", "")
+		return 0, closedError("publish", "")
 	}
 	t := a.attempt
 	if t == nil {
@@ -53,9 +54,9 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) error {
 	a.mu.Unlock()
 	select {
 	case <-t.answered:
-		return t.err
+		return min(time.Since(began), a.limit), t.err
 	case <-ctx.Done():
-		return &leat.Error{Code: leat.CodeCanceled, Err: context.Cause(ctx)}
+		return 0, &leat.Error{Code: leat.CodeCanceled, Err: context.Cause(ctx)}
 	}
 }
 

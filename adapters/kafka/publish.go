@@ -56,6 +56,7 @@ type call struct {
 	records      []record     // of the parcel
 	left         atomic.Int64 // records without an answer of the client
 	doubts       int64        // connections.doubts when it was taken
+	patience     time.Duration
 	deadline     time.Time
 	older, newer *call // guarded by publisher.mu
 	timedOut     bool
@@ -111,22 +112,26 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 		}
 		return
 	}
-	if err := b.publisher.check(ctx, b.publisher.renewal.client()); err != nil {
+	waited, err := b.publisher.check(ctx, b.publisher.renewal.client())
+	if err != nil {
 		for i := range events {
 			done(i, wrap(topic, events[i], err))
 		}
 		return
 	}
-	b.publisher.publish(ctx, topic, events, done)
+	b.publisher.publish(ctx, topic, events, done, b.o.DeliveryTimeout-waited)
 }
 
-func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+// publish publishes, and has patience for the answers.
+func (p *publisher) publish(
+	ctx context.Context, topic string, events []leat.Event, done func(i int, err error), patience time.Duration,
+) {
 	b := p.encode(topic, events, done)
 	defer p.parcels.drop(b)
 	records := b.records
 	for len(records) > 0 {
 		c := b.call()
-		c.p, c.topic, c.done = p, topic, done
+		c.p, c.topic, c.done, c.patience = p, topic, done, patience
 		n, err := p.admit(ctx, c, records)
 		if err != nil {
 			for i := range records {
@@ -240,11 +245,7 @@ func (p *publisher) room(records []record) int {
 // take puts the records into c and enters it. The lock is held.
 func (p *publisher) take(c *call, records []record) {
 	now := time.Now() // of the records as well: the client counts its delivery timeout from there
-	patience := p.o.DeliveryTimeout
-	if !p.granted.Load() {
-		patience -= p.limit // the caller has waited as long for a broker that could be asked
-	}
-	c.records, c.deadline, c.doubts = records, now.Add(patience), p.conns.doubts.Load()
+	c.records, c.deadline, c.doubts = records, now.Add(c.patience), p.conns.doubts.Load()
 	c.left.Store(int64(len(records)))
 	c.parcel.users.Add(1)
 	var bytes int64
@@ -254,15 +255,30 @@ func (p *publisher) take(c *call, records []record) {
 	}
 	p.events.Add(int64(len(records)))
 	p.bytes.Add(bytes)
+	p.link(c)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(c.patience, p.expire)
+	} else if p.oldest == c {
+		p.timer.Reset(c.patience)
+	}
+}
+
+// link puts a call where its deadline belongs, which is last, but for calls that have waited before any broker could be asked. The lock is
+// held.
+func (p *publisher) link(c *call) {
 	c.older = p.newest
-	if p.newest != nil {
-		p.newest.newer = c
+	for c.older != nil && c.older.deadline.After(c.deadline) {
+		c.older, c.newer = c.older.older, c.older
+	}
+	if c.older != nil {
+		c.older.newer = c
 	} else {
 		p.oldest = c
 	}
-	p.newest = c
-	if p.timer == nil {
-		p.timer = time.AfterFunc(patience, p.expire)
+	if c.newer != nil {
+		c.newer.older = c
+	} else {
+		p.newest = c
 	}
 }
 

@@ -158,7 +158,10 @@ func (l *load) progress(n int64) {
 			l.t.Fatalf("%d of %d events more were handled within %v; outcomes %v; health: %v; the queue: %+v", l.handled.Load()-want+n, n,
 				livePatience, l.codes, l.broker.Health(), l.queue())
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-l.t.Context().Done():
+		}
 	}
 }
 

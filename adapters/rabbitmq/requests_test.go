@@ -47,7 +47,7 @@ func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 		return err == nil
 	}
 	p.keep(methodQueueDeclareOK)
-	ask(20)
+	ask(150)
 	p.keep("")
 	liveEventually(t, "requests are answered", answers)
 	livePublish(t, plain, sub.Topic, liveEvents(t, 0, 10, 1)...)
@@ -55,7 +55,7 @@ func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 	require.Equal(t, before, p.dialed(), "a few lost answers do not end the connection")
 
 	p.keep(methodQueueDeclareOK)
-	ask(20)
+	ask(150)
 	p.keep("")
 	liveEventually(t, "there is another connection", func() bool { return answers() && p.dialed() > before })
 	livePublish(t, plain, sub.Topic, liveEvents(t, 10, 20, 1)...)

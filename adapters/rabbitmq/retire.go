@@ -132,8 +132,8 @@ func (g *generation) giveUpInTime(cause error) {
 	}
 }
 
-// close closes the channel. The broker has seen everything that was acknowledged when it answers. When ctx ends before that, the channel is
-// left to the end of the connection.
+// close closes the channel. When the broker answers it has read everything that was acknowledged; see send for what its queue has of that.
+// When ctx ends before, the channel is left to the end of the connection.
 func (g *generation) close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- g.ch.Close() }()

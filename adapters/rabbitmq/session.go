@@ -119,8 +119,9 @@ type request struct {
 }
 
 // mostLate is how many requests may be late. The broker may not answer what concerns one queue, and be well otherwise, so that a few are no
-// reason to end the connection for all streams; but each has a goroutine and a channel, of which a connection has 2,047.
-const mostLate = 32
+// reason to end the connection for all streams, each of which has one request under way at most; but each request has a goroutine and a
+// channel, of which a connection has 2,047.
+const mostLate = 256
 
 // isLate counts a request that has no answer for too long. When there are too many, the connection ends, and with it they do; but not
 // in an alarm, in which nothing is answered.

@@ -223,6 +223,8 @@ func (b *Broker) Health() error {
 // does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub.
 func (b *Broker) Close() error {
 	b.closing.Do(b.close)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	err := b.failed
 	b.failed = nil
 	return err

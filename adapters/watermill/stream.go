@@ -148,7 +148,7 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 		switch {
 		case full && pending:
 			s.await(ctx, nil)
-		case full: // and the channel tells when it ends; what it has meanwhile is the pending one
+		case full: // and the channel tells when it ends; what it has meanwhile is the pending one, one more than MaxInFlight
 			s.await(ctx, messages)
 		case messages == nil:
 			if err := s.reopen(ctx); err != nil {

@@ -14,11 +14,22 @@ import (
 // dialer makes the connections of one ConnectionWrapper of watermill-amqp, which goes on to connect when it is closed during an outage, and
 // leaves what it gets open.
 type dialer struct {
+	over chan struct{} // closed when no connection is to be made any more
+
 	mu     sync.Mutex
 	closed bool
+	begun  time.Time // the last dial
 	last   net.Conn
 	made   time.Time // when last was
 }
+
+func newDialer() *dialer { return &dialer{over: make(chan struct{})} }
+
+// dialPause is how long after one dial the next begins at the earliest. watermill-amqp waits only where a connection cannot be made, and
+// not where it is made and lost.
+const dialPause = time.Second
+
+var errOver = errors.New("the broker over Watermill is closed")
 
 type dial = func(network, address string) (net.Conn, error)
 
@@ -28,11 +39,8 @@ func (d *dialer) around(inner dial) dial {
 		inner = native.DefaultDial(dialTimeout)
 	}
 	return func(network, address string) (net.Conn, error) {
-		d.mu.Lock()
-		closed := d.closed
-		d.mu.Unlock()
-		if closed {
-			return nil, errors.New("the broker over Watermill is closed")
+		if !d.pause() {
+			return nil, errOver
 		}
 		conn, err := inner(network, address)
 		if err != nil {
@@ -41,10 +49,29 @@ func (d *dialer) around(inner dial) dial {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.closed {
-			return nil, errors.Join(errors.New("the broker over Watermill is closed"), conn.Close())
+			return nil, errors.Join(errOver, conn.Close())
 		}
 		d.last, d.made = conn, time.Now()
 		return conn, nil
+	}
+}
+
+// pause waits until the next dial may begin. It returns false when there is to be none.
+func (d *dialer) pause() bool {
+	for {
+		d.mu.Lock()
+		closed, wait := d.closed, time.Until(d.begun.Add(dialPause))
+		if !closed && wait <= 0 {
+			d.begun = time.Now()
+		}
+		d.mu.Unlock()
+		if closed || wait <= 0 {
+			return !closed
+		}
+		select {
+		case <-time.After(wait):
+		case <-d.over:
+		}
 	}
 }
 
@@ -52,7 +79,15 @@ func (d *dialer) around(inner dial) dial {
 func (d *dialer) refuse() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
+	d.end()
+}
+
+// end is refuse with the lock held.
+func (d *dialer) end() {
+	if !d.closed {
+		d.closed = true
+		close(d.over)
+	}
 }
 
 // failed makes the error of a connection that could not be made, and ends what may be left of it.
@@ -78,7 +113,7 @@ const silentClose = 2 * time.Second
 func (d *dialer) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
+	d.end()
 	if d.last != nil {
 		_ = d.last.Close() // it is closed already, unless it was left
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -151,6 +152,9 @@ func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	}
 	own := *c.Connection.AmqpConfig
 	own.Dial = d.around(own.Dial)
+	own.Recovery = nil                          // watermill-amqp connects again; two that do would not know of each other
+	own.Properties = maps.Clone(own.Properties) // amqp091-go writes to both at each connection
+	own.TLSClientConfig = own.TLSClientConfig.Clone()
 	c.Connection.AmqpConfig = &own
 	c.Marshaler = Marshaler{}
 	if c.TopologyBuilder == nil {

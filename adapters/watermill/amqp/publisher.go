@@ -42,7 +42,7 @@ var _ message.Publisher = (*publisher)(nil)
 
 func newPublisher(o *Options) (*publisher, error) {
 	p := &publisher{
-		dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
+		dialer: newDialer(), logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
 		drain: o.CloseTimeout / 2, grace: o.closeGrace(),
 		free: make(chan *outlet, o.Channels), closed: make(chan struct{}), ending: make(chan struct{}),
 	}

@@ -34,7 +34,7 @@ var _ message.SubscribeInitializer = (*subscriber)(nil)
 
 func newSubscriber(o *Options, group string) (*subscriber, error) {
 	s := &subscriber{
-		connecting: make(chan struct{}, 1), dialer: &dialer{}, logger: wm.NewSlogLogger(o.Logger),
+		connecting: make(chan struct{}, 1), dialer: newDialer(), logger: wm.NewSlogLogger(o.Logger),
 		delay: o.NackDelay, grace: o.closeGrace(),
 	}
 	s.connecting <- struct{}{}

@@ -2,7 +2,6 @@ package cases
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -50,24 +49,13 @@ func bridgePublisher(queue string, goroutines, size int) startPublisher {
 			return nil, err
 		}
 		w := leatmill.NewPublisher(broker, &leatmill.PublisherOptions{CloseBroker: true})
-		return &publisher{
-			publish: func(_ context.Context, first, n int) (int64, error) {
-				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
-					messages := make([]*message.Message, 0, n)
-					for i := first; i < first+n; i++ {
-						messages = append(messages, newWatermillMessage(e.names.At(i)))
-					}
-					return w.Publish(p.exchange, messages...)
-				})
-			},
-			close: w.Close,
-		}, nil
+		return watermillParty(e, p, w, goroutines, size), nil
 	}
 }
 
 // bridgeConsumer is watermillConsumer on Leat's RabbitMQ.
 func bridgeConsumer(queue string, readers int, work time.Duration) startConsumer {
-	return func(ctx context.Context, e *Env, p place, a *load.Arrivals) (func() error, error) {
+	return func(_ context.Context, e *Env, p place, a *load.Arrivals) (func() error, error) {
 		broker, err := e.leat(queue)
 		if err != nil {
 			return nil, err
@@ -75,25 +63,6 @@ func bridgeConsumer(queue string, readers int, work time.Duration) startConsumer
 		s := leatmill.NewSubscriber(broker, &leatmill.SubscriberOptions{
 			Group: p.subscription().Group, Concurrency: readers, MaxInFlight: prefetch, CloseBroker: true,
 		})
-		messages, err := s.Subscribe(context.WithoutCancel(ctx), p.exchange)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			inParallel(readers, func() {
-				for m := range messages {
-					time.Sleep(work)
-					a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
-					m.Ack()
-				}
-			})
-		}()
-		return func() error {
-			err := s.Close()
-			<-ended
-			return err
-		}, nil
+		return watermillReaders(s, p, readers, work, func(m *message.Message) { a.Handle(load.IndexOf(m.Metadata.Get("ce_id"))) })
 	}
 }

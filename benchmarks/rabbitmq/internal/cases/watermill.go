@@ -48,18 +48,23 @@ func watermillPublisher(queue string, goroutines, size int) startPublisher {
 		if err != nil {
 			return nil, err
 		}
-		return &publisher{
-			publish: func(_ context.Context, first, n int) (int64, error) {
-				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
-					messages := make([]*message.Message, 0, n)
-					for i := first; i < first+n; i++ {
-						messages = append(messages, newWatermillMessage(e.names.At(i)))
-					}
-					return w.Publish(p.exchange, messages...)
-				})
-			},
-			close: w.Close,
-		}, nil
+		return watermillParty(e, p, w, goroutines, size), nil
+	}
+}
+
+// watermillParty publishes by a Publisher of Watermill.
+func watermillParty(e *Env, p place, w message.Publisher, goroutines, size int) *publisher {
+	return &publisher{
+		publish: func(_ context.Context, first, n int) (int64, error) {
+			return load.InParallel(goroutines, size, first, n, func(first, n int) error {
+				messages := make([]*message.Message, 0, n)
+				for i := first; i < first+n; i++ {
+					messages = append(messages, newWatermillMessage(e.names.At(i)))
+				}
+				return w.Publish(p.exchange, messages...)
+			})
+		},
+		close: w.Close,
 	}
 }
 
@@ -70,27 +75,34 @@ func watermillConsumer(queue string, prefetch, readers int, work time.Duration) 
 		if err != nil {
 			return nil, err
 		}
-		messages, err := s.Subscribe(context.Background(), p.exchange)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			inParallel(readers, func() {
-				for m := range messages {
-					if work > 0 {
-						time.Sleep(work)
-					}
-					a.Handle(load.IndexOf(m.Metadata.Get("ce-id")))
-					m.Ack()
-				}
-			})
-		}()
-		return func() error {
-			err := s.Close()
-			<-ended
-			return err
-		}, nil
+		return watermillReaders(s, p, readers, work, func(m *message.Message) { a.Handle(load.IndexOf(m.Metadata.Get("ce-id"))) })
 	}
+}
+
+// watermillReaders read from a Subscriber of Watermill with some goroutines, which take work for each message.
+func watermillReaders(
+	s message.Subscriber, p place, readers int, work time.Duration, handle func(m *message.Message),
+) (closeIt func() error, err error) {
+	messages, err := s.Subscribe(context.Background(), p.exchange)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		inParallel(readers, func() {
+			for m := range messages {
+				if work > 0 {
+					time.Sleep(work)
+				}
+				handle(m)
+				m.Ack()
+			}
+		})
+	}()
+	return func() error {
+		err := s.Close()
+		<-ended
+		return err
+	}, nil
 }
