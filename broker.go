@@ -192,6 +192,10 @@ type Delivery struct {
 	Malformed *Malformed
 	// Lease is the ownership period that the delivery belongs to. It is never nil.
 	Lease *Lease
+	// Key is the transport's key where the event has no partitionkey of its own: the key of a Kafka record, the group id of an SQS
+	// message, the ordering key of a Pub/Sub message. The engine keeps order by it, and does not change the event. Empty means none.
+	// It may have any bytes.
+	Key string
 	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
 	Deliveries int
 	// Position is where the broker keeps the event.
@@ -207,6 +211,14 @@ func (d *Delivery) size() int {
 		return d.Malformed.Size()
 	}
 	return d.Event.Size()
+}
+
+// orderKey is the key that the engine keeps order by: the event's own, else the transport's.
+func (d *Delivery) orderKey() string {
+	if key := d.Event.Key(); key != "" {
+		return key
+	}
+	return d.Key
 }
 
 // Position is where a broker keeps an event, for people who look it up there.

@@ -179,7 +179,7 @@ func (e *engine) take(deliveries []Delivery) {
 	for i := range deliveries {
 		sizes[i] = deliveries[i].size()
 		if !e.c.sub.Unordered && deliveries[i].Malformed == nil {
-			keys[i] = deliveries[i].Event.Key()
+			keys[i] = deliveries[i].orderKey()
 		}
 	}
 	for i := range deliveries {

@@ -44,6 +44,8 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 type Info struct {
 	// Topic and Group are those of the subscription. Group is empty for a broadcast.
 	Topic, Group string
+	// Key is the transport's key where the event has no partitionkey of its own, as [Delivery].Key. Empty means none.
+	Key string
 	// Attempt counts the calls of the handler for this event in this process, from 1.
 	Attempt int
 	// FirstAttempt is when the first of them began.
