@@ -17,24 +17,21 @@ type Message struct {
 	Time time.Time
 	// Key is the transport's key that orders messages, such as a Kafka record's; nil means none.
 	Key []byte
-	// Headers are the transport's headers, as in [leat.Malformed].
+	// Headers are the transport's headers. Kafka's are in their order, duplicates included. RabbitMQ's are sorted by name, and values that
+	// are not text are written as text: numbers in decimal, times in RFC 3339, tables and lists in JSON.
 	Headers []leat.Header
 	// ContentType is the transport's content type: Kafka's header content-type, AMQP's property; empty means none.
 	ContentType string
 	// Body is the payload; nil means none.
 	Body []byte
 	// Properties are what else the transport tells, by its own names: on RabbitMQ exchange, routing_key, content_encoding, message_id,
-	// correlation_id, type and app_id. What the message does not have is missing.
+	// correlation_id, reply_to, expiration, type, user_id and app_id. What the message does not have is missing.
 	Properties map[string]string
 	// Err says why the message is not a CloudEvent. It is [ErrPlain] where the message does not claim to be one.
 	Err error
 }
 
 // ErrPlain is the reason, by errors.Is, of a message that does not claim to be a CloudEvent: it has neither a specversion nor a content
-// type of CloudEvents.
-var ErrPlain = errors.New("the message has neither a specversion nor a content type of CloudEvents")
-
-// Mapping makes an event of a message that is not a CloudEvent. An adapter calls it before it gives a message up as malformed, whatever
-// the reason is. An error, a panic or an event that is not valid makes the message malformed. A Mapping must not keep or change the
-// slices and the map of m. It is called by one goroutine of each stream, so by several at once.
-type Mapping func(m Message) (leat.Event, error)
+// type of CloudEvents. A message whose claim the adapter cannot see, since its body is compressed or its properties are encoded, has
+// another reason.
+var ErrPlain = errors.New("it has neither a specversion nor a content type of CloudEvents")

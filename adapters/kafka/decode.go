@@ -5,24 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// Record is a Kafka record that is no CloudEvent, for a Mapping.
-type Record struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-	Timestamp time.Time
-	// Headers are in their order, duplicates included.
-	Headers []leat.Header
-	// Key and Value are nil where the record has none.
-	Key, Value []byte
-}
 
 // DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those
 // who consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
@@ -44,9 +32,9 @@ func DecodeRecord(r *kgo.Record) (leat.Event, error) {
 
 // decoder turns records into deliveries. It is used by one goroutine.
 type decoder struct {
-	assume  Assume
-	mapping func(Record) (leat.Event, error)
-	attrs   []leat.Header // scratch, as batch is
+	mapping foreign.Mapping
+	attrs   []leat.Header // scratch, as headers and batch are
+	headers []leat.Header
 	batch   []candidate
 }
 
@@ -54,61 +42,67 @@ type decoder struct {
 func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	e, err := c.event(r)
 	clear(c.attrs) // they hold on to the record
+	if err != nil && c.mapping != nil {
+		e, err = c.mapped(r, err)
+	}
 	if err != nil {
-		d.Malformed = &leat.Malformed{Headers: headersOf(r), Key: r.Key, Body: r.Value, Reason: err}
+		d.Malformed = &leat.Malformed{Headers: headersOf(nil, r), Key: r.Key, Body: r.Value, Reason: err}
 		return
 	}
 	d.Event = e
 }
 
-func headersOf(r *kgo.Record) []leat.Header {
-	headers := make([]leat.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = leat.Header{Name: h.Key, Value: h.Value}
+// mapped is the event that the Mapping makes of a record that could not be read.
+func (c *decoder) mapped(r *kgo.Record, reason error) (leat.Event, error) {
+	c.headers = headersOf(c.headers[:0], r)
+	defer func() {
+		clear(c.headers) // they hold on to the record
+		if cap(c.headers) > mostAttributes {
+			c.headers = nil
+		}
+	}()
+	m := foreign.Message{
+		Topic: r.Topic, Position: leat.Position{Partition: r.Partition, Offset: r.Offset}, Time: r.Timestamp, Key: r.Key,
+		Headers: c.headers, Body: r.Value, Err: reason,
+	}
+	for _, h := range c.headers {
+		if isContentType(h.Name) {
+			m.ContentType = string(h.Value)
+			break
+		}
+	}
+	return c.mapping.Event(m)
+}
+
+// headersOf appends the headers of a record.
+func headersOf(headers []leat.Header, r *kgo.Record) []leat.Header {
+	headers = slices.Grow(headers, len(r.Headers))
+	for _, h := range r.Headers {
+		headers = append(headers, leat.Header{Name: h.Key, Value: h.Value})
 	}
 	return headers
 }
 
+// errPlain is why a record is not an event that does not claim to be one.
+var errPlain = fmt.Errorf("the record is not a CloudEvent: %w", foreign.ErrPlain)
+
 // event reads a record by its content type, and by nothing else: batched, structured, or binary (CloudEvents Kafka binding §3).
 func (c *decoder) event(r *kgo.Record) (leat.Event, error) {
-	found, err := c.collect(r)
-	if err != nil {
-		return leat.Event{}, err
-	}
+	found := c.collect(r)
+	structured := mode.HasPrefix(found.contentType, mode.CloudEvents)
 	switch {
+	case !structured && !found.version:
+		return leat.Event{}, errPlain
+	case found.typed > 1:
+		return leat.Event{}, errors.New("the header content-type is there twice")
+	case !structured:
+		return c.binary(r, found)
 	case mode.HasPrefix(found.contentType, mode.CloudEvents+"-batch"):
 		return leat.Event{}, errors.New("the record is a batch of events, which Kafka has no mode for; publish them one by one")
-	case mode.HasPrefix(found.contentType, mode.CloudEvents):
-		if !mode.IsJSON(string(found.contentType)) {
-			return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
-		}
-		return leat.ParseEvent(r.Value)
-	case found.version:
-		return c.binary(r, found)
-	case c.mapping != nil:
-		return c.mapped(r)
-	case c.assume == AssumeStructured:
-		return leat.ParseEvent(r.Value)
+	case !mode.IsJSON(string(found.contentType)):
+		return leat.Event{}, errors.New("the record is in structured mode in a format other than JSON")
 	}
-	return leat.Event{}, errors.New("the record is no CloudEvent: it has neither a header ce_specversion nor a CloudEvents content type")
-}
-
-// mapped is the event that the Mapping makes of a record. What is no event that can be handled and published again is malformed.
-func (c *decoder) mapped(r *kgo.Record) (e leat.Event, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			e, err = leat.Event{}, fmt.Errorf("the Mapping panicked: %v", v)
-		}
-	}()
-	e, err = c.mapping(Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
-		Headers: headersOf(r), Key: r.Key, Value: r.Value})
-	if err == nil {
-		err = e.Validate()
-	}
-	if err != nil {
-		return leat.Event{}, fmt.Errorf("the Mapping returned no event: %w", err)
-	}
-	return e, nil
+	return leat.ParseEvent(r.Value)
 }
 
 // mostAttributes is how many ce_ headers are looked at: more than an event can have, nulls included.
@@ -116,22 +110,22 @@ const mostAttributes = 128
 
 // found is what a record's headers say, beside the attributes.
 type found struct {
-	contentType []byte
-	typed       bool // there is a header content-type, which may be null
-	version     bool // there is a specversion
-	more        bool // there are more attributes than mostAttributes
+	contentType []byte // of several, one of CloudEvents
+	typed       int    // how many headers content-type there are, null ones included
+	version     bool   // there is a specversion
+	more        bool   // there are more attributes than mostAttributes
 }
 
 // collect puts the ce_ headers into attrs. Header names are compared without case, since some producers write them their own way.
-func (c *decoder) collect(r *kgo.Record) (f found, err error) {
+func (c *decoder) collect(r *kgo.Record) (f found) {
 	c.attrs = c.attrs[:0]
 	for i := range r.Headers {
 		h := &r.Headers[i]
-		if len(h.Key) == len(contentTypeHeader) && mode.HasPrefix(h.Key, contentTypeHeader) {
-			if f.typed {
-				return f, errors.New("the header content-type is there twice")
+		if isContentType(h.Key) {
+			f.typed++
+			if f.typed == 1 || mode.HasPrefix(h.Value, mode.CloudEvents) {
+				f.contentType = h.Value
 			}
-			f.typed, f.contentType = true, h.Value
 			continue
 		}
 		if !mode.HasPrefix(h.Key, headerPrefix) {
@@ -145,7 +139,11 @@ func (c *decoder) collect(r *kgo.Record) (f found, err error) {
 		}
 		c.attrs = append(c.attrs, leat.Header{Name: name, Value: h.Value})
 	}
-	return f, nil
+	return f
+}
+
+func isContentType(name string) bool {
+	return len(name) == len(contentTypeHeader) && mode.HasPrefix(name, contentTypeHeader)
 }
 
 // binary reads a record in binary mode (§3.2).

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,8 +37,8 @@ func minimal(more ...string) []string {
 
 const minimalJSON = `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1}}`
 
-func mapMinimal(r Record) (leat.Event, error) {
-	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: r.Value})
+func mapMinimal(m foreign.Message) (leat.Event, error) {
+	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: m.Body})
 }
 
 // TestDecode has what is read as an event. Of the event, the attributes beside the required ones are written down.
@@ -102,14 +104,14 @@ func TestDecode(t *testing.T) {
 			data:   []byte(`{"a":1}`),
 		},
 		"assumed structured, no content type": {
-			record: rec(json), decoder: decoder{assume: AssumeStructured}, data: []byte(`{"a":1}`),
+			record: rec(json), decoder: decoder{mapping: foreign.Structured}, data: []byte(`{"a":1}`),
 		},
 		"assumed structured, the JSON content type of Dapr and Wolverine": {
 			record:  rec(json, "content-type", "application/json", "ce_id", "other"),
-			decoder: decoder{assume: AssumeStructured}, data: []byte(`{"a":1}`),
+			decoder: decoder{mapping: foreign.Structured}, data: []byte(`{"a":1}`),
 		},
 		"assumed structured, and binary all the same": {
-			record: rec(json, minimal()...), decoder: decoder{assume: AssumeStructured}, data: json,
+			record: rec(json, minimal()...), decoder: decoder{mapping: foreign.Structured}, data: json,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,13 +154,13 @@ func TestMalformed(t *testing.T) {
 		decoder decoder
 		reason  string
 	}{
-		"nothing at all":                {record: rec(nil), reason: "no CloudEvent"},
-		"no specversion":                {record: rec([]byte("x"), "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: "no CloudEvent"},
-		"a null specversion":            {record: rec(nil, "ce_specversion", null, "ce_id", "1"), reason: "no CloudEvent"},
+		"nothing at all":                {record: rec(nil), reason: "the record is not a CloudEvent: it has neither"},
+		"no specversion":                {record: rec([]byte("x"), "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: "the record is not a CloudEvent: it has neither"},
+		"a null specversion":            {record: rec(nil, "ce_specversion", null, "ce_id", "1"), reason: "the record is not a CloudEvent: it has neither"},
 		"a null header without a name":  {record: rec(nil, minimal("ce_", null)...), reason: "has no name"},
 		"a null header of another name": {record: rec(nil, minimal("ce_a-b", null)...), reason: "other than a-z"},
 		"JSON without a content type": {
-			record: rec([]byte(minimalJSON)), reason: "no CloudEvent",
+			record: rec([]byte(minimalJSON)), reason: "the record is not a CloudEvent: it has neither",
 		},
 		"specversion 0.3": {
 			record: rec(nil, "ce_specversion", "0.3", "ce_id", "1", "ce_source", "/s", "ce_type", "t"), reason: `"specversion" is not "1.0"`,
@@ -237,33 +239,33 @@ func TestMalformed(t *testing.T) {
 			record: rec([]byte(`{"id":"1","source":"/s","type":"t"}`), "content-type", structured), reason: "specversion",
 		},
 		"assumed structured, no JSON": {
-			record: rec([]byte("x")), decoder: decoder{assume: AssumeStructured}, reason: "decode",
+			record: rec([]byte("x")), decoder: decoder{mapping: foreign.Structured}, reason: "decode",
 		},
 		"assumed structured, a tombstone": {
-			record: rec(nil), decoder: decoder{assume: AssumeStructured}, reason: "end",
-		},
-		"a Mapping cannot heal a broken event": {
-			record: rec(nil, minimal("ce_id", "2")...), decoder: decoder{mapping: mapMinimal}, reason: "there twice",
+			record: rec(nil), decoder: decoder{mapping: foreign.Structured}, reason: "end",
 		},
 		"a Mapping refuses": {
 			record: rec(nil), reason: "not mine",
-			decoder: decoder{mapping: func(Record) (leat.Event, error) { return leat.Event{}, errors.New("not mine") }},
+			decoder: decoder{mapping: func(foreign.Message) (leat.Event, error) { return leat.Event{}, errors.New("not mine") }},
 		},
 		"a Mapping returns nothing": {
 			record: rec(nil), reason: "zero Event",
-			decoder: decoder{mapping: func(Record) (leat.Event, error) { return leat.Event{}, nil }},
+			decoder: decoder{mapping: func(foreign.Message) (leat.Event, error) { return leat.Event{}, nil }},
 		},
 		"a Mapping returns an event without a source": {
 			record: rec(nil), reason: `"source" is missing`,
-			decoder: decoder{mapping: func(Record) (leat.Event, error) { return leat.NewEvent("t", &leat.EventOptions{}) }},
+			decoder: decoder{mapping: func(foreign.Message) (leat.Event, error) { return leat.NewEvent("t", &leat.EventOptions{}) }},
 		},
 		"a Mapping returns an invalid event": {
 			record: rec(nil), reason: "UTF-8",
-			decoder: decoder{mapping: func(r Record) (leat.Event, error) { e, err := mapMinimal(r); return e.WithSubject("\xff"), err }},
+			decoder: decoder{mapping: func(m foreign.Message) (leat.Event, error) {
+				e, err := mapMinimal(m)
+				return e.WithSubject("\xff"), err
+			}},
 		},
 		"a Mapping panics": {
 			record: rec(nil), reason: "the Mapping panicked: runtime error",
-			decoder: decoder{mapping: func(r Record) (leat.Event, error) { return leat.Event{}, errors.New(string(r.Value[:1])) }},
+			decoder: decoder{mapping: func(m foreign.Message) (leat.Event, error) { return leat.Event{}, errors.New(string(m.Body[:1])) }},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,6 +278,9 @@ func TestMalformed(t *testing.T) {
 				assert.True(t, d.Event.IsZero())
 				require.ErrorContains(t, d.Malformed.Reason, c.reason)
 				checkRaw(t, c.record, d.Malformed)
+				if c.decoder.mapping == nil {
+					checkMapped(t, c.record, d.Malformed.Reason)
+				}
 			}
 		})
 	}
@@ -292,25 +297,73 @@ func checkRaw(t testing.TB, r *kgo.Record, m *leat.Malformed) {
 	}
 }
 
+// TestMapping: a Mapping gets what cannot be read, with the reason, and nothing else.
 func TestMapping(t *testing.T) {
 	t.Parallel()
-	var got []Record
-	c := decoder{assume: AssumeStructured, mapping: func(r Record) (leat.Event, error) {
-		got = append(got, r)
-		return mapMinimal(r)
+	var got []foreign.Message
+	c := decoder{mapping: func(m foreign.Message) (leat.Event, error) {
+		m.Headers = slices.Clone(m.Headers)
+		got = append(got, m)
+		return mapMinimal(m)
 	}}
-	foreign := rec([]byte("x"), "b", "1", "a", null, "b", "2", "content-type", "text/plain")
-	foreign.Key = []byte{}
+	plain := rec([]byte("x"), "b", "1", "a", null, "b", "2", "Content-Type", "text/plain")
+	plain.Key, plain.Timestamp = []byte{}, time.Unix(1, 0)
+	broken := rec(nil, minimal("ce_id", "2")...)
 	structured := rec([]byte(minimalJSON), "content-type", "application/cloudevents+json")
-	for _, r := range []*kgo.Record{foreign, rec(nil, minimal()...), structured} {
+	for _, r := range []*kgo.Record{plain, rec(nil, minimal()...), structured, broken} {
 		var d leat.Delivery
 		c.decode(r, &d)
 		require.Nil(t, d.Malformed)
+		assert.Equal(t, r == plain || r == broken, d.Event.Type() == "mapped")
 	}
-	require.Len(t, got, 1, "only what is no CloudEvent is mapped, and a Mapping wins over Assume")
-	assert.Equal(t, Record{Topic: "topic", Partition: 3, Offset: 4, Key: []byte{}, Value: []byte("x"), Headers: []leat.Header{
-		{Name: "b", Value: []byte("1")}, {Name: "a"}, {Name: "b", Value: []byte("2")}, {Name: "content-type", Value: []byte("text/plain")},
-	}}, got[0])
+	require.Len(t, got, 2, "only what cannot be read is mapped")
+	require.ErrorIs(t, got[0].Err, foreign.ErrPlain)
+	require.NotErrorIs(t, got[1].Err, foreign.ErrPlain)
+	got[0].Err = nil
+	assert.Equal(t, foreign.Message{
+		Topic: "topic", Position: leat.Position{Partition: 3, Offset: 4}, Time: time.Unix(1, 0), Key: []byte{}, Body: []byte("x"),
+		ContentType: "text/plain", Headers: []leat.Header{
+			{Name: "b", Value: []byte("1")}, {Name: "a"}, {Name: "b", Value: []byte("2")}, {Name: "Content-Type", Value: []byte("text/plain")},
+		},
+	}, got[0])
+}
+
+// TestPlainWithTwoContentTypes: what claims nothing is plain, whatever else is odd about it.
+func TestPlainWithTwoContentTypes(t *testing.T) {
+	t.Parallel()
+	_, err := (&decoder{}).event(rec(nil, "content-type", "a/b", "content-type", "a/c"))
+	require.ErrorIs(t, err, foreign.ErrPlain)
+	_, err = (&decoder{}).event(rec(nil, "content-type", "a/b", "content-type", "application/cloudevents"))
+	require.NotErrorIs(t, err, foreign.ErrPlain)
+}
+
+// checkMapped checks that a Mapping gets a record that is refused for a reason, and that the reason stays when the Mapping refuses it too.
+func checkMapped(t testing.TB, r *kgo.Record, reason error) {
+	t.Helper()
+	own := errors.New("the Mapping's own")
+	var got foreign.Message
+	for _, result := range []error{nil, own} {
+		c := decoder{mapping: func(m foreign.Message) (leat.Event, error) {
+			m.Headers = slices.Clone(m.Headers)
+			got = m
+			e, _ := mapMinimal(m)
+			return e, result
+		}}
+		var d leat.Delivery
+		c.decode(r, &d)
+		require.EqualError(t, got.Err, reason.Error())
+		checkRaw(t, r, &leat.Malformed{Headers: got.Headers, Key: got.Key, Body: got.Body})
+		if result == nil {
+			require.Nil(t, d.Malformed)
+			assert.Equal(t, "mapped", d.Event.Type())
+			continue
+		}
+		require.NotNil(t, d.Malformed)
+		require.ErrorIs(t, d.Malformed.Reason, got.Err)
+		require.ErrorIs(t, d.Malformed.Reason, own)
+		assert.Equal(t, leat.CodeOf(reason), leat.CodeOf(d.Malformed.Reason))
+		checkRaw(t, r, d.Malformed)
+	}
 }
 
 // TestHostileRecords: what no event can be is malformed, as it came, at a price that follows its size.

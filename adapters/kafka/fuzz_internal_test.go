@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -55,10 +56,12 @@ func FuzzDecode(f *testing.F) {
 		r := &kgo.Record{Key: nullable(key, hasKey), Value: nullable(value, hasValue), Headers: headersFrom(headers)}
 		was := &kgo.Record{Key: nullable(key, hasKey), Value: nullable(value, hasValue), Headers: headersFrom(headers)}
 		var c decoder
-		c.assume = Assume(how % 2)
+		if how%2 == 1 {
+			c.mapping = foreign.Structured
+		}
 		if how%4 >= 2 {
-			c.mapping = func(r Record) (leat.Event, error) {
-				return leat.NewEvent(string(r.Key), &leat.EventOptions{ID: "1", Source: "/s", Data: r.Value})
+			c.mapping = func(m foreign.Message) (leat.Event, error) {
+				return leat.NewEvent(string(m.Key), &leat.EventOptions{ID: "1", Source: "/s", Data: m.Body})
 			}
 		}
 		var d, again leat.Delivery

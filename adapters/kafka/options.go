@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -70,11 +70,9 @@ type Options struct {
 	// GapLimit is how many events of a partition may have been delivered since the oldest unfinished one while later ones
 	// finish. At the limit that partition pauses, the others go on. It bounds what is handled again after a crash. 0 means 100,000.
 	GapLimit int
-	// Assume says what a record without a CloudEvents header or content type is. The zero value is [AssumeNothing].
-	Assume Assume
-	// Mapping, if set, makes events of the records that are no CloudEvents, and wins over Assume; an error, a panic or an event that is
-	// not valid makes the record malformed. It must not keep the record's slices. It is called by one goroutine of each stream.
-	Mapping func(r Record) (leat.Event, error)
+	// Mapping makes events of records that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
+	// own, or several by [foreign.First]. Nil means none: such records are malformed.
+	Mapping foreign.Mapping
 
 	// Provision says what Declare does about topics. The zero value creates those that are missing.
 	Provision Provision
@@ -136,17 +134,6 @@ const (
 	ProtocolClassic Protocol = iota
 	// ProtocolConsumer is that of KIP-848, where the broker assigns partitions. It needs Kafka 4.0, better 4.3, and all members must use it.
 	ProtocolConsumer
-)
-
-// Assume says how to read a record whose headers do not say what it is.
-type Assume uint8
-
-// The assumptions.
-const (
-	// AssumeNothing makes it malformed, unless there is a Mapping.
-	AssumeNothing Assume = iota
-	// AssumeStructured reads its value as a CloudEvent in JSON, for producers that leave out the content type.
-	AssumeStructured
 )
 
 // Provision says what [Broker.Declare] does about topics.
@@ -242,7 +229,6 @@ func (o *Options) validate() error {
 		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
 		{"Start", int64(o.Start), 0, int64(StartLatest)},
 		{"Protocol", int64(o.Protocol), 0, int64(ProtocolConsumer)},
-		{"Assume", int64(o.Assume), 0, int64(AssumeStructured)},
 		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
 	} {
 		if f.value < f.lo || f.value > f.hi {

@@ -122,7 +122,7 @@ func TestOpenRefuses(t *testing.T) {
 		"tls=true&certfile=x":                      "belong together",
 		"tls=true&certfile=/no/x&keyfile=/no/y":    "certfile and keyfile",
 		"tls=true&heartbeat_interval=1m":           "HeartbeatInterval",
-		"allow_plaintext=true&assume=anything":     "assume",
+		"allow_plaintext=true&mapping=anything":    "mapping",
 		"tls=true&unknown=1&linger=x&provision=no": "unknown",
 	} {
 		_, err := leat.Openers{"kafka": kafka.Open}.Open(t.Context(), "kafka://ann:Sesame-8471@127.0.0.1:1?"+query)

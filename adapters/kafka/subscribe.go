@@ -41,7 +41,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s := &Stream{
 		broker: b, sub: sub, conns: &connections{}, blocked: map[string]*holding{},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
-		decoder: decoder{assume: b.o.Assume, mapping: b.o.Mapping},
+		decoder: decoder{mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		over: make(chan struct{}), signal: make(chan struct{}, 1),

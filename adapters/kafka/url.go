@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/credfile"
 	"github.com/leatgo/leat/internal/params"
 )
@@ -21,7 +22,7 @@ import (
 //
 // Parameters are named after the fields of [Options], in lower case: clientid, compression, linger, buffer, buffer_bytes,
 // delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
-// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, assume (nothing, structured),
+// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, mapping (structured),
 // provision (create, verify, off), partitions, replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
 // Durations have their unit (30s). For security there are
 //
@@ -71,7 +72,7 @@ func readOptions(u *url.URL) (*Options, error) {
 		RebalanceTimeout:  p.Duration("rebalance_timeout", 0, 100*time.Millisecond, longest),
 		InstanceID:        p.String("instance_id", ""), Rack: p.String("rack", ""),
 		GapLimit:   p.Int("gap_limit", 0, 1, 100_000_000),
-		Assume:     Assume(index(p, "assume", "nothing", "structured")),
+		Mapping:    mapping(p),
 		Provision:  Provision(index(p, "provision", "create", "verify", "off")),
 		Partitions: p.Int("partitions", 0, 1, 1_000_000), ReplicationFactor: p.Int("replication_factor", 0, 1, 1_000),
 		RequestTimeout: p.Duration("request_timeout", 0, time.Millisecond, time.Hour),
@@ -81,6 +82,14 @@ func readOptions(u *url.URL) (*Options, error) {
 	}
 	securityErr := readSecurity(o, u, p)
 	return o, errors.Join(p.Err(), securityErr)
+}
+
+// mapping returns the ready-made mapping that the parameter names.
+func mapping(p *params.Reader) foreign.Mapping {
+	if p.Enum("mapping", "", "structured") == "structured" {
+		return foreign.Structured
+	}
+	return nil
 }
 
 // index returns which of the values the parameter has; the first is the default.

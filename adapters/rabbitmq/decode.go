@@ -6,33 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Message is a message that is no CloudEvent, for a Mapping.
-type Message struct {
-	// Topic is that of the subscription. Exchange and RoutingKey are what it was published with.
-	Topic, Exchange, RoutingKey string
-	// Headers are sorted by name. Values that are no text are written as text: numbers in decimal, times in RFC 3339, and tables and
-	// lists in JSON.
-	Headers []leat.Header
-	// The properties, where it has them.
-	ContentType, ContentEncoding, MessageID, CorrelationID, Type, AppID string
-	// Timestamp is the zero time where it has none.
-	Timestamp time.Time
-	// Body is nil where it is empty.
-	Body []byte
-}
-
 // decoder turns messages into deliveries. It is used by one goroutine.
 type decoder struct {
 	topic   string
-	assume  Assume
-	mapping func(Message) (leat.Event, error)
+	mapping foreign.Mapping
 	attrs   []leat.Header // scratch, as text is
 	text    []byte
 }
@@ -48,6 +32,9 @@ func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	if cap(c.text) > mostKeptText {
 		clear(c.attrs[:cap(c.attrs)])
 		c.text = nil
+	}
+	if err != nil && c.mapping != nil {
+		e, err = c.mapping.Event(c.message(m, err))
 	}
 	if err != nil {
 		d.Malformed = &leat.Malformed{Headers: headersOf(m), Key: bytesOf(m.RoutingKey), Body: bodyOf(m), Reason: err}
@@ -71,23 +58,21 @@ func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 		return leat.ParseEvent(m.Body)
 	}
 	version, err := c.collect(m)
-	switch {
-	case version:
+	if version {
 		if err != nil {
 			return leat.Event{}, err
 		}
 		return c.binary(m)
-	case c.mapping != nil:
-		return c.mapped(m)
-	case c.assume == AssumeStructured:
-		return leat.ParseEvent(m.Body)
 	}
 	if _, ok := m.Headers[amqp10Headers]; ok {
 		return leat.Event{}, errors.New("the message came by AMQP 1.0, whose properties this RabbitMQ does not convert; " +
 			"publish it in structured mode, or use RabbitMQ 4")
 	}
-	return leat.Event{}, errors.New("the message is no CloudEvent: it has neither a header ce-specversion nor a CloudEvents content type")
+	return leat.Event{}, errPlain
 }
+
+// errPlain is why a message is not an event that does not claim to be one.
+var errPlain = fmt.Errorf("the message is not a CloudEvent: %w", foreign.ErrPlain)
 
 const (
 	// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
@@ -122,23 +107,18 @@ func checkBody(m *amqp.Delivery) error {
 	return nil
 }
 
-// mapped is the event that the Mapping makes of a message. What is no event that can be handled and published again is malformed.
-func (c *decoder) mapped(m *amqp.Delivery) (e leat.Event, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			e, err = leat.Event{}, fmt.Errorf("the Mapping panicked: %v", v)
+// message is a message that could not be read, for a Mapping.
+func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
+	properties := map[string]string{"exchange": m.Exchange, "routing_key": m.RoutingKey}
+	for _, p := range propertiesOf(m) {
+		if p.name != "content_type" && p.value != "" {
+			properties[p.name] = p.value
 		}
-	}()
-	e, err = c.mapping(Message{Topic: c.topic, Exchange: m.Exchange, RoutingKey: m.RoutingKey, Headers: tableHeaders(nil, m.Headers),
-		ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, MessageID: m.MessageId, CorrelationID: m.CorrelationId,
-		Type: m.Type, AppID: m.AppId, Timestamp: m.Timestamp, Body: bodyOf(m)})
-	if err == nil {
-		err = e.Validate()
 	}
-	if err != nil {
-		return leat.Event{}, fmt.Errorf("the Mapping returned no event: %w", err)
+	return foreign.Message{
+		Topic: c.topic, Time: m.Timestamp, Headers: tableHeaders(nil, m.Headers), ContentType: m.ContentType, Body: bodyOf(m),
+		Properties: properties, Err: reason,
 	}
-	return e, nil
 }
 
 // mostAttributes is how many attributes are looked at: more than an event can have, nulls included.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,7 @@ func manyAttributes(n int) map[string]string {
 	return attrs
 }
 
-func mapMinimal(m Message) (leat.Event, error) {
+func mapMinimal(m foreign.Message) (leat.Event, error) {
 	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: m.Body})
 }
 
@@ -163,14 +164,14 @@ func TestDecode(t *testing.T) {
 			data: []byte(`{"a":1}`),
 		},
 		"assumed structured, no content type": {
-			message: msg("", minimalJSON, nil), decoder: decoder{assume: AssumeStructured}, data: []byte(`{"a":1}`),
+			message: msg("", minimalJSON, nil), decoder: decoder{mapping: foreign.Structured}, data: []byte(`{"a":1}`),
 		},
 		"assumed structured, the content type of Dapr": {
-			message: msg("text/plain", minimalJSON, amqp.Table{"ce-id": "other"}), decoder: decoder{assume: AssumeStructured},
+			message: msg("text/plain", minimalJSON, amqp.Table{"ce-id": "other"}), decoder: decoder{mapping: foreign.Structured},
 			data: []byte(`{"a":1}`),
 		},
 		"assumed structured, and binary all the same": {
-			message: msg("", minimalJSON, minimal(nil)), decoder: decoder{assume: AssumeStructured}, data: []byte(minimalJSON),
+			message: msg("", minimalJSON, minimal(nil)), decoder: decoder{mapping: foreign.Structured}, data: []byte(minimalJSON),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,10 +217,10 @@ func TestMalformed(t *testing.T) {
 		decoder decoder
 		reason  string
 	}{
-		"nothing at all":              {message: msg("", "", nil), reason: "no CloudEvent"},
-		"no specversion":              {message: msg("", "x", without("ce-specversion")), reason: "no CloudEvent"},
-		"a null specversion":          {message: msg("", "", minimal(amqp.Table{"ce-specversion": nil})), reason: "no CloudEvent"},
-		"JSON without a content type": {message: msg("", minimalJSON, nil), reason: "no CloudEvent"},
+		"nothing at all":              {message: msg("", "", nil), reason: "the message is not a CloudEvent: it has neither"},
+		"no specversion":              {message: msg("", "x", without("ce-specversion")), reason: "the message is not a CloudEvent: it has neither"},
+		"a null specversion":          {message: msg("", "", minimal(amqp.Table{"ce-specversion": nil})), reason: "the message is not a CloudEvent: it has neither"},
+		"JSON without a content type": {message: msg("", minimalJSON, nil), reason: "the message is not a CloudEvent: it has neither"},
 		"specversion 0.3":             {message: msg("", "", minimal(amqp.Table{"ce-specversion": "0.3"})), reason: `"specversion" is not "1.0"`},
 		"an empty specversion":        {message: msg("", "", minimal(amqp.Table{"ce-specversion": ""})), reason: `"specversion" is not "1.0"`},
 		"a specversion of a number":   {message: msg("", "", minimal(amqp.Table{"ce-specversion": 1.0})), reason: "a floating-point number"},
@@ -289,25 +290,25 @@ func TestMalformed(t *testing.T) {
 		"structured, 1.0 is missing": {
 			message: msg(structured, `{"id":"1","source":"/s","type":"t"}`, nil), reason: "specversion",
 		},
-		"assumed structured, no JSON": {message: msg("", "x", nil), decoder: decoder{assume: AssumeStructured}, reason: "decode"},
-		"a Mapping cannot heal a broken event": {
-			message: msg("", "", minimal(amqp.Table{"CE-ID": "2"})), decoder: decoder{mapping: mapMinimal}, reason: "there twice",
-		},
+		"assumed structured, no JSON": {message: msg("", "x", nil), decoder: decoder{mapping: foreign.Structured}, reason: "decode"},
 		"a Mapping refuses": {
 			message: msg("", "", nil), reason: "not mine",
-			decoder: decoder{mapping: func(Message) (leat.Event, error) { return leat.Event{}, errors.New("not mine") }},
+			decoder: decoder{mapping: func(foreign.Message) (leat.Event, error) { return leat.Event{}, errors.New("not mine") }},
 		},
 		"a Mapping returns nothing": {
 			message: msg("", "", nil), reason: "zero Event",
-			decoder: decoder{mapping: func(Message) (leat.Event, error) { return leat.Event{}, nil }},
+			decoder: decoder{mapping: func(foreign.Message) (leat.Event, error) { return leat.Event{}, nil }},
 		},
 		"a Mapping returns an invalid event": {
 			message: msg("", "", nil), reason: "UTF-8",
-			decoder: decoder{mapping: func(m Message) (leat.Event, error) { e, err := mapMinimal(m); return e.WithSubject("\xff"), err }},
+			decoder: decoder{mapping: func(m foreign.Message) (leat.Event, error) {
+				e, err := mapMinimal(m)
+				return e.WithSubject("\xff"), err
+			}},
 		},
 		"a Mapping panics": {
 			message: msg("", "", nil), reason: "the Mapping panicked: runtime error",
-			decoder: decoder{mapping: func(m Message) (leat.Event, error) { return leat.Event{}, errors.New(string(m.Body[:1])) }},
+			decoder: decoder{mapping: func(m foreign.Message) (leat.Event, error) { return leat.Event{}, errors.New(string(m.Body[:1])) }},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,6 +320,9 @@ func TestMalformed(t *testing.T) {
 				assert.True(t, d.Event.IsZero())
 				require.ErrorContains(t, d.Malformed.Reason, c.reason)
 				checkRaw(t, c.message, d.Malformed)
+				if c.decoder.mapping == nil {
+					checkMapped(t, c.message)
+				}
 			}
 		})
 	}
@@ -372,25 +376,66 @@ func TestMalformedHasPropertiesAndHeaders(t *testing.T) {
 	}, lines)
 }
 
+// TestMapping: a Mapping gets what cannot be read, with the reason, and nothing else.
 func TestMapping(t *testing.T) {
 	t.Parallel()
-	var got []Message
-	c := decoder{topic: "orders", assume: AssumeStructured, mapping: func(m Message) (leat.Event, error) {
+	var got []foreign.Message
+	c := decoder{topic: "orders", mapping: func(m foreign.Message) (leat.Event, error) {
 		got = append(got, m)
 		return mapMinimal(m)
 	}}
-	foreign := msg("text/plain", "x", amqp.Table{"b": int32(1), "a": nil})
-	foreign.MessageId, foreign.CorrelationId, foreign.Type, foreign.AppId = "m", "c", "t", "a"
-	for _, m := range []*amqp.Delivery{foreign, msg("", "", minimal(nil)), msg("application/cloudevents+json", minimalJSON, nil)} {
+	plain := msg("text/plain", "x", amqp.Table{"b": int32(1), "a": nil})
+	plain.MessageId, plain.CorrelationId, plain.Type, plain.AppId, plain.ReplyTo = "m", "c", "t", "a", "r"
+	plain.ContentEncoding, plain.Expiration, plain.UserId, plain.Timestamp = "utf-8", "1", "u", time.Unix(1, 0)
+	broken := msg("", "", minimal(amqp.Table{"CE-ID": "2"}))
+	for _, m := range []*amqp.Delivery{plain, msg("", "", minimal(nil)), msg("application/cloudevents+json", minimalJSON, nil), broken} {
 		var d leat.Delivery
 		c.decode(m, &d)
 		require.Nil(t, d.Malformed)
+		assert.Equal(t, m == plain || m == broken, d.Event.Type() == "mapped")
 	}
-	require.Len(t, got, 1, "only what is no CloudEvent is mapped, and a Mapping wins over Assume")
-	assert.Equal(t, Message{
-		Topic: "orders", Exchange: "topic", RoutingKey: "key", ContentType: "text/plain", MessageID: "m", CorrelationID: "c", Type: "t",
-		AppID: "a", Body: []byte("x"), Headers: []leat.Header{{Name: "a"}, {Name: "b", Value: []byte("1")}},
+	require.Len(t, got, 2, "only what cannot be read is mapped")
+	require.ErrorIs(t, got[0].Err, foreign.ErrPlain)
+	require.NotErrorIs(t, got[1].Err, foreign.ErrPlain)
+	got[0].Err = nil
+	assert.Equal(t, foreign.Message{
+		Topic: "orders", Time: time.Unix(1, 0), ContentType: "text/plain", Body: []byte("x"),
+		Headers: []leat.Header{{Name: "a"}, {Name: "b", Value: []byte("1")}},
+		Properties: map[string]string{
+			"exchange": "topic", "routing_key": "key", "content_encoding": "utf-8", "message_id": "m", "correlation_id": "c", "reply_to": "r",
+			"expiration": "1", "type": "t", "user_id": "u", "app_id": "a",
+		},
 	}, got[0])
+}
+
+// checkMapped checks that a Mapping gets a message that is refused for a reason, and that the reason stays when the Mapping refuses it
+// too.
+func checkMapped(t testing.TB, m *amqp.Delivery) {
+	t.Helper()
+	own := errors.New("the Mapping's own")
+	var got foreign.Message
+	for _, result := range []error{nil, own} {
+		c := decoder{mapping: func(m foreign.Message) (leat.Event, error) {
+			got = m
+			e, _ := mapMinimal(m)
+			return e, result
+		}}
+		var d leat.Delivery
+		c.decode(m, &d)
+		require.Error(t, got.Err)
+		assert.Equal(t, string(m.Body), string(got.Body))
+		assert.Len(t, got.Headers, len(m.Headers))
+		if result == nil {
+			require.Nil(t, d.Malformed)
+			assert.Equal(t, "mapped", d.Event.Type())
+			continue
+		}
+		require.NotNil(t, d.Malformed)
+		require.ErrorIs(t, d.Malformed.Reason, got.Err)
+		require.ErrorIs(t, d.Malformed.Reason, own)
+		assert.Equal(t, leat.CodeOf(got.Err), leat.CodeOf(d.Malformed.Reason))
+		checkRaw(t, m, d.Malformed)
+	}
 }
 
 func TestDeliveries(t *testing.T) {

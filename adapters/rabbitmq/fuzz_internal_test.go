@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -96,10 +97,12 @@ func FuzzDecode(f *testing.F) {
 			Headers: tableFrom(headers)}
 		was := &amqp.Delivery{ContentType: contentType, RoutingKey: "key", Body: body, Headers: tableFrom(headers)}
 		var c decoder
-		c.assume = Assume(how % 2)
+		if how%2 == 1 {
+			c.mapping = foreign.Structured
+		}
 		if how%4 >= 2 {
-			c.mapping = func(m Message) (leat.Event, error) {
-				return leat.NewEvent(m.RoutingKey, &leat.EventOptions{ID: "1", Source: "/s", Data: m.Body})
+			c.mapping = func(m foreign.Message) (leat.Event, error) {
+				return leat.NewEvent(m.Properties["routing_key"], &leat.EventOptions{ID: "1", Source: "/s", Data: m.Body})
 			}
 		}
 		var d, again leat.Delivery

@@ -108,7 +108,7 @@ func (g *generation) start() {
 func (g *generation) pump() {
 	defer close(g.pumped)
 	s := g.s
-	d := decoder{topic: s.sub.Topic, assume: s.broker.o.Assume, mapping: s.broker.o.Mapping}
+	d := decoder{topic: s.sub.Topic, mapping: s.broker.o.Mapping}
 	quorum := g.topology.quorum()
 	var m amqp.Delivery // one for all: they escape
 	var into leat.Delivery

@@ -12,14 +12,22 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// headersOf returns the properties that a message has, by their names in AMQP, and then its headers, as those of a Malformed.
-func headersOf(m *amqp.Delivery) []leat.Header {
-	var headers []leat.Header
-	for _, p := range []struct{ name, value string }{
+// property is one of a message's properties that are text, by its name in AMQP.
+type property struct{ name, value string }
+
+// propertiesOf returns them; what a message does not have is empty.
+func propertiesOf(m *amqp.Delivery) [9]property {
+	return [...]property{
 		{"content_type", m.ContentType}, {"content_encoding", m.ContentEncoding}, {"correlation_id", m.CorrelationId},
 		{"reply_to", m.ReplyTo}, {"expiration", m.Expiration}, {"message_id", m.MessageId}, {"type", m.Type}, {"user_id", m.UserId},
 		{"app_id", m.AppId},
-	} {
+	}
+}
+
+// headersOf returns the properties that a message has, by their names in AMQP, and then its headers, as those of a Malformed.
+func headersOf(m *amqp.Delivery) []leat.Header {
+	var headers []leat.Header
+	for _, p := range propertiesOf(m) {
 		if p.value != "" {
 			headers = append(headers, leat.Header{Name: p.name, Value: []byte(p.value)})
 		}

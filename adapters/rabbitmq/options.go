@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 )
 
 // Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
@@ -67,11 +68,9 @@ type Options struct {
 	// Partitions is for spreading the keys of a group over several queues, which cannot be done yet: more than 1 is an error with
 	// [leat.CodeUnsupported].
 	Partitions int
-	// Assume says what a message without a CloudEvents header or content type is. The zero value is [AssumeNothing].
-	Assume Assume
-	// Mapping, if set, makes events of the messages that are no CloudEvents, and wins over Assume; an error, a panic or an event that is
-	// not valid makes the message malformed. It must not keep the message's body. It is called by one goroutine of each stream.
-	Mapping func(m Message) (leat.Event, error)
+	// Mapping makes events of messages that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
+	// own, or several by [foreign.First]. Nil means none: such messages are malformed.
+	Mapping foreign.Mapping
 
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
@@ -99,17 +98,6 @@ type Options struct {
 	// Logger gets what an operator should know. Nil means no log.
 	Logger *slog.Logger
 }
-
-// Assume says how to read a message whose properties do not say what it is.
-type Assume uint8
-
-// The assumptions.
-const (
-	// AssumeNothing makes it malformed, unless there is a Mapping.
-	AssumeNothing Assume = iota
-	// AssumeStructured reads its body as a CloudEvent in JSON, for producers that leave out the content type or give another.
-	AssumeStructured
-)
 
 // Provision says what [Broker.Declare] does about exchanges and queues.
 type Provision uint8
@@ -241,7 +229,6 @@ func (o *Options) validate() error {
 		{"RequestTimeout", int64(o.RequestTimeout), int64(time.Millisecond), int64(time.Hour)},
 		{"DialTimeout", int64(o.DialTimeout), int64(time.Millisecond), int64(time.Hour)},
 		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"Assume", int64(o.Assume), 0, int64(AssumeStructured)},
 		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
 		{"QueueType", int64(o.QueueType), 0, int64(QueueClassic)},
 	} {

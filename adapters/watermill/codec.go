@@ -12,6 +12,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
 )
 
@@ -400,19 +401,23 @@ func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 	return m, nil
 }
 
-// HeadersEvent returns the event of a message as a service with plain Watermill sent it over a broker of headers, such as Kafka by
-// watermill-kafka's default marshaler: the UUID is the header "_watermill_message_uuid", the metadata are the other headers. It is for an
-// adapter that reads the broker without Watermill, as the Mapping of adapters/kafka. A key becomes the event's where
-// the Codec gives none and it is text. The error is that of [Codec.Event]; a header that is there twice is [leat.CodeInvalid].
-func (c Codec) HeadersEvent(topic string, headers []leat.Header, key, body []byte) (leat.Event, error) {
-	m := message.NewMessage("", body)
-	for _, h := range headers {
+// Mapping is a [foreign.Mapping] that reads the messages of services with plain Watermill, for an adapter that reads their broker without
+// Watermill: adapters/kafka those of watermill-kafka's default marshaler, adapters/rabbitmq those of watermill-amqp's. The UUID is the
+// header "_watermill_message_uuid", the metadata are the other headers. A message's key becomes the event's where the Codec gives none and
+// it is text. The error is that of [Codec.Event]. A header that is there twice is [leat.CodeInvalid]. A message that claims to be a
+// CloudEvent, and is not one, stays refused.
+func (c Codec) Mapping(in foreign.Message) (leat.Event, error) {
+	if !errors.Is(in.Err, foreign.ErrPlain) {
+		return leat.Event{}, in.Err
+	}
+	m := message.NewMessage("", in.Body)
+	for _, h := range in.Headers {
 		if h.Name == uuidName {
 			m.UUID = string(h.Value)
 			continue
 		}
 		if _, twice := m.Metadata[h.Name]; twice {
-			return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, EventID: m.UUID, Code: leat.CodeInvalid,
+			return leat.Event{}, &leat.Error{Op: "decode", Topic: in.Topic, EventID: m.UUID, Code: leat.CodeInvalid,
 				Err: fmt.Errorf("the header %.40q is there twice", h.Name)}
 		}
 		m.Metadata[h.Name] = string(h.Value)
@@ -424,12 +429,12 @@ func (c Codec) HeadersEvent(topic string, headers []leat.Header, key, body []byt
 				return k
 			}
 		}
-		if len(key) > longestValue || !isText(string(key)) {
+		if len(in.Key) > longestValue || !isText(string(in.Key)) {
 			return ""
 		}
-		return string(key)
+		return string(in.Key)
 	}
-	return c.Event(topic, m)
+	return c.Event(in.Topic, m)
 }
 
 // malformed returns the delivery of a message that is no event.

@@ -1,6 +1,7 @@
 package watermill_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
+	"github.com/leatgo/leat/foreign"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -207,16 +209,23 @@ func TestBadMessages(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
-func TestHeadersEvent(t *testing.T) {
-	headers := []leat.Header{{Name: "_watermill_message_uuid", Value: []byte("1")}, {Name: "correlation_id", Value: []byte("7")}}
-	e, err := watermill.Codec{}.HeadersEvent("orders", headers, []byte("k"), []byte("x"))
+func TestMapping(t *testing.T) {
+	m := foreign.Message{Topic: "orders", Key: []byte("k"), Body: []byte("x"), Err: foreign.ErrPlain, Headers: []leat.Header{
+		{Name: "_watermill_message_uuid", Value: []byte("1")}, {Name: "correlation_id", Value: []byte("7")},
+	}}
+	e, err := watermill.Codec{}.Mapping(m)
 	require.NoError(t, err)
 	assert.Equal(t, "1 k x", e.ID()+" "+e.Key()+" "+e.DataString())
-	_, err = watermill.Codec{}.HeadersEvent("orders", append(headers, headers[1]), nil, nil)
-	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
-	e, err = watermill.Codec{}.HeadersEvent("orders", headers, []byte{0xff}, nil)
+	m.Key = []byte{0xff}
+	e, err = watermill.Codec{}.Mapping(m)
 	require.NoError(t, err)
 	assert.Empty(t, e.Key())
+	m.Err = errors.New("its body is compressed")
+	_, err = watermill.Codec{}.Mapping(m)
+	require.ErrorIs(t, err, m.Err)
+	m.Headers, m.Err = append(m.Headers, m.Headers[1]), foreign.ErrPlain
+	_, err = watermill.Codec{}.Mapping(m)
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
 // FuzzEscape: what is read can be restored, whatever the escape and the metadata beside it, and a message that was made so is a CloudEvent.

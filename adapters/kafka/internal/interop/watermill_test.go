@@ -12,18 +12,19 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/foreign"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // fromWatermill is a Mapping for the messages of Watermill's DefaultMarshaler: its UUID is the id, and of the metadata, whose names are
 // free, what is known is taken.
-func fromWatermill(r kafka.Record) (leat.Event, error) {
+func fromWatermill(m foreign.Message) (leat.Event, error) {
 	o := &leat.EventOptions{
-		Source: "/watermill/" + r.Topic, Time: r.Timestamp, Key: string(r.Key), Data: r.Value, Extensions: map[string]any{},
+		Source: "/watermill/" + m.Topic, Time: m.Time, Key: string(m.Key), Data: m.Body, Extensions: map[string]any{},
 	}
 	eventType := ""
-	for _, h := range r.Headers {
+	for _, h := range m.Headers {
 		switch h.Name {
 		case wkafka.UUIDHeaderKey:
 			o.ID = string(h.Value)

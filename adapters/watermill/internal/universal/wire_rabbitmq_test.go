@@ -28,9 +28,7 @@ func nativeRabbitMQ(t *testing.T, o rabbitmq.Options) *rabbitmq.Broker {
 	password, _ := u.User.Password()
 	o.Hosts = []string{u.Host}
 	o.Credentials = func(context.Context) (string, string, error) { return u.User.Username(), password, nil }
-	o.Mapping = func(m rabbitmq.Message) (leat.Event, error) {
-		return leatmill.Codec{}.HeadersEvent(m.Topic, m.Headers, nil, m.Body)
-	}
+	o.Mapping = leatmill.Codec{}.Mapping
 	b, err := rabbitmq.New(&o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })

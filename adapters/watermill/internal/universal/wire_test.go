@@ -24,9 +24,7 @@ func TestWireKafka(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	broker, err := kafka.New(&kafka.Options{Brokers: addrs, Partitions: 1, Mapping: func(r kafka.Record) (leat.Event, error) {
-		return leatmill.Codec{}.HeadersEvent(r.Topic, r.Headers, r.Key, r.Value)
-	}})
+	broker, err := kafka.New(&kafka.Options{Brokers: addrs, Partitions: 1, Mapping: leatmill.Codec{}.Mapping})
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, broker.Close()) }()
 	to, from := "to-"+rand.Text(), "from-"+rand.Text()
