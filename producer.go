@@ -30,8 +30,9 @@ type Producer struct {
 	source     string
 	limits     Limits
 	publish    PublishFunc
-	invalid    error     // what is wrong with the arguments of NewProducer
-	calls      sync.Pool // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
+	invalid    error       // what is wrong with the arguments of NewProducer
+	calls      sync.Pool   // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
+	unpooled   atomic.Bool // no publishCall is used twice; see publishCall
 	closed     atomic.Bool
 	unanswered unanswered
 }
@@ -51,6 +52,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 		return p
 	}
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
+	p.unpooled.Store(len(o.Middleware) > 0)
 	for _, m := range slices.Backward(o.Middleware) {
 		p.publish = m(p.publish)
 	}
@@ -150,147 +152,4 @@ func (p *Producer) check(topic string, e Event) error {
 		return refuse(CodeTooLarge, fmt.Errorf("the event has %d attributes; at most %d are allowed", e.d().attributes, attributes))
 	}
 	return nil
-}
-
-// publishCall is one call of Publish or PublishAsync on its way. It is used again when all of its events are done.
-type publishCall struct {
-	p      *Producer
-	topic  string
-	events []Event
-	user   func(e Event, err error) // PublishAsync's callback, nil for Publish
-	done   func(i int, err error)   // c.finish, made once
-	phase  uint32                   // of unanswered, that its events count in
-
-	mu        sync.Mutex
-	errs      []error // the outcome of each event; errPending until it is known
-	left      int     // outcomes that are not known, and one while PublishAsync itself still needs the call
-	failed    int
-	abandoned bool // Publish has gone; the last outcome puts the call back
-	wake      chan struct{}
-}
-
-var errPending = errors.New("no answer of the broker")
-
-func (p *Producer) newCall(topic string, events []Event) *publishCall {
-	c, _ := p.calls.Get().(*publishCall)
-	if c == nil {
-		c = &publishCall{p: p}
-		c.done = c.finish
-	}
-	c.topic = topic
-	c.events = append(c.events[:0], events...)
-	for range events {
-		c.errs = append(c.errs, errPending)
-	}
-	c.left = len(events)
-	return c
-}
-
-func (p *Producer) putCall(c *publishCall) {
-	clear(c.events)
-	clear(c.errs)
-	c.events, c.errs = c.events[:0], c.errs[:0]
-	c.user, c.wake, c.failed, c.abandoned = nil, nil, 0, false
-	p.calls.Put(c)
-}
-
-// run checks the events and publishes those that are in order; the others are refused without reaching the broker.
-func (c *publishCall) run(ctx context.Context) {
-	p := c.p
-	c.phase = p.unanswered.add(len(c.events))
-
-	var callErr error // why no event can be published
-	if err := checkName(c.topic); err != nil {
-		callErr = &Error{Op: "publish", Code: CodeInvalid, Err: fmt.Errorf("topic %w", err)}
-	} else if p.invalid != nil {
-		callErr = &Error{Op: "publish", Topic: c.topic, Code: CodeInvalid, Err: p.invalid}
-	} else if p.closed.Load() {
-		callErr = &Error{Op: "publish", Topic: c.topic, Code: CodeClosed, Err: errors.New("the Producer is closed")}
-	}
-	accepted, refused := c.events, 0
-	var index []int // accepted[i] is c.events[index[i]], once an event was refused
-	for i := range c.events {
-		if p.source != "" && !c.events[i].IsZero() && c.events[i].Source() == "" {
-			c.events[i] = c.events[i].WithSource(p.source)
-		}
-		err := callErr
-		if err == nil {
-			err = p.check(c.topic, c.events[i])
-		}
-		switch {
-		case err != nil:
-			if refused == 0 {
-				accepted = append([]Event(nil), c.events[:i]...)
-				for j := range i {
-					index = append(index, j)
-				}
-			}
-			refused++
-			c.finish(i, err)
-		case refused > 0:
-			accepted = append(accepted, c.events[i])
-			index = append(index, i)
-		}
-	}
-	switch {
-	case refused == 0:
-		p.publish(ctx, c.topic, accepted, c.done)
-	case len(accepted) > 0:
-		p.publish(ctx, c.topic, accepted, func(i int, err error) { c.finish(index[i], err) })
-	}
-}
-
-// finish takes the outcome of one event.
-func (c *publishCall) finish(i int, err error) {
-	if err != nil {
-		err = publishOutcome(c.topic, c.events[i], err)
-	}
-	if c.user != nil {
-		c.user(c.events[i], err)
-	}
-	c.p.unanswered.done(c.phase)
-	c.mu.Lock()
-	c.errs[i] = err
-	if err != nil {
-		c.failed++
-	}
-	c.release(1)
-}
-
-// release counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to the pool.
-func (c *publishCall) release(n int) {
-	c.left -= n
-	last, wake := c.left == 0, c.wake
-	recycle := last && (c.user != nil || c.abandoned)
-	c.mu.Unlock()
-	switch {
-	case recycle:
-		c.p.putCall(c)
-	case last && wake != nil:
-		close(wake)
-	}
-}
-
-// publishError collects the failures; what has no outcome yet counts as unknown. The caller holds c.mu.
-func (c *publishCall) publishError(ctx context.Context) error {
-	e := &PublishError{Topic: c.topic, Total: len(c.events)}
-	for i, err := range c.errs {
-		if err == errPending { //nolint:errorlint // it marks an empty place in errs and is never wrapped there
-			err = &Error{Op: "publish", Topic: c.topic, EventID: c.events[i].ID(), Code: CodeUnknown,
-				Err: fmt.Errorf("%w yet: %w", errPending, context.Cause(ctx))}
-		}
-		if err != nil {
-			e.Failures = append(e.Failures, PublishFailure{Event: c.events[i], Err: err})
-		}
-	}
-	return e
-}
-
-// publishOutcome makes an *Error of what an adapter or middleware reported. An error without a code proves nothing, so its
-// outcome is unknown.
-func publishOutcome(topic string, e Event, err error) error {
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
-	}
-	return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: CodeUnknown, Err: err}
 }

@@ -1,0 +1,208 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// publishCall is one call of Publish or PublishAsync on its way. It is used again when all of its events are done.
+//
+// Every use gives away a function of its own, so that a second answer from an adapter that breaks rule P1 does not count for the use
+// that follows. A function comes around again after mostTurns uses, since a new one for each would cost an allocation. So the first
+// answer too many ends the reuse of calls in this Producer, and where there is middleware, which nobody has tested like an adapter,
+// there is none from the start: what is never used again cannot be mistaken.
+type publishCall struct {
+	p      *Producer
+	topic  string
+	events []Event
+	user   func(e Event, err error) // PublishAsync's callback, nil for Publish
+	phase  uint32                   // of unanswered, that its events count in
+	turns  []*publishTurn
+	uses   int
+
+	mu        sync.Mutex
+	turn      *publishTurn // the current use; nil while there is none
+	errs      []error      // the outcome of each event; errPending until it is known
+	left      int          // outcomes that are not known, and one while PublishAsync itself still needs the call
+	failed    int
+	abandoned bool // Publish has gone; the last outcome puts the call back
+	wake      chan struct{}
+}
+
+// publishTurn is one use of a publishCall.
+type publishTurn struct {
+	c    *publishCall
+	done func(i int, err error) // finish, made once
+}
+
+// mostTurns is how many uses of a call can be told apart. Each costs 32 bytes, once.
+const mostTurns = 128
+
+var errPending = errors.New("no answer of the broker")
+
+func (p *Producer) newCall(topic string, events []Event) *publishCall {
+	var c *publishCall
+	if !p.unpooled.Load() {
+		c, _ = p.calls.Get().(*publishCall)
+	}
+	if c == nil {
+		c = &publishCall{p: p}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topic = topic
+	c.events = append(c.events[:0], events...)
+	for range events {
+		c.errs = append(c.errs, errPending)
+	}
+	c.left = len(events)
+	c.turn = c.nextTurn()
+	return c
+}
+
+func (c *publishCall) nextTurn() *publishTurn {
+	n := c.uses % mostTurns
+	c.uses++
+	if n == len(c.turns) {
+		t := &publishTurn{c: c}
+		t.done = t.finish
+		c.turns = append(c.turns, t)
+	}
+	return c.turns[n]
+}
+
+func (p *Producer) putCall(c *publishCall) {
+	c.mu.Lock()
+	clear(c.events)
+	clear(c.errs)
+	c.events, c.errs, c.turn = c.events[:0], c.errs[:0], nil
+	c.user, c.wake, c.failed, c.abandoned = nil, nil, 0, false
+	c.mu.Unlock()
+	if !p.unpooled.Load() {
+		p.calls.Put(c)
+	}
+}
+
+// run checks the events and publishes those that are in order; the others are refused without reaching the broker.
+func (c *publishCall) run(ctx context.Context) {
+	p, t := c.p, c.turn
+	c.phase = p.unanswered.add(len(c.events))
+
+	callErr := p.refusal(c.topic)
+	accepted, refused := c.events, 0
+	var index []int // accepted[i] is c.events[index[i]], once an event was refused
+	for i := range c.events {
+		if p.source != "" && !c.events[i].IsZero() && c.events[i].Source() == "" {
+			c.events[i] = c.events[i].WithSource(p.source)
+		}
+		err := callErr
+		if err == nil {
+			err = p.check(c.topic, c.events[i])
+		}
+		switch {
+		case err != nil:
+			if refused == 0 {
+				accepted = append([]Event(nil), c.events[:i]...)
+				for j := range i {
+					index = append(index, j)
+				}
+			}
+			refused++
+			t.finish(i, err)
+		case refused > 0:
+			accepted = append(accepted, c.events[i])
+			index = append(index, i)
+		}
+	}
+	switch {
+	case refused == 0:
+		p.publish(ctx, c.topic, accepted, t.done)
+	case len(accepted) > 0:
+		p.publish(ctx, c.topic, accepted, func(i int, err error) {
+			if i < 0 || i >= len(index) {
+				t.finish(-1, err)
+				return
+			}
+			t.finish(index[i], err)
+		})
+	}
+}
+
+// refusal returns why nothing can be published to topic, or nil.
+func (p *Producer) refusal(topic string) error {
+	if err := checkName(topic); err != nil {
+		return &Error{Op: "publish", Code: CodeInvalid, Err: fmt.Errorf("topic %w", err)}
+	}
+	if p.invalid != nil {
+		return &Error{Op: "publish", Topic: topic, Code: CodeInvalid, Err: p.invalid}
+	}
+	if p.closed.Load() {
+		return &Error{Op: "publish", Topic: topic, Code: CodeClosed, Err: errors.New("the Producer is closed")}
+	}
+	return nil
+}
+
+// finish takes the outcome of one event. The first counts; one that is of an earlier use, or of no event, counts for nothing.
+func (t *publishTurn) finish(i int, err error) {
+	c := t.c
+	c.mu.Lock()
+	if c.turn != t || i < 0 || i >= len(c.errs) || c.errs[i] != errPending { //nolint:errorlint // a mark, never wrapped there
+		c.mu.Unlock()
+		c.p.unpooled.Store(true)
+		return
+	}
+	e := c.events[i]
+	if err != nil {
+		err = publishOutcome(c.topic, e, err)
+		c.failed++
+	}
+	c.errs[i] = err
+	if c.user != nil {
+		user := c.user
+		c.mu.Unlock()
+		user(e, err)
+		c.mu.Lock()
+	}
+	c.p.unanswered.done(c.phase)
+	c.release(1)
+}
+
+// release counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to the pool.
+func (c *publishCall) release(n int) {
+	c.left -= n
+	last, wake := c.left == 0, c.wake
+	recycle := last && (c.user != nil || c.abandoned)
+	c.mu.Unlock()
+	switch {
+	case recycle:
+		c.p.putCall(c)
+	case last && wake != nil:
+		close(wake)
+	}
+}
+
+// publishError collects the failures; what has no outcome yet counts as unknown. The caller holds c.mu.
+func (c *publishCall) publishError(ctx context.Context) error {
+	e := &PublishError{Topic: c.topic, Total: len(c.events)}
+	for i, err := range c.errs {
+		if err == errPending { //nolint:errorlint // it marks an empty place in errs and is never wrapped there
+			err = &Error{Op: "publish", Topic: c.topic, EventID: c.events[i].ID(), Code: CodeUnknown,
+				Err: fmt.Errorf("%w yet: %w", errPending, context.Cause(ctx))}
+		}
+		if err != nil {
+			e.Failures = append(e.Failures, PublishFailure{Event: c.events[i], Err: err})
+		}
+	}
+	return e
+}
+
+// publishOutcome makes an *Error of what an adapter or middleware reported. An error without a code proves nothing, so its
+// outcome is unknown.
+func publishOutcome(topic string, e Event, err error) error {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: CodeUnknown, Err: err}
+}
