@@ -244,6 +244,7 @@ func (c *Consumer) Pause() {
 		c.mu.Unlock()
 		return
 	}
+	c.engine.fullAt = time.Time{} // it waits for the end of the pause now, not for room
 	c.engine.giveBackDraining()
 	c.engine.unlock(nil)
 }

@@ -3,7 +3,7 @@ package leat
 import "time"
 
 // item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
-// is in flight; while a handler runs, its worker has poison, crash, failure and skipped for itself. Items are used again.
+// is in flight; while a handler runs, its worker has crash and skipped for itself. Items are used again.
 type item struct {
 	d     Delivery
 	size  int

@@ -10,8 +10,10 @@ import (
 
 // outcome is what becomes of an item after a worker had it.
 type outcome struct {
-	kind  outcomeKind
-	delay time.Duration
+	kind   outcomeKind
+	delay  time.Duration
+	poison *Poisoned // the verdict of outcomePoison
+	crash  error     // the panic or Goexit that ended the attempt; nil when something else did
 }
 
 type outcomeKind uint8
@@ -24,7 +26,7 @@ const (
 	outcomeFailing                         // again after delay, by the engine's own backoff
 	outcomePause                           // again when the pause of delay is over; no attempt
 	outcomeEnded                           // the engine ended the handler's context; no attempt
-	outcomePoison                          // the verdict is on the item: to the poison queue
+	outcomePoison                          // to the poison queue
 	outcomeAgain                           // at once, in the same attempt
 )
 
@@ -54,7 +56,8 @@ func (e *engine) handle(it *item) outcome {
 	return o
 }
 
-// judgeError turns the error of an attempt into what follows from it. For outcomePoison it leaves the verdict on the item.
+// judgeError turns the error of an attempt into what follows from it. The lock is free and the error is foreign code that may take its
+// time, while others look at the item: so it changes nothing there.
 func (e *engine) judgeError(it *item, err error) outcome {
 	switch {
 	case it.lease.ended.Load():
@@ -63,25 +66,30 @@ func (e *engine) judgeError(it *item, err error) outcome {
 		return outcome{kind: outcomeEnded} // whatever the handler says: it was told to stop
 	}
 	v, crash := classify(err)
-	it.failure = nil
+	o := outcome{kind: outcomeFailing}
 	if crash != nil {
-		it.failure = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
+		o.crash = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
 	}
-	if v == nil {
-		return outcome{kind: outcomeFailing, delay: defaultBackoff.Delay(it.attempts, rand.Float64)}
+	switch {
+	case v == nil:
+		o.delay = defaultBackoff.Delay(it.attempts, rand.Float64)
+	case v.kind == verdictPause:
+		o.kind, o.delay = outcomePause, v.delay
+	case v.kind == verdictRetry:
+		o.kind, o.delay = outcomeRetry, e.holdAtMost(v.delay)
+	default:
+		o.kind = outcomePoison
+		o.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
 	}
-	switch v.kind {
-	case verdictPause:
-		return outcome{kind: outcomePause, delay: v.delay}
-	case verdictRetry:
-		delay := v.delay
-		if hold := e.caps.LongestHold; hold > 0 {
-			delay = min(delay, hold)
-		}
-		return outcome{kind: outcomeRetry, delay: delay}
+	return o
+}
+
+// holdAtMost cuts a delay to what the stream lets a delivery stay unsettled.
+func (e *engine) holdAtMost(d time.Duration) time.Duration {
+	if hold := e.caps.LongestHold; hold > 0 {
+		return min(d, hold)
 	}
-	it.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
-	return outcome{kind: outcomePoison}
+	return d
 }
 
 // classify finds the verdict and the crash in a handler's error, nil where there is none. The error is foreign code: one that panics
@@ -103,6 +111,9 @@ func classify(err error) (v *verdict, crash error) {
 // finish does with an item that a worker had what its outcome says. The lock is held.
 func (e *engine) finish(it *item, o outcome) {
 	total := &e.c.total
+	if o.kind != outcomeLost && o.kind != outcomeEnded && o.kind != outcomeAgain { // these say nothing new
+		it.failure = o.crash
+	}
 	switch {
 	case o.kind == outcomeHandled:
 		if it.skipped {
@@ -124,6 +135,7 @@ func (e *engine) finish(it *item, o outcome) {
 		e.dropLost(it)
 		return
 	case o.kind == outcomePoison:
+		it.poison = o.poison
 		e.startPoison(it)
 		return
 	case o.kind == outcomeAgain && !e.stopped:

@@ -1,0 +1,74 @@
+package leat_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+)
+
+// A Consumer that waits for room when the pause begins is not stalled by the pause: it does not receive because it was told so.
+func TestAPauseOfABusyConsumerIsNoStall(t *testing.T) {
+	pauses := map[string]func(r *running, ask func()){
+		"by Pause":   func(r *running, _ func()) { r.consumer.Pause() },
+		"by handler": func(_ *running, ask func()) { ask() },
+	}
+	for name, pause := range pauses {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFakeBroker()
+				asked := make(chan struct{}, 1)
+				r := start(t, b, func(context.Context, leat.Event) error {
+					time.Sleep(time.Second)
+					select {
+					case <-asked:
+						return leat.Pause(10*time.Minute, errBoom)
+					default:
+						return nil
+					}
+				}, &leat.ConsumerOptions{MaxInFlight: 10, Concurrency: 10, StallAfter: 30 * time.Second})
+				lease := leat.NewLease()
+				for i := range 25 {
+					b.deliver(lease, event(t, fmt.Sprint(i), ""))
+				}
+				synctest.Wait() // the receive loop waits for room
+				pause(r, func() { asked <- struct{}{} })
+				time.Sleep(5 * time.Minute)
+				h := r.consumer.Health()
+				assert.Equal(t, leat.Paused, h.State)
+				assert.Empty(t, h.Problems)
+
+				r.consumer.Resume()
+				time.Sleep(time.Minute)
+				assert.Equal(t, leat.Health{}, r.consumer.Health())
+				assert.Len(t, b.settlements(), 25)
+				r.stopClean()
+			})
+		})
+	}
+}
+
+// The limits may still be used up when the pause ends: the time counts from there.
+func TestStallCountsFromTheEndOfAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		r := start(t, b, func(context.Context, leat.Event) error {
+			time.Sleep(time.Hour)
+			return nil
+		}, &leat.ConsumerOptions{MaxInFlight: 2, StallAfter: 30 * time.Second, ShutdownTimeout: 2 * time.Hour})
+		b.deliver(leat.NewLease(), event(t, "1", ""), event(t, "2", ""), event(t, "3", ""))
+		synctest.Wait()
+		r.consumer.Pause()
+		time.Sleep(10 * time.Minute)
+		r.consumer.Resume()
+		time.Sleep(29 * time.Second)
+		assert.Equal(t, leat.Healthy, r.consumer.Health().State)
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, leat.Stalled, r.consumer.Health().State)
+		r.stopClean()
+	})
+}
