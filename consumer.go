@@ -22,8 +22,15 @@ type ConsumerOptions struct {
 	// Middleware wraps the handler; the first is the outermost. The chain runs once per attempt.
 	Middleware []Middleware
 	// PoisonQueue takes rejected events. Without it the broker's own dead-letter mechanism takes them where it has one, else they
-	// stay unsettled and health says so.
+	// stay unsettled and health says so. While it is down, rejected events wait. An event that it refuses waits alone, and is tried
+	// again at least once a minute. Such events may use up half of MaxInFlight; with more of them the Consumer stops receiving and is
+	// stalled.
 	PoisonQueue PoisonQueue
+	// PassRefused lets the successors of an event pass it when the PoisonQueue refuses it: for a permission that is missing, a limit
+	// that is too low. Otherwise its key waits until somebody mends that. Either way the event stays unsettled and is tried again,
+	// and when the Consumer stops before it is in the poison queue, it comes again, behind successors that were handled: the order of
+	// its key is lost.
+	PassRefused bool
 	// MaxDeliveries sends an event to the poison queue, without calling the handler, when the broker has delivered it more
 	// often than this. It guards against events that crash the process. 0 means off.
 	MaxDeliveries int
@@ -201,12 +208,18 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 // events that nobody reads yet.
 func (c *Consumer) subscriptions() []Subscription {
 	subs := []Subscription{c.sub}
-	if c.o.PoisonQueue != nil {
-		if topic := c.o.PoisonQueue.Topic(c.sub); topic != "" {
-			subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
-		}
+	if topic := c.poisonTopic(); topic != "" {
+		subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 	}
 	return subs
+}
+
+// poisonTopic is where c's rejected events go, or empty.
+func (c *Consumer) poisonTopic() string {
+	if c.o.PoisonQueue == nil {
+		return ""
+	}
+	return c.o.PoisonQueue.Topic(c.sub)
 }
 
 // acquire makes c ready to run, or says why it cannot.

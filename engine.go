@@ -79,6 +79,7 @@ func (e *engine) run(ctx context.Context) error {
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
 	e.observer, _ = stream.(Observer)
+	e.poison.topic = e.c.poisonTopic()
 	e.c.mu.Unlock()
 	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
 	err = e.receive(ctx)
@@ -145,7 +146,7 @@ func (e *engine) noteFull() {
 func (e *engine) roomNow() int {
 	sub := &e.c.sub
 	n := min(sub.MaxInFlight-e.all.count, receiveBatch)
-	if n <= 0 || e.all.bytes >= sub.MaxInFlightBytes || e.pausedNow() || n < receiveBatch && n < sub.MaxInFlight && e.ready.count > 0 {
+	if n <= 0 || e.all.bytes >= sub.MaxInFlightBytes || e.tooManyRefused() || e.pausedNow() || n < receiveBatch && n < sub.MaxInFlight && e.ready.count > 0 {
 		return 0
 	}
 	return n
@@ -259,6 +260,9 @@ func (e *engine) leave(it *item) {
 		e.ready.remove(it)
 	}
 	e.park.remove(it)
+	if it.refused() {
+		e.poison.refused--
+	}
 	it.state = itemGone
 	e.all.remove(it)
 	if l := it.lane; l != nil {

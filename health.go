@@ -29,6 +29,8 @@ type Stats struct {
 	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
 	InFlight      int
 	InFlightBytes int
+	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see [ConsumerOptions].PoisonQueue.
+	PoisonRefused int
 	// Parked is how many of them wait for a retry or for the poison queue.
 	Parked int
 	// Running is how many handlers run now, publishes to the poison queue included.
@@ -48,6 +50,7 @@ func (c *Consumer) Stats() Stats {
 	}
 	if e := c.engine; e != nil {
 		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
+		s.PoisonRefused = e.poison.refused
 		if it := e.all.oldest; it != nil {
 			s.OldestAge = time.Since(it.batch.received)
 		}
@@ -129,7 +132,13 @@ func (c *Consumer) Health() Health {
 	if e.poison.down != nil {
 		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poison.down)
 	}
-	if !e.fullAt.IsZero() && time.Since(e.fullAt) >= c.o.StallAfter {
+	if e.poison.refused > 0 {
+		problem(Degraded, CodePoisonQueue, "%w", e.describeRefused())
+	}
+	if e.tooManyRefused() {
+		problem(Stalled, CodeStalled, "nothing is received, because the poison queue refuses %d events, more than half of MaxInFlight (%d)",
+			e.poison.refused, c.sub.MaxInFlight)
+	} else if !e.fullAt.IsZero() && time.Since(e.fullAt) >= c.o.StallAfter {
 		it := e.all.oldest
 		age := time.Duration(0)
 		if it != nil {

@@ -20,14 +20,15 @@ type item struct {
 	older, newer *item // neighbours in the list of everything in flight
 	prev, next   *item // neighbours in the ready list; next also links items to use again
 
-	attempts  int           // calls of the handler in this process
-	started   time.Duration // when the running attempt, or the last one, began, on the engine's clock
-	first     time.Duration // when the first one began, on the engine's clock
-	due       time.Time     // when a parked item is ready again
-	parkIndex int           // its place in the heap of parked items, -1 when it is not in it
-	poison    *Poisoned     // the verdict: it goes to the poison queue, the handler is not called again
-	crash     error         // a Goexit that the chain has yet to see, within the running attempt
-	failure   error         // the panic or Goexit that ended the last attempt; nil when something else did
+	attempts  int            // calls of the handler in this process
+	started   time.Duration  // when the running attempt, or the last one, began, on the engine's clock
+	first     time.Duration  // when the first one began, on the engine's clock
+	due       time.Time      // when a parked item is ready again
+	parkIndex int            // its place in the heap of parked items, -1 when it is not in it
+	poison    *Poisoned      // the verdict: it goes to the poison queue, the handler is not called again
+	trouble   *poisonTrouble // with the poison queue; nil for most
+	crash     error          // a Goexit that the chain has yet to see, within the running attempt
+	failure   error          // the panic or Goexit that ended the last attempt; nil when something else did
 }
 
 // batch is what deliveries that came together share.

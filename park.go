@@ -32,7 +32,7 @@ func (p *park) remove(it *item) {
 // count is how many items are parked.
 func (p *park) count() int { return len(p.items) + p.stuck }
 
-// parkHeap orders items by when they are due, then by age.
+// parkHeap orders items by when they are due, then by how often the poison queue did not take them, then by age.
 type parkHeap []*item
 
 func (h parkHeap) Len() int { return len(h) }
@@ -40,6 +40,9 @@ func (h parkHeap) Len() int { return len(h) }
 func (h parkHeap) Less(i, j int) bool {
 	if !h[i].due.Equal(h[j].due) {
 		return h[i].due.Before(h[j].due)
+	}
+	if a, b := h[i].trouble.failures(), h[j].trouble.failures(); a != b {
+		return a < b
 	}
 	return h[i].seq < h[j].seq
 }

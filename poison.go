@@ -9,6 +9,11 @@ import (
 type PoisonQueue interface {
 	// Poison stores p durably and returns nil, or returns an error; the Consumer then keeps the event unsettled and calls
 	// again later, without running the handler. It ends when ctx ends.
+	//
+	// The code of the error says what else waits; of an error with [CodePoisonQueue] it is that of its cause. [CodeInvalid],
+	// [CodeTooLarge], [CodeUnsupported], [CodePermissionDenied], and [CodeNotFound] with another Topic than the poison topic, refuse this
+	// event alone. With any other code, or none, the queue is down: all rejected events wait, and one at a time tries whether it is up
+	// again. An event that fails again and again, while others go through in between, is refused as well.
 	Poison(ctx context.Context, p Poisoned) error
 	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together with [ReplayGroup] on it;
 	// empty where there is none to declare.

@@ -1,6 +1,7 @@
 package leat
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -10,13 +11,17 @@ import (
 // poisonTimeout bounds one publish to the poison queue.
 const poisonTimeout = 10 * time.Second
 
-// poisonStage is the engine's state for the poison queue.
+// poisonStage is the engine's state for the poison queue. What the queue cannot take at all is told from what it cannot take of one event:
+// an outage holds up all items, and a refusal the one that it concerns.
 type poisonStage struct {
+	topic   string    // where its events go, as the queue says
 	running int       // publishes to it that run now
-	down    error     // why the last one failed; nil when it did not
-	failed  int       // failures in a row
+	passed  int       // publishes that it confirmed
+	down    error     // why it is down; nil when it is not
+	failed  int       // failures in a row that say so
 	next    time.Time // while it is down, no publish before
 	probing bool      // one publish tries whether it is up again
+	refused int       // items that it refuses
 }
 
 // startPoison carries out the verdict on an item: it leaves for the poison queue or the broker's dead letters, or stays where there
@@ -70,11 +75,26 @@ func (e *engine) holdPoison(it *item) {
 		return
 	}
 	now, due := time.Now(), e.poison.next
-	if !due.After(now) { // a probe is on its way
-		due = now.Add(defaultBackoff.Delay(e.poison.failed, rand.Float64))
+	switch {
+	case it.refused():
+		due = now.Add(refusalBackoff.Delay(it.trouble.tries, rand.Float64))
+	case !due.After(now): // a probe is on its way, and retimePoison says when it is over
+		due = now.Add(poisonTimeout)
 	}
 	e.park.push(it, due)
 	e.armTimer(now)
+}
+
+// retimePoison lets the items that wait for the poison queue wait until due, and no longer. Of those that are due at the same time, the
+// park takes first what has failed least, so that one item that cannot be written is not the probe again and again. The lock is held.
+func (e *engine) retimePoison(due time.Time) {
+	for _, it := range e.park.items {
+		if it.poison != nil && !it.refused() {
+			it.due = due
+		}
+	}
+	heap.Init(&e.park.items)
+	e.armTimer(time.Now())
 }
 
 // runPoison is the goroutine of one publish to the poison queue.
@@ -108,14 +128,15 @@ func (e *engine) poisonDone(it *item, probe bool, err error) {
 	}
 	e.c.mu.Lock()
 	e.poison.running--
-	if probe {
-		e.poison.probing = false
-	}
 	was := e.poison.down
 	switch {
 	case err == nil:
+		e.poison.passed++
 		e.poison.down, e.poison.failed = nil, 0
-	case !ended: // else it was told to stop
+	case ended: // it was told to stop
+	case e.concernsOne(it, err):
+		e.refuse(it, err)
+	default:
 		if was == nil || probe {
 			e.poison.failed++
 			e.poison.next = time.Now().Add(defaultBackoff.Delay(e.poison.failed, rand.Float64))
@@ -130,10 +151,15 @@ func (e *engine) poisonDone(it *item, probe bool, err error) {
 	default:
 		e.holdPoison(it)
 	}
+	if probe || err == nil && was != nil {
+		e.poison.probing = e.poison.probing && !probe
+		e.retimePoison(e.poison.next)
+	}
+	down := e.poison.down
 	e.checkDrained()
 	e.unlock(e.wake())
 	switch {
-	case err != nil && !ended && was == nil:
+	case down != nil && was == nil:
 		e.c.o.Logger.Error("poison queue failed; rejected events stay unsettled until it works",
 			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", err)
 	case err == nil && was != nil:
