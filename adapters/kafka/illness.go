@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 type illness struct {
 	commit     symptom            // of the last commit
 	group      symptom            // of the group session
+	topic      symptom            // of the topic as a whole, or of a whole answer
 	partitions map[int32]*symptom // of fetching
 	gaps       map[int32]*symptom
 	data       symptom // the last loss of data
@@ -48,12 +50,15 @@ func (l *illness) fetchFailed(partition int32, err error) {
 	loss, isLoss := errors.AsType[*kgo.ErrDataLoss](err)
 	session, isSession := errors.AsType[*kgo.ErrGroupSession](err)
 	switch {
-	case partition < 0 && !isSession: // the poll was ended by the stream itself
 	case isLoss:
 		l.data.err = nil
 		l.data.set(loss)
 	case isSession:
 		l.group.set(session)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+		// the poll was ended by the stream itself
+	case partition < 0:
+		l.topic.set(err)
 	default:
 		if l.partitions[partition] == nil {
 			l.partitions[partition] = &symptom{}
@@ -64,7 +69,7 @@ func (l *illness) fetchFailed(partition int32, err error) {
 
 // fetched notes that records came, for which the group session must work.
 func (l *illness) fetched(partition int32) {
-	l.group.err = nil
+	l.group.err, l.topic.err = nil, nil
 	delete(l.partitions, partition)
 }
 
@@ -111,6 +116,7 @@ func (l *illness) report(topic string) (errs []error) {
 		}
 	}
 	add(&l.group, fetchMemory, "the group", codeOf(l.group.err))
+	add(&l.topic, fetchMemory, "the topic", codeOf(l.topic.err))
 	add(&l.commit, 0, "committing offsets", codeOf(l.commit.err))
 	for _, p := range slices.Sorted(maps.Keys(l.partitions)) {
 		add(l.partitions[p], fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(l.partitions[p].err))

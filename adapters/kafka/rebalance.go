@@ -41,10 +41,17 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 // fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had
 // settled since its last commit is not handled again: the group's offset is still the one that this stream knows, and everything below
 // the watermark was settled in the group's name. The leader epoch lets the client notice a log that was truncated meanwhile.
-func (s *Stream) fetched(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.resume(offsets[s.sub.Topic])
+	s.nameStarts(ctx, offsets[s.sub.Topic])
+	return offsets, nil
+}
+
+// resume notes where the group had come to, and puts in where the stream goes on.
+func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for p, offset := range offsets[s.sub.Topic] {
+	for p, offset := range offsets {
 		t := s.tenures[p]
 		if t == nil {
 			continue
@@ -55,11 +62,10 @@ func (s *Stream) fetched(_ context.Context, offsets map[string]map[int32]kgo.Off
 		was, ok := s.progress[p]
 		if ok && (was.committed == committed || was.tried == committed) && was.watermark > committed {
 			t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
-			offsets[s.sub.Topic][p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
+			offsets[p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
 			s.commit.soon()
 		}
 	}
-	return offsets, nil
 }
 
 // revoked gives partitions up in order: their events are not started any more, running handlers may finish within half the

@@ -104,8 +104,11 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 	s.mu.Unlock()
 	for i := range batch { // without the lock, which every settlement needs; a Mapping is code from outside
 		into[i] = leat.Delivery{}
-		if batch[i].record != nil {
-			s.decoder.decode(batch[i].record, &into[i])
+		switch c := &batch[i]; {
+		case c.bad != nil:
+			into[i].Malformed = c.bad.malformed()
+		case c.record != nil:
+			s.decoder.decode(c.record, &into[i])
 		}
 	}
 	s.mu.Lock()
@@ -126,6 +129,7 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 type candidate struct {
 	tenure *tenure
 	record *kgo.Record // nil for one that was delivered before
+	bad    *unreadable // instead of a record
 	size   int
 	number uint64 // in the window, of one that was delivered before
 }
@@ -148,8 +152,14 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 	}
 	for len(s.again) == 0 && len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
 		c := &s.polled[0]
+		if c.bad != nil && !c.tenure.draining {
+			batch = append(batch, candidate{tenure: c.tenure, bad: c.bad})
+			c.bad = nil
+			s.queued--
+			events++
+		}
 		if len(c.records) == 0 || c.tenure.draining {
-			s.queued -= len(c.records)
+			s.queued -= c.len()
 			s.polled = s.polled[1:]
 			continue
 		}
@@ -179,13 +189,16 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			continue
 		}
 		number := c.number
-		if c.record == nil {
-			again := c.tenure.window.at(number)
-			d.Event, d.Malformed = again.event, again.malformed
-		} else {
+		switch {
+		case c.bad != nil:
+			number = c.tenure.window.push(slot{malformed: d.Malformed, offset: c.bad.next - 1, before: c.bad.next - 1 - c.bad.first, epoch: c.bad.epoch})
+		case c.record != nil:
 			number = c.tenure.window.push(slot{
 				event: d.Event, malformed: d.Malformed, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
 			})
+		default:
+			again := c.tenure.window.at(number)
+			d.Event, d.Malformed = again.event, again.malformed
 		}
 		if h := s.holding(d.Event.Key()); h != nil && c.record != nil {
 			c.tenure.window.at(number).state = slotBack
@@ -207,7 +220,7 @@ func (s *Stream) deliver(d *leat.Delivery, t *tenure, number uint64) {
 	slot.state = slotOut
 	slot.round++
 	d.Lease, d.Handle, d.Tag = t.lease, t, number<<8|uint64(slot.round)
-	d.Position = leat.Position{Partition: t.partition, Offset: slot.offset}
+	d.Position = leat.Position{Partition: t.partition, Offset: slot.offset - slot.before}
 	s.events++
 	s.bytes += slot.size
 }
@@ -283,41 +296,69 @@ func (s *Stream) pollRecords(ctx context.Context) {
 	s.mu.Unlock()
 	fetches := s.client.PollFetches(ctx)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	select {
 	case <-s.signal:
 	default:
 	}
-	s.poll, s.idle = nil, nil
+	s.poll = nil
+	behind := s.take(fetches)
+	s.mu.Unlock()
+	s.goOn(behind)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = nil
 	close(idle)
-	s.take(fetches)
 }
 
-// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed.
-func (s *Stream) take(fetches kgo.Fetches) {
+// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed. It returns
+// where the client is to go on behind what it cannot read.
+func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
 			for i := range topic.Partitions {
 				p := &topic.Partitions[i]
 				t := s.tenures[p.Partition]
-				if p.Err != nil {
-					s.ill.fetchFailed(p.Partition, p.Err)
-				}
-				if t == nil || t.draining || len(p.Records) == 0 {
-					continue
+				if t != nil && !t.draining && topic.Topic != "" {
+					s.takePartition(t, p)
 				}
 				if p.Err == nil {
-					s.ill.fetched(p.Partition)
+					continue
 				}
-				if t.begin >= 0 && p.LogStartOffset > t.begin && p.Records[0].Offset > t.begin {
-					s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
+				bad := s.unreadableIn(t, p.Err)
+				if bad == nil {
+					s.ill.fetchFailed(p.Partition, p.Err)
+					continue
 				}
-				t.begin = -1
-				s.polled = append(s.polled, chunk{t, p.Records})
-				s.queued += len(p.Records)
+				if t == nil || t.draining {
+					continue
+				}
+				s.pass(t, bad)
+				if bad.stopped {
+					if behind == nil {
+						behind = map[int32]kgo.EpochOffset{}
+					}
+					behind[p.Partition] = kgo.EpochOffset{Epoch: bad.epoch, Offset: bad.next}
+				}
 			}
 		}
 	}
+	return behind
+}
+
+// takePartition books the records of one partition. The lock is held.
+func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
+	if len(p.Records) == 0 {
+		return
+	}
+	if p.Err == nil {
+		s.ill.fetched(p.Partition)
+	}
+	if t.begin >= 0 && p.LogStartOffset > t.begin && p.Records[0].Offset > t.begin {
+		s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
+	}
+	t.begin = -1
+	s.polled = append(s.polled, chunk{tenure: t, records: p.Records})
+	s.queued += len(p.Records)
 }
 
 // resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.

@@ -43,7 +43,7 @@ func (l *loose) put(key, data string) {
 	require.NoError(l.t, err)
 	r.Topic, r.Offset = "t", l.next
 	l.next++
-	l.polled = append(l.polled, chunk{l.tenures[0], []*kgo.Record{r}})
+	l.polled = append(l.polled, chunk{tenure: l.tenures[0], records: []*kgo.Record{r}})
 	l.queued++
 }
 

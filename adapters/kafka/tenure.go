@@ -15,6 +15,7 @@ type tenure struct {
 	begin     int64 // where the group had come to before; -1 where that is not known, or was compared already
 	committed int64 // the offset that the group has committed, as far as the stream knows; -1 for none
 	tried     int64 // the offset of the last commit, which may have arrived though no answer came
+	passed    int64 // the offset behind the last records that could not be read
 	draining  bool  // nothing of it is delivered any more
 	ended     bool
 	paused    bool    // its gap is at the limit
@@ -34,10 +35,19 @@ func (t *tenure) uncommitted() bool {
 	return t.window.watermark >= 0 && t.window.watermark != t.committed // it goes back where the log was truncated
 }
 
-// chunk is polled records of one partition.
+// chunk is polled records of one partition, or what stands in their place.
 type chunk struct {
 	tenure  *tenure
 	records []*kgo.Record
+	bad     *unreadable
+}
+
+// len is how many deliveries are in the chunk.
+func (c *chunk) len() int {
+	if c.bad != nil {
+		return 1
+	}
+	return len(c.records)
 }
 
 // begin makes the tenure of a partition. The lock is held.
@@ -51,7 +61,7 @@ func (s *Stream) setAside(t *tenure) {
 		if c.tenure != t {
 			return false
 		}
-		s.queued -= len(c.records)
+		s.queued -= c.len()
 		t.aside = append(t.aside, c)
 		return true
 	})
@@ -60,7 +70,7 @@ func (s *Stream) setAside(t *tenure) {
 // bringBack undoes setAside: what was polled before the pause comes before what is polled after it. The lock is held.
 func (s *Stream) bringBack(t *tenure) {
 	for _, c := range t.aside {
-		s.queued += len(c.records)
+		s.queued += c.len()
 	}
 	s.polled = append(t.aside, s.polled...)
 	t.aside = nil
@@ -74,7 +84,7 @@ func (s *Stream) stop(tenures []*tenure) {
 	s.queued = 0
 	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
 		if !c.tenure.draining {
-			s.queued += len(c.records)
+			s.queued += c.len()
 		}
 		return c.tenure.draining
 	})

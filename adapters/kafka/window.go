@@ -21,6 +21,7 @@ type slot struct {
 	malformed *leat.Malformed // instead of it
 	size      int
 	offset    int64
+	before    int64 // how many offsets below that belong to it: more than 0 only for records that cannot be read
 	epoch     int32
 	round     uint8 // how often it was delivered, to tell settlements of different deliveries apart
 	state     slotState

@@ -1,0 +1,65 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// unreadable is a batch of records that the client cannot read, and that the stream passes: it becomes one malformed delivery, so that no
+// record goes missing without a word.
+type unreadable struct {
+	first, next int64 // its offsets are from first to below next
+	epoch       int32
+	stopped     bool // the client has stopped there, and goes on only when it is told where
+	reason      error
+}
+
+// unreadableIn returns what an error of a fetch says that the client cannot read, nil when the error is of another kind. These are the
+// two errors after which the client never reads the same records again (TestPartitionErrors has all of its errors).
+func (s *Stream) unreadableIn(t *tenure, err error) *unreadable {
+	if big, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
+		return &unreadable{first: big.Offset, next: big.NextOffset, epoch: big.Epoch, stopped: true, reason: fmt.Errorf(
+			"%s: they decompress to more than %v bytes, the limit of the client; to read such records, raise kgo.MaxDecompressBatchBytes"+
+				" in Options.Client", offsets(big.Offset, big.NextOffset), s.client.OptValue(kgo.MaxDecompressBatchBytes))}
+	}
+	var magic, length int
+	var offset int64
+	if n, _ := fmt.Sscanf(err.Error(), unknownMagic, &magic, &offset, &length); n == 3 && (t == nil || offset >= t.passed) {
+		return &unreadable{first: offset, next: offset + 1, epoch: -1, reason: fmt.Errorf(
+			"%s: they have the format version %d, which the client does not know", offsets(offset, offset+1), magic)}
+	}
+	return nil
+}
+
+// unknownMagic is the client's error for a record format that it does not know. It goes on behind the first offset of such records.
+const unknownMagic = "unknown magic %d; message offset is %d and length is %d, skipping and setting to next offset"
+
+// offsets names the records from first to below next.
+func offsets(first, next int64) string {
+	if next-first > 1 {
+		return fmt.Sprintf("the records from offset %d to offset %d cannot be read", first, next-1)
+	}
+	return fmt.Sprintf("the record at offset %d cannot be read", first)
+}
+
+func (u *unreadable) malformed() *leat.Malformed { return &leat.Malformed{Reason: u.reason} }
+
+// pass enters what cannot be read behind what was polled before it. The lock is held.
+func (s *Stream) pass(t *tenure, u *unreadable) {
+	t.passed = u.next
+	s.polled = append(s.polled, chunk{tenure: t, bad: u})
+	s.queued++
+	s.broker.o.Logger.Warn("records cannot be read; they are passed as one malformed delivery", "topic", s.sub.Topic, "group", s.sub.Group,
+		"partition", t.partition, "offset", u.first, "next", u.next, "error", u.reason)
+}
+
+// goOn tells the client to go on behind what it cannot read. No new tenure of the partition may begin meanwhile, which the offset would
+// hit; assigned waits for that.
+func (s *Stream) goOn(behind map[int32]kgo.EpochOffset) {
+	if len(behind) > 0 {
+		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.sub.Topic: behind})
+	}
+}
