@@ -48,3 +48,15 @@ func IsJSON(contentType string) bool {
 	media = Lower(strings.TrimSpace(media))
 	return media == CloudEvents || media == CloudEvents+"+json"
 }
+
+// IsCompressed reports whether a content encoding is one in which the body is not what was meant. Others, such as utf-8, say what it is
+// anyway. Of several, which are separated by commas, the first counts; Spring writes gzip:UTF-8.
+func IsCompressed(encoding string) bool {
+	first, _, _ := strings.Cut(encoding, ":")
+	first, _, _ = strings.Cut(first, ",")
+	switch Lower(strings.TrimSpace(first)) {
+	case "gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy":
+		return true
+	}
+	return false
+}

@@ -25,3 +25,12 @@ func TestIsJSON(t *testing.T) {
 		assert.False(t, mode.IsJSON(contentType), contentType)
 	}
 }
+
+func TestIsCompressed(t *testing.T) {
+	for _, encoding := range []string{"gzip", "GZIP", "gzip:UTF-8", " br , gzip", "snappy"} {
+		assert.True(t, mode.IsCompressed(encoding), encoding)
+	}
+	for _, encoding := range []string{"", "utf-8", "identity", "UTF-8,gzip", "gzipped"} {
+		assert.False(t, mode.IsCompressed(encoding), encoding)
+	}
+}
