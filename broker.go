@@ -331,8 +331,12 @@ type Declarer interface {
 	Declare(ctx context.Context, subs ...Subscription) error
 }
 
-// HealthReporter is implemented by a [Broker] or [Stream] that can tell how it is.
+// HealthReporter is implemented by a [Broker] or [Stream] that can tell how it is. A [Consumer] shows what its stream and its broker say.
 type HealthReporter interface {
 	// Health returns nil while all is well, else what is wrong, since when, as an [*Error]. It does not touch the network.
+	//
+	// H1. A Broker reports only what concerns it as a whole, such as the connection that it publishes by. A Stream reports what concerns
+	// its subscription, and the Broker does not repeat that: it would degrade every Consumer of the Broker, and stand twice in the
+	// health of one.
 	Health() error
 }

@@ -19,6 +19,7 @@ type bent struct {
 	stream    func(sub leat.Subscription, s leat.Stream) leat.Stream
 	limits    func(b leat.Broker, closed bool) leat.Limits
 	close     func(b leat.Broker, closed bool) error
+	health    func(b leat.Broker) error
 
 	closed atomic.Bool
 }
@@ -38,7 +39,12 @@ func (b *bent) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	return b.declare(b.Broker, ctx, subs)
 }
 
-func (b *bent) Health() error { return b.Broker.(leat.HealthReporter).Health() }
+func (b *bent) Health() error {
+	if b.health == nil {
+		return b.Broker.(leat.HealthReporter).Health()
+	}
+	return b.health(b.Broker)
+}
 
 func (b *bent) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	var s leat.Stream

@@ -39,6 +39,11 @@ func closeCases() []Case {
 			check: checkErrorsHaveCodes,
 		},
 		{
+			Name: "health-apart", Level: Raw, Needs: []Need{NeedKill},
+			Rule:  "H1: what is wrong with one stream is in its own health, and not in that of the broker or of another stream",
+			check: checkHealthApart,
+		},
+		{
 			Name: "nothing-leaks", Level: Raw, alone: true,
 			Rule:  "C3: no goroutine and no descriptor is left when Close has returned",
 			check: checkNothingLeaks,

@@ -115,26 +115,19 @@ func (b *Broker) Limits() leat.Limits {
 // stuckAfter is how long a publish may be without an answer before health says so.
 const stuckAfter = 10 * time.Second
 
-// Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request failed, publishes are not answered, or a
-// stream is not well. Several are joined.
+// Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request of the
+// publishing client failed, or publishes are not answered. Both are joined. What concerns one stream is in [Stream.Health].
 func (b *Broker) Health() error {
 	b.mu.Lock()
 	closed := b.closed
-	streams := make([]*Stream, 0, len(b.streams))
-	for s := range b.streams {
-		streams = append(streams, s)
-	}
 	b.mu.Unlock()
 	if closed {
 		return closedError("health", "")
 	}
-	errs := []error{b.conns.health()}
+	errs := []error{b.conns.health("")}
 	now := time.Now()
 	if wait := b.publisher.oldestWait(now); wait > stuckAfter {
 		errs = append(errs, unhealthy("", leat.CodeUnavailable, now.Add(-wait), errors.New("publishes are not answered")))
-	}
-	for _, s := range streams {
-		errs = append(errs, s.Health())
 	}
 	return join(errs)
 }

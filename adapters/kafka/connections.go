@@ -91,14 +91,14 @@ func (c *connections) last() error {
 	return c.err
 }
 
-// health returns what is wrong, as an [*leat.Error].
-func (c *connections) health() error {
+// health returns what is wrong, as an [*leat.Error]. The topic is that of the stream whose connections they are, empty for the Broker's.
+func (c *connections) health(topic string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
 		return nil
 	}
-	return unhealthy("", codeOf(c.err), c.since, c.err)
+	return unhealthy(topic, codeOf(c.err), c.since, c.err)
 }
 
 // unhealthy makes the error of a health report. A context that ended was the adapter's own: nobody answered in time.

@@ -277,7 +277,7 @@ func TestGapLimit(t *testing.T) {
 		cancel()
 	}
 	require.ErrorContains(t, stream.Health(), fmt.Sprintf("partition %d is paused: the event at offset 0", stuck.Position.Partition))
-	require.Equal(t, leat.CodeStalled, leat.CodeOf(b.Health()))
+	require.NoError(t, b.Health(), "it concerns one stream, not the broker")
 	publish(400, 500, otherKey)
 	for range 100 {
 		require.Equal(t, otherKey, liveDelivery(t, stream).Event.Key(), "the stuck partition is paused, the other is not")

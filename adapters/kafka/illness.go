@@ -142,5 +142,5 @@ func (s *Stream) Health() error {
 	if fatal != nil {
 		return fatal
 	}
-	return join(append([]error{s.conns.health()}, errs...))
+	return join(append([]error{s.conns.health(s.sub.Topic)}, errs...))
 }

@@ -38,10 +38,11 @@ func (l *logged) String() string {
 
 // heldMember is a consumer whose handlers a test holds.
 type heldMember struct {
-	broker *kafka.Broker
-	log    *logged
-	stop   context.CancelFunc
-	ran    chan error
+	broker   *kafka.Broker
+	consumer *leat.Consumer
+	log      *logged
+	stop     context.CancelFunc
+	ran      chan error
 
 	mu      sync.Mutex
 	handled map[string]int // finished with nil, by id
@@ -59,8 +60,8 @@ func join(t *testing.T, o kafka.Options) *heldMember {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	t.Cleanup(cancel)
-	consumer := leat.NewConsumer(m.broker, leat.Subscription{Topic: "t", Group: "g"}, leat.HandlerFunc(m.handle), nil)
-	go func() { m.ran <- leat.Run(ctx, consumer) }()
+	m.consumer = leat.NewConsumer(m.broker, leat.Subscription{Topic: "t", Group: "g"}, leat.HandlerFunc(m.handle), nil)
+	go func() { m.ran <- leat.Run(ctx, m.consumer) }()
 	return m
 }
 
@@ -186,9 +187,12 @@ func TestRevokeEndsSlowHandlers(t *testing.T) {
 		return nil
 	}))
 	assert.GreaterOrEqual(t, time.Since(begin), o.RebalanceTimeout/2)
-	err := first.broker.Health()
-	code(t, leat.CodeHandler, err)
-	assert.ErrorContains(t, err, "the handler of offset")
+	h := first.consumer.Health()
+	if assert.Len(t, h.Problems, 1) {
+		code(t, leat.CodeHandler, h.Problems[0])
+		assert.ErrorContains(t, h.Problems[0], "the handler of offset")
+	}
+	assert.NoError(t, first.broker.Health(), "it concerns one stream, not the broker")
 	assert.Contains(t, first.log.String(), "the handler of offset")
 	close(first.release)
 	for id, n := range awaitAll(t, first, second) {

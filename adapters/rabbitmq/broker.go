@@ -65,22 +65,19 @@ func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error
 	return b.withChannel(ctx, opChannel, "", f)
 }
 
-// Health returns nil, or an [*leat.Error] that says what is wrong: a connection is lost or blocked, publishes are not answered, or a
-// stream is not well. Several are joined.
+// Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is lost or blocked, or publishes are
+// not answered. Several are joined. What concerns one stream is in [Stream.Health], the connection that consumes included; while there is
+// no stream, that is reported here.
 func (b *Broker) Health() error {
 	b.mu.Lock()
-	closed := b.closed
-	streams := make([]*Stream, 0, len(b.streams))
-	for s := range b.streams {
-		streams = append(streams, s)
-	}
+	closed, consumes := b.closed, len(b.streams) > 0
 	b.mu.Unlock()
 	if closed {
 		return closedError("health", "")
 	}
-	errs := b.illness()
-	for _, s := range streams {
-		errs = append(errs, s.Health())
+	errs := []error{b.publishing.health(), b.publisher.health()}
+	if !consumes { // else each stream says what the lost connection means to it
+		errs = append(errs, b.consuming.health())
 	}
 	return join(errs)
 }

@@ -310,11 +310,6 @@ func (b *Broker) closeConnections() {
 	b.publisher.wg.Wait()
 }
 
-// illness returns what is wrong with the connections and with publishing.
-func (b *Broker) illness() []error {
-	return []error{b.publishing.health(), b.consuming.health(), b.publisher.health()}
-}
-
 // symptom is something that is wrong, and since when.
 type symptom struct {
 	err   error

@@ -190,32 +190,16 @@ func (b *Broker) forget(s *Stream) {
 	delete(b.streams, s)
 }
 
-// Health returns nil, or an [*leat.Error] that says that the last publish failed or that a stream cannot subscribe again. Several are
-// joined. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
+// Health returns nil, or an [*leat.Error] that says that the last publish failed. Whether a stream cannot subscribe again is in
+// [Stream.Health]. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
 func (b *Broker) Health() error {
 	b.mu.Lock()
 	closed := b.closed
-	streams := make([]*Stream, 0, len(b.streams))
-	for s := range b.streams {
-		streams = append(streams, s)
-	}
 	b.mu.Unlock()
 	if closed {
 		return closedError("health", "", "")
 	}
-	var errs []error
-	if err := b.publisher.failure.health("publishing", ""); err != nil {
-		errs = append(errs, err)
-	}
-	for _, s := range streams {
-		if err := s.Health(); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return b.publisher.failure.health("publishing", "")
 }
 
 // Close closes the streams, waits for the Publisher's answers, and closes the Subscribers and, unless [Options].KeepOpen is set, what New
