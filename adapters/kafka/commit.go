@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type committer struct {
 	turn chan struct{} // holds a token while a commit is under way, so that an older one does not arrive after a newer
 	due  chan struct{} // holds a token when there is something to commit
+	most int           // how long a note may be; whoever has the turn reads and sets it
 }
 
 // soon asks for a commit within the interval. It does not block.
@@ -71,46 +73,140 @@ func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 	case <-ctx.Done():
 		return fmt.Errorf("an earlier commit has no answer: %w", ctx.Err())
 	}
-	offsets := map[int32]kgo.EpochOffset{}
+	due := s.gather(tenures)
+	if len(due) == 0 {
+		return nil
+	}
+	var failure error
+	for len(due) > 0 {
+		tooLong, err := s.commitOnce(ctx, due)
+		failure = cmp.Or(failure, err)
+		s.commit.shorten(tooLong)
+		due = tooLong
+	}
+	if !errors.Is(failure, kerr.RebalanceInProgress) { // tried again when the rebalance is over, or on revoke
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ill.committed(failure)
+	}
+	return failure
+}
+
+// pending is the commit of one partition.
+type pending struct {
+	tenure  *tenure
+	at      kgo.EpochOffset
+	note    note
+	settled uint64 // the window's
+	text    string
+	missing int64
+}
+
+// gather returns what is to be committed of tenures.
+func (s *Stream) gather(tenures []*tenure) (due []*pending) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, t := range tenures {
-		if !t.ended && t.uncommitted() {
-			offsets[t.partition] = kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.watermark}
-			t.tried = t.window.watermark
+		if t.ended || !t.uncommitted() {
+			continue
 		}
+		p := &pending{tenure: t, at: kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.position()}, settled: t.window.settled}
+		p.note = note{topic: t.topic, base: p.at.Offset}
+		p.note.above, p.note.epoch = t.finished()
+		due = append(due, p)
 	}
 	if !slices.ContainsFunc(s.all(), (*tenure).uncommitted) {
 		s.ill.committed(nil) // what could not be committed has gone to another member
 	}
-	s.mu.Unlock()
-	if len(offsets) == 0 {
-		return nil
+	return due
+}
+
+// shorten bounds notes to half of what was too long for the broker, down to none.
+func (c *committer) shorten(tooLong []*pending) {
+	if len(tooLong) == 0 {
+		return
 	}
-	failed := map[int32]error{}
-	var all error
+	longest := 0
+	for _, p := range tooLong {
+		longest = max(longest, len(p.text))
+	}
+	if c.most = longest / 2; c.most < leastNote {
+		c.most = 0
+	}
+}
+
+// leastGap is how many events are finished above one that is not, at least, when health says so. It is a tenth of the GapLimit if that is more.
+const leastGap = 1_000
+
+// leastNote is how long a note is that is worth another attempt.
+const leastNote = 64
+
+// commitOnce commits, and returns what the broker did not take because its note is too long, and what else went wrong.
+func (s *Stream) commitOnce(ctx context.Context, due []*pending) (tooLong []*pending, err error) {
+	offsets := map[int32]kgo.EpochOffset{}
+	texts := map[int32]string{}
+	limit := min(s.commit.most, mostNotes/len(due))
+	for _, p := range due {
+		p.text, p.missing = "", 0
+		if len(p.note.above) > 0 {
+			p.text, p.missing = p.note.encode(limit)
+		}
+		offsets[p.tenure.partition], texts[p.tenure.partition] = p.at, p.text
+	}
+	s.mu.Lock()
+	for _, p := range due {
+		p.tenure.tried = commit{p.at.Offset, p.text}
+	}
+	s.mu.Unlock()
+	failed, err := s.request(ctx, offsets, texts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range due {
+		t := p.tenure
+		switch refusal := failed[t.partition]; {
+		case p.text != "" && isTooLong(refusal):
+			tooLong = append(tooLong, p)
+		case refusal != nil:
+			err = refusal
+		case err == nil || len(failed) > 0: // err is another partition's
+			t.committed, t.counted = commit{p.at.Offset, p.text}, p.settled
+			if !t.ended {
+				s.ill.noted(t.partition, p, max(leastGap, s.broker.o.GapLimit/10))
+			}
+		}
+	}
+	return tooLong, err
+}
+
+// isTooLong reports whether a broker refused a commit because of its metadata.
+func isTooLong(err error) bool {
+	return errors.Is(err, kerr.OffsetMetadataTooLarge) || errors.Is(err, kerr.InvalidCommitOffsetSize)
+}
+
+// request commits offsets with metadata. failed has the partitions that the broker refused; err is that of the whole request.
+func (s *Stream) request(ctx context.Context, offsets map[int32]kgo.EpochOffset, texts map[int32]string) (failed map[int32]error, err error) {
+	failed = map[int32]error{}
+	ctx = kgo.PreCommitFnContext(ctx, func(request *kmsg.OffsetCommitRequest) error {
+		for i := range request.Topics {
+			for j := range request.Topics[i].Partitions {
+				p := &request.Topics[i].Partitions[j]
+				p.Metadata = kmsg.StringPtr(texts[p.Partition])
+			}
+		}
+		return nil
+	})
 	s.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{s.sub.Topic: offsets},
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
-			if all = err; err != nil {
+		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, failure error) {
+			if err = failure; err != nil {
 				return
 			}
 			for _, topic := range answer.Topics {
 				for _, p := range topic.Partitions {
 					if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 						failed[p.Partition] = err
-						all = err
 					}
 				}
 			}
 		})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range tenures {
-		if offset, ok := offsets[t.partition]; ok && failed[t.partition] == nil && (all == nil || len(failed) > 0) {
-			t.committed = offset.Offset
-		}
-	}
-	if !errors.Is(all, kerr.RebalanceInProgress) { // tried again when the rebalance is over, or on revoke
-		s.ill.committed(all)
-	}
-	return all
+	return failed, err
 }

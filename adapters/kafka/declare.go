@@ -176,8 +176,13 @@ type Lag struct {
 	Committed int64
 	// End is the offset that the next record will get.
 	End int64
-	// Events is how many offsets lie between: no fewer than the records that are still to be handled.
+	// Events is how many offsets lie between, without the Finished: no fewer than the records that are still to be handled.
 	Events int64
+	// Finished is how many offsets above Committed are finished, and not handled again, though an event below them is not finished.
+	Finished int64
+	// Unnoted is how many events above Committed are finished and do not fit into what Kafka keeps with the offset. They are in Events, and
+	// are handled again when the partition goes to another member.
+	Unnoted int64
 }
 
 // Lag returns how far a group is behind, by partition. It asks the cluster, and needs no stream. The error is an [*leat.Error].
@@ -227,10 +232,14 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 		if at, ok := committed.Lookup(topic, end.Partition); ok && at.At >= 0 {
 			l.Committed = at.At
 			from = max(from, at.At)
+			if n, ok := parseNote(at.Metadata); ok && n.base == at.At {
+				_, above := n.above.below(end.Offset).absorb(from)
+				l.Finished, l.Unnoted = above.count(), n.missing
+			}
 		} else if b.o.Start == StartLatest {
 			from = end.Offset
 		}
-		l.Events = max(0, end.Offset-from)
+		l.Events = max(0, end.Offset-from-l.Finished)
 		lag = append(lag, l)
 	})
 	slices.SortFunc(lag, func(a, b Lag) int { return int(a.Partition - b.Partition) })

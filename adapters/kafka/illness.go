@@ -19,8 +19,10 @@ type illness struct {
 	topic      symptom            // of the topic as a whole, or of a whole answer
 	partitions map[int32]*symptom // of fetching
 	gaps       map[int32]*symptom
-	data       symptom // the last loss of data
-	overrun    symptom // the last handler that outlasted a revoke
+	above      map[int32]*symptom // many events finished above one that is not
+	missing    map[int32]*symptom // finished events that the commit has no room for
+	data       symptom            // the last loss of data
+	overrun    symptom            // the last handler that outlasted a revoke
 }
 
 type symptom struct {
@@ -96,6 +98,29 @@ func (l *illness) gapReached(partition int32, offset int64) {
 
 func (l *illness) gapClosed(partition int32) { delete(l.gaps, partition) }
 
+// noted notes what a commit says of a partition besides its offset: how many events are finished above it, and how many of them it had no
+// room for.
+func (l *illness) noted(partition int32, p *pending, bound int) {
+	set := func(in *map[int32]*symptom, when bool, format string, args ...any) {
+		switch {
+		case !when:
+			delete(*in, partition)
+			return
+		case *in == nil:
+			*in = map[int32]*symptom{}
+		}
+		if (*in)[partition] == nil {
+			(*in)[partition] = &symptom{}
+		}
+		(*in)[partition].set(fmt.Errorf(format, args...))
+	}
+	finished := p.note.above.count()
+	set(&l.above, finished >= int64(bound), "partition %d: the event at offset %d is not finished, and %d later ones are",
+		partition, p.at.Offset, finished)
+	set(&l.missing, p.missing > 0, "partition %d: %d of %d events that are finished above offset %d do not fit into the commit's metadata, "+
+		"and are handled again after a restart; see which events do not finish, or lower MaxInFlight", partition, p.missing, finished, p.at.Offset)
+}
+
 func (l *illness) overran(err error) {
 	l.overrun.err = nil
 	l.overrun.set(err)
@@ -105,6 +130,8 @@ func (l *illness) overran(err error) {
 func (l *illness) forget(partition int32) {
 	delete(l.partitions, partition)
 	delete(l.gaps, partition)
+	delete(l.above, partition)
+	delete(l.missing, partition)
 }
 
 // report returns all that is wrong now.
@@ -123,6 +150,14 @@ func (l *illness) report(topic string) (errs []error) {
 	}
 	for _, p := range slices.Sorted(maps.Keys(l.gaps)) {
 		add(l.gaps[p], 0, "gap limit", leat.CodeStalled)
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.above)) {
+		if l.gaps[p] == nil {
+			add(l.above[p], 0, "gap", leat.CodeStalled)
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.missing)) {
+		add(l.missing[p], 0, "gap", leat.CodeExhausted)
 	}
 	add(&l.data, eventMemory, "data loss", leat.CodeUnavailable)
 	add(&l.overrun, eventMemory, "slow handler", leat.CodeHandler)

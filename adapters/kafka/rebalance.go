@@ -11,6 +11,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What follows is called by the client's group management, one call at a time.
@@ -38,6 +39,69 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	s.wake() // an earlier tenure may have been paused
 }
 
+// readNotes reads the metadata of the offsets that the client has fetched and that fetched gets next. A note is about offsets of a log:
+// one of a topic that was deleted since, or whose log is shorter now, says nothing.
+func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
+	notes := map[int32]readNote{}
+	found := false
+	for _, group := range answer.Groups {
+		for _, topic := range group.Topics {
+			for _, p := range topic.Partitions {
+				if p.Metadata == nil {
+					continue
+				}
+				n, ok := parseNote(*p.Metadata)
+				if !ok || n.base != p.Offset {
+					n = note{base: -1}
+				}
+				found = found || len(n.above) > 0
+				notes[p.Partition] = readNote{n, *p.Metadata}
+			}
+		}
+	}
+	if found {
+		if err := s.verifyNotes(ctx, notes); err != nil {
+			return fmt.Errorf("asking for the topic whose finished events were noted: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = notes
+	return nil
+}
+
+// verifyNotes empties the notes that do not belong to the topic as it is now.
+func (s *Stream) verifyNotes(ctx context.Context, notes map[int32]readNote) error {
+	ctx, cancel := s.broker.bounded(ctx)
+	defer cancel()
+	topic, err := s.broker.topic(ctx, s.sub.Topic)
+	if err != nil {
+		return err
+	}
+	ends, err := s.broker.endOffsets(ctx, s.sub.Topic)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.topic = topicIDOf(topic.ID)
+	s.mu.Unlock()
+	for p, n := range notes {
+		end, ok := ends.Lookup(s.sub.Topic, p)
+		if n.topic != topicIDOf(topic.ID) || !ok || end.Offset < n.above.end() {
+			n.note = note{base: -1}
+			notes[p] = n
+		}
+	}
+	return nil
+}
+
+// readNote is a note, empty where there is none, and the text that was read.
+type readNote struct {
+	note
+
+	text string
+}
+
 // fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had
 // settled since its last commit is not handled again: the group's offset is still the one that this stream knows, and everything below
 // the watermark was settled in the group's name. The leader epoch lets the client notice a log that was truncated meanwhile.
@@ -58,14 +122,27 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 		}
 		committed := offset.EpochOffset().Offset
 		committed = max(committed, -1) // less than 0 stands for no commit
-		t.begin, t.committed, t.tried = committed, committed, committed
+		read := s.notes[p]
+		now := commit{committed, read.text}
+		t.begin, t.committed, t.tried = committed, now, now
 		was, ok := s.progress[p]
-		if ok && (was.committed == committed || was.tried == committed) && was.watermark > committed {
-			t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
-			offsets[p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
-			s.commit.soon()
+		switch {
+		case ok && (was.committed == now || was.tried == now):
+			t.above, t.aboveEpoch = was.above, was.aboveEpoch
+			if was.watermark > committed {
+				t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
+				offsets[p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
+				s.commit.soon()
+			}
+		case committed >= 0 && read.base == committed:
+			t.above, t.aboveEpoch = read.above, read.epoch
+		}
+		if n := t.above.count(); n > 0 {
+			s.broker.o.Logger.Info("events above the committed offset are finished already, and are not handled again", "topic", s.sub.Topic,
+				"group", s.sub.Group, "partition", p, "offset", committed, "events", n)
 		}
 	}
+	s.notes = nil
 }
 
 // revoked gives partitions up in order: their events are not started any more, running handlers may finish within half the

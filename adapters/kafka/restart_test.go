@@ -238,16 +238,20 @@ func processOptions(addrs []string) kafka.Options {
 
 // TestConsumerProcess is no test but the program of a consumer that TestKilledConsumers kills. It writes a line for each handling.
 func TestConsumerProcess(t *testing.T) {
-	text := os.Getenv(processVariable)
-	if text == "" {
+	if os.Getenv(processVariable) == "" {
 		t.Skip("it is run by TestKilledConsumers")
 	}
-	var c processConfig
-	require.NoError(t, json.Unmarshal([]byte(text), &c))
+	c := processConfigOf(t, processVariable)
 	m := startMember(t, processOptions(c.Addrs), leat.Subscription{Topic: c.Topic, Group: c.Group}, c.Who, func(h handling) {
 		_, _ = fmt.Fprintf(os.Stdout, "handled %s %d\n", h.id, h.at) // one write, which a kill does not cut
 	})
 	require.NoError(t, <-m.done)
+}
+
+func processConfigOf(t *testing.T, variable string) (c processConfig) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(os.Getenv(variable)), &c))
+	return c
 }
 
 // process is a consumer in a process of its own.
@@ -258,10 +262,16 @@ type process struct {
 
 func startProcess(t *testing.T, c processConfig, book *ledger) *process {
 	t.Helper()
+	return startProcessOf(t, "TestConsumerProcess", processVariable, c, book)
+}
+
+// startProcessOf starts the program that is in a test.
+func startProcessOf(t *testing.T, test, variable string, c processConfig, book *ledger) *process {
+	t.Helper()
 	text, err := json.Marshal(c)
 	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestConsumerProcess$", "-test.timeout=10m") //nolint:noctx // it is killed
-	cmd.Env = append(os.Environ(), processVariable+"="+string(text))
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=10m") //nolint:noctx // it is killed
+	cmd.Env = append(os.Environ(), variable+"="+string(text))
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

@@ -37,6 +37,8 @@ type Stream struct {
 	// How far the tenures that are over had come, by partition. It lets a stream that lost a partition in an outage and gets it back
 	// go on where it was.
 	progress map[int32]progress
+	topic    topicID            // of the topic as it was when the stream last asked
+	notes    map[int32]readNote // by partition, from the client's fetch of offsets to fetched
 	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
 	polled  []chunk
 	queued  int // records in polled
@@ -262,10 +264,11 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 		}
 		return
 	}
-	if t.window.finish(number) && !s.sub.Broadcast {
+	t.finish(number)
+	if !s.sub.Broadcast {
 		s.commit.soon()
 	}
-	if s.full || t.paused && t.window.gap() <= s.broker.o.GapLimit/2 {
+	if s.full || t.paused && t.gap() <= s.broker.o.GapLimit/2 {
 		s.wake()
 	}
 }
@@ -357,8 +360,12 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 		s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
 	}
 	t.begin = -1
-	s.polled = append(s.polled, chunk{tenure: t, records: p.Records})
-	s.queued += len(p.Records)
+	records := p.Records
+	if len(t.above) > 0 {
+		records = s.unfinished(t, records)
+	}
+	s.polled = append(s.polled, chunk{tenure: t, records: records})
+	s.queued += len(records)
 }
 
 // resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.
@@ -366,7 +373,7 @@ func (s *Stream) resumePartitions() {
 	var pause, resume []int32
 	s.mu.Lock()
 	for _, t := range s.tenures {
-		gap := t.window.gap()
+		gap := t.gap()
 		switch {
 		case !t.paused && gap >= s.broker.o.GapLimit:
 			t.paused = true

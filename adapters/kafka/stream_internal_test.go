@@ -125,5 +125,6 @@ func TestLostTenureDoesNotForgetProgress(t *testing.T) {
 	l.end(l.all())
 	l.begin(0)
 	l.end(l.all())
-	assert.Equal(t, progress{-1, -1, 1, 0}, l.progress[0])
+	none := commit{offset: -1}
+	assert.Equal(t, progress{committed: none, tried: none, watermark: 1, aboveEpoch: -1}, l.progress[0])
 }

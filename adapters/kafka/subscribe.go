@@ -31,7 +31,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	caller := ctx
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	partitions, err := b.readable(ctx, sub.Topic)
+	topic, err := b.readable(ctx, sub.Topic)
+	partitions := len(topic.Partitions)
 	if err == nil && sub.Group != "" {
 		err = b.prepareGroup(ctx, sub, partitions)
 	}
@@ -39,10 +40,10 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, b.fail(caller, "subscribe", sub.Topic, err)
 	}
 	s := &Stream{
-		broker: b, sub: sub, conns: &connections{}, blocked: map[string]*holding{},
+		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{}, blocked: map[string]*holding{},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
 		decoder: decoder{mapping: b.o.Mapping},
-		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1)},
+		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		over: make(chan struct{}), signal: make(chan struct{}, 1),
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
@@ -86,13 +87,13 @@ func (b *Broker) partitions(ctx context.Context, topic string) (int, error) {
 	return len(detail.Partitions), err
 }
 
-// readable is partitions for a topic that is to be read, which takes a permission more.
-func (b *Broker) readable(ctx context.Context, topic string) (int, error) {
+// readable is topic for one that is to be read, which takes a permission more.
+func (b *Broker) readable(ctx context.Context, topic string) (kadm.TopicDetail, error) {
 	detail, err := b.topic(kadm.WithAuthorizedOps(ctx), topic)
 	if may := detail.AuthorizedOperations; err == nil && len(may) > 0 && !slices.Contains(may, kadm.OpRead) {
 		err = fmt.Errorf("the topic may be described, but not read: %w", kerr.TopicAuthorizationFailed)
 	}
-	return len(detail.Partitions), err
+	return detail, err
 }
 
 // topic asks the cluster for a topic.
@@ -135,7 +136,7 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group), kgo.ConsumeTopics(s.sub.Topic), kgo.DisableAutoCommit(),
 		kgo.RebalanceTimeout(o.RebalanceTimeout), kgo.SessionTimeout(o.SessionTimeout), kgo.HeartbeatInterval(o.HeartbeatInterval),
 		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.fetched),
+		kgo.OnOffsetsFetched(s.readNotes), kgo.AdjustFetchOffsetsFn(s.fetched),
 	}
 	if o.Protocol == ProtocolConsumer {
 		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())

@@ -9,30 +9,96 @@ import (
 
 // tenure is the time for which the stream has a partition. Stream.mu guards it.
 type tenure struct {
-	partition int32
-	lease     *leat.Lease
-	window    window
-	begin     int64 // where the group had come to before; -1 where that is not known, or was compared already
-	committed int64 // the offset that the group has committed, as far as the stream knows; -1 for none
-	tried     int64 // the offset of the last commit, which may have arrived though no answer came
-	passed    int64 // the offset behind the last records that could not be read
-	draining  bool  // nothing of it is delivered any more
-	ended     bool
-	paused    bool    // its gap is at the limit
-	aside     []chunk // polled and not delivered, while paused
+	partition  int32
+	topic      topicID // zero where it is not known
+	lease      *leat.Lease
+	window     window
+	begin      int64  // where the group had come to before; -1 where that is not known, or was compared already
+	committed  commit // what the group has committed, as far as the stream knows
+	tried      commit // the last commit, which may have arrived though no answer came
+	above      spans  // offsets that were finished in an earlier tenure: above the watermark, and not delivered again
+	aboveEpoch int32  // no record of above is of a later leader epoch
+	counted    uint64 // window.settled at the last commit
+	passed     int64  // the offset behind the last records that could not be read
+	draining   bool   // nothing of it is delivered any more
+	ended      bool
+	paused     bool    // its gap is at the limit
+	aside      []chunk // polled and not delivered, while paused
 }
 
 // progress is how far a tenure had come when it ended.
 type progress struct {
-	committed int64 // as in the tenure
-	tried     int64 // the same
-	watermark int64 // everything below was settled
-	epoch     int32 // of the last record below
+	committed  commit // as in the tenure
+	tried      commit // the same
+	watermark  int64  // everything below was settled
+	epoch      int32  // of the last record below
+	above      spans  // settled as well
+	aboveEpoch int32
+}
+
+// commit is what is committed: an offset, -1 for none, and the metadata.
+type commit struct {
+	offset int64
+	note   string
 }
 
 // uncommitted reports whether something is finished and not committed. The lock is held.
 func (t *tenure) uncommitted() bool {
-	return t.window.watermark >= 0 && t.window.watermark != t.committed // it goes back where the log was truncated
+	return t.window.settled != t.counted || t.window.watermark >= 0 && t.window.watermark != t.committed.offset
+}
+
+// finished returns the offsets above the position whose events are finished, and an epoch that none of them is later than.
+func (t *tenure) finished() (above spans, epoch int32) {
+	above, epoch = t.window.done()
+	if len(t.above) > 0 {
+		above, epoch = above.union(t.above), max(epoch, t.aboveEpoch)
+	}
+	_, above = above.absorb(t.window.position())
+	return above, epoch
+}
+
+// finish marks a record as done. What was finished above it before counts when the watermark comes there.
+func (t *tenure) finish(number uint64) {
+	t.window.finish(number)
+	if len(t.above) == 0 || t.window.watermark < t.above[0].from {
+		return
+	}
+	t.window.watermark, t.above = t.above.absorb(t.window.watermark)
+	t.window.epoch = max(t.window.epoch, t.aboveEpoch)
+}
+
+// unfinished returns the records that are to be delivered: not those that were finished in an earlier tenure. A record of a later epoch
+// stands where the log was truncated and written anew: what was finished is gone from there on.
+func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
+	end, epoch := records[len(records)-1].Offset+1, t.aboveEpoch
+	kept := records[:0]
+	for _, r := range records {
+		if r.LeaderEpoch > t.aboveEpoch && r.Offset < t.above.end() {
+			t.above = t.above.below(r.Offset)
+		}
+		if !t.above.has(r.Offset) {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) > 0 {
+		end = kept[0].Offset
+	}
+	ofTenure := func(c chunk) bool { return c.tenure == t && c.len() > 0 }
+	if len(t.aside) == 0 && !slices.ContainsFunc(s.polled, ofTenure) { // else something below may be unfinished
+		t.window.skipTo(end, epoch)
+		t.window.watermark, t.above = t.above.absorb(t.window.watermark)
+		s.commit.soon()
+	}
+	return kept
+}
+
+// gap is how many events are finished above the oldest that is not. What was finished before counts as soon as all that lies between has
+// been delivered, since a gap at the limit keeps the partition from being fetched.
+func (t *tenure) gap() int {
+	if len(t.above) > 0 && t.window.last >= t.above.end() {
+		return t.window.gap() + int(t.above.count())
+	}
+	return t.window.gap()
 }
 
 // chunk is polled records of one partition, or what stands in their place.
@@ -52,7 +118,8 @@ func (c *chunk) len() int {
 
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
-	s.tenures[partition] = &tenure{partition: partition, lease: leat.NewLease(), window: newWindow(), begin: -1, committed: -1, tried: -1}
+	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: leat.NewLease(), window: newWindow(), begin: -1,
+		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1}
 }
 
 // setAside takes what was polled of a partition out of the way of the others, while it is paused. The lock is held.
@@ -119,8 +186,9 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 				oldest[i] = slot.offset
 			}
 		}
-		if t.window.watermark >= 0 { // else it has not come to anything, and an earlier one may have
-			s.progress[t.partition] = progress{t.committed, t.tried, t.window.watermark, t.window.epoch}
+		above, epoch := t.finished()
+		if t.window.watermark >= 0 || len(above) > 0 { // else it has not come to anything, and an earlier one may have
+			s.progress[t.partition] = progress{t.committed, t.tried, t.window.position(), t.window.epoch, above, epoch}
 		}
 		t.window.clear()
 		if s.tenures[t.partition] == t {

@@ -13,6 +13,8 @@ type window struct {
 	// The offset below which everything is done, and the leader epoch of the last record below it, as Kafka commits them.
 	watermark int64
 	epoch     int32
+	last      int64  // the offset of the newest record
+	settled   uint64 // how many are done
 }
 
 // slot is a record in a window.
@@ -38,7 +40,7 @@ const (
 	slotDone
 )
 
-func newWindow() window { return window{ring: make([]slot, 64), watermark: -1, epoch: -1} }
+func newWindow() window { return window{ring: make([]slot, 64), watermark: -1, epoch: -1, last: -1} }
 
 // push appends a record and returns its number.
 func (w *window) push(s slot) uint64 {
@@ -51,6 +53,7 @@ func (w *window) push(s slot) uint64 {
 	}
 	n := w.next
 	w.next++
+	w.last = s.offset
 	*w.at(n) = s
 	return n
 }
@@ -61,12 +64,12 @@ func (w *window) at(n uint64) *slot { return &w.ring[n&uint64(len(w.ring)-1)] }
 // has reports whether a number is in the window.
 func (w *window) has(n uint64) bool { return w.first <= n && n < w.next }
 
-// finish marks a record as done, and moves the watermark over all that are done. It reports whether that moved.
-func (w *window) finish(n uint64) bool {
+// finish marks a record as done, and moves the watermark over all that are done.
+func (w *window) finish(n uint64) {
 	s := w.at(n)
 	s.state, s.event, s.malformed = slotDone, leat.Event{}, nil
 	w.newest = max(w.newest, n+1)
-	moved := false
+	w.settled++
 	for w.first < w.next {
 		s := w.at(w.first)
 		if s.state != slotDone {
@@ -74,9 +77,45 @@ func (w *window) finish(n uint64) bool {
 		}
 		w.watermark, w.epoch = s.offset+1, s.epoch
 		w.first++
-		moved = true
 	}
-	return moved
+}
+
+// position is the watermark or, while there is none, where the window begins; -1 for an empty one.
+func (w *window) position() int64 {
+	if w.watermark < 0 && w.first < w.next {
+		return w.at(w.first).offset - w.at(w.first).before
+	}
+	return w.watermark
+}
+
+// skipTo moves the watermark of an empty window to an offset below which everything is finished.
+func (w *window) skipTo(offset int64, epoch int32) {
+	if w.first == w.next && w.watermark < offset {
+		w.watermark, w.epoch = offset, max(w.epoch, epoch)
+		w.settled++
+	}
+}
+
+// done returns the offsets above the oldest record that is not done at which the records are, and the latest leader epoch of them. Offsets
+// without a record between two that are done belong to them, and so do those before one behind a record that is not done. A log that was
+// truncated, whose offsets come again, has none.
+func (w *window) done() (above spans, epoch int32) {
+	epoch = -1
+	if w.gap() == 0 {
+		return nil, epoch
+	}
+	before := w.at(w.first).offset
+	for n := w.first + 1; n < w.newest; n++ {
+		s := w.at(n)
+		if s.offset <= before {
+			return nil, -1
+		}
+		if s.state == slotDone {
+			above, epoch = above.add(span{before + 1, s.offset + 1}), max(epoch, s.epoch)
+		}
+		before = s.offset
+	}
+	return above, epoch
 }
 
 // gap is how many records lie between the oldest that is not done and the newest that is.
