@@ -7,7 +7,7 @@ import (
 
 // counts are what Stats counts. Consumer.mu guards them.
 type counts struct {
-	received, handled, skipped, retried, poisoned, givenBack, leaseLost int64
+	received, handled, skipped, retried, poisoned, poisonReduced, givenBack, leaseLost int64
 }
 
 // Stats are counts of a [Consumer] since it was made, and its present state.
@@ -22,6 +22,8 @@ type Stats struct {
 	Retried int64
 	// Poisoned counts events that are in the poison queue.
 	Poisoned int64
+	// PoisonReduced counts those of them that did not fit as they are and were written in the reduced form; see [Reduction].
+	PoisonReduced int64
 	// GivenBack counts deliveries that were returned to the broker unhandled.
 	GivenBack int64
 	// LeaseLost counts deliveries whose lease ended before they were settled.
@@ -46,7 +48,7 @@ func (c *Consumer) Stats() Stats {
 	t := &c.total
 	s := Stats{
 		Received: t.received, Handled: t.handled, Skipped: t.skipped, Retried: t.retried, Poisoned: t.poisoned,
-		GivenBack: t.givenBack, LeaseLost: t.leaseLost,
+		PoisonReduced: t.poisonReduced, GivenBack: t.givenBack, LeaseLost: t.leaseLost,
 	}
 	if e := c.engine; e != nil {
 		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running

@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type PoisonQueue interface {
 // Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it. AsEvent makes the event that travels in a
 // poison queue; [PoisonedFrom] is the way back.
 type Poisoned struct {
-	// Event is the original event, unchanged. It is the zero Event when Malformed is set.
+	// Event is the original event, unchanged. It is the zero Event when Malformed is set, and when Reduced is.
 	Event Event
 	// Malformed is set when the delivery was no valid CloudEvent.
 	Malformed *Malformed
@@ -33,6 +34,12 @@ type Poisoned struct {
 	Info Info
 	// At is when the Consumer gave up.
 	At time.Time
+	// Reduced is set by [PoisonedFrom] when some of the event or of the malformed delivery is missing, because it did not fit into
+	// the poison queue. Nil means that nothing is.
+	Reduced *Reduction
+
+	// note gets what AsEvent had to reduce, for the Consumer's log and statistics.
+	note *atomic.Pointer[reducedNote]
 }
 
 // PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison".

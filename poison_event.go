@@ -2,13 +2,9 @@ package leat
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,41 +23,79 @@ const (
 	leatTopic        = "leattopic"
 	leatGroup        = "leatgroup"
 	leatPosition     = "leatposition"
+	leatKey          = "leatkey"
 )
 
 const (
 	maxReasonBytes = 1 << 10
 	malformedType  = "leat.malformed.v1"
+	reducedType    = "leat.reduced.v1"
 )
 
 // AsEvent returns the event that stands for p in a poison queue: the original with its attributes and data unchanged, plus the extensions
 // leatreason (a String of at most 1 KiB, control characters escaped), leatattempts and leatdeliveries (Integer), leatfirstattempt,
-// leatreceived and leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out; leat… extensions of
-// an earlier stay in a poison queue are replaced.
+// leatreceived and leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out; those of an earlier
+// stay in a poison queue are replaced.
+//
+// An event without a partitionkey that came with a key of the transport gets that as its partitionkey, so that the poison queue keeps the
+// order. The extension leatkey says in which form: "text" as it is; "base64" where it is not a valid String; "sha256" where it is longer
+// than 64 KiB, as "sha256:" and the hash in hexadecimal, because the key itself does not fit. A second word "empty" says that
+// the original had an empty partitionkey.
 //
 // A malformed delivery becomes an event of type leat.malformed.v1 with the source "/leat/<topic>/<group>", whose JSON data holds
 // headers, key and body. Its id is a UUIDv8 (RFC 9562 §5.8) of the SHA-256 of topic, position and that data. So it is the same
 // whenever the delivery is poisoned, which happens again after an outcome that is unknown, and in every group; its time is when the
 // delivery was received.
 //
-// [PoisonedFrom] is the way back. The error is an [*Error]: [CodeInvalid] when p has neither, [CodeTooLarge] when the result exceeds
-// 1 MiB or 80 attributes.
-func (p Poisoned) AsEvent() (Event, error) {
+// What does not fit into 1 MiB and 80 attributes is written in the reduced form, which [Reduction] describes, so that everything that a
+// Consumer can receive can be poisoned. [PoisonedFrom] is the way back. The error is an [*Error] with [CodeInvalid] when p has neither
+// an event nor a malformed delivery, or an invalid event.
+func (p Poisoned) AsEvent() (Event, error) { return p.AsEventWithin(Limits{}) }
+
+// AsEventWithin is AsEvent for a queue with limits of its own, such as [Producer].Limits: what they do not take whole is written in the
+// reduced form. The reduced form needs 8 KiB and 20 attributes; below that the error has [CodeTooLarge].
+func (p Poisoned) AsEventWithin(limits Limits) (Event, error) {
+	limits = producerLimits(limits)
+	if p.Reduced == nil && (p.Malformed == nil || p.Malformed.Size() <= limits.MaxEventBytes) {
+		d, err := p.whole()
+		if err != nil || d.size <= limits.MaxEventBytes && d.attributes <= limits.MaxAttributes {
+			return Event{d}, err
+		}
+	}
+	e, note, err := p.reduce(limits)
+	if err == nil && p.note != nil {
+		p.note.Store(note)
+	}
+	return e, err
+}
+
+// whole returns p as an event with nothing missing, however large that is.
+func (p Poisoned) whole() (*eventData, error) {
 	var d eventData
 	if p.Malformed != nil {
 		d = *malformedEvent(p.Malformed, p.Info)
 	} else {
-		if p.Event.IsZero() {
-			return Event{}, p.Event.Validate()
+		if err := p.Event.Validate(); err != nil && (p.Event.IsZero() || p.Event.d().err != nil) { // the Producer has the source
+			return nil, err
 		}
 		d = *p.Event.d()
-		d.ext = withoutLeat(d.ext, 9)
+		_, again := d.leat(leatReason)
+		d.ext = withoutLeat(d.ext, 11, again)
 	}
+	d.setPoisonKey(p.Info.Key, maxValueDecoded)
+	p.setLeat(&d, maxReasonBytes)
+	d.seal(maxAttributesDecoded)
+	d.err = nil // of a size that somebody else judges
+	return &d, nil
+}
+
+// setLeat sets the extensions that tell of p, each of at most limit bytes. d.ext is not shared.
+func (p Poisoned) setLeat(d *eventData, limit int) {
 	reason := p.Reason
 	if reason == nil && p.Malformed != nil {
 		reason = p.Malformed.Reason
 	}
-	d.setLeat(leatReason, kindString, reasonText(reason))
+	d.setLeat(leatReason, kindString, reasonText(reason, limit))
 	d.setLeat(leatAttempts, kindInteger, strconv.Itoa(min(p.Info.Attempt, math.MaxInt32)))
 	if p.Info.Deliveries > 0 {
 		d.setLeat(leatDeliveries, kindInteger, strconv.Itoa(min(p.Info.Deliveries, math.MaxInt32)))
@@ -69,17 +103,12 @@ func (p Poisoned) AsEvent() (Event, error) {
 	d.setLeatTime(leatFirstAttempt, p.Info.FirstAttempt)
 	d.setLeatTime(leatReceived, p.Info.Received)
 	d.setLeatTime(leatPoisoned, p.At)
-	d.setLeatText(leatTopic, p.Info.Topic)
-	d.setLeatText(leatGroup, p.Info.Group)
+	d.setLeatText(leatTopic, p.Info.Topic, limit)
+	d.setLeatText(leatGroup, p.Info.Group, limit)
 	if p.Info.Position != (Position{}) {
-		d.setLeatText(leatPosition, p.Info.Position.String())
+		d.setLeatText(leatPosition, p.Info.Position.String(), limit)
 	}
 	d.poisoned = true
-	d.seal(maxAttributesDecoded)
-	if d.err != nil {
-		return Event{}, d.err
-	}
-	return Event{&d}, nil
 }
 
 // setLeat sets one of the reserved extensions. d.ext is not shared.
@@ -98,28 +127,38 @@ func (d *eventData) setLeatTime(name string, t time.Time) {
 	}
 }
 
-func (d *eventData) setLeatText(name, text string) {
+func (d *eventData) setLeatText(name, text string, limit int) {
 	if text != "" {
-		d.setLeat(name, kindString, printable(text, maxReasonBytes))
+		d.setLeat(name, kindString, printable(text, limit))
 	}
 }
 
-// withoutLeat returns a copy of ext without the reserved extensions, with room for more.
-func withoutLeat(ext []extension, room int) []extension {
+// isPoisonName reports whether an extension is one of the poison queue. Others that begin with leat belong to the original.
+func isPoisonName(name string) bool {
+	switch name {
+	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned, leatTopic, leatGroup, leatPosition, leatKey:
+		return true
+	}
+	return false
+}
+
+// withoutLeat returns a copy of ext without the poison queue's extensions, with room for more. leatkey stays where that is asked for: an event
+// that is poisoned once more still has the key that it tells of.
+func withoutLeat(ext []extension, room int, keepKey bool) []extension {
 	kept := make([]extension, 0, len(ext)+room)
 	for _, x := range ext {
-		if !strings.HasPrefix(x.name, reservedPrefix) {
+		if !isPoisonName(x.name) || keepKey && x.name == leatKey {
 			kept = append(kept, x)
 		}
 	}
 	return kept
 }
 
-func reasonText(err error) string {
+func reasonText(err error, limit int) string {
 	if err == nil || err.Error() == "" {
 		return "no reason given"
 	}
-	return printable(err.Error(), maxReasonBytes)
+	return printable(err.Error(), limit)
 }
 
 // printable makes s a valid String of at most limit bytes: what a String cannot have is escaped as Go does, and what does
@@ -148,76 +187,14 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
-// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64; null means none.
-type malformedData struct {
-	Headers []malformedHeader `json:"headers"`
-	Key     []byte            `json:"key"`
-	Body    []byte            `json:"body"`
-}
-
-// malformedHeader has name_base64 instead of name where the name is not valid UTF-8.
-type malformedHeader struct {
-	Name       string `json:"name,omitempty"`
-	NameBase64 []byte `json:"name_base64,omitempty"`
-	Value      []byte `json:"value"`
-}
-
-func malformedEvent(m *Malformed, info Info) *eventData {
-	d := &eventData{hasData: true, validJSON: true}
-	source := "/leat/" + url.PathEscape(info.Topic)
-	if info.Group != "" {
-		source += "/" + url.PathEscape(info.Group)
-	}
-	d.data = string(appendMalformed(nil, m))
-	d.core[attrID] = malformedID(info, d.data)
-	d.core[attrSource], d.core[attrType], d.core[attrContentType] = source, malformedType, jsonContentType
-	if b, ok := appendTime(nil, info.Received.UTC()); ok && !info.Received.IsZero() {
-		d.core[attrTime] = string(b)
-	}
-	return d
-}
-
-// malformedID derives an id from where the delivery came from and what was in it, and not from the group that found it malformed.
-func malformedID(info Info, data string) string {
-	return hashUUID(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
-}
-
-// appendMalformed appends what [malformedData] describes.
-func appendMalformed(dst []byte, m *Malformed) []byte {
-	dst = append(dst, `{"headers":[`...)
-	for i, h := range m.Headers {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if utf8.ValidString(h.Name) {
-			dst = append(dst, `{"name":"`...)
-			dst = append(appendEscaped(dst, h.Name), '"')
-		} else {
-			dst = appendBase64(append(dst, `{"name_base64":`...), []byte(h.Name))
-		}
-		dst = append(appendBase64(append(dst, `,"value":`...), h.Value), '}')
-	}
-	dst = appendBase64(append(dst, `],"key":`...), m.Key)
-	dst = appendBase64(append(dst, `,"body":`...), m.Body)
-	return append(dst, '}')
-}
-
-func appendBase64(dst, b []byte) []byte {
-	if b == nil {
-		return append(dst, "null"...)
-	}
-	dst = append(dst, '"')
-	dst = base64.StdEncoding.AppendEncode(dst, b)
-	return append(dst, '"')
-}
-
 // PoisonedFrom returns what an event that was read from a poison queue tells: it is the inverse of [Poisoned.AsEvent]. Event is the
-// original, without the extensions that begin with leat, or Malformed is the delivery, byte for byte. Reason is an error with the text
-// that was stored, which may be escaped and cut; of Malformed.Reason it is the same one. Info and At are those of the Consumer that
-// gave up; what the event does not tell, or tells in a form that cannot be read, is zero.
+// original, without the extensions of the poison queue, or Malformed is the delivery, byte for byte. Where some of it did not fit into
+// the queue, Reduced says what is missing and Event is the zero Event, so that nobody takes a piece for the whole. Reason is an error
+// with the text that was stored, which may be escaped and cut; of Malformed.Reason it is the same one. Info and At are those of the
+// Consumer that gave up; what the event does not tell, or tells in a form that cannot be read, is zero.
 //
 // The error is an [*Error] with [CodeInvalid]: for an event without leatreason, which is not from a poison queue, and for one of
-// type leat.malformed.v1 whose data is not what AsEvent writes.
+// type leat.malformed.v1 or leat.reduced.v1 whose data is not what AsEvent writes.
 func PoisonedFrom(e Event) (Poisoned, error) {
 	fail := func(text string) (Poisoned, error) {
 		return Poisoned{}, &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: errors.New(text)}
@@ -234,19 +211,24 @@ func PoisonedFrom(e Event) (Poisoned, error) {
 			Topic: d.leatText(leatTopic), Group: d.leatText(leatGroup),
 			Attempt: d.leatCount(leatAttempts), FirstAttempt: d.leatTime(leatFirstAttempt),
 			Deliveries: d.leatCount(leatDeliveries), Received: d.leatTime(leatReceived),
-			Position: parsePosition(d.leatText(leatPosition)),
+			Position: parsePosition(d.leatText(leatPosition)), Key: d.poisonKey(),
 		},
 	}
-	if e.Type() != malformedType {
+	var err error
+	switch e.Type() {
+	case malformedType:
+		p.Malformed, p.Reduced, err = parseMalformed(d.data)
+	case reducedType:
+		p.Event, p.Reduced, err = parseReduced(d.data)
+	default:
 		p.Event = original(d)
-		return p, nil
 	}
-	m, err := parseMalformed(d.data)
 	if err != nil {
-		return fail("the event does not stand for a malformed delivery: " + decodeFault(err).Error())
+		return fail(err.Error())
 	}
-	m.Reason = p.Reason
-	p.Malformed = m
+	if p.Malformed != nil {
+		p.Malformed.Reason = p.Reason
+	}
 	return p, nil
 }
 
@@ -291,25 +273,9 @@ func parsePosition(text string) Position {
 // original returns the event as it was before it came into a poison queue.
 func original(poisoned *eventData) Event {
 	d := *poisoned
-	d.ext = withoutLeat(d.ext, 0)
+	d.dropPoisonKey()
+	d.ext = withoutLeat(d.ext, 0, false)
 	d.poisoned = false
 	d.seal(maxAttributesDecoded)
 	return Event{&d}
-}
-
-// parseMalformed is the way back from appendMalformed.
-func parseMalformed(text string) (*Malformed, error) {
-	var data malformedData
-	if err := json.Unmarshal([]byte(text), &data); err != nil {
-		return nil, err
-	}
-	m := &Malformed{Key: data.Key, Body: data.Body}
-	for _, h := range data.Headers {
-		name := h.Name
-		if h.NameBase64 != nil {
-			name = string(h.NameBase64)
-		}
-		m.Headers = append(m.Headers, Header{Name: name, Value: h.Value})
-	}
-	return m, nil
 }

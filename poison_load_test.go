@@ -1,8 +1,11 @@
 package leat_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -60,5 +64,41 @@ func TestRefusedEventsAmongManyDelayNone(t *testing.T) {
 		stop()
 		require.NoError(t, <-result)
 		require.NoError(t, broker.Close())
+	})
+}
+
+// TestAReducedPoisonIsLoggedAndCounted has a malformed delivery and an event that do not fit.
+func TestAReducedPoisonIsLoggedAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		var log bytes.Buffer
+		var got []leat.Event
+		b.publish = func(_ context.Context, topic string, events []leat.Event, done func(int, error)) {
+			assert.Equal(t, testPoisonTopic, topic)
+			got = append(got, events...)
+			for i := range events {
+				done(i, nil)
+			}
+		}
+		r := start(t, b, func(context.Context, leat.Event) error { return leat.Reject(errBoom) }, &leat.ConsumerOptions{
+			PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, nil), nil), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		lease := leat.NewLease()
+		b.deliverRaw(leat.Delivery{
+			Malformed: &leat.Malformed{Body: bytes.Repeat([]byte("SECRET"), 150_000), Reason: errBoom}, Lease: lease,
+			Position: leat.Position{Partition: 3, Offset: 42},
+		})
+		synctest.Wait()
+		b.deliver(lease, foreignEvent(t, 72, 10, "text/plain", []byte("SECRET")), event(t, "small", ""))
+		synctest.Wait()
+		require.Len(t, got, 3)
+		assert.EqualValues(t, 3, r.consumer.Stats().Poisoned)
+		assert.EqualValues(t, 2, r.consumer.Stats().PoisonReduced)
+		assert.Equal(t, leat.Healthy, r.consumer.Health().State)
+		assert.Equal(t, 2, strings.Count(log.String(), "written in the reduced form"))
+		assert.Contains(t, log.String(), "position=3/42 bytes=900000 kept_data_bytes=78")
+		assert.Contains(t, log.String(), "id=A-1")
+		assert.NotContains(t, log.String(), "SECRET")
+		r.stopClean()
 	})
 }

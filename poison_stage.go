@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -112,7 +113,25 @@ func (e *engine) callPoison(it *item) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)
 	defer cancel()
-	return e.c.o.PoisonQueue.Poison(ctx, *it.poison)
+	p := *it.poison
+	p.note = &atomic.Pointer[reducedNote]{}
+	if err := e.c.o.PoisonQueue.Poison(ctx, p); err != nil {
+		return err
+	}
+	if note := p.note.Load(); note != nil {
+		e.noteReduced(it, note)
+	}
+	return nil
+}
+
+// noteReduced counts and logs an event that is in the poison queue in the reduced form.
+func (e *engine) noteReduced(it *item, note *reducedNote) {
+	e.c.mu.Lock()
+	e.c.total.poisonReduced++
+	e.c.mu.Unlock()
+	e.c.o.Logger.Warn("poisoned event did not fit into the poison queue as it is and was written in the reduced form",
+		"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", cut(it.d.Event.Type()), "id", cut(it.d.Event.ID()),
+		"position", cut(it.d.Position.String()), "bytes", note.size, "kept_data_bytes", note.kept, "dropped_attributes", note.missing)
 }
 
 // poisonDone settles an item that is in the poison queue, and keeps it otherwise.

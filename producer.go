@@ -70,6 +70,10 @@ func producerLimits(l Limits) Limits {
 	return l
 }
 
+// Limits returns what an event may have at most where the broker of p takes it: the broker's limits, or Leat's own where these are
+// lower. Events that are not from a poison queue have 8 KiB and 16 attributes less.
+func (p *Producer) Limits() Limits { return p.limits }
+
 // Publish publishes events to topic and waits for the broker. Nil means that the broker has all of them, as durably as it can.
 // Otherwise the error is a [*PublishError] with the events that failed; those that it does not name are stored. When ctx ends, what
 // the broker has not answered is reported with [CodeUnknown]. Events with the same key keep their order.

@@ -21,6 +21,9 @@ type PoisonOptions struct {
 // attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [leat.PoisonedFrom]
 // reads them, and [Original] only takes them off. A nil o means the defaults.
 //
+// What exceeds the Producer's limits is written in the reduced form, which [leat.Reduction] describes. Where the topic takes even less,
+// which its refusal with [leat.CodeTooLarge] tells, Poison tries half the size, down to 8 KiB.
+//
 // Poison waits for the broker's confirm as long as its ctx lasts. Its error is an [*leat.Error] with [leat.CodePoisonQueue] that
 // wraps the Producer's. p must stay open until the Consumer has stopped.
 func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
@@ -32,10 +35,10 @@ func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
 }
 
 // Original returns the event that was given up on, without the poison queue's extensions. An event that is not from a poison queue is
-// returned as it is, and so is one that stands for a malformed delivery, which has no original.
+// returned as it is, and so is one that stands for a malformed delivery, which has no original, and one of whose original some is missing.
 func Original(e leat.Event) leat.Event {
 	p, err := leat.PoisonedFrom(e)
-	if err != nil || p.Malformed != nil {
+	if err != nil || p.Malformed != nil || p.Reduced != nil {
 		return e
 	}
 	return p.Event
@@ -58,15 +61,25 @@ func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 	if q.producer == nil {
 		return failed(p.Event, errors.New("PoisonQueue was made without a Producer"))
 	}
-	e, err := p.AsEvent()
-	if err != nil {
-		return failed(p.Event, err)
+	for limits := q.producer.Limits(); ; {
+		e, err := p.AsEventWithin(limits)
+		if err != nil {
+			return failed(p.Event, err)
+		}
+		err = q.producer.Publish(ctx, topic, e)
+		if err == nil {
+			return nil
+		}
+		// A topic may take less than its broker says, so the answer is what tells.
+		limits = leat.Limits{MaxEventBytes: e.Size() / 2, MaxAttributes: limits.MaxAttributes}
+		if leat.CodeOf(err) != leat.CodeTooLarge || limits.MaxEventBytes < leastBytes {
+			return failed(e, err)
+		}
 	}
-	if err := q.producer.Publish(ctx, topic, e); err != nil {
-		return failed(e, err)
-	}
-	return nil
 }
+
+// leastBytes is the least size of an event that the reduced form is tried for.
+const leastBytes = 8 << 10
 
 // topicOf returns the poison topic of a group. A broadcast has no group, and its poisoned events would be lost without a topic, so
 // it takes a name in place of one; a group of that very name shares the topic.

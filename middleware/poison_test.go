@@ -19,16 +19,22 @@ import (
 type fakeBroker struct {
 	leat.Broker
 
+	limits leat.Limits
+	takes  int // the size of an event that the topic takes, whatever limits say; 0 means any
 	err    error
 	silent bool
 	topics []string
 	events []leat.Event
 }
 
-func (b *fakeBroker) Limits() leat.Limits { return leat.Limits{} }
+func (b *fakeBroker) Limits() leat.Limits { return b.limits }
 
 func (b *fakeBroker) Publish(_ context.Context, topic string, events []leat.Event, done func(int, error)) {
 	for i, e := range events {
+		if b.takes > 0 && e.Size() > b.takes {
+			done(i, &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeTooLarge})
+			continue
+		}
 		if b.err == nil {
 			b.topics, b.events = append(b.topics, topic), append(b.events, e)
 		}
@@ -160,4 +166,55 @@ func TestPoisonQueueEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start))
 	})
+}
+
+// TestPoisonQueueReducesWhatDoesNotFit: the limits are those of the broker, or less where the topic says so.
+func TestPoisonQueueReducesWhatDoesNotFit(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits  leat.Limits
+		takes   int // what the topic takes; 0 means everything
+		reduced bool
+	}{
+		"the limits of the broker":    {leat.Limits{MaxEventBytes: 64 << 10}, 0, true},
+		"attributes":                  {leat.Limits{MaxAttributes: 20}, 0, true},
+		"a topic that takes less":     {leat.Limits{}, 100 << 10, true},
+		"a topic that takes 10 kB":    {leat.Limits{MaxEventBytes: 300 << 10}, 10_000, true},
+		"nothing that does not fit":   {leat.Limits{MaxEventBytes: 300 << 10}, 0, false},
+		"a topic that takes just it":  {leat.Limits{}, 210 << 10, false},
+		"a topic that takes nothing":  {leat.Limits{}, 5_000, true},
+		"a limit below the least one": {leat.Limits{MaxEventBytes: 5_000}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &fakeBroker{limits: c.limits, takes: c.takes}
+			p := poisoned(t)
+			e := p.Event.WithData("text/plain", []byte(strings.Repeat("the payload ", 17_000)))
+			for i := range 10 {
+				e = e.WithExtension("x"+string(rune('a'+i)), "value")
+			}
+			p.Event = e
+			err := middleware.PoisonQueue(leat.NewProducer(b, nil), nil).Poison(t.Context(), p)
+			if c.takes == 5_000 || c.limits.MaxEventBytes == 5_000 {
+				assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+				assert.Empty(t, b.events)
+				assert.NotContains(t, err.Error(), "the payload")
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, b.events, 1)
+			back, err := leat.PoisonedFrom(b.events[0])
+			require.NoError(t, err)
+			if !c.reduced {
+				assert.Equal(t, fields(e), fields(middleware.Original(b.events[0])))
+				return
+			}
+			assert.Equal(t, "leat.reduced.v1", b.events[0].Type())
+			if c.limits.MaxAttributes > 0 {
+				assert.Equal(t, fields(e), fields(middleware.Original(b.events[0])), "nothing is missing")
+				return
+			}
+			require.NotNil(t, back.Reduced)
+			assert.Equal(t, len(e.Data()), back.Reduced.DataSize)
+			assert.Equal(t, b.events[0], middleware.Original(b.events[0]), "a piece is no original")
+		})
+	}
 }
