@@ -92,7 +92,11 @@ func (e *engine) next() *item {
 	}
 	it.state = itemRunning
 	it.lease.started = max(it.lease.started, it.seq)
-	it.started = e.now()
+	now := e.now()
+	if it.excused {
+		it.first += now - it.started
+	}
+	it.started, it.excused = now, false
 	if it.crash == nil { // else it is still the same attempt
 		e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
 		if it.attempts++; it.attempts == 1 {

@@ -30,6 +30,7 @@ type engine struct {
 	idle    []*worker
 	waking  bool // a worker was woken and has not looked for work yet
 	poison  poisonStage
+	outage  outageStage
 
 	room     chan struct{} // wakes the receive loop, which waits on it while it is starved
 	starved  bool          // the receive loop waits for room
@@ -263,6 +264,7 @@ func (e *engine) leave(it *item) {
 	if it.refused() {
 		e.poison.refused--
 	}
+	e.outageOver(it)
 	it.state = itemGone
 	e.all.remove(it)
 	if l := it.lane; l != nil {

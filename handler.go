@@ -14,6 +14,7 @@ import (
 //   - [Reject]: the event goes to the poison queue, without another attempt.
 //   - [RetryAfter]: the event is tried again after a delay.
 //   - [Pause]: the whole consumer stops for a while; no attempt is counted.
+//   - the error of a publish to a broker that is down ([IsOutage]): the event is tried again later; no attempt is counted.
 //   - any other error: the event is tried again, after the Consumer's own backoff.
 //
 // A panic and runtime.Goexit count as errors. Handle may be called from several goroutines, but never for two events of one key at
@@ -48,7 +49,7 @@ type Info struct {
 	Key string
 	// Attempt counts the calls of the handler for this event in this process, from 1.
 	Attempt int
-	// FirstAttempt is when the first of them began.
+	// FirstAttempt is when the first of them began, put off by what a pause or an outage of the event took, which count as no attempt.
 	FirstAttempt time.Time
 	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
 	Deliveries int
@@ -131,9 +132,9 @@ func IsPaused(err error) bool {
 	return ok && v.kind == verdictPause
 }
 
-// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], so that a middleware leaves the
-// decision alone.
+// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], or is an outage ([IsOutage]), so that a
+// middleware leaves the decision alone.
 func IsDecided(err error) bool {
 	_, ok := errors.AsType[*verdict](err)
-	return ok
+	return ok || IsOutage(err)
 }

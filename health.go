@@ -128,6 +128,10 @@ func (c *Consumer) Health() Health {
 	if failing > 0 {
 		problem(Degraded, CodeHandler, "%d events keep failing and are retried without end; give the Consumer a Retry and a PoisonQueue", failing)
 	}
+	if e.outage.waiting > 0 {
+		code, cause := e.describeOutage()
+		problem(Degraded, code, "%d events wait, because their handler cannot publish: %w", e.outage.waiting, cause)
+	}
 	if e.park.stuck > 0 {
 		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)
 	}

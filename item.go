@@ -14,12 +14,14 @@ type item struct {
 
 	state        itemState
 	skipped      bool  // no handler wanted it
+	excused      bool  // the last attempt does not count, and the time since then neither
 	failing      bool  // parked by the engine's own backoff, which has no end
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane
 	older, newer *item // neighbours in the list of everything in flight
 	prev, next   *item // neighbours in the ready list; next also links items to use again
 
+	outages   int            // attempts in a row that met an outage
 	attempts  int            // calls of the handler in this process
 	started   time.Duration  // when the running attempt, or the last one, began, on the engine's clock
 	first     time.Duration  // when the first one began, on the engine's clock

@@ -39,7 +39,7 @@ const (
 	ObservedHandled
 	// ObservedSkipped: no handler wanted the event. The ack follows.
 	ObservedSkipped
-	// ObservedRetry: the attempt failed, and the event is parked for Delay.
+	// ObservedRetry: the attempt failed, and the event is parked for Delay. Where [IsOutage] is true of Err, the attempt does not count.
 	ObservedRetry
 	// ObservedPause: the handler asked for a pause of Delay; the attempt does not count.
 	ObservedPause
@@ -76,7 +76,7 @@ func (e *engine) observeSuccess(it *item) {
 // observeFailure is observe for an attempt that failed.
 func (e *engine) observeFailure(it *item, o outcome, err error) {
 	switch o.kind {
-	case outcomeRetry, outcomeFailing:
+	case outcomeRetry, outcomeFailing, outcomeOutage:
 		e.observe(it, ObservedRetry, err, o.delay)
 	case outcomePause:
 		e.observe(it, ObservedPause, err, o.delay)

@@ -13,6 +13,7 @@ type outcome struct {
 	kind   outcomeKind
 	delay  time.Duration
 	poison *Poisoned // the verdict of outcomePoison
+	outage error     // the outcome of a publish of the handler that makes it outcomeOutage
 	crash  error     // the panic or Goexit that ended the attempt; nil when something else did
 }
 
@@ -24,6 +25,7 @@ const (
 	outcomeLost                            // its lease ended
 	outcomeRetry                           // again after delay, as the handler or a policy said
 	outcomeFailing                         // again after delay, by the engine's own backoff
+	outcomeOutage                          // again after delay, because the handler cannot publish; no attempt
 	outcomePause                           // again when the pause of delay is over; no attempt
 	outcomeEnded                           // the engine ended the handler's context; no attempt
 	outcomePoison                          // to the poison queue
@@ -65,8 +67,11 @@ func (e *engine) judgeError(it *item, err error) outcome {
 	case it.lease.ctx.Err() != nil:
 		return outcome{kind: outcomeEnded} // whatever the handler says: it was told to stop
 	}
-	v, crash := classify(err)
+	v, outage, crash := classify(err)
 	o := outcome{kind: outcomeFailing}
+	if outage != nil {
+		return e.outageOutcome(it, v, outage)
+	}
 	if crash != nil {
 		o.crash = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
 	}
@@ -92,12 +97,12 @@ func (e *engine) holdAtMost(d time.Duration) time.Duration {
 	return d
 }
 
-// classify finds the verdict and the crash in a handler's error, nil where there is none. The error is foreign code: one that panics
+// classify finds the verdict, the outage and the crash in a handler's error, nil where there is none. The error is foreign code: one that panics
 // when it is looked into, such as a nil pointer in an interface, is a crash itself.
-func classify(err error) (v *verdict, crash error) {
+func classify(err error) (v *verdict, outage, crash error) {
 	defer func() {
 		if p := recover(); p != nil {
-			v, crash = nil, panicked("the handler's error", p)
+			v, outage, crash = nil, nil, panicked("the handler's error", p)
 		}
 	}()
 	v, _ = errors.AsType[*verdict](err)
@@ -105,7 +110,7 @@ func classify(err error) (v *verdict, crash error) {
 		crash = c
 	}
 	_ = err.Error() // whoever writes down why an event was given up relies on it
-	return v, crash
+	return v, outageIn(err), crash
 }
 
 // finish does with an item that a worker had what its outcome says. The lock is held.
@@ -135,6 +140,7 @@ func (e *engine) finish(it *item, o outcome) {
 		e.dropLost(it)
 		return
 	case o.kind == outcomePoison:
+		e.outageOver(it)
 		it.poison = o.poison
 		e.startPoison(it)
 		return
@@ -142,7 +148,9 @@ func (e *engine) finish(it *item, o outcome) {
 		e.ready.push(it)
 		return
 	}
-	if o.kind == outcomePause || o.kind == outcomeEnded {
+	e.noteOutage(it, o)
+	it.excused = o.kind == outcomePause || o.kind == outcomeOutage
+	if it.excused || o.kind == outcomeEnded {
 		it.attempts-- // the event is not to blame
 	} else {
 		total.retried++

@@ -62,7 +62,8 @@ func (o *RetryOptions) withDefaults() RetryOptions {
 // handler's slot is free for others meanwhile. A nil o means the defaults.
 //
 // What the handler decided by [leat.Reject] or [leat.Pause] stays as it is, and so does a [leat.RetryAfter] until the limits, which it
-// counts against, are reached. An error that came because the Consumer ended the handler's context, on shutdown or with a lost
+// counts against, are reached. The error of a publish to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries
+// again without counting, and If is not asked. An error that came because the Consumer ended the handler's context, on shutdown or with a lost
 // lease, is no failure and is passed on unchanged; one from a [Timeout] or another deadline is a failure like any other.
 //
 // Outside of a Consumer, without a [leat.Info] in the context, every attempt is the first.
@@ -90,7 +91,7 @@ type retryPolicy struct {
 // decide returns what becomes of an attempt that failed with err.
 func (p *retryPolicy) decide(ctx context.Context, err error) error {
 	decided := leat.IsDecided(err)
-	if decided && (leat.IsRejected(err) || leat.IsPaused(err)) {
+	if decided && (leat.IsRejected(err) || leat.IsPaused(err) || leat.IsOutage(err)) {
 		return err
 	}
 	if !decided && p.If != nil && !p.If(err) {
