@@ -64,7 +64,7 @@ type Stream interface {
 	// R2. Any other error is terminal: the stream is over. A lost connection is no error; the adapter connects again, at
 	// most once a second, and shows the outage through [HealthReporter].
 	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of the group holds a delivery
-	// of that key at the same time.
+	// of that key at the same time. The key is the event's own, [Event.Key], else the transport's, which is [Delivery].Key then.
 	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event. It never ends the stream.
 	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor MaxInFlightBytes unless there is
 	// only one.

@@ -38,11 +38,12 @@ type Need string
 
 // What cases may need: a control of the [Harness], or a capability that the stream declares.
 const (
-	NeedInject Need = "the harness can inject raw messages (Injector)"
-	NeedKill   Need = "the harness can kill the broker (Killer)"
-	NeedPause  Need = "the harness can pause the broker (Pauser)"
-	NeedCut    Need = "the harness can cut connections (Cutter)"
-	NeedExpire Need = "the harness can expire leases (Expirer)"
+	NeedInject    Need = "the harness can inject raw messages (Injector)"
+	NeedInjectKey Need = "the harness can inject events with a key of the transport (KeyInjector)"
+	NeedKill      Need = "the harness can kill the broker (Killer)"
+	NeedPause     Need = "the harness can pause the broker (Pauser)"
+	NeedCut       Need = "the harness can cut connections (Cutter)"
+	NeedExpire    Need = "the harness can expire leases (Expirer)"
 
 	NeedOrder         Need = "the stream keeps order per group (Capabilities.Order)"
 	NeedHistory       Need = "later groups get history (Capabilities.History)"
@@ -58,6 +59,8 @@ func (n Need) control() func(h Harness) bool {
 	switch n {
 	case NeedInject:
 		return has[Injector]
+	case NeedInjectKey:
+		return has[KeyInjector]
 	case NeedKill:
 		return has[Killer]
 	case NeedPause:

@@ -137,7 +137,11 @@ func decode(m message) leat.Delivery {
 	if err != nil {
 		return leat.Delivery{Malformed: &leat.Malformed{Headers: m.headers, Key: m.key, Body: m.body, Reason: err}}
 	}
-	return leat.Delivery{Event: e}
+	d := leat.Delivery{Event: e}
+	if e.Key() == "" {
+		d.Key = string(m.key)
+	}
+	return d
 }
 
 // Declare creates topics and groups.
@@ -365,6 +369,15 @@ func (h *slimHarness) Inject(_ context.Context, topic string, m leat.Malformed) 
 	h.server.mu.Lock()
 	defer h.server.mu.Unlock()
 	h.server.store(topic, message{headers: m.Headers, key: m.Key, body: m.Body})
+	return nil
+}
+
+func (h *slimHarness) InjectKeyed(_ context.Context, topic, key string, e leat.Event) error {
+	h.server.mu.Lock()
+	defer h.server.mu.Unlock()
+	m := encode(e)
+	m.key = []byte(key)
+	h.server.store(topic, m)
 	return nil
 }
 

@@ -23,6 +23,12 @@ type Injector interface {
 	Inject(ctx context.Context, topic string, m leat.Malformed) error
 }
 
+// KeyInjector is a [Harness] whose transport has a key that orders messages.
+type KeyInjector interface {
+	// InjectKeyed publishes an event past the adapter, as it is, with a key of the transport. An empty key is none.
+	InjectKeyed(ctx context.Context, topic, key string, e leat.Event) error
+}
+
 // Killer is a [Harness] that can kill the broker, as a power cut would, and start it again with the data that it had stored. Start
 // returns when the broker takes connections again.
 type Killer interface {

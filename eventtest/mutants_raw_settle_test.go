@@ -64,7 +64,10 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
-		returnsAtOnce(),
+		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older",
+			func(d *leat.Delivery) bool { return d.Event.Key() != "" }),
+		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back",
+			func(d *leat.Delivery) bool { return d.Key != "" }),
 		staleMutant("a settlement under a lost lease counts", "settle-after-loss", false),
 		staleMutant("a settlement after Close counts", "settle-after-close", true),
 		{
@@ -92,14 +95,14 @@ func settleMutants() []mutant {
 }
 
 // returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else of its key the stream holds.
-func returnsAtOnce() mutant {
+func returnsAtOnce(name, rule string, which func(d *leat.Delivery) bool) mutant {
 	return mutant{
-		name: "delivers again before older ones are settled", rule: "give-back-awaits-older",
+		name: name, rule: rule,
 		wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 			var mu sync.Mutex
 			var back []leat.Delivery // by position; the broker behind still counts them as delivered
 			s.settle = func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
-				if how.Action != leat.GiveBack || how.Delay > 0 || d.Event.Key() == "" || d.Lease.Ended() {
+				if how.Action != leat.GiveBack || how.Delay > 0 || !which(d) || d.Lease.Ended() {
 					s.Settle(d, how)
 					return
 				}

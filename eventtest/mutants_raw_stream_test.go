@@ -213,6 +213,26 @@ func receiveMutants() []mutant {
 			}),
 		},
 		{
+			name: "leaves Delivery.Key empty", rule: "transport-key", others: []string{"transport-key-give-back"},
+			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+				s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+					d.Key = ""
+					return true
+				})
+			}),
+		},
+		{
+			name: "makes the transport's key the event's", rule: "transport-key", others: []string{"transport-key-give-back"},
+			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+				s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+					if d.Key != "" {
+						d.Event, d.Key = d.Event.WithKey(d.Key), ""
+					}
+					return true
+				})
+			}),
+		},
+		{
 			name: "a malformed message ends the stream", rule: "malformed",
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 				s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {

@@ -187,3 +187,10 @@ func duplicatesMalformed() func(leat.Broker) leat.Broker {
 		return true
 	})
 }
+
+func forgetsTransportKey() func(leat.Broker) leat.Broker {
+	return onEach(func(_ *shellStream, d *leat.Delivery) bool {
+		d.Key = ""
+		return true
+	})
+}

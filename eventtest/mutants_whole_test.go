@@ -70,6 +70,7 @@ func wholeMutants() []mutant {
 				"whole-restarts-in-peace", "whole-drain-in-outage",
 			},
 		},
+		{name: "forgets the transport's key", rule: "whole-order-transport-key", wrap: forgetsTransportKey()},
 		{
 			name: "lets later events of a key overtake", rule: "whole-order-64-handlers", wrap: overtakes(),
 			others: []string{

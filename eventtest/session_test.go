@@ -63,7 +63,7 @@ func needing(n eventtest.Need) []string {
 // to implement.
 func TestMissingControlIsNamed(t *testing.T) {
 	for need, control := range map[eventtest.Need]string{
-		eventtest.NeedInject: "(Injector)", eventtest.NeedKill: "(Killer)", eventtest.NeedPause: "(Pauser)",
+		eventtest.NeedInject: "(Injector)", eventtest.NeedInjectKey: "(KeyInjector)", eventtest.NeedKill: "(Killer)", eventtest.NeedPause: "(Pauser)",
 		eventtest.NeedCut: "(Cutter)", eventtest.NeedExpire: "(Expirer)",
 	} {
 		h := newPlainHarness(nil)

@@ -13,14 +13,16 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/foreign"
 	"github.com/stretchr/testify/require"
 )
 
 // What the broker in memory can be made to do. It has no connections, so it can neither be cut off nor stop answering.
 var (
-	_ eventtest.Injector = (*memoryHarness)(nil)
-	_ eventtest.Expirer  = (*memoryHarness)(nil)
-	_ eventtest.Killer   = (*memoryHarness)(nil)
+	_ eventtest.Injector    = (*memoryHarness)(nil)
+	_ eventtest.KeyInjector = (*memoryHarness)(nil)
+	_ eventtest.Expirer     = (*memoryHarness)(nil)
+	_ eventtest.Killer      = (*memoryHarness)(nil)
 )
 
 // memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it, whose
@@ -30,7 +32,12 @@ type memoryHarness struct {
 	topics atomic.Int64
 }
 
-func newMemoryHarness() *memoryHarness { return &memoryHarness{broker: memory.New(nil)} }
+func newMemoryHarness() *memoryHarness {
+	return &memoryHarness{broker: memory.New(&memory.Options{Mapping: fromHeaders})}
+}
+
+// fromHeaders reads a raw message whose headers are the attributes.
+func fromHeaders(m foreign.Message) (leat.Event, error) { return leat.DecodeEvent(m.Headers, m.Body) }
 
 func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
 	return &view{broker: h.broker}, nil
@@ -39,6 +46,14 @@ func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
 func (h *memoryHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
 func (h *memoryHarness) Inject(_ context.Context, topic string, m leat.Malformed) error {
+	return h.broker.DeliverRaw(topic, m)
+}
+
+func (h *memoryHarness) InjectKeyed(_ context.Context, topic, key string, e leat.Event) error {
+	m := leat.Malformed{Key: []byte(key), Body: e.Data()}
+	for name, value := range e.Attributes() {
+		m.Headers = append(m.Headers, leat.Header{Name: name, Value: []byte(value)})
+	}
 	return h.broker.DeliverRaw(topic, m)
 }
 

@@ -27,7 +27,8 @@ const grace = time.Second
 // sent is an event that a case published.
 type sent struct {
 	event leat.Event
-	seq   int // among all events of the ledger
+	key   string // the event's, or the transport's
+	seq   int    // among all events of the ledger
 	ok    bool
 }
 
@@ -98,8 +99,32 @@ func (l *ledger) event(key string, size int) leat.Event {
 	if err != nil {
 		l.r.notef("making an event: %v", err)
 	}
-	l.sent[e.ID()] = &sent{event: e, seq: seq}
+	l.sent[e.ID()] = &sent{event: e, key: key, seq: seq}
 	return e
+}
+
+// keyed is event for a key of the transport, which the event itself does not have.
+func (l *ledger) keyed(key string, size int) leat.Event {
+	e := l.event("", size)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent[e.ID()].key = key
+	return e
+}
+
+// keyOf returns the key that the order of an event is kept by.
+func (l *ledger) keyOf(e leat.Event) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.key(e)
+}
+
+// key is keyOf for who holds the lock.
+func (l *ledger) key(e leat.Event) string {
+	if s := l.sent[e.ID()]; s != nil {
+		return s.key
+	}
+	return e.Key()
 }
 
 // events makes n events of 64 bytes; their keys are key-0 to key-(keys-1) in turn, or none where keys is 0.
@@ -185,7 +210,7 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 	}
 	hd := &handling{ctx: ctx}
 	// A handler that begins with its lease lost already, as one may that was on its way then, disturbs nobody.
-	if key := e.Key(); key != "" && l.ordered && !leaseLost(ctx) {
+	if key := l.key(e); key != "" && l.ordered && !leaseLost(ctx) {
 		if other := l.busy[key]; other != nil && other.ctx.Err() == nil {
 			other.overlapped = true
 		}
@@ -199,7 +224,7 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := e.Key()
+	key := l.key(e)
 	if l.busy[key] == hd {
 		delete(l.busy, key)
 	}

@@ -69,6 +69,31 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+// decodeAllocations decodes a record again and again.
+func decodeAllocations(r *kgo.Record) float64 {
+	var c decoder
+	var d leat.Delivery
+	return testing.AllocsPerRun(100, func() {
+		d = leat.Delivery{}
+		c.decode(r, &d)
+	})
+}
+
+// TestKeyAllocations: the record's key costs nothing where the event has a key of its own.
+func TestKeyAllocations(t *testing.T) {
+	records := make([]kgo.Record, 1)
+	encodeAll(t, benchEvents(t, 1), records, false)
+	own := records[0]
+	own.Key = nil
+	without := decodeAllocations(&own)
+	own.Key = []byte("the key of an order")
+	assert.InDelta(t, without, decodeAllocations(&own), 0, "an event with a key of its own")
+	foreign := rec(nil, minimal()...)
+	without = decodeAllocations(foreign)
+	foreign.Key = []byte("the key of an order")
+	assert.InDelta(t, without+1, decodeAllocations(foreign), 0, "one for the key of an event that has none")
+}
+
 func BenchmarkDecode(b *testing.B) {
 	for _, structured := range []bool{false, true} {
 		b.Run(modeName(structured), func(b *testing.B) {

@@ -27,6 +27,7 @@ var coreCases = []string{
 type uninjured struct {
 	eventtest.Harness
 	eventtest.Injector
+	eventtest.KeyInjector
 	eventtest.Pacer
 }
 
@@ -34,7 +35,7 @@ type uninjured struct {
 func TestClusterConformsWhileBrokersDie(t *testing.T) {
 	h := newHarness(t, 3)
 	stop := h.killInTurn(t, 2*time.Second)
-	report := eventtest.TestAdapter(t, uninjured{h, h, h}, &eventtest.Options{Only: coreCases})
+	report := eventtest.TestAdapter(t, uninjured{h, h, h, h}, &eventtest.Options{Only: coreCases})
 	require.Len(t, report.Results, len(coreCases))
 	require.Positive(t, stop())
 }

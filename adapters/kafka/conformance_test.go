@@ -19,12 +19,13 @@ import (
 )
 
 var (
-	_ eventtest.Injector = (*harness)(nil)
-	_ eventtest.Expirer  = (*harness)(nil)
-	_ eventtest.Killer   = (*harness)(nil)
-	_ eventtest.Pauser   = (*harness)(nil)
-	_ eventtest.Cutter   = (*harness)(nil)
-	_ eventtest.Pacer    = (*harness)(nil)
+	_ eventtest.Injector    = (*harness)(nil)
+	_ eventtest.KeyInjector = (*harness)(nil)
+	_ eventtest.Expirer     = (*harness)(nil)
+	_ eventtest.Killer      = (*harness)(nil)
+	_ eventtest.Pauser      = (*harness)(nil)
+	_ eventtest.Cutter      = (*harness)(nil)
+	_ eventtest.Pacer       = (*harness)(nil)
 )
 
 // harness runs the suite on a Kafka of its own, behind a proxy.
@@ -70,6 +71,18 @@ func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) er
 	r := &kgo.Record{Topic: topic, Key: m.Key, Value: m.Body}
 	for _, header := range m.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header.Name, Value: header.Value})
+	}
+	return h.raw.ProduceSync(ctx, r).FirstErr()
+}
+
+func (h *harness) InjectKeyed(ctx context.Context, topic, key string, e leat.Event) error {
+	r, err := kafka.EncodeRecord(e)
+	if err != nil {
+		return err
+	}
+	r.Topic, r.Key = topic, nil
+	if key != "" {
+		r.Key = []byte(key)
 	}
 	return h.raw.ProduceSync(ctx, r).FirstErr()
 }

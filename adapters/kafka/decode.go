@@ -38,7 +38,7 @@ type decoder struct {
 	batch   []candidate
 }
 
-// decode fills in the event of d, or why the record is none.
+// decode fills in the event of d, with the record's key where it has none, or why the record is none.
 func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	e, err := c.event(r)
 	clear(c.attrs) // they hold on to the record
@@ -50,6 +50,9 @@ func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 		return
 	}
 	d.Event = e
+	if e.Key() == "" {
+		d.Key = string(r.Key)
+	}
 }
 
 // mapped is the event that the Mapping makes of a record that could not be read.

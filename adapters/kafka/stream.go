@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -196,13 +197,13 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			number = c.tenure.window.push(slot{malformed: d.Malformed, offset: c.bad.next - 1, before: c.bad.next - 1 - c.bad.first, epoch: c.bad.epoch})
 		case c.record != nil:
 			number = c.tenure.window.push(slot{
-				event: d.Event, malformed: d.Malformed, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
+				event: d.Event, malformed: d.Malformed, recordKey: d.Key, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
 			})
 		default:
 			again := c.tenure.window.at(number)
-			d.Event, d.Malformed = again.event, again.malformed
+			d.Event, d.Malformed, d.Key = again.event, again.malformed, again.recordKey
 		}
-		if h := s.holding(d.Event.Key()); h != nil && c.record != nil {
+		if h := s.holding(cmp.Or(d.Event.Key(), d.Key)); h != nil && c.record != nil {
 			c.tenure.window.at(number).state = slotBack
 			h.waiting = append(h.waiting, returned{c.tenure, number})
 			s.held++

@@ -1,6 +1,10 @@
 package kafka
 
-import "github.com/leatgo/leat"
+import (
+	"cmp"
+
+	"github.com/leatgo/leat"
+)
 
 // window is what a stream knows of the records of one partition that it has delivered and whose offsets cannot be committed yet, in
 // offset order, oldest first. It is a ring that grows. A record's number counts deliveries since the partition was assigned: unlike
@@ -21,6 +25,7 @@ type window struct {
 type slot struct {
 	event     leat.Event      // to be delivered again if it is given back; none when it is done
 	malformed *leat.Malformed // instead of it
+	recordKey string          // where the event has no key of its own
 	size      int
 	offset    int64
 	before    int64 // how many offsets below that belong to it: more than 0 only for records that cannot be read
@@ -29,8 +34,8 @@ type slot struct {
 	state     slotState
 }
 
-// key is the event's key.
-func (s *slot) key() string { return s.event.Key() }
+// key is the key that order is kept by: the event's, else the record's.
+func (s *slot) key() string { return cmp.Or(s.event.Key(), s.recordKey) }
 
 type slotState uint8
 
@@ -67,7 +72,7 @@ func (w *window) has(n uint64) bool { return w.first <= n && n < w.next }
 // finish marks a record as done, and moves the watermark over all that are done.
 func (w *window) finish(n uint64) {
 	s := w.at(n)
-	s.state, s.event, s.malformed = slotDone, leat.Event{}, nil
+	s.state, s.event, s.malformed, s.recordKey = slotDone, leat.Event{}, nil, ""
 	w.newest = max(w.newest, n+1)
 	w.settled++
 	for w.first < w.next {

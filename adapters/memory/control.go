@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/mode"
 )
 
 // Crash is a control for tests: the broker crashes and is back at once. What was confirmed survives. Publishes that wait for room get
@@ -65,28 +68,68 @@ func (b *Broker) ExpireLeases(topic, groupName string) error {
 }
 
 // DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic, as a foreign publisher might, for
-// all groups. It takes part in order by m.Key where that is set. It does not wait for room. An unknown topic is an error with
-// [leat.CodeNotFound] unless provisioning creates it.
+// all groups. [Options].Mapping may make an event of it: its Err is m.Reason, [foreign.ErrPlain] where that is nil. It takes part in order
+// by m.Key where that is set. It does not wait for room. An unknown topic is an error with [leat.CodeNotFound] unless provisioning
+// creates it.
 func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
 	t, err := b.topic("deliver", topic, b.o.Provision == ProvisionCreate)
 	if err != nil {
 		return err
 	}
 	if m.Reason == nil {
-		m.Reason = errors.New("no CloudEvent")
+		m.Reason = errPlain
 	}
 	m.Key, m.Body = bytes.Clone(m.Key), bytes.Clone(m.Body)
 	m.Headers = append([]leat.Header(nil), m.Headers...)
 	for i := range m.Headers {
 		m.Headers[i].Value = bytes.Clone(m.Headers[i].Value)
 	}
+	for {
+		t.mu.Lock()
+		seq := t.seq
+		t.mu.Unlock()
+		r := b.mapped(topic, seq, m) // code from outside, which may be called again, since it depends on nothing else
+		stored, err := t.appendAt(seq, r)
+		if stored || err != nil {
+			return err
+		}
+	}
+}
+
+// errPlain is the reason of a raw message that was given none.
+var errPlain = fmt.Errorf("the message is not a CloudEvent: %w", foreign.ErrPlain)
+
+// mapped returns the record of a raw message that is stored as the seq-th of its topic.
+func (b *Broker) mapped(topic string, seq uint64, raw leat.Malformed) record {
+	r := record{raw: &raw}
+	if b.o.Mapping == nil {
+		return r
+	}
+	m := foreign.Message{
+		Topic: topic, Position: leat.Position{Offset: int64(seq)}, Time: time.Now(), Key: raw.Key, Headers: raw.Headers, Body: raw.Body,
+		Err: raw.Reason,
+	}
+	for _, h := range raw.Headers {
+		if mode.Lower(h.Name) == "content-type" {
+			m.ContentType = string(h.Value)
+		}
+	}
+	r.event, raw.Reason = b.o.Mapping.Event(m)
+	return r
+}
+
+// appendAt stores a record for every group, if it becomes the seq-th.
+func (t *topic) appendAt(seq uint64, r record) (stored bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		return closedError("deliver", topic)
+	switch {
+	case t.closed:
+		return false, closedError("deliver", t.name)
+	case t.seq != seq:
+		return false, nil
 	}
-	t.append(record{raw: &m})
-	return nil
+	t.append(r)
+	return true, nil
 }
 
 // Depth tells how many events a group has: queued ones wait for delivery, those that were given back with a delay included; unsettled

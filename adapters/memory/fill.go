@@ -80,7 +80,10 @@ func (f *filler) take(tn *tenure, q *queue) {
 		e.deliveries++
 		tn.flight.add(p, e, gen)
 		d := &f.into[f.n]
-		d.Event, d.Malformed, d.Lease = e.event, e.raw, tn.lease
+		d.Event, d.Malformed, d.Key, d.Lease = e.event, e.raw, "", tn.lease
+		if e.raw != nil && !e.event.IsZero() {
+			d.Malformed, d.Key = nil, transportKey(e.event, e.raw)
+		}
 		d.Deliveries, d.Position = e.deliveries, leat.Position{Offset: int64(e.seq)}
 		d.Handle, d.Tag = e, gen
 		f.n++
@@ -88,4 +91,12 @@ func (f *filler) take(tn *tenure, q *queue) {
 		f.room -= size
 		f.binds = true
 	}
+}
+
+// transportKey is the key of the message that an event was made of, where the event has none.
+func transportKey(e leat.Event, raw *leat.Malformed) string {
+	if e.Key() != "" {
+		return ""
+	}
+	return string(raw.Key)
 }

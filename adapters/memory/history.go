@@ -2,7 +2,7 @@ package memory
 
 import "github.com/leatgo/leat"
 
-// record is one published event: either event or raw is set.
+// record is one published event, or one message that was delivered raw. Of the latter, event is set too where the Mapping made one.
 type record struct {
 	event leat.Event
 	raw   *leat.Malformed
@@ -10,7 +10,7 @@ type record struct {
 }
 
 func (r *record) size() int {
-	if r.raw != nil {
+	if r.event.IsZero() {
 		return r.raw.Size()
 	}
 	return r.event.Size()

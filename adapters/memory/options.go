@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/params"
 )
 
@@ -45,6 +46,9 @@ type Options struct {
 	FullTimeout time.Duration
 	// Provision says what Declare does about what does not exist.
 	Provision Provision
+	// Mapping makes events of what [Broker.DeliverRaw] stores, so that a service that reads foreign messages can be tried without their
+	// broker. Nil means none: all of it is malformed.
+	Mapping foreign.Mapping
 }
 
 // withDefaults returns a copy of o with its defaults filled in. o may be nil.

@@ -139,15 +139,12 @@ func (t *topic) append(r record) {
 	}
 }
 
-// slotOf returns the slot of the record's key, or -1 where it has none.
+// slotOf returns the slot of the record's key, which is the event's, else that of the raw message, or -1 where it has none.
 func (t *topic) slotOf(r *record) int {
-	if r.raw != nil {
-		if len(r.raw.Key) == 0 {
-			return -1
-		}
-		return int(maphash.Bytes(t.broker.seed, r.raw.Key) % slotCount)
-	}
 	key := r.event.Key()
+	if key == "" && r.raw != nil {
+		key = string(r.raw.Key)
+	}
 	if key == "" {
 		return -1
 	}

@@ -19,12 +19,13 @@ import (
 )
 
 var (
-	_ eventtest.Injector = (*harness)(nil)
-	_ eventtest.Expirer  = (*harness)(nil)
-	_ eventtest.Killer   = (*harness)(nil)
-	_ eventtest.Pauser   = (*harness)(nil)
-	_ eventtest.Cutter   = (*harness)(nil)
-	_ eventtest.Pacer    = (*harness)(nil)
+	_ eventtest.Injector    = (*harness)(nil)
+	_ eventtest.KeyInjector = (*harness)(nil)
+	_ eventtest.Expirer     = (*harness)(nil)
+	_ eventtest.Killer      = (*harness)(nil)
+	_ eventtest.Pauser      = (*harness)(nil)
+	_ eventtest.Cutter      = (*harness)(nil)
+	_ eventtest.Pacer       = (*harness)(nil)
 )
 
 // harness runs the suite on a RabbitMQ of its own, behind a proxy.
@@ -39,7 +40,7 @@ func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{proxy: newProxy(t), node: brokertest.StartRabbitMQ(t, nil)}
 	h.proxy.point(h.node.Addr())
-	h.options = rabbitmq.Options{Hosts: []string{h.proxy.addr()}, CloseTimeout: 5 * time.Second}
+	h.options = rabbitmq.Options{Hosts: []string{h.proxy.addr()}, CloseTimeout: 5 * time.Second, KeyFrom: "header:" + keyHeader}
 	return h
 }
 
@@ -47,7 +48,30 @@ func (h *harness) Open(context.Context) (leat.Broker, error) { return rabbitmq.N
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
+// keyHeader is where the harness's broker has the key of messages whose events have none.
+const keyHeader = "x-key"
+
 func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) error {
+	headers := amqp.Table{}
+	for _, header := range m.Headers {
+		headers[header.Name] = header.Value
+	}
+	return h.publish(ctx, topic, string(m.Key), amqp.Publishing{Headers: headers, Body: m.Body})
+}
+
+func (h *harness) InjectKeyed(ctx context.Context, topic, key string, e leat.Event) error {
+	m := amqp.Publishing{Headers: amqp.Table{}, Body: e.Data()}
+	for name, value := range e.Attributes() {
+		m.Headers["ce-"+name] = value
+	}
+	if key != "" {
+		m.Headers[keyHeader] = key
+	}
+	return h.publish(ctx, topic, "", m)
+}
+
+// publish publishes a message past the adapter.
+func (h *harness) publish(ctx context.Context, topic, routingKey string, m amqp.Publishing) error {
 	conn, err := amqp.DialConfig(h.node.URL(), amqp.Config{Dial: func(network, addr string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}})
@@ -62,11 +86,7 @@ func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) er
 	if err := ch.Confirm(false); err != nil {
 		return err
 	}
-	headers := amqp.Table{}
-	for _, header := range m.Headers {
-		headers[header.Name] = header.Value
-	}
-	answer, err := ch.PublishWithDeferredConfirm(topic, string(m.Key), true, false, amqp.Publishing{Headers: headers, Body: m.Body})
+	answer, err := ch.PublishWithDeferredConfirm(topic, routingKey, true, false, m)
 	if err != nil {
 		return err
 	}

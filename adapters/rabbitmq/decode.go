@@ -17,6 +17,7 @@ import (
 type decoder struct {
 	topic   string
 	mapping foreign.Mapping
+	keyFrom keyFrom
 	attrs   []leat.Header // scratch, as text is
 	text    []byte
 }
@@ -26,7 +27,7 @@ const (
 	mostKeptText = 64 << 10 // bytes that it keeps for the next message
 )
 
-// decode fills in the event of d, or why the message is none. d keeps nothing of m but what a Malformed has.
+// decode fills in the event of d, with the message's key where it has none, or why the message is none. d keeps nothing of m but what a Malformed has.
 func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	e, err := c.event(m)
 	if cap(c.text) > mostKeptText {
@@ -41,6 +42,9 @@ func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 		return
 	}
 	d.Event = e
+	if e.Key() == "" {
+		d.Key = string(c.keyFrom.key(m))
+	}
 }
 
 // event reads a message by its content type, and by nothing else: batched, structured, or binary.
@@ -116,7 +120,7 @@ func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
 		}
 	}
 	return foreign.Message{
-		Topic: c.topic, Time: m.Timestamp, Headers: tableHeaders(nil, m.Headers), ContentType: m.ContentType, Body: bodyOf(m),
+		Topic: c.topic, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: tableHeaders(nil, m.Headers), ContentType: m.ContentType, Body: bodyOf(m),
 		Properties: properties, Err: reason,
 	}
 }

@@ -108,7 +108,7 @@ func (g *generation) start() {
 func (g *generation) pump() {
 	defer close(g.pumped)
 	s := g.s
-	d := decoder{topic: s.sub.Topic, mapping: s.broker.o.Mapping}
+	d := decoder{topic: s.sub.Topic, mapping: s.broker.o.Mapping, keyFrom: keyFrom(s.broker.o.KeyFrom)}
 	quorum := g.topology.quorum()
 	var m amqp.Delivery // one for all: they escape
 	var into leat.Delivery
@@ -117,10 +117,10 @@ func (g *generation) pump() {
 		if m, open = <-g.arrivals; !open {
 			return
 		}
-		into.Event, into.Malformed = leat.Event{}, nil
+		into.Event, into.Malformed, into.Key = leat.Event{}, nil, ""
 		d.decode(&m, &into)
 		in := slot{
-			event: into.Event, malformed: into.Malformed, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
+			event: into.Event, malformed: into.Malformed, messageKey: into.Key, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
 		}
 		if in.deliveries > 0 {
 			in.deliveries += deliveriesBefore(&m)
@@ -138,7 +138,7 @@ func (g *generation) take(in slot) {
 	case g.ended:
 		return
 	case g.overflow:
-		in.event, in.malformed = leat.Event{}, nil // it is never delivered
+		in.event, in.malformed, in.messageKey = leat.Event{}, nil, "" // it is never delivered
 	default:
 		g.held += in.size
 		g.most = max(g.most, g.held)
@@ -230,7 +230,7 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 	s.state = slotOut
 	s.round++
 	*d = leat.Delivery{
-		Event: s.event, Malformed: s.malformed, Lease: g.lease, Handle: g, Tag: tag<<roundBits | uint64(s.round)%(1<<roundBits),
+		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Lease: g.lease, Handle: g, Tag: tag<<roundBits | uint64(s.round)%(1<<roundBits),
 		Position: leat.Position{ID: g.topology.queue.Name},
 	}
 	if s.deliveries > 0 {

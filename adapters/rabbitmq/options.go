@@ -71,6 +71,9 @@ type Options struct {
 	// Mapping makes events of messages that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
 	// own, or several by [foreign.First]. Nil means none: such messages are malformed.
 	Mapping foreign.Mapping
+	// KeyFrom says where a message has its key, by which order is kept where its event has no partitionkey: "routing_key", or "header:" and
+	// the name of a header. RabbitMQ itself knows no such key. Empty means that there is none.
+	KeyFrom string
 
 	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
 	Provision Provision
@@ -235,6 +238,9 @@ func (o *Options) validate() error {
 		if f.value < f.lo || f.value > f.hi {
 			return fmt.Errorf("%s is out of its range", f.name)
 		}
+	}
+	if err := keyFrom(o.KeyFrom).validate(); err != nil {
+		return err
 	}
 	return o.validateManagement()
 }

@@ -23,7 +23,7 @@ import (
 // The virtual host is the path, percent-encoded; without one it is "/". amqp:// sends the password as it is, amqps:// uses TLS.
 // Parameters are named after the fields of [Options], in lower case: connection_name, heartbeat, buffer, buffer_bytes, confirm_window,
 // publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, mapping
-// (structured), provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit, request_timeout,
+// (structured), key_from, provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit, request_timeout,
 // dial_timeout and close_timeout. Durations have their unit (30s). For security there are
 //
 //   - passwordfile: a file that is read for each new connection, so that the password can be changed while the program runs.
@@ -65,6 +65,7 @@ func readOptions(u *url.URL) (*Options, error) {
 		RecycleAfter:   p.Duration("recycle_after", 0, time.Second, longest),
 		Partitions:     p.Int("partitions", 0, 1, 1_000),
 		Mapping:        mapping(p),
+		KeyFrom:        p.String("key_from", ""),
 		Provision:      Provision(index(p, "provision", "create", "verify", "off")),
 		ManagementURL:  p.String("management_url", ""),
 		QueueType:      QueueType(index(p, "queue_type", "quorum", "classic")),

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -26,6 +27,7 @@ type window struct {
 type slot struct {
 	event      leat.Event
 	malformed  *leat.Malformed // instead of it
+	messageKey string          // where the event has no key of its own
 	came       time.Time
 	size       int
 	deliveries int    // by the broker
@@ -34,8 +36,8 @@ type slot struct {
 	state      slotState
 }
 
-// key is the event's key.
-func (s *slot) key() string { return s.event.Key() }
+// key is the key that order is kept by: the event's, else the message's.
+func (s *slot) key() string { return cmp.Or(s.event.Key(), s.messageKey) }
 
 type slotState uint8
 
@@ -100,7 +102,7 @@ func (w *window) at(tag uint64) *slot {
 
 // finish marks a message as done.
 func (w *window) finish(s *slot, now time.Time) {
-	s.state, s.event, s.malformed = slotDone, leat.Event{}, nil
+	s.state, s.event, s.malformed, s.messageKey = slotDone, leat.Event{}, nil, ""
 	if w.unacked == 0 {
 		w.moved = now
 	}
@@ -109,7 +111,7 @@ func (w *window) finish(s *slot, now time.Time) {
 
 // reject marks a message as rejected. That is told before anything above it is acknowledged.
 func (w *window) reject(tag uint64, s *slot) {
-	s.state, s.event, s.malformed = slotAcked, leat.Event{}, nil
+	s.state, s.event, s.malformed, s.messageKey = slotAcked, leat.Event{}, nil, ""
 	w.rejected = append(w.rejected, tag)
 	delete(w.stragglers, tag)
 }
