@@ -195,5 +195,6 @@ func (b *Broker) close() {
 	b.publisher.renewal.end()
 	b.cancel()
 	b.client.Close()
+	b.publisher.purges.Wait()
 	b.publisher.wait()
 }

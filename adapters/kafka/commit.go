@@ -84,6 +84,9 @@ func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 		s.commit.shorten(tooLong)
 		due = tooLong
 	}
+	if isOfAnother(failure) {
+		s.ident.doubt()
+	}
 	if !errors.Is(failure, kerr.RebalanceInProgress) { // tried again when the rebalance is over, or on revoke
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -170,6 +173,7 @@ func (s *Stream) commitOnce(ctx context.Context, due []*pending) (tooLong []*pen
 			err = refusal
 		case err == nil || len(failed) > 0: // err is another partition's
 			t.committed, t.counted = commit{p.at.Offset, p.text}, p.settled
+			delete(s.ident.stale, t.partition)
 			if !t.ended {
 				s.ill.noted(t.partition, p, max(leastGap, s.broker.o.GapLimit/10))
 			}

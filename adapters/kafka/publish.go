@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,6 +22,8 @@ type publisher struct {
 	o       *Options
 	conns   *connections
 	parcels parcelPools
+	purging sync.Map       // the topics that the client is forgetting
+	purges  sync.WaitGroup // that
 
 	// What is under way, unanswered events whose outcome is unknown by now included. They grow under mu only.
 	events, bytes atomic.Int64
@@ -305,6 +308,8 @@ func answered(r *kgo.Record, err error) {
 		c.done(rec.index, c.outcome(rec, err))
 	}
 	switch {
+	case errors.Is(err, kerr.UnknownTopicID):
+		p.purge(c.topic)
 	case err != nil:
 		p.renewal.suspect(err)
 	case !p.granted.Load():

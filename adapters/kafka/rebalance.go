@@ -19,15 +19,7 @@ import (
 // assigned begins the tenures of new partitions, before the client fetches from them. What is on its way from the client into polled may
 // be of an earlier tenure of the same partition, whose records must not pass for the new one's; so it is waited for.
 func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-	s.mu.Lock()
-	idle := s.idle
-	if s.poll != nil {
-		s.poll()
-	}
-	s.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
+	s.awaitIdle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -88,6 +80,7 @@ func (s *Stream) verifyNotes(ctx context.Context, notes map[int32]readNote) erro
 	for p, n := range notes {
 		end, ok := ends.Lookup(s.sub.Topic, p)
 		if n.topic != topicIDOf(topic.ID) || !ok || end.Offset < n.above.end() {
+			n.old = n.base >= 0 && n.topic != topicID{} && n.topic != topicIDOf(topic.ID)
 			n.note = note{base: -1}
 			notes[p] = n
 		}
@@ -100,12 +93,27 @@ type readNote struct {
 	note
 
 	text string
+	old  bool // the offset is of a topic that was deleted
+}
+
+// awaitIdle waits until no records are on their way from the client into polled.
+func (s *Stream) awaitIdle() {
+	s.mu.Lock()
+	idle := s.idle
+	if s.poll != nil {
+		s.poll()
+	}
+	s.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
 }
 
 // fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had
 // settled since its last commit is not handled again: the group's offset is still the one that this stream knows, and everything below
 // the watermark was settled in the group's name. The leader epoch lets the client notice a log that was truncated meanwhile.
 func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.checkProgress(ctx, offsets[s.sub.Topic])
 	s.resume(offsets[s.sub.Topic])
 	s.nameStarts(ctx, offsets[s.sub.Topic])
 	return offsets, nil
@@ -123,6 +131,9 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 		committed := offset.EpochOffset().Offset
 		committed = max(committed, -1) // less than 0 stands for no commit
 		read := s.notes[p]
+		if read.old || s.ofOld(p, committed) {
+			committed, offsets[p] = -1, kgo.NewOffset().AtStart()
+		}
 		now := commit{committed, read.text}
 		t.begin, t.committed, t.tried = committed, now, now
 		was, ok := s.progress[p]

@@ -54,6 +54,7 @@ type Stream struct {
 	poll    context.CancelFunc  // ends the poll that waits; nil when none does
 	idle    chan struct{}       // closed when no records are on their way from the client into polled; nil when none are
 	ill     illness
+	ident   identity
 }
 
 var (
@@ -322,7 +323,7 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 			for i := range topic.Partitions {
 				p := &topic.Partitions[i]
 				t := s.tenures[p.Partition]
-				if t != nil && !t.draining && topic.Topic != "" {
+				if t != nil && !t.draining && topic.Topic != "" && !s.ident.isPast(topic.TopicID) {
 					s.takePartition(t, p)
 				}
 				if p.Err == nil {
@@ -331,6 +332,9 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 				bad := s.unreadableIn(t, p.Err)
 				if bad == nil {
 					s.ill.fetchFailed(p.Partition, p.Err)
+					if isOfAnother(p.Err) {
+						s.ident.doubt()
+					}
 					continue
 				}
 				if t == nil || t.draining {

@@ -45,7 +45,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		decoder: decoder{mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
-		over: make(chan struct{}), signal: make(chan struct{}, 1),
+		over: make(chan struct{}), signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
 		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
@@ -65,6 +65,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		b.forget(s)
 		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
 	}
+	s.wg.Go(s.watchTopic)
 	if sub.Broadcast {
 		s.wg.Go(s.watchPartitions)
 	} else {

@@ -1,0 +1,185 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A client consumes and produces to the first topic of a name that it has seen, by the topic's id, and refuses another one that has the
+// same name later. The stream and the publisher notice that, and make the client forget the old topic.
+
+// identity is which topic of its name a stream consumes. The stream's lock guards it.
+type identity struct {
+	id     kadm.TopicID       // zero where the cluster has no ids, before Kafka 3.1: then nothing can be noticed
+	past   []kadm.TopicID     // of the topics of that name that were deleted
+	stale  map[int32]progress // what the stream had committed of the last one; a commit that was late may have reached the new one
+	doubts chan struct{}      // holds a token when the topic may have been deleted
+}
+
+// isOfAnother reports whether an error may mean that the topic was deleted.
+func isOfAnother(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.InconsistentTopicID) ||
+		errors.Is(err, kerr.FetchSessionTopicIDError)
+}
+
+// doubt asks for a look at the topic. It does not block.
+func (i *identity) doubt() {
+	select {
+	case i.doubts <- struct{}{}:
+	default:
+	}
+}
+
+// isPast reports whether an id is that of a topic that was deleted. The lock is held.
+func (i *identity) isPast(id kadm.TopicID) bool {
+	return len(i.past) > 0 && slices.Contains(i.past, id)
+}
+
+// identityPause is the time between two looks at a topic that may be gone.
+const identityPause = 500 * time.Millisecond
+
+// watchTopic looks at the topic while its identity is in doubt.
+func (s *Stream) watchTopic() {
+	timer := time.NewTimer(0)
+	<-timer.C
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ident.doubts:
+		case <-s.quit:
+			return
+		}
+		for s.inDoubt() {
+			timer.Reset(identityPause)
+			select {
+			case <-timer.C:
+			case <-s.quit:
+				return
+			}
+		}
+	}
+}
+
+// inDoubt looks at the topic once, goes over to a new one, and reports whether to look again.
+func (s *Stream) inDoubt() bool {
+	ctx, cancel := s.broker.bounded(s.client.Context())
+	defer cancel()
+	metadata, err := within(ctx, func() (kadm.Metadata, error) { return s.broker.admin.Metadata(ctx, s.sub.Topic) })
+	if err != nil {
+		return s.client.Context().Err() == nil
+	}
+	topic := metadata.Topics[s.sub.Topic]
+	if topic.Err != nil || len(topic.Partitions) == 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ill.topic.set(cmp.Or(topic.Err, error(kerr.LeaderNotAvailable)))
+		return true
+	}
+	s.mu.Lock()
+	same, past := topic.ID == s.ident.id, slices.Contains(s.ident.past, topic.ID)
+	if same {
+		s.ill.topic.err = nil
+	}
+	s.mu.Unlock()
+	switch {
+	case same || topic.ID == kadm.TopicID{}:
+		return false
+	case past:
+		return true // a broker that does not know of the new one yet
+	}
+	s.moveTo(ctx, topic)
+	return false
+}
+
+var errDeleted = errors.New("the topic was deleted and created again: what was delivered of the old one is not the group's any more")
+
+// moveTo ends all that the stream has of the topic that was deleted, and begins with the new one at its start. Nothing of the old one is
+// committed any more.
+func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
+	select { // a commit that is under way is of the old topic
+	case s.commit.turn <- struct{}{}:
+		defer func() { <-s.commit.turn }()
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	if s.closed || s.fatal != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.ident.past = append(s.ident.past, s.ident.id)
+	s.ident.id, s.topic = topic.ID, topicIDOf(topic.ID)
+	tenures := s.all()
+	s.end(tenures)
+	s.ident.stale = s.progress
+	for _, t := range tenures {
+		s.ident.stale[t.partition] = progress{committed: t.committed, tried: t.tried}
+	}
+	s.progress = map[int32]progress{}
+	s.ill.topic.err = nil
+	s.mu.Unlock()
+	for _, t := range tenures {
+		t.lease.End(errDeleted)
+	}
+	s.broker.o.Logger.Warn("the topic was deleted and created again; consuming goes on with the new topic, from its start", "topic", s.sub.Topic,
+		"group", s.sub.Group)
+	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
+	if !s.sub.Broadcast {
+		s.client.AddConsumeTopics(s.sub.Topic)
+		return
+	}
+	s.awaitIdle()
+	s.addPartitions()
+}
+
+// ofOld reports whether an offset that the group has committed is one that this stream has committed of the topic that was deleted. The
+// lock is held.
+func (s *Stream) ofOld(partition int32, committed int64) bool {
+	old, ok := s.ident.stale[partition]
+	return ok && committed >= 0 && (committed == old.committed.offset || committed == old.tried.offset)
+}
+
+// purge makes the client that publishes forget a topic that was deleted, so that it finds the one that was created in its place.
+func (p *publisher) purge(topic string) {
+	if _, busy := p.purging.LoadOrStore(topic, true); busy {
+		return
+	}
+	p.purges.Go(func() {
+		defer p.purging.Delete(topic)
+		p.o.Logger.Warn("the topic was deleted and created again; publishing goes on with the new topic", "topic", topic)
+		p.renewal.client().PurgeTopicsFromProducing(topic)
+	})
+}
+
+// checkProgress forgets how far earlier tenures of partitions had come where the topic is not the one any more that they were of.
+func (s *Stream) checkProgress(ctx context.Context, partitions map[int32]kgo.Offset) {
+	s.mu.Lock()
+	some := false
+	for p := range partitions {
+		_, ok := s.progress[p]
+		some = some || ok
+	}
+	s.mu.Unlock()
+	if !some {
+		return
+	}
+	ctx, cancel := s.broker.bounded(ctx)
+	defer cancel()
+	metadata, err := within(ctx, func() (kadm.Metadata, error) { return s.broker.admin.Metadata(ctx, s.sub.Topic) })
+	topic := metadata.Topics[s.sub.Topic]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && topic.Err == nil && topic.ID == s.ident.id {
+		return
+	}
+	for p := range partitions {
+		delete(s.progress, p)
+	}
+	s.ident.doubt()
+}
