@@ -212,7 +212,7 @@ func (f *fake) consumeOnce(key kmsg.Key, atStart bool, code *kerr.Error) (err er
 	if key == kmsg.Fetch && code == kerr.OffsetOutOfRange {
 		return nil // health shows a loss of data for some minutes
 	}
-	return await(15*time.Second, b.Health)
+	return await(15*time.Second, func() error { return cmpOr(health(s), b.Health()) })
 }
 
 // inOrder checks that each event came after the earlier ones; what is delivered again may repeat them.

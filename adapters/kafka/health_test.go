@@ -1,7 +1,6 @@
 package kafka_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -92,7 +91,7 @@ func (f *fake) lasts(l lasting) error {
 	if err := cmpOr(r.until(20*time.Second, "1"), f.committed(topic, topic, 2), r.inOrder()); err != nil {
 		return err
 	}
-	return await(15*time.Second, b.Health)
+	return await(15*time.Second, func() error { return cmpOr(health(s), b.Health()) })
 }
 
 // shows returns nil when one of the errors joined in err has a code.
@@ -154,16 +153,13 @@ func TestLeaderlessPartition(t *testing.T) {
 	under := publish(t.Context(), b, "t", event("waits 0", keys[0]), event("goes", keys[1]), event("waits 1", keys[0]))
 	require.NoError(t, r.until(5*time.Second, "goes"))
 	require.NoError(t, await(12*time.Second, func() error {
-		if err := s.(leat.HealthReporter).Health(); err == nil {
-			return errors.New("health of the stream is good")
-		}
-		return shows(b.Health(), leat.CodeUnavailable)
+		return shows(health(s), leat.CodeUnavailable)
 	}))
-	assert.ErrorContains(t, b.Health(), "partition 0")
+	assert.ErrorContains(t, health(s), "partition 0")
 	h.Remove()
 	errs, err := under.wait(10 * time.Second)
 	require.NoError(t, err)
 	assert.Equal(t, []error{nil, nil, nil}, errs)
 	require.NoError(t, r.until(10*time.Second, "waits 0", "waits 1"))
-	require.NoError(t, await(15*time.Second, b.Health))
+	require.NoError(t, await(15*time.Second, func() error { return cmpOr(health(s), b.Health()) }))
 }

@@ -149,7 +149,7 @@ func (r recreation) run(t *testing.T, admin *kadm.Client, addrs []string) {
 	if !r.broadcast {
 		require.NoError(t, await(livePatience, func() error { return caughtUp(t.Context(), b, topic) }))
 	}
-	require.NoError(t, await(15*time.Second, b.Health))
+	require.NoError(t, await(15*time.Second, func() error { return cmpOr(health(readers[0].stream), b.Health()) }))
 }
 
 // caughtUp returns nil when a group of the topic's name is behind in no partition.

@@ -73,7 +73,7 @@ func TestRecordThatDecompressesTooLarge(t *testing.T) {
 				if !broadcast {
 					liveCommitted(t, b, topic, topic, 7)
 				}
-				assert.NoError(t, b.Health())
+				assert.NoError(t, health(s))
 			})
 		}
 	}
