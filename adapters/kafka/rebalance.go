@@ -47,7 +47,7 @@ func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.Offs
 					n = note{base: -1}
 				}
 				found = found || len(n.above) > 0
-				notes[p.Partition] = readNote{n, *p.Metadata}
+				notes[p.Partition] = readNote{note: n, text: *p.Metadata}
 			}
 		}
 	}
