@@ -126,6 +126,7 @@ func TestTombstones(t *testing.T) {
 		"no key":         func(m *foreign.Message) { m.Key = nil },
 		"an empty value": func(m *foreign.Message) { m.Body = []byte{} },
 		"an attribute":   func(m *foreign.Message) { m.Headers = []leat.Header{{Name: "ce_id", Value: []byte("1")}} },
+		"RabbitMQ":       func(m *foreign.Message) { m.Properties = map[string]string{} },
 		"a claim":        func(m *foreign.Message) { m.Err = errRefused },
 	} {
 		not := m

@@ -14,7 +14,7 @@ const tombstoneType = "leat.tombstone.v1"
 // isTombstone reports whether a message says that its key is gone: a Kafka record with a key, a null value and no attribute.
 func isTombstone(m Message) bool {
 	plain := m.Err == nil || errors.Is(m.Err, ErrPlain)
-	return plain && m.Body == nil && len(m.Key) > 0 && len(headersOf(m).found) == 0
+	return plain && m.Properties == nil && m.Body == nil && len(m.Key) > 0 && len(headersOf(m).found) == 0
 }
 
 // tombstoneEvent is what a tombstone becomes: an event without data. Its id is the position, which is the same at every delivery, and its

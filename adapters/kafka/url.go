@@ -22,7 +22,7 @@ import (
 //
 // Parameters are named after the fields of [Options], in lower case: clientid, compression, linger, buffer, buffer_bytes,
 // delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
-// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, mapping (structured),
+// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, mapping (structured, lenient),
 // provision (create, verify, off), partitions, replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
 // Durations have their unit (30s). For security there are
 //
@@ -86,8 +86,11 @@ func readOptions(u *url.URL) (*Options, error) {
 
 // mapping returns the ready-made mapping that the parameter names.
 func mapping(p *params.Reader) foreign.Mapping {
-	if p.Enum("mapping", "", "structured") == "structured" {
+	switch p.Enum("mapping", "", "structured", "lenient") {
+	case "structured":
 		return foreign.Structured
+	case "lenient":
+		return foreign.Lenient(nil)
 	}
 	return nil
 }

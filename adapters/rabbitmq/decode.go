@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
@@ -85,27 +84,12 @@ const (
 	amqp10Headers = "x-amqp-1.0-app-properties"
 )
 
-// isCompression reports whether a content encoding is one in which the body is not what was meant. Others, such as utf-8, say what it is
-// anyway.
-func isCompression(encoding string) bool {
-	switch encoding {
-	case "gzip", "x-gzip", "zip", "deflate", "compress", "br", "zstd", "lz4", "snappy":
-		return true
-	}
-	return false
-}
-
 // checkBody returns why a body is not to be read as it is.
 func checkBody(m *amqp.Delivery) error {
 	if m.Type == amqp10Type {
 		return errors.New("the message came by AMQP 1.0 with something other than one data section, which RabbitMQ does not convert")
 	}
-	if m.ContentEncoding == "" {
-		return nil
-	}
-	first, _, _ := strings.Cut(m.ContentEncoding, ":") // Spring writes gzip:UTF-8
-	first, _, _ = strings.Cut(first, ",")
-	if isCompression(mode.Lower(strings.TrimSpace(first))) {
+	if mode.IsCompressed(m.ContentEncoding) {
 		return fmt.Errorf("the message's body is compressed, its content_encoding is %.40q; publish it as it is", m.ContentEncoding)
 	}
 	return nil
@@ -119,8 +103,16 @@ func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
 			properties[p.name] = p.value
 		}
 	}
+	headers := tableHeaders(nil, m.Headers)
+	for i := range headers { // bytes in an attribute are the type Binary for a Mapping as well
+		h := &headers[i]
+		prefix, bytes := prefixOf(h.Name), m.Headers[h.Name]
+		if _, ok := bytes.([]byte); ok && prefix >= 0 {
+			h.Value, _ = appendAttribute([]byte{}, mode.Lower(h.Name[len(prefixes()[prefix]):]), bytes)
+		}
+	}
 	return foreign.Message{
-		Topic: c.topic, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: tableHeaders(nil, m.Headers), ContentType: m.ContentType, Body: bodyOf(m),
+		Topic: c.topic, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: headers, ContentType: m.ContentType, Body: bodyOf(m),
 		Properties: properties, Err: reason,
 	}
 }

@@ -372,7 +372,7 @@ func TestMalformedHasPropertiesAndHeaders(t *testing.T) {
 	assert.Equal(t, []string{
 		"content_type=a/b", "content_encoding=gzip", "correlation_id=c", "reply_to=r", "expiration=1", "message_id=m", "type=t", "user_id=u",
 		"app_id=a", "timestamp=1970-01-01T00:00:01Z",
-		"a=text", "b=", "c=5", "content_type=another", "d=\x01", `e={"k":[1,"x","1970-01-01T00:00:00Z"]}`, "f=1.5", "g={1 5}", "h=[NaN]",
+		"a=text", "b=", "c=5", "content_type=another", "d=\x01", `e={"k":[1,"x","1970-01-01T00:00:00Z"]}`, "f=1.5", "g=0.5", "h=[NaN]",
 	}, lines)
 }
 

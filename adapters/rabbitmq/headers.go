@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -57,6 +58,8 @@ func textOf(value any) []byte {
 		return append([]byte{}, v...)
 	case []byte:
 		return append([]byte{}, v...)
+	case amqp.Decimal:
+		return appendDecimal(nil, v)
 	case amqp.Table, []any:
 		if text, err := json.Marshal(v); err == nil {
 			return text
@@ -91,6 +94,23 @@ func appendScalar(dst []byte, value any) ([]byte, bool) {
 		return v.UTC().AppendFormat(dst, time.RFC3339), true
 	}
 	return dst, false
+}
+
+// appendDecimal appends a decimal number, which has Scale digits after the point.
+func appendDecimal(dst []byte, d amqp.Decimal) []byte {
+	digits := strconv.FormatInt(int64(d.Value), 10)
+	if d.Value < 0 {
+		dst, digits = append(dst, '-'), digits[1:]
+	}
+	if missing := int(d.Scale) + 1 - len(digits); missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	point := len(digits) - int(d.Scale)
+	dst = append(dst, digits[:point]...)
+	if d.Scale > 0 {
+		dst = append(append(dst, '.'), digits[point:]...)
+	}
+	return dst
 }
 
 // typeName names the type of a header's value, for a person.

@@ -23,8 +23,8 @@ import (
 // The virtual host is the path, percent-encoded; without one it is "/". amqp:// sends the password as it is, amqps:// uses TLS.
 // Parameters are named after the fields of [Options], in lower case: connection_name, heartbeat, buffer, buffer_bytes, confirm_window,
 // publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, mapping
-// (structured), key_from, provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit, request_timeout,
-// dial_timeout and close_timeout. Durations have their unit (30s). For security there are
+// (structured, lenient), key_from, provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit,
+// request_timeout, dial_timeout and close_timeout. Durations have their unit (30s). For security there are
 //
 //   - passwordfile: a file that is read for each new connection, so that the password can be changed while the program runs.
 //   - external=true: log in by the client's certificate.
@@ -96,8 +96,11 @@ func readVHost(u *url.URL) (string, error) {
 
 // mapping returns the ready-made mapping that the parameter names.
 func mapping(p *params.Reader) foreign.Mapping {
-	if p.Enum("mapping", "", "structured") == "structured" {
+	switch p.Enum("mapping", "", "structured", "lenient") {
+	case "structured":
 		return foreign.Structured
+	case "lenient":
+		return foreign.Lenient(nil)
 	}
 	return nil
 }
