@@ -137,6 +137,9 @@ func isNil(h Handler) bool {
 // handlers may go on until ShutdownTimeout, everything else goes back to the broker. It returns nil after a clean drain, and nothing
 // runs any more then. Otherwise the errors are joined: why a consumer failed, which handlers still run (their contexts have ended),
 // and which events a panic left unhandled. A Consumer runs once at a time, and may run again after Run returned.
+//
+// Consumers of one call whose poison topics are the same, on one broker and for another topic or group, are refused with [CodeInvalid],
+// unless their PoisonQueue says that this is meant (middleware.PoisonOptions.Shared).
 func Run(ctx context.Context, consumers ...*Consumer) error {
 	for i, c := range consumers {
 		if err := c.acquire(); err != nil {
@@ -153,6 +156,9 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	}()
 	if len(consumers) == 0 {
 		return &Error{Op: "run", Code: CodeInvalid, Err: errors.New("there is no consumer to run")}
+	}
+	if err := checkPoisonTopics(consumers); err != nil {
+		return err
 	}
 	for _, c := range consumers {
 		if err := Declare(ctx, c.broker, c.subscriptions()...); err != nil {
@@ -212,14 +218,6 @@ func (c *Consumer) subscriptions() []Subscription {
 		subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 	}
 	return subs
-}
-
-// poisonTopic is where c's rejected events go, or empty.
-func (c *Consumer) poisonTopic() string {
-	if c.o.PoisonQueue == nil {
-		return ""
-	}
-	return c.o.PoisonQueue.Topic(c.sub)
 }
 
 // acquire makes c ready to run, or says why it cannot.

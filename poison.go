@@ -42,9 +42,6 @@ type Poisoned struct {
 	note *atomic.Pointer[reducedNote]
 }
 
-// PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison".
-func PoisonTopic(topic, group string) string { return topic + "." + group + ".poison" }
-
 // ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events that nobody reads yet. Who reads or
 // replays a poison queue subscribes in this group; [PoisonedFrom] tells what the events are.
 const ReplayGroup = "replay"

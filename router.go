@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // AnyType is the Type of a [Route] for all events that no other route wants.
@@ -22,7 +21,8 @@ type Route struct {
 }
 
 // Router is a [Handler] that leads each event to the [Route] of its type. An event that no route wants is skipped: it is acked, and
-// counted in Stats.Skipped; a route for [AnyType] or [RejectUnhandled] changes that.
+// counted in Stats.Skipped; a route for [AnyType] or [RejectUnhandled] changes that. Of the types leat.malformed.v1 and leat.reduced.v1, which a
+// Router meets when it replays a poison queue, unwanted events are rejected: skipped, they would be lost.
 //
 // Give the Router itself to [NewConsumer], and middleware for all routes to its options: inside another handler the Consumer
 // cannot see it, so that the topics of its routes are not checked.
@@ -77,6 +77,10 @@ func (r *Router) Handle(ctx context.Context, e Event) error {
 		h = r.anyType
 	}
 	if h == nil {
+		if t := e.Type(); t == malformedType || t == reducedType {
+			return Reject(&Error{Op: "route", EventID: e.ID(), Code: CodeHandler, Err: fmt.Errorf(
+				"no route for type %s, which stands for what a handler never got; PoisonedFrom tells what it is", quote(t))})
+		}
 		markSkipped(ctx)
 		return nil
 	}
@@ -120,17 +124,6 @@ func (r Route) validate() error {
 		return fmt.Errorf("for type %s has no Handler", quote(r.Type))
 	}
 	return nil
-}
-
-// isPoisonTopicOf reports whether poison is PoisonTopic(topic, group) for some group, which may contain dots: the poison topic of a
-// group that replays a poison topic belongs to the first topic too.
-func isPoisonTopicOf(poison, topic string) bool {
-	group, found := strings.CutPrefix(poison, topic+".")
-	if !found {
-		return false
-	}
-	group, found = strings.CutSuffix(group, ".poison")
-	return found && group != ""
 }
 
 // routeError makes one *Error, of one line, of everything that is wrong; nil where nothing is.

@@ -116,6 +116,14 @@ func TestRouterChecksTheTopic(t *testing.T) {
 		{"orders", leat.PoisonTopic(leat.PoisonTopic("orders", "billing"), "replay"), true},
 		{"orders.eu", leat.PoisonTopic("orders.eu", "billing"), true},
 		{"orders", leat.PoisonTopic("order", "billing"), false},
+		{"orders", leat.PoisonTopic(leat.PoisonTopic("orders", "eu.billing"), "re.play"), true},
+		{"orders", leat.PoisonTopic("orders", ""), true},
+		{"orders", leat.PoisonTopic("orders.eu", "billing"), false},
+		{"orders.eu", leat.PoisonTopic("orders", "eu.billing"), false},
+		{"orders", "orders.eu.billing.poison-3", false},
+		{"orders", "orders.eu.billing.poison-02", false},
+		{"orders", "orders.billing.poison-1", false},
+		{"orders", "orders.billing.poison-", false},
 		{"orders", "orders.poison", false},
 		{"orders", "orders..poison", false},
 		{"orders", "orders.billing.poisons", false},
@@ -196,4 +204,17 @@ func BenchmarkRouter(b *testing.B) {
 	for b.Loop() {
 		_ = r.Handle(ctx, e)
 	}
+}
+
+// TestRouterDoesNotSkipWhatStandsForSomethingElse: what a poison queue has instead of an original must not vanish in a replay.
+func TestRouterDoesNotSkipWhatStandsForSomethingElse(t *testing.T) {
+	h := &recorder{}
+	r := leat.NewRouter(leat.Route{Type: "a", Handler: h})
+	for _, kind := range []string{"leat.malformed.v1", "leat.reduced.v1"} {
+		err := r.Handle(t.Context(), routedEvent(t, kind))
+		assert.True(t, leat.IsDecided(err), kind)
+		require.ErrorContains(t, err, kind)
+		require.NoError(t, leat.NewRouter(leat.Route{Type: kind, Handler: h}).Handle(t.Context(), routedEvent(t, kind)), "a route takes it")
+	}
+	require.NoError(t, r.Handle(t.Context(), routedEvent(t, "b")), "any other type is skipped")
 }

@@ -161,7 +161,7 @@ func rewritesJSON() func(leat.Broker) leat.Broker {
 	})
 }
 
-func isPoison(topic string) bool { return strings.HasSuffix(topic, ".poison") }
+func isPoison(topic string) bool { return strings.Contains(topic, ".poison") }
 
 func losesPoison() func(leat.Broker) leat.Broker {
 	return onPublish(func(topic string, e leat.Event) (leat.Event, bool) { return e, !isPoison(topic) })

@@ -79,13 +79,17 @@ func (r *Recorder) visitOfPoisoned(e leat.Event) *visit {
 	if err != nil || t == nil {
 		return nil
 	}
+	original := p.Event
+	if p.Reduced != nil {
+		original = p.Reduced.Event
+	}
 	var found *visit
 	for _, g := range t.groups {
 		if g.name != p.Info.Group && (!g.broadcast || p.Info.Group != "") {
 			continue
 		}
 		for position, v := range g.byPosition {
-			if position.String() == p.Info.Position.String() && idOf(v.pub.event) == idOf(p.Event) {
+			if position.String() == p.Info.Position.String() && idOf(v.pub.event) == idOf(original) {
 				found = v
 			}
 		}

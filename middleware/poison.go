@@ -9,12 +9,14 @@ import (
 
 // PoisonOptions are the options of [PoisonQueue]. The zero value works.
 type PoisonOptions struct {
-	// Topic returns the topic for what the group of a topic gives up on; group is "broadcast" for a broadcast, which has none. It
-	// must return the same name every time. Nil means [leat.PoisonTopic]: "<topic>.<group>.poison".
-	//
-	// Several groups may share one topic. A Router that replays it needs routes with an empty Topic, because the name no longer
-	// tells whose events these are.
+	// Topic returns the topic for what the group of a topic gives up on; group is empty for a broadcast, which has none. It must
+	// return the same name every time. Nil means [leat.PoisonTopic]: "<topic>.<group>.poison", whose names are unique.
 	Topic func(topic, group string) string
+	// Shared says that several groups, or groups of several topics, may share one topic on purpose. Without it [leat.Run] refuses
+	// consumers that it is given together and that would share one: a Topic that returns topic + "-" + group has the same name for
+	// "a-b" with "c" as for "a" with "b-c". A Router that replays a shared topic needs routes with an empty Topic, because the name no
+	// longer tells whose events these are; Info of [leat.PoisonedFrom] does.
+	Shared bool
 }
 
 // PoisonQueue returns a [leat.PoisonQueue] that publishes through p what a Consumer gives up on: the original event with its
@@ -31,6 +33,7 @@ func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
 	if o != nil && o.Topic != nil {
 		q.topic = o.Topic
 	}
+	q.shared = o != nil && o.Shared
 	return q
 }
 
@@ -47,14 +50,18 @@ func Original(e leat.Event) leat.Event {
 type poisonQueue struct {
 	producer *leat.Producer
 	topic    func(topic, group string) string
+	shared   bool
 }
 
 // Topic implements [leat.PoisonQueue].
-func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topicOf(sub.Topic, sub.Group) }
+func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topic(sub.Topic, sub.Group) }
+
+// Shared tells [leat.Run] whether consumers may share a topic.
+func (q *poisonQueue) Shared() bool { return q.shared }
 
 // Poison implements [leat.PoisonQueue].
 func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
-	topic := q.topicOf(p.Info.Topic, p.Info.Group)
+	topic := q.topic(p.Info.Topic, p.Info.Group)
 	failed := func(e leat.Event, err error) error {
 		return &leat.Error{Op: "poison", Topic: topic, EventID: e.ID(), Code: leat.CodePoisonQueue, Err: err}
 	}
@@ -80,12 +87,3 @@ func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 
 // leastBytes is the least size of an event that the reduced form is tried for.
 const leastBytes = 8 << 10
-
-// topicOf returns the poison topic of a group. A broadcast has no group, and its poisoned events would be lost without a topic, so
-// it takes a name in place of one; a group of that very name shares the topic.
-func (q *poisonQueue) topicOf(topic, group string) string {
-	if group == "" {
-		group = "broadcast"
-	}
-	return q.topic(topic, group)
-}

@@ -112,10 +112,12 @@ func TestPoisonQueueTopic(t *testing.T) {
 	}{
 		{"the default", nil, leat.Subscription{Topic: "orders", Group: "billing"}, "orders.billing.poison"},
 		{"empty options", &middleware.PoisonOptions{}, leat.Subscription{Topic: "orders", Group: "billing"}, "orders.billing.poison"},
-		{"a broadcast", nil, leat.Subscription{Topic: "orders", Broadcast: true}, "orders.broadcast.poison"},
+		{"a broadcast", nil, leat.Subscription{Topic: "orders", Broadcast: true}, "orders.poison-broadcast"},
+		{"a group of that name", nil, leat.Subscription{Topic: "orders", Group: "broadcast"}, "orders.broadcast.poison"},
+		{"a group with dots", nil, leat.Subscription{Topic: "orders", Group: "eu.billing"}, "orders.eu.billing.poison-2"},
 		{"a replay", nil, leat.Subscription{Topic: "orders.billing.poison", Group: "replay"}, "orders.billing.poison.replay.poison"},
 		{"an own name", own, leat.Subscription{Topic: "orders", Group: "billing"}, "dead-orders-billing"},
-		{"an own name of a broadcast", own, leat.Subscription{Topic: "orders", Broadcast: true}, "dead-orders-broadcast"},
+		{"an own name of a broadcast", own, leat.Subscription{Topic: "orders", Broadcast: true}, "dead-orders-"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := &fakeBroker{}
