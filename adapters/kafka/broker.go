@@ -30,6 +30,7 @@ type Broker struct {
 	streams map[*Stream]struct{}
 	members map[string]map[int]bool // by group: which numbers of static members are taken
 	known   sync.Map                // topics that were created by this Broker
+	begun   sync.Map                // by startKey: the symptoms of groups that began at the end
 }
 
 var (

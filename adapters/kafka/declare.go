@@ -236,7 +236,7 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]Lag, error) {
 				_, above := n.above.below(end.Offset).absorb(from)
 				l.Finished, l.Unnoted = above.count(), n.missing
 			}
-		} else if b.o.Start == StartLatest {
+		} else if b.o.Start == StartLatest && !hasOffsets(committed) {
 			from = end.Offset
 		}
 		l.Events = max(0, end.Offset-from-l.Finished)

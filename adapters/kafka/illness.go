@@ -16,6 +16,7 @@ import (
 type illness struct {
 	commit     symptom            // of the last commit
 	group      symptom            // of the group session
+	start      symptom            // of where the group has begun
 	topic      symptom            // of the topic as a whole, or of a whole answer
 	partitions map[int32]*symptom // of fetching
 	gaps       map[int32]*symptom
@@ -159,6 +160,7 @@ func (l *illness) report(topic string) (errs []error) {
 	for _, p := range slices.Sorted(maps.Keys(l.missing)) {
 		add(l.missing[p], 0, "gap", leat.CodeExhausted)
 	}
+	add(&l.start, eventMemory, "start", leat.CodeUnavailable)
 	add(&l.data, eventMemory, "data loss", leat.CodeUnavailable)
 	add(&l.overrun, eventMemory, "slow handler", leat.CodeHandler)
 	return errs

@@ -121,7 +121,8 @@ type Start uint8
 const (
 	// StartEarliest begins with the oldest record that the topic keeps.
 	StartEarliest Start = iota
-	// StartLatest begins with the first record after Declare, or after Subscribe where that comes first.
+	// StartLatest begins with the first record after Declare, or after Subscribe where that comes first. A group that has lost its
+	// offsets, which Kafka deletes when nobody uses the group, begins there again: its health and the log say so.
 	StartLatest
 )
 

@@ -46,7 +46,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		over: make(chan struct{}), signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
-		ill:  illness{partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
+		ill:  illness{start: b.skipped(sub), partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
 	opts := b.consumerOptions(sub)
@@ -148,44 +148,6 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		opts = append(opts, kgo.InstanceID(id))
 	}
 	return opts
-}
-
-// prepareGroup makes sure that the group may be used, and that a group without offsets begins at the end where it should. It also finds
-// the group's coordinator, so that joining takes no longer than it must.
-func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partitions int) error {
-	committed, err := retry(ctx, func() (kadm.OffsetResponses, error) { return b.committed(ctx, sub.Group, sub.Topic) })
-	if err != nil {
-		return fmt.Errorf("group %s: %w", sub.Group, err)
-	}
-	if b.o.Start != StartLatest {
-		return nil
-	}
-	ends, err := b.endOffsets(ctx, sub.Topic)
-	if err != nil {
-		return err
-	}
-	var begin kadm.Offsets
-	for p := range int32(partitions) {
-		at, known := committed.Lookup(sub.Topic, p)
-		end, ok := ends.Lookup(sub.Topic, p)
-		if ok && (!known || at.At < 0) {
-			begin.AddOffset(sub.Topic, p, end.Offset, end.LeaderEpoch)
-		}
-	}
-	if len(begin) == 0 {
-		return nil
-	}
-	_, err = retry(ctx, func() (struct{}, error) {
-		answer, err := b.admin.CommitOffsets(ctx, sub.Group, begin)
-		return struct{}{}, cmp.Or(err, answer.Error())
-	})
-	if errors.Is(err, kerr.UnknownMemberID) {
-		return nil // the group has members by now, which began themselves
-	}
-	if err != nil {
-		return fmt.Errorf("group %s: %w", sub.Group, err)
-	}
-	return nil
 }
 
 // committed returns what a group has committed. A group that does not exist yet has committed nothing; some brokers call that an error.
