@@ -19,13 +19,14 @@ type Broker interface {
 	// P2. Publish returns once every event is accepted (the adapter took it and will report) or done. It blocks while the
 	// adapter's buffer is full, and no longer than ctx lasts. The buffer, of events that the broker has not confirmed, has a bound
 	// in bytes, which is an option of the adapter and 64 MiB, or less, unless that is set.
-	// P3. ctx bounds admission only: an event that was not accepted when ctx ends is refused with [CodeCanceled] within
-	// 250 ms. An event that was accepted is not affected when ctx ends after Publish returned.
+	// P3. ctx bounds admission only: an event that was not accepted when ctx ends is refused within 250 ms, with [CodeCanceled], or
+	// with [CodeUnavailable] where it waited for a broker that cannot be reached. An event that was accepted is not affected when ctx
+	// ends after Publish returned; see [Withdrawer].
 	// P4. done(i, nil) means that the broker confirmed that it has the event as durably as the stream's
 	// [Capabilities] say. Nothing less is reported as nil.
 	// P5. Any other outcome is an [*Error]. [CodeUnknown] means that the event may be stored (a lost connection, no answer
 	// within the adapter's delivery timeout, Close while waiting); every other code means that it certainly is not and never
-	// will be: refused.
+	// will be: refused. An event that nothing was sent of is refused.
 	// P6. Events of one call with the same key are stored in the order of the call, and after those of earlier calls that
 	// returned before this one began.
 	// P7. One refused event does not change the outcome of its neighbours.

@@ -30,6 +30,7 @@ type Producer struct {
 	source     string
 	limits     Limits
 	publish    PublishFunc
+	withdrawer Withdrawer  // nil where the broker is none
 	invalid    error       // what is wrong with the arguments of NewProducer
 	calls      sync.Pool   // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
 	unpooled   atomic.Bool // no publishCall is used twice; see publishCall
@@ -52,6 +53,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 		return p
 	}
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
+	p.withdrawer, _ = broker.(Withdrawer)
 	p.unpooled.Store(len(o.Middleware) > 0)
 	for _, m := range slices.Backward(o.Middleware) {
 		p.publish = m(p.publish)
@@ -76,7 +78,8 @@ func (p *Producer) Limits() Limits { return p.limits }
 
 // Publish publishes events to topic and waits for the broker. Nil means that the broker has all of them, as durably as it can.
 // Otherwise the error is a [*PublishError] with the events that failed; those that it does not name are stored. When ctx ends, what
-// the broker has not answered is reported with [CodeUnknown]. Events with the same key keep their order.
+// was sent and not answered is reported with [CodeUnknown]; what was never sent is refused, with [CodeUnavailable] where the broker
+// cannot be reached and [CodeCanceled] elsewhere, on a broker that is a [Withdrawer]. Events with the same key keep their order.
 func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -90,6 +93,7 @@ func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) e
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
+			c.withdraw(ctx)
 		}
 		c.mu.Lock()
 	}

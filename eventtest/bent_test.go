@@ -14,6 +14,7 @@ type bent struct {
 	leat.Broker
 
 	publish   func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(i int, err error))
+	withdraw  func(b leat.Broker, ctx context.Context, topic string, events []leat.Event)
 	declare   func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error
 	subscribe func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error)
 	stream    func(sub leat.Subscription, s leat.Stream) leat.Stream
@@ -30,6 +31,14 @@ func (b *bent) Publish(ctx context.Context, topic string, events []leat.Event, d
 		return
 	}
 	b.publish(b.Broker, ctx, topic, events, done)
+}
+
+func (b *bent) Withdraw(ctx context.Context, topic string, events []leat.Event) {
+	if b.withdraw != nil {
+		b.withdraw(b.Broker, ctx, topic, events)
+	} else if w, ok := b.Broker.(leat.Withdrawer); ok {
+		w.Withdraw(ctx, topic, events)
+	}
 }
 
 func (b *bent) Declare(ctx context.Context, subs ...leat.Subscription) error {

@@ -44,6 +44,7 @@ const (
 	NeedPause     Need = "the harness can pause the broker (Pauser)"
 	NeedCut       Need = "the harness can cut connections (Cutter)"
 	NeedExpire    Need = "the harness can expire leases (Expirer)"
+	NeedStray     Need = "the harness can open the adapter where nobody listens (Stray)"
 
 	NeedOrder         Need = "the stream keeps order per group (Capabilities.Order)"
 	NeedHistory       Need = "later groups get history (Capabilities.History)"
@@ -69,6 +70,8 @@ func (n Need) control() func(h Harness) bool {
 		return has[Cutter]
 	case NeedExpire:
 		return has[Expirer]
+	case NeedStray:
+		return has[Stray]
 	}
 	return nil
 }

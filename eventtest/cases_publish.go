@@ -2,6 +2,7 @@ package eventtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -47,6 +48,11 @@ func publishCases() []Case {
 			Name: "cancel-after-publish", Level: Raw,
 			Rule:  "P3: an accepted event is not affected when ctx ends after Publish returned",
 			check: checkCancelAfterPublish,
+		},
+		{
+			Name: "nobody-listens", Level: Raw, Needs: []Need{NeedStray},
+			Rule:  "P5, W1: what nobody was sent is refused as unavailable when the ctx of a waiting publish ends, and it alone",
+			check: checkNobodyListens,
 		},
 		{
 			Name: "publish-after-close", Level: Raw,
@@ -212,6 +218,39 @@ func checkCancelAfterPublish(r *run) {
 		}
 	}
 	r.expectSet("after ctx ended", rd.take(len(events)), events...)
+}
+
+func checkNobodyListens(r *run) {
+	b, err := r.h.(Stray).OpenNowhere(r.ctx) //nolint:forcetypeassert // the case needs it
+	r.must(err, "opening the adapter where nobody listens")
+	r.cleanup(func() { _ = b.Close() })
+	topic, producer := r.h.Topic(), leat.NewProducer(b, nil)
+	async := newOutcomes(1)
+	accepted, end := context.WithTimeout(r.ctx, r.opts.Patience/4)
+	b.Publish(accepted, topic, r.series("async", 1), async.done)
+	end()
+	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Quiet)
+	defer cancel()
+	watch := r.stopwatch()
+	err = producer.Publish(ctx, topic, r.series("sync", 3)...)
+	if took := watch.took(); took > r.opts.Quiet+cancelBound {
+		r.notef("the answer took %v, with a ctx of %v", took, r.opts.Quiet)
+	}
+	var failed *leat.PublishError
+	if !errors.As(err, &failed) || len(failed.Failures) != 3 {
+		r.failf("3 events were published where nobody listens: %v", err)
+	}
+	for _, f := range failed.Failures {
+		r.expectCode("published where nobody listens", f.Err, leat.CodeUnavailable)
+	}
+	if ok := async.complete(); ok && leat.CodeOf(async.errs[0]) == leat.CodeCanceled {
+		r.notef("an event that was accepted before is affected: %v", async.errs[0])
+	}
+	r.must(b.Close(), "closing the broker")
+	r.eventually("every event was reported", async.complete)
+	if err := async.errs[0]; err == nil || leat.CodeOf(err) == leat.CodeUnknown {
+		r.notef("nobody was there, and the outcome of an event is %v", err)
+	}
 }
 
 func checkPublishAfterClose(r *run) {

@@ -51,3 +51,9 @@ type Cutter interface {
 type Expirer interface {
 	Expire(ctx context.Context, topic, group string) error
 }
+
+// Stray is a [Harness] that can open the adapter for an address where nobody listens.
+type Stray interface {
+	// OpenNowhere returns an instance of the adapter that reaches no broker. The suite closes it.
+	OpenNowhere(ctx context.Context) (leat.Broker, error)
+}

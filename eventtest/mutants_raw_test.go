@@ -15,7 +15,7 @@ import (
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
 	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), receiveMutants(), settleMutants(), leaseMutants(),
-		closeMutants(), cancelMutants(), healthMutants())
+		closeMutants(), cancelMutants(), healthMutants(), strayMutants())
 }
 
 // publishing is a mutant with another Publish.

@@ -14,11 +14,11 @@ import (
 )
 
 // admission asks the cluster, before the first events go to the client, whether it accepts this producer at all. The client would not say
-// before the DeliveryTimeout that the credentials are wrong; and when the permission to publish is missing, it would fail for ever,
-// also after somebody has granted it.
+// before the DeliveryTimeout that the credentials are wrong or that nobody listens; and when the permission to publish is missing, it
+// would fail for ever, also after somebody has granted it.
 type admission struct {
 	granted atomic.Bool
-	limit   time.Duration // how long a publish waits for the answer. Without one the events go to the client, which waits for the cluster
+	limit   time.Duration // how long a publish waits for the answer. Without one the events are held
 
 	mu      sync.Mutex
 	attempt *attempt // under way, or nil
@@ -40,18 +40,10 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.
 		return 0, nil
 	}
 	began := time.Now()
-	a.mu.Lock()
-	if a.closed {
-		a.mu.Unlock()
+	t := a.question(client)
+	if t == nil {
 		return 0, closedError("publish", "")
 	}
-	t := a.attempt
-	if t == nil {
-		t = &attempt{answered: make(chan struct{})}
-		a.attempt = t
-		go a.ask(client, t)
-	}
-	a.mu.Unlock()
 	select {
 	case <-t.answered:
 		return min(time.Since(began), a.limit), t.err
@@ -60,24 +52,70 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.
 	}
 }
 
+// question returns the attempt that is under way, and begins one where there is none; nil when the broker is closed.
+func (a *admission) question(client *kgo.Client) *attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	if a.attempt == nil {
+		a.attempt = &attempt{answered: make(chan struct{})}
+		go a.ask(client, a.attempt)
+	}
+	return a.attempt
+}
+
 func (a *admission) ask(client *kgo.Client, t *attempt) {
 	ctx, cancel := context.WithTimeout(client.Context(), a.limit)
 	defer cancel()
-	var last error
-	for _, seed := range client.SeedBrokers() {
-		last = probe(ctx, client, seed)
-		if last == nil {
-			a.granted.Store(true)
-			break
-		}
-	}
-	if last != nil && isHopeless(last) {
-		t.err = &leat.Error{Code: codeOf(last), Err: last}
+	if err := askAny(ctx, cancel, client); err == nil {
+		a.granted.Store(true)
+	} else if isHopeless(err) {
+		t.err = &leat.Error{Code: codeOf(err), Err: err}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.attempt = nil
 	close(t.answered)
+}
+
+// probeStagger is how long a broker may be without an answer before the next one is asked as well: one that is gone without a trace
+// must not use up the time of the others.
+const probeStagger = 250 * time.Millisecond
+
+// askAny asks the brokers one after the other until one accepts this producer, and ends ctx then. Otherwise it returns what the last one
+// said, or an error that does not pass by itself where any said so.
+func askAny(ctx context.Context, cancel context.CancelFunc, client *kgo.Client) error {
+	seeds := client.SeedBrokers()
+	answers := make(chan error, len(seeds))
+	stagger := time.NewTicker(probeStagger)
+	defer stagger.Stop()
+	var last error
+	for next, pending := 0, 0; next < len(seeds) || pending > 0; {
+		if next < len(seeds) {
+			seed := seeds[next]
+			next++
+			pending++
+			go func() { answers <- probe(ctx, client, seed) }()
+		}
+		select {
+		case err := <-answers:
+			pending--
+			if err == nil {
+				cancel()
+				for ; pending > 0; pending-- {
+					<-answers
+				}
+				return nil
+			}
+			if last == nil || !isHopeless(last) {
+				last = err
+			}
+		case <-stagger.C:
+		}
+	}
+	return last
 }
 
 // probe asks one broker for what the client asks for first: a producer id, for which the broker wants to see that the client may write to

@@ -47,7 +47,7 @@ func TestWrongAddress(t *testing.T) {
 			assert.Less(t, time.Since(begin), 450*time.Millisecond)
 
 			begin = time.Now()
-			code(t, leat.CodeUnknown, publishOne(b, "t", event("0", "k"), 5*time.Second))
+			code(t, leat.CodeUnavailable, publishOne(b, "t", event("0", "k"), 5*time.Second))
 			assert.Less(t, time.Since(begin), o.DeliveryTimeout+250*time.Millisecond)
 			begin = time.Now()
 			require.NoError(t, b.Close())

@@ -37,6 +37,7 @@ var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
+	_ leat.Withdrawer     = (*Broker)(nil)
 )
 
 // New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
@@ -190,6 +191,7 @@ func (b *Broker) close() {
 	for s := range streams {
 		wg.Go(func() { _ = s.Close(ctx) })
 	}
+	b.publisher.awaitOpened(ctx)
 	_ = b.publisher.renewal.client().Flush(ctx)
 	b.publisher.close()
 	wg.Wait()
@@ -198,4 +200,5 @@ func (b *Broker) close() {
 	b.client.Close()
 	b.publisher.purges.Wait()
 	b.publisher.wait()
+	b.publisher.opening.Wait()
 }

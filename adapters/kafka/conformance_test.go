@@ -26,10 +26,12 @@ var (
 	_ eventtest.Pauser      = (*harness)(nil)
 	_ eventtest.Cutter      = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
+	_ eventtest.Stray       = (*harness)(nil)
 )
 
 // harness runs the suite on a Kafka of its own, behind a proxy.
 type harness struct {
+	t       *testing.T
 	cluster *brokertest.KafkaCluster
 	proxies []*proxy
 	raw     *kgo.Client // for what the adapter does not do
@@ -39,7 +41,7 @@ type harness struct {
 
 func newHarness(t *testing.T, nodes int) *harness {
 	t.Helper()
-	h := &harness{}
+	h := &harness{t: t}
 	var advertised []string
 	for range nodes {
 		p := newProxy(t)
@@ -64,6 +66,13 @@ func newHarness(t *testing.T, nodes int) *harness {
 }
 
 func (h *harness) Open(context.Context) (leat.Broker, error) { return kafka.New(&h.options) }
+
+func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
+	o := h.options
+	addr, _ := vacant(h.t)
+	o.Brokers, o.CloseTimeout = []string{addr}, time.Second
+	return kafka.New(&o)
+}
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 

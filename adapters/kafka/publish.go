@@ -29,9 +29,15 @@ type publisher struct {
 	events, bytes atomic.Int64
 	waiting       atomic.Bool // somebody waits in line
 
+	holding atomic.Bool    // something is held, or is about to be given to the client
+	opening sync.WaitGroup // open
+
 	mu     sync.Mutex
 	closed bool
-	line   []*waiter // publishes that wait for room; only the first may take it
+	held   []*call       // taken, and not given to the client
+	opened chan struct{} // closed when nothing is held any more
+	hurry  chan struct{} // holds a token when open should look at once
+	line   []*waiter     // publishes that wait for room; only the first may take it
 	// The calls under way, oldest first. They time out in that order.
 	oldest, newest *call
 	timer          *time.Timer // for the oldest; nil when there is none
@@ -63,17 +69,19 @@ type call struct {
 	deadline     time.Time
 	older, newer *call // guarded by publisher.mu
 	timedOut     bool
+	held         bool // guarded by publisher.mu
 }
 
 // record is one event on its way. It is its own context, so that the client's answer leads back to it without an allocation; as a
 // context it never ends. The client may keep it as a context when it has answered, so these methods read nothing of it.
 type record struct {
-	kafka kgo.Record
-	call  *call
-	index int // in the caller's events
-	id    string
-	size  int64
-	told  atomic.Bool // done was called
+	kafka     kgo.Record
+	call      *call
+	index     int // in the caller's events
+	event     leat.Event
+	size      int64
+	told      atomic.Bool // done was called
+	withdrawn bool        // it was held, and never goes to the client; guarded by publisher.mu
 }
 
 func (*record) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
@@ -117,6 +125,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	}
 	waited, err := b.publisher.check(ctx, b.publisher.renewal.client())
 	if err != nil {
+		if leat.CodeOf(err) == leat.CodeCanceled {
+			err = b.publisher.unsent(ctx)
+		}
 		for i := range events {
 			done(i, wrap(topic, events[i], err))
 		}
@@ -144,6 +155,9 @@ func (p *publisher) publish(
 		}
 		taken := records[:n] // not c.records: c may be used for something else as soon as all of them are answered
 		records = records[n:]
+		if p.hold(c) {
+			continue
+		}
 		client := p.renewal.client()
 		for i := range taken {
 			client.TryProduce(context.Background(), &taken[i].kafka, answered)
@@ -164,7 +178,7 @@ func (p *publisher) encode(topic string, events []leat.Event, done func(i int, e
 			continue
 		}
 		r.kafka.Topic, r.kafka.Context = topic, r
-		r.index, r.size, r.id = i, int64(e.Size()), e.ID()
+		r.index, r.size, r.event = i, int64(e.Size()), e
 		used++
 	}
 	b.records = records[:used]
@@ -304,9 +318,7 @@ func answered(r *kgo.Record, err error) {
 	rec := recordOf(r)
 	c := rec.call
 	p := c.p
-	if !rec.told.Swap(true) {
-		c.done(rec.index, c.outcome(rec, err))
-	}
+	p.settle(rec, c.outcome(rec, err))
 	switch {
 	case errors.Is(err, kerr.UnknownTopicID):
 		p.purge(c.topic)
@@ -315,7 +327,15 @@ func answered(r *kgo.Record, err error) {
 	case !p.granted.Load():
 		p.granted.Store(true) // no broker could be asked before, and this one has accepted the producer
 	}
-	p.bytes.Add(-rec.size)
+}
+
+// settle tells the outcome of a record, unless that was told before, and makes room. The record may be used for something else then.
+func (p *publisher) settle(r *record, err error) {
+	c := r.call
+	if !r.told.Swap(true) {
+		c.done(r.index, err)
+	}
+	p.bytes.Add(-r.size)
 	p.events.Add(-1)
 	if c.left.Add(-1) == 0 {
 		p.remove(c)
@@ -362,23 +382,31 @@ func (p *publisher) unlink(c *call) {
 	c.older, c.newer = nil, nil
 }
 
-// expire reports as unknown what is without an answer for too long, and sets the timer for what comes next. The client goes on with these
-// events; what it answers later is ignored, and they take up room until then.
+// expire reports what is without an answer for too long, and sets the timer for what comes next. What is held is refused. What the client
+// has is unknown: the client goes on with these events; what it answers later is ignored, and they take up room until then.
 func (p *publisher) expire() {
 	now := time.Now()
 	var late []*call
+	var unsent []*record
 	p.mu.Lock()
 	for p.oldest != nil && !p.oldest.deadline.After(now) {
 		c := p.oldest
 		p.unlink(c)
 		c.timedOut = true
-		late = append(late, c)
+		if c.held {
+			unsent = append(unsent, p.unhold(c)...)
+		} else {
+			late = append(late, c)
+		}
 	}
 	p.timer = nil
 	if p.oldest != nil {
 		p.timer = time.AfterFunc(p.oldest.deadline.Sub(now), p.expire)
 	}
 	p.mu.Unlock()
+	if len(unsent) > 0 {
+		p.refuse(unsent, p.late())
+	}
 	for _, c := range late {
 		c.giveUp(fmt.Errorf("no answer within the DeliveryTimeout of %v", p.o.DeliveryTimeout))
 	}
@@ -398,7 +426,7 @@ func (c *call) giveUp(err error) {
 	}
 }
 
-// close refuses what waits and reports what is under way as unknown.
+// close refuses what waits or is held, and reports what the client has as unknown.
 func (p *publisher) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -406,15 +434,21 @@ func (p *publisher) close() {
 		w.signal()
 	}
 	var open []*call
+	var unsent []*record
 	for c := p.oldest; c != nil; c = p.oldest {
 		p.unlink(c)
 		c.timedOut = true
-		open = append(open, c)
+		if c.held {
+			unsent = append(unsent, p.unhold(c)...)
+		} else {
+			open = append(open, c)
+		}
 	}
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	p.mu.Unlock()
+	p.refuse(unsent, closedError("publish", ""))
 	for _, c := range open {
 		c.giveUp(errors.New("the broker was closed before an answer came"))
 	}

@@ -26,10 +26,12 @@ var (
 	_ eventtest.Pauser      = (*harness)(nil)
 	_ eventtest.Cutter      = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
+	_ eventtest.Stray       = (*harness)(nil)
 )
 
 // harness runs the suite on a RabbitMQ of its own, behind a proxy.
 type harness struct {
+	t       *testing.T
 	node    *brokertest.RabbitMQNode
 	proxy   *proxy
 	topics  atomic.Int64
@@ -38,13 +40,20 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{proxy: newProxy(t), node: brokertest.StartRabbitMQ(t, nil)}
+	h := &harness{t: t, proxy: newProxy(t), node: brokertest.StartRabbitMQ(t, nil)}
 	h.proxy.point(h.node.Addr())
 	h.options = rabbitmq.Options{Hosts: []string{h.proxy.addr()}, CloseTimeout: 5 * time.Second, KeyFrom: "header:" + keyHeader}
 	return h
 }
 
 func (h *harness) Open(context.Context) (leat.Broker, error) { return rabbitmq.New(&h.options) }
+
+func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
+	o := h.options
+	addr := vacant(h.t)
+	o.Hosts, o.CloseTimeout = []string{addr}, time.Second
+	return rabbitmq.New(&o)
+}
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 

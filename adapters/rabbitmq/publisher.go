@@ -313,10 +313,7 @@ func (p *publisher) expire() {
 
 // unsent says why events were not sent in time. The lock is held.
 func (p *publisher) unsent() error {
-	why := p.broker.publishing.health()
-	if why == nil {
-		why = p.refusal.err
-	}
+	why := p.trouble()
 	if why == nil {
 		why = errors.New("the broker is slow")
 	}

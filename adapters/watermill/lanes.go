@@ -50,6 +50,11 @@ type job struct {
 	over  bool // likewise
 	index int
 	done  func(i int, err error)
+	// end is closed when the event is withdrawn and over when its outcome is told. They are nil until a Publisher looks at the message's
+	// context. publisher.mu guards them.
+	end, told chan struct{}
+	withdrawn bool // guarded by publisher.mu
+	p         *publisher
 }
 
 func newPublisher(pub message.Publisher, o *Options) *publisher {
@@ -78,7 +83,7 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 			done(i, err)
 			continue
 		}
-		if !p.start(&job{topic: topic, event: e, size: size, index: i, done: done}) {
+		if !p.start(&job{p: p, topic: topic, event: e, size: size, index: i, done: done}) {
 			p.room.exit(size)
 			done(i, closedError("publish", topic, e.ID()))
 		}
@@ -118,7 +123,7 @@ func (p *publisher) inline(topic string, e leat.Event, i int, done func(i int, e
 	p.idle.Add(1)
 	p.mu.Unlock()
 	defer p.idle.Done()
-	done(i, p.send(topic, e))
+	done(i, p.send(nil, topic, e))
 }
 
 // start puts a job into its lane, unless the publisher is closed.
@@ -166,13 +171,13 @@ func (p *publisher) run(l *lane) {
 		l.queue = l.queue[1:]
 		j.begun = true
 		p.mu.Unlock()
-		p.finish(j, p.send(j.topic, j.event))
+		p.finish(j, p.send(j, j.topic, j.event))
 		p.room.exit(j.size)
 	}
 }
 
-// send publishes one event. A panic of the Publisher is an error of that event.
-func (p *publisher) send(topic string, e leat.Event) (err error) {
+// send publishes one event, of a job unless it is inline. A panic of the Publisher is an error of that event.
+func (p *publisher) send(j *job, topic string, e leat.Event) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the Publisher panicked: %T", v)
@@ -193,6 +198,9 @@ func (p *publisher) send(topic string, e leat.Event) (err error) {
 	if err != nil {
 		return err
 	}
+	if j != nil {
+		m.SetContext(j)
+	}
 	return p.pub.Publish(topic, m)
 }
 
@@ -201,6 +209,9 @@ func (p *publisher) finish(j *job, err error) {
 	p.mu.Lock()
 	over := j.over
 	j.over = true
+	if j.told != nil && !over {
+		defer close(j.told)
+	}
 	for len(p.due) > 0 && p.due[0].over {
 		p.due[0] = nil
 		p.due = p.due[1:]

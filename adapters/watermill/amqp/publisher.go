@@ -61,11 +61,16 @@ func newPublisher(o *Options) (*publisher, error) {
 
 // Publish publishes messages one after the other, each when the one before was confirmed.
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
 	var t *outlet
 	select {
 	case t = <-p.free:
 	case <-p.closed:
 		return &refusal{leat.CodeClosed, errors.New("the Publisher is closed")}
+	case <-messages[0].Context().Done():
+		return &refusal{leat.CodeCanceled, errors.New("no channel was free")}
 	}
 	defer func() { p.free <- t }()
 	for _, m := range messages {
@@ -122,7 +127,7 @@ var (
 	_ wmamqp.TopologyBuilder = (*outlet)(nil)
 )
 
-// publish publishes a message. While there is no connection, it waits for one.
+// publish publishes a message. While there is no connection, it waits for one, unless the message's context ends.
 func (t *outlet) publish(topic string, m *message.Message) error {
 	if t.p.config.Publish.Mandatory && t.p.config.Exchange.GenerateName(topic) == "" {
 		return &refusal{leat.CodeUnsupported, errors.New("with RabbitMQ's default exchange, which Configure has chosen, " +
@@ -140,6 +145,8 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 		select {
 		case <-time.After(pause):
 		case <-t.p.ending:
+			return err
+		case <-m.Context().Done(): // it is withdrawn
 			return err
 		}
 	}
