@@ -11,6 +11,9 @@ import (
 type Message struct {
 	// Topic is that of the subscription.
 	Topic string
+	// ID names the message among all of the broker, the same whenever it is delivered: on Kafka topic, partition and offset, as in
+	// "orders/0/42", on RabbitMQ the property message_id, which is the publisher's to set. Empty means none.
+	ID string
 	// Position is where the broker keeps the message. It is the zero Position where the broker names no place, as RabbitMQ.
 	Position leat.Position
 	// Time is the transport's timestamp, or the zero time.

@@ -64,8 +64,9 @@ func (c *decoder) mapped(r *kgo.Record, reason error) (leat.Event, error) {
 			c.headers = nil
 		}
 	}()
+	position := leat.Position{Partition: r.Partition, Offset: r.Offset}
 	m := foreign.Message{
-		Topic: r.Topic, Position: leat.Position{Partition: r.Partition, Offset: r.Offset}, Time: r.Timestamp, Key: r.Key,
+		Topic: r.Topic, ID: r.Topic + "/" + position.String(), Position: position, Time: r.Timestamp, Key: r.Key,
 		Headers: c.headers, Body: r.Value, Err: reason,
 	}
 	for _, h := range c.headers {

@@ -321,7 +321,7 @@ func TestMapping(t *testing.T) {
 	require.NotErrorIs(t, got[1].Err, foreign.ErrPlain)
 	got[0].Err = nil
 	assert.Equal(t, foreign.Message{
-		Topic: "topic", Position: leat.Position{Partition: 3, Offset: 4}, Time: time.Unix(1, 0), Key: []byte{}, Body: []byte("x"),
+		Topic: "topic", ID: "topic/3/4", Position: leat.Position{Partition: 3, Offset: 4}, Time: time.Unix(1, 0), Key: []byte{}, Body: []byte("x"),
 		ContentType: "text/plain", Headers: []leat.Header{
 			{Name: "b", Value: []byte("1")}, {Name: "a"}, {Name: "b", Value: []byte("2")}, {Name: "Content-Type", Value: []byte("text/plain")},
 		},

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/credfile"
 	"github.com/leatgo/leat/internal/params"
 )
@@ -22,8 +21,9 @@ import (
 //
 // Parameters are named after the fields of [Options], in lower case: clientid, compression, linger, buffer, buffer_bytes,
 // delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
-// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, mapping (structured, lenient),
-// provision (create, verify, off), partitions, replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
+// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit,
+// mapping (lenient, plain, structured, or several as in lenient,plain), provision (create, verify, off), partitions,
+// replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
 // Durations have their unit (30s). For security there are
 //
 //   - sasl: the mechanism; PLAIN, where the URL has a user and no sasl.
@@ -72,7 +72,7 @@ func readOptions(u *url.URL) (*Options, error) {
 		RebalanceTimeout:  p.Duration("rebalance_timeout", 0, 100*time.Millisecond, longest),
 		InstanceID:        p.String("instance_id", ""), Rack: p.String("rack", ""),
 		GapLimit:   p.Int("gap_limit", 0, 1, 100_000_000),
-		Mapping:    mapping(p),
+		Mapping:    p.Mapping("mapping"),
 		Provision:  Provision(index(p, "provision", "create", "verify", "off")),
 		Partitions: p.Int("partitions", 0, 1, 1_000_000), ReplicationFactor: p.Int("replication_factor", 0, 1, 1_000),
 		RequestTimeout: p.Duration("request_timeout", 0, time.Millisecond, time.Hour),
@@ -82,17 +82,6 @@ func readOptions(u *url.URL) (*Options, error) {
 	}
 	securityErr := readSecurity(o, u, p)
 	return o, errors.Join(p.Err(), securityErr)
-}
-
-// mapping returns the ready-made mapping that the parameter names.
-func mapping(p *params.Reader) foreign.Mapping {
-	switch p.Enum("mapping", "", "structured", "lenient") {
-	case "structured":
-		return foreign.Structured
-	case "lenient":
-		return foreign.Lenient(nil)
-	}
-	return nil
 }
 
 // index returns which of the values the parameter has; the first is the default.

@@ -105,9 +105,10 @@ func (b *Broker) mapped(topic string, seq uint64, raw leat.Malformed) record {
 	if b.o.Mapping == nil {
 		return r
 	}
+	position := leat.Position{Offset: int64(seq)}
 	m := foreign.Message{
-		Topic: topic, Position: leat.Position{Offset: int64(seq)}, Time: time.Now(), Key: raw.Key, Headers: raw.Headers, Body: raw.Body,
-		Err: raw.Reason,
+		Topic: topic, ID: topic + "/" + position.String(), Position: position, Time: time.Now(), Key: raw.Key, Headers: raw.Headers,
+		Body: raw.Body, Err: raw.Reason,
 	}
 	for _, h := range raw.Headers {
 		if mode.Lower(h.Name) == "content-type" {

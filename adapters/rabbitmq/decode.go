@@ -112,8 +112,8 @@ func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
 		}
 	}
 	return foreign.Message{
-		Topic: c.topic, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: headers, ContentType: m.ContentType, Body: bodyOf(m),
-		Properties: properties, Err: reason,
+		Topic: c.topic, ID: m.MessageId, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: headers, ContentType: m.ContentType,
+		Body: bodyOf(m), Properties: properties, Err: reason,
 	}
 }
 

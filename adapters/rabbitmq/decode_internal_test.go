@@ -399,7 +399,7 @@ func TestMapping(t *testing.T) {
 	require.NotErrorIs(t, got[1].Err, foreign.ErrPlain)
 	got[0].Err = nil
 	assert.Equal(t, foreign.Message{
-		Topic: "orders", Time: time.Unix(1, 0), ContentType: "text/plain", Body: []byte("x"),
+		Topic: "orders", ID: "m", Time: time.Unix(1, 0), ContentType: "text/plain", Body: []byte("x"),
 		Headers: []leat.Header{{Name: "a"}, {Name: "b", Value: []byte("1")}},
 		Properties: map[string]string{
 			"exchange": "topic", "routing_key": "key", "content_encoding": "utf-8", "message_id": "m", "correlation_id": "c", "reply_to": "r",

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/credfile"
 	"github.com/leatgo/leat/internal/params"
 )
@@ -23,8 +22,9 @@ import (
 // The virtual host is the path, percent-encoded; without one it is "/". amqp:// sends the password as it is, amqps:// uses TLS.
 // Parameters are named after the fields of [Options], in lower case: connection_name, heartbeat, buffer, buffer_bytes, confirm_window,
 // publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, mapping
-// (structured, lenient), key_from, provision (create, verify, off), management_url, queue_type (quorum, classic), delivery_limit,
-// request_timeout, dial_timeout and close_timeout. Durations have their unit (30s). For security there are
+// (lenient, plain, structured, or several as in lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
+// management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout and close_timeout. Durations have their
+// unit (30s). For security there are
 //
 //   - passwordfile: a file that is read for each new connection, so that the password can be changed while the program runs.
 //   - external=true: log in by the client's certificate.
@@ -64,7 +64,7 @@ func readOptions(u *url.URL) (*Options, error) {
 		Structured:      p.Bool("structured", false), AllowUnroutable: p.Bool("allow_unroutable", false),
 		RecycleAfter:   p.Duration("recycle_after", 0, time.Second, longest),
 		Partitions:     p.Int("partitions", 0, 1, 1_000),
-		Mapping:        mapping(p),
+		Mapping:        p.Mapping("mapping"),
 		KeyFrom:        p.String("key_from", ""),
 		Provision:      Provision(index(p, "provision", "create", "verify", "off")),
 		ManagementURL:  p.String("management_url", ""),
@@ -92,17 +92,6 @@ func readVHost(u *url.URL) (string, error) {
 	default:
 		return url.PathUnescape(path)
 	}
-}
-
-// mapping returns the ready-made mapping that the parameter names.
-func mapping(p *params.Reader) foreign.Mapping {
-	switch p.Enum("mapping", "", "structured", "lenient") {
-	case "structured":
-		return foreign.Structured
-	case "lenient":
-		return foreign.Lenient(nil)
-	}
-	return nil
 }
 
 // index returns which of the values the parameter has; the first is the default.
