@@ -1,9 +1,6 @@
 package leat
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -112,87 +109,6 @@ func (e *Error) Is(target error) bool { return target == ErrLeaseLost && e.Code 
 // ErrLeaseLost is the cause ([context.Cause]) with which a handler's context ends when the broker took the event away: the
 // event is, or will be, handled by somebody else, and what this handler returns no longer counts.
 var ErrLeaseLost error = &Error{Op: "handle", Code: CodeLeaseLost}
-
-// CodeOf returns the code of err: that of the first [Error] in its tree, [CodeCanceled] for a bare context error, 0 for nil, and
-// [CodeInternal] for anything else.
-func CodeOf(err error) Code {
-	if err == nil {
-		return 0
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Code
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return CodeCanceled
-	}
-	return CodeInternal
-}
-
-// Retryable reports whether trying the same call again may succeed: for [CodeExhausted], [CodeUnavailable], [CodeUnknown],
-// [CodeCanceled] and [CodePoisonQueue]. After [CodeUnknown] a retry may store the event twice; publish the same events again, so
-// that their ids tell.
-func Retryable(err error) bool {
-	switch CodeOf(err) {
-	case CodeExhausted, CodeUnavailable, CodeUnknown, CodeCanceled, CodePoisonQueue:
-		return true
-	}
-	return false
-}
-
-// PublishError is what a synchronous publish returns when at least one event failed. The events that are not in it are stored.
-type PublishError struct {
-	// Topic is where the events were published to.
-	Topic string
-	// Total is how many events the call had.
-	Total int
-	// Failures has one entry for each event that failed, in the order of the call.
-	Failures []PublishFailure
-}
-
-// PublishFailure is one event of a [PublishError].
-type PublishFailure struct {
-	// Event is the event as it was sent: with its id, and with the producer's source where it had none. Publishing it again
-	// does not make a new event of it.
-	Event Event
-	// Err tells why. [CodeOf] returns [CodeUnknown] when the event may be stored, any other code when it certainly is not.
-	Err error
-}
-
-// Error returns one line that counts the failures by refused and unknown and quotes the first.
-func (e *PublishError) Error() string {
-	unknown := 0
-	for _, f := range e.Failures {
-		if CodeOf(f.Err) == CodeUnknown {
-			unknown++
-		}
-	}
-	if len(e.Failures) == 0 {
-		return "leat: publish: no failure"
-	}
-	if e.Total == 1 {
-		return e.Failures[0].Err.Error()
-	}
-	return fmt.Sprintf("leat: publish topic %s: %d of %d events failed (%d refused, %d with unknown outcome); the first: %v",
-		quote(e.Topic), len(e.Failures), e.Total, len(e.Failures)-unknown, unknown, e.Failures[0].Err)
-}
-
-// Unwrap returns the error of each failed event.
-func (e *PublishError) Unwrap() []error {
-	errs := make([]error, len(e.Failures))
-	for i, f := range e.Failures {
-		errs[i] = f.Err
-	}
-	return errs
-}
-
-// Events returns the events that failed, in the order of the call, ready to be published again.
-func (e *PublishError) Events() []Event {
-	events := make([]Event, len(e.Failures))
-	for i, f := range e.Failures {
-		events[i] = f.Event
-	}
-	return events
-}
 
 // quote makes a name from outside safe to print: cut to 128 bytes, control characters escaped.
 func quote(s string) string {
