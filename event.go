@@ -38,6 +38,8 @@ const (
 	poisonReserveBytes   = 8 << 10
 	maxAttributes        = 64
 	maxAttributesDecoded = 80
+
+	poisonReserveAttributes = maxAttributesDecoded - maxAttributes
 )
 
 var zeroEvent eventData //nolint:gochecknoglobals // what the zero Event reads; never written

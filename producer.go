@@ -140,6 +140,10 @@ func (p *Producer) Close(ctx context.Context) error {
 	return p.Flush(ctx)
 }
 
+// reserve is what an ordinary publish leaves free below a limit, so that what the poison queue adds fits wherever the event itself fitted.
+// Of a small limit that is a part, beyond which the poison queue reduces the event.
+func reserve(limit, most, part int) int { return min(most, limit/part) }
+
 // check returns why e must not be published to the broker, or nil.
 func (p *Producer) check(topic string, e Event) error {
 	refuse := func(code Code, err error) error {
@@ -148,10 +152,9 @@ func (p *Producer) check(topic string, e Event) error {
 	if err := e.Validate(); err != nil {
 		return refuse(CodeOf(err), err)
 	}
-	// What the poison queue adds must fit into the event wherever the event itself fitted.
 	size, attributes := p.limits.MaxEventBytes, p.limits.MaxAttributes
 	if !e.d().poisoned {
-		size, attributes = size-poisonReserveBytes, min(attributes, maxAttributes)
+		size, attributes = size-reserve(size, poisonReserveBytes, 8), attributes-reserve(attributes, poisonReserveAttributes, 5)
 	}
 	if e.Size() > size {
 		return refuse(CodeTooLarge, fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), size))

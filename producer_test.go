@@ -221,3 +221,38 @@ func TestPublishAllocatesNothing(t *testing.T) {
 		assert.Zero(t, allocs)
 	}
 }
+
+// The reserve for the poison queue is a part of a limit that is smaller than itself, so that something is always allowed.
+func TestTheReserveFitsTheLimit(t *testing.T) {
+	for _, c := range []struct{ limit, allowed int }{
+		{0, 1<<20 - 8<<10}, {1 << 30, 1<<20 - 8<<10}, {64 << 10, 56 << 10}, {8 << 10, 7 << 10}, {1000, 875}, {9000, 7875},
+	} {
+		b := newFakeBroker()
+		b.limits.MaxEventBytes = c.limit
+		p := leat.NewProducer(b, nil)
+		e := event(t, "1", "").WithData("", []byte{})
+		fits := e.WithData("", make([]byte, c.allowed-e.Size()))
+		require.NoError(t, p.Publish(t.Context(), "orders", fits), "limit %d", c.limit)
+		err := p.Publish(t.Context(), "orders", e.WithData("", make([]byte, c.allowed-e.Size()+1)))
+		assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err))
+		require.ErrorContains(t, err, fmt.Sprintf("at most %d are allowed", c.allowed))
+	}
+	for _, c := range []struct{ limit, allowed int }{{0, 64}, {200, 64}, {80, 64}, {70, 56}, {20, 16}, {10, 8}} {
+		b := newFakeBroker()
+		b.limits.MaxAttributes = c.limit
+		p := leat.NewProducer(b, nil)
+		e := event(t, "1", "").WithData("", nil)
+		n := 0
+		for range e.Attributes() {
+			n++
+		}
+		for ; n < c.allowed; n++ {
+			e = e.WithExtension(fmt.Sprintf("ext%d", n), "v")
+		}
+		require.NoError(t, p.Publish(t.Context(), "orders", e), "limit %d", c.limit)
+		if c.allowed < 64 { // more than 64 is not an event
+			err := p.Publish(t.Context(), "orders", e.WithExtension("onemore", "v"))
+			require.ErrorContains(t, err, fmt.Sprintf("at most %d are allowed", c.allowed))
+		}
+	}
+}

@@ -2,6 +2,7 @@ package watermill
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -50,7 +51,7 @@ func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 // A message that cannot become an event, as [Codec.Event] says, is a [*leat.Error], and none of the call is published. Otherwise the
 // error is a [*leat.PublishError], which names each message that failed, and whether it is refused or may be stored; the others are
 // stored. The context of a message bounds the wait for its answer; messages with different contexts are published one group after the
-// other.
+// other, whatever became of the group before.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	events := make([]leat.Event, len(messages))
 	for i, m := range messages {
@@ -60,15 +61,22 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 		}
 		events[i] = e
 	}
+	failed := &leat.PublishError{Topic: topic, Total: len(events)}
 	for len(events) > 0 {
 		ctx, n := messages[0].Context(), 1
 		for n < len(events) && same(ctx, messages[n].Context()) {
 			n++
 		}
-		if err := p.producer.Publish(ctx, topic, events[:n]...); err != nil {
+		err := p.producer.Publish(ctx, topic, events[:n]...)
+		if group, ok := errors.AsType[*leat.PublishError](err); ok {
+			failed.Failures = append(failed.Failures, group.Failures...)
+		} else if err != nil {
 			return err
 		}
 		events, messages = events[n:], messages[n:]
+	}
+	if len(failed.Failures) > 0 {
+		return failed
 	}
 	return nil
 }
