@@ -128,10 +128,15 @@ func TestConsumeErrorCodes(t *testing.T) {
 		t.Run(r.key.Name(), func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)
-			codes := slices.DeleteFunc(kafkaErrors(), func(c *kerr.Error) bool { return !long() && !likely(c) })
+			codes := slices.DeleteFunc(kafkaErrors(), func(c *kerr.Error) bool { return !long() && !likely(c) || ends(c) })
 			table(t, codes, codeName, func(code *kerr.Error) error { return f.consumeOnce(r.key, r.atStart, code) })
 		})
 	}
+}
+
+// ends are the codes that end the stream of a group: see TestRefusedOptionsEndTheStream.
+func ends(err *kerr.Error) bool {
+	return err == kerr.InvalidSessionTimeout || err == kerr.InvalidGroupID || err == kerr.UnsupportedAssignor
 }
 
 // likely are the codes that a Kafka may well answer a consumer with; the others take long together.

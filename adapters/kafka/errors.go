@@ -48,15 +48,20 @@ func kafkaCode(err *kerr.Error) leat.Code {
 	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
 		kerr.TransactionalIDAuthorizationFailed, kerr.DelegationTokenAuthorizationFailed:
 		return leat.CodePermissionDenied
-	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism:
+	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism, kerr.DelegationTokenAuthDisabled,
+		kerr.DelegationTokenNotFound, kerr.DelegationTokenExpired, kerr.UnacceptableCredential:
 		return leat.CodeUnauthenticated
 	case kerr.InvalidTopicException, kerr.InvalidRecord, kerr.InvalidConfig, kerr.InvalidPartitions, kerr.InvalidReplicationFactor,
-		kerr.PolicyViolation, kerr.InvalidTimestamp, kerr.InvalidGroupID, kerr.InvalidRequest:
+		kerr.PolicyViolation, kerr.InvalidTimestamp, kerr.InvalidGroupID, kerr.InvalidRequest, kerr.InvalidSessionTimeout,
+		kerr.InvalidRequiredAcks, kerr.InvalidFetchSize, kerr.InvalidReplicaAssignment, kerr.InvalidRegularExpression,
+		kerr.InvalidTransactionTimeout:
 		return leat.CodeInvalid
 	case kerr.UnsupportedVersion, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InconsistentGroupProtocol,
-		kerr.UnsupportedAssignor:
+		kerr.UnsupportedAssignor, kerr.SecurityDisabled, kerr.TopicDeletionDisabled, kerr.UnsupportedEndpointType,
+		kerr.MismatchedEndpointType:
 		return leat.CodeUnsupported
-	case kerr.FencedInstanceID, kerr.UnreleasedInstanceID, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic:
+	case kerr.FencedInstanceID, kerr.UnreleasedInstanceID, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic,
+		kerr.TopicAlreadyExists, kerr.ProducerFenced, kerr.InvalidProducerEpoch:
 		return leat.CodeConflict
 	case kerr.GroupMaxSizeReached, kerr.ThrottlingQuotaExceeded:
 		return leat.CodeExhausted

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -227,22 +226,6 @@ func (s *Stream) lost(_ context.Context, _ *kgo.Client, partitions map[string][]
 }
 
 var errLost = errors.New("the group took the partition away, because it had heard nothing of this member for the session timeout")
-
-// OnGroupManageError is called by the client when the session of the group has failed, before it tries again. When another member has the
-// InstanceID, joining again would throw that one out, which would join again, and so on: the stream is over instead.
-func (s *Stream) OnGroupManageError(err error) {
-	if s.member == 0 || !errors.Is(err, kerr.FencedInstanceID) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fatal == nil {
-		s.fatal = &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeConflict,
-			Err: fmt.Errorf("group %s has another member with the same InstanceID, which has taken over: %w", s.sub.Group, err)}
-		close(s.over)
-		s.wake()
-	}
-}
 
 // stopWhenOver ends the client's attempts when the stream is over, though not closed.
 func (s *Stream) stopWhenOver() {
