@@ -31,8 +31,14 @@ type ConsumerOptions struct {
 	// and when the Consumer stops before it is in the poison queue, it comes again, behind successors that were handled: the order of
 	// its key is lost.
 	PassRefused bool
-	// MaxDeliveries sends an event to the poison queue, without calling the handler, when the broker has delivered it more
-	// often than this. It guards against events that crash the process. 0 means off.
+	// MaxDeliveries guards against events that crash the process. An event that the broker has delivered more often than this is a
+	// suspect: the count also rises for what was prefetched and given back, so it proves nothing. A suspect runs alone among all
+	// consumers of the same Run, and each of its runs is noted in the topic "<topic>.<group>.suspects" of the broker before it begins. Only
+	// when two of these runs ended with the process it is given up like a rejected event. A run that returned, failed or panicked, lost
+	// its lease, or was still under way when the Consumer was told to stop, does not count. While the notes cannot be written,
+	// suspects wait, and health says so.
+	//
+	// Run refuses it with [CodeUnsupported] where the broker does not count deliveries, and for a broadcast. 0 means off.
 	MaxDeliveries int
 	// ShutdownTimeout is how long running handlers may go on when the Consumer stops. 0 means 30 s.
 	ShutdownTimeout time.Duration
@@ -85,11 +91,13 @@ type Consumer struct {
 	invalid error // what is wrong with the arguments of NewConsumer
 
 	// mu guards what follows, and all of the engine. It is never held while a handler, a callback, the broker or a Lease is called.
-	mu       sync.Mutex
-	engine   *engine // nil while it does not run
-	paused   bool    // by Pause
-	total    counts
-	attempts attemptTable
+	mu     sync.Mutex
+	engine *engine // nil while it does not run
+	paused bool    // by Pause
+	total  counts
+	// suspectEnds is what has to be taken out of the notes on suspects.
+	suspectEnds suspectEnds
+	attempts    attemptTable
 }
 
 // NewConsumer returns a Consumer of sub on broker; it does nothing until [Run]. A nil o means the defaults. Wrong arguments are
@@ -165,6 +173,7 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 			return unlessStopped(ctx, err)
 		}
 	}
+	newGate(consumers)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make([]error, len(consumers))
@@ -214,6 +223,9 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 // events that nobody reads yet.
 func (c *Consumer) subscriptions() []Subscription {
 	subs := []Subscription{c.sub}
+	if c.o.MaxDeliveries > 0 && !c.sub.Broadcast {
+		subs = append(subs, Subscription{Topic: suspectsTopic(c.sub.Topic, c.sub.Group), Group: c.sub.Group})
+	}
 	if topic := c.poisonTopic(); topic != "" {
 		subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 	}

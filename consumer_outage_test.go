@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +39,7 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 				down := failingPublish(code)
 				producer := leat.NewProducer(down, nil)
 				b := newFakeBroker()
+				var mu sync.Mutex
 				calls, up := 0, false
 				var infos []leat.Info
 				r := start(t, b, func(ctx context.Context, e leat.Event) error {
@@ -44,9 +47,12 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 						return nil
 					}
 					info, _ := leat.InfoFrom(ctx)
+					mu.Lock()
 					infos = append(infos, info)
 					calls++
-					if up {
+					isUp := up
+					mu.Unlock()
+					if isUp {
 						return nil
 					}
 					return fmt.Errorf("cannot bill: %w", producer.Publish(ctx, "invoices", event(t, "i", "")))
@@ -62,8 +68,10 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 				lease := leat.NewLease()
 				b.deliver(lease, event(t, "1", "k"), event(t, "2", "k"))
 				time.Sleep(time.Hour)
+				mu.Lock()
 				assert.Greater(t, calls, 50)
 				assert.Less(t, calls, 300, "it backs off to 30 s")
+				mu.Unlock()
 				h := r.consumer.Health()
 				assert.Equal(t, leat.Degraded, h.State)
 				require.Len(t, h.Problems, 1)
@@ -75,10 +83,14 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 				synctest.Wait()
 				assert.Equal(t, []string{"q ack"}, b.settlements(), "an event whose handler publishes nothing goes on")
 
+				mu.Lock()
 				up = true
+				mu.Unlock()
 				time.Sleep(time.Minute)
 				assert.Equal(t, []string{"q ack", "1 ack", "2 ack"}, b.settlements())
 				assert.Equal(t, leat.Health{}, r.consumer.Health())
+				mu.Lock()
+				defer mu.Unlock()
 				for _, info := range infos {
 					assert.Equal(t, 1, info.Attempt)
 				}
@@ -92,9 +104,9 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 func TestOutageTakesNothingFromMaxElapsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
-		n := 0
+		var calls atomic.Int64
 		r := start(t, b, func(context.Context, leat.Event) error {
-			switch n++; {
+			switch n := calls.Add(1); {
 			case n == 1:
 				return errBoom
 			case n < 30:
@@ -157,9 +169,9 @@ func TestClosedProducerDoesNotSpin(t *testing.T) {
 		b := newFakeBroker()
 		producer := leat.NewProducer(newFakeBroker(), nil)
 		require.NoError(t, producer.Close(t.Context()))
-		calls := 0
+		var calls atomic.Int64
 		r := start(t, b, func(ctx context.Context, e leat.Event) error {
-			calls++
+			calls.Add(1)
 			err := producer.Publish(ctx, "invoices", e)
 			if e.ID() == "slow" {
 				return leat.RetryAfter(5*time.Minute, err)
@@ -168,12 +180,11 @@ func TestClosedProducerDoesNotSpin(t *testing.T) {
 		}, nil)
 		b.deliver(leat.NewLease(), event(t, "1", "k"))
 		time.Sleep(10 * time.Second)
-		assert.Less(t, calls, 12)
-		calls = 0
+		assert.Less(t, calls.Swap(0), int64(12))
 		b.deliver(leat.NewLease(), event(t, "slow", "s"))
 		time.Sleep(time.Second)
 		r.stopClean()
 		assert.ElementsMatch(t, []string{"1 back", "slow back"}, b.settlements())
-		assert.LessOrEqual(t, calls, 2)
+		assert.LessOrEqual(t, calls.Load(), int64(2))
 	})
 }

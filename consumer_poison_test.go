@@ -132,26 +132,6 @@ func TestMalformedDeliveryGoesStraightToThePoisonQueue(t *testing.T) {
 	})
 }
 
-func TestMaxDeliveriesPoisonsWithoutCallingTheHandler(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newFakeBroker()
-		var got []string
-		r := start(t, b, func(_ context.Context, e leat.Event) error {
-			assert.Equal(t, "third", e.ID())
-			return nil
-		}, &leat.ConsumerOptions{MaxDeliveries: 3, PoisonQueue: poisonFunc(func(_ context.Context, p leat.Poisoned) error {
-			got = append(got, p.Reason.Error())
-			return nil
-		})})
-		lease := leat.NewLease()
-		b.deliverRaw(leat.Delivery{Event: event(t, "third", "k"), Lease: lease, Deliveries: 3})
-		b.deliverRaw(leat.Delivery{Event: event(t, "fourth", "k"), Lease: lease, Deliveries: 4})
-		synctest.Wait()
-		assert.Equal(t, []string{"delivered 4 times without success; MaxDeliveries is 3"}, got)
-		r.stopClean()
-	})
-}
-
 func TestRejectWithoutPoisonQueue(t *testing.T) {
 	t.Run("the broker's own dead letters where it has them", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

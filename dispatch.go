@@ -16,7 +16,7 @@ func (w *worker) signal() {
 // or one is on its way already. Each worker that starts an item wakes the next while more are ready, so a burst reaches
 // all of them, while a handler that returns at once is served by few.
 func (e *engine) wake() *worker {
-	if e.waking || e.ready.count == 0 || e.pausedNow() && !e.stopping {
+	if e.waking || !e.startable() {
 		return nil
 	}
 	if n := len(e.idle); n > 0 {
@@ -77,10 +77,15 @@ func (e *engine) work(w *worker) {
 
 // next takes the next ready item and marks it running; nil when there is none to start. The lock is held.
 func (e *engine) next() *item {
-	if e.pausedNow() && !e.stopping {
+	if !e.startable() {
 		return nil
 	}
-	it := e.ready.pop()
+	it := e.suspects.solo
+	if e.suspects.held {
+		e.ready.remove(it)
+	} else {
+		it = e.ready.pop()
+	}
 	for ; it != nil && it.poison != nil; it = e.ready.pop() {
 		e.startPoison(it)
 	}

@@ -27,6 +27,7 @@ func (e *engine) drain() error {
 	if e.park.timer != nil {
 		e.park.timer.Stop()
 	}
+	e.stopSuspects()
 	e.giveBackWaiting(nil)
 	e.checkDrained()
 	e.unlock(e.wake())
@@ -50,6 +51,7 @@ func (e *engine) drain() error {
 	e.checkQuiet()
 	e.c.mu.Unlock()
 	await(e.quiet, time.Until(deadline)+endGrace)
+	e.awaitSuspectNotes(deadline)
 
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(endGrace+closeGrace))
 	defer cancel()
@@ -77,7 +79,7 @@ func await(done <-chan struct{}, d time.Duration) bool {
 func (e *engine) giveBackWaiting(w *leaseWork) {
 	runs := e.caps.Watermark && (e.stopping || !e.pausedNow())
 	e.sweep(func(it *item) bool {
-		kept := runs && it.state != itemParked && it.seq < it.lease.started
+		kept := runs && it.state != itemParked && it.state != itemSuspect && it.seq < it.lease.started
 		return it.state != itemRunning && (w == nil || it.lease == w) && !kept
 	}, e.giveBackLane)
 }

@@ -3,7 +3,6 @@ package leat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -31,6 +30,9 @@ type engine struct {
 	waking  bool // a worker was woken and has not looked for work yet
 	poison  poisonStage
 	outage  outageStage
+
+	gate     *gate // of the Run
+	suspects suspectStage
 
 	room     chan struct{} // wakes the receive loop, which waits on it while it is starved
 	starved  bool          // the receive loop waits for room
@@ -68,6 +70,7 @@ func newEngine(c *Consumer) *engine {
 	return &engine{
 		c: c, epoch: time.Now(), lanes: newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
+		suspects: suspectStage{wake: make(chan struct{}, 1), stop: make(chan struct{})},
 	}
 }
 
@@ -81,7 +84,12 @@ func (e *engine) run(ctx context.Context) error {
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
 	e.observer, _ = stream.(Observer)
 	e.poison.topic = e.c.poisonTopic()
+	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base)
 	e.c.mu.Unlock()
+	if err := e.checkSuspects(); err != nil {
+		e.suspects.cancel()
+		return errors.Join(err, stream.Close(ctx))
+	}
 	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
 	err = e.receive(ctx)
 	if ctx.Err() != nil {
@@ -201,18 +209,14 @@ func (e *engine) take(deliveries []Delivery) {
 	e.unlock(e.wake())
 }
 
-// judge gives a delivery that no handler may see its verdict.
+// judge gives a delivery that no handler may see its verdict, and finds the suspects.
 func (e *engine) judge(it *item) {
-	var reason error
 	switch most := e.c.o.MaxDeliveries; {
 	case it.d.Malformed != nil:
-		reason = it.d.Malformed.Reason
+		it.poison = &Poisoned{Malformed: it.d.Malformed, Reason: it.d.Malformed.Reason, Info: it.info(), At: it.batch.received}
 	case most > 0 && it.d.Deliveries > most:
-		reason = fmt.Errorf("delivered %d times without success; MaxDeliveries is %d", it.d.Deliveries, most)
-	default:
-		return
+		it.suspect = &suspect{}
 	}
-	it.poison = &Poisoned{Event: it.d.Event, Malformed: it.d.Malformed, Reason: reason, Info: it.info(), At: it.batch.received}
 }
 
 // admit puts a new item where it waits for a worker. The lock is held.
@@ -232,6 +236,9 @@ func (e *engine) admit(it *item, key string, hash uint64) {
 		return
 	}
 	it.state = itemWaiting
+	if it.suspect != nil {
+		e.suspects.count++
+	}
 	it.lease.unsettled++
 	e.all.push(it)
 	if key == "" {
@@ -250,7 +257,7 @@ func (e *engine) dispatch(it *item) {
 	if it.poison != nil {
 		e.startPoison(it)
 	} else {
-		e.ready.push(it)
+		e.makeReady(it)
 	}
 }
 
@@ -265,6 +272,9 @@ func (e *engine) leave(it *item) {
 		e.poison.refused--
 	}
 	e.outageOver(it)
+	if it.suspect != nil {
+		e.suspectLeaves(it)
+	}
 	it.state = itemGone
 	e.all.remove(it)
 	if l := it.lane; l != nil {
@@ -272,7 +282,7 @@ func (e *engine) leave(it *item) {
 		if l.first == nil {
 			e.lanes.remove(l)
 		} else if l.first.state == itemWaiting {
-			e.ready.push(l.first)
+			e.makeReady(l.first)
 		}
 	}
 	it.lease.unsettled--

@@ -33,6 +33,8 @@ type Stats struct {
 	InFlightBytes int
 	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see [ConsumerOptions].PoisonQueue.
 	PoisonRefused int
+	// Suspects is how many of them were delivered more often than [ConsumerOptions].MaxDeliveries, and run or wait to run alone.
+	Suspects int
 	// Parked is how many of them wait for a retry or for the poison queue.
 	Parked int
 	// Running is how many handlers run now, publishes to the poison queue included.
@@ -52,7 +54,7 @@ func (c *Consumer) Stats() Stats {
 	}
 	if e := c.engine; e != nil {
 		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
-		s.PoisonRefused = e.poison.refused
+		s.PoisonRefused, s.Suspects = e.poison.refused, e.suspects.count
 		if it := e.all.oldest; it != nil {
 			s.OldestAge = time.Since(it.batch.received)
 		}
@@ -131,6 +133,17 @@ func (c *Consumer) Health() Health {
 	if e.outage.waiting > 0 {
 		code, cause := e.describeOutage()
 		problem(Degraded, code, "%d events wait, because their handler cannot publish: %w", e.outage.waiting, cause)
+	}
+	if e.suspects.count > 0 {
+		problem(Degraded, CodeHandler, "%w", e.describeSuspects())
+	}
+	if err := e.suspects.failed; err != nil {
+		code := CodeOf(err)
+		if code == CodeInternal || code == CodeCanceled {
+			code = CodeUnavailable
+		}
+		problem(Degraded, code, "events over MaxDeliveries wait, because topic %s cannot note their runs: %w",
+			quote(suspectsTopic(c.sub.Topic, c.sub.Group)), err)
 	}
 	if e.park.stuck > 0 {
 		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)

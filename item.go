@@ -29,6 +29,7 @@ type item struct {
 	parkIndex int            // its place in the heap of parked items, -1 when it is not in it
 	poison    *Poisoned      // the verdict: it goes to the poison queue, the handler is not called again
 	trouble   *poisonTrouble // with the poison queue; nil for most
+	suspect   *suspect       // it may crash the process; nil for most
 	crash     error          // a Goexit that the chain has yet to see, within the running attempt
 	failure   error          // the panic or Goexit that ended the last attempt; nil when something else did
 }
@@ -47,6 +48,7 @@ const (
 	itemReady
 	itemRunning
 	itemParked
+	itemSuspect // waits to run alone
 )
 
 // lane holds the events of one key in their order. Only its first can be ready, running or parked. A lane exists as long as it has

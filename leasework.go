@@ -56,6 +56,9 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	w.ended.Store(true)
 	w.release = nil
 	w.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
+	if solo := e.suspects.solo; solo != nil && solo.lease == w {
+		e.soloOver()
+	}
 	if w.unsettled > 0 {
 		e.sweep(func(it *item) bool { return it.lease == w && it.state != itemRunning }, e.lose)
 	}

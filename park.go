@@ -88,6 +88,9 @@ func (e *engine) resume() {
 func (e *engine) restart() {
 	e.signalRoom()
 	e.noteFull()
+	if e.suspects.waiting.count > 0 {
+		e.workSuspects()
+	}
 	e.wake().signal()
 }
 

@@ -52,6 +52,7 @@ func (e *engine) poisonNatively(it *item) {
 		e.settleLater(it, Settlement{Action: NativeReject}, ObservedPoisoned, it.poison.Reason)
 		e.c.total.poisoned++
 		e.c.attempts.forget(it)
+		e.suspectDone(it)
 		e.leave(it)
 		return
 	}

@@ -116,6 +116,10 @@ func classify(err error) (v *verdict, outage, crash error) {
 // finish does with an item that a worker had what its outcome says. The lock is held.
 func (e *engine) finish(it *item, o outcome) {
 	total := &e.c.total
+	e.checkAlone()
+	if it.suspect != nil {
+		e.finishSuspect(it, o)
+	}
 	if o.kind != outcomeLost && o.kind != outcomeEnded && o.kind != outcomeAgain { // these say nothing new
 		it.failure = o.crash
 	}
@@ -173,7 +177,7 @@ func (e *engine) hold(it *item, o outcome) {
 	switch {
 	case o.kind == outcomePause:
 		e.pauseUntil(now.Add(o.delay))
-		e.ready.push(it)
+		e.makeReady(it)
 	case o.kind == outcomeRetry && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)
 		e.leave(it)
