@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // ConsumerOptions are the options of a [Consumer]. The zero value works.
@@ -117,28 +119,29 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	c.sub = sub.WithDefaults()
 	switch {
 	case c.invalid != nil:
-	case broker == nil:
+	case nils.Is(broker):
 		c.invalid = errors.New("the broker is nil")
-	case isNil(h):
+	case nils.Is(h):
 		c.invalid = errors.New("the handler is nil")
 	case slices.ContainsFunc(o.Middleware, func(m Middleware) bool { return m == nil }):
 		c.invalid = errors.New("ConsumerOptions.Middleware has a nil")
+	case o.PoisonQueue != nil && nils.Is(o.PoisonQueue):
+		c.invalid = errors.New("ConsumerOptions.PoisonQueue is a nil in an interface; leave it out, or give one")
 	default:
 		c.invalid = sub.Validate()
 	}
 	if c.invalid != nil {
 		return c
 	}
-	if checker, ok := h.(subscriptionChecker); ok {
-		c.invalid = checker.Check(c.sub)
+	_, checks := chain(h, nil)
+	handler, more := chain(guard(h), o.Middleware)
+	checks = append(checks, more...)
+	if q, ok := o.PoisonQueue.(subscriptionChecker); ok {
+		checks = append(checks, q)
 	}
-	c.handler = Chain(guard(h), o.Middleware...)
+	c.invalid = firstRefusal(c.sub, checks)
+	c.handler = handler
 	return c
-}
-
-func isNil(h Handler) bool {
-	f, ok := h.(HandlerFunc)
-	return h == nil || ok && f == nil
 }
 
 // Run declares what the consumers need, then runs them until ctx ends or one of them fails, and drains them: receiving stops, running
@@ -188,9 +191,6 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	return errors.Join(errs...)
 }
 
-// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription.
-type subscriptionChecker interface{ Check(sub Subscription) error }
-
 // unlessStopped drops an error of starting up that says no more than that ctx has ended: to be stopped then is no failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && CodeOf(err) == CodeCanceled {
@@ -202,7 +202,7 @@ func unlessStopped(ctx context.Context, err error) error {
 // Declare creates or checks the topics and groups of subs, as the broker's provisioning option says, so that events published from
 // then on are kept for them. It does nothing on a broker that has nothing to declare. Broadcast subscriptions declare their topic.
 func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
-	if broker == nil {
+	if nils.Is(broker) {
 		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil")}
 	}
 	full := make([]Subscription, len(subs))

@@ -157,8 +157,12 @@ func (t EventType[T]) Publish(ctx context.Context, p *Producer, vs ...T) error {
 	return p.Publish(ctx, t.Topic, events...)
 }
 
-// Handler returns the route for a handler that gets the decoded data. What Decode refuses goes to the poison queue.
+// Handler returns the route for a handler that gets the decoded data. What Decode refuses goes to the poison queue. A nil fn makes a route
+// without a handler, which [Router.Check] and [Run] refuse.
 func (t EventType[T]) Handler(fn func(ctx context.Context, e Event, v T) error) Route {
+	if fn == nil {
+		return Route{Type: t.Name, Topic: t.Topic}
+	}
 	return Route{Type: t.Name, Topic: t.Topic, Handler: HandlerFunc(func(ctx context.Context, e Event) error {
 		v, err := t.Decode(e)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -32,14 +31,6 @@ func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, 
 
 // Middleware wraps a [Handler]. It runs once per attempt.
 type Middleware func(next Handler) Handler
-
-// Chain returns h wrapped in the middleware. The first is the outermost: it sees the event first and the outcome last.
-func Chain(h Handler, middleware ...Middleware) Handler {
-	for _, m := range slices.Backward(middleware) {
-		h = m(h)
-	}
-	return h
-}
 
 // Info is what a [Handler] can learn about the delivery that it handles.
 type Info struct {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leatgo/leat/internal/nils"
 	"github.com/leatgo/leat/internal/secrets"
 )
 
@@ -44,7 +45,7 @@ func (o Openers) Open(ctx context.Context, rawURL string) (Broker, error) {
 	switch {
 	case err != nil:
 		return nil, safeError(secret, err)
-	case broker == nil:
+	case nils.Is(broker):
 		return nil, &Error{Op: "open", Code: CodeInternal, Err: errors.New("the adapter returned neither a broker nor an error")}
 	}
 	return broker, nil

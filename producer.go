@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // PublishFunc publishes events to a topic and reports each outcome through done, by the rules of [Broker].Publish.
@@ -45,7 +47,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	}
 	p := &Producer{source: o.Source, unanswered: unanswered{turn: make(chan struct{}, 1)}}
 	switch {
-	case broker == nil:
+	case nils.Is(broker):
 		p.invalid = errors.New("the broker of the Producer is nil")
 		return p
 	case slices.ContainsFunc(o.Middleware, func(m PublishMiddleware) bool { return m == nil }):
@@ -55,10 +57,23 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
 	p.withdrawer, _ = broker.(Withdrawer)
 	p.unpooled.Store(len(o.Middleware) > 0)
-	for _, m := range slices.Backward(o.Middleware) {
-		p.publish = m(p.publish)
+	for i, m := range slices.Backward(o.Middleware) {
+		if p.publish = m(p.publish); p.publish == nil {
+			p.invalid = fmt.Errorf("ProducerOptions.Middleware[%d] returned nil", i)
+			return p
+		}
 	}
 	return p
+}
+
+// fit returns p, or one in its place that refuses everything, where p is nil or was not made by [NewProducer].
+func (p *Producer) fit() *Producer {
+	if p != nil && (p.publish != nil || p.invalid != nil) {
+		return p
+	}
+	unfit := NewProducer(nil, nil)
+	unfit.invalid = errors.New("the Producer is nil; make one with NewProducer")
+	return unfit
 }
 
 // producerLimits narrows the broker's limits by Leat's own.
@@ -74,7 +89,7 @@ func producerLimits(l Limits) Limits {
 
 // Limits returns what an event may have at most where the broker of p takes it: the broker's limits, or Leat's own where these are
 // lower. Events that are not from a poison queue have 8 KiB and 16 attributes less.
-func (p *Producer) Limits() Limits { return p.limits }
+func (p *Producer) Limits() Limits { return p.fit().limits }
 
 // Publish publishes events to topic and waits for the broker. Nil means that the broker has all of them, as durably as it can.
 // Otherwise the error is a [*PublishError] with the events that failed; those that it does not name are stored. When ctx ends, what
@@ -84,6 +99,7 @@ func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) e
 	if len(events) == 0 {
 		return nil
 	}
+	p = p.fit()
 	c := p.newCall(topic, events)
 	c.run(ctx)
 	c.mu.Lock()
@@ -122,7 +138,7 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 	if done == nil {
 		done = func(Event, error) {}
 	}
-	c := p.newCall(topic, events)
+	c := p.fit().newCall(topic, events)
 	c.user = done
 	c.left++ // for run, which still reads c while the answers come
 	c.run(ctx)
@@ -132,10 +148,11 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 
 // Flush waits until the broker has answered every event that was published before the call, or until ctx ends; then the [*Error] has
 // [CodeUnknown] and says how many answers are missing.
-func (p *Producer) Flush(ctx context.Context) error { return p.unanswered.wait(ctx) }
+func (p *Producer) Flush(ctx context.Context) error { return p.fit().unanswered.wait(ctx) }
 
 // Close refuses further events and waits like [Producer.Flush]. Closing twice is no error. The broker stays open.
 func (p *Producer) Close(ctx context.Context) error {
+	p = p.fit()
 	p.closed.Store(true)
 	return p.Flush(ctx)
 }

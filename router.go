@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // AnyType is the Type of a [Route] for all events that no other route wants.
@@ -24,8 +26,8 @@ type Route struct {
 // counted in Stats.Skipped; a route for [AnyType] or [RejectUnhandled] changes that. Of the types leat.malformed.v1 and leat.reduced.v1, which a
 // Router meets when it replays a poison queue, unwanted events are rejected: skipped, they would be lost.
 //
-// Give the Router itself to [NewConsumer], and middleware for all routes to its options: inside another handler the Consumer
-// cannot see it, so that the topics of its routes are not checked.
+// Give the Router itself to [NewConsumer], and middleware for all routes to its options: inside a handler of your own, other than what
+// [Chain] returns, the Consumer cannot see it, so that the topics of its routes are not checked.
 //
 // A Router is immutable and safe for concurrent use.
 type Router struct {
@@ -119,8 +121,7 @@ func (r Route) validate() error {
 			return fmt.Errorf("for type %s: Topic %w", quote(r.Type), err)
 		}
 	}
-	f, isFunc := r.Handler.(HandlerFunc)
-	if r.Handler == nil || isFunc && f == nil {
+	if nils.Is(r.Handler) {
 		return fmt.Errorf("for type %s has no Handler", quote(r.Type))
 	}
 	return nil

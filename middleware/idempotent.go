@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes share, best of all in the database
@@ -49,6 +50,8 @@ type IdempotentOptions struct {
 // handler, as long as the event is among the latest 1,000 in that state. The mark is tried even if the Consumer has ended the
 // handler's context meanwhile, because the work is done.
 //
+// Without a Store, [leat.Run] refuses the Consumer.
+//
 // In a broadcast each process handles every event: give each a [MemoryStore] of its own.
 func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 	m := &idempotent{store: s, key: sourceAndID, timeout: 5 * time.Second, unmarked: NewMemoryStore(maxUnmarked, 0)}
@@ -58,10 +61,32 @@ func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 	if o != nil && o.StoreTimeout > 0 {
 		m.timeout = o.StoreTimeout
 	}
-	return func(next leat.Handler) leat.Handler {
-		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error { return m.handle(ctx, e, next) })
+	if nils.Is(s) {
+		m.store = nil
 	}
+	return func(next leat.Handler) leat.Handler { return &idempotentHandler{m, next} }
 }
+
+type idempotentHandler struct {
+	*idempotent
+
+	next leat.Handler
+}
+
+// Handle implements [leat.Handler].
+func (h *idempotentHandler) Handle(ctx context.Context, e leat.Event) error {
+	return h.handle(ctx, e, h.next)
+}
+
+// Check tells [leat.Run] that the Store is missing.
+func (h *idempotentHandler) Check(sub leat.Subscription) error {
+	if h.store == nil {
+		return &leat.Error{Op: "run", Topic: sub.Topic, Code: leat.CodeInvalid, Err: errNoStore}
+	}
+	return nil
+}
+
+var errNoStore = errors.New("Idempotent was made without a Store")
 
 const (
 	maxUnmarked = 1_000
@@ -82,7 +107,7 @@ type idempotent struct {
 func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
 	if m.store == nil {
 		return leat.Pause(storePause, &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeInvalid,
-			Err: errors.New("Idempotent was made without a Store")})
+			Err: errNoStore})
 	}
 	key := m.key(e)
 	if key == "" {

@@ -26,6 +26,8 @@ type PoisonOptions struct {
 // What exceeds the Producer's limits is written in the reduced form, which [leat.Reduction] describes. Where the topic takes even less,
 // which its refusal with [leat.CodeTooLarge] tells, Poison tries half the size, down to 8 KiB.
 //
+// Without a Producer, [leat.Run] refuses the Consumer.
+//
 // Poison waits for the broker's confirm as long as its ctx lasts. Its error is an [*leat.Error] with [leat.CodePoisonQueue] that
 // wraps the Producer's. p must stay open until the Consumer has stopped.
 func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
@@ -53,6 +55,16 @@ type poisonQueue struct {
 	shared   bool
 }
 
+// Check tells [leat.Run] that there is nothing to publish through.
+func (q *poisonQueue) Check(sub leat.Subscription) error {
+	if q.producer.Limits() == (leat.Limits{}) {
+		return &leat.Error{Op: "run", Topic: sub.Topic, Code: leat.CodeInvalid, Err: errNoProducer}
+	}
+	return nil
+}
+
+var errNoProducer = errors.New("PoisonQueue was made without a Producer, or with one that has no broker")
+
 // Topic implements [leat.PoisonQueue].
 func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topic(sub.Topic, sub.Group) }
 
@@ -66,7 +78,7 @@ func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 		return &leat.Error{Op: "poison", Topic: topic, EventID: e.ID(), Code: leat.CodePoisonQueue, Err: err}
 	}
 	if q.producer == nil {
-		return failed(p.Event, errors.New("PoisonQueue was made without a Producer"))
+		return failed(p.Event, errNoProducer)
 	}
 	for limits := q.producer.Limits(); ; {
 		e, err := p.AsEventWithin(limits)

@@ -11,6 +11,7 @@ import (
 	cecontext "github.com/cloudevents/sdk-go/v2/context"
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Options are the options of a [Protocol].
@@ -64,7 +65,7 @@ func New(broker leat.Broker, o *Options) (*Protocol, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	if broker == nil {
+	if nils.Is(broker) {
 		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: errors.New("the broker is nil")}
 	}
 	p := &Protocol{

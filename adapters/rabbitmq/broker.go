@@ -59,6 +59,9 @@ func (b *Broker) Limits() leat.Limits {
 // connection for publishing, which an alarm of the broker blocks: its end is waited for. f should not consume by it. ctx bounds the
 // connecting, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
+	if f == nil {
+		return &leat.Error{Op: opChannel, Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
+	}
 	if err := b.refusal(ctx, opChannel, ""); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Broker is a Watermill Publisher and Subscriber as a broker of Leat. It implements [leat.Broker], [leat.Declarer] and
@@ -142,7 +143,7 @@ func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscribe
 	if err != nil {
 		return nil, failed(op, sub.Topic, fmt.Errorf("NewSubscriber failed: %w", err))
 	}
-	if s == nil {
+	if nils.Is(s) {
 		return nil, refused(leat.CodeInvalid, "NewSubscriber returned nil")
 	}
 	b.subscribers[sub.Group] = s

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Groups gives groups to a Pub/Sub that has none and sends every message to every subscription, such as gochannel: within the process, the
@@ -54,6 +56,9 @@ func (g *Groups) subscription(key topicGroup) (<-chan *message.Message, error) {
 	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
 		return nil, errors.New("the groups are closed")
+	}
+	if nils.Is(g.sub) {
+		return nil, &leat.Error{Op: "subscribe", Topic: key.topic, Code: leat.CodeInvalid, Err: errors.New("the Subscriber of the Groups is nil")}
 	}
 	if messages := g.shared[key]; messages != nil {
 		return messages, nil

@@ -21,13 +21,36 @@ const misusePause = 10 * time.Second
 // A message has more that a middleware may use and that has no meaning around a handler of Leat: it acks or nacks, changes the
 // message before the handler, or returns messages to be published. Nothing of that can be done, and none of it is passed over:
 // the consumer pauses, with an error of [leat.CodeUnsupported] that says so, and the event stays unhandled. docs/watermill.md has a
-// list of Watermill's own middleware.
+// list of Watermill's own middleware. A nil m is refused by [leat.Run].
 func Middleware(m message.HandlerMiddleware, codec Codec) leat.Middleware {
-	return func(next leat.Handler) leat.Handler {
-		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-			return handleThrough(ctx, m, codec, next, e)
-		})
+	return func(next leat.Handler) leat.Handler { return &throughHandler{m, codec, next} }
+}
+
+// throughHandler is a handler behind a middleware of Watermill.
+type throughHandler struct {
+	middleware message.HandlerMiddleware
+	codec      Codec
+	next       leat.Handler
+}
+
+// Handle implements [leat.Handler].
+func (h *throughHandler) Handle(ctx context.Context, e leat.Event) error {
+	if h.middleware == nil {
+		return leat.Pause(misusePause, h.missing(""))
 	}
+	return handleThrough(ctx, h.middleware, h.codec, h.next, e)
+}
+
+// Check tells [leat.Run] that the middleware is missing.
+func (h *throughHandler) Check(sub leat.Subscription) error {
+	if h.middleware == nil {
+		return h.missing(sub.Topic)
+	}
+	return nil
+}
+
+func (*throughHandler) missing(topic string) error {
+	return &leat.Error{Op: "run", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the middleware of Watermill is nil")}
 }
 
 func handleThrough(ctx context.Context, m message.HandlerMiddleware, codec Codec, next leat.Handler, e leat.Event) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Options are the options of a [Broker]. The zero value works with one Subscriber, and promises nothing: what the Pub/Sub holds is said by
@@ -90,8 +91,10 @@ func orDefault[T comparable](field *T, value T) {
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate(publisher message.Publisher, subscriber message.Subscriber) error {
 	switch {
-	case publisher == nil:
+	case nils.Is(publisher):
 		return errors.New("the Publisher is nil")
+	case subscriber != nil && nils.Is(subscriber):
+		return errors.New("the Subscriber is a nil in an interface")
 	case subscriber == nil && o.NewSubscriber == nil:
 		return errors.New("there is no Subscriber; give one, or set NewSubscriber")
 	case subscriber != nil && o.NewSubscriber != nil:

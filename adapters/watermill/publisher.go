@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // PublisherOptions are the options of a [Publisher]. The zero value works.
@@ -93,7 +94,7 @@ func (p *Publisher) Close() (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), p.o.CloseTimeout)
 		defer cancel()
 		err = p.producer.Close(ctx)
-		if p.o.CloseBroker && p.broker != nil {
+		if p.o.CloseBroker && !nils.Is(p.broker) {
 			if closing := p.broker.Close(); err == nil {
 				err = closing
 			}

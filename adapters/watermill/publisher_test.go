@@ -42,3 +42,36 @@ func TestAFailingContextDoesNotStopTheOthers(t *testing.T) {
 	assert.Equal(t, 2, n, "what is not named is stored")
 	require.NoError(t, pub.Close())
 }
+
+type noPubSub struct {
+	message.Publisher
+	message.Subscriber
+}
+
+func (*noPubSub) Close() error { return nil }
+
+// What is nil is refused before anything is published or subscribed, also in an interface.
+func TestNilsAreRefused(t *testing.T) {
+	invalid := func(err error) {
+		t.Helper()
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
+	}
+	none := (*noPubSub)(nil)
+	_, err := watermill.New(none, none, nil)
+	invalid(err)
+	_, err = watermill.New(&noPubSub{}, none, nil)
+	invalid(err)
+	b, err := watermill.New(&noPubSub{}, nil, &watermill.Options{NewSubscriber: func(string) (message.Subscriber, error) { return none, nil }})
+	require.NoError(t, err)
+	sub := leat.Subscription{Topic: "t", Group: "g", Unordered: true}
+	invalid(b.Declare(t.Context(), sub))
+	member, err := watermill.NewGroups(none).Subscriber("g")
+	require.NoError(t, err)
+	_, err = member.Subscribe(t.Context(), "t")
+	invalid(err)
+	invalid(watermill.NewPublisher((*watermill.Broker)(nil), nil).Publish("t", message.NewMessage("1", nil)))
+	_, err = watermill.NewSubscriber((*watermill.Broker)(nil), &watermill.SubscriberOptions{Group: "g"}).Subscribe(t.Context(), "t")
+	invalid(err)
+	invalid(leat.Run(t.Context(), leat.NewConsumer(memory.New(nil), sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
+		&leat.ConsumerOptions{Middleware: []leat.Middleware{watermill.Middleware(nil, watermill.Codec{})}})))
+}

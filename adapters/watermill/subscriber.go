@@ -10,6 +10,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // SubscriberOptions are the options of a [Subscriber]. Group or Broadcast is required.
@@ -85,7 +86,7 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 		s.o.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case broker == nil:
+	case nils.Is(broker):
 		s.invalid = errors.New("the broker is nil")
 	case s.o.NackDelay < 0 || s.o.Concurrency < 0 || s.o.MaxInFlight < 0 || s.o.MaxInFlightBytes < 0 || s.o.CloseTimeout < 0:
 		s.invalid = errors.New("an option of the Subscriber is negative")
