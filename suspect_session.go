@@ -35,33 +35,34 @@ type suspectSession struct {
 }
 
 // openSuspects waits for the turn, as long as ctx lasts, and reads the state.
-func openSuspects(ctx context.Context, b Broker, sub Subscription) (s *suspectSession, err error) {
+func openSuspects(ctx context.Context, b Broker, sub Subscription) (*suspectSession, error) {
 	sub = Subscription{Topic: suspectsTopic(sub.Topic, sub.Group), Group: sub.Group}.WithDefaults()
-	s = &suspectSession{broker: b, sub: sub, id: string(appendUUID(nil, time.Now())), seen: map[*Lease]bool{}}
-	if s.stream, err = b.Subscribe(ctx, sub); err != nil {
+	stream, err := b.Subscribe(ctx, sub)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+	s := &suspectSession{broker: b, sub: sub, stream: stream, id: string(appendUUID(nil, time.Now())), seen: map[*Lease]bool{}}
+	if err := s.begin(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin knocks until the turn has come, and reads all notes.
+func (s *suspectSession) begin(ctx context.Context) error {
 	if s.stream.Capabilities().Order != OrderPerGroup {
-		return nil, &Error{Op: "consume", Topic: sub.Topic, Code: CodeUnsupported, Err: errors.New("the stream does not keep order across the group")}
+		return &Error{Op: "consume", Topic: s.sub.Topic, Code: CodeUnsupported, Err: errors.New("the stream does not keep order across the group")}
 	}
 	for {
 		err := s.note(ctx, knockEvery, suspectNote{Kind: noteKnock, Session: s.id})
 		if err == nil {
-			break
+			return s.note(ctx, suspectTimeout, suspectNote{Kind: noteBegin, Session: s.id})
 		}
 		if ctx.Err() != nil || !errors.Is(err, errNoTurn) {
-			return nil, err
+			return err
 		}
 	}
-	if err := s.note(ctx, suspectTimeout, suspectNote{Kind: noteBegin, Session: s.id}); err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // write makes runs the state, and returns when it has been read back: then it is stored, and the turn was not over.
@@ -210,7 +211,7 @@ func (s *suspectSession) over() error {
 
 // close gives the turn to the next member. A state without runs need not be kept.
 func (s *suspectSession) close() {
-	if len(s.runs) == 0 && s.over() == nil {
+	if s.fence == s.id && len(s.runs) == 0 && s.over() == nil { // all notes were read
 		s.ack(s.states...)
 		s.ack(s.begins...)
 	}
