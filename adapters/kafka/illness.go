@@ -79,7 +79,7 @@ func (l *illness) fetched(partition int32) {
 // lost notes that the topic has not kept what the group had not handled yet.
 func (l *illness) lost(partition int32, committed, first int64) {
 	l.data.err = nil
-	l.data.set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: those between are lost",
+	l.data.set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: what was between is lost",
 		partition, first, committed))
 }
 

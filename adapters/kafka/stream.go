@@ -111,7 +111,7 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 		switch c := &batch[i]; {
 		case c.bad != nil:
 			into[i].Malformed = c.bad.malformed()
-		case c.record != nil:
+		case c.record != nil && !c.isMarker():
 			s.decoder.decode(c.record, &into[i])
 		}
 	}
@@ -136,6 +136,18 @@ type candidate struct {
 	bad    *unreadable // instead of a record
 	size   int
 	number uint64 // in the window, of one that was delivered before
+}
+
+// isMarker reports whether the record is the end of a transaction, which is no delivery.
+func (c *candidate) isMarker() bool { return c.record != nil && c.record.Attrs.IsControl() }
+
+// passMarker enters the end of a transaction as finished. The lock is held.
+func (s *Stream) passMarker(c *candidate) {
+	w := &c.tenure.window
+	w.finish(w.push(slot{offset: c.record.Offset, epoch: c.record.LeaderEpoch}))
+	if !s.sub.Broadcast {
+		s.commit.soon()
+	}
 }
 
 // cut takes records for the deliveries in into, as far as the limits leave room: what was given back first, then what was polled.
@@ -167,16 +179,18 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 			s.polled = s.polled[1:]
 			continue
 		}
-		size := sizeOf(c.records[0])
-		if events > 0 && bytes+size > s.sub.MaxInFlightBytes {
+		next := candidate{tenure: c.tenure, record: c.records[0], size: sizeOf(c.records[0])}
+		if events > 0 && bytes+next.size > s.sub.MaxInFlightBytes {
 			break
 		}
-		batch = append(batch, candidate{tenure: c.tenure, record: c.records[0], size: size})
+		batch = append(batch, next)
 		c.records[0] = nil
 		c.records = c.records[1:]
 		s.queued--
-		events++
-		bytes += size
+		if !next.isMarker() {
+			events++
+			bytes += next.size
+		}
 	}
 	s.decoder.batch = batch
 	return batch
@@ -193,6 +207,10 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			continue
 		}
 		number := c.number
+		if c.isMarker() {
+			s.passMarker(c)
+			continue
+		}
 		switch {
 		case c.bad != nil:
 			number = c.tenure.window.push(slot{malformed: d.Malformed, offset: c.bad.next - 1, before: c.bad.next - 1 - c.bad.first, epoch: c.bad.epoch})

@@ -122,6 +122,7 @@ func (b *Broker) consumerOptions(sub leat.Subscription) []kgo.Opt {
 	most := int32(min(max(sub.MaxInFlightBytes/4, 1<<20), 16<<20))
 	opts := []kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(most), kgo.KeepRetryableFetchErrors(),
+		kgo.KeepControlRecords(), // the end of a transaction has an offset, which the group's must pass, and what was aborted lies below
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(fetchMaxWait),
 	}
 	if b.o.Rack != "" {
