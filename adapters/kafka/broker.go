@@ -56,6 +56,7 @@ func New(o *Options) (*Broker, error) {
 		return nil, invalid(err)
 	}
 	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
+	b.publisher.copies = mayEdit(client)
 	b.publisher.renewal = newRenewal(client, func() (*kgo.Client, context.CancelFunc, error) {
 		return b.newClient(b.conns, b.producerOptions())
 	})

@@ -153,7 +153,7 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
 		r.Key = n.put(key)
 	}
 	at := len(n.headers)
-	if n.media == nil {
+	if n.media == nil || n.copies {
 		n.media = []byte(structuredType)
 	}
 	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})

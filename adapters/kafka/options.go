@@ -92,7 +92,8 @@ type Options struct {
 	// Logger gets what an operator should know and, at debug level, what the client reports. Nil means no log.
 	Logger *slog.Logger
 	// Client are further options of the native client, which win over those that follow from the above. A hook must not keep a record that
-	// is published beyond the client's answer for it, because it is used again.
+	// is published beyond the client's answer for it, because it is used again. It may change the record, its bytes included: with hooks
+	// that see records, Publish copies them from the events. A partitioner must not.
 	Client []kgo.Opt
 }
 

@@ -22,6 +22,7 @@ type publisher struct {
 	o       *Options
 	conns   *connections
 	parcels parcelPools
+	copies  bool           // records are not made of the bytes of their events
 	purging sync.Map       // the topics that the client is forgetting
 	purges  sync.WaitGroup // that
 
@@ -168,6 +169,7 @@ func (p *publisher) publish(
 // encode makes the records of the events that can be sent, and refuses the others.
 func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) *parcel {
 	b := p.parcels.take(events, p.o)
+	b.encoder.copies = p.copies
 	records := b.records[:cap(b.records)]
 	used := 0
 	for i, e := range events {

@@ -41,6 +41,9 @@ func (s *Stream) sortReturns() {
 
 // blockKeys enters what was given back since the last time.
 func (s *Stream) blockKeys() {
+	if len(s.returns) == 0 {
+		return
+	}
 	fresh := map[string]*holding{}
 	for _, r := range s.returns {
 		if r.tenure.draining {

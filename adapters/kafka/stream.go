@@ -199,6 +199,7 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 // track enters what was decoded into the windows, and returns how much of into is filled then: records of a partition that has moved in
 // the meantime are dropped, those of a key that is held back are kept.
 func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
+	s.blockKeys() // what was given back in the meantime comes before what is in the batch
 	for i := range batch {
 		c := &batch[i]
 		d := into[i]
@@ -222,7 +223,7 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			again := c.tenure.window.at(number)
 			d.Event, d.Malformed, d.Key = again.event, again.malformed, again.recordKey
 		}
-		if h := s.holding(cmp.Or(d.Event.Key(), d.Key)); h != nil && c.record != nil {
+		if h := s.holding(cmp.Or(d.Event.Key(), d.Key)); h != nil {
 			c.tenure.window.at(number).state = slotBack
 			h.waiting = append(h.waiting, returned{c.tenure, number})
 			s.held++
