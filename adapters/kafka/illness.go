@@ -23,6 +23,7 @@ type illness struct {
 	above      map[int32]*symptom // many events finished above one that is not
 	missing    map[int32]*symptom // finished events that the commit has no room for
 	data       symptom            // the last loss of data
+	silence    symptom            // of the group
 	overrun    symptom            // the last handler that outlasted a revoke
 }
 
@@ -122,6 +123,13 @@ func (l *illness) noted(partition int32, p *pending, bound int) {
 		"and are handled again after a restart; see which events do not finish, or lower MaxInFlight", partition, p.missing, finished, p.at.Offset)
 }
 
+// silent notes that the group has not answered for the session timeout, or with nil that it has again.
+func (l *illness) silent(err error) {
+	if l.silence.err = nil; err != nil {
+		l.silence.set(err)
+	}
+}
+
 func (l *illness) overran(err error) {
 	l.overrun.err = nil
 	l.overrun.set(err)
@@ -145,6 +153,7 @@ func (l *illness) report(topic string) (errs []error) {
 	}
 	add(&l.group, fetchMemory, "the group", codeOf(l.group.err))
 	add(&l.topic, fetchMemory, "the topic", codeOf(l.topic.err))
+	add(&l.silence, 0, "the group", leat.CodeUnavailable)
 	add(&l.commit, 0, "committing offsets", codeOf(l.commit.err))
 	for _, p := range slices.Sorted(maps.Keys(l.partitions)) {
 		add(l.partitions[p], fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(l.partitions[p].err))

@@ -24,6 +24,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	if s.closed {
 		return
 	}
+	s.presence.begin()
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
 	}
@@ -218,14 +219,13 @@ func (s *Stream) lost(_ context.Context, _ *kgo.Client, partitions map[string][]
 	s.mu.Lock()
 	s.end(tenures)
 	s.mu.Unlock()
+	cause := s.presence.lostCause()
 	for _, t := range tenures {
 		s.broker.o.Logger.Warn("partition lost; its unfinished events are handled by another member", "topic", s.sub.Topic, "group", s.sub.Group,
-			"partition", t.partition)
-		t.lease.End(errLost)
+			"partition", t.partition, "error", cause)
+		t.lease.End(cause)
 	}
 }
-
-var errLost = errors.New("the group took the partition away, because it had heard nothing of this member for the session timeout")
 
 // stopWhenOver ends the client's attempts when the stream is over, though not closed.
 func (s *Stream) stopWhenOver() {

@@ -16,20 +16,21 @@ import (
 //
 // Stream.mu guards everything that is not Receive's own. It is not held while the client, a lease or other code from outside is called.
 type Stream struct {
-	broker  *Broker
-	sub     leat.Subscription
-	caps    leat.Capabilities
-	client  *kgo.Client
-	conns   *connections
-	cancel  context.CancelFunc // ends the client's context
-	member  int                // the number of a static member; 0 for others
-	decoder decoder            // Receive's own
-	paused  map[int32]bool     // Receive's own: the partitions that the client does not fetch from
-	commit  committer
-	wg      sync.WaitGroup // the goroutines of the stream
-	quit    chan struct{}  // closed when Close begins
-	gone    chan struct{}  // closed when it ends
-	over    chan struct{}  // closed when fatal is set
+	broker   *Broker
+	sub      leat.Subscription
+	caps     leat.Capabilities
+	client   *kgo.Client
+	conns    *connections
+	cancel   context.CancelFunc // ends the client's context
+	member   int                // the number of a static member; 0 for others
+	decoder  decoder            // Receive's own
+	paused   map[int32]bool     // Receive's own: the partitions that the client does not fetch from
+	commit   committer
+	presence *presence      // nil for a broadcast
+	wg       sync.WaitGroup // the goroutines of the stream
+	quit     chan struct{}  // closed when Close begins
+	gone     chan struct{}  // closed when it ends
+	over     chan struct{}  // closed when fatal is set
 
 	mu      sync.Mutex
 	closed  bool
@@ -41,20 +42,21 @@ type Stream struct {
 	topic    topicID            // of the topic as it was when the stream last asked
 	notes    map[int32]readNote // by partition, from the client's fetch of offsets to fetched
 	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
-	polled  []chunk
-	queued  int // records in polled
-	events  int // delivered and not settled
-	bytes   int // of them
-	full    bool
-	returns []returned          // given back since Receive last looked
-	blocked map[string]*holding // keys of which something was given back while more was out
-	again   []returned          // to be delivered again, in order
-	held    int                 // records that wait in blocked or again
-	signal  chan struct{}       // holds a token when Receive should look again
-	poll    context.CancelFunc  // ends the poll that waits; nil when none does
-	idle    chan struct{}       // closed when no records are on their way from the client into polled; nil when none are
-	ill     illness
-	ident   identity
+	polled   []chunk
+	queued   int // records in polled
+	events   int // delivered and not settled
+	bytes    int // of them
+	full     bool
+	resuming bool                // the group has answered again: the suspended tenures may go on
+	returns  []returned          // given back since Receive last looked
+	blocked  map[string]*holding // keys of which something was given back while more was out
+	again    []returned          // to be delivered again, in order
+	held     int                 // records that wait in blocked or again
+	signal   chan struct{}       // holds a token when Receive should look again
+	poll     context.CancelFunc  // ends the poll that waits; nil when none does
+	idle     chan struct{}       // closed when no records are on their way from the client into polled; nil when none are
+	ill      illness
+	ident    identity
 }
 
 var (
@@ -75,6 +77,7 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 		if err := ctx.Err(); err != nil {
 			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: err}
 		}
+		s.resumeSuspended()
 		s.resumePartitions()
 		n, room, err := s.fill(into)
 		if n > 0 || err != nil {
@@ -374,7 +377,7 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 
 // takePartition books the records of one partition. The lock is held.
 func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
-	if len(p.Records) == 0 {
+	if len(p.Records) == 0 || t.rewind {
 		return
 	}
 	if p.Err == nil {
@@ -388,8 +391,7 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 	if len(t.above) > 0 {
 		records = s.unfinished(t, records)
 	}
-	s.polled = append(s.polled, chunk{tenure: t, records: records})
-	s.queued += len(records)
+	s.queue(chunk{tenure: t, records: records})
 }
 
 // resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.
@@ -408,13 +410,13 @@ func (s *Stream) resumePartitions() {
 			s.bringBack(t)
 			s.ill.gapClosed(t.partition)
 		}
-		if t.paused && !s.paused[t.partition] {
+		if (t.paused || t.suspended) && !s.paused[t.partition] {
 			s.paused[t.partition] = true
 			pause = append(pause, t.partition)
 		}
 	}
 	for p := range s.paused {
-		if t := s.tenures[p]; t == nil || !t.paused {
+		if t := s.tenures[p]; t == nil || !t.paused && !t.suspended {
 			delete(s.paused, p)
 			resume = append(resume, p)
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"slices"
 	"time"
 
@@ -58,6 +60,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		}
 		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{sub.Topic: direct}))
 	} else {
+		s.presence = newPresence(&b.o)
 		opts = append(opts, s.groupOptions()...)
 	}
 	_, s.cancel, err = b.newClient(s.conns, append(opts, kgo.WithHooks(s)))
@@ -70,6 +73,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		s.wg.Go(s.watchPartitions)
 	} else {
 		s.wg.Go(s.commitLoop)
+		s.wg.Go(s.watchPresence)
 		s.wg.Go(s.stopWhenOver)
 	}
 	if err := b.remember(s); err != nil {
@@ -138,6 +142,11 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group), kgo.ConsumeTopics(s.sub.Topic), kgo.DisableAutoCommit(),
 		kgo.RebalanceTimeout(o.RebalanceTimeout), kgo.SessionTimeout(o.SessionTimeout), kgo.HeartbeatInterval(o.HeartbeatInterval),
 		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.lost),
+		kgo.WithHooks(s.presence), kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := s.broker.dialer.dial(ctx, network, address)
+			return conn, patient(err)
+		}),
+		kgo.RequestRetries(math.MaxInt32), kgo.RetryTimeoutFn(s.retryFor),
 		kgo.OnOffsetsFetched(s.readNotes), kgo.AdjustFetchOffsetsFn(s.fetched),
 	}
 	if o.Protocol == ProtocolConsumer {
@@ -149,6 +158,18 @@ func (s *Stream) groupOptions() []kgo.Opt {
 		opts = append(opts, kgo.InstanceID(id))
 	}
 	return opts
+}
+
+// retryFor is how long the client tries a request again: a heartbeat until the group answers, since presence has a clock; others as long
+// as it does by itself.
+func (s *Stream) retryFor(key int16) time.Duration {
+	switch key {
+	case heartbeatKey, groupHeartbeatKey:
+		return 0 // without end
+	case joinKey, syncKey:
+		return s.broker.o.SessionTimeout
+	}
+	return 30 * time.Second
 }
 
 // committed returns what a group has committed. A group that does not exist yet has committed nothing; some brokers call that an error.

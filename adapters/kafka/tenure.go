@@ -22,6 +22,9 @@ type tenure struct {
 	passed     int64  // the offset behind the last records that could not be read
 	draining   bool   // nothing of it is delivered any more
 	ended      bool
+	suspended  bool // the session may be over: nothing is delivered until the group has answered
+	rewind     bool // the client is to go back to from then
+	from       kgo.EpochOffset
 	paused     bool    // its gap is at the limit
 	aside      []chunk // polled and not delivered, while paused
 }
@@ -120,6 +123,16 @@ func (c *chunk) len() int {
 func (s *Stream) begin(partition int32) {
 	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: leat.NewLease(), window: newWindow(), begin: -1,
 		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1}
+}
+
+// queue appends what was polled. The lock is held.
+func (s *Stream) queue(c chunk) {
+	if c.tenure.suspended {
+		c.tenure.aside = append(c.tenure.aside, c)
+		return
+	}
+	s.polled = append(s.polled, c)
+	s.queued += c.len()
 }
 
 // setAside takes what was polled of a partition out of the way of the others, while it is paused. The lock is held.
