@@ -54,7 +54,7 @@ func newHarness(t *testing.T, nodes int) *harness {
 	for i, addr := range h.cluster.ListenerAddrs("PROXIED") {
 		h.proxies[i].point(addr)
 	}
-	raw, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.Addrs()...), kgo.AlwaysRetryEOF()) // its connections may be of before a kill
+	raw, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.Addrs()...))
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
 	h.raw = raw
