@@ -319,11 +319,11 @@ func (p *publisher) leave(w *waiter) {
 func answered(r *kgo.Record, err error) {
 	rec := recordOf(r)
 	c := rec.call
-	p := c.p
+	p, topic := c.p, c.topic // c may be used for something else when all of its records are answered
 	p.settle(rec, c.outcome(rec, err))
 	switch {
 	case errors.Is(err, kerr.UnknownTopicID):
-		p.purge(c.topic)
+		p.purge(topic)
 	case err != nil:
 		p.renewal.suspect(err)
 	case !p.granted.Load():

@@ -146,6 +146,7 @@ func (r recreation) run(t *testing.T, admin *kadm.Client, addrs []string) {
 	require.NoError(t, untilAll(10*time.Second-time.Since(begin), readers, fresh...), "log: %s", log.String())
 	t.Logf("went on after %v", time.Since(begin))
 	assert.Contains(t, log.String(), "the topic was deleted and created again; consuming goes on")
+	assert.NotContains(t, log.String(), `topic=""`)
 	if !r.broadcast {
 		require.NoError(t, await(livePatience, func() error { return caughtUp(t.Context(), b, topic) }))
 	}
