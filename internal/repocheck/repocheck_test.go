@@ -104,6 +104,7 @@ func TestDocumentedCode(t *testing.T) {
 		blocks            int // -1 means all
 	}{
 		{"README.md", "examples/quickstart/main.go", 1},
+		{"docs/plain-messages.md", "examples/plain/main.go", -1},
 		{"docs/writing-an-adapter.md", "eventtest/example_adapter_test.go", -1},
 	} {
 		quoted := goBlocks(t, c.document)
