@@ -49,6 +49,9 @@ const (
 	eventMemory = 5 * time.Minute
 )
 
+// assignGrace is how long, beyond a heartbeat, members of a group take to join a rebalance; a new group waits 3 s for more members.
+const assignGrace = 3 * time.Second
+
 // fetchFailed notes an error of polling.
 func (l *illness) fetchFailed(partition int32, err error) {
 	loss, isLoss := errors.AsType[*kgo.ErrDataLoss](err)
@@ -180,6 +183,11 @@ func (l *illness) report(topic string) (errs []error) {
 func (s *Stream) Health() error {
 	s.mu.Lock()
 	errs := s.ill.report(s.sub.Topic)
+	if s.presence != nil && len(s.tenures) == 0 {
+		if since, err := s.presence.waiting(s.broker.o.HeartbeatInterval + assignGrace); err != nil {
+			errs = append(errs, unhealthy(s.sub.Topic, leat.CodeUnavailable, since, err))
+		}
+	}
 	closed, fatal := s.closed, s.fatal
 	s.mu.Unlock()
 	if closed {

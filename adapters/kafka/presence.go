@@ -34,6 +34,7 @@ type presence struct {
 	before  time.Time // the same for the answer before that
 	joining bool      // the group keeps the member waiting, and counts it as present
 	ended   bool      // the timeout has passed since the last answer
+	waits   time.Time // since when the group has not said which partitions the member gets; zero when it has
 }
 
 var (
@@ -55,6 +56,9 @@ func (s *presence) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ ti
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.joining = true
+		if s.waits.IsZero() {
+			s.waits = time.Now()
+		}
 	}
 }
 
@@ -70,6 +74,9 @@ func (s *presence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2
 			s.answered(time.Now()) // the group counts a member as present as long as it waits, also where the connection breaks then
 		}
 		s.joining = false
+		if key == syncKey && e2e.Err() == nil {
+			s.waits = time.Time{}
+		}
 	case heartbeatKey, groupHeartbeatKey:
 		if e2e.Err() != nil {
 			return
@@ -112,6 +119,34 @@ func (s *presence) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended, s.before, s.last = true, time.Now(), time.Time{}
+}
+
+// promised notes that the group means to give the member partitions that it does not have yet, or with false that it does not.
+func (s *presence) promised(some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !some:
+		s.waits = time.Time{}
+	case s.waits.IsZero():
+		s.waits = time.Now()
+	}
+}
+
+// waiting returns what the member waits for and since when, nil where it does not, or not for longer than the other members take to hear
+// of a rebalance. A member that has joined and has got nothing is a standby, and does not wait.
+func (s *presence) waiting(grace time.Duration) (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits.IsZero() || time.Since(s.waits) < grace {
+		return time.Time{}, nil
+	}
+	if until := s.waits.Add(s.timeout); time.Now().Before(until) {
+		return s.waits, fmt.Errorf("waiting for the group to assign partitions: a member that ended without leaving keeps its partitions until"+
+			" its session is over, at most until %s; with an InstanceID, a restart does not wait", until.UTC().Format(time.RFC3339))
+	}
+	return s.waits, errors.New("waiting for the group to assign partitions: another member has not given them up yet, for which it has its" +
+		" RebalanceTimeout")
 }
 
 // resume notes that the session goes on.

@@ -228,6 +228,19 @@ type processConfig struct {
 	Topic string   `json:"topic"`
 	Group string   `json:"group"`
 	Who   int      `json:"who"`
+	// What follows is left out for the defaults of the tests.
+	Session  time.Duration  `json:"session"`
+	Protocol kafka.Protocol `json:"protocol"`
+	Instance string         `json:"instance"`
+}
+
+func (c *processConfig) options() kafka.Options {
+	o := processOptions(c.Addrs)
+	if c.Session > 0 {
+		o.SessionTimeout = c.Session
+	}
+	o.Protocol, o.InstanceID = c.Protocol, c.Instance
+	return o
 }
 
 func processOptions(addrs []string) kafka.Options {
@@ -242,7 +255,7 @@ func TestConsumerProcess(t *testing.T) {
 		t.Skip("it is run by TestKilledConsumers")
 	}
 	c := processConfigOf(t, processVariable)
-	m := startMember(t, processOptions(c.Addrs), leat.Subscription{Topic: c.Topic, Group: c.Group}, c.Who, func(h handling) {
+	m := startMember(t, c.options(), leat.Subscription{Topic: c.Topic, Group: c.Group}, c.Who, func(h handling) {
 		_, _ = fmt.Fprintf(os.Stdout, "handled %s %d\n", h.id, h.at) // one write, which a kill does not cut
 	})
 	require.NoError(t, <-m.done)

@@ -74,6 +74,9 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	} else {
 		s.wg.Go(s.commitLoop)
 		s.wg.Go(s.watchPresence)
+		if b.o.Protocol == ProtocolConsumer {
+			s.wg.Go(s.watchPromise)
+		}
 		s.wg.Go(s.stopWhenOver)
 	}
 	if err := b.remember(s); err != nil {
