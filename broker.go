@@ -315,8 +315,9 @@ type Capabilities struct {
 	NativeReject bool
 	// Broadcast says that this stream is a broadcast.
 	Broadcast bool
-	// Watermark says that the broker stores one position per lease, as Kafka does: an event that finished above an unfinished one is
-	// delivered again after a restart. Drain then finishes what lies below the newest started event.
+	// Watermark says that the broker stores one position per lease, as Kafka does. What finished above an unfinished event is only
+	// stored as far as the adapter finds room for it, and may be delivered again after a restart. Drain therefore finishes what lies
+	// below the newest started event.
 	Watermark bool
 	// LongestDelay is the longest delay that GiveBack honours; 0 means that the broker cannot delay.
 	LongestDelay time.Duration

@@ -53,8 +53,8 @@ type Options struct {
 	Protocol Protocol
 	// CommitInterval is how often finished offsets are committed while events flow. 0 means 1 s.
 	CommitInterval time.Duration
-	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to others. With [ProtocolConsumer] the
-	// broker decides instead. 0 means 45 s.
+	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to others, and the member's leases end
+	// by its own clock. With [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means 45 s.
 	SessionTimeout time.Duration
 	// HeartbeatInterval is how often a member reports, and finds out about rebalances. 0 means 3 s, or a third of SessionTimeout if that is
 	// less.
@@ -68,7 +68,8 @@ type Options struct {
 	// Rack is where this process runs, for brokers that let consumers read from the nearest replica (KIP-392).
 	Rack string
 	// GapLimit is how many events of a partition may have been delivered since the oldest unfinished one while later ones
-	// finish. At the limit that partition pauses, the others go on. It bounds what is handled again after a crash. 0 means 100,000.
+	// finish. At the limit that partition pauses, the others go on. It bounds what the stream remembers of a partition, and what is
+	// handled again where the group's commits are lost. 0 means 100,000.
 	GapLimit int
 	// Mapping makes events of records that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
 	// own, or several by [foreign.First]. Nil means none: such records are malformed.
