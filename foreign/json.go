@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/mode"
@@ -24,9 +23,6 @@ const byteOrderMark = "\ufeff"
 // members reads a JSON object whose members are an event's, in their order, duplicates included. A batch of one is its event. n says what
 // was around the object.
 func members(body []byte) (found []member, n notes, err error) {
-	if !utf8.Valid(body) {
-		return nil, nil, errNoEvent
-	}
 	if rest, ok := bytes.CutPrefix(body, []byte(byteOrderMark)); ok {
 		n.kept(noteMessage, "byte order mark removed")
 		body = rest
@@ -74,6 +70,9 @@ func object(body []byte) ([]member, error) {
 
 // isEvent reports whether a body is a CloudEvent in JSON beyond doubt.
 func isEvent(body []byte) bool {
+	if !bytes.Contains(body, []byte(`"`+attrVersion+`"`)) {
+		return false // most plain messages, at little cost
+	}
 	found, _, err := members(body)
 	if err != nil {
 		return false
@@ -87,13 +86,15 @@ func isEvent(body []byte) bool {
 	return len(need) == 0
 }
 
-// isData reports whether a body that is said to be an event is JSON that is none.
+// isData reports whether a body that is said to be an event is none: an object without a version, or neither an object nor an array. One
+// that is cut off is not data.
 func isData(body []byte) bool {
-	found, _, err := members(body)
-	if err != nil {
-		return json.Valid(body) && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("["))
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
+	if len(body) == 0 || body[0] != '{' {
+		return len(body) == 0 || body[0] != '['
 	}
-	return !slices.ContainsFunc(found, func(x member) bool { return mendName(x.name) == attrVersion })
+	found, err := object(body)
+	return err == nil && !slices.ContainsFunc(found, func(x member) bool { return mendName(x.name) == attrVersion })
 }
 
 // fromJSON reads a message in structured mode.

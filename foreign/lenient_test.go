@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/foreign"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,13 @@ func TestWhatCannotBeRead(t *testing.T) {
 	compressed.Properties["content_encoding"] = "gzip:UTF-8"
 	amqp10 := rabbit.inHeaders("subject", "")
 	amqp10.Properties["type"] = "amqp-1.0"
+	withSource := func(source string) foreign.Message {
+		return foreign.Message{Err: errRefused, ContentType: "application/cloudevents+json",
+			Body: []byte(`{"specversion":"1.0","id":"1","source":"` + source + `","type":"t"}`)}
+	}
 	for name, m := range map[string]foreign.Message{
+		"half of one in the source":     withSource(`/a\ud800 b`),
+		"a source that is not UTF-8":    withSource("/a\xff b"),
 		"nothing":                       {Err: errRefused},
 		"a compressed body":             compressed,
 		"a body that AMQP 1.0 encodes":  amqp10,
@@ -44,6 +51,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"an object as the subject":      inJSON(`"subject":{}`),
 		"half of a surrogate pair":      inJSON(`"subject":"\ud800","time":5000000000`),
 		"half of one in an object":      inJSON(`"o":{"a":1},"subject":"\udfff"`),
+		"two kinds for one name":        inJSON(`"ext":5,"ext":"5"`),
 		"data twice":                    inJSON(`"data":1,"data":1`),
 		"data in two ways":              inJSON(`"data":1,"data_base64":"AA=="`),
 		"data that is not base64":       inJSON(`"data_base64":"?"`),
@@ -72,13 +80,14 @@ func TestPlainMessages(t *testing.T) {
 	event := `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1}`
 	for body, want := range map[string]bool{
 		event: true, " " + event + "\n": true, "\ufeff" + event: true, "[" + event + "]": true,
-		"[" + event + "," + event + "]":                           false,
-		`{"specversion":null,"id":"1","source":"/s","type":"t"}`:  false,
-		`{"SpecVersion":"1.0","Id":"1","Source":"/s","Type":"t"}`: false,
-		`{"id":"1","source":"/s","type":"t"}`:                     false,
-		`{"event":` + event + `}`:                                 false,
-		event + event:                                             false,
-		`{"specversion":"1.0","id":"1","source":"/s","type":"t"`:  false,
+		"[" + event + "," + event + "]":                                false,
+		`{"specversion":null,"id":"1","source":"/s","type":"t"}`:       false,
+		`{"SpecVersion":"1.0","Id":"1","Source":"/s","Type":"t"}`:      false,
+		`{"id":"1","source":"/s","type":"t"}`:                          false,
+		`{"event":` + event + `}`:                                      false,
+		event + event:                                                  false,
+		`{"specversion":"1.0","id":"1","source":"/s","type":"t"`:       false,
+		`{"specversio\u006e":"1.0","id":"1","source":"/s","type":"t"}`: false,
 		`"text"`:                  false,
 		"":                        false,
 		strings.Repeat("[", 1000): false,
@@ -180,6 +189,67 @@ func TestEmptyDataOfRabbitMQ(t *testing.T) {
 	e, err = foreign.Lenient(nil)(m)
 	require.NoError(t, err)
 	assert.True(t, e.HasData())
+}
+
+// TestStructuredContentTypeBesideHeaders: the headers are the event where the body cannot be one.
+func TestStructuredContentTypeBesideHeaders(t *testing.T) {
+	t.Parallel()
+	for body, data := range map[string]bool{
+		`{"a":1}`: true, "": true, " ": true, "text": true, "5": true, "\x00\x01": true, "{}": true,
+		`[{"a":1}]`: false, `{"a":1`: false, `{"a":1}{}`: false, `{"specversion":"1.0"}`: false, `{"SpecVersion":"1.0"}`: false,
+	} {
+		m := spellings()["Knative"].inHeaders("content-type", "application/cloudevents+json; charset=utf-8")
+		m.Body = []byte(body)
+		e, err := foreign.Lenient(nil)(m)
+		assert.Equal(t, data, err == nil, body)
+		if data {
+			assert.Equal(t, body, e.DataString())
+			assert.Empty(t, e.DataContentType())
+		}
+	}
+}
+
+// TestOtherSpellingsOnKafka are headers like others where Kafka's own has the event, since the adapter does not read them.
+func TestOtherSpellingsOnKafka(t *testing.T) {
+	t.Parallel()
+	m := spellings()["Kafka"].inHeaders("subject", "")
+	m.Headers = append(m.Headers, leat.Header{Name: "cloudEvents:id", Value: []byte("2")}, leat.Header{Name: "ce-ext", Value: []byte("x")},
+		leat.Header{Name: "leat-data", Value: []byte("empty")})
+	m.Body = nil
+	e := checkRepaired(t, m, "leatrepaired", "subject: empty, removed")
+	assert.False(t, e.HasData())
+}
+
+// TestQuotesAroundWhatIsNotUTF8 stay, so that no byte is replaced.
+func TestQuotesAroundWhatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{"\"/a\xff\"": "%22/a%FF%22", `"/\ud800"`: "%22/%5Cud800%22"} {
+		m := spellings()["Kafka"].inHeaders()
+		m.Headers[2].Value = []byte(source)
+		e, err := foreign.Lenient(nil)(m)
+		require.NoError(t, err)
+		assert.Equal(t, want, e.Source())
+	}
+}
+
+// TestForwarding keeps the list, since the next consumer has to know as well.
+func TestForwarding(t *testing.T) {
+	t.Parallel()
+	e, err := foreign.Lenient(nil)(spellings()["Kafka"].inHeaders("subject", "", "time", "1732788930.5"))
+	require.NoError(t, err)
+	b := memory.New(nil)
+	t.Cleanup(func() { _ = b.Close() })
+	sub := leat.Subscription{Topic: "next", Group: "g"}
+	require.NoError(t, leat.Declare(t.Context(), b, sub))
+	s, err := b.Subscribe(t.Context(), sub)
+	require.NoError(t, err)
+	require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), sub.Topic, e))
+	var d [1]leat.Delivery
+	_, err = s.Receive(t.Context(), d[:])
+	require.NoError(t, err)
+	assert.True(t, d[0].Event.Equal(e))
+	assert.NotEmpty(t, leatRepaired(d[0].Event))
+	require.NoError(t, s.Close(t.Context()))
 }
 
 // TestSpringJavaTypes tell which values have JSON quotes.
