@@ -217,7 +217,7 @@ func newExtension(name string, value any) (extension, *AttributeError) {
 		return fail("is no extension: it is a context attribute with a field or method of its own", specExtensions)
 	}
 	if strings.HasPrefix(name, reservedPrefix) {
-		return fail("has a name that begins with leat, which is reserved for the poison queue", "Leat, poison queue")
+		return fail("has a name that begins with leat, which is reserved for Leat", "Leat, poison queue")
 	}
 	x, rule := canonical(value)
 	if rule != "" {

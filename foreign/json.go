@@ -188,6 +188,6 @@ func (r *repair) json() []byte {
 }
 
 func textJSON(text string) []byte {
-	b, _ := json.Marshal(text) // of a string it cannot fail
+	b, _ := json.Marshal(text) //nolint:errchkjson // of a string it cannot fail
 	return b
 }

@@ -49,17 +49,17 @@ func mendContentType(r *repair, contentType string) error {
 	switch {
 	case contentType == "":
 	case mode.HasPrefix(contentType, mode.CloudEvents): // as in an example of Knative's specification
-		r.notes.add(attrContentType, "the content type of structured mode, dropped, since the headers have the event", contentType)
+		r.notes.add(attrContentType, "the content type of structured mode, removed", contentType)
 	case a == nil:
 		r.add(attrContentType, contentType)
 	case a.text == contentType:
 	case alike(a.text, contentType):
-		r.notes.add(attrContentType, "two content types that differ in form only", a.text)
+		r.notes.add(attrContentType, "two that differ in form only", a.text)
 		a.set(contentType)
 	case alike(contentType, a.text):
-		r.notes.add(attrContentType, "two content types that differ in form only", contentType)
+		r.notes.add(attrContentType, "two that differ in form only", contentType)
 	case strings.EqualFold(contentType, octetStream):
-		r.notes.add(attrContentType, "the attribute counts, since the message has a default", contentType)
+		r.notes.add(attrContentType, "the attribute, not the default", contentType)
 	default:
 		return errContentTypes
 	}

@@ -36,13 +36,13 @@ func leatRepaired(e leat.Event) string {
 func TestProducers(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, c := range foreigncases.All() {
+	for _, c := range foreigncases.All(t) {
+		assert.False(t, seen[c.String()], "two cases have the name %s", c)
+		seen[c.String()] = true
 		t.Run(c.String(), func(t *testing.T) {
-			assert.False(t, seen[c.String()], "two cases have this name")
-			seen[c.String()] = true
+			t.Parallel()
 			got, repaired, reason := outcome(t, c)
 			assert.Equal(t, c.Want, got, "%v", reason)
-			t.Log(got, repaired, reason)
 			if got == foreigncases.Lenient {
 				assert.NotEmpty(t, repaired)
 			}

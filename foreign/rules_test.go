@@ -2,6 +2,7 @@ package foreign_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -52,9 +53,7 @@ func (s spelling) inHeaders(more ...string) foreign.Message {
 // attributesOf returns the attributes of an event but for the four that each has here.
 func attributesOf(e leat.Event) map[string]string {
 	all := map[string]string{}
-	for name, value := range e.Attributes() {
-		all[name] = value
-	}
+	maps.Insert(all, e.Attributes())
 	for name, value := range map[string]string{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"} {
 		if all[name] == value {
 			delete(all, name)
@@ -103,19 +102,23 @@ func TestHeaderRules(t *testing.T) {
 		},
 		"content types that differ in case": {
 			[]string{"content-type", "Text/Plain", "datacontenttype", "text/plain"},
-			[]string{"datacontenttype", "Text/Plain", "leatrepaired", `datacontenttype: two content types that differ in form only (was "text/plain")`},
+			[]string{"datacontenttype", "Text/Plain", "leatrepaired",
+				`datacontenttype: two that differ in form only (was "text/plain")`},
 		},
 		"content types of which one has a charset": {
 			[]string{"content-type", "text/plain", "datacontenttype", "TEXT/plain; charset=x"},
-			[]string{"datacontenttype", "TEXT/plain; charset=x", "leatrepaired", `datacontenttype: two content types that differ in form only (was "text/plain")`},
+			[]string{"datacontenttype", "TEXT/plain; charset=x", "leatrepaired",
+				`datacontenttype: two that differ in form only (was "text/plain")`},
 		},
 		"a default content type": {
 			[]string{"content-type", "application/octet-stream", "datacontenttype", "text/plain"},
-			[]string{"datacontenttype", "text/plain", "leatrepaired", `datacontenttype: the attribute counts, since the message has a default (was "application/octet-stream")`},
+			[]string{"datacontenttype", "text/plain", "leatrepaired",
+				`datacontenttype: the attribute, not the default (was "application/octet-stream")`},
 		},
 		"the content type of structured mode": {
 			[]string{"content-type", "application/cloudevents+json", "datacontenttype", "application/json"},
-			[]string{"datacontenttype", "application/json", "leatrepaired", `datacontenttype: the content type of structured mode, dropped, since the headers have the event (was "application/cloudevents+json")`},
+			[]string{"datacontenttype", "application/json", "leatrepaired",
+				`datacontenttype: the content type of structured mode, removed (was "application/cloudevents+json")`},
 		},
 		"a dataschema without a schema": {
 			[]string{"dataschema", "#"}, []string{"leatrepaired", `dataschema: names no schema, removed (was "#")`},
@@ -134,6 +137,7 @@ func TestHeaderRules(t *testing.T) {
 	} {
 		for where, s := range spellings() {
 			t.Run(name+", "+where, func(t *testing.T) {
+				t.Parallel()
 				e := checkRepaired(t, s.inHeaders(c.more...), c.want...)
 				assert.Equal(t, `{"a":1}`, e.DataString())
 			})
@@ -169,14 +173,17 @@ func TestJSONRules(t *testing.T) {
 			[]string{"subject", "5", "time", "2024-11-28T10:15:30.123Z", "leatrepaired",
 				`subject: a JSON value that is not a string, kept as text; time: milliseconds since 1970 (was "1732788930123")`}, "",
 		},
-		"Data and data_base64 in other letters": {`"Data_Base64":"AQI="`, []string{"leatrepaired", "data_base64: renamed from Data_Base64"}, "\x01\x02"},
-		"dataBase64":                            {`"dataBase64":"AQI="`, []string{"leatrepaired", "data_base64: renamed from dataBase64"}, "\x01\x02"},
+		"Data and data_base64 in other letters": {
+			`"Data_Base64":"AQI="`, []string{"leatrepaired", "data_base64: renamed from Data_Base64"}, "\x01\x02",
+		},
+		"dataBase64": {`"dataBase64":"AQI="`, []string{"leatrepaired", "data_base64: renamed from dataBase64"}, "\x01\x02"},
 		"Azure Event Grid": {
 			`"dataschema":"#","subject":"","data":null`,
 			[]string{"leatrepaired", `subject: empty, removed; dataschema: names no schema, removed (was "#")`}, "null",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e := checkRepaired(t, inJSON(c.more), c.want...)
 			assert.Equal(t, c.data, e.DataString())
 		})
@@ -206,18 +213,23 @@ func TestSpec03(t *testing.T) {
 		"schemaurl": {`"schemaurl":"urn:s"`, []string{"dataschema", "urn:s",
 			"leatrepaired", version + "; dataschema: was schemaurl in CloudEvents 0.3"}, ""},
 		"a relative schemaurl": {`"schemaurl":"/s"`, []string{"schemaurl", "/s", "leatrepaired", version}, ""},
-		"an encoding": {`"datacontenttype":"image/png","datacontentencoding":"Base64","data":"AP\r\n8="`, []string{"datacontenttype", "image/png", "leatrepaired",
+		"an encoding": {`"datacontenttype":"image/png","datacontentencoding":"Base64","data":"AP\r\n8="`, []string{
+			"datacontenttype", "image/png", "leatrepaired",
 			version + `; datacontentencoding: of CloudEvents 0.3, removed (was "Base64"); data: base64 of CloudEvents 0.3, decoded`}, "\x00\xff"},
 		"an encoding of JSON": {`"datacontentencoding":"base64","data":"e30="`, []string{"leatrepaired",
 			version + `; datacontentencoding: of CloudEvents 0.3, removed (was "base64"); data: base64 of CloudEvents 0.3, decoded`}, "{}"},
 		"an encoding that means nothing": {`"datacontentencoding":"base64","data":{"a":1}`, []string{"leatrepaired",
 			version + `; datacontentencoding: of CloudEvents 0.3, removed (was "base64")`}, `{"a":1}`},
 		"binary data by its content type": {`"datacontenttype":"application/vnd.apache.thrift.binary","data":"AP8="`,
-			[]string{"datacontenttype", "application/vnd.apache.thrift.binary", "leatrepaired", version + `; data: base64 of CloudEvents 0.3, decoded`}, "\x00\xff"},
-		"text that looks like base64":    {`"datacontenttype":"text/xml","data":"AP8="`, []string{"datacontenttype", "text/xml", "leatrepaired", version}, "AP8="},
-		"binary data that is not base64": {`"datacontenttype":"image/x","data":"<x>"`, []string{"datacontenttype", "image/x", "leatrepaired", version}, "<x>"},
+			[]string{"datacontenttype", "application/vnd.apache.thrift.binary", "leatrepaired",
+				version + `; data: base64 of CloudEvents 0.3, decoded`}, "\x00\xff"},
+		"text that looks like base64": {`"datacontenttype":"text/xml","data":"AP8="`, []string{
+			"datacontenttype", "text/xml", "leatrepaired", version}, "AP8="},
+		"binary data that is not base64": {`"datacontenttype":"image/x","data":"<x>"`, []string{
+			"datacontenttype", "image/x", "leatrepaired", version}, "<x>"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := inJSON(c.members)
 			m.Body = []byte(strings.Replace(string(m.Body), "1.0", "0.3", 1))
 			e := checkRepaired(t, m, c.want...)

@@ -28,8 +28,8 @@ func mendVersion(r *repair) error {
 	return nil
 }
 
-// mend03 makes an event of CloudEvents 1.0 of one of 0.3: its schemaurl is now dataschema, unless it is relative, and data that is not text is in base64 by its
-// content type or its datacontentencoding.
+// mend03 makes an event of CloudEvents 1.0 of one of 0.3: its schemaurl is now dataschema, unless it is relative, and data that is not text
+// is in base64 by its content type or its datacontentencoding.
 func mend03(r *repair) error {
 	if !r.version03 {
 		return nil
@@ -97,10 +97,14 @@ func isBinary(r *repair) bool {
 	}
 	media, _, _ := strings.Cut(strings.ToLower(a.text), ";")
 	media = strings.TrimSpace(media)
-	for _, text := range []string{"json", "xml", "yaml", "javascript", "x-www-form-urlencoded"} {
+	isText := strings.HasPrefix(media, "text/") || strings.Contains(strings.ToLower(a.text), "charset=")
+	if media == "" || isText || strings.Contains(media, "json") {
+		return false
+	}
+	for _, text := range []string{"xml", "yaml", "javascript", "x-www-form-urlencoded"} {
 		if strings.HasSuffix(media, "/"+text) || strings.HasSuffix(media, "+"+text) {
 			return false
 		}
 	}
-	return media != "" && !strings.HasPrefix(media, "text/") && !strings.Contains(strings.ToLower(a.text), "charset=") && !strings.Contains(media, "json")
+	return true
 }

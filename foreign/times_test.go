@@ -68,6 +68,7 @@ func TestTimes(t *testing.T) {
 		"\u0661":                          "",
 	} {
 		t.Run(text, func(t *testing.T) {
+			t.Parallel()
 			e, err := foreign.Lenient(nil)(spellings()["Kafka"].inHeaders("time", text))
 			if want == "" {
 				require.ErrorIs(t, err, errRefused)
@@ -84,7 +85,8 @@ func TestTimes(t *testing.T) {
 func TestTimesThatNeedNoRepair(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"2024-11-28T10:15:30Z", "2024-11-28t10:15:30.5z", "2024-11-28T23:59:60Z", "2024-11-28T10:15:30-00:00", "0000-01-01T00:00:00.000000000000Z",
+		"2024-11-28T10:15:30Z", "2024-11-28t10:15:30.5z", "2024-11-28T23:59:60Z", "2024-11-28T10:15:30-00:00",
+		"0000-01-01T00:00:00.000000000000Z",
 	} {
 		e, err := foreign.Lenient(nil)(spellings()["Kafka"].inHeaders("time", text, "subject", ""))
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"time"
@@ -17,13 +18,13 @@ func isTombstone(m Message) bool {
 	return plain && m.Properties == nil && m.Body == nil && len(m.Key) > 0 && len(headersOf(m).found) == 0
 }
 
-// tombstoneEvent is what a tombstone becomes: an event without data. Its id is the position, which is the same at every delivery, and its
-// partitionkey is the key that is gone.
+// tombstoneEvent is what a tombstone becomes: an event without data. Its id is the place of the record, which is the same at
+// every delivery, and its partitionkey is the key that is gone. Id and source are those of [Plain].
 func tombstoneEvent(m Message, eventType string) (leat.Event, error) {
 	r := &repair{}
 	r.add(attrVersion, "1.0")
-	r.add(attrID, m.Position.String())
-	r.add(attrSource, "/leat/"+url.PathEscape(m.Topic))
+	r.add(attrID, cmp.Or(m.ID, m.Position.String()))
+	r.add(attrSource, "/"+url.PathEscape(m.Topic))
 	r.add(attrType, eventType)
 	if !m.Time.IsZero() {
 		r.add(attrTime, m.Time.UTC().Format(time.RFC3339Nano))

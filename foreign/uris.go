@@ -81,7 +81,7 @@ func encodeURI(s string) string {
 			b.WriteByte(c)
 			continue
 		}
-		b.WriteString(string([]byte{'%', upperHex[c>>4], upperHex[c&15]}))
+		b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
 	}
 	return b.String()
 }

@@ -19,7 +19,7 @@ func TestForeignProducers(t *testing.T) {
 	topic := liveTopic(t, liveAdmin(t, addrs...), 1)
 	var cases []foreigncases.Case
 	var records []*kgo.Record
-	for _, c := range foreigncases.All() {
+	for _, c := range foreigncases.All(t) {
 		if c.Transport != foreigncases.Kafka {
 			continue
 		}

@@ -45,7 +45,7 @@ func (r foreignReader) read(t *testing.T, p amqp.Publishing) (without, with leat
 func TestForeignProducers(t *testing.T) {
 	t.Parallel()
 	r := newForeignReader(t)
-	for _, c := range foreigncases.All() {
+	for _, c := range foreigncases.All(t) {
 		if c.Transport != foreigncases.RabbitMQ {
 			continue
 		}
@@ -78,7 +78,9 @@ func TestForeignValues(t *testing.T) {
 	}})
 	require.NotNil(t, without.Malformed)
 	require.Nil(t, with.Malformed, "%v", with.Malformed)
-	for name, want := range map[string]string{"ratio": "1.5", "labels": `{"a":1}`, "n": "5000000000", "bin": "AAE=", "price": "-0.05", "whole": "7"} {
+	for name, want := range map[string]string{
+		"ratio": "1.5", "labels": `{"a":1}`, "n": "5000000000", "bin": "AAE=", "price": "-0.05", "whole": "7",
+	} {
 		value, _ := with.Event.Extension(name)
 		assert.Equal(t, want, value, name)
 	}

@@ -3,6 +3,8 @@
 package foreigncases
 
 import (
+	"testing"
+
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 )
@@ -56,9 +58,10 @@ func (c Case) Message(reason error) foreign.Message {
 }
 
 // All returns all cases, by producer.
-func All() []Case {
+func All(t testing.TB) []Case {
+	t.Helper()
 	var all []Case
-	for _, part := range [][]Case{real(), producers(), times(), shapes(), refused()} {
+	for _, part := range [][]Case{written(t), producers(), times(), shapes(), refused()} {
 		all = append(all, part...)
 	}
 	return all

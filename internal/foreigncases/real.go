@@ -3,10 +3,9 @@ package foreigncases
 import (
 	"embed"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
+	"testing"
 
 	"github.com/leatgo/leat"
 )
@@ -24,9 +23,9 @@ type message struct {
 	Body        []byte          `json:"body"`
 }
 
-// real returns what libraries wrote: the CloudEvents SDK for Java 4.0.1, spring-kafka 3.2.4, spring-amqp 3.1.6, Debezium 3.2.0's
+// written returns what libraries wrote: the CloudEvents SDK for Java 4.0.1, spring-kafka 3.2.4, spring-amqp 3.1.6, Debezium 3.2.0's
 // converter for events of PostgreSQL, and the CloudEvents SDK for Python 1.13.
-func real() []Case {
+func written(t testing.TB) []Case {
 	var all []Case
 	for _, file := range []struct {
 		name, transport string
@@ -37,14 +36,14 @@ func real() []Case {
 		{"python.json", Kafka, python()},
 		{"springamqp.json", RabbitMQ, spring()},
 	} {
-		found := read(file.name)
+		found := read(t, file.name)
 		for _, c := range file.known {
 			m, ok := found[c.Name]
 			if !ok {
-				panic("testdata has no " + c.Name)
+				t.Fatal("testdata has no " + c.Name)
 			}
 			c.Transport, c.ContentType, c.Key, c.Body = file.transport, m.ContentType, m.Key, m.Value
-			c.Headers = m.headers(file.transport)
+			c.Headers = m.headers(t, file.transport)
 			if file.transport == RabbitMQ {
 				c.Body = m.Body
 			}
@@ -52,21 +51,18 @@ func real() []Case {
 			delete(found, c.Name)
 		}
 		if len(found) > 0 {
-			panic(fmt.Sprint("no case for ", slices.Collect(maps.Keys(found))))
+			t.Fatal("no case for", slices.Collect(maps.Keys(found)))
 		}
 	}
 	return all
 }
 
-func read(name string) map[string]message {
+func read(t testing.TB, name string) map[string]message {
+	t.Helper()
 	text, err := testdata.ReadFile("testdata/" + name)
-	if err != nil {
-		panic(err)
-	}
+	must(t, err)
 	var list []message
-	if err := json.Unmarshal(text, &list); err != nil {
-		panic(err)
-	}
+	must(t, json.Unmarshal(text, &list))
 	found := make(map[string]message, len(list))
 	for _, m := range list {
 		found[m.Name] = m
@@ -75,33 +71,36 @@ func read(name string) map[string]message {
 }
 
 // headers returns the headers as the adapters do: Kafka's in their order, RabbitMQ's by name with numbers as text.
-func (m message) headers(transport string) []leat.Header {
+func (m message) headers(t testing.TB, transport string) []leat.Header {
+	t.Helper()
 	var headers []leat.Header
 	if transport == RabbitMQ {
-		var table map[string]any
-		must(json.Unmarshal(m.Headers, &table))
+		var table map[string]json.RawMessage
+		must(t, json.Unmarshal(m.Headers, &table))
 		for _, name := range slices.Sorted(maps.Keys(table)) {
-			text, isText := table[name].(string)
-			if !isText {
-				text = strconv.FormatFloat(table[name].(float64), 'f', -1, 64)
+			text := table[name]
+			var unquoted string
+			if json.Unmarshal(text, &unquoted) == nil {
+				text = []byte(unquoted)
 			}
-			headers = append(headers, leat.Header{Name: name, Value: []byte(text)})
+			headers = append(headers, leat.Header{Name: name, Value: text})
 		}
 		return headers
 	}
 	var list [][2]json.RawMessage
-	must(json.Unmarshal(m.Headers, &list))
+	must(t, json.Unmarshal(m.Headers, &list))
 	for _, pair := range list {
 		var h leat.Header
-		must(json.Unmarshal(pair[0], &h.Name))
-		must(json.Unmarshal(pair[1], &h.Value))
+		must(t, json.Unmarshal(pair[0], &h.Name))
+		must(t, json.Unmarshal(pair[1], &h.Value))
 		headers = append(headers, h)
 	}
 	return headers
 }
 
-func must(err error) {
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 }

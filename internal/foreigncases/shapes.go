@@ -62,7 +62,8 @@ func producers() []Case {
 		other(goSDK, "structured", Reads, event(`"datacontenttype":"application/json","data":{"a":1}`)),
 		kafka(goSDK, "binary, confluent, headers that begin with ce-", Lenient, object, required("ce-", "content-type", plainJSON)...),
 		rabbit(goSDK, "binary, AMQP, headers that begin with cloudEvents:", Reads, plainJSON, object, required("cloudEvents:")...),
-		rabbit("CloudEvents SDK for C#", "binary, AMQP, headers that begin with cloudEvents_", Reads, plainJSON, object, required("cloudEvents_")...),
+		rabbit("CloudEvents SDK for C#", "binary, AMQP, headers that begin with cloudEvents_", Reads, plainJSON, object,
+			required("cloudEvents_")...),
 		rabbit(knative, "binary", Reads, plainJSON, object, required("ce-")...),
 		rabbit(knative, "binary with the content type of structured mode, as in an example of its specification", Lenient, structured,
 			object, required("ce-", "ce-time", "2018-04-05T17:31:00Z")...),
@@ -135,7 +136,8 @@ func shapes() []Case {
 		kafka(various, "a batch of one", Lenient, "["+event(`"data":{"a":1}`)+"]", "content-type", batch),
 		kafka(various, "a batch of two", Refuses, "["+event(``)+","+event(``)+"]", "content-type", batch),
 		rabbit(various, "headers in two spellings", Lenient, plainJSON, object, required("cloudEvents:", "ce-traceparent", "x")...),
-		rabbit(various, "headers in two spellings that contradict each other", Refuses, plainJSON, object, required("cloudEvents:", "ce-id", "2")...),
+		rabbit(various, "headers in two spellings that contradict each other", Refuses, plainJSON, object,
+			required("cloudEvents:", "ce-id", "2")...),
 	}
 }
 
