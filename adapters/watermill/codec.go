@@ -101,10 +101,13 @@ func (c Codec) event(topic string, m *message.Message) (leat.Event, error) {
 	case r.version:
 		return c.binary(topic, m, r)
 	case c.Strict:
-		return leat.Event{}, errors.New("the message is no CloudEvent: it has neither a metadata ce_specversion nor a CloudEvents content type")
+		return leat.Event{}, errPlain
 	}
 	return c.foreign(topic, m)
 }
+
+// errPlain is why a message is not an event that does not claim to be one.
+var errPlain = fmt.Errorf("the message is not a CloudEvent: %w", foreign.ErrPlain)
 
 // sizeOf counts what the message holds.
 func sizeOf(m *message.Message) int {
@@ -247,7 +250,8 @@ func (c Codec) complete(topic string, m *message.Message, r read, data []byte) (
 // foreign makes an event of a message that is none.
 func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 	if m.UUID == "" {
-		return leat.Event{}, errors.New("the message has no UUID, which becomes the event's id; make messages with watermill.NewUUID()")
+		return leat.Event{}, fmt.Errorf("the message has no UUID, which becomes the event's id; make messages with watermill.NewUUID(): %w",
+			foreign.ErrPlain)
 	}
 	source := c.Source
 	if source == "" {
@@ -403,9 +407,8 @@ func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 
 // Mapping is a [foreign.Mapping] that reads the messages of services with plain Watermill, for an adapter that reads their broker without
 // Watermill: adapters/kafka those of watermill-kafka's default marshaler, adapters/rabbitmq those of watermill-amqp's. The UUID is the
-// header "_watermill_message_uuid", the metadata are the other headers. A message's key becomes the event's where the Codec gives none and
-// it is text. The error is that of [Codec.Event]. A header that is there twice is [leat.CodeInvalid]. A message that claims to be a
-// CloudEvent, and is not one, stays refused.
+// header "_watermill_message_uuid", the metadata are the other headers. The error is that of [Codec.Event]. A header that is there twice is
+// [leat.CodeInvalid]. A message that claims to be a CloudEvent, and is not one, stays refused.
 func (c Codec) Mapping(in foreign.Message) (leat.Event, error) {
 	if !errors.Is(in.Err, foreign.ErrPlain) {
 		return leat.Event{}, in.Err
@@ -422,18 +425,6 @@ func (c Codec) Mapping(in foreign.Message) (leat.Event, error) {
 		}
 		m.Metadata[h.Name] = string(h.Value)
 	}
-	own := c.Key
-	c.Key = func(topic string, m *message.Message) string {
-		if own != nil {
-			if k := own(topic, m); k != "" {
-				return k
-			}
-		}
-		if len(in.Key) > longestValue || !isText(string(in.Key)) {
-			return ""
-		}
-		return string(in.Key)
-	}
 	return c.Event(in.Topic, m)
 }
 
@@ -443,17 +434,36 @@ func (c Codec) malformed(m *message.Message, reason error) *leat.Malformed {
 	if m.UUID != "" {
 		bad.Headers = append(bad.Headers, leat.Header{Name: uuidName, Value: []byte(m.UUID)})
 	}
-	names := make([]string, 0, len(m.Metadata))
-	for name := range m.Metadata {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		value := []byte(m.Metadata[name])
-		bad.Headers = append(bad.Headers, leat.Header{Name: name, Value: value})
-		if attribute, ok := c.attributeOf(name); ok && attribute == "partitionkey" {
-			bad.Key = value
+	for _, h := range headersOf(m) {
+		bad.Headers = append(bad.Headers, h)
+		if attribute, ok := c.attributeOf(h.Name); ok && attribute == "partitionkey" {
+			bad.Key = h.Value
 		}
 	}
 	return bad
+}
+
+// headersOf returns the metadata of a message, sorted by name.
+func headersOf(m *message.Message) []leat.Header {
+	headers := make([]leat.Header, 0, len(m.Metadata))
+	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
+		headers = append(headers, leat.Header{Name: name, Value: []byte(m.Metadata[name])})
+	}
+	return headers
+}
+
+// foreignMessage returns a message that the Codec refuses, for a Mapping.
+func foreignMessage(topic, key string, m *message.Message, reason error) foreign.Message {
+	in := foreign.Message{
+		Topic: topic, ID: m.UUID, Position: leat.Position{ID: m.UUID}, Headers: headersOf(m), Body: m.Payload, Err: reason,
+	}
+	if key != "" {
+		in.Key = []byte(key)
+	}
+	for _, h := range in.Headers {
+		if mode.Lower(h.Name) == contentTypeName {
+			in.ContentType = string(h.Value)
+		}
+	}
+	return in
 }

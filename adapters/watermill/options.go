@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -50,6 +51,12 @@ type Options struct {
 
 	// Position returns where the message broker keeps a message. Nil means that its UUID is all that is known.
 	Position func(m *message.Message) leat.Position
+	// Key returns the key by which the message broker orders messages, where a message carries one that is none of its metadata. It becomes
+	// the Delivery's, where the event has no partitionkey; the event stays as it is. Nil, or "", means none.
+	Key func(m *message.Message) string
+	// Mapping makes events of the messages that Codec refuses: [foreign.Lenient], one of your own, or several by [foreign.First]. Their
+	// headers are the metadata by name, the ID is the UUID. Nil means none: they are malformed.
+	Mapping foreign.Mapping
 	// SkipInitialize makes Declare do nothing. Else it calls SubscribeInitialize of the Subscribers that have it.
 	SkipInitialize bool
 	// Closing is called when Close begins, before that waits for the Publisher's answers: a Publisher that waits for something, such as a

@@ -200,11 +200,7 @@ func (s *Stream) take(m *message.Message) bool {
 	if m == nil {
 		return false
 	}
-	var d leat.Delivery
-	var err error
-	if d.Event, err = s.b.o.Codec.Event(s.sub.Topic, m); err != nil {
-		d = leat.Delivery{Malformed: s.b.o.Codec.malformed(m, err)}
-	}
+	d := s.decode(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -213,6 +209,27 @@ func (s *Stream) take(m *message.Message) bool {
 	}
 	s.pending, s.decoded = m, d
 	return true
+}
+
+// decode returns a delivery of the event of a message, or of why it is none.
+func (s *Stream) decode(m *message.Message) (d leat.Delivery) {
+	o := &s.b.o
+	key := ""
+	if o.Key != nil {
+		key = o.Key(m)
+	}
+	e, err := o.Codec.Event(s.sub.Topic, m)
+	if err != nil && o.Mapping != nil {
+		e, err = o.Mapping.Event(foreignMessage(s.sub.Topic, key, m, err))
+	}
+	if err != nil {
+		return leat.Delivery{Malformed: o.Codec.malformed(m, err)}
+	}
+	d.Event = e
+	if e.Key() == "" {
+		d.Key = key
+	}
+	return d
 }
 
 // fill delivers the pending message, and what the channel has at once.

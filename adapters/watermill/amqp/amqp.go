@@ -37,7 +37,7 @@ func New(o *Options) (*watermill.Broker, error) {
 		order = leat.OrderPerGroup
 	}
 	b, err := watermill.New(pub, nil, &watermill.Options{
-		Codec: full.Codec, Order: order, Durable: durable(&c), LongestHold: longestHold,
+		Codec: full.Codec, Mapping: full.Mapping, Order: order, Durable: durable(&c), LongestHold: longestHold,
 		NewSubscriber: func(group string) (message.Subscriber, error) { return newSubscriber(&full, group) },
 		Lanes:         full.Channels, MaxEventBytes: maxEventBytes, Refused: refused, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,

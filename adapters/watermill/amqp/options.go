@@ -11,6 +11,7 @@ import (
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
+	"github.com/leatgo/leat/foreign"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	TLS *tls.Config
 	// Codec says how events and messages become each other. Its Prefix, where it is empty, is "ce-", as adapters/rabbitmq writes it.
 	Codec watermill.Codec
+	// Mapping is that of [watermill.Options].
+	Mapping foreign.Mapping
 	// QueueName returns the name of a group's queue, of at most 250 bytes. Two groups must not have the same. Nil means "topic.group", or
 	// "topic:group" where the group has a dot.
 	QueueName func(topic, group string) string

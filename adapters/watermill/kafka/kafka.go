@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/IBM/sarama"
 	wm "github.com/ThreeDotsLabs/watermill"
@@ -21,7 +20,6 @@ const (
 	longestHold = 45 * time.Second
 	// maxEventBytes leaves room for the headers' names below sarama's limit of 1 MiB.
 	maxEventBytes = 1_000_000
-	longestKey    = 4 << 10 // of an event
 )
 
 // New returns a [watermill.Broker] over watermill-kafka. It connects. The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options,
@@ -43,9 +41,6 @@ func New(o *Options) (*watermill.Broker, error) {
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
-	if full.Codec.Key == nil {
-		full.Codec.Key = recordKey
-	}
 	pub, err := wmkafka.NewPublisher(wmkafka.PublisherConfig{
 		Brokers: full.Brokers, Marshaler: Marshaler{Prefix: full.Codec.Prefix}, OverwriteSaramaConfig: full.config(),
 	}, wm.NewSlogLogger(full.Logger))
@@ -54,7 +49,8 @@ func New(o *Options) (*watermill.Broker, error) {
 	}
 	return watermill.New(pub, nil, &watermill.Options{
 		Codec: full.Codec, NewSubscriber: full.subscriber, Order: leat.OrderPerGroup, Durable: true, History: true, LongestHold: longestHold,
-		MaxEventBytes: maxEventBytes, Refused: refused, Position: position, SkipInitialize: full.SkipInitialize, Logger: full.Logger,
+		MaxEventBytes: maxEventBytes, Refused: refused, Position: position, Key: recordKey, Mapping: full.Mapping,
+		SkipInitialize: full.SkipInitialize, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,
 	})
 }
@@ -111,12 +107,9 @@ func position(m *message.Message) leat.Position {
 	return leat.Position{Partition: partition, Offset: offset}
 }
 
-// recordKey is the key of a record that carries none as an attribute, if it is text.
-func recordKey(_ string, m *message.Message) string {
+// recordKey is the key of a record, whatever bytes it has.
+func recordKey(m *message.Message) string {
 	key, _ := wmkafka.MessageKeyFromCtx(m.Context())
-	if len(key) > longestKey || !utf8.Valid(key) {
-		return ""
-	}
 	return string(key)
 }
 

@@ -211,6 +211,7 @@ func TestHostileRecords(t *testing.T) {
 		assert.EqualValues(t, offset, into[0].Position.Offset)
 		if into[0].Malformed == nil {
 			ids = append(ids, into[0].Event.ID())
+			assert.Equal(t, "\xff", into[0].Key, "the record's key, whatever bytes it has")
 		} else {
 			require.Error(t, into[0].Malformed.Reason)
 		}

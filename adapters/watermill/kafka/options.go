@@ -6,14 +6,17 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/leatgo/leat/adapters/watermill"
+	"github.com/leatgo/leat/foreign"
 )
 
 // Options are the options of New. Brokers is required; the zero value of everything else works.
 type Options struct {
 	// Brokers are addresses to begin with, each "host:port".
 	Brokers []string
-	// Codec says how events and messages become each other. Its Key, where it is nil, is the record's key.
+	// Codec says how events and messages become each other. Order is kept by the record's key where an event has none.
 	Codec watermill.Codec
+	// Mapping is that of [watermill.Options].
+	Mapping foreign.Mapping
 	// Partitions and ReplicationFactor are what Declare creates a topic with. 0 means the cluster's default.
 	Partitions        int32
 	ReplicationFactor int16
