@@ -22,6 +22,7 @@ func (s *Stream) fromTheEnd(ctx context.Context, partitions int) (map[int32]kgo.
 		}
 		offsets[p] = kgo.NewOffset().At(end.Offset)
 		s.begin(p)
+		s.tenures[p].next = end.Offset
 	}
 	return offsets, nil
 }
@@ -56,6 +57,7 @@ func (s *Stream) addPartitions() {
 	for p := range int32(partitions) {
 		if s.tenures[p] == nil && !s.closed {
 			s.begin(p)
+			s.tenures[p].next = 0
 			added[p] = kgo.NewOffset().AtStart()
 		}
 	}

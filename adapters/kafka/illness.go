@@ -19,6 +19,7 @@ type illness struct {
 	start      symptom            // of where the group has begun
 	topic      symptom            // of the topic as a whole, or of a whole answer
 	partitions map[int32]*symptom // of fetching
+	stalls     map[int32]*symptom // partitions from which nothing comes
 	gaps       map[int32]*symptom
 	above      map[int32]*symptom // many events finished above one that is not
 	missing    map[int32]*symptom // finished events that the commit has no room for
@@ -78,6 +79,7 @@ func (l *illness) fetchFailed(partition int32, err error) {
 func (l *illness) fetched(partition int32) {
 	l.group.err, l.topic.err = nil, nil
 	delete(l.partitions, partition)
+	delete(l.stalls, partition)
 }
 
 // lost notes that the topic has not kept what the group had not handled yet.
@@ -141,6 +143,7 @@ func (l *illness) overran(err error) {
 // forget drops what concerns a partition that the stream does not have any more.
 func (l *illness) forget(partition int32) {
 	delete(l.partitions, partition)
+	delete(l.stalls, partition)
 	delete(l.gaps, partition)
 	delete(l.above, partition)
 	delete(l.missing, partition)
@@ -160,6 +163,9 @@ func (l *illness) report(topic string) (errs []error) {
 	add(&l.commit, 0, "committing offsets", codeOf(l.commit.err))
 	for _, p := range slices.Sorted(maps.Keys(l.partitions)) {
 		add(l.partitions[p], fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(l.partitions[p].err))
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.stalls)) {
+		add(l.stalls[p], 0, "silence", leat.CodeStalled)
 	}
 	for _, p := range slices.Sorted(maps.Keys(l.gaps)) {
 		add(l.gaps[p], 0, "gap limit", leat.CodeStalled)

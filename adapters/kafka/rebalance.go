@@ -19,12 +19,24 @@ import (
 // be of an earlier tenure of the same partition, whose records must not pass for the new one's; so it is waited for.
 func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	s.awaitIdle()
+	var old []*tenure
+	defer func() {
+		for _, t := range old {
+			t.lease.End(errAgain)
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
 	s.presence.begin()
+	for _, p := range partitions[s.sub.Topic] {
+		if t := s.tenures[p]; t != nil {
+			old = append(old, t)
+		}
+	}
+	s.end(old)
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
 	}
@@ -116,7 +128,25 @@ func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.O
 	s.checkProgress(ctx, offsets[s.sub.Topic])
 	s.resume(offsets[s.sub.Topic])
 	s.nameStarts(ctx, offsets[s.sub.Topic])
+	s.placed(offsets[s.sub.Topic])
 	return offsets, nil
+}
+
+// placed notes where the client begins, and of which partitions it has not got the group's offset.
+func (s *Stream) placed(offsets map[int32]kgo.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, offset := range offsets {
+		if t := s.tenures[p]; t != nil {
+			t.placed, t.next = true, max(offset.EpochOffset().Offset, -1)
+		}
+	}
+	for p, t := range s.tenures {
+		if !t.placed && !t.asked {
+			s.unplaced(p)
+		}
+		t.asked = true
+	}
 }
 
 // resume notes where the group had come to, and puts in where the stream goes on.

@@ -357,6 +357,10 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 					if isOfAnother(p.Err) {
 						s.ident.doubt()
 					}
+					if t != nil && topic.Topic != "" {
+						t.failed(p.Err)
+						s.restAfter(t, p.Err)
+					}
 					continue
 				}
 				if t == nil || t.draining {
@@ -386,7 +390,7 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 	if t.begin >= 0 && p.LogStartOffset > t.begin && p.Records[0].Offset > t.begin {
 		s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
 	}
-	t.begin = -1
+	t.begin, t.next = -1, p.Records[len(p.Records)-1].Offset+1
 	records := p.Records
 	if len(t.above) > 0 {
 		records = s.unfinished(t, records)
@@ -398,6 +402,7 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 func (s *Stream) resumePartitions() {
 	var pause, resume []int32
 	s.mu.Lock()
+	now := time.Now()
 	for _, t := range s.tenures {
 		gap := t.gap()
 		switch {
@@ -410,13 +415,13 @@ func (s *Stream) resumePartitions() {
 			s.bringBack(t)
 			s.ill.gapClosed(t.partition)
 		}
-		if (t.paused || t.suspended) && !s.paused[t.partition] {
+		if t.halted(now) && !s.paused[t.partition] {
 			s.paused[t.partition] = true
 			pause = append(pause, t.partition)
 		}
 	}
 	for p := range s.paused {
-		if t := s.tenures[p]; t == nil || !t.paused && !t.suspended {
+		if t := s.tenures[p]; t == nil || !t.halted(now) {
 			delete(s.paused, p)
 			resume = append(resume, p)
 		}

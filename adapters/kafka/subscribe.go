@@ -48,7 +48,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		over: make(chan struct{}), signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
-		ill:  illness{start: b.skipped(sub), partitions: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
+		ill:  illness{start: b.skipped(sub), partitions: map[int32]*symptom{}, stalls: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
 	opts := b.consumerOptions(sub)
@@ -69,6 +69,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
 	}
 	s.wg.Go(s.watchTopic)
+	s.wg.Go(s.watchStalls)
 	if sub.Broadcast {
 		s.wg.Go(s.watchPartitions)
 	} else {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"slices"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,7 +21,12 @@ type tenure struct {
 	aboveEpoch int32  // no record of above is of a later leader epoch
 	counted    uint64 // window.settled at the last commit
 	passed     int64  // the offset behind the last records that could not be read
-	draining   bool   // nothing of it is delivered any more
+	next       int64  // where the client is; -1 where that is not known
+	seen       int64  // the same at the last look for stalls
+	asked      bool   // the client has asked for the group's offset
+	placed     bool   // and has got it
+	rest       time.Time
+	draining   bool // nothing of it is delivered any more
 	ended      bool
 	suspended  bool // the session may be over: nothing is delivered until the group has answered
 	rewind     bool // the client is to go back to from then
@@ -122,7 +128,7 @@ func (c *chunk) len() int {
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
 	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: leat.NewLease(), window: newWindow(), begin: -1,
-		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1}
+		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1}
 }
 
 // queue appends what was polled. The lock is held.

@@ -49,9 +49,12 @@ func (u *unreadable) malformed() *leat.Malformed { return &leat.Malformed{Reason
 
 // pass enters what cannot be read behind what was polled before it. The lock is held.
 func (s *Stream) pass(t *tenure, u *unreadable) {
-	t.passed = u.next
-	if t.above.has(u.next-1) || t.rewind {
-		return // it was finished in an earlier tenure, or comes again
+	if t.rewind {
+		return // it comes again
+	}
+	t.passed, t.next = u.next, u.next
+	if t.above.has(u.next - 1) {
+		return // it was finished in an earlier tenure
 	}
 	s.queue(chunk{tenure: t, bad: u})
 	s.broker.o.Logger.Warn("records cannot be read; they are passed as one malformed delivery", "topic", s.sub.Topic, "group", s.sub.Group,

@@ -1,0 +1,166 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The client reports some errors of a partition once, or not at all, and then the partition is silent. What follows finds partitions from
+// which nothing comes although there is something, for whatever reason, so that health says so as long as it lasts.
+
+// stallLook is the time between two looks. A partition has to be silent at two of them.
+const stallLook = 5 * time.Second
+
+// watchStalls looks for silent partitions until the stream is closed.
+func (s *Stream) watchStalls() {
+	ticker := time.NewTicker(stallLook)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.quit:
+			return
+		}
+		s.findStalls()
+		s.recoverUnplaced()
+	}
+}
+
+// silent returns where the client is in partitions that have been silent since the last look. While nobody waits for records, none is.
+func (s *Stream) silent() map[int32]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	silent := map[int32]int64{}
+	waiting := s.poll != nil && s.queued == 0
+	for p, t := range s.tenures {
+		if waiting && t.seen == t.next && t.next >= 0 && !t.halted(time.Now()) && !t.draining {
+			silent[p] = t.next
+		}
+		t.seen = t.next
+	}
+	return silent
+}
+
+// findStalls compares where the client is with where the partitions end.
+func (s *Stream) findStalls() {
+	silent := s.silent()
+	if len(silent) == 0 {
+		return
+	}
+	ctx, cancel := s.broker.bounded(s.client.Context())
+	defer cancel()
+	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
+		return within(ctx, func() (kadm.ListedOffsets, error) { return list(ctx, s.sub.Topic) })
+	}
+	ends, err := list(s.broker.admin.ListCommittedOffsets)
+	if err != nil {
+		return // health knows of connections
+	}
+	var starts kadm.ListedOffsets
+	for p, next := range silent {
+		end, ok := ends.Lookup(s.sub.Topic, p)
+		if !ok || end.Err != nil {
+			continue
+		}
+		if next < end.Offset && starts == nil {
+			if starts, err = list(s.broker.admin.ListStartOffsets); err != nil {
+				return
+			}
+		}
+		start, _ := starts.Lookup(s.sub.Topic, p)
+		s.mu.Lock()
+		if t := s.tenures[p]; t != nil && t.next == next {
+			s.ill.stalled(p, max(next, start.Offset), end.Offset)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// stalled notes that nothing comes from a partition, from next on, which ends at end.
+func (l *illness) stalled(partition int32, next, end int64) {
+	if next >= end {
+		delete(l.stalls, partition)
+		return
+	}
+	if l.stalls[partition] == nil {
+		l.stalls[partition] = &symptom{}
+	}
+	l.stalls[partition].set(fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts, the"+
+		" record at offset %d may be one that the client cannot read; set the group's offset behind it", partition, next, end-1, next))
+}
+
+// unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports that
+// once, and does not ask again while it has the partition. The lock is held.
+func (s *Stream) unplaced(partition int32) {
+	var what symptom
+	what.set(fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can", partition))
+	s.ill.stalls[partition] = &what
+	s.broker.o.Logger.Warn("the group's offset in a partition could not be read", "topic", s.sub.Topic, "group", s.sub.Group,
+		"partition", partition)
+}
+
+var errAgain = errors.New("the group's offset in another partition could not be read before, so the partitions are assigned again")
+
+// recoverUnplaced has all partitions assigned again when the group's offsets can be read in those where they could not.
+func (s *Stream) recoverUnplaced() {
+	if s.sub.Broadcast {
+		return
+	}
+	s.mu.Lock()
+	var all, unplaced []int32
+	for p, t := range s.tenures {
+		all = append(all, p)
+		if !t.placed && !t.draining && t.asked {
+			unplaced = append(unplaced, p)
+		}
+	}
+	s.mu.Unlock()
+	if len(unplaced) == 0 {
+		return
+	}
+	ctx, cancel := s.broker.bounded(s.client.Context())
+	defer cancel()
+	offsets, err := within(ctx, func() (kadm.OffsetResponses, error) { return s.broker.committed(ctx, s.sub.Group, s.sub.Topic) })
+	for _, p := range unplaced {
+		if at, ok := offsets.Lookup(s.sub.Topic, p); ok && at.Err != nil {
+			err = at.Err
+		}
+	}
+	if err != nil {
+		return
+	}
+	s.broker.o.Logger.Info("partitions are assigned again", "topic", s.sub.Topic, "group", s.sub.Group, "reason", errAgain)
+	s.revoked(ctx, s.client, map[string][]int32{s.sub.Topic: all})
+	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
+	s.client.AddConsumeTopics(s.sub.Topic)
+}
+
+// halted reports whether the client does not fetch from the partition for now. The lock is held.
+func (t *tenure) halted(now time.Time) bool { return t.paused || t.suspended || now.Before(t.rest) }
+
+// failed notes where the client goes on after data was lost. The lock is held.
+func (t *tenure) failed(err error) {
+	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+		t.next = loss.ResetTo
+	}
+}
+
+// restAfter keeps the client from asking again at once for what it has just got an error for. The lock is held.
+func (s *Stream) restAfter(t *tenure, err error) {
+	pause := time.Second
+	if kerr.IsRetriable(err) {
+		pause = 100 * time.Millisecond // the client looks for a new leader meanwhile
+	}
+	t.rest = time.Now().Add(pause)
+	time.AfterFunc(pause, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wake()
+	})
+}
