@@ -64,5 +64,5 @@ func ExampleOpeners() {
 	fmt.Println(err)
 	// Output:
 	// invalid
-	// leat: open: invalid: no adapter for the scheme "kafka"; use one of mem://, own://
+	// leat: open: invalid: no adapter for the scheme of the broker URL; use one of mem://, own://
 }

@@ -3,7 +3,6 @@ package leat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -15,6 +14,9 @@ import (
 
 // Opener connects to the broker that u names. Each adapter has one, which documents the parameters that it takes; one that it
 // does not know is an error with [CodeInvalid], so that a typing slip does not pass for a setting. ctx bounds the opening only.
+//
+// u.Host is the list of hosts as the URL has it, such as "host1:9092,host2:9092,[::1]:9092", which [Openers] has checked. An Opener
+// splits it at the commas itself. The error should name parameters that the Opener knows, and quote no other piece of u.
 type Opener func(ctx context.Context, u *url.URL) (Broker, error)
 
 // Openers says which adapter opens which URL scheme. The map is explicit, so that the compiler knows which adapters a program has:
@@ -25,20 +27,25 @@ type Opener func(ctx context.Context, u *url.URL) (Broker, error)
 // Schemes are written in lower case; a URL may spell them as it likes.
 type Openers map[string]Opener
 
-// Open connects to the broker that rawURL names, by the Opener of its scheme. Space around the URL is ignored.
+// Open connects to the broker that rawURL names, by the Opener of its scheme. Space around the URL is ignored. Its form is
 //
-// The error is an [*Error], with [CodeInvalid] when the URL cannot be used. It never contains the URL's password or another secret
-// of it, whatever the adapter said: where that had one in its text or in a cause, Open masks the text and drops the cause, and
-// keeps the code.
+//	scheme://user:password@host1:port,host2:port/path?parameter=value
+//
+// Only the scheme is always required. An IPv6 address stands in brackets, its zone behind "%25". An '@' behind the hosts is
+// percent-encoded (%40), and there is no fragment.
+//
+// The error is an [*Error], with [CodeInvalid] when the URL cannot be used. It quotes nothing of the URL. Where the text of an adapter of
+// somebody else, or a cause of its error, has the URL's password or another secret of it, Open drops the text and the causes, and keeps
+// the code.
 func (o Openers) Open(ctx context.Context, rawURL string) (Broker, error) {
 	rawURL = strings.TrimSpace(rawURL)
 	u, err := parseBrokerURL(rawURL)
 	if err != nil {
-		return nil, openError("%w; %s", err, o.known())
+		return nil, o.unusable(err)
 	}
 	open := o[u.Scheme]
 	if open == nil {
-		return nil, openError("no adapter for the scheme %s; %s", quote(u.Scheme), o.known())
+		return nil, o.unusable(secrets.Text("no adapter for the scheme of the broker URL"))
 	}
 	secret := secrets.FromURL(rawURL, u) // before the adapter gets u, which it may change
 	broker, err := open(ctx, u)
@@ -49,6 +56,11 @@ func (o Openers) Open(ctx context.Context, rawURL string) (Broker, error) {
 		return nil, &Error{Op: "open", Code: CodeInternal, Err: errors.New("the adapter returned neither a broker nor an error")}
 	}
 	return broker, nil
+}
+
+// unusable returns the error for a URL that no adapter gets to see.
+func (o Openers) unusable(err error) error {
+	return &Error{Op: "open", Code: CodeInvalid, Err: secrets.Text(err.Error() + "; " + o.known())}
 }
 
 // known lists the schemes, for a person who has to correct a URL.
@@ -65,52 +77,33 @@ func (o Openers) known() string {
 	return "use one of " + strings.Join(schemes, ", ")
 }
 
-// parseBrokerURL parses a URL. Its errors quote nothing of it, because a URL that cannot be parsed cannot be masked either; the causes
-// that net/url gives do quote.
-func parseBrokerURL(raw string) (*url.URL, error) {
-	if raw == "" {
-		return nil, errors.New("the broker URL is empty; set it, as in kafka://host:9092")
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, errors.New("the broker URL cannot be parsed; write scheme://user:password@host:port, and percent-encode " +
-			"what is neither a letter nor a digit in user and password")
-	}
-	if u.Scheme == "" || u.Opaque != "" { // without "//", what is before the colon may be a user, and what follows a password
-		return nil, errors.New("the broker URL has no scheme followed by ://")
-	}
-	if strings.Contains(raw, "#") || strayAt(u) {
-		return nil, errors.New("the broker URL has '#', '/' or '?' in its user or password, or '@' behind them; " +
-			"percent-encode these: %23, %2F, %3F, %40")
-	}
-	return u, nil
-}
+// errWithheld takes the place of a text with a secret. Nothing of such a text is kept: with a piece masked, what is left would tell a
+// short secret, or one that is a word of the text.
+const errWithheld = secrets.Text("the adapter's error is not shown, because it has a piece of the broker URL in it that may be secret")
 
-// strayAt reports whether u has an '@' that is neither the end of user and password nor in the value of a parameter. In
-// user:12/34@host, which parses as host "user" and port 12, nobody would know to mask that port.
-func strayAt(u *url.URL) bool {
-	name, _, _ := strings.Cut(u.RawQuery, "=")
-	return strings.Contains(u.EscapedPath(), "@") || strings.Contains(name, "@")
-}
-
-func openError(format string, args ...any) error {
-	return &Error{Op: "open", Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
-}
-
-// safeError returns err as an *Error without secrets.
+// safeError returns err as an *Error without secrets. The texts of Leat's own adapters are made of parts that are not secret, and are not
+// searched: a password may be a word of theirs.
 func safeError(secret secrets.Set, err error) error {
-	budget := maxCauses
-	if reveals(secret, err, &budget) {
-		e, ok := err.(*Error) //nolint:errorlint // only the outermost; what it wraps is dropped
-		if ok && e.Err != nil && !secret.In(e.Op+" "+e.Topic+" "+e.EventID) {
-			return &Error{Op: e.Op, Topic: e.Topic, EventID: e.EventID, Code: e.Code, Err: errors.New(secret.Mask(e.Err.Error()))}
-		}
-		return &Error{Op: "open", Code: CodeOf(err), Err: errors.New(secret.Mask(err.Error()))}
+	if isPlain(err) {
+		return err
+	}
+	if budget := maxCauses; reveals(secret, err, &budget) {
+		return &Error{Op: "open", Code: CodeOf(err), Err: errWithheld}
 	}
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	return &Error{Op: "open", Code: CodeOf(err), Err: err}
+}
+
+// isPlain reports whether err is one that Leat's own adapters make for a URL.
+func isPlain(err error) bool {
+	e, ok := err.(*Error) //nolint:errorlint // this form and no other
+	if !ok || e.Op != "open" || e.Topic != "" || e.EventID != "" {
+		return false
+	}
+	_, ok = e.Err.(secrets.Text) //nolint:errorlint // likewise
+	return ok
 }
 
 // maxCauses is how many errors of a tree are looked at; in a larger one, a secret is taken for granted.

@@ -2,7 +2,6 @@ package eventtest
 
 import (
 	"context"
-	"math"
 	"net/url"
 	"sync"
 	"testing"
@@ -63,7 +62,7 @@ func NewRecorder(t testing.TB, o *RecorderOptions) *Recorder {
 	}
 	r.broker = r.o.Broker
 	if r.broker == nil {
-		r.broker, r.history = memory.New(&memory.Options{History: math.MaxInt, HistoryBytes: math.MaxInt}), true
+		r.broker, r.history = memory.New(&memory.Options{History: 1 << 40, HistoryBytes: 1 << 40}), true
 		t.Cleanup(func() {
 			if err := r.broker.Close(); err != nil {
 				t.Errorf("eventtest: closing the broker of the Recorder: %v", err)

@@ -74,7 +74,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 		kgo.MaxDecompressBatchBytes(max(mostDecompressed, 4*b.o.MaxMessageBytes)), kgo.WithLogger(logger{b.o.Logger, conns}),
 	}
 	if b.o.SASL != nil {
-		opts = append(opts, kgo.SASL(b.o.SASL.mechanism()))
+		opts = append(opts, kgo.SASL(b.o.SASL.mechanism(b.o.maySend)))
 	}
 	client, err := kgo.NewClient(append(append(opts, special...), b.o.Client...)...)
 	if err != nil {

@@ -106,7 +106,7 @@ func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
 	if code == leat.CodeCanceled {
 		code = leat.CodeUnavailable
 	}
-	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{err, since}}
+	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{discreet(err), since}}
 }
 
 // ailment is an error with the time since when it holds.

@@ -73,6 +73,7 @@ func kafkaCode(err *kerr.Error) leat.Code {
 // it was not the caller's, nobody answered within the adapter's timeout.
 func fail(ctx context.Context, op, topic string, err error) error {
 	code := codeOf(err)
+	err = discreet(err)
 	if ctx != nil && ctx.Err() != nil {
 		code = leat.CodeCanceled
 		if !errors.Is(err, ctx.Err()) {
@@ -93,7 +94,7 @@ func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
 		b.conns.note(err) // the client says so later, or never
 	}
-	if last := b.conns.last(); last != nil && errors.Is(err, context.DeadlineExceeded) {
+	if last := discreet(b.conns.last()); last != nil && errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w; the last connection: %v", err, last) //nolint:errorlint // err says what kind it is
 	}
 	return fail(ctx, op, topic, err)

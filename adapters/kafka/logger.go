@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -24,11 +25,13 @@ func (l logger) Level() kgo.LogLevel {
 
 // Log logs one line. That a broker refuses the credentials is only seen here: no hook of the client is told.
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	if level == kgo.LogLevelError {
-		for _, v := range keyvals {
-			if err, ok := v.(error); ok && isRefusedLogin(err) {
+	keyvals = slices.Clone(keyvals)
+	for i, v := range keyvals {
+		if err, ok := v.(error); ok {
+			if level == kgo.LogLevelError && isRefusedLogin(err) {
 				l.conns.note(err)
 			}
+			keyvals[i] = discreet(err)
 		}
 	}
 	l.to.Debug("Kafka client", append([]any{"says", msg, "severity", level.String()}, keyvals...)...)

@@ -1,15 +1,16 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/hostlist"
+	"github.com/leatgo/leat/internal/ranges"
+	"github.com/leatgo/leat/internal/secrets"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -23,7 +24,8 @@ type Options struct {
 	TLS *tls.Config
 	// SASL is how the client authenticates. Nil means not at all.
 	SASL *SASL
-	// AllowPlaintext allows PLAIN and OAUTHBEARER, which show the password or token to the network, without TLS.
+	// AllowPlaintext allows to send a password or token as it is, by PLAIN and OAUTHBEARER without TLS, to any broker. Otherwise only
+	// brokers on this machine get it so: localhost, 127.0.0.0/8 and ::1, which goes for Brokers and for what the cluster advertises.
 	AllowPlaintext bool
 
 	// Compression is "none", "gzip", "snappy", "lz4" or "zstd". "" means "lz4".
@@ -156,6 +158,7 @@ const (
 	defaultMaxMessageBytes = 1_048_588 // Kafka's message.max.bytes
 	recordOverheadBytes    = 1 << 10   // what a record has beside names and values: prefixes, lengths, the batch's header
 	mostBuffered           = 1 << 30
+	defaultPort            = "9092"
 )
 
 // withDefaults returns a copy of o with its defaults filled in. o may be nil.
@@ -202,41 +205,73 @@ func orDuration(field *time.Duration, value time.Duration) {
 
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
+	return cmp.Or(o.validateBrokers(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), o.SASL.validate(),
+		o.validatePlaintext())
+}
+
+func (o *Options) validateBrokers() error {
 	if len(o.Brokers) == 0 {
-		return errors.New("no address in Brokers; name at least one as host:port")
+		return secrets.Text("no address in Brokers; name at least one as host:port")
 	}
-	if slices.Contains(o.Brokers, "") {
-		return errors.New("an address in Brokers is empty")
-	}
-	if compressions[o.Compression] == nil {
-		return fmt.Errorf("unknown Compression %q; use none, gzip, snappy, lz4 or zstd", o.Compression)
-	}
-	for _, f := range []struct {
-		name          string
-		value, lo, hi int64
-	}{
-		{"Linger", int64(o.Linger), 0, int64(time.Minute)},
-		{"Buffer", int64(o.Buffer), 1, mostBuffered},
-		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
-		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Second), int64(24 * time.Hour)},
-		{"MaxMessageBytes", int64(o.MaxMessageBytes), 16 << 10, 1 << 30},
-		{"CommitInterval", int64(o.CommitInterval), int64(time.Millisecond), int64(time.Hour)},
-		{"SessionTimeout", int64(o.SessionTimeout), int64(100 * time.Millisecond), int64(24 * time.Hour)},
-		{"HeartbeatInterval", int64(o.HeartbeatInterval), int64(time.Millisecond), int64(o.SessionTimeout)},
-		{"RebalanceTimeout", int64(o.RebalanceTimeout), int64(100 * time.Millisecond), int64(24 * time.Hour)},
-		{"GapLimit", int64(o.GapLimit), 1, 100_000_000},
-		{"Partitions", int64(o.Partitions), 0, 1_000_000},
-		{"ReplicationFactor", int64(o.ReplicationFactor), 0, 1_000},
-		{"RequestTimeout", int64(o.RequestTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"DialTimeout", int64(o.DialTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"Start", int64(o.Start), 0, int64(StartLatest)},
-		{"Protocol", int64(o.Protocol), 0, int64(ProtocolConsumer)},
-		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
-	} {
-		if f.value < f.lo || f.value > f.hi {
-			return fmt.Errorf("%s is out of its range", f.name)
+	for _, address := range o.Brokers {
+		if _, err := hostlist.WithPort(address, defaultPort); err != nil {
+			return secrets.Text("Brokers: " + err.Error())
 		}
 	}
-	return o.SASL.validate(o.TLS != nil || o.AllowPlaintext)
+	return nil
+}
+
+func (o *Options) validateNumbers() error {
+	return cmp.Or(
+		ranges.Int("Buffer", o.Buffer, 1, mostBuffered),
+		ranges.Int("BufferBytes", o.BufferBytes, 1, 1<<40),
+		ranges.Int("MaxMessageBytes", o.MaxMessageBytes, 16<<10, 1<<30),
+		ranges.Int("GapLimit", o.GapLimit, 1, 100_000_000),
+		ranges.Int("Partitions", o.Partitions, 1, 1_000_000),
+		ranges.Int("ReplicationFactor", o.ReplicationFactor, 1, 1_000),
+	)
+}
+
+func (o *Options) validateTimes() error {
+	err := cmp.Or(
+		ranges.Duration("Linger", o.Linger, time.Nanosecond, time.Minute),
+		ranges.Duration("DeliveryTimeout", o.DeliveryTimeout, time.Second, 24*time.Hour),
+		ranges.Duration("CommitInterval", o.CommitInterval, time.Millisecond, time.Hour),
+		ranges.Duration("SessionTimeout", o.SessionTimeout, 100*time.Millisecond, 24*time.Hour),
+		ranges.Duration("HeartbeatInterval", o.HeartbeatInterval, time.Millisecond, 24*time.Hour),
+		ranges.Duration("RebalanceTimeout", o.RebalanceTimeout, 100*time.Millisecond, 24*time.Hour),
+		ranges.Duration("RequestTimeout", o.RequestTimeout, time.Millisecond, time.Hour),
+		ranges.Duration("DialTimeout", o.DialTimeout, time.Millisecond, time.Hour),
+		ranges.Duration("CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
+	)
+	if err == nil && o.HeartbeatInterval > o.SessionTimeout {
+		err = secrets.Text("HeartbeatInterval is out of its range; it must not exceed SessionTimeout, and a third of it is usual")
+	}
+	return err
+}
+
+func (o *Options) validateChoices() error {
+	if compressions[o.Compression] == nil {
+		return secrets.Text("Compression is out of its range; use none, gzip, snappy, lz4 or zstd")
+	}
+	return cmp.Or(
+		ranges.Enum("Start", o.Start, StartLatest),
+		ranges.Enum("Protocol", o.Protocol, ProtocolConsumer),
+		ranges.Enum("Provision", o.Provision, ProvisionOff),
+	)
+}
+
+// validatePlaintext returns an error where Brokers would get a secret as it is. What the cluster advertises is looked at when it is dialed.
+func (o *Options) validatePlaintext() error {
+	for _, address := range o.Brokers {
+		if !o.maySend(address) {
+			return secrets.Text("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; set TLS, or AllowPlaintext")
+		}
+	}
+	return nil
+}
+
+// maySend reports whether a broker may get the credentials in the way that the options say.
+func (o *Options) maySend(address string) bool {
+	return o.SASL == nil || !o.SASL.shows() || o.TLS != nil || o.AllowPlaintext || hostlist.IsLoopback(address)
 }

@@ -23,7 +23,7 @@ func (c *call) outcome(r *record, err error) error {
 }
 
 func (r *record) failure(code leat.Code, err error) error {
-	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: r.event.ID(), Code: code, Err: err}
+	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: r.event.ID(), Code: code, Err: discreet(err)}
 }
 
 // refusal returns the code of an error that says that the event was not stored, and CodeUnknown for all others.

@@ -104,28 +104,28 @@ func TestProvisionOff(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	certs := brokertest.NewCerts(t)
 	for query, text := range map[string]string{
-		"compressions=lz4":                         "compressions",
-		"linger=5ms&linger=6ms":                    "linger",
-		"linger=5":                                 "linger",
-		"buffer=0":                                 "buffer",
-		"start=now":                                "earliest, latest",
-		"tls=perhaps":                              "tls",
-		"protocol=share":                           "protocol",
-		"sasl=PLAIN":                               "PLAIN without TLS shows the secret",
-		"sasl=plain":                               "sasl",
-		"sasl=OAUTHBEARER&tls=true":                "tokenfile",
-		"tokenfile=x":                              "tokenfile",
-		"passwordfile=x":                           "given twice",
-		"cafile=x":                                 "need tls=true",
-		"tls=true&cafile=/does/not/exist":          "cafile",
-		"tls=true&cafile=" + certs.ServerKeyFile:   "cafile has no certificate",
-		"tls=true&certfile=x":                      "belong together",
-		"tls=true&certfile=/no/x&keyfile=/no/y":    "certfile and keyfile",
+		"compressions=lz4":                 "did you mean compression?",
+		"linger=5ms&linger=6ms":            "linger",
+		"linger=5":                         "linger",
+		"buffer=0":                         "buffer",
+		"start=now":                        "earliest, latest",
+		"tls=perhaps":                      "tls",
+		"protocol=share":                   "protocol",
+		"sasl=PLAIN":                       "PLAIN without TLS shows the secret",
+		"sasl=plain":                       "sasl",
+		"sasl=OAUTHBEARER&tls=true":        "token_file",
+		"token_file=x":                     "token_file",
+		"password_file=x":                  "given twice",
+		"ca_file=x":                        "need tls=true",
+		"tls=true&ca_file=/does/not/exist": "ca_file",
+		"tls=true&ca_file=" + certs.ServerKeyFile:  "ca_file has no certificate",
+		"tls=true&cert_file=x":                     "belong together",
+		"tls=true&cert_file=/no/x&key_file=/no/y":  "cert_file cannot be read",
 		"tls=true&heartbeat_interval=1m":           "HeartbeatInterval",
 		"allow_plaintext=true&mapping=anything":    "mapping",
-		"tls=true&unknown=1&linger=x&provision=no": "unknown",
+		"tls=true&unknown=1&linger=x&provision=no": "number 2 is unknown",
 	} {
-		_, err := leat.Openers{"kafka": kafka.Open}.Open(t.Context(), "kafka://ann:Sesame-8471@127.0.0.1:1?"+query)
+		_, err := leat.Openers{"kafka": kafka.Open}.Open(t.Context(), "kafka://ann:Sesame-8471@h:1?"+query)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%s: %v", query, err)
 		assert.ErrorContains(t, err, text, query)
 		assert.NotContains(t, err.Error(), "Sesame", query)

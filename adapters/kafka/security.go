@@ -3,12 +3,15 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/secrets"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
@@ -16,55 +19,58 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// validate returns what is wrong. mayShow says that a password may be sent as it is.
-func (s *SASL) validate(mayShow bool) error {
-	if s == nil {
+// validate returns what is wrong.
+func (s *SASL) validate() error {
+	switch {
+	case s == nil:
 		return nil
-	}
-	switch s.Mechanism {
-	case Plain, OAuthBearer:
-		if !mayShow {
-			return fmt.Errorf("SASL mechanism %s without TLS shows the secret to the network; set TLS, or AllowPlaintext", s.Mechanism)
-		}
-	case ScramSHA256, ScramSHA512:
-	default:
-		return fmt.Errorf("SASL.Mechanism is %q; use %s, %s, %s or %s", s.Mechanism, Plain, ScramSHA256, ScramSHA512, OAuthBearer)
-	}
-	if s.Mechanism == OAuthBearer && s.Token == nil {
-		return errors.New("the mechanism OAUTHBEARER needs SASL.Token")
-	}
-	if s.Mechanism != OAuthBearer && s.Credentials == nil {
-		return errors.New("the mechanism " + s.Mechanism + " needs SASL.Credentials")
+	case !slices.Contains([]string{Plain, ScramSHA256, ScramSHA512, OAuthBearer}, s.Mechanism):
+		return secrets.Text("SASL.Mechanism is out of its range; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+	case s.Mechanism == OAuthBearer && s.Token == nil:
+		return secrets.Text("the mechanism OAUTHBEARER needs SASL.Token")
+	case s.Mechanism != OAuthBearer && s.Credentials == nil:
+		return secrets.Text("the mechanism " + s.Mechanism + " needs SASL.Credentials")
 	}
 	return nil
 }
 
-// mechanism returns the client's form of s.
-func (s *SASL) mechanism() sasl.Mechanism {
+// shows reports whether the mechanism sends the secret as it is.
+func (s *SASL) shows() bool { return s.Mechanism == Plain || s.Mechanism == OAuthBearer }
+
+// mechanism returns the client's form of s. maySend says which brokers may get the secret.
+func (s *SASL) mechanism(maySend func(address string) bool) sasl.Mechanism {
+	return login{s.native(), maySend}
+}
+
+func (s *SASL) native() sasl.Mechanism {
 	switch s.Mechanism {
 	case Plain:
-		return login{plain.Plain(func(ctx context.Context) (plain.Auth, error) {
+		return plain.Plain(func(ctx context.Context) (plain.Auth, error) {
 			user, password, err := s.Credentials(ctx)
 			return plain.Auth{User: user, Pass: password}, err
-		})}
+		})
 	case OAuthBearer:
-		return login{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			token, err := s.Token(ctx)
 			return oauth.Auth{Token: token}, err
-		})}
+		})
 	}
 	credentials := func(ctx context.Context) (scram.Auth, error) {
 		user, password, err := s.Credentials(ctx)
 		return scram.Auth{User: user, Pass: password}, err
 	}
 	if s.Mechanism == ScramSHA256 {
-		return login{scram.Sha256(credentials)}
+		return scram.Sha256(credentials)
 	}
-	return login{scram.Sha512(credentials)}
+	return scram.Sha512(credentials)
 }
 
 // login is a mechanism whose errors say that it is the credentials that are wrong.
-type login struct{ sasl.Mechanism }
+type login struct {
+	sasl.Mechanism
+
+	maySend func(address string) bool
+}
 
 // session is one login.
 type session struct {
@@ -75,6 +81,10 @@ type session struct {
 
 // Authenticate begins a login. When the credentials cannot be had, the broker was not asked.
 func (l login) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	if !l.maySend(host) {
+		return nil, nil, loginError(l.Name(), errors.New("the cluster advertises a broker that is not on this machine, and without TLS the "+
+			"network would see the secret; set TLS, or AllowPlaintext"))
+	}
 	s, first, err := l.Mechanism.Authenticate(ctx, host)
 	if err != nil {
 		return nil, nil, loginError(l.Name(), err)
@@ -88,10 +98,24 @@ func (s session) Challenge(challenge []byte) (bool, []byte, error) {
 	if err == nil {
 		return done, answer, nil
 	}
-	if s.mechanism == OAuthBearer { // which the broker ends with its reason, such as {"status":"invalid_token"}
-		err = fmt.Errorf("the broker says %.200q", challenge)
+	if s.mechanism == OAuthBearer {
+		err = errors.New("the broker says " + tokenStatus(challenge))
 	}
 	return false, nil, loginError(s.mechanism, err)
+}
+
+// tokenStatus returns the reason by which a broker ends a login with OAUTHBEARER, {"status":"invalid_token"} (RFC 7628, section 3.2.2). What
+// is not a word of that kind is not shown, since it may quote the token.
+func tokenStatus(challenge []byte) string {
+	var answer struct {
+		Status string `json:"status"`
+	}
+	foreign := func(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }
+	if json.Unmarshal(challenge, &answer) != nil || answer.Status == "" || len(answer.Status) > 32 ||
+		strings.ContainsFunc(answer.Status, foreign) {
+		return "no"
+	}
+	return answer.Status
 }
 
 func loginError(mechanism string, err error) error {
@@ -100,6 +124,14 @@ func loginError(mechanism string, err error) error {
 		code = own.Code
 	}
 	return &leat.Error{Op: "log in", Code: code, Err: fmt.Errorf("%s: %w", mechanism, err)}
+}
+
+// discreet returns err without what a broker says about a login that it refuses, which may name the user.
+func discreet(err error) error {
+	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok && kafkaCode(kafkaErr) == leat.CodeUnauthenticated {
+		return fmt.Errorf("the broker refuses the login: %w", kafkaErr)
+	}
+	return err
 }
 
 // isRefusedLogin reports whether err says that the client and the broker do not accept each other's credentials, or do not speak the same

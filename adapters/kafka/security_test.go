@@ -59,20 +59,20 @@ func testLogins(t *testing.T, s *secured) {
 		url      string
 	}{
 		"PLAIN": {"LOGIN", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.Plain, Credentials: login}},
-			"kafka://ann:Sesame-8471@%s?tls=true&cafile=" + s.certs.CAFile},
+			"kafka://ann:Sesame-8471@%s?tls=true&ca_file=" + s.certs.CAFile},
 		"PLAIN without TLS": {"OPEN", kafka.Options{AllowPlaintext: true, SASL: &kafka.SASL{Mechanism: kafka.Plain, Credentials: login}},
 			"kafka://ann:Sesame-8471@%s?sasl=PLAIN&allow_plaintext=true"},
 		"SCRAM-SHA-256": {"LOGIN", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.ScramSHA256, Credentials: login}},
-			"kafka://ann@%s?sasl=SCRAM-SHA-256&tls=true&cafile=" + s.certs.CAFile + "&passwordfile=" + s.file(t, "p256", securedPassword+"\n")},
+			"kafka://ann@%s?sasl=SCRAM-SHA-256&tls=true&ca_file=" + s.certs.CAFile + "&password_file=" + s.file(t, "p256", securedPassword+"\n")},
 		"SCRAM-SHA-512": {"LOGIN", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.ScramSHA512, Credentials: login}},
-			"kafka://ann:Sesame-8471@%s?sasl=SCRAM-SHA-512&tls=true&cafile=" + s.certs.CAFile},
+			"kafka://ann:Sesame-8471@%s?sasl=SCRAM-SHA-512&tls=true&ca_file=" + s.certs.CAFile},
 		"SCRAM without TLS": {"OPEN", kafka.Options{SASL: &kafka.SASL{Mechanism: kafka.ScramSHA512, Credentials: login}},
 			"kafka://ann:Sesame-8471@%s?sasl=SCRAM-SHA-512"},
 		"OAUTHBEARER": {"OAUTH", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.OAuthBearer, Token: bearer}},
-			"kafka://%s?sasl=OAUTHBEARER&tls=true&cafile=" + s.certs.CAFile + "&tokenfile=" + s.file(t, "token", token(t, "oscar", time.Minute))},
-		"TLS": {"TLS", kafka.Options{TLS: s.certs.TLS()}, "kafka://%s?tls=true&cafile=" + s.certs.CAFile},
-		"mutual TLS": {"MUTUAL", kafka.Options{TLS: s.certs.MutualTLS()}, "kafka://%s?tls=true&cafile=" + s.certs.CAFile +
-			"&certfile=" + s.certs.ClientFile + "&keyfile=" + s.certs.ClientKeyFile},
+			"kafka://%s?sasl=OAUTHBEARER&tls=true&ca_file=" + s.certs.CAFile + "&token_file=" + s.file(t, "token", token(t, "oscar", time.Minute))},
+		"TLS": {"TLS", kafka.Options{TLS: s.certs.TLS()}, "kafka://%s?tls=true&ca_file=" + s.certs.CAFile},
+		"mutual TLS": {"MUTUAL", kafka.Options{TLS: s.certs.MutualTLS()}, "kafka://%s?tls=true&ca_file=" + s.certs.CAFile +
+			"&cert_file=" + s.certs.ClientFile + "&key_file=" + s.certs.ClientKeyFile},
 	} {
 		t.Run(name+" by New", func(t *testing.T) {
 			o := liveOptions(s.addr(c.listener))
@@ -182,7 +182,7 @@ func testRotation(t *testing.T, s *secured) {
 	change("first-password")
 	topic := liveTopic(t, s.admin, 1)
 	s.allow(t, "carl", topicACL(topic, kadm.OpRead, kadm.OpWrite), groupACL("rotation", kadm.OpRead))
-	b := liveOpen(t, fmt.Sprintf("kafka://carl@%s?sasl=SCRAM-SHA-512&tls=true&cafile=%s&passwordfile=%s", s.rotated.addr(), s.certs.CAFile,
+	b := liveOpen(t, fmt.Sprintf("kafka://carl@%s?sasl=SCRAM-SHA-512&tls=true&ca_file=%s&password_file=%s", s.rotated.addr(), s.certs.CAFile,
 		s.file(t, "carl", "first-password")))
 	stream := liveSubscribe(t, b, leat.Subscription{Topic: topic, Group: "rotation"})
 	for round := range 3 {
@@ -257,7 +257,7 @@ func testRepairedPassword(t *testing.T, s *secured) {
 func testClientCertificate(t *testing.T, s *secured) {
 	strangers := brokertest.NewCerts(t)
 	cert, key := s.copyFile(t, "cert", strangers.ClientFile), s.copyFile(t, "key", strangers.ClientKeyFile)
-	b := liveOpen(t, fmt.Sprintf("kafka://%s?tls=true&cafile=%s&certfile=%s&keyfile=%s", s.addr("MUTUAL"), s.certs.CAFile, cert, key))
+	b := liveOpen(t, fmt.Sprintf("kafka://%s?tls=true&ca_file=%s&cert_file=%s&key_file=%s", s.addr("MUTUAL"), s.certs.CAFile, cert, key))
 	topic := liveTopic(t, s.admin, 1)
 	require.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(livePublish(t.Context(), b, topic, liveEvents(t, 0, 1, 1)...)))
 	s.copyFile(t, "cert", s.certs.ClientFile)

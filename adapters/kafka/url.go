@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,16 +9,18 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/credfile"
+	"github.com/leatgo/leat/internal/hostlist"
 	"github.com/leatgo/leat/internal/params"
+	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Open makes a [Broker] from a URL; it does not connect.
 //
 //	kafka://host:9092,host2:9092
 //	kafka://user:password@host:9092?sasl=SCRAM-SHA-512&tls=true
-//	kafka://host:9093?tls=true&cafile=ca.pem&certfile=client.pem&keyfile=client-key.pem
+//	kafka://host:9093?tls=true&ca_file=ca.pem&cert_file=client.pem&key_file=client-key.pem
 //
-// Parameters are named after the fields of [Options], in lower case: clientid, compression, linger, buffer, buffer_bytes,
+// Parameters are named after the fields of [Options], in lower case: client_id, compression, linger, buffer, buffer_bytes,
 // delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
 // commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit,
 // mapping (lenient, plain, structured, or several as in lenient,plain), provision (create, verify, off), partitions,
@@ -27,17 +28,18 @@ import (
 // Durations have their unit (30s). For security there are
 //
 //   - sasl: the mechanism; PLAIN, where the URL has a user and no sasl.
-//   - passwordfile, tokenfile: files that are read for each new connection, so that a secret can be changed while the program runs.
-//   - tls=true, cafile, certfile and keyfile (PEM). certfile and keyfile are read for each new connection, cafile once.
+//   - password_file, token_file: files that are read for each new connection, so that a secret can be changed while the program runs.
+//   - tls=true, ca_file, cert_file and key_file (PEM). cert_file and key_file are read for each new connection, ca_file once.
 //
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid] that names it.
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
+// the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
 	if u == nil {
-		return nil, invalid(errors.New("no URL"))
+		return nil, invalid(secrets.Text("no URL"))
 	}
 	if strings.Trim(u.Path, "/") != "" || u.Fragment != "" || u.Opaque != "" {
-		return nil, invalid(errors.New("kafka:// takes hosts and parameters only; topics are named by subscriptions"))
+		return nil, invalid(secrets.Text("kafka:// takes hosts and parameters only; topics are named by subscriptions"))
 	}
 	o, err := readOptions(u)
 	if err != nil {
@@ -56,8 +58,9 @@ func readOptions(u *url.URL) (*Options, error) {
 		longest = 24 * time.Hour
 	)
 	p := params.FromURL(u)
+	addresses, hostsErr := hostlist.Split(u.Host)
 	o := &Options{
-		Brokers: strings.Split(u.Host, ","), ClientID: p.String("clientid", ""),
+		Brokers: addresses, ClientID: p.String("client_id", ""),
 		Compression: p.Enum("compression", "", "none", "gzip", "snappy", "lz4", "zstd"),
 		Linger:      p.Duration("linger", 0, 0, time.Minute),
 		Buffer:      p.Int("buffer", 0, 1, mostBuffered), BufferBytes: p.Int("buffer_bytes", 0, 1, most),
@@ -81,7 +84,9 @@ func readOptions(u *url.URL) (*Options, error) {
 		AllowPlaintext: p.Bool("allow_plaintext", false),
 	}
 	securityErr := readSecurity(o, u, p)
-	return o, errors.Join(p.Err(), securityErr)
+	p.Renamed("clientid", "client_id")
+	p.Renamed("connection_name", "client_id")
+	return o, secrets.Join(hostsErr, p.Err(), securityErr)
 }
 
 // index returns which of the values the parameter has; the first is the default.
@@ -90,10 +95,13 @@ func index(p *params.Reader, name string, values ...string) int {
 }
 
 func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
+	for _, name := range []string{"password", "token", "ca", "cert", "key"} {
+		p.Renamed(name+"file", name+"_file")
+	}
 	mechanism := p.Enum("sasl", "", Plain, ScramSHA256, ScramSHA512, OAuthBearer)
-	passwordFile, tokenFile := p.String("passwordfile", ""), p.String("tokenfile", "")
+	passwordFile, tokenFile := p.String("password_file", ""), p.String("token_file", "")
 	useTLS := p.Bool("tls", false)
-	ca, cert, key := p.String("cafile", ""), p.String("certfile", ""), p.String("keyfile", "")
+	ca, cert, key := p.String("ca_file", ""), p.String("cert_file", ""), p.String("key_file", "")
 	user := u.User.Username()
 	password, hasPassword := u.User.Password()
 	if mechanism == "" && u.User != nil {
@@ -101,31 +109,31 @@ func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
 	}
 	switch {
 	case hasPassword && passwordFile != "":
-		return errors.New("the password is given twice, in the URL and by passwordfile")
+		return secrets.Text("the password is given twice, in the URL and by password_file")
 	case mechanism == OAuthBearer && tokenFile == "":
-		return errors.New("sasl=OAUTHBEARER needs tokenfile")
+		return secrets.Text("sasl=OAUTHBEARER needs token_file")
 	case mechanism != OAuthBearer && tokenFile != "":
-		return errors.New("tokenfile is for sasl=OAUTHBEARER")
+		return secrets.Text("token_file is for sasl=OAUTHBEARER")
 	case mechanism == OAuthBearer:
-		o.SASL = &SASL{Mechanism: mechanism, Token: func(context.Context) (string, error) { return credfile.Secret(tokenFile) }}
+		o.SASL = &SASL{Mechanism: mechanism, Token: func(context.Context) (string, error) { return credfile.Secret("token_file", tokenFile) }}
 	case mechanism != "" && user == "":
-		return errors.New("sasl needs a user in the URL, as in kafka://user:password@host:9092")
+		return secrets.Text("sasl needs a user in the URL, as in kafka://user:password@host:9092")
 	case mechanism != "" && !hasPassword && passwordFile == "":
-		return errors.New("the user has no password; write user:password, or give passwordfile")
+		return secrets.Text("the user has no password; write user:password, or give password_file")
 	case mechanism == "" && passwordFile != "":
-		return errors.New("passwordfile needs a user in the URL")
+		return secrets.Text("password_file needs a user in the URL")
 	case mechanism != "":
 		o.SASL = &SASL{Mechanism: mechanism, Credentials: func(context.Context) (string, string, error) {
 			if passwordFile == "" {
 				return user, password, nil
 			}
-			secret, err := credfile.Secret(passwordFile)
+			secret, err := credfile.Secret("password_file", passwordFile)
 			return user, secret, err
 		}}
 	}
 	if !useTLS {
 		if ca+cert+key != "" {
-			return errors.New("cafile, certfile and keyfile need tls=true")
+			return secrets.Text("ca_file, cert_file and key_file need tls=true")
 		}
 		return nil
 	}

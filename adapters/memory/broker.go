@@ -18,6 +18,7 @@ import (
 // while a done callback, a lease's Drain or End, or any other code from outside runs.
 type Broker struct {
 	o       Options
+	invalid error // what is wrong with the options of New
 	seed    maphash.Seed
 	topics  sync.Map // of name to *topic; written under mu
 	mu      sync.Mutex
@@ -31,16 +32,33 @@ var (
 	_ leat.HealthReporter = (*Broker)(nil)
 )
 
-// New returns an empty broker. A nil o means the defaults.
+// New returns an empty broker. A nil o means the defaults. Wrong options are reported by Health and by every call that can fail, which Run
+// makes before the first event.
 func New(o *Options) *Broker {
-	return &Broker{o: o.withDefaults(), seed: maphash.MakeSeed()}
+	b := &Broker{invalid: o.validate(), seed: maphash.MakeSeed()}
+	if b.invalid != nil {
+		o = nil
+	}
+	b.o = o.withDefaults()
+	return b
+}
+
+// refusal returns the error of a call to a broker with wrong options, or nil.
+func (b *Broker) refusal(op, topic string) error {
+	if b.invalid == nil {
+		return nil
+	}
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeInvalid, Err: b.invalid}
 }
 
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
 
-// Health returns nil, or an error with [leat.CodeClosed] after Close.
+// Health returns nil, or an error with [leat.CodeClosed] after Close, and with [leat.CodeInvalid] for wrong options.
 func (b *Broker) Health() error {
+	if err := b.refusal("health", ""); err != nil {
+		return err
+	}
 	if b.closed.Load() {
 		return closedError("health", "")
 	}
@@ -82,6 +100,9 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
 		err := sub.Validate()
+		if err == nil {
+			err = b.refusal("declare", sub.Topic)
+		}
 		if err == nil && ctx.Err() != nil {
 			err = canceled(ctx, "declare", sub.Topic)
 		}
@@ -125,6 +146,9 @@ func (b *Broker) topic(op, name string, create bool) (*topic, error) {
 	defer b.mu.Unlock()
 	if b.closed.Load() {
 		return nil, closedError(op, name)
+	}
+	if err := b.refusal(op, name); err != nil {
+		return nil, err
 	}
 	if t, ok := b.lookup(name); ok {
 		return t, nil

@@ -24,7 +24,7 @@ type history struct {
 }
 
 func (h *history) add(r record, o *Options) {
-	if o.History <= 0 {
+	if o.NoHistory {
 		return
 	}
 	h.push(r)

@@ -1,8 +1,8 @@
 package memory
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +11,8 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/params"
+	"github.com/leatgo/leat/internal/ranges"
+	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Provision says what [Broker.Declare] does about topics and groups that do not exist.
@@ -26,15 +28,18 @@ const (
 	ProvisionOff
 )
 
-// Options are the options of a [Broker]. The zero value works: a field that is zero or out of range has its default.
+// Options are the options of a [Broker]. The zero value works. With a field that is out of its range, every call of the Broker, and with it
+// Run, returns an error with [leat.CodeInvalid] that names the field and the range.
 type Options struct {
 	// Buffer is how many events may wait in a group before publishers of its topic wait for room; given-back ones count. 0
 	// means 10,000.
 	Buffer int
 	// BufferBytes bounds their size in bytes. A larger event is still taken when the queue is empty. 0 means 64 MiB.
 	BufferBytes int
-	// History is how many events a topic keeps for groups that are declared later. 0 means 1,000, a negative number none.
+	// History is how many events a topic keeps for groups that are declared later. 0 means 1,000.
 	History int
+	// NoHistory keeps none.
+	NoHistory bool
 	// HistoryBytes bounds their size in bytes. 0 means 16 MiB.
 	HistoryBytes int
 	// MaxEventBytes is the largest event. 0 means 1 MiB.
@@ -57,72 +62,88 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	fill := func(field *int, value int) {
-		if *field <= 0 {
-			*field = value
-		}
-	}
-	fill(&d.Buffer, 10_000)
-	fill(&d.BufferBytes, 64<<20)
-	if d.History == 0 {
-		d.History = 1_000
-	}
-	fill(&d.HistoryBytes, 16<<20)
-	fill(&d.MaxEventBytes, 1<<20)
-	if d.LeaseDuration <= 0 {
-		d.LeaseDuration = 30 * time.Second
-	}
-	if d.FullTimeout <= 0 {
-		d.FullTimeout = 10 * time.Second
-	}
-	if d.Provision > ProvisionOff {
-		d.Provision = ProvisionCreate
-	}
+	orDefault(&d.Buffer, 10_000)
+	orDefault(&d.BufferBytes, 64<<20)
+	orDefault(&d.History, 1_000)
+	orDefault(&d.HistoryBytes, 16<<20)
+	orDefault(&d.MaxEventBytes, 1<<20)
+	orDefault(&d.LeaseDuration, 30*time.Second)
+	orDefault(&d.FullTimeout, 10*time.Second)
 	return d
 }
 
-// Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, bufferbytes, history, historybytes and maxeventbytes
-// (numbers; history=0 means none), lease and fulltimeout (durations such as 30s), and provision (create, verify, off), named after
-// the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL with a host or path is refused.
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid] that names it.
-func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
-	invalid := func(format string, args ...any) error {
-		return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: fmt.Errorf(format, args...)}
+func orDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
 	}
+}
+
+const (
+	most    = 1 << 40
+	longest = 365 * 24 * time.Hour
+)
+
+// validate returns the first thing that is wrong with options as they were given.
+func (o *Options) validate() error {
+	if o == nil {
+		return nil
+	}
+	if o.NoHistory && o.History != 0 {
+		return secrets.Text("Options.History and Options.NoHistory contradict each other; set one of them")
+	}
+	return cmp.Or(
+		ranges.Int("Options.Buffer", o.Buffer, 1, most),
+		ranges.Int("Options.BufferBytes", o.BufferBytes, 1, most),
+		ranges.Int("Options.History", o.History, 1, most),
+		ranges.Int("Options.HistoryBytes", o.HistoryBytes, 1, most),
+		ranges.Int("Options.MaxEventBytes", o.MaxEventBytes, 1, most),
+		ranges.Duration("Options.LeaseDuration", o.LeaseDuration, time.Nanosecond, longest),
+		ranges.Duration("Options.FullTimeout", o.FullTimeout, time.Nanosecond, longest),
+		ranges.Enum("Options.Provision", o.Provision, ProvisionOff),
+	)
+}
+
+// Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, buffer_bytes, history, history_bytes and max_event_bytes
+// (numbers), no_history (true, false), lease_duration and full_timeout (durations such as 30s), and provision (create, verify, off), named
+// after the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL with a host or path is refused.
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
+// the URL.
+func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
+	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
 	if u == nil {
-		return nil, invalid("no URL")
+		return nil, invalid(secrets.Text("no URL"))
 	}
 	if u.Host != "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Opaque != "" || u.Fragment != "" {
-		return nil, invalid("mem:// takes parameters only: each memory broker is private, so it has no name")
+		return nil, invalid(secrets.Text("mem:// takes parameters only: each memory broker is private, so it has no name"))
 	}
 	o, err := readOptions(params.FromURL(u))
+	if err == nil {
+		err = o.validate()
+	}
 	if err != nil {
-		return nil, invalid("%w", err)
+		return nil, invalid(err)
 	}
 	return New(&o), nil
 }
 
 func readOptions(p *params.Reader) (Options, error) {
-	const (
-		most    = 1 << 40
-		longest = 365 * 24 * time.Hour
-	)
-	o := Options{
-		Buffer:        p.Int("buffer", 0, 1, most),
-		BufferBytes:   p.Int("bufferbytes", 0, 1, most),
-		History:       p.Int("history", -1, 0, most),
-		HistoryBytes:  p.Int("historybytes", 0, 1, most),
-		MaxEventBytes: p.Int("maxeventbytes", 0, 1, most),
-		LeaseDuration: p.Duration("lease", 0, time.Millisecond, longest),
-		FullTimeout:   p.Duration("fulltimeout", 0, time.Millisecond, longest),
-	}
-	switch o.History { // where the Options have 0 for the default and less for none
-	case -1:
-		o.History = 0
-	case 0:
-		o.History = -1
+	for was, name := range map[string]string{
+		"bufferbytes": "buffer_bytes", "historybytes": "history_bytes", "maxeventbytes": "max_event_bytes", "lease": "lease_duration",
+		"fulltimeout": "full_timeout",
+	} {
+		p.Renamed(was, name)
 	}
 	ways := []string{"create", "verify", "off"}
-	o.Provision = Provision(slices.Index(ways, p.Enum("provision", ways[0], ways...)))
+	o := Options{
+		Buffer:        p.Int("buffer", 0, 1, most),
+		BufferBytes:   p.Int("buffer_bytes", 0, 1, most),
+		History:       p.Int("history", 0, 1, most),
+		NoHistory:     p.Bool("no_history", false),
+		HistoryBytes:  p.Int("history_bytes", 0, 1, most),
+		MaxEventBytes: p.Int("max_event_bytes", 0, 1, most),
+		LeaseDuration: p.Duration("lease_duration", 0, time.Millisecond, longest),
+		FullTimeout:   p.Duration("full_timeout", 0, time.Millisecond, longest),
+		Provision:     Provision(slices.Index(ways, p.Enum("provision", ways[0], ways...))),
+	}
 	return o, p.Err()
 }

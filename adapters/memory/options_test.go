@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"context"
 	"net/url"
 	"testing"
 
@@ -11,8 +12,8 @@ import (
 )
 
 func TestOpen(t *testing.T) {
-	u, err := url.Parse("mem://?buffer=5&bufferbytes=6&history=2&historybytes=1000&maxeventbytes=140" +
-		"&lease=5s&fulltimeout=1ms&provision=create")
+	u, err := url.Parse("mem://?buffer=5&buffer_bytes=6&history=2&history_bytes=1000&max_event_bytes=140" +
+		"&lease_duration=5s&full_timeout=1ms&provision=create")
 	require.NoError(t, err)
 	broker, err := memory.Open(t.Context(), u)
 	require.NoError(t, err)
@@ -31,14 +32,18 @@ func TestOpen(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	const known = "buffer, bufferbytes, fulltimeout, history, historybytes, lease, maxeventbytes, provision"
+	const known = "buffer, buffer_bytes, full_timeout, history, history_bytes, lease_duration, max_event_bytes, no_history, provision"
 	for raw, wants := range map[string][]string{
-		"mem://?bufer=5":               {`"bufer"`, known},
+		"mem://?bufer=5":               {"number 1 is unknown", "did you mean buffer?", known},
 		"mem://?buffer=0":              {"buffer", "a number from 1"},
 		"mem://?buffer=x":              {"buffer", "a number from 1"},
-		"mem://?lease=10":              {"lease", "duration"},
-		"mem://?fulltimeout=-1s":       {"fulltimeout", "duration"},
-		"mem://?history=-1":            {"history", "a number from 0"},
+		"mem://?lease_duration=10":     {"lease_duration", "duration"},
+		"mem://?full_timeout=-1s":      {"full_timeout", "duration"},
+		"mem://?history=0":             {"history", "a number from 1"},
+		"mem://?history=1&no_history":  {"contradict"},
+		"mem://?bufferbytes=1":         {"parameter bufferbytes is now called buffer_bytes"},
+		"mem://?lease=1s":              {"parameter lease is now called lease_duration"},
+		"mem://?history=-1":            {"history", "a number from 1"},
 		"mem://?provision=maybe":       {"provision", "create, verify, off"},
 		"mem://?buffer=1&buffer=2":     {"buffer", "2 times"},
 		"mem://?a=%zz":                 {"cannot be parsed"},
@@ -60,11 +65,30 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOpenWithoutHistory(t *testing.T) {
-	broker, err := memory.Open(t.Context(), &url.URL{Scheme: "mem", RawQuery: "history=0&provision=create"})
+	broker, err := memory.Open(t.Context(), &url.URL{Scheme: "mem", RawQuery: "no_history=true&provision=create"})
 	require.NoError(t, err)
 	b := broker.(*memory.Broker)
 	publish(t, b, events(t, "k", 4)...)
 	declare(t, b, billing)
 	requireDepth(t, b, 0, 0)
 	require.NoError(t, b.Close())
+}
+
+// TestWrongOptionsAreReported: New has no error, so every call has it, and none takes a default instead.
+func TestWrongOptionsAreReported(t *testing.T) {
+	for field, o := range map[string]memory.Options{
+		"Buffer": {Buffer: -1}, "BufferBytes": {BufferBytes: -1}, "History": {History: -1}, "HistoryBytes": {HistoryBytes: -1},
+		"MaxEventBytes": {MaxEventBytes: -1}, "LeaseDuration": {LeaseDuration: -1}, "FullTimeout": {FullTimeout: -1},
+		"Provision": {Provision: 7}, "NoHistory": {NoHistory: true, History: 5},
+	} {
+		b := memory.New(&o)
+		_, err := b.Subscribe(t.Context(), billing)
+		for _, err := range []error{b.Health(), b.Declare(t.Context(), billing), err, outcomes(t.Context(), t, b, "orders", events(t, "k", 1)...)[0]} {
+			requireCode(t, leat.CodeInvalid, err)
+			require.ErrorContains(t, err, "Options."+field)
+		}
+		c := leat.NewConsumer(b, billing, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }), nil)
+		requireCode(t, leat.CodeInvalid, leat.Run(t.Context(), c))
+		require.NoError(t, b.Close())
+	}
 }

@@ -245,7 +245,7 @@ func TestHistory(t *testing.T) {
 		publish(t, b, event(t, "1", "k", 80), event(t, "2", "k", 80), event(t, "3", "k", 80), event(t, "4", "k", 80))
 		require.Equal(t, []string{"3", "4"}, ids(receive(t, open(t, b, billing), 2)))
 	})
-	bubble(t, &memory.Options{History: -1}, func(t *testing.T, b *memory.Broker) {
+	bubble(t, &memory.Options{NoHistory: true}, func(t *testing.T, b *memory.Broker) {
 		publish(t, b, events(t, "k", 8)...)
 		nothing(t, open(t, b, billing), time.Second)
 	})

@@ -35,13 +35,13 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	c, err := amqp.Open(l, amqp.Config{
 		SASL: []amqp.Authentication{sasl}, Vhost: o.VHost, Heartbeat: o.Heartbeat, Locale: locale,
 		Properties: amqp.Table{
-			"connection_name": o.ConnectionName + " " + purpose, "product": "Leat", "platform": "golang",
+			"connection_name": o.ClientID + " " + purpose, "product": "Leat", "platform": "golang",
 		},
 	})
 	if !stop() {
 		err = cmp.Or(err, ctx.Err())
 	}
-	if err != nil {
+	if err = discreet(err); err != nil {
 		l.kill()
 		if errors.Is(err, amqp.ErrCredentials) && time.Since(began) < silentClose {
 			err = fmt.Errorf("%w: %w", errDropped, err)

@@ -1,9 +1,9 @@
 package rabbitmq
 
 import (
-	"errors"
 	"strings"
 
+	"github.com/leatgo/leat/internal/secrets"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -19,7 +19,7 @@ func (f keyFrom) validate() error {
 	if name, ok := strings.CutPrefix(string(f), keyFromHeader); f == "" || f == keyFromRoutingKey || ok && name != "" {
 		return nil
 	}
-	return errors.New("KeyFrom is neither routing_key nor header: with the name of a header")
+	return secrets.Text("KeyFrom is neither routing_key nor header: with the name of a header")
 }
 
 // key returns the key of a message, nil where it has none.

@@ -53,6 +53,9 @@ func (m *management) get(ctx context.Context, answer any, path ...string) error 
 	}
 	request.SetBasicAuth(user, password)
 	response, err := m.client.Do(request)
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err // without the URL
+	}
 	if err != nil {
 		return err
 	}

@@ -1,20 +1,19 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/hostlist"
+	"github.com/leatgo/leat/internal/ranges"
+	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
@@ -30,11 +29,13 @@ type Options struct {
 	Credentials func(ctx context.Context) (user, password string, err error)
 	// External logs in by the certificate in TLS (SASL EXTERNAL), for which the server needs rabbitmq_auth_mechanism_ssl.
 	External bool
-	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS, and the
-	// password is then sent as it is.
+	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS.
 	TLS *tls.Config
-	// ConnectionName is what the management pages call the connections, with what each is for behind it. "" means "leat".
-	ConnectionName string
+	// AllowPlaintext allows to send the password of Credentials as it is, without TLS, to any host and to the management API. Otherwise only
+	// this machine gets it so: localhost, 127.0.0.0/8 and ::1.
+	AllowPlaintext bool
+	// ClientID is what the management pages call the connections (connection_name), with what each is for behind it. "" means "leat".
+	ClientID string
 	// Heartbeat is how often both sides report; without a sign of life for three times as long, the connection is given up. 0 means 10 s.
 	Heartbeat time.Duration
 
@@ -100,6 +101,8 @@ type Options struct {
 	CloseTimeout time.Duration
 	// Logger gets what an operator should know. Nil means no log.
 	Logger *slog.Logger
+
+	public bool // Credentials are guest and guest, which are no secret
 }
 
 // Provision says what [Broker.Declare] does about exchanges and queues.
@@ -144,9 +147,10 @@ func (o *Options) withDefaults() Options {
 	if d.VHost == "" {
 		d.VHost = "/"
 	}
-	if d.ConnectionName == "" {
-		d.ConnectionName = "leat"
+	if d.ClientID == "" {
+		d.ClientID = "leat"
 	}
+	d.public = d.Credentials == nil
 	if d.Credentials == nil && (!d.External || d.ManagementURL == "") {
 		d.Credentials = func(context.Context) (string, string, error) { return "guest", "guest", nil }
 	}
@@ -156,7 +160,9 @@ func (o *Options) withDefaults() Options {
 	}
 	d.Hosts = slices.Clone(d.Hosts)
 	for i, host := range d.Hosts {
-		d.Hosts[i] = withPort(host, d.TLS != nil)
+		if full, err := hostlist.WithPort(host, d.defaultPort()); err == nil {
+			d.Hosts[i] = full
+		}
 	}
 	orInt(&d.Buffer, 10_000)
 	orInt(&d.BufferBytes, 64<<20)
@@ -179,16 +185,12 @@ func (o *Options) withDefaults() Options {
 	return d
 }
 
-// withPort adds the default port to a host that has none. An address in IPv6 stands in brackets where a port follows it.
-func withPort(host string, secure bool) string {
-	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
-		return host
+// defaultPort is the port of a host that names none.
+func (o *Options) defaultPort() string {
+	if o.TLS != nil {
+		return "5671"
 	}
-	port := "5672"
-	if secure {
-		port = "5671"
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+	return "5672"
 }
 
 func orInt(field *int, value int) {
@@ -206,59 +208,71 @@ func orDuration(field *time.Duration, value time.Duration) {
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
 	if o.Partitions > 1 {
-		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: errors.New(
+		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: secrets.Text(
 			"no more than 1 for Partitions yet; leave it out: a group has one queue, of which one consumer at a time is active")}
 	}
-	if err := o.validateHosts(); err != nil {
-		return err
-	}
-	if o.External && o.TLS == nil {
-		return errors.New("no TLS for External; set it, with the certificate to log in by")
-	}
-	for _, f := range []struct {
-		name          string
-		value, lo, hi int64
-	}{
-		{"Heartbeat", int64(o.Heartbeat), int64(time.Second), int64(time.Hour)},
-		{"Buffer", int64(o.Buffer), 1, mostBuffered},
-		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
-		{"ConfirmWindow", int64(o.ConfirmWindow), 1, 1_000_000},
-		{"PublishChannels", int64(o.PublishChannels), 1, 1_000},
-		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Second), int64(24 * time.Hour)},
-		{"MaxMessageBytes", int64(o.MaxMessageBytes), 16 << 10, 512 << 20}, // RabbitMQ's own limit for the setting
-		{"RecycleAfter", int64(o.RecycleAfter), int64(time.Second), int64(24 * time.Hour)},
-		{"Partitions", int64(o.Partitions), 0, 1},
-		{"DeliveryLimit", int64(o.DeliveryLimit), 1, 1 << 31},
-		{"RequestTimeout", int64(o.RequestTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"DialTimeout", int64(o.DialTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
-		{"Provision", int64(o.Provision), 0, int64(ProvisionOff)},
-		{"QueueType", int64(o.QueueType), 0, int64(QueueClassic)},
-	} {
-		if f.value < f.lo || f.value > f.hi {
-			return fmt.Errorf("%s is out of its range", f.name)
-		}
-	}
-	if err := keyFrom(o.KeyFrom).validate(); err != nil {
-		return err
-	}
-	return o.validateManagement()
+	return cmp.Or(o.validateHosts(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), keyFrom(o.KeyFrom).validate(),
+		o.validateManagement(),
+		o.validatePlaintext())
 }
 
 func (o *Options) validateHosts() error {
 	if len(o.Hosts) == 0 {
-		return errors.New("no address in Hosts; name at least one as host:port")
+		return secrets.Text("no address in Hosts; name at least one as host:port")
 	}
 	for _, address := range o.Hosts {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil || host == "" {
-			return errors.New("an address in Hosts is empty or no host:port")
+		if err := hostlist.Check(address); err != nil {
+			return secrets.Text("Hosts: " + err.Error())
 		}
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65_535 {
-			return errors.New("an address in Hosts has a port that is not a number from 1 to 65535")
+	}
+	if o.External && o.TLS == nil {
+		return secrets.Text("no TLS for External; set it, with the certificate to log in by")
+	}
+	return nil
+}
+
+func (o *Options) validatePlaintext() error {
+	for _, address := range o.Hosts {
+		if o.TLS == nil && !o.maySend(address) {
+			return secrets.Text("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
 		}
 	}
 	return nil
+}
+
+func (o *Options) validateNumbers() error {
+	return cmp.Or(
+		ranges.Int("Buffer", o.Buffer, 1, mostBuffered),
+		ranges.Int("BufferBytes", o.BufferBytes, 1, 1<<40),
+		ranges.Int("ConfirmWindow", o.ConfirmWindow, 1, 1_000_000),
+		ranges.Int("PublishChannels", o.PublishChannels, 1, 1_000),
+		ranges.Int("MaxMessageBytes", o.MaxMessageBytes, 16<<10, 512<<20), // RabbitMQ's own limit for the setting
+		ranges.Int("Partitions", o.Partitions, 1, 1),
+		ranges.Int("DeliveryLimit", o.DeliveryLimit, 1, 1<<31),
+	)
+}
+
+func (o *Options) validateTimes() error {
+	return cmp.Or(
+		ranges.Duration("Heartbeat", o.Heartbeat, time.Second, time.Hour),
+		ranges.Duration("DeliveryTimeout", o.DeliveryTimeout, time.Second, 24*time.Hour),
+		ranges.Duration("RecycleAfter", o.RecycleAfter, time.Second, 24*time.Hour),
+		ranges.Duration("RequestTimeout", o.RequestTimeout, time.Millisecond, time.Hour),
+		ranges.Duration("DialTimeout", o.DialTimeout, time.Millisecond, time.Hour),
+		ranges.Duration("CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
+	)
+}
+
+func (o *Options) validateChoices() error {
+	return cmp.Or(
+		ranges.Enum("Provision", o.Provision, ProvisionOff),
+		ranges.Enum("QueueType", o.QueueType, QueueClassic),
+	)
+}
+
+// maySend reports whether an address may get the password as it is. guest and guest are no secret.
+func (o *Options) maySend(address string) bool {
+	return o.public || o.AllowPlaintext || hostlist.IsLoopback(address)
 }
 
 func (o *Options) validateManagement() error {
@@ -267,16 +281,16 @@ func (o *Options) validateManagement() error {
 	}
 	u, err := url.Parse(o.ManagementURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("the management URL is none; write http://host:15672")
+		return secrets.Text("the management URL is none; write http://host:15672")
 	}
-	if o.TLS != nil && u.Scheme != "https" {
-		return errors.New("the management URL would send the password as it is, and the connections use TLS; write https://")
+	if u.Scheme != "https" && (!o.maySend(u.Host) || o.TLS != nil && o.public && !hostlist.IsLoopback(u.Host)) {
+		return secrets.Text("the management URL would send the password as it is; write https://, or set AllowPlaintext")
 	}
 	if o.Credentials == nil {
-		return errors.New("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
+		return secrets.Text("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
 	}
 	if u.User != nil {
-		return errors.New("the management URL has a user; leave it out: the credentials of the connection are used")
+		return secrets.Text("the management URL has a user; leave it out: the credentials of the connection are used")
 	}
 	return nil
 }

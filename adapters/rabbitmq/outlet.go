@@ -107,6 +107,7 @@ func (t *outlet) listen() {
 		case <-timer.C:
 			t.watchOldest()
 		case err := <-t.closes:
+			err = discreetAMQP(err)
 			t.end(err)
 			return
 		}

@@ -202,7 +202,7 @@ func TestStandby(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, nil)
 	sub := liveSub(t)
 	first, second := liveOptions(n), liveOptions(n)
-	first.ConnectionName = "first"
+	first.ClientID = "first"
 	one := liveSubscribe(t, liveBroker(t, first), sub)
 	b := liveBroker(t, second)
 	two := liveSubscribe(t, b, sub)

@@ -56,7 +56,7 @@ func (g *generation) cause() error {
 		return fmt.Errorf("the connection is lost: %w", g.session.err)
 	}
 	if g.ch.IsClosed() {
-		if err := <-g.closes; err != nil {
+		if err := discreetAMQP(<-g.closes); err != nil {
 			return fmt.Errorf("the broker closed the channel: %w", err)
 		}
 		return errClosedConnection

@@ -75,8 +75,8 @@ func uses(t *testing.T, b *rabbitmq.Broker) {
 func testLogins(t *testing.T, s *secured) {
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte(securedPassword+"\n"), 0o600))
-	ann, ca := login(securedUser, securedPassword), "cafile="+s.certs.CAFile
-	pair := "&certfile=" + s.certs.ClientFile + "&keyfile=" + s.certs.ClientKeyFile
+	ann, ca := login(securedUser, securedPassword), "ca_file="+s.certs.CAFile
+	pair := "&cert_file=" + s.certs.ClientFile + "&key_file=" + s.certs.ClientKeyFile
 	for name, c := range map[string]struct {
 		options rabbitmq.Options
 		url     string
@@ -89,7 +89,7 @@ func testLogins(t *testing.T, s *secured) {
 		"the second of two hosts": {rabbitmq.Options{Hosts: []string{"127.0.0.1:1", s.Addr()}, Credentials: ann},
 			fmt.Sprintf("amqp://%s:%s@127.0.0.1:1,%s", securedUser, securedPassword, s.Addr())},
 		"TLS": {rabbitmq.Options{Hosts: []string{s.TLSAddr()}, Credentials: ann, TLS: s.certs.TLS()},
-			fmt.Sprintf("amqps://%s@%s?%s&passwordfile=%s", securedUser, s.TLSAddr(), ca, file)},
+			fmt.Sprintf("amqps://%s@%s?%s&password_file=%s", securedUser, s.TLSAddr(), ca, file)},
 		"mutual TLS": {rabbitmq.Options{Hosts: []string{s.TLSAddr()}, Credentials: ann, TLS: s.certs.MutualTLS()},
 			fmt.Sprintf("amqps://%s:%s@%s?%s", securedUser, securedPassword, s.TLSAddr(), ca+pair)},
 		"EXTERNAL": {rabbitmq.Options{Hosts: []string{s.TLSAddr()}, External: true, TLS: s.certs.MutualTLS()},
@@ -153,7 +153,7 @@ func testRotation(t *testing.T, s *secured) {
 	require.NoError(t, s.SetPermissions(t.Context(), "carl", "/", ".*", ".*", ".*"))
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("First-1"), 0o600))
-	b := liveOpen(t, fmt.Sprintf("amqps://carl@%s?cafile=%s&passwordfile=%s&connection_name=rotating", s.TLSAddr(), s.certs.CAFile, file))
+	b := liveOpen(t, fmt.Sprintf("amqps://carl@%s?ca_file=%s&password_file=%s&client_id=rotating", s.TLSAddr(), s.certs.CAFile, file))
 	uses(t, b)
 	require.NoError(t, s.ChangePassword(t.Context(), "carl", "Second-2"))
 	require.NoError(t, os.WriteFile(file, []byte("Second-2"), 0o600))

@@ -57,7 +57,7 @@ func (s *session) watch(closes <-chan *amqp.Error, blocks <-chan amqp.Blocking) 
 		case err := <-closes:
 			s.err = errClosedConnection
 			if err != nil {
-				s.err = err
+				s.err = discreetAMQP(err)
 			}
 			s.block(amqp.Blocking{})
 			close(s.gone)
@@ -193,6 +193,7 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 var errLost = errors.New("the connection was lost")
 
 func (s *session) explain(err error) error {
+	err = discreet(err)
 	if err != nil && s.over() {
 		return fmt.Errorf("%w: %w", errLost, err)
 	}

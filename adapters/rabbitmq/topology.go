@@ -243,6 +243,7 @@ func topologyError(topic string, code leat.Code, format string, args ...any) err
 
 // explain makes the error of a declaration.
 func explain(topic, what, name string, err error) error {
+	err = discreet(err)
 	code := codeOf(err)
 	advice := ""
 	amqpErr, _ := errors.AsType[*amqp.Error](err)

@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,31 +9,36 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/credfile"
+	"github.com/leatgo/leat/internal/hostlist"
 	"github.com/leatgo/leat/internal/params"
+	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Open makes a [Broker] from a URL; it does not connect.
 //
 //	amqp://user:password@host:5672,host2:5672/vhost
-//	amqps://user@host/?passwordfile=/run/secrets/rabbitmq&cafile=ca.pem
-//	amqps://host/vhost?external=true&certfile=client.pem&keyfile=client-key.pem
+//	amqps://user@host/?password_file=/run/secrets/rabbitmq&ca_file=ca.pem
+//	amqps://host/vhost?external=true&cert_file=client.pem&key_file=client-key.pem
 //
-// The virtual host is the path, percent-encoded; without one it is "/". amqp:// sends the password as it is, amqps:// uses TLS.
-// Parameters are named after the fields of [Options], in lower case: connection_name, heartbeat, buffer, buffer_bytes, confirm_window,
+// The virtual host is the path, percent-encoded; without one it is "/". amqps:// uses TLS. amqp:// would send the password as it is, so
+// that a user needs amqps://, a host on this machine, or allow_plaintext=true.
+//
+// Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer, buffer_bytes, confirm_window,
 // publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, mapping
 // (lenient, plain, structured, or several as in lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
-// management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout and close_timeout. Durations have their
-// unit (30s). For security there are
+// management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
+// Durations have their unit (30s). For security there are
 //
-//   - passwordfile: a file that is read for each new connection, so that the password can be changed while the program runs.
+//   - password_file: a file that is read for each new connection, so that the password can be changed while the program runs.
 //   - external=true: log in by the client's certificate.
-//   - cafile, certfile and keyfile (PEM), with amqps://. certfile and keyfile are read for each new connection, cafile once.
+//   - ca_file, cert_file and key_file (PEM), with amqps://. cert_file and key_file are read for each new connection, ca_file once.
 //
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid] that names it.
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
+// the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
 	if u == nil {
-		return nil, invalid(errors.New("no URL"))
+		return nil, invalid(secrets.Text("no URL"))
 	}
 	o, err := readOptions(u)
 	if err != nil {
@@ -53,8 +57,9 @@ func readOptions(u *url.URL) (*Options, error) {
 		longest = 24 * time.Hour
 	)
 	p := params.FromURL(u)
+	addresses, hostsErr := hostlist.Split(u.Host)
 	o := &Options{
-		Hosts: strings.Split(u.Host, ","), ConnectionName: p.String("connection_name", ""),
+		Hosts: addresses, ClientID: p.String("client_id", ""),
 		Heartbeat: p.Duration("heartbeat", 0, time.Second, time.Hour),
 		Buffer:    p.Int("buffer", 0, 1, mostBuffered), BufferBytes: p.Int("buffer_bytes", 0, 1, most),
 		ConfirmWindow:   p.Int("confirm_window", 0, 1, 1_000_000),
@@ -73,25 +78,32 @@ func readOptions(u *url.URL) (*Options, error) {
 		RequestTimeout: p.Duration("request_timeout", 0, time.Millisecond, time.Hour),
 		DialTimeout:    p.Duration("dial_timeout", 0, time.Millisecond, time.Hour),
 		CloseTimeout:   p.Duration("close_timeout", 0, time.Millisecond, time.Hour),
+		AllowPlaintext: p.Bool("allow_plaintext", false),
 	}
+	p.Renamed("connection_name", "client_id")
+	p.Renamed("clientid", "client_id")
 	vhost, vhostErr := readVHost(u)
 	o.VHost = vhost
 	securityErr := readSecurity(o, u, p)
-	return o, errors.Join(p.Err(), vhostErr, securityErr)
+	return o, secrets.Join(hostsErr, vhostErr, p.Err(), securityErr)
 }
 
 // readVHost returns the virtual host, which is one segment of the path: a slash in its name is percent-encoded.
 func readVHost(u *url.URL) (string, error) {
-	switch path := strings.TrimPrefix(u.EscapedPath(), "/"); {
+	path := strings.TrimPrefix(u.EscapedPath(), "/")
+	switch {
 	case u.Scheme != "amqp" && u.Scheme != "amqps":
-		return "", errors.New("the scheme is not amqp:// or amqps://")
+		return "", secrets.Text("the scheme is not amqp:// or amqps://")
 	case u.Fragment != "" || u.Opaque != "":
-		return "", errors.New("amqp:// takes hosts, a virtual host and parameters only")
+		return "", secrets.Text("amqp:// takes hosts, a virtual host and parameters only")
 	case strings.Contains(path, "/"):
-		return "", errors.New("the virtual host has a slash; write %2F for one that belongs to its name, and none at its end")
-	default:
-		return url.PathUnescape(path)
+		return "", secrets.Text("the virtual host has a slash; write %2F for one that belongs to its name, and none at its end")
 	}
+	vhost, err := url.PathUnescape(path)
+	if err != nil { // which quotes
+		return "", secrets.Text("the virtual host cannot be parsed; percent-encode what is neither a letter nor a digit")
+	}
+	return vhost, nil
 }
 
 // index returns which of the values the parameter has; the first is the default.
@@ -100,20 +112,23 @@ func index(p *params.Reader, name string, values ...string) int {
 }
 
 func readSecurity(o *Options, u *url.URL, p *params.Reader) error {
+	for _, name := range []string{"password", "ca", "cert", "key"} {
+		p.Renamed(name+"file", name+"_file")
+	}
 	o.External = p.Bool("external", false)
-	passwordFile := p.String("passwordfile", "")
-	ca, cert, key := p.String("cafile", ""), p.String("certfile", ""), p.String("keyfile", "")
+	passwordFile := p.String("password_file", "")
+	ca, cert, key := p.String("ca_file", ""), p.String("cert_file", ""), p.String("key_file", "")
 	if err := readCredentials(o, u.User, passwordFile); err != nil {
 		return err
 	}
 	if u.Scheme != "amqps" {
 		if o.External || ca+cert+key != "" {
-			return errors.New("external, cafile, certfile and keyfile need amqps://")
+			return secrets.Text("external, ca_file, cert_file and key_file need amqps://")
 		}
 		return nil
 	}
 	if o.External && cert == "" {
-		return errors.New("external=true logs in by a certificate; give certfile and keyfile")
+		return secrets.Text("external=true logs in by a certificate; give cert_file and key_file")
 	}
 	var err error
 	o.TLS, err = credfile.TLS(ca, cert, key)
@@ -125,16 +140,16 @@ func readCredentials(o *Options, u *url.Userinfo, passwordFile string) error {
 	password, hasPassword := u.Password()
 	switch {
 	case o.External && (u != nil || passwordFile != ""):
-		return errors.New("external=true logs in by a certificate; leave out user and password")
+		return secrets.Text("external=true logs in by a certificate; leave out user and password")
 	case hasPassword && passwordFile != "":
-		return errors.New("the password is given twice, in the URL and by passwordfile")
+		return secrets.Text("the password is given twice, in the URL and by password_file")
 	case user == "" && (hasPassword || passwordFile != ""):
-		return errors.New("the password has no user; write amqp://user@host")
+		return secrets.Text("the password has no user; write amqp://user@host")
 	case u != nil && !hasPassword && passwordFile == "":
-		return errors.New("the user has no password; write user:password, or give passwordfile")
+		return secrets.Text("the user has no password; write user:password, or give password_file")
 	case passwordFile != "":
 		o.Credentials = func(context.Context) (string, string, error) {
-			secret, err := credfile.Secret(passwordFile)
+			secret, err := credfile.Secret("password_file", passwordFile)
 			return user, secret, err
 		}
 	case u != nil:

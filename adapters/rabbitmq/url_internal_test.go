@@ -33,17 +33,17 @@ func TestOpenReadsHostsAndTheVirtualHost(t *testing.T) {
 		hosts []string
 		vhost string
 	}{
-		"amqp://h":                      {[]string{"h:5672"}, "/"},
-		"amqp://h/":                     {[]string{"h:5672"}, "/"},
-		"amqp://h/%2F":                  {[]string{"h:5672"}, "/"},
-		"amqp://h/shop":                 {[]string{"h:5672"}, "shop"},
-		"amqp://h/a%2Fb%20c":            {[]string{"h:5672"}, "a/b c"},
-		"amqp://a:1,b,c:3/v":            {[]string{"a:1", "b:5672", "c:3"}, "v"},
-		"amqps://a,b:1/v":               {[]string{"a:5671", "b:1"}, "v"},
-		"amqp://[::1]/v":                {[]string{"[::1]:5672"}, "v"},
-		"amqp://[::1]:1/v":              {[]string{"[::1]:1"}, "v"},
-		"AMQP://user:secret@Host:1/V?":  {[]string{"Host:1"}, "V"},
-		"amqp://u:p%40%2F@h1:1,h2:2/%2": {nil, ""},
+		"amqp://h":                          {[]string{"h:5672"}, "/"},
+		"amqp://h/":                         {[]string{"h:5672"}, "/"},
+		"amqp://h/%2F":                      {[]string{"h:5672"}, "/"},
+		"amqp://h/shop":                     {[]string{"h:5672"}, "shop"},
+		"amqp://h/a%2Fb%20c":                {[]string{"h:5672"}, "a/b c"},
+		"amqp://a:1,b,c:3/v":                {[]string{"a:1", "b:5672", "c:3"}, "v"},
+		"amqps://a,b:1/v":                   {[]string{"a:5671", "b:1"}, "v"},
+		"amqp://[::1]/v":                    {[]string{"[::1]:5672"}, "v"},
+		"amqp://[::1]:1/v":                  {[]string{"[::1]:1"}, "v"},
+		"AMQP://user:secret@LocalHost:1/V?": {[]string{"LocalHost:1"}, "V"},
+		"amqp://u:p%40%2F@h1:1,h2:2/%2":     {nil, ""},
 	} {
 		b, err := open(t, raw)
 		if want.hosts == nil {
@@ -58,11 +58,11 @@ func TestOpenReadsHostsAndTheVirtualHost(t *testing.T) {
 
 func TestOpenReadsEveryParameter(t *testing.T) {
 	t.Parallel()
-	b, err := open(t, "amqp://ann:Sesame-8471@h/?connection_name=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3"+
+	b, err := open(t, "amqp://ann:Sesame-8471@h/?client_id=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3"+
 		"&publish_channels=4"+
 		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m&partitions=1&mapping=structured&key_from=header:k"+
 		"&provision=verify&management_url=http%3A%2F%2Fh%3A15672&queue_type=classic&delivery_limit=8&request_timeout=9s&dial_timeout=10s"+
-		"&close_timeout=11s")
+		"&close_timeout=11s&allow_plaintext=true")
 	require.NoError(t, err)
 	o := b.o
 	user, password, err := o.Credentials(t.Context())
@@ -73,10 +73,11 @@ func TestOpenReadsEveryParameter(t *testing.T) {
 	assert.Equal(t, "1", e.ID())
 	o.Credentials, o.Logger, o.Mapping = nil, nil, nil
 	assert.Equal(t, Options{
-		Hosts: []string{"h:5672"}, VHost: "/", ConnectionName: "shop", Heartbeat: 5 * time.Second, Buffer: 1, BufferBytes: 2, ConfirmWindow: 3,
+		Hosts: []string{"h:5672"}, VHost: "/", ClientID: "shop", Heartbeat: 5 * time.Second, Buffer: 1, BufferBytes: 2, ConfirmWindow: 3,
 		PublishChannels: 4, DeliveryTimeout: 6 * time.Second, MaxMessageBytes: 20_000, Structured: true, AllowUnroutable: true,
 		RecycleAfter: 7 * time.Minute, Partitions: 1, KeyFrom: "header:k", Provision: ProvisionVerify, ManagementURL: "http://h:15672",
 		QueueType: QueueClassic, DeliveryLimit: 8, RequestTimeout: 9 * time.Second, DialTimeout: 10 * time.Second, CloseTimeout: 11 * time.Second,
+		AllowPlaintext: true,
 	}, o)
 }
 
@@ -110,7 +111,7 @@ func TestNewRefuses(t *testing.T) {
 		"write https://":                  {Hosts: []string{"h"}, TLS: secure, ManagementURL: "http://h"},
 		"no Credentials":                  {Hosts: []string{"h"}, TLS: secure, External: true, ManagementURL: "https://h"},
 		"is empty":                        {Hosts: []string{"h", ""}},
-		"no host:port":                    {Hosts: []string{":1"}},
+		"not host:port":                   {Hosts: []string{":1"}},
 		"port":                            {Hosts: []string{"h:amqp"}},
 		"no TLS for External":             {Hosts: []string{"h"}, External: true},
 		"Heartbeat is out of its range":   {Hosts: []string{"h"}, Heartbeat: time.Millisecond},
@@ -136,29 +137,32 @@ func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	certs := brokertest.NewCerts(t)
 	for raw, text := range map[string]string{
-		"amqp://ann:Sesame-8471@h?bufer=1":                            "there are",
-		"amqp://ann:Sesame-8471@h?buffer=1&buffer=2":                  "buffer",
-		"amqp://ann:Sesame-8471@h?heartbeat=10":                       "heartbeat",
-		"amqp://ann:Sesame-8471@h?queue_type=stream":                  "quorum, classic",
-		"amqp://ann:Sesame-8471@h?provision=maybe":                    "create, verify, off",
-		"amqp://ann:Sesame-8471@h?passwordfile=x":                     "given twice",
-		"amqp://ann:Sesame-8471@h?cafile=x":                           "need amqps://",
-		"amqp://ann:Sesame-8471@h?management_url=h":                   "management URL",
-		"amqp://ann:Sesame-8471@h/a/b":                                "%2F",
-		"amqp://ann:Sesame-8471@h/a/":                                 "%2F",
-		"amqp://ann:Sesame-8471@h,,i":                                 "Hosts is empty",
-		"amqp://ann:Sesame-8471@":                                     "Hosts is empty",
+		"amqp://ann:Sesame-8471@h?bufer=1":                         "did you mean buffer?",
+		"amqp://ann:Sesame-8471@h?buffer=1&buffer=2":               "buffer",
+		"amqp://ann:Sesame-8471@h?heartbeat=10":                    "heartbeat",
+		"amqp://ann:Sesame-8471@h?queue_type=stream":               "quorum, classic",
+		"amqp://ann:Sesame-8471@h?provision=maybe":                 "create, verify, off",
+		"amqp://ann:Sesame-8471@h?password_file=x":                 "given twice",
+		"amqp://ann:Sesame-8471@h?ca_file=x":                       "need amqps://",
+		"amqp://ann:Sesame-8471@h?management_url=h":                "management URL",
+		"amqp://ann:Sesame-8471@h/a/b":                             "%2F",
+		"amqp://ann:Sesame-8471@h/a/":                              "%2F",
+		"amqp://ann:Sesame-8471@h,,i":                              "is empty",
+		"amqp://ann:Sesame-8471@":                                  "is empty",
+		"amqp://ann:Sesame-8471@h":                                 "without TLS",
+		"amqp://ann:Sesame-8471@127.0.0.1,h":                       "without TLS",
+		"amqp://ann:Sesame-8471@127.0.0.1?management_url=http://h": "the management URL would send",
 		"amqp://ann@h":                                                "no password",
 		"amqp://:Sesame-8471@h":                                       "no user",
-		"amqp://h?passwordfile=x":                                     "no user",
+		"amqp://h?password_file=x":                                    "no user",
 		"amqp://h?external=true":                                      "need amqps://",
-		"amqps://h?external=true":                                     "certfile",
-		"amqps://ann:Sesame-8471@h?external=true&certfile=x":          "leave out user",
-		"amqps://ann:Sesame-8471@h?cafile=/does/not/exist":            "cafile",
-		"amqps://ann:Sesame-8471@h?cafile=" + certs.ServerKeyFile:     "cafile has no certificate",
-		"amqps://ann:Sesame-8471@h?certfile=x":                        "belong together",
-		"amqps://ann:Sesame-8471@h?certfile=/no/x&keyfile=/no/y":      "certfile and keyfile",
-		"amqp://ann:Sesame-8471@h?unknown=1&buffer=x&provision=maybe": "unknown",
+		"amqps://h?external=true":                                     "cert_file",
+		"amqps://ann:Sesame-8471@h?external=true&cert_file=x":         "leave out user",
+		"amqps://ann:Sesame-8471@h?ca_file=/does/not/exist":           "ca_file",
+		"amqps://ann:Sesame-8471@h?ca_file=" + certs.ServerKeyFile:    "ca_file has no certificate",
+		"amqps://ann:Sesame-8471@h?cert_file=x":                       "belong together",
+		"amqps://ann:Sesame-8471@h?cert_file=/no/x&key_file=/no/y":    "cert_file cannot be read",
+		"amqp://ann:Sesame-8471@h?unknown=1&buffer=x&provision=maybe": "number 1 is unknown",
 	} {
 		_, err := open(t, raw)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%s: %v", raw, err)
@@ -180,7 +184,7 @@ func TestSecretsAreReadForEachConnection(t *testing.T) {
 	t.Parallel()
 	certs := brokertest.NewCerts(t)
 	file := filepath.Join(t.TempDir(), "password")
-	b, err := open(t, "amqps://ann@h?passwordfile="+url.QueryEscape(file)+"&cafile="+certs.CAFile)
+	b, err := open(t, "amqps://ann@h?password_file="+url.QueryEscape(file)+"&ca_file="+certs.CAFile)
 	require.NoError(t, err)
 	_, _, err = b.o.Credentials(t.Context())
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -190,7 +194,7 @@ func TestSecretsAreReadForEachConnection(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "ann "+secret, user+" "+password)
 	}
-	b, err = open(t, "amqps://h?external=true&cafile="+certs.CAFile+"&certfile="+certs.ClientFile+"&keyfile="+certs.ClientKeyFile)
+	b, err = open(t, "amqps://h?external=true&ca_file="+certs.CAFile+"&cert_file="+certs.ClientFile+"&key_file="+certs.ClientKeyFile)
 	require.NoError(t, err)
 	assert.True(t, b.o.External)
 	assert.Equal(t, uint16(tls.VersionTLS12), b.o.TLS.MinVersion)

@@ -19,7 +19,7 @@ func (r *Reader) Mapping(name string) foreign.Mapping {
 	for i, one := range names {
 		f, ok := mappingOf(one)
 		if !ok || slices.Contains(names[:i], one) {
-			r.reject(name, value, "write lenient, plain, structured, or several of them, each once and with commas between them")
+			r.reject(name, "write lenient, plain, structured, or several of them, each once and with commas between them")
 			return nil
 		}
 		mappings = append(mappings, f)

@@ -1,7 +1,8 @@
-// Package secrets finds and masks what a broker URL keeps secret, in texts that others wrote:
+// Package secrets keeps what a broker URL has in it out of texts. Errors of Leat's own are a [Text]. For those of others, a [Set] tells
+// whether a secret is in them, so that the whole text can be dropped:
 //
 //	set := secrets.FromURL(rawURL, u)
-//	err = errors.New(set.Mask(clientErr.Error())) // "dial amqp://shop:***@broker: refused"
+//	if set.In(clientErr.Error()) {
 package secrets
 
 import (
@@ -13,13 +14,10 @@ import (
 
 // Set is the secrets of a URL in every form in which they may be printed. The zero Set is empty.
 type Set struct {
-	forms []string // the longest first, so that no part of a longer one is left over
+	forms []string
 }
 
-// hidden is what takes a secret's place.
-const hidden = "***"
-
-// minParameterBytes keeps a parameter that only sounds secret, such as "token_auth=on", from masking half of a text.
+// minParameterBytes keeps a parameter that only sounds secret, such as "token_auth=on", from counting as one.
 const minParameterBytes = 4
 
 // FromURL returns the secrets of u: the password, or the user name where it stands alone, as a token does; and parameters whose name
@@ -34,38 +32,21 @@ func FromURL(raw string, u *url.URL) Set {
 		}
 		s.add(secret)
 		s.add(rawSecret)
-	} else {
-		s.add(misplaced(raw))
 	}
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
-		name, rawValue, _ := strings.Cut(pair, "=")
+		rawName, rawValue, _ := strings.Cut(pair, "=")
+		name, _ := url.QueryUnescape(rawName)
 		if value, err := url.QueryUnescape(rawValue); err == nil && soundsSecret(name) && len(value) >= minParameterBytes {
 			s.add(value)
 			s.add(rawValue)
 		}
 	}
-	slices.SortFunc(s.forms, func(a, b string) int { return len(b) - len(a) })
 	return s
 }
 
 // In reports whether text contains a secret in any form.
 func (s Set) In(text string) bool {
 	return slices.ContainsFunc(s.forms, func(form string) bool { return strings.Contains(text, form) })
-}
-
-// Mask returns text with "***" for each secret. Where that is not enough, because a secret is part of what is left, nothing of the
-// text is kept.
-func (s Set) Mask(text string) string {
-	if !s.In(text) {
-		return text
-	}
-	for _, form := range s.forms {
-		text = strings.ReplaceAll(text, form, hidden)
-	}
-	if s.In(text) {
-		return hidden
-	}
-	return text
 }
 
 // add adds a secret in the forms that Go programs print.
@@ -95,14 +76,6 @@ func rawUserinfo(raw string) string {
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
-	return rest[:max(strings.LastIndex(rest, "@"), 0)]
-}
-
-// misplaced returns what would be the password if the URL's first delimiter had been percent-encoded, as in user:12?x=34@host. In a URL
-// that is in order, such as sns://host:1/?account=a@b, it is a text that no message has.
-func misplaced(raw string) string {
-	_, rest, _ := strings.Cut(raw, "://")
-	_, rest, _ = strings.Cut(rest, ":")
 	return rest[:max(strings.LastIndex(rest, "@"), 0)]
 }
 

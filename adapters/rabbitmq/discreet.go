@@ -1,0 +1,48 @@
+package rabbitmq
+
+import (
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// discreet returns an error of the broker without the name of the user, which RabbitMQ adds to what it refuses: "access to vhost 'shop'
+// refused for user 'ann'". A user's name may be a token, and belongs to the URL like the password.
+func discreet(err error) error {
+	if e, ok := err.(*amqp.Error); ok { //nolint:errorlint // what wraps it has its text already
+		return discreetAMQP(e)
+	}
+	return err
+}
+
+// discreetAMQP is discreet for what the client reports as its own type. It leaves the client's own errors, which are compared, as they are.
+func discreetAMQP(e *amqp.Error) *amqp.Error {
+	if e == nil || !strings.Contains(e.Reason, "user") {
+		return e
+	}
+	reason := discreetReason(e.Reason)
+	if reason == e.Reason {
+		return e
+	}
+	own := *e
+	own.Reason = reason
+	return &own
+}
+
+// discreetReason cuts a text off before the name of a user, and keeps what RabbitMQ adds behind it: "': connection limit (5) is reached".
+func discreetReason(reason string) string {
+	for i := range reason {
+		for _, who := range []string{" for user '", " user was '"} {
+			after, found := strings.CutPrefix(reason[i:], who)
+			if !found {
+				continue
+			}
+			short := reason[:i] + strings.TrimSuffix(who, " '")
+			if at := strings.LastIndex(after, "': "); at >= 0 && !strings.Contains(after[at+1:], "'") {
+				short += after[at+1:]
+			}
+			return short
+		}
+	}
+	return reason
+}
