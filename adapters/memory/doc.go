@@ -22,8 +22,8 @@
 //
 // # URL
 //
-// [Open] takes mem:// with the parameters buffer, bufferbytes, history, historybytes, maxeventbytes, lease, fulltimeout and
-// provision. Each call makes a private broker.
+// [Open] takes mem:// with the parameters buffer, buffer_bytes, history, no_history, history_bytes, max_event_bytes, lease_duration,
+// full_timeout and provision. Each call makes a private broker.
 //
 // # Controls for tests
 //
