@@ -1,6 +1,7 @@
 package eventtest
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,8 @@ type Record struct {
 	Group string
 	// Event is the event. It is the zero Event for a malformed delivery.
 	Event leat.Event
+	// TransportKey is the transport's key where the event has no partitionkey, as Key of [leat.Delivery]. It is empty for a publish.
+	TransportKey string
 	// Attempt is the attempt's number, from 1; 0 where the handler was not called.
 	Attempt int
 	// Err says why it failed. Nil where nothing failed.
@@ -90,9 +93,9 @@ func (r Records) Type(name string) Records {
 	return r.filter(func(x *Record) bool { return x.Event.Type() == name })
 }
 
-// Key keeps the records of events with one key; an empty key keeps those without.
+// Key keeps the records of events with one key, their own or else the transport's; an empty key keeps those without.
 func (r Records) Key(key string) Records {
-	return r.filter(func(x *Record) bool { return x.Event.Key() == key })
+	return r.filter(func(x *Record) bool { return cmp.Or(x.Event.Key(), x.TransportKey) == key })
 }
 
 // Topic keeps the records of one topic.
@@ -129,7 +132,7 @@ func (r Records) String() string {
 		if x.Group != "" {
 			where += " " + x.Group
 		}
-		b.WriteString(column(x.At) + string(x.Kind) + " " + where + ": " + describe(x.Event) + because(x.Err) + "\n")
+		b.WriteString(column(x.At) + string(x.Kind) + " " + where + ": " + describe(x.Event, x.TransportKey) + because(x.Err) + "\n")
 	}
 	return b.String()
 }

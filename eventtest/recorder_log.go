@@ -18,6 +18,7 @@ type topicLog struct {
 type publication struct {
 	topic  *topicLog
 	event  leat.Event
+	key    string // the transport's
 	at     time.Duration
 	state  publicationState
 	err    error // why it failed
@@ -182,7 +183,7 @@ func (r *Recorder) match(g *groupLog, d *leat.Delivery) *publication {
 		}
 	}
 	if found == nil {
-		found = &publication{topic: g.topic, event: d.Event, at: r.now(), state: pubForeign}
+		found = &publication{topic: g.topic, event: d.Event, key: d.Key, at: r.now(), state: pubForeign}
 		r.add(found)
 	}
 	return found
@@ -226,6 +227,6 @@ func (r *Recorder) now() time.Duration { return time.Since(r.began) }
 func (r *Recorder) note(v *visit, kind RecordKind, o leat.Observation) {
 	r.records = append(r.records, Record{
 		Kind: kind, At: r.now(), Topic: v.pub.topic.name, Group: v.group.name, Event: v.pub.event,
-		Attempt: o.Attempt, Err: o.Err, Delay: o.Delay,
+		TransportKey: v.pub.key, Attempt: o.Attempt, Err: o.Err, Delay: o.Delay,
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,30 @@ func TestRecorderTakesAMalformedDeliveryForOneFromOutside(t *testing.T) {
 		assert.Equal(t, "orders", rec.Published().One(t).Cause.Topic)
 		assert.Contains(t, rec.Timeline(), "orders: a malformed delivery, published by somebody else\n")
 		assert.NotContains(t, rec.Timeline(), "secret payload")
+	})
+}
+
+// TestRecorderHasTheTransportsKey: of a message that a Mapping made an event of.
+func TestRecorderHasTheTransportsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := memory.New(&memory.Options{Mapping: foreign.Plain(nil)})
+		t.Cleanup(func() { assert.NoError(t, broker.Close()) })
+		rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{Broker: broker})
+		var key string
+		serve(t, rec, "orders", "billing", func(ctx context.Context, _ leat.Event) error {
+			info, _ := leat.InfoFrom(ctx)
+			key = info.Key
+			return nil
+		}, nil)
+		require.NoError(t, broker.DeliverRaw("orders", leat.Malformed{Key: []byte("ada\xff"), Body: []byte("secret payload")}))
+		synctest.Wait()
+		rec.Settled(t)
+		assert.Equal(t, "ada\xff", key)
+		handled := rec.Handled("billing").Key("ada\xff").One(t)
+		assert.Equal(t, "orders/0/0 ada\xff", handled.Event.ID()+" "+handled.TransportKey)
+		assert.Empty(t, handled.Event.Key())
+		assert.Zero(t, rec.Handled("billing").Key("").Len())
+		assert.Contains(t, rec.Timeline(), `orders: orders orders/0/0, key of the transport "ada\xff", published by somebody else`)
 	})
 }
 

@@ -98,11 +98,11 @@ func (r *Recorder) outstanding() []string {
 	var lines []string
 	for _, p := range r.published {
 		if p.state == pubPending {
-			lines = append(lines, fmt.Sprintf("%s: the broker has not confirmed %s", p.topic.name, describe(p.event)))
+			lines = append(lines, fmt.Sprintf("%s: the broker has not confirmed %s", p.topic.name, describe(p.event, p.key)))
 		}
 		for _, v := range p.visits {
 			if v.open {
-				lines = append(lines, fmt.Sprintf("%s %s: %s %s", p.topic.name, v.group.name, describe(p.event), v.whereabouts(r.now())))
+				lines = append(lines, fmt.Sprintf("%s %s: %s %s", p.topic.name, v.group.name, describe(p.event, p.key), v.whereabouts(r.now())))
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (w *timelineWriter) at(at time.Duration, depth int, text string) {
 }
 
 func (w *timelineWriter) publication(p *publication, depth int) {
-	text := fmt.Sprintf("%s: %s", p.topic.name, describe(p.event))
+	text := fmt.Sprintf("%s: %s", p.topic.name, describe(p.event, p.key))
 	switch p.state {
 	case pubPending:
 		text += ", not confirmed"
@@ -161,14 +161,16 @@ func short(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// describe names an event.
-func describe(e leat.Event) string {
+// describe names an event, by the transport's key where it has none of its own.
+func describe(e leat.Event, transportKey string) string {
 	if e.IsZero() {
 		return "a malformed delivery"
 	}
 	text := e.Type() + " " + e.ID()
 	if key := e.Key(); key != "" {
 		text += ", key " + key
+	} else if transportKey != "" {
+		text += fmt.Sprintf(", key of the transport %q", transportKey)
 	}
 	return text
 }
