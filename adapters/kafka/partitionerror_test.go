@@ -274,11 +274,11 @@ func TestOffsetThatCannotBeRead(t *testing.T) {
 // TestBatchLargerThanAResponse: the client can never read it, and names no partition; health says so as long as it lasts.
 func TestBatchLargerThanAResponse(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10000000"}))
+	f := newFake(t, kfake.SeedTopics(1, "t"))
 	o := quick(f.ListenAddrs()...)
-	o.MaxMessageBytes, o.Compression = 8<<20, "none"
-	require.NoError(t, publishOne(open(t, o), "t", sized("0", "k", 4<<20), 10*time.Second))
-	o.Client = []kgo.Opt{kgo.BrokerMaxReadBytes(1 << 20), kgo.FetchMaxBytes(1 << 20), kgo.FetchMaxPartitionBytes(1 << 20)}
+	o.Compression = "none"
+	require.NoError(t, publishOne(open(t, o), "t", sized("0", "k", 900<<10), 10*time.Second))
+	o.Client = []kgo.Opt{kgo.BrokerMaxReadBytes(300 << 10), kgo.FetchMaxBytes(300 << 10), kgo.FetchMaxPartitionBytes(300 << 10)}
 	s, err := open(t, o).Subscribe(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
 	require.NoError(t, err)
 	r := read(s)
