@@ -1,6 +1,7 @@
 package eventtest
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -39,6 +40,11 @@ func settleCases() []Case {
 			Name: "close-gives-back", Level: Raw,
 			Rule:  "Stream.Close: what is unsettled goes to another stream of the group, in order; what is settled does not",
 			check: checkCloseGivesBack,
+		},
+		{
+			Name: "ack-above-unsettled", Level: Raw,
+			Rule:  "T1: what was acked is not delivered again after Close, also where older deliveries are unsettled",
+			check: checkAckAboveUnsettled,
 		},
 		{
 			Name: "deliveries-counted", Level: Raw, Needs: []Need{NeedDeliveryCount},
@@ -175,6 +181,30 @@ func checkCloseGivesBack(r *run) {
 		return
 	}
 	r.expect("two of eight were settled", left, events[2:]...)
+}
+
+func checkAckAboveUnsettled(r *run) {
+	b, topic := r.start(groupA)
+	events := r.spread("above", 12)
+	r.mustPublish(b, topic, events...)
+	left := map[string]leat.Event{}
+	for _, e := range events {
+		left[e.ID()] = e
+	}
+	for range 2 { // the second stream takes over from the first
+		rd := r.join(b, topic, groupA)
+		for i, d := range rd.take(len(left)) {
+			if i%4 > 0 {
+				rd.settle(acked(), d)
+				delete(left, d.Event.ID())
+			}
+		}
+		rd.close()
+	}
+	rd := r.join(r.open(), topic, groupA)
+	got := rd.take(len(left))
+	got = append(got, rd.poll(r.opts.Quiet/4)...)
+	r.expectSet("three of four were acked, twice", got, slices.Collect(maps.Values(left))...)
 }
 
 func checkDeliveriesCounted(r *run) {

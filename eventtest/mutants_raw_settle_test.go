@@ -68,6 +68,7 @@ func settleMutants() []mutant {
 			func(d *leat.Delivery) bool { return d.Event.Key() != "" }),
 		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back",
 			func(d *leat.Delivery) bool { return d.Key != "" }),
+		storesOnePosition(),
 		staleMutant("a settlement under a lost lease counts", "settle-after-loss", false),
 		staleMutant("a settlement after Close counts", "settle-after-close", true),
 		{
@@ -91,6 +92,39 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
+	}
+}
+
+// storesOnePosition acks an event only when all that were delivered before it are acked, and forgets the other acks on Close.
+func storesOnePosition() mutant {
+	return mutant{
+		name: "stores one position and nothing above it", rule: "ack-above-unsettled",
+		wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+			var mu sync.Mutex
+			var order []leat.Delivery
+			var done set
+			s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+				if strings.HasPrefix(d.Event.ID(), "above") {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, *d)
+				}
+				return true
+			})
+			s.settle = func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+				if !strings.HasPrefix(d.Event.ID(), "above") {
+					s.Settle(d, how)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				done.add(d.Event.ID())
+				for len(order) > 0 && done.has(order[0].Event.ID()) {
+					ack(s, &order[0])
+					order = order[1:]
+				}
+			}
+		}),
 	}
 }
 
