@@ -98,9 +98,14 @@ func (h *harness) InjectKeyed(ctx context.Context, topic, key string, e leat.Eve
 
 // Expire throws all members out of the group, as the end of their sessions would.
 func (h *harness) Expire(ctx context.Context, _, group string) error {
+	raw, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.Addrs()...)) // the connections of the other end with each kill
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
 	describe := kmsg.NewPtrDescribeGroupsRequest()
 	describe.Groups = []string{group}
-	shards := h.raw.RequestSharded(ctx, describe)
+	shards := raw.RequestSharded(ctx, describe)
 	for _, shard := range shards {
 		if shard.Err != nil {
 			return shard.Err
@@ -113,7 +118,7 @@ func (h *harness) Expire(ctx context.Context, _, group string) error {
 				member.MemberID = m.MemberID
 				leave.Members = append(leave.Members, member)
 			}
-			if _, err := leave.RequestWith(ctx, h.raw); err != nil {
+			if _, err := leave.RequestWith(ctx, raw); err != nil {
 				return err
 			}
 		}
