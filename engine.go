@@ -80,10 +80,11 @@ func (e *engine) run(ctx context.Context) error {
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
+	poisonTopic := e.c.poisonTopic()
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
 	e.observer, _ = stream.(Observer)
-	e.poison.topic = e.c.poisonTopic()
+	e.poison.topic = poisonTopic
 	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base)
 	e.c.mu.Unlock()
 	if err := e.checkSuspects(); err != nil {

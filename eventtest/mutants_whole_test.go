@@ -53,6 +53,7 @@ func wholeMutants() []mutant {
 		{
 			name: "drops what lost its lease", rule: "whole-lost-lease-redelivers", wrap: dropsLost(),
 			others: []string{
+				"whole-poison-what-does-not-fit",
 				"whole-order-group-changes", "whole-crash-redelivers", "whole-cut-redelivers", "whole-drain-names-stuck",
 				"whole-drain-in-outage", "whole-restarts-in-peace",
 			},
@@ -71,7 +72,7 @@ func wholeMutants() []mutant {
 				"whole-restarts-in-peace", "whole-drain-in-outage",
 			},
 		},
-		{name: "forgets the transport's key", rule: "whole-order-transport-key", wrap: forgetsTransportKey()},
+		{name: "forgets the transport's key", rule: "whole-order-transport-key", wrap: forgetsTransportKey(), others: []string{"whole-poison-transport-key"}},
 		{
 			name: "lets later events of a key overtake", rule: "whole-order-64-handlers", wrap: overtakes(),
 			others: []string{
@@ -107,6 +108,7 @@ func wholeMutants() []mutant {
 		{
 			name: "delivers again and again", rule: "whole-calm-default", wrap: hotLoops(),
 			others: []string{
+				"whole-poison-what-does-not-fit",
 				"whole-calm-retry", "whole-error-is-retried", "whole-slow-handler-keeps-lease", "whole-poison-queue-down",
 				"whole-rejected-leaves-order", "whole-in-flight-bytes", "whole-in-flight-events", "whole-once-in-peace",
 				"whole-order-group-changes", "whole-no-overlap", "whole-restarts-in-peace", "whole-poisonous-key",
@@ -120,6 +122,7 @@ func wholeMutants() []mutant {
 		{
 			name: "delivers every fifth event twice", rule: "whole-once-in-peace", wrap: duplicates(),
 			others: []string{
+				"whole-poison-what-does-not-fit", "whole-poison-refusal-is-alone",
 				"whole-order-group-changes", "whole-restarts-in-peace", "whole-poisoned-keeps-bytes",
 				"whole-rejected-leaves-order", "whole-in-flight-bytes", "whole-drain-finishes-work",
 				"whole-groups-each-get-all", "whole-run-again", "whole-poison-before-ack", "whole-no-overlap",
@@ -127,10 +130,11 @@ func wholeMutants() []mutant {
 				"whole-order-failing-handlers",
 			},
 		},
-		{name: "delivers what is malformed twice", rule: "whole-malformed-poisoned-once", wrap: duplicatesMalformed()},
+		{name: "delivers what is malformed twice", rule: "whole-malformed-poisoned-once", wrap: duplicatesMalformed(), others: []string{"whole-poison-what-does-not-fit"}},
 		{
 			name: "loses what goes to a poison topic", rule: "whole-poisoned-keeps-bytes", wrap: losesPoison(),
 			others: []string{
+				"whole-poison-what-does-not-fit", "whole-poison-many-attributes", "whole-poison-transport-key",
 				"whole-malformed-poisoned-once",
 			},
 		},
@@ -175,6 +179,7 @@ func wholeMutants() []mutant {
 		{
 			name: "forgets acks at Close", rule: "whole-run-again", wrap: forgetsAcks(),
 			others: []string{
+				"whole-poison-refusal-is-alone",
 				"whole-restarts-in-peace", "whole-drain-finishes-work", "whole-order-group-changes",
 			},
 		},
@@ -183,6 +188,7 @@ func wholeMutants() []mutant {
 		{
 			name: "keeps nothing for groups without a stream", rule: "whole-declared-group-keeps-events", wrap: declaresNothing(),
 			others: []string{
+				"whole-poison-what-does-not-fit",
 				"whole-malformed-poisoned-once", "whole-publish-deadline", "whole-poisoned-keeps-bytes",
 			},
 		},
