@@ -76,8 +76,8 @@ func TestAnEventThatThePoisonQueueRefusesHoldsUpNoOther(t *testing.T) {
 				assert.Equal(t, leat.Degraded, h.State)
 				require.Len(t, h.Problems, 1)
 				assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(h.Problems[0]))
-				require.ErrorContains(t, h.Problems[0], `refuses 1 rejected events, which stay unsettled; the oldest is an event of type "com.example.test" `+
-					`with the id "bad" at position bad; `)
+				require.ErrorContains(t, h.Problems[0], `refuses 1 rejected events, which stay unsettled; the oldest is `+
+					`an event of type "com.example.test" with the id "bad" at position bad; `)
 				require.ErrorContains(t, h.Problems[0], c.says)
 				require.ErrorIs(t, h.Problems[0], c.err)
 
@@ -140,8 +140,8 @@ func TestAPoisonQueueThatIsDownIsNoRefusal(t *testing.T) {
 	}
 }
 
-// TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage has an event that makes every publish of it fail with an error that tells nothing, as
-// a broker does that closes the connection. The others must get through.
+// TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage has an event that makes every publish of it fail with an error that tells nothing,
+// as a broker does that closes the connection. The others must get through.
 func TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage(t *testing.T) {
 	for name, fail := range map[string]func(ctx context.Context) error{
 		"at once": func(context.Context) error { return queueError(leat.CodeUnknown, testPoisonTopic) },

@@ -19,9 +19,11 @@ func FuzzPoisonable(f *testing.F) {
 	f.Add([]byte(plainHeaders), []byte(`{"a":1}`), 0, 0, 0, 1<<20, 80, []byte("k"))
 	f.Add([]byte(plainHeaders+"\npartitionkey="), []byte(`"x"`), 1<<20-200, 0, 0, 1<<20, 80, []byte("\xff"))
 	f.Add([]byte(plainHeaders+"\ndatacontenttype=text/plain"), []byte("é\n"), 400_000, 70, 4000, 256<<10, 80, []byte(""))
-	f.Add([]byte(plainHeaders+"\ndatacontenttype=application/json\nleatreason=r\nleatkey=text"), []byte("[1,"), 900_000, 3, 60_000, 8<<10, 20, []byte("key"))
+	f.Add([]byte(plainHeaders+"\ndatacontenttype=application/json\nleatreason=r\nleatkey=text"), []byte("[1,"), 900_000,
+		3, 60_000, 8<<10, 20, []byte("key"))
 	f.Add([]byte("id=1\na\"\xff=2"), []byte("\x00"), 2_000_000, 200, 3_000, 9<<10, 33, []byte("key"))
-	f.Add([]byte("specversion=1.0\nid="+strings.Repeat("\\", 5000)+"\nsource=/s\ntype="+strings.Repeat("\"", 9000)), []byte(nil), 0, 0, 0, 8<<10, 20, []byte("a"))
+	f.Add([]byte("specversion=1.0\nid="+strings.Repeat("\\", 5000)+"\nsource=/s\ntype="+strings.Repeat("\"", 9000)), []byte(nil), 0,
+		0, 0, 8<<10, 20, []byte("a"))
 	f.Fuzz(func(t *testing.T, text, data []byte, grow, extensions, valueBytes, maxBytes, maxAttributes int, key []byte) {
 		headers := headersFrom(text)
 		for i := range min(max(extensions, 0), 200) {
@@ -31,7 +33,8 @@ func FuzzPoisonable(f *testing.F) {
 			data = bytes.Repeat(data, n/len(data)+1)[:n]
 		}
 		limits := leat.Limits{MaxEventBytes: min(max(maxBytes, 8<<10), 2<<20), MaxAttributes: min(max(maxAttributes, 20), 100)}
-		p := leat.Poisoned{Reason: errors.New(string(text)), Info: leat.Info{Topic: string(data), Group: string(key), Key: string(key), Attempt: 3}, At: time.Unix(1, 0)}
+		info := leat.Info{Topic: string(data), Group: string(key), Key: string(key), Attempt: 3}
+		p := leat.Poisoned{Reason: errors.New(string(text)), Info: info, At: time.Unix(1, 0)}
 		e, err := leat.DecodeEvent(headers, data)
 		if err == nil {
 			p.Event = e
@@ -51,7 +54,8 @@ func checkPoisonable(t *testing.T, p leat.Poisoned, limits leat.Limits) {
 	require.NoError(t, err)
 	read, err := leat.ParseEvent(again)
 	require.NoError(t, err)
-	second := leat.Poisoned{Event: read, Reason: errors.New(strings.Repeat("\x00", 2000)), Info: leat.Info{Topic: "t.g.poison", Group: "replay"}}
+	info := leat.Info{Topic: "t.g.poison", Group: "replay"}
+	second := leat.Poisoned{Event: read, Reason: errors.New(strings.Repeat("\x00", 2000)), Info: info}
 	_, more := throughPoison(t, second, effective)
 	checkNothingUntold(t, p, more)
 }

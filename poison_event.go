@@ -142,8 +142,8 @@ func isPoisonName(name string) bool {
 	return false
 }
 
-// withoutLeat returns a copy of ext without the poison queue's extensions, with room for more. leatkey stays where that is asked for: an event
-// that is poisoned once more still has the key that it tells of.
+// withoutLeat returns a copy of ext without the poison queue's extensions, with room for more. leatkey stays where that is asked for: an
+// event that is poisoned once more still has the key that it tells of.
 func withoutLeat(ext []extension, room int, keepKey bool) []extension {
 	kept := make([]extension, 0, len(ext)+room)
 	for _, x := range ext {

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64; null means none. What follows Body is
-// there only in the reduced form.
+// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64; null means none. KeySize and
+// missingData are there only in the reduced form.
 type malformedData struct {
+	missingData
+
 	Headers []malformedHeader `json:"headers"`
 	Key     []byte            `json:"key"`
 	Body    []byte            `json:"body"`
-
-	missingData
-	KeySize int `json:"key_size"`
+	KeySize int               `json:"key_size"`
 }
 
 // malformedHeader has name_base64 instead of name where the name is not valid UTF-8.
@@ -105,8 +105,8 @@ func appendBase64(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// reduceMalformed returns the data of the reduced form, of at most room bytes, how much of the body is in it, and what is missing. Half of the room is for the body,
-// if it needs so much; the rest is for the key and the headers, in their order.
+// reduceMalformed returns the data of the reduced form, of at most room bytes, how much of the body is in it, and what is missing. Half
+// of the room is for the body, if it needs so much; the rest is for the key and the headers, in their order.
 func reduceMalformed(m *Malformed, whole *Reduction, room int) (string, int, *Reduction) {
 	lost := *whole
 	names := room / 16

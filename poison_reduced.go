@@ -122,8 +122,8 @@ func reducedShell(e Event, info Info, keyLimit int) *eventData {
 	return d
 }
 
-// reduceEvent returns the data of the reduced form of e, of at most room bytes, how much of e's data is in it, and what is missing. Half of the room is for the
-// data, if it needs so much; the rest is for the attributes. shell has the required ones that do not fit.
+// reduceEvent returns the data of the reduced form of e, of at most room bytes, how much of e's data is in it, and what is missing. Half
+// of the room is for the data, if it needs so much; the rest is for the attributes. shell has the required ones that do not fit.
 func reduceEvent(e Event, whole *Reduction, shell *eventData, room int) (string, int, *Reduction) {
 	lost := *whole
 	names := room / 16
@@ -194,9 +194,9 @@ func (d *eventData) fitData(e *eventData, room int) []byte {
 
 // reducedData is the data of the reduced form of an event.
 type reducedData struct {
-	Event json.RawMessage `json:"event"`
-
 	missingData
+
+	Event json.RawMessage `json:"event"`
 }
 
 // parseReduced is the way back from reduceEvent: the event, where nothing is missing, or else what is left and what is not.

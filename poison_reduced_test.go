@@ -160,7 +160,7 @@ func TestWhatAConsumerReceivesCanBePoisoned(t *testing.T) {
 		}
 		small := newEvent(t)
 		e, _ := throughPoison(t, leat.Poisoned{Event: small, Reason: reason}, leat.Limits{MaxEventBytes: 1000, MaxAttributes: 12})
-		assert.Equal(t, small.Type(), e.Type(), "what fits as it is is written as it is")
+		assert.Equal(t, small.Type(), e.Type(), "what fits is written as it is")
 	})
 }
 
@@ -239,7 +239,8 @@ func TestPoisonedUnderTheTransportsKey(t *testing.T) {
 			assert.Equal(t, c.back, back.Info.Key)
 
 			// Once more, as the event that it is in the poison queue now.
-			_, back = throughPoison(t, leat.Poisoned{Event: e, Reason: errBoom, Info: leat.Info{Topic: "orders.billing.poison", Group: "replay"}}, leat.Limits{})
+			replay := leat.Info{Topic: testPoisonTopic, Group: leat.ReplayGroup}
+			_, back = throughPoison(t, leat.Poisoned{Event: e, Reason: errBoom, Info: replay}, leat.Limits{})
 			assert.True(t, back.Event.Equal(c.event))
 			assert.Equal(t, c.back, back.Info.Key)
 		})

@@ -5,15 +5,15 @@ import "strconv"
 // Reduction says what is missing of an event or a malformed delivery that did not fit into its poison queue whole. It is what
 // [PoisonedFrom] reads from the reduced form, in which Leat writes what does not fit as it is.
 //
-// The reduced form of an event is one of type leat.reduced.v1, which no handler takes for the original. Its id and source are the original's
-// where they have at most 256 bytes each; else the id is a UUIDv8 of the SHA-256 of both and the source is "/leat/<topic>/<group>". Its JSON data
-// has the original in the CloudEvents JSON format as the member event, and the members size, data_size, data_sha256, dropped and
-// dropped_more, as the fields here. When all of the original fits in this form, nothing is missing. Else its data is cut at the end, and
-// attributes that do not fit are left out, extensions first.
+// The reduced form of an event is one of type leat.reduced.v1, which no handler takes for the original. Its id and source are the
+// original's where they have at most 256 bytes each; else the id is a UUIDv8 of the SHA-256 of both and the source is
+// "/leat/<topic>/<group>". Its JSON data has the original in the CloudEvents JSON format as the member event, and the members size,
+// data_size, data_sha256, dropped and dropped_more, as the fields here. When all of the original fits in this form, nothing is missing.
+// Else its data is cut at the end, and attributes that do not fit are left out, extensions first.
 //
-// The reduced form of a malformed delivery has the type of the whole one, leat.malformed.v1, and the same members of its data: headers that do
-// not fit are left out, and key and body are cut at their ends. key_size is the size of the whole key, and data_size, data_sha256 are
-// those of the body.
+// The reduced form of a malformed delivery has the type of the whole one, leat.malformed.v1, and the same members of its data: headers
+// that do not fit are left out, and key and body are cut at their ends. key_size is the size of the whole key, and data_size, data_sha256
+// are those of the body.
 type Reduction struct {
 	// Event is what is left of an event; the zero Event for a malformed delivery. A required attribute that is missing is that
 	// of the event in the poison queue.

@@ -16,8 +16,8 @@ const (
 
 // PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison". For a group with dots it is
 // "<topic>.<group>.poison-N", where N is the number of the group's parts between dots, because topic and group could not be told apart
-// otherwise: "orders.eu.billing.poison" belongs to the topic orders.eu, "orders.eu.billing.poison-2" to the topic orders. For a broadcast, whose
-// group is empty, it is "<topic>.poison-broadcast". So no two pairs of topic and group share a poison topic.
+// otherwise: "orders.eu.billing.poison" belongs to the topic orders.eu, "orders.eu.billing.poison-2" to the topic orders. For a
+// broadcast, whose group is empty, it is "<topic>.poison-broadcast". So no two pairs of topic and group share a poison topic.
 func PoisonTopic(topic, group string) string {
 	if group == "" {
 		return topic + "." + poisonPartBroadcast

@@ -2,7 +2,9 @@ package leat_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +26,7 @@ func TestPoisonTopicsAreUnique(t *testing.T) {
 				longer = append(longer, name+"."+w)
 			}
 		}
-		names = append(longer, words...)
+		names = slices.Concat(longer, words)
 	}
 	seen := map[string]string{}
 	for _, topic := range names {
@@ -52,8 +54,7 @@ func TestPoisonTopicsAreUnique(t *testing.T) {
 // TestRunRefusesPoisonTopicsThatCannotBe.
 func TestRunRefusesPoisonTopicsThatCannotBe(t *testing.T) {
 	b, other := memory.New(nil), memory.New(nil)
-	defer b.Close()
-	defer other.Close()
+	defer func() { assert.NoError(t, errors.Join(b.Close(), other.Close())) }()
 	producer := leat.NewProducer(b, nil)
 	dashes := func(topic, group string) string { return "dead-" + topic + "-" + group }
 	consumer := func(b leat.Broker, topic, group string, o *middleware.PoisonOptions) *leat.Consumer {
@@ -72,10 +73,12 @@ func TestRunRefusesPoisonTopicsThatCannotBe(t *testing.T) {
 			`run topic "a": invalid: group "b-c" would share the poison topic "dead-a-b-c" with group "c" of topic "a-b"; use other names, or ` +
 				`PoisonOptions.Shared`,
 		},
-		"meant to be shared":             {[]*leat.Consumer{consumer(b, "a-b", "c", shared), consumer(b, "a", "b-c", shared)}, ""},
-		"members of one group":           {[]*leat.Consumer{consumer(b, "a", "c", own), consumer(b, "a", "c", own)}, ""},
-		"two brokers":                    {[]*leat.Consumer{consumer(b, "a-b", "c", own), consumer(other, "a", "b-c", own)}, ""},
-		"names with dots by the default": {[]*leat.Consumer{consumer(b, "orders.eu", "billing", nil), consumer(b, "orders", "eu.billing", nil)}, ""},
+		"meant to be shared":   {[]*leat.Consumer{consumer(b, "a-b", "c", shared), consumer(b, "a", "b-c", shared)}, ""},
+		"members of one group": {[]*leat.Consumer{consumer(b, "a", "c", own), consumer(b, "a", "c", own)}, ""},
+		"two brokers":          {[]*leat.Consumer{consumer(b, "a-b", "c", own), consumer(other, "a", "b-c", own)}, ""},
+		"names with dots by the default": {
+			[]*leat.Consumer{consumer(b, "orders.eu", "billing", nil), consumer(b, "orders", "eu.billing", nil)}, "",
+		},
 		"too long": {
 			[]*leat.Consumer{consumer(b, long, long+"mm", nil)},
 			`mm" "` + long + `.nnnnnnn"... is 250 bytes long; at most 249 are allowed; use shorter names, or a PoisonQueue that has`,

@@ -99,9 +99,9 @@ func (e *engine) refuse(it *item, err error) {
 	}
 	event, position := it.d.Event, it.d.Position
 	e.after = append(e.after, func() {
-		e.c.o.Logger.Error("poison queue refuses an event, which stays unsettled and is tried again; "+refusalAdvice(err),
+		e.c.o.Logger.Error("poison queue refuses an event, which stays unsettled and is tried again",
 			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", cut(event.Type()), "id", cut(event.ID()),
-			"position", cut(position.String()), "error", err)
+			"position", cut(position.String()), "do", refusalAdvice(err), "error", err)
 	})
 }
 

@@ -102,10 +102,9 @@ func checkReduced(r *run, p leat.Poisoned, whole leat.Malformed) {
 
 // injected is an event as another producer may have made it, with so many extensions.
 func injected(r *run, id string, extensions int) leat.Event {
-	headers := []leat.Header{
-		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte(id)}, {Name: "source", Value: []byte("/eventtest")},
-		{Name: "type", Value: []byte("test.injected.v1")},
-	}
+	headers := append(make([]leat.Header, 0, 4+extensions),
+		leat.Header{Name: "specversion", Value: []byte("1.0")}, leat.Header{Name: "id", Value: []byte(id)},
+		leat.Header{Name: "source", Value: []byte("/eventtest")}, leat.Header{Name: "type", Value: []byte("test.injected.v1")})
 	for i := range extensions {
 		headers = append(headers, leat.Header{Name: fmt.Sprintf("x%d", i), Value: fmt.Appendf(nil, "value %d", i)})
 	}

@@ -72,7 +72,10 @@ func wholeMutants() []mutant {
 				"whole-restarts-in-peace", "whole-drain-in-outage",
 			},
 		},
-		{name: "forgets the transport's key", rule: "whole-order-transport-key", wrap: forgetsTransportKey(), others: []string{"whole-poison-transport-key"}},
+		{
+			name: "forgets the transport's key", rule: "whole-order-transport-key", wrap: forgetsTransportKey(),
+			others: []string{"whole-poison-transport-key"},
+		},
 		{
 			name: "lets later events of a key overtake", rule: "whole-order-64-handlers", wrap: overtakes(),
 			others: []string{
@@ -130,7 +133,10 @@ func wholeMutants() []mutant {
 				"whole-order-failing-handlers",
 			},
 		},
-		{name: "delivers what is malformed twice", rule: "whole-malformed-poisoned-once", wrap: duplicatesMalformed(), others: []string{"whole-poison-what-does-not-fit"}},
+		{
+			name: "delivers what is malformed twice", rule: "whole-malformed-poisoned-once", wrap: duplicatesMalformed(),
+			others: []string{"whole-poison-what-does-not-fit"},
+		},
 		{
 			name: "loses what goes to a poison topic", rule: "whole-poisoned-keeps-bytes", wrap: losesPoison(),
 			others: []string{

@@ -15,7 +15,8 @@ import (
 // TestWhatDoesNotFitIntoThePoisonQueue has messages that a poison queue on Kafka cannot take as they are.
 func TestWhatDoesNotFitIntoThePoisonQueue(t *testing.T) {
 	addrs := brokertest.Kafka(t)
-	raw, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ProducerBatchMaxBytes(1_048_588), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	raw, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ProducerBatchMaxBytes(1_048_588),
+		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
 	topic := liveTopic(t, liveAdmin(t, addrs...), 4)

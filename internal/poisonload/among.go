@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,8 +56,8 @@ type sent struct {
 	late time.Duration
 }
 
-// Among publishes many good events and a rejected one in a hundred of them, and fails the test when a good one is handled later than a second
-// after it was published. A machine that does not run the test for a while is excused by as much.
+// Among publishes many good events and a rejected one in a hundred of them, and fails the test when a good one is handled later than a
+// second after it was published. A machine that does not run the test for a while is excused by as much.
 //
 // The rejected events have 72 extensions, more than a poison queue has room for, and must be there. With refused, the poison queue refuses
 // them all, and they must stay unsettled.
@@ -144,7 +145,7 @@ func (l *load) publish(ctx context.Context) {
 		case <-ctx.Done():
 			l.tb.Fatal(context.Cause(ctx))
 		}
-		if events = append(events, good(l.tb, fmt.Sprint(i), i%keys)); len(events) >= batch || i == l.good-1 {
+		if events = append(events, good(l.tb, strconv.Itoa(i), i%keys)); len(events) >= batch || i == l.good-1 {
 			l.send(ctx, events)
 			events = nil
 		}
