@@ -11,7 +11,7 @@ const (
 	mostRepaired = 4 << 10 // bytes of the list
 
 	noteMessage = "message" // the name in the list of what concerns no attribute alone
-	mostReason  = 256       // bytes of a text in the list that is not an attribute's value
+	mostOutside = 256       // bytes of a list that the message came with
 )
 
 // notes are what was changed, for the extension leatrepaired.
@@ -19,9 +19,6 @@ type notes []string
 
 // add adds a change whose original is not to be seen in the event any more.
 func (n *notes) add(name, rule, was string) {
-	if name == noteMessage && len(was) > mostReason {
-		was = was[:mostReason] + "..."
-	}
 	*n = append(*n, name+": "+rule+" (was "+strconv.QuoteToASCII(was)+")")
 }
 
@@ -33,8 +30,8 @@ func (n *notes) text(outside *attribute) (string, error) {
 	list := strings.Join(*n, "; ")
 	if outside != nil {
 		said := outside.text
-		if len(said) > mostReason {
-			said = said[:mostReason] + "..."
+		if len(said) > mostOutside {
+			said = said[:mostOutside] + "..."
 		}
 		list += "; " + repairedName + ": the message came with it (was " + strconv.QuoteToASCII(said) + ")"
 	}

@@ -106,7 +106,7 @@ func (r *repair) event(reason error) (leat.Event, error) {
 		}
 	}
 	if len(r.notes) == 0 && reason != nil {
-		r.notes.add(noteMessage, "read although it was refused", reason.Error())
+		r.notes.kept(noteMessage, "read although it was refused") // such as a number in a header of AMQP, which is text by now
 	}
 	return r.finish()
 }
