@@ -15,8 +15,9 @@ import (
 type loose struct {
 	*Stream
 
-	t    *testing.T
-	next int64
+	t       *testing.T
+	next    int64
+	keyless bool // events have no key of their own, only their records
 }
 
 func newLoose(t *testing.T, maxBytes int) *loose {
@@ -42,6 +43,10 @@ func (l *loose) put(key, data string) {
 	r, err := EncodeRecord(e)
 	require.NoError(l.t, err)
 	r.Topic, r.Offset = "t", l.next
+	if l.keyless && key != "" {
+		r = rec([]byte(data), "ce_specversion", "1.0", "ce_id", e.ID(), "ce_source", "/s", "ce_type", "t")
+		r.Topic, r.Partition, r.Offset, r.Key = "t", 0, l.next, []byte(key)
+	}
 	l.next++
 	l.polled = append(l.polled, chunk{tenure: l.tenures[0], records: []*kgo.Record{r}})
 	l.queued++
@@ -67,37 +72,43 @@ func (l *loose) settle(action leat.Action, deliveries ...leat.Delivery) {
 
 // TestGivenBackWaitsForRoomBeforeLaterOnes: a large event that is given back and does not fit is not overtaken by a small one.
 func TestGivenBackWaitsForRoomBeforeLaterOnes(t *testing.T) {
-	l := newLoose(t, 2_000)
-	l.put("k", strings.Repeat("x", 1_500))
-	_, large := l.get(1)
-	l.settle(leat.GiveBack, large...)
-	l.sortReturns()
-	held := l.again // until another one takes the room
-	l.again = nil
-	l.put("other", strings.Repeat("y", 1_000))
-	_, other := l.get(1)
-	l.again = held
-	l.put("k", "small")
-	ids, _ := l.get(10)
-	require.Empty(t, ids)
-	l.settle(leat.Ack, other...)
-	ids, _ = l.get(10)
-	assert.Equal(t, []string{"0", "2"}, ids)
+	for _, keyless := range []bool{false, true} {
+		l := newLoose(t, 2_000)
+		l.keyless = keyless
+		l.put("k", strings.Repeat("x", 1_500))
+		_, large := l.get(1)
+		l.settle(leat.GiveBack, large...)
+		l.sortReturns()
+		held := l.again // until another one takes the room
+		l.again = nil
+		l.put("other", strings.Repeat("y", 1_000))
+		_, other := l.get(1)
+		l.again = held
+		l.put("k", "small")
+		ids, _ := l.get(10)
+		require.Empty(t, ids)
+		l.settle(leat.Ack, other...)
+		ids, _ = l.get(10)
+		assert.Equal(t, []string{"0", "2"}, ids)
+	}
 }
 
 // TestGivenBackTwiceComesFirst: what is given back again while others of its key wait to be delivered again comes before them.
 func TestGivenBackTwiceComesFirst(t *testing.T) {
-	l := newLoose(t, 1<<20)
-	for range 3 {
-		l.put("k", "")
+	for _, keyless := range []bool{false, true} {
+		l := newLoose(t, 1<<20)
+		l.keyless = keyless
+		for range 3 {
+			l.put("k", "")
+		}
+		_, all := l.get(10)
+		l.settle(leat.GiveBack, all...)
+		ids, first := l.get(1)
+		require.Equal(t, []string{"0"}, ids)
+		l.settle(leat.GiveBack, first...)
+		ids, _ = l.get(10)
+		assert.Equal(t, []string{"0", "1", "2"}, ids)
 	}
-	_, all := l.get(10)
-	l.settle(leat.GiveBack, all...)
-	ids, first := l.get(1)
-	require.Equal(t, []string{"0"}, ids)
-	l.settle(leat.GiveBack, first...)
-	ids, _ = l.get(10)
-	assert.Equal(t, []string{"0", "1", "2"}, ids)
 }
 
 // TestPauseEndsWithTheTenure: a partition that is paused for its gap, goes, and comes back, is fetched from again.

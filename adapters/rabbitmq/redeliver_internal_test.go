@@ -29,6 +29,7 @@ type redeliverModel struct {
 // letter is what the model knows of a message.
 type letter struct {
 	key       string
+	transport string // the key, where the event has none
 	out       bool
 	finished  bool
 	slow      bool // it is handled much later than others
@@ -63,8 +64,12 @@ func (m *redeliverModel) arrive() {
 		l.key = fmt.Sprint(k)
 	}
 	m.all[tag], m.broker.unacked[tag] = l, true
-	e := newEvent(m.t, leat.EventOptions{ID: fmt.Sprint(tag), Source: "/s", Key: l.key})
-	m.g.take(slot{event: e, size: 1 + m.r.IntN(30), came: time.Now(), deliveries: 1})
+	own := l.key
+	if m.r.IntN(2) == 0 { // it is the message's key, and not the event's
+		own, l.transport = "", l.key
+	}
+	e := newEvent(m.t, leat.EventOptions{ID: fmt.Sprint(tag), Source: "/s", Key: own})
+	m.g.take(slot{event: e, messageKey: l.transport, size: 1 + m.r.IntN(30), came: time.Now(), deliveries: 1})
 }
 
 // receive delivers, and checks what comes.
@@ -87,6 +92,7 @@ func (m *redeliverModel) check(d *leat.Delivery) {
 	l := m.all[tag]
 	require.NotNil(m.t, l, "%d was never sent, or is acknowledged", tag)
 	require.Equal(m.t, fmt.Sprint(tag), d.Event.ID())
+	require.Equal(m.t, l.transport, d.Key)
 	require.False(m.t, l.out, "%d is delivered twice at the same time", tag)
 	require.False(m.t, l.finished, "%d was finished", tag)
 	require.False(m.t, l.notBefore.After(time.Now()), "T2: %d comes before its delay is over", tag)
