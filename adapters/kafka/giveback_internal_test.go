@@ -30,8 +30,8 @@ func (l *loose) during(f func()) {
 	}
 }
 
-// TestGivenBackWhileALaterOneIsDecoded: a delivery that is given back while a later one of its key is decoded, for which the stream does not
-// hold its lock, comes before that one (T2).
+// TestGivenBackWhileALaterOneIsDecoded: a delivery that is given back while a later one of its key is decoded, for which the stream
+// does not hold its lock, comes before that one (T2).
 func TestGivenBackWhileALaterOneIsDecoded(t *testing.T) {
 	t.Parallel()
 	l := newLoose(t, 1<<20)

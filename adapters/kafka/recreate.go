@@ -127,8 +127,8 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 	for _, t := range tenures {
 		t.lease.End(errDeleted)
 	}
-	s.broker.o.Logger.Warn("the topic was deleted and created again; consuming goes on with the new topic, from its start", "topic", s.sub.Topic,
-		"group", s.sub.Group)
+	s.broker.o.Logger.Warn("the topic was deleted and created again; consuming goes on with the new topic, from its start",
+		"topic", s.sub.Topic, "group", s.sub.Group)
 	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
 	if !s.sub.Broadcast {
 		s.client.AddConsumeTopics(s.sub.Topic)

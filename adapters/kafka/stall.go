@@ -91,12 +91,12 @@ func (l *illness) stalled(partition int32, next, end int64) {
 	if l.stalls[partition] == nil {
 		l.stalls[partition] = &symptom{}
 	}
-	l.stalls[partition].set(fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts, the"+
-		" record at offset %d may be one that the client cannot read; set the group's offset behind it", partition, next, end-1, next))
+	l.stalls[partition].set(fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts,"+
+		" the record at offset %d may be one that the client cannot read; set the group's offset behind it", partition, next, end-1, next))
 }
 
-// unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports that
-// once, and does not ask again while it has the partition. The lock is held.
+// unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports
+// that once, and does not ask again while it has the partition. The lock is held.
 func (s *Stream) unplaced(partition int32) {
 	var what symptom
 	what.set(fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can", partition))

@@ -71,9 +71,9 @@ func (b *Broker) noteSkipped(ctx context.Context, sub leat.Subscription, ends ka
 		return
 	}
 	var s symptom
-	s.set(fmt.Errorf("group %s had no offsets of the topic, so it begins at the end (StartLatest) and does not get the %d records that were there."+
-		" A new group should; one that was used before has lost its offsets (the cluster's offsets.retention.minutes), and events with them:"+
-		" set its offsets back, or use StartEarliest", sub.Group, skipped))
+	s.set(fmt.Errorf("group %s had no offsets of the topic, so it begins at the end (StartLatest) and does not get the %d records that"+
+		" were there. A new group should; one that was used before has lost its offsets (the cluster's offsets.retention.minutes),"+
+		" and events with them: set its offsets back, or use StartEarliest", sub.Group, skipped))
 	b.begun.Store(startKey{sub.Topic, sub.Group}, s)
 	b.o.Logger.Warn("a group begins at the end of a topic", "topic", sub.Topic, "group", sub.Group, "skipped", skipped, "reason", s.err)
 }

@@ -217,7 +217,7 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 		}
 		switch {
 		case c.bad != nil:
-			number = c.tenure.window.push(slot{malformed: d.Malformed, offset: c.bad.next - 1, before: c.bad.next - 1 - c.bad.first, epoch: c.bad.epoch})
+			number = c.tenure.window.push(c.bad.slot(d.Malformed))
 		case c.record != nil:
 			number = c.tenure.window.push(slot{
 				event: d.Event, malformed: d.Malformed, recordKey: d.Key, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
@@ -337,8 +337,8 @@ func (s *Stream) pollRecords(ctx context.Context) {
 	close(idle)
 }
 
-// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed. It returns
-// where the client is to go on behind what it cannot read.
+// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed. It
+// returns where the client is to go on behind what it cannot read.
 func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
@@ -351,23 +351,7 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 				if p.Err == nil {
 					continue
 				}
-				bad := s.unreadableIn(t, p.Err)
-				if bad == nil {
-					s.ill.fetchFailed(p.Partition, p.Err)
-					if isOfAnother(p.Err) {
-						s.ident.doubt()
-					}
-					if t != nil && topic.Topic != "" {
-						t.failed(p.Err)
-						s.restAfter(t, p.Err)
-					}
-					continue
-				}
-				if t == nil || t.draining {
-					continue
-				}
-				s.pass(t, bad)
-				if bad.stopped {
+				if bad := s.takeError(t, topic.Topic != "", p); bad != nil && bad.stopped {
 					if behind == nil {
 						behind = map[int32]kgo.EpochOffset{}
 					}
@@ -377,6 +361,28 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 		}
 	}
 	return behind
+}
+
+// takeError books the error of a partition, or of all where the client names none, and returns what is passed because of it. The lock is
+// held.
+func (s *Stream) takeError(t *tenure, named bool, p *kgo.FetchPartition) *unreadable {
+	bad := s.unreadableIn(t, p.Err)
+	switch {
+	case bad != nil && t != nil && !t.draining:
+		s.pass(t, bad)
+		return bad
+	case bad != nil:
+		return nil
+	}
+	s.ill.fetchFailed(p.Partition, p.Err)
+	if isOfAnother(p.Err) {
+		s.ident.doubt()
+	}
+	if t != nil && named {
+		t.failed(p.Err)
+		s.restAfter(t, p.Err)
+	}
+	return nil
 }
 
 // takePartition books the records of one partition. The lock is held.

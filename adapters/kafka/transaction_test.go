@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// transaction is one of a producer, or with 0 records none.
+// transaction is one transaction of a producer.
 type transaction struct {
 	first, last int // the ids of its events are first to last-1
 	commit      bool
@@ -23,7 +23,8 @@ type transaction struct {
 // transact produces transactions.
 func transact(t *testing.T, topic string, all []transaction, addrs ...string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.DisableClientMetrics(), kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
+	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.DisableClientMetrics(), kgo.TransactionalID(topic),
+		kgo.DefaultProduceTopic(topic))
 	require.NoError(t, err)
 	defer client.Close()
 	for _, tx := range all {
@@ -37,8 +38,8 @@ func transact(t *testing.T, topic string, all []transaction, addrs ...string) {
 	}
 }
 
-// TestTransactions reads what transactions leave: the group's offset passes their markers and what was aborted, so that it is behind by nothing
-// when everything is handled, and when retention takes them away, nothing is reported lost.
+// TestTransactions reads what transactions leave: the group's offset passes their markers and what was aborted, so that it is behind
+// by nothing when everything is handled, and when retention takes them away, nothing is reported lost.
 func TestTransactions(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -83,7 +84,8 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-// TestTransactionsWithUnfinishedEvents gives an event between two markers back, and holds another: the offset stays below what is not finished.
+// TestTransactionsWithUnfinishedEvents gives an event between two markers back, and holds another: the offset stays below what is not
+// finished.
 func TestTransactionsWithUnfinishedEvents(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
