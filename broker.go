@@ -1,11 +1,15 @@
 package leat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
+
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // Broker is what an adapter implements to bring a message broker under Leat; applications use [Producer] and [Consumer] instead.
@@ -145,8 +149,9 @@ func (s Subscription) Validate() error {
 			return invalid("Group %w", err)
 		}
 	}
-	if s.MaxInFlight < 0 || s.MaxInFlightBytes < 0 {
-		return invalid("MaxInFlight and MaxInFlightBytes must not be negative")
+	if err := cmp.Or(ranges.Int("Subscription.MaxInFlight", s.MaxInFlight, 1, math.MaxInt32),
+		ranges.Int("Subscription.MaxInFlightBytes", s.MaxInFlightBytes, 1, 1<<40)); err != nil {
+		return invalid("%w", err)
 	}
 	return nil
 }

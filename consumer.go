@@ -1,18 +1,20 @@
 package leat
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/leatgo/leat/internal/nils"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
-// ConsumerOptions are the options of a [Consumer]. The zero value works.
+// ConsumerOptions are the options of a [Consumer]. The zero value works. With a field that is out of its range, [Run] refuses the Consumer.
 type ConsumerOptions struct {
 	// Concurrency is how many handlers run at once. Events of one key still run one after the other. 0 means 16.
 	Concurrency int
@@ -51,19 +53,17 @@ type ConsumerOptions struct {
 	Logger *slog.Logger
 }
 
+// validate returns the first thing that is wrong with options as they were given.
 func (o *ConsumerOptions) validate() error {
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{
-		{"Concurrency", int64(o.Concurrency)}, {"MaxInFlight", int64(o.MaxInFlight)}, {"MaxInFlightBytes", int64(o.MaxInFlightBytes)},
-		{"MaxDeliveries", int64(o.MaxDeliveries)}, {"ShutdownTimeout", int64(o.ShutdownTimeout)}, {"StallAfter", int64(o.StallAfter)},
-	} {
-		if f.value < 0 {
-			return fmt.Errorf("ConsumerOptions.%s is negative", f.name)
-		}
-	}
-	return nil
+	const longest = 365 * 24 * time.Hour
+	return cmp.Or(
+		ranges.Int("ConsumerOptions.Concurrency", o.Concurrency, 1, math.MaxInt32),
+		ranges.Int("ConsumerOptions.MaxInFlight", o.MaxInFlight, 1, math.MaxInt32),
+		ranges.Int("ConsumerOptions.MaxInFlightBytes", o.MaxInFlightBytes, 1, 1<<40),
+		ranges.Int("ConsumerOptions.MaxDeliveries", o.MaxDeliveries, 1, math.MaxInt32),
+		ranges.Duration("ConsumerOptions.ShutdownTimeout", o.ShutdownTimeout, 1, longest),
+		ranges.Duration("ConsumerOptions.StallAfter", o.StallAfter, 1, longest),
+	)
 }
 
 // withDefaults returns o with every zero field that has a default filled in.

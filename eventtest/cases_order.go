@@ -102,7 +102,7 @@ var errFailing = errors.New("the handler fails on purpose")
 
 // quickRetry retries without end, so soon that a case does not take long.
 func quickRetry() leat.Middleware {
-	return middleware.Retry(&middleware.RetryOptions{MaxAttempts: -1, InitialDelay: time.Millisecond, MaxDelay: 4 * time.Millisecond})
+	return middleware.Retry(&middleware.RetryOptions{NoLimit: true, InitialDelay: time.Millisecond, MaxDelay: 4 * time.Millisecond})
 }
 
 func checkOrderFailing(r *run) {

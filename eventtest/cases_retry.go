@@ -68,9 +68,9 @@ func retryCases() []Case {
 			Name: "whole-calm-retry", Level: Whole,
 			Rule: "the retries of middleware.Retry for an event that always fails back off, also by a delay that the broker keeps",
 			check: func(r *run) {
-				checkCalm(r, []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: -1})}, 100*time.Millisecond)
+				checkCalm(r, []leat.Middleware{middleware.Retry(&middleware.RetryOptions{NoLimit: true})}, 100*time.Millisecond)
 				// So long a delay is left to the broker where that can delay an event without a key.
-				long := middleware.RetryOptions{MaxAttempts: -1, InitialDelay: 10 * time.Minute, MaxDelay: 10 * time.Minute}
+				long := middleware.RetryOptions{NoLimit: true, InitialDelay: 10 * time.Minute, MaxDelay: 10 * time.Minute}
 				checkCalm(r, []leat.Middleware{middleware.Retry(&long)}, long.InitialDelay)
 			},
 		},

@@ -34,7 +34,7 @@ func Example_order() {
 	handler := leat.Chain(charge,
 		middleware.Logging(logger), // one record of the outcome that counts
 		spy("Logging > Retry"),
-		middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2, Jitter: -1}), // an error becomes a delay, or a reject at the limit
+		middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2, NoJitter: true}), // an error becomes a delay, or a reject at the limit
 		spy("Retry > Idempotent"),
 		middleware.Idempotent(store, nil), // passes over what was handled; marks after success
 		spy("Idempotent > Timeout"),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/nils"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes share, best of all in the database
@@ -29,7 +30,7 @@ type IdempotentOptions struct {
 	// publish it again. An empty key means that the event is handled whenever it comes. Nil means source and id, which
 	// CloudEvents makes unique for an event. It must be safe for concurrent use.
 	Key func(e leat.Event) string
-	// StoreTimeout bounds each call to the Store. 0 or less means 5 s.
+	// StoreTimeout bounds each call to the Store. 0 means 5 s.
 	StoreTimeout time.Duration
 }
 
@@ -50,10 +51,15 @@ type IdempotentOptions struct {
 // handler, as long as the event is among the latest 1,000 in that state. The mark is tried even if the Consumer has ended the
 // handler's context meanwhile, because the work is done.
 //
-// Without a Store, [leat.Run] refuses the Consumer.
+// Without a Store, or with wrong options, [leat.Run] refuses the Consumer.
 //
 // In a broadcast each process handles every event: give each a [MemoryStore] of its own.
 func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
+	if o != nil {
+		if err := ranges.Duration("IdempotentOptions.StoreTimeout", o.StoreTimeout, 1, longest); err != nil {
+			return unfit(err)
+		}
+	}
 	m := &idempotent{store: s, key: sourceAndID, timeout: 5 * time.Second, unmarked: NewMemoryStore(maxUnmarked, 0)}
 	if o != nil && o.Key != nil {
 		m.key = o.Key
@@ -62,28 +68,14 @@ func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 		m.timeout = o.StoreTimeout
 	}
 	if nils.Is(s) {
-		m.store = nil
+		return unfit(errNoStore)
 	}
-	return func(next leat.Handler) leat.Handler { return &idempotentHandler{m, next} }
-}
-
-type idempotentHandler struct {
-	*idempotent
-
-	next leat.Handler
-}
-
-// Handle implements [leat.Handler].
-func (h *idempotentHandler) Handle(ctx context.Context, e leat.Event) error {
-	return h.handle(ctx, e, h.next)
-}
-
-// Check tells [leat.Run] that the Store is missing.
-func (h *idempotentHandler) Check(sub leat.Subscription) error {
-	if h.store == nil {
-		return &leat.Error{Op: "run", Topic: sub.Topic, Code: leat.CodeInvalid, Err: errNoStore}
+	if own, ok := s.(interface{ wrong() error }); ok && own.wrong() != nil {
+		return unfit(own.wrong())
 	}
-	return nil
+	return func(next leat.Handler) leat.Handler {
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error { return m.handle(ctx, e, next) })
+	}
 }
 
 var errNoStore = errors.New("Idempotent was made without a Store")
@@ -105,10 +97,6 @@ type idempotent struct {
 }
 
 func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
-	if m.store == nil {
-		return leat.Pause(storePause, &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeInvalid,
-			Err: errNoStore})
-	}
 	key := m.key(e)
 	if key == "" {
 		return next.Handle(ctx, e)

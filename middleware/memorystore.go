@@ -1,18 +1,23 @@
 package middleware
 
 import (
+	"cmp"
 	"container/list"
 	"context"
+	"math"
 	"sync"
 	"time"
+
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // MemoryStore is a [Store] in memory: it tells duplicates within one process and its lifetime, which is what a redelivery after a lost
 // connection needs, but neither a restart nor the other members of the group. It starts no goroutine; forgotten keys
 // are freed by later marks.
 type MemoryStore struct {
-	limit int
-	ttl   time.Duration
+	limit   int
+	ttl     time.Duration
+	invalid error
 
 	mu    sync.Mutex
 	byKey map[string]*list.Element
@@ -25,20 +30,34 @@ type memoryEntry struct {
 	expires time.Time // zero where keys do not expire
 }
 
-// NewMemoryStore returns a MemoryStore that holds the limit keys that were marked last, each for ttl. A limit of 0 or less means
-// 100,000 keys, about 25 MB of them; a ttl of 0 or less means that keys do not expire.
+// NewMemoryStore returns a MemoryStore that holds the limit keys that were marked last, each for ttl. A limit of 0 means 100,000 keys, about 25 MB of
+// them; a ttl of 0 means that keys do not expire. Negative ones are reported by every Seen and Mark, and by [leat.Run] for [Idempotent].
 func NewMemoryStore(limit int, ttl time.Duration) *MemoryStore {
-	if limit <= 0 {
+	invalid := cmp.Or(ranges.Int("the limit of a MemoryStore", limit, 1, math.MaxInt32),
+		ranges.Duration("the ttl of a MemoryStore", ttl, 1, math.MaxInt64))
+	if limit == 0 {
 		limit = 100_000
 	}
-	return &MemoryStore{limit: limit, ttl: ttl, byKey: map[string]*list.Element{}, order: list.New()}
+	return &MemoryStore{limit: limit, ttl: ttl, invalid: invalid, byKey: map[string]*list.Element{}, order: list.New()}
 }
 
-// Seen implements [Store]. Its error is always nil. It does not make a key stay longer.
-func (s *MemoryStore) Seen(_ context.Context, key string) (bool, error) { return s.has(key), nil }
+// wrong returns what is wrong with the arguments of NewMemoryStore, also to those who embed a MemoryStore.
+func (s *MemoryStore) wrong() error { return s.invalid }
 
-// Mark implements [Store]. Its error is always nil. Marking a key again makes it the one that was marked last.
+// Seen implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. It does not make a key stay longer.
+func (s *MemoryStore) Seen(_ context.Context, key string) (bool, error) {
+	if s.invalid != nil {
+		return false, s.invalid
+	}
+	return s.has(key), nil
+}
+
+// Mark implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. Marking a key again makes it the one that was marked
+// last.
 func (s *MemoryStore) Mark(_ context.Context, key string) error {
+	if s.invalid != nil {
+		return s.invalid
+	}
 	s.add(key)
 	return nil
 }

@@ -65,7 +65,7 @@ func TestMemoryStoreKeysExpire(t *testing.T) {
 
 func TestMemoryStoreDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := middleware.NewMemoryStore(-1, -1)
+		s := middleware.NewMemoryStore(0, 0)
 		for i := range 100_001 {
 			require.NoError(t, s.Mark(t.Context(), strconv.Itoa(i)))
 		}

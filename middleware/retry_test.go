@@ -32,7 +32,7 @@ func delayOf(t *testing.T, err error) time.Duration {
 }
 
 func TestRetryDelaysGrow(t *testing.T) {
-	h := middleware.Retry(&middleware.RetryOptions{MaxAttempts: -1, Jitter: -1})(returns(errDown))
+	h := middleware.Retry(&middleware.RetryOptions{NoLimit: true, NoJitter: true})(returns(errDown))
 	e := newEvent(t, "a", "/test", "1")
 	for n, want := range map[int]time.Duration{
 		-1: 100 * time.Millisecond, 0: 100 * time.Millisecond, 1: 100 * time.Millisecond, 2: 200 * time.Millisecond,
@@ -72,7 +72,7 @@ func TestRetryGivesUp(t *testing.T) {
 		{"beyond MaxAttempts, after the option was lowered", &middleware.RetryOptions{MaxAttempts: 3}, 7, time.Second,
 			"gave up after 7 attempts in 1s: the database is down"},
 		{"one attempt", &middleware.RetryOptions{MaxAttempts: 1}, 1, 0, "gave up after 1 attempt in 0s: the database is down"},
-		{"no limit", &middleware.RetryOptions{MaxAttempts: -1}, 1_000_000, 24 * time.Hour, ""},
+		{"no limit", &middleware.RetryOptions{NoLimit: true}, 1_000_000, 24 * time.Hour, ""},
 		{"MaxElapsed not reached", &middleware.RetryOptions{MaxElapsed: time.Hour}, 2, time.Hour - 1, ""},
 		{"MaxElapsed reached", &middleware.RetryOptions{MaxElapsed: time.Hour}, 2, time.Hour,
 			"gave up after 2 attempts in 1h0m0s: the database is down"},
@@ -100,7 +100,7 @@ func TestRetryGivesUp(t *testing.T) {
 
 func TestRetryCutsTheLastDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := &middleware.RetryOptions{MaxElapsed: time.Minute, Jitter: -1}
+		o := &middleware.RetryOptions{MaxElapsed: time.Minute, NoJitter: true}
 		e, first := newEvent(t, "a", "/test", "1"), time.Now()
 		time.Sleep(59 * time.Second)
 		err := middleware.Retry(o)(returns(errDown)).Handle(attempt(t.Context(), 9, first), e)
@@ -182,7 +182,7 @@ func TestRetryKnowsShutdownFromFailure(t *testing.T) {
 
 func TestRetryOutsideOfAConsumer(t *testing.T) {
 	e := newEvent(t, "a", "/test", "1")
-	h := middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2, MaxElapsed: time.Nanosecond, Jitter: -1})(returns(errDown))
+	h := middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2, MaxElapsed: time.Nanosecond, NoJitter: true})(returns(errDown))
 	assert.LessOrEqual(t, delayOf(t, h.Handle(t.Context(), e)), 100*time.Millisecond)
 	err := middleware.Retry(&middleware.RetryOptions{MaxAttempts: 1})(returns(errDown)).Handle(t.Context(), e)
 	assert.True(t, leat.IsRejected(err))
@@ -209,9 +209,8 @@ func TestRetryOptionsAreNotKept(t *testing.T) {
 func TestRetryTakesOddOptions(t *testing.T) {
 	e := newEvent(t, "a", "/test", "1")
 	for _, o := range []*middleware.RetryOptions{
-		{InitialDelay: -1, MaxDelay: -1, Multiplier: -1, Jitter: 9},
-		{Multiplier: math.NaN(), Jitter: math.NaN()},
-		{InitialDelay: math.MaxInt64, MaxDelay: math.MaxInt64, Multiplier: math.Inf(1)},
+		{InitialDelay: 1, MaxDelay: 1, Multiplier: 1, Jitter: 1},
+		{InitialDelay: 365 * 24 * time.Hour, MaxDelay: 365 * 24 * time.Hour, Multiplier: 1_000, Jitter: math.SmallestNonzeroFloat64},
 		{InitialDelay: time.Hour, MaxDelay: time.Second},
 	} {
 		for _, n := range []int{1, 2, 14} {

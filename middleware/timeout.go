@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Timeout gives each attempt a deadline, d after it began. d of 0 or less means none.
+// Timeout gives each attempt a deadline, d after it began. A d of 0 means none; with a negative one, [leat.Run]
+// refuses the Consumer.
 //
 // The handler sees its context end and must return; Timeout waits until it has, because an abandoned handler would still run
 // when the event is handled again. If it then returns an error, that says that it timed out after d, is [context.DeadlineExceeded] to
@@ -18,7 +19,10 @@ import (
 // The context of what lies further out, such as [Idempotent] and [Retry], keeps its own end. The cause ([context.Cause]) of the
 // handler's context is an [*leat.Error] with [leat.CodeHandler].
 func Timeout(d time.Duration) leat.Middleware {
-	if d <= 0 {
+	if d < 0 {
+		return unfit(errors.New("Timeout was made with a negative duration; use a positive one, or 0 for none"))
+	}
+	if d == 0 {
 		return func(next leat.Handler) leat.Handler { return next }
 	}
 	timedOut := &leat.Error{Op: "handle", Code: leat.CodeHandler, Err: timeoutError(d)}

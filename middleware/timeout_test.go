@@ -118,13 +118,11 @@ func TestTimeoutTellsItsDeadlineFromOthers(t *testing.T) {
 }
 
 func TestTimeoutOfNothing(t *testing.T) {
-	for _, d := range []time.Duration{0, -time.Second} {
-		h := leat.HandlerFunc(func(ctx context.Context, _ leat.Event) error {
-			if _, ok := ctx.Deadline(); ok {
-				return errors.New("a deadline")
-			}
-			return ctx.Err()
-		})
-		assert.NoError(t, middleware.Timeout(d)(h).Handle(context.Background(), newEvent(t, "a", "/test", "1")), "%v", d)
-	}
+	h := leat.HandlerFunc(func(ctx context.Context, _ leat.Event) error {
+		if _, ok := ctx.Deadline(); ok {
+			return errors.New("a deadline")
+		}
+		return ctx.Err()
+	})
+	assert.NoError(t, middleware.Timeout(0)(h).Handle(context.Background(), newEvent(t, "a", "/test", "1")))
 }

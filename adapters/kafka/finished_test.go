@@ -73,7 +73,7 @@ func startStuckMember(t *testing.T, o kafka.Options, sub leat.Subscription, hand
 	m := &member{stop, make(chan error, 1)}
 	b, err := kafka.New(&o)
 	require.NoError(t, err)
-	retry := middleware.Retry(&middleware.RetryOptions{InitialDelay: 20 * time.Millisecond, MaxDelay: 50 * time.Millisecond, MaxAttempts: -1})
+	retry := middleware.Retry(&middleware.RetryOptions{InitialDelay: 20 * time.Millisecond, MaxDelay: 50 * time.Millisecond, NoLimit: true})
 	consumer := leat.NewConsumer(b, sub, handle, &leat.ConsumerOptions{
 		Concurrency: 8, MaxInFlight: restartInFlight, Middleware: []leat.Middleware{retry},
 	})

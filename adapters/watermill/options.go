@@ -1,8 +1,8 @@
 package watermill
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,6 +10,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/nils"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // Options are the options of a [Broker]. The zero value works with one Subscriber, and promises nothing: what the Pub/Sub holds is said by
@@ -107,22 +108,14 @@ func (o *Options) validate(publisher message.Publisher, subscriber message.Subsc
 	case subscriber != nil && o.NewSubscriber != nil:
 		return errors.New("there are a Subscriber and NewSubscriber; with NewSubscriber, the Subscriber is nil")
 	}
-	for _, f := range []struct {
-		name          string
-		value, lo, hi int64
-	}{
-		{"Order", int64(o.Order), 0, int64(leat.OrderPerGroup)},
-		{"LongestHold", int64(o.LongestHold), 0, int64(24 * time.Hour)},
-		{"Lanes", int64(o.Lanes), 1, 10_000},
-		{"Buffer", int64(o.Buffer), 1, 1 << 30},
-		{"BufferBytes", int64(o.BufferBytes), 1, 1 << 40},
-		{"MaxEventBytes", int64(o.MaxEventBytes), 1, 1 << 20},
-		{"DeliveryTimeout", int64(o.DeliveryTimeout), int64(time.Millisecond), int64(24 * time.Hour)},
-		{"CloseTimeout", int64(o.CloseTimeout), int64(time.Millisecond), int64(time.Hour)},
-	} {
-		if f.value < f.lo || f.value > f.hi {
-			return fmt.Errorf("%s is out of its range", f.name)
-		}
-	}
-	return nil
+	return cmp.Or(
+		ranges.Enum("Options.Order", o.Order, leat.OrderPerGroup),
+		ranges.Duration("Options.LongestHold", o.LongestHold, 1, 24*time.Hour),
+		ranges.Int("Options.Lanes", o.Lanes, 1, 10_000),
+		ranges.Int("Options.Buffer", o.Buffer, 1, 1<<30),
+		ranges.Int("Options.BufferBytes", o.BufferBytes, 1, 1<<40),
+		ranges.Int("Options.MaxEventBytes", o.MaxEventBytes, 1, 1<<20),
+		ranges.Duration("Options.DeliveryTimeout", o.DeliveryTimeout, time.Millisecond, 24*time.Hour),
+		ranges.Duration("Options.CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
+	)
 }

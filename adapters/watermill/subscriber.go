@@ -1,16 +1,19 @@
 package watermill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/nils"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // SubscriberOptions are the options of a [Subscriber]. Group or Broadcast is required.
@@ -78,6 +81,7 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 	if o != nil {
 		s.o = *o
 	}
+	s.invalid = s.o.validate()
 	orDefault(&s.o.NackDelay, 100*time.Millisecond)
 	orDefault(&s.o.Concurrency, 100)
 	orDefault(&s.o.MaxInFlight, max(1_000, 10*s.o.Concurrency))
@@ -85,14 +89,22 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 	if s.o.Logger == nil {
 		s.o.Logger = slog.New(slog.DiscardHandler)
 	}
-	switch {
-	case nils.Is(broker):
+	if nils.Is(broker) {
 		s.invalid = errors.New("the broker is nil")
-	case s.o.NackDelay < 0 || s.o.Concurrency < 0 || s.o.MaxInFlight < 0 || s.o.MaxInFlightBytes < 0 || s.o.CloseTimeout < 0:
-		s.invalid = errors.New("an option of the Subscriber is negative")
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
+}
+
+// validate returns the first thing that is wrong with options as they were given.
+func (o *SubscriberOptions) validate() error {
+	return cmp.Or(
+		ranges.Duration("SubscriberOptions.NackDelay", o.NackDelay, 1, time.Hour),
+		ranges.Int("SubscriberOptions.Concurrency", o.Concurrency, 1, 1_000_000),
+		ranges.Int("SubscriberOptions.MaxInFlight", o.MaxInFlight, 1, math.MaxInt32),
+		ranges.Int("SubscriberOptions.MaxInFlightBytes", o.MaxInFlightBytes, 1, 1<<40),
+		ranges.Duration("SubscriberOptions.CloseTimeout", o.CloseTimeout, 1, 24*time.Hour),
+	)
 }
 
 func (s *Subscriber) subscription(topic string) leat.Subscription {

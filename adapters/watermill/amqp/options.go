@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/hostlist"
+	"github.com/leatgo/leat/internal/ranges"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -21,6 +24,9 @@ type Options struct {
 	URL string
 	// TLS is for amqps:// only. Nil means the certificates that the system trusts.
 	TLS *tls.Config
+	// AllowPlaintext allows to send the password as it is, by amqp://, to any host. Otherwise only this machine gets it so: localhost,
+	// 127.0.0.0/8 and ::1.
+	AllowPlaintext bool
 	// Codec says how events and messages become each other. Its Prefix, where it is empty, is "ce-", as adapters/rabbitmq writes it.
 	Codec watermill.Codec
 	// Mapping is that of [watermill.Options].
@@ -106,13 +112,26 @@ func (o *Options) validate() error {
 	switch {
 	case o.URL == "":
 		return errors.New("no URL; write amqp://user:password@host:5672/")
-	case o.Channels < 1 || o.Channels > mostChannels:
-		return errors.New("the number of Channels is out of its range")
-	case o.NackDelay < 0 || o.NackDelay > longestNackDelay:
-		return errors.New("NackDelay is out of its range")
 	}
-	if _, err := native.ParseURI(o.URL); err != nil {
+	if err := o.checkURL(o.URL); err != nil {
+		return err
+	}
+	return cmp.Or(
+		ranges.Int("Options.Channels", o.Channels, 1, mostChannels),
+		ranges.Duration("Options.NackDelay", o.NackDelay, 1, longestNackDelay),
+	)
+}
+
+// checkURL returns what is wrong with a URL, and does not quote it. guest and guest, which amqp091-go takes where there is no user, are no
+// secret.
+func (o *Options) checkURL(text string) error {
+	uri, err := native.ParseURI(text)
+	if err != nil {
 		return errBadURL
+	}
+	public := uri.Username == "guest" && uri.Password == "guest"
+	if uri.Scheme != "amqps" && !public && !o.AllowPlaintext && !hostlist.IsLoopback(uri.Host) {
+		return errors.New("the URL would show the password to the network; write amqps://, or set AllowPlaintext")
 	}
 	return nil
 }
@@ -168,7 +187,7 @@ func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	}
 	c.Consume.NoRequeueOnNack = false
 	c.TopologyBuilder = topology{inner: c.TopologyBuilder, skip: o.SkipInitialize}
-	if err := errors.Join(c.ValidatePublisher(), c.ValidateSubscriber(), settleTLS(&c.Connection)); err != nil {
+	if err := errors.Join(o.checkURL(c.Connection.AmqpURI), c.ValidatePublisher(), c.ValidateSubscriber(), settleTLS(&c.Connection)); err != nil {
 		return c, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
 	return c, nil

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/watermill"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 const (
@@ -35,8 +37,13 @@ func New(o *Options) (*watermill.Broker, error) {
 	switch {
 	case len(full.Brokers) == 0:
 		return nil, invalid("no address in Brokers; name at least one as host:port")
-	case full.Partitions < 0 || full.ReplicationFactor < 0 || full.NackDelay < 0:
-		return nil, invalid("Partitions, ReplicationFactor and NackDelay must not be negative")
+	}
+	if err := cmp.Or(
+		ranges.Int("Options.Partitions", full.Partitions, 1, 1_000_000),
+		ranges.Int("Options.ReplicationFactor", full.ReplicationFactor, 1, 1_000),
+		ranges.Duration("Options.NackDelay", full.NackDelay, 1, time.Minute),
+	); err != nil {
+		return nil, invalid(err.Error())
 	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
