@@ -36,6 +36,9 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	topic, err := b.readable(ctx, sub.Topic)
 	partitions := len(topic.Partitions)
 	if err == nil && sub.Group != "" {
+		err = b.canProtocol(ctx)
+	}
+	if err == nil && sub.Group != "" {
 		err = b.prepareGroup(ctx, sub, partitions)
 	}
 	if err != nil {

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Most errors of a group pass when somebody mends the cluster, grants a permission or stops another member, so the client tries again and
@@ -70,4 +72,23 @@ func (b *Broker) sessionLimits() string {
 		return fmt.Sprintf("its limits are %s (6,000 by default) and %s (1,800,000)", least, most)
 	}
 	return fmt.Sprintf("it takes %s ms (%s) to %s ms (%s)", values[least], least, values[most], most)
+}
+
+// canProtocol returns an error where the cluster does not have the Protocol of groups that is asked for: the client would go over to the
+// other one without a word.
+func (b *Broker) canProtocol(ctx context.Context) error {
+	if b.o.Protocol != ProtocolConsumer {
+		return nil
+	}
+	versions, err := retry(ctx, func() (kadm.BrokersApiVersions, error) { return b.admin.ApiVersions(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, v := range versions.Sorted() {
+		if newest, ok := v.KeyMaxVersion(int16(kmsg.ConsumerGroupHeartbeat)); v.Err == nil && (!ok || newest < 1) {
+			return &leat.Error{Code: leat.CodeUnsupported, Err: fmt.Errorf(
+				"broker %d does not have ProtocolConsumer, which needs Kafka 4.0; use ProtocolClassic", v.NodeID)}
+		}
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // TestSessionTimeoutThatTheClusterRefuses: Run ends with the limits that the cluster has, since no retry mends an option.
@@ -71,4 +72,19 @@ func TestRefusedOptionsEndTheStream(t *testing.T) {
 			code(t, c.code, health(s))
 		})
 	}
+}
+
+// TestProtocolThatTheClusterDoesNotHave: the client would go over to the classic protocol without a word.
+func TestProtocolThatTheClusterDoesNotHave(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, kfake.SeedTopics(1, "t"), kfake.MaxVersions(kversion.V3_9_0()))
+	o := quick(f.ListenAddrs()...)
+	o.Protocol = kafka.ProtocolConsumer
+	b := open(t, o)
+	_, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
+	code(t, leat.CodeUnsupported, err)
+	require.ErrorContains(t, err, "Kafka 4.0")
+	s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "t", Broadcast: true})
+	require.NoError(t, err, "it has no group")
+	require.NoError(t, s.Close(t.Context()))
 }
