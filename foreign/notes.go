@@ -11,7 +11,6 @@ const (
 	mostRepaired = 4 << 10 // bytes of the list
 
 	noteMessage = "message" // the name in the list of what concerns no attribute alone
-	mostOutside = 256       // bytes of a list that the message came with
 )
 
 // notes are what was changed, for the extension leatrepaired.
@@ -29,11 +28,7 @@ func (n *notes) kept(name, rule string) { *n = append(*n, name+": "+rule) }
 func (n *notes) text(outside *attribute) (string, error) {
 	list := strings.Join(*n, "; ")
 	if outside != nil {
-		said := outside.text
-		if len(said) > mostOutside {
-			said = said[:mostOutside] + "..."
-		}
-		list += "; " + repairedName + ": the message came with it (was " + strconv.QuoteToASCII(said) + ")"
+		list += "; " + repairedName + ": the message came with it (was " + strconv.QuoteToASCII(outside.text) + ")"
 	}
 	if len(list) > mostRepaired {
 		return "", errors.New("what is to be repaired is more than a list of 4 KiB can name")

@@ -74,7 +74,7 @@ func producers() []Case {
 		other(azure, "an empty subject", Lenient, event(`"subject":"","data":{"a":1}`)),
 		kafka(springFunction, "two content types, one with a charset", Lenient, object,
 			required("ce_", "content-type", "application/json;charset=UTF-8", "ce_datacontenttype", plainJSON)...),
-		kafka(springKafka, "with encodeStrings: all values in JSON quotes", Lenient, object, "ce_specversion", `"1.0"`, "ce_id", `"1"`,
+		kafka("spring-kafka", "with encodeStrings: all values in JSON quotes", Lenient, object, "ce_specversion", `"1.0"`, "ce_id", `"1"`,
 			"ce_source", `"/shop"`, "ce_type", `"com.example.t"`, "content-type", `"application/json"`),
 		other(".NET", "a byte order mark before the JSON", Lenient, "\ufeff"+event(`"data":{"a":1}`)),
 		other(".NET", "an object of the SDK that is serialised without its formatter", Lenient,
