@@ -38,13 +38,19 @@ func (g *gate) hold(stop <-chan struct{}, d time.Duration) bool {
 	return true
 }
 
-// awaitAlone waits until no handler of the consumers runs, at most for d.
+// awaitAlone waits until no handler of the consumers runs, at most for d; 0 does not wait.
 func (g *gate) awaitAlone(stop <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for _, e := range g.engines {
+		alone := e.aloneSoon()
 		select {
-		case <-e.aloneSoon():
+		case <-alone:
+			continue
+		default:
+		}
+		select {
+		case <-alone:
 		case <-timer.C:
 			return false
 		case <-stop:

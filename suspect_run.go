@@ -15,8 +15,15 @@ func (e *engine) runSlice(session *suspectSession, until time.Time) error {
 		} else if err != nil {
 			return err
 		}
+		if e.gate.awaitAlone(e.suspects.stop, 0) {
+			continue
+		}
+		// Its lease was lost, or the engine stops, and its handler goes on: what that does to the process from now on does not count.
+		if err := e.noteEnds(session); err != nil {
+			return err
+		}
 		if !e.gate.awaitAlone(e.suspects.stop, holdPatience) {
-			break // its lease was lost or the engine stops, and its handler does not return
+			break
 		}
 	}
 	return e.noteEnds(session)

@@ -71,9 +71,8 @@ func TestSuspectsWaitWhileTheirRunsCannotBeNoted(t *testing.T) {
 		g := newGroup(t, 3)
 		var down atomic.Bool
 		down.Store(true)
-		b := newNoteless(&life{Broker: g.broker}, &down)
+		b := newNoteless(newLife(g.broker, 0), &down)
 		g.publish(event(t, "1", "k"), event(t, "2", "k"), event(t, "3", "other"))
-		b.life.deliveries = 0
 		var mu sync.Mutex
 		var ran []string
 		o := g.o
@@ -88,7 +87,7 @@ func TestSuspectsWaitWhileTheirRunsCannotBeNoted(t *testing.T) {
 		mu.Lock()
 		require.Len(t, ran, 3, "first deliveries are no suspects")
 		mu.Unlock()
-		b.life.deliveries = asSuspect
+		b.life.deliveries.Store(asSuspect)
 		g.publish(event(t, "4", "k"))
 		time.Sleep(time.Hour)
 		h := r.consumer.Health()
@@ -135,7 +134,7 @@ func TestANoteOfUnknownOutcomeDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
 		g.publish(event(t, "1", "k"))
-		l := &life{Broker: g.broker, deliveries: asSuspect}
+		l := newLife(g.broker, asSuspect)
 		b := &forgetful{life: l}
 		o := g.o
 		r := start(t, b, func(context.Context, leat.Event) error { return nil }, &o)
@@ -319,8 +318,8 @@ func TestASuspectRunsAloneInItsRun(t *testing.T) {
 		over := make(chan error)
 		go func() {
 			over <- leat.Run(ctx,
-				leat.NewConsumer(&life{Broker: g.broker, deliveries: asSuspect}, testSub, work(&suspects), &o),
-				leat.NewConsumer(&life{Broker: g.broker, deliveries: asSuspect}, testSub, work(&suspects), &o), // a member of the same group
+				leat.NewConsumer(newLife(g.broker, asSuspect), testSub, work(&suspects), &o),
+				leat.NewConsumer(newLife(g.broker, asSuspect), testSub, work(&suspects), &o), // a member of the same group
 				leat.NewConsumer(g.broker, other, work(&others), &leat.ConsumerOptions{Concurrency: 2}))
 		}()
 		time.Sleep(10 * time.Minute)
@@ -338,7 +337,7 @@ func TestASuspectRunsAloneInItsRun(t *testing.T) {
 func TestASuspectDoesNotHoldUpWhatAHandlerWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
-		l := &life{Broker: g.broker}
+		l := newLife(g.broker, 0)
 		o := g.o
 		answered := make(chan struct{})
 		var suspect atomic.Bool
@@ -355,14 +354,84 @@ func TestASuspectDoesNotHoldUpWhatAHandlerWaitsFor(t *testing.T) {
 		}, &o)
 		g.publish(event(t, "asks", ""))
 		synctest.Wait()
-		l.deliveries = asSuspect
+		l.deliveries.Store(asSuspect)
 		g.publish(event(t, "suspect", ""))
 		time.Sleep(time.Second)
-		l.deliveries = 0
+		l.deliveries.Store(0)
 		g.publish(event(t, "answers", ""))
 		time.Sleep(time.Minute)
 		assert.True(t, suspect.Load())
 		assert.EqualValues(t, 3, r.consumer.Stats().Handled)
 		r.stopClean()
 	})
+}
+
+// A run is back as soon as its lease is lost, although its handler goes on: what ends the process later is not its doing alone.
+func TestARunThatLostItsLeaseCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, 3)
+		g.publish(event(t, "1", "k"))
+		for range 3 {
+			free := make(chan struct{})
+			l, r := g.process(asSuspect, func(context.Context, leat.Event) error {
+				<-free
+				return nil
+			})
+			time.Sleep(5 * time.Second)
+			require.Equal(t, 1, r.consumer.Stats().Running)
+			require.NoError(t, g.broker.ExpireLeases(testSub.Topic, testSub.Group))
+			time.Sleep(5 * time.Second)
+			l.crash()
+			close(free)
+			r.kill(l)
+		}
+		_, r := g.process(asSuspect, func(context.Context, leat.Event) error { return nil })
+		time.Sleep(time.Minute)
+		assert.EqualValues(t, 1, r.consumer.Stats().Handled)
+		r.stopClean()
+		assert.Empty(t, g.poisonedIDs())
+	})
+}
+
+// Two runs that are noted may be those of processes that live, and only lost their connections. They get the time to say so. What a process
+// says after another one has begun its turn is late.
+func TestASuspectWaitsForTheOthersBeforeItIsPoisoned(t *testing.T) {
+	for name, c := range map[string]struct {
+		notes   []string
+		handled int64
+		poison  []string
+	}{
+		"they say so": {[]string{`{"kind":"begin","session":"another"}`, `{"kind":"state","session":"another"}`}, 1, []string{}},
+		"too late":    {[]string{`{"kind":"begin","session":"another"}`, `{"kind":"state","session":"older"}`}, 0, []string{"1"}},
+		"nobody does": {nil, 0, []string{"1"}},
+		"nonsense":    {[]string{`{"kind":`, `[]`, `{"kind":"x"}`}, 0, []string{"1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGroup(t, 3)
+				g.publish(event(t, "1", "k"))
+				for range 2 {
+					l, r := g.process(asSuspect, func(ctx context.Context, _ leat.Event) error {
+						<-ctx.Done()
+						return ctx.Err()
+					})
+					time.Sleep(5 * time.Second)
+					require.Equal(t, 1, r.consumer.Stats().Running)
+					r.kill(l)
+				}
+				_, r := g.process(asSuspect, func(context.Context, leat.Event) error { return nil })
+				time.Sleep(5 * time.Second)
+				require.Equal(t, 1, r.consumer.Stats().Parked)
+				for _, note := range c.notes {
+					e, err := leat.NewEvent("leat.suspects.v1", &leat.EventOptions{Source: "/leat", Key: "suspects", Data: []byte(note)})
+					require.NoError(t, err)
+					require.NoError(t, leat.NewProducer(g.broker, nil).Publish(t.Context(), "orders.billing.suspects", e))
+				}
+				time.Sleep(10 * time.Second)
+				assert.Equal(t, c.handled, r.consumer.Stats().Handled)
+				r.stopClean()
+				assert.Equal(t, c.poison, g.poisonedIDs())
+			})
+		})
+	}
 }

@@ -21,11 +21,17 @@ import (
 type life struct {
 	leat.Broker
 
-	deliveries int // added to the broker's count of each delivery
+	deliveries atomic.Int64 // added to the broker's count of each delivery
 	dead       atomic.Bool
 
 	mu      sync.Mutex
 	streams []*lifeStream
+}
+
+func newLife(b leat.Broker, deliveries int64) *life {
+	l := &life{Broker: b}
+	l.deliveries.Store(deliveries)
+	return l
 }
 
 func (l *life) Publish(ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
@@ -81,7 +87,7 @@ func (s *lifeStream) Receive(ctx context.Context, into []leat.Delivery) (int, er
 		return 0, ctx.Err()
 	}
 	for i := range into[:n] {
-		into[i].Deliveries += s.l.deliveries
+		into[i].Deliveries += int(s.l.deliveries.Load())
 	}
 	return n, err
 }
@@ -140,9 +146,9 @@ func (g *group) poisonedIDs() []string {
 }
 
 // process starts one process of the group, which adds to the count of deliveries as its predecessors did.
-func (g *group) process(deliveries int, h leat.HandlerFunc) (*life, *running) {
+func (g *group) process(deliveries int64, h leat.HandlerFunc) (*life, *running) {
 	g.t.Helper()
-	l := &life{Broker: g.broker, deliveries: deliveries}
+	l := newLife(g.broker, deliveries)
 	o := g.o
 	return l, start(g.t, l, h, &o)
 }
