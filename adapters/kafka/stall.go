@@ -14,7 +14,7 @@ import (
 // The client reports some errors of a partition once, or not at all, and then the partition is silent. What follows finds partitions from
 // which nothing comes although there is something, for whatever reason, so that health says so as long as it lasts.
 
-// stallLook is the time between two looks. A partition has to be silent at two of them.
+// stallLook is the time between two looks. A partition has to be silent at three of them, and to have records at two.
 const stallLook = 5 * time.Second
 
 // watchStalls looks for silent partitions until the stream is closed.
@@ -75,19 +75,25 @@ func (s *Stream) findStalls() {
 		}
 		start, _ := starts.Lookup(s.sub.Topic, p)
 		s.mu.Lock()
-		if t := s.tenures[p]; t != nil && t.next == next {
+		switch t := s.tenures[p]; {
+		case t == nil || t.next != next:
+		case max(next, start.Offset) >= end.Offset:
+			t.behind = -1
+			s.ill.heard(p)
+		case t.behind == next:
 			s.ill.stalled(p, max(next, start.Offset), end.Offset)
+		default:
+			t.behind = next // its records may be on their way
 		}
 		s.mu.Unlock()
 	}
 }
 
+// heard notes that a partition has nothing that has not come.
+func (l *illness) heard(partition int32) { delete(l.stalls, partition) }
+
 // stalled notes that nothing comes from a partition, from next on, which ends at end.
 func (l *illness) stalled(partition int32, next, end int64) {
-	if next >= end {
-		delete(l.stalls, partition)
-		return
-	}
 	if l.stalls[partition] == nil {
 		l.stalls[partition] = &symptom{}
 	}

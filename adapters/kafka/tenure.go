@@ -23,6 +23,7 @@ type tenure struct {
 	passed     int64  // the offset behind the last records that could not be read
 	next       int64  // where the client is; -1 where that is not known
 	seen       int64  // the same at the last look for stalls
+	behind     int64  // the same at the last look that found records there
 	asked      bool   // the client has asked for the group's offset
 	placed     bool   // and has got it
 	rest       time.Time
@@ -128,7 +129,7 @@ func (c *chunk) len() int {
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
 	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: leat.NewLease(), window: newWindow(), begin: -1,
-		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1}
+		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
 }
 
 // queue appends what was polled. The lock is held.
