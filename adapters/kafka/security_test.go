@@ -60,6 +60,8 @@ func testLogins(t *testing.T, s *secured) {
 	}{
 		"PLAIN": {"LOGIN", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.Plain, Credentials: login}},
 			"kafka://ann:Sesame-8471@%s?tls=true&ca_file=" + s.certs.CAFile},
+		"PLAIN without TLS on this machine": {"OPEN", kafka.Options{SASL: &kafka.SASL{Mechanism: kafka.Plain, Credentials: login}},
+			"kafka://ann:Sesame-8471@%s"},
 		"PLAIN without TLS": {"OPEN", kafka.Options{AllowPlaintext: true, SASL: &kafka.SASL{Mechanism: kafka.Plain, Credentials: login}},
 			"kafka://ann:Sesame-8471@%s?sasl=PLAIN&allow_plaintext=true"},
 		"SCRAM-SHA-256": {"LOGIN", kafka.Options{TLS: s.certs.TLS(), SASL: &kafka.SASL{Mechanism: kafka.ScramSHA256, Credentials: login}},

@@ -1,8 +1,7 @@
 package rabbitmq
 
 import (
-	"strings"
-
+	"github.com/leatgo/leat/internal/secrets"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -17,32 +16,14 @@ func discreet(err error) error {
 
 // discreetAMQP is discreet for what the client reports as its own type. It leaves the client's own errors, which are compared, as they are.
 func discreetAMQP(e *amqp.Error) *amqp.Error {
-	if e == nil || !strings.Contains(e.Reason, "user") {
-		return e
+	if e == nil {
+		return nil
 	}
-	reason := discreetReason(e.Reason)
+	reason := secrets.WithoutUser(e.Reason)
 	if reason == e.Reason {
 		return e
 	}
 	own := *e
 	own.Reason = reason
 	return &own
-}
-
-// discreetReason cuts a text off before the name of a user, and keeps what RabbitMQ adds behind it: "': connection limit (5) is reached".
-func discreetReason(reason string) string {
-	for i := range reason {
-		for _, who := range []string{" for user '", " user was '"} {
-			after, found := strings.CutPrefix(reason[i:], who)
-			if !found {
-				continue
-			}
-			short := reason[:i] + strings.TrimSuffix(who, " '")
-			if at := strings.LastIndex(after, "': "); at >= 0 && !strings.Contains(after[at+1:], "'") {
-				short += after[at+1:]
-			}
-			return short
-		}
-	}
-	return reason
 }

@@ -137,6 +137,7 @@ func testRefusedLogins(t *testing.T, s *secured) {
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				assert.NotContains(t, e.Error(), wrong)
 				assert.NotContains(t, e.Error(), securedPassword)
+				assert.NotContains(t, e.Error(), "'"+securedUser+"'", "as RabbitMQ quotes it")
 			}
 		})
 	}

@@ -384,7 +384,8 @@ func TestCanceledConsumer(t *testing.T) {
 func TestOptions(t *testing.T) {
 	leavesNothing(t)
 	for _, o := range []*amqp.Options{nil, {URL: "http://localhost"}, {URL: "amqp://127.0.0.1:1", Channels: -1},
-		{URL: "amqp://127.0.0.1:1", NackDelay: -1}} {
+		{URL: "amqp://127.0.0.1:1", NackDelay: -1}, {URL: "amqp://ann:secret@192.0.2.1:1"},
+		{URL: "amqp://ann:secret@127.0.0.1:1", Configure: func(c *wmamqp.Config) { c.Connection.AmqpURI = "amqp://ann:secret@192.0.2.1:1" }}} {
 		_, err := amqp.New(o)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
 	}

@@ -97,6 +97,7 @@ func (d *dialer) failed(err error) error {
 	if d.last != nil {
 		_ = d.last.Close()
 	}
+	err = discreet(err)
 	code := codeOf(err)
 	if errors.Is(err, native.ErrCredentials) && time.Since(d.made) < silentClose {
 		code = leat.CodeUnavailable

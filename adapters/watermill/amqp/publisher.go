@@ -182,10 +182,10 @@ func (t *outlet) attempt(topic string, m *message.Message) (err error) {
 	default:
 	}
 	if sound = err == nil; !sound && !t.begun {
-		return &refusal{codeOf(err), err}
+		return &refusal{codeOf(err), discreet(err)}
 	}
 	if e := t.end(); err != nil && e != nil && e.Server && (e.Code == native.NotFound || e.Code == native.AccessRefused) {
-		return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", e)} // it was the only one of the channel
+		return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", discreet(e))} // it was the only one of the channel
 	}
 	if _, broken := errors.AsType[*net.OpError](err); broken {
 		_ = t.conn.Close() // at once, so that nobody else tries to write to it

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/secrets"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -18,6 +19,20 @@ type refusal struct {
 func (r *refusal) Error() string { return r.err.Error() }
 
 func (r *refusal) Unwrap() error { return r.err }
+
+// discreet returns err, or the broker's own error in it without the name of the user, which RabbitMQ adds to what it refuses. A user's name
+// may be a token, and belongs to the URL like the password.
+func discreet(err error) error {
+	e, ok := errors.AsType[*native.Error](err)
+	if !ok {
+		return err
+	}
+	own := *e
+	if own.Reason = secrets.WithoutUser(e.Reason); own.Reason == e.Reason {
+		return err
+	}
+	return &own
+}
 
 // refused returns the code of a refusal, and 0 for every other error, whose outcome is unknown.
 func refused(err error) leat.Code {

@@ -80,7 +80,7 @@ func failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &leat.Error{Op: "declare", Code: codeOf(err), Err: err}
+	return &leat.Error{Op: "declare", Code: codeOf(err), Err: discreet(err)}
 }
 
 // prepare returns the connection, unless the names of a topic cannot be sent over it.
