@@ -63,8 +63,8 @@ func needing(n eventtest.Need) []string {
 // to implement.
 func TestMissingControlIsNamed(t *testing.T) {
 	for need, control := range map[eventtest.Need]string{
-		eventtest.NeedInject: "(Injector)", eventtest.NeedInjectKey: "(KeyInjector)", eventtest.NeedKill: "(Killer)", eventtest.NeedPause: "(Pauser)",
-		eventtest.NeedCut: "(Cutter)", eventtest.NeedExpire: "(Expirer)",
+		eventtest.NeedInject: "(Injector)", eventtest.NeedInjectKey: "(KeyInjector)", eventtest.NeedKill: "(Killer)",
+		eventtest.NeedPause: "(Pauser)", eventtest.NeedCut: "(Cutter)", eventtest.NeedExpire: "(Expirer)",
 	} {
 		h := newPlainHarness(nil)
 		report := eventtest.Check(h, &eventtest.Options{Only: needing(need)})

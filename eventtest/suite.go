@@ -76,7 +76,9 @@ func Check(h Harness, o *Options) Report {
 
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
-	return slices.Concat(publishCases(), subscribeCases(), receiveCases(), closeCases(), settleCases(), leaseCases(), keyCases(), consumeCases())
+	return slices.Concat(
+		publishCases(), subscribeCases(), receiveCases(), closeCases(), settleCases(), leaseCases(), keyCases(), consumeCases(),
+	)
 }
 
 func selected(o *Options) []Case {

@@ -34,9 +34,10 @@ func TestPlainRecords(t *testing.T) {
 	raw, err := kgo.NewClient(kgo.SeedBrokers(addrs...))
 	require.NoError(t, err)
 	defer raw.Close()
+	placed := []kgo.RecordHeader{{Key: "kind", Value: []byte("placed")}}
 	broken := []kgo.RecordHeader{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("1")}}
 	require.NoError(t, raw.ProduceSync(t.Context(),
-		&kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte(`{"order":7}`), Headers: []kgo.RecordHeader{{Key: "kind", Value: []byte("placed")}}},
+		&kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte(`{"order":7}`), Headers: placed},
 		&kgo.Record{Topic: topic, Value: []byte("text"), Headers: []kgo.RecordHeader{{Key: "Content-Type", Value: []byte("text/plain")}}},
 		&kgo.Record{Topic: topic, Value: []byte("{}"), Headers: broken},
 	).FirstErr())
@@ -61,8 +62,8 @@ func TestPlainRecords(t *testing.T) {
 	}
 }
 
-// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the data
-// as the value, and the key as the record's.
+// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the
+// data as the value, and the key as the record's.
 func TestPlainConsumersReadEvents(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

@@ -88,7 +88,9 @@ func TestOrderByRecordKey(t *testing.T) {
 	}
 	require.NoError(t, raw.ProduceSync(t.Context(), records...).FirstErr())
 
-	o := &keyOrder{running: map[string]bool{}, last: map[string]int{}, done: map[string]bool{}, failed: map[string]bool{}, keys: map[string]bool{}}
+	o := &keyOrder{
+		running: map[string]bool{}, last: map[string]int{}, done: map[string]bool{}, failed: map[string]bool{}, keys: map[string]bool{},
+	}
 	for _, until := range []int{count / 2, count} {
 		ctx, stop := context.WithCancel(t.Context())
 		c := leat.NewConsumer(liveBroker(t, liveOptions(addrs...)), leat.Subscription{Topic: topic, Group: topic}, leat.HandlerFunc(o.handle),

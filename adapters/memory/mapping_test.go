@@ -46,7 +46,8 @@ func TestMapping(t *testing.T) {
 		assert.Equal(t, "k x", string(d.Malformed.Key)+" "+string(d.Malformed.Body))
 		require.Len(t, got, 2)
 		require.ErrorIs(t, got[0].Err, foreign.ErrPlain)
-		assert.Equal(t, []any{"orders", "text/plain", int64(0), time.Now()}, []any{got[0].Topic, got[0].ContentType, got[0].Position.Offset, got[0].Time})
+		assert.Equal(t, []any{"orders", "text/plain", int64(0), time.Now()},
+			[]any{got[0].Topic, got[0].ContentType, got[0].Position.Offset, got[0].Time})
 	})
 }
 

@@ -120,7 +120,8 @@ func (g *generation) pump() {
 		into.Event, into.Malformed, into.Key = leat.Event{}, nil, ""
 		d.decode(&m, &into)
 		in := slot{
-			event: into.Event, malformed: into.Malformed, messageKey: into.Key, size: sizeOf(&m), came: time.Now(), deliveries: deliveries(&m, quorum),
+			event: into.Event, malformed: into.Malformed, messageKey: into.Key, size: sizeOf(&m), came: time.Now(),
+			deliveries: deliveries(&m, quorum),
 		}
 		if in.deliveries > 0 {
 			in.deliveries += deliveriesBefore(&m)
@@ -230,7 +231,8 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 	s.state = slotOut
 	s.round++
 	*d = leat.Delivery{
-		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Lease: g.lease, Handle: g, Tag: tag<<roundBits | uint64(s.round)%(1<<roundBits),
+		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Lease: g.lease, Handle: g,
+		Tag:      tag<<roundBits | uint64(s.round)%(1<<roundBits),
 		Position: leat.Position{ID: g.topology.queue.Name},
 	}
 	if s.deliveries > 0 {

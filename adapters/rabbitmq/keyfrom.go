@@ -12,7 +12,7 @@ type keyFrom string
 
 const (
 	keyFromRoutingKey keyFrom = "routing_key"
-	keyFromHeader             = "header:" // and its name
+	keyFromHeader     string  = "header:" // and its name
 )
 
 func (f keyFrom) validate() error {

@@ -60,8 +60,8 @@ func TestPlainMessages(t *testing.T) {
 	}
 }
 
-// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the data
-// as the body, and its content type as the property.
+// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the
+// data as the body, and its content type as the property.
 func TestPlainConsumersReadEvents(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

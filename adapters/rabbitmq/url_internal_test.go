@@ -60,7 +60,8 @@ func TestOpenReadsEveryParameter(t *testing.T) {
 	t.Parallel()
 	b, err := open(t, "amqp://ann:Sesame-8471@h/?client_id=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3"+
 		"&publish_channels=4"+
-		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m&partitions=1&mapping=structured&key_from=header:k"+
+		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m&partitions=1"+
+		"&mapping=structured&key_from=header:k"+
 		"&provision=verify&management_url=http%3A%2F%2Fh%3A15672&queue_type=classic&delivery_limit=8&request_timeout=9s&dial_timeout=10s"+
 		"&close_timeout=11s&allow_plaintext=true")
 	require.NoError(t, err)
