@@ -73,8 +73,18 @@ func (t *tenure) finish(number uint64) {
 	if len(t.above) == 0 || t.window.watermark < t.above[0].from {
 		return
 	}
-	t.window.watermark, t.above = t.above.absorb(t.window.watermark)
-	t.window.epoch = max(t.window.epoch, t.aboveEpoch)
+	t.absorb()
+}
+
+// absorb moves the watermark over what was finished before. That is known until its records have been polled, which may be later.
+func (t *tenure) absorb() {
+	watermark, _ := t.above.absorb(t.window.watermark)
+	if watermark > t.window.watermark {
+		t.window.watermark, t.window.epoch = watermark, max(t.window.epoch, t.aboveEpoch)
+	}
+	for len(t.above) > 0 && t.above[0].to <= min(t.window.watermark, t.next) {
+		t.above = t.above[1:]
+	}
 }
 
 // unfinished returns the records that are to be delivered: not those that were finished in an earlier tenure. A record of a later epoch
@@ -96,7 +106,7 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 	ofTenure := func(c chunk) bool { return c.tenure == t && c.len() > 0 }
 	if len(t.aside) == 0 && !slices.ContainsFunc(s.polled, ofTenure) { // else something below may be unfinished
 		t.window.skipTo(end, epoch)
-		t.window.watermark, t.above = t.above.absorb(t.window.watermark)
+		t.absorb()
 		s.commit.soon()
 	}
 	return kept
@@ -106,7 +116,8 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 // been delivered, since a gap at the limit keeps the partition from being fetched.
 func (t *tenure) gap() int {
 	if len(t.above) > 0 && t.window.last >= t.above.end() {
-		return t.window.gap() + int(t.above.count())
+		_, above := t.above.absorb(t.window.watermark)
+		return t.window.gap() + int(above.count())
 	}
 	return t.window.gap()
 }
