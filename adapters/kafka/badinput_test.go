@@ -76,7 +76,7 @@ func TestMissingTopic(t *testing.T) {
 // TestBadInput gives what no cluster needs to be asked about.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	_, err := kafka.New(&kafka.Options{Brokers: []string{"127.0.0.1:1"}, Compression: "brotli"})
+	_, err := kafka.New(&kafka.Options{Hosts: []string{"127.0.0.1:1"}, Compression: "brotli"})
 	code(t, leat.CodeInvalid, err)
 	assert.ErrorContains(t, err, "brotli")
 	b := open(t, quick("127.0.0.1:1"))

@@ -67,7 +67,7 @@ func New(o *Options) (*Broker, error) {
 func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, context.CancelFunc, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	opts := []kgo.Opt{
-		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Brokers...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
+		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Hosts...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
 		kgo.AlwaysRetryEOF(),       // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
 		kgo.DisableClientMetrics(), // they are sent when the client closes, which would take a second more
 		kgo.MetadataMinAge(metadataMinAge), kgo.MetadataMaxAge(metadataMaxAge), kgo.RetryBackoffFn(backoff),

@@ -20,7 +20,7 @@ func TestCodes(t *testing.T) {
 	table, err := os.ReadFile("testdata/codes.txt")
 	require.NoError(t, err)
 	var got strings.Builder
-	s := &Stream{member: 1, broker: &Broker{o: Options{Brokers: []string{"127.0.0.1:1"}}}}
+	s := &Stream{member: 1, broker: &Broker{o: Options{Hosts: []string{"127.0.0.1:1"}}}}
 	for code := int16(-1); code < 1000; code++ {
 		err := kerr.TypedErrorForCode(code)
 		if err == nil || err.Code != code {

@@ -59,7 +59,7 @@ func newHarness(t *testing.T, nodes int) *harness {
 	t.Cleanup(raw.Close)
 	h.raw = raw
 	h.options = kafka.Options{
-		Brokers: advertised, Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
+		Hosts: advertised, Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
 		CommitInterval: 100 * time.Millisecond, CloseTimeout: 5 * time.Second, RebalanceTimeout: 10 * time.Second,
 	}
 	return h
@@ -70,7 +70,7 @@ func (h *harness) Open(context.Context) (leat.Broker, error) { return kafka.New(
 func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o := h.options
 	addr, _ := vacant(h.t)
-	o.Brokers, o.CloseTimeout = []string{addr}, time.Second
+	o.Hosts, o.CloseTimeout = []string{addr}, time.Second
 	return kafka.New(&o)
 }
 

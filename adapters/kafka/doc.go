@@ -1,6 +1,6 @@
 // Package kafka lets Leat publish to and consume from Apache Kafka 2.4 or later, on franz-go:
 //
-//	broker, err := kafka.New(&kafka.Options{Brokers: []string{"localhost:9092"}})
+//	broker, err := kafka.New(&kafka.Options{Hosts: []string{"localhost:9092"}})
 //	if err != nil {
 //		return err
 //	}

@@ -202,7 +202,7 @@ func TestOneEncoderForManyEvents(t *testing.T) {
 // values.
 func TestPartitionIsThatOfTheJavaClient(t *testing.T) {
 	t.Parallel()
-	b, err := New(&Options{Brokers: []string{"127.0.0.1:1"}})
+	b, err := New(&Options{Hosts: []string{"127.0.0.1:1"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })
 	p := b.Client().OptValue(kgo.RecordPartitioner).(kgo.Partitioner).ForTopic("t")

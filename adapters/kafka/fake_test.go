@@ -36,7 +36,7 @@ func long() bool { return os.Getenv("LEAT_LONG") != "" }
 // quick are options whose intervals suit a test.
 func quick(addrs ...string) kafka.Options {
 	return kafka.Options{
-		Brokers: addrs, Partitions: 1, ReplicationFactor: 1, CommitInterval: 20 * time.Millisecond, SessionTimeout: 5 * time.Second,
+		Hosts: addrs, Partitions: 1, ReplicationFactor: 1, CommitInterval: 20 * time.Millisecond, SessionTimeout: 5 * time.Second,
 		HeartbeatInterval: 100 * time.Millisecond, RebalanceTimeout: 4 * time.Second, RequestTimeout: 5 * time.Second,
 		DeliveryTimeout: 10 * time.Second, CloseTimeout: 3 * time.Second,
 	}

@@ -33,7 +33,7 @@ func liveName(t testing.TB) string {
 // liveOptions are options whose intervals suit a test.
 func liveOptions(addrs ...string) kafka.Options {
 	return kafka.Options{
-		Brokers: addrs, CommitInterval: 50 * time.Millisecond, SessionTimeout: 6 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
+		Hosts: addrs, CommitInterval: 50 * time.Millisecond, SessionTimeout: 6 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
 		RebalanceTimeout: 10 * time.Second, DeliveryTimeout: livePatience, CloseTimeout: 5 * time.Second, RequestTimeout: livePatience,
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Options are the options of a [Broker]. Brokers is required; the zero value of everything else works.
+// Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
 type Options struct {
-	// Brokers are addresses to begin with, each "host:port"; without a port it is 9092. The others of the cluster are found from there.
-	Brokers []string
+	// Hosts are addresses to begin with, each "host:port"; without a port it is 9092. The others of the cluster are found from there.
+	Hosts []string
 	// ClientID is what the brokers' logs and quotas call this client. "" means "leat".
 	ClientID string
 	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS.
@@ -25,7 +25,7 @@ type Options struct {
 	// SASL is how the client authenticates. Nil means not at all.
 	SASL *SASL
 	// AllowPlaintext allows to send a password or token as it is, by PLAIN and OAUTHBEARER without TLS, to any broker. Otherwise only
-	// brokers on this machine get it so: localhost, 127.0.0.0/8 and ::1, which goes for Brokers and for what the cluster advertises.
+	// brokers on this machine get it so: localhost, 127.0.0.0/8 and ::1, which goes for Hosts and for what the cluster advertises.
 	AllowPlaintext bool
 
 	// Compression is "none", "gzip", "snappy", "lz4" or "zstd". "" means "lz4".
@@ -205,17 +205,17 @@ func orDuration(field *time.Duration, value time.Duration) {
 
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
-	return cmp.Or(o.validateBrokers(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), o.SASL.validate(),
+	return cmp.Or(o.validateHosts(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), o.SASL.validate(),
 		o.validatePlaintext())
 }
 
-func (o *Options) validateBrokers() error {
-	if len(o.Brokers) == 0 {
-		return secrets.Text("no address in Brokers; name at least one as host:port")
+func (o *Options) validateHosts() error {
+	if len(o.Hosts) == 0 {
+		return secrets.Text("no address in Hosts; name at least one as host:port")
 	}
-	for _, address := range o.Brokers {
+	for _, address := range o.Hosts {
 		if _, err := hostlist.WithPort(address, defaultPort); err != nil {
-			return secrets.Text("Brokers: " + err.Error())
+			return secrets.Text("Hosts: " + err.Error())
 		}
 	}
 	return nil
@@ -261,9 +261,9 @@ func (o *Options) validateChoices() error {
 	)
 }
 
-// validatePlaintext returns an error where Brokers would get a secret as it is. What the cluster advertises is looked at when it is dialed.
+// validatePlaintext returns an error where Hosts would get a secret as it is. What the cluster advertises is looked at when it is dialed.
 func (o *Options) validatePlaintext() error {
-	for _, address := range o.Brokers {
+	for _, address := range o.Hosts {
 		if !o.maySend(address) {
 			return secrets.Text("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; set TLS, or AllowPlaintext")
 		}

@@ -28,7 +28,7 @@ func (tracer) OnProduceRecordBuffered(r *kgo.Record) {
 // newTopic makes a broker with a topic that has one partition.
 func newTopic(t *testing.T, o kafka.Options) (*kafka.Broker, string) {
 	t.Helper()
-	o.Brokers, o.Partitions = brokertest.Kafka(t), 1
+	o.Hosts, o.Partitions = brokertest.Kafka(t), 1
 	broker, err := kafka.New(&o)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = broker.Close() })

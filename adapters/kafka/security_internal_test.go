@@ -18,13 +18,13 @@ func TestPasswordsGoToThisMachineOnly(t *testing.T) {
 	bearer := func(context.Context) (string, error) { return "Sesame-8471", nil }
 	for mechanism, shows := range map[string]bool{Plain: true, OAuthBearer: true, ScramSHA256: false, ScramSHA512: false} {
 		sasl := &SASL{Mechanism: mechanism, Credentials: login, Token: bearer}
-		both, err := New(&Options{Brokers: []string{"127.0.0.1", "h:1"}, SASL: sasl})
+		both, err := New(&Options{Hosts: []string{"127.0.0.1", "h:1"}, SASL: sasl})
 		assert.Equal(t, shows, leat.CodeOf(err) == leat.CodeInvalid, "%s: %v", mechanism, err)
 		if err == nil {
 			require.NoError(t, both.Close())
 		}
 		for _, allowed := range []bool{false, true} {
-			b, err := New(&Options{Brokers: []string{"localhost", "[::1]:1"}, SASL: sasl, AllowPlaintext: allowed})
+			b, err := New(&Options{Hosts: []string{"localhost", "[::1]:1"}, SASL: sasl, AllowPlaintext: allowed})
 			require.NoError(t, err)
 			for address, here := range map[string]bool{"127.0.0.1:9092": true, "localhost:1": true, "[::1]:1": true, "10.0.0.1:9092": false, "h:1": false} {
 				_, _, err := b.o.SASL.mechanism(b.o.maySend).Authenticate(t.Context(), address)

@@ -73,7 +73,7 @@ func TestPublishWhereNobodyListensIsRefused(t *testing.T) {
 			first, second, two := cut(c.addr)
 			o := quick(first)
 			if two {
-				o.Brokers = append(o.Brokers, second)
+				o.Hosts = append(o.Hosts, second)
 			}
 			o.DeliveryTimeout, o.CloseTimeout = c.delivery, time.Second
 			p := leat.NewProducer(open(t, o), nil)

@@ -60,7 +60,7 @@ func readOptions(u *url.URL) (*Options, error) {
 	p := params.FromURL(u)
 	addresses, hostsErr := hostlist.Split(u.Host)
 	o := &Options{
-		Brokers: addresses, ClientID: p.String("client_id", ""),
+		Hosts: addresses, ClientID: p.String("client_id", ""),
 		Compression: p.Enum("compression", "", "none", "gzip", "snappy", "lz4", "zstd"),
 		Linger:      p.Duration("linger", 0, 0, time.Minute),
 		Buffer:      p.Int("buffer", 0, 1, mostBuffered), BufferBytes: p.Int("buffer_bytes", 0, 1, most),

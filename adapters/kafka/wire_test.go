@@ -51,7 +51,7 @@ func TestRawRecordsSurviveTheWire(t *testing.T) {
 		{Headers: []kgo.RecordHeader{header("content-type", []byte("application/cloudevents+json"))}, Value: make([]byte, 1_000_000)},
 	}
 	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
-	b, err := kafka.New(&kafka.Options{Brokers: seeds})
+	b, err := kafka.New(&kafka.Options{Hosts: seeds})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })
 	after, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s", Data: make([]byte, 1_000_000)})

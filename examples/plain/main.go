@@ -71,7 +71,7 @@ const customerHeader = "customer"
 func (c *config) open() (leat.Broker, legacy, error) {
 	switch {
 	case c.kafka != "":
-		broker, err := kafka.New(&kafka.Options{Brokers: []string{c.kafka}, Mapping: c.mapping()})
+		broker, err := kafka.New(&kafka.Options{Hosts: []string{c.kafka}, Mapping: c.mapping()})
 		if err != nil {
 			return nil, nil, err
 		}

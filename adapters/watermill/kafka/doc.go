@@ -2,7 +2,7 @@
 // watermill-kafka; for all others, adapters/kafka is the better way to Kafka: it confirms and handles many events of a partition at a
 // time.
 //
-//	broker, err := kafka.New(&kafka.Options{Brokers: []string{"localhost:9092"}})
+//	broker, err := kafka.New(&kafka.Options{Hosts: []string{"localhost:9092"}})
 //
 // What differs from watermill-kafka's own defaults: publishes are idempotent and wait for all in-sync replicas; a group begins with the
 // oldest record; a record of any form becomes a message, so that none stops its partition; an event without a key has no record key,

@@ -35,8 +35,8 @@ func New(o *Options) (*watermill.Broker, error) {
 		return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: errors.New(text)}
 	}
 	switch {
-	case len(full.Brokers) == 0:
-		return nil, invalid("no address in Brokers; name at least one as host:port")
+	case len(full.Hosts) == 0:
+		return nil, invalid("no address in Hosts; name at least one as host:port")
 	}
 	if err := cmp.Or(
 		ranges.Int("Options.Partitions", full.Partitions, 1, 1_000_000),
@@ -49,7 +49,7 @@ func New(o *Options) (*watermill.Broker, error) {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
 	pub, err := wmkafka.NewPublisher(wmkafka.PublisherConfig{
-		Brokers: full.Brokers, Marshaler: Marshaler{Prefix: full.Codec.Prefix}, OverwriteSaramaConfig: full.config(),
+		Brokers: full.Hosts, Marshaler: Marshaler{Prefix: full.Codec.Prefix}, OverwriteSaramaConfig: full.config(),
 	}, wm.NewSlogLogger(full.Logger))
 	if err != nil {
 		return nil, &leat.Error{Op: "open", Code: leat.CodeUnavailable, Err: err}
@@ -92,7 +92,7 @@ func (o *Options) subscriber(group string) (message.Subscriber, error) {
 		topic.ReplicationFactor = o.ReplicationFactor
 	}
 	return wmkafka.NewSubscriber(wmkafka.SubscriberConfig{
-		Brokers: o.Brokers, Unmarshaler: Marshaler{}, OverwriteSaramaConfig: o.config(), ConsumerGroup: group,
+		Brokers: o.Hosts, Unmarshaler: Marshaler{}, OverwriteSaramaConfig: o.config(), ConsumerGroup: group,
 		NackResendSleep: o.NackDelay, InitializeTopicDetails: topic,
 	}, wm.NewSlogLogger(o.Logger))
 }

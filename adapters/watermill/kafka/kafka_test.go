@@ -30,7 +30,7 @@ const patience = 60 * time.Second
 
 func open(t *testing.T, o kafka.Options) *watermill.Broker {
 	t.Helper()
-	o.Brokers = brokertest.Kafka(t)
+	o.Hosts = brokertest.Kafka(t)
 	if o.Partitions == 0 {
 		o.Partitions = 3
 	}
@@ -223,7 +223,7 @@ func TestHostileRecords(t *testing.T) {
 func TestOptions(t *testing.T) {
 	_, err := kafka.New(nil)
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
-	_, err = kafka.New(&kafka.Options{Brokers: []string{"127.0.0.1:1"}, Configure: func(c *sarama.Config) { c.Metadata.Retry.Max = 0 }})
+	_, err = kafka.New(&kafka.Options{Hosts: []string{"127.0.0.1:1"}, Configure: func(c *sarama.Config) { c.Metadata.Retry.Max = 0 }})
 	assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err))
 	b := open(t, kafka.Options{})
 	e, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s", Data: make([]byte, 1_000_001)})

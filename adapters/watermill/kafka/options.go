@@ -9,10 +9,10 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// Options are the options of New. Brokers is required; the zero value of everything else works.
+// Options are the options of New. Hosts is required; the zero value of everything else works.
 type Options struct {
-	// Brokers are addresses to begin with, each "host:port".
-	Brokers []string
+	// Hosts are addresses to begin with, each "host:port".
+	Hosts []string
 	// Codec says how events and messages become each other. Order is kept by the record's key where an event has none.
 	Codec watermill.Codec
 	// Mapping is that of [watermill.Options].

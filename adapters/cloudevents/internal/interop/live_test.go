@@ -26,7 +26,7 @@ const patience = 40 * time.Second
 func TestClientOnKafka(t *testing.T) {
 	t.Parallel()
 	const events, keys = 100, 10
-	b, err := kafka.New(&kafka.Options{Brokers: brokertest.Kafka(t), CommitInterval: 50 * time.Millisecond})
+	b, err := kafka.New(&kafka.Options{Hosts: brokertest.Kafka(t), CommitInterval: 50 * time.Millisecond})
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, b.Close()) }()
 	name := "interop-" + rand.Text()

@@ -40,7 +40,7 @@ func newTopic(t *testing.T, partitions int32) topic {
 // open returns a broker of the adapter.
 func (tp topic) open(t *testing.T, o kafka.Options) *kafka.Broker {
 	t.Helper()
-	o.Brokers = tp.seeds
+	o.Hosts = tp.seeds
 	b, err := kafka.New(&o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })

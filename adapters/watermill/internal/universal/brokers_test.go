@@ -37,7 +37,7 @@ func (view) Close() error { return nil }
 func openKafka(t *testing.T, addrs []string) leat.Broker {
 	t.Helper()
 	b, err := kafka.New(&kafka.Options{
-		Brokers: addrs, Partitions: 8, SessionTimeout: 6 * time.Second, HeartbeatInterval: 300 * time.Millisecond,
+		Hosts: addrs, Partitions: 8, SessionTimeout: 6 * time.Second, HeartbeatInterval: 300 * time.Millisecond,
 		CommitInterval: 100 * time.Millisecond, RebalanceTimeout: 10 * time.Second, CloseTimeout: 5 * time.Second,
 	})
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func TestWireKafka(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	broker, err := kafka.New(&kafka.Options{Brokers: addrs, Partitions: 1, Mapping: leatmill.Codec{}.Mapping})
+	broker, err := kafka.New(&kafka.Options{Hosts: addrs, Partitions: 1, Mapping: leatmill.Codec{}.Mapping})
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, broker.Close()) }()
 	to, from := "to-"+rand.Text(), "from-"+rand.Text()

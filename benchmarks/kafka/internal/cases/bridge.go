@@ -74,7 +74,7 @@ func bridgePublisher(goroutines, size int) startPublisher {
 // bridgeConsumer is watermillConsumer on Leat's Kafka.
 func bridgeConsumer(readers int, work time.Duration) startConsumer {
 	return func(ctx context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
-		broker, err := kafka.New(&kafka.Options{Brokers: e.Addrs, Provision: kafka.ProvisionOff})
+		broker, err := kafka.New(&kafka.Options{Hosts: e.Addrs, Provision: kafka.ProvisionOff})
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func (e *Env) leat() (*kafka.Broker, error) {
-	return kafka.New(&kafka.Options{Brokers: e.Addrs, Compression: "none", Provision: kafka.ProvisionOff, Buffer: load.InFlight})
+	return kafka.New(&kafka.Options{Hosts: e.Addrs, Compression: "none", Provision: kafka.ProvisionOff, Buffer: load.InFlight})
 }
 
 // leatPublisher starts a Producer with a way of publishing.
