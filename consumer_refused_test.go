@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -158,12 +159,15 @@ func TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage(t *testing.T) {
 				began := time.Now()
 				var worst time.Duration
 				var poisoned int
+				var mu sync.Mutex
 				received := map[string]time.Time{}
 				r := start(t, b, func(context.Context, leat.Event) error { return leat.Reject(errBoom) },
 					&leat.ConsumerOptions{PoisonQueue: poisonFunc(func(ctx context.Context, p leat.Poisoned) error {
 						if p.Event.ID() == "bad" {
 							return fail(ctx)
 						}
+						mu.Lock()
+						defer mu.Unlock()
 						poisoned++
 						if late := time.Since(received[p.Event.ID()]); time.Since(began) > 5*time.Minute {
 							worst = max(worst, late)
@@ -173,12 +177,16 @@ func TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage(t *testing.T) {
 				b.deliver(lease, event(t, "bad", ""))
 				for i := range 600 {
 					id := fmt.Sprint(i)
+					mu.Lock()
 					received[id] = time.Now()
+					mu.Unlock()
 					b.deliver(lease, event(t, id, ""))
 					time.Sleep(time.Second)
 				}
+				mu.Lock()
 				assert.Equal(t, 600, poisoned)
 				assert.Zero(t, worst, "once the event has failed often enough it holds up nothing")
+				mu.Unlock()
 				assert.Equal(t, 1, r.consumer.Stats().PoisonRefused)
 				assert.Equal(t, leat.Degraded, r.consumer.Health().State)
 				r.stopClean()

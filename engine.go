@@ -85,7 +85,7 @@ func (e *engine) run(ctx context.Context) error {
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
 	e.observer, _ = stream.(Observer)
 	e.poison.topic = poisonTopic
-	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base)
+	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base) //nolint:fatcontext // not in a loop: an engine runs once
 	e.c.mu.Unlock()
 	if err := e.checkSuspects(); err != nil {
 		e.suspects.cancel()
@@ -156,7 +156,8 @@ func (e *engine) noteFull() {
 func (e *engine) roomNow() int {
 	sub := &e.c.sub
 	n := min(sub.MaxInFlight-e.all.count, receiveBatch)
-	if n <= 0 || e.all.bytes >= sub.MaxInFlightBytes || e.tooManyRefused() || e.pausedNow() || n < receiveBatch && n < sub.MaxInFlight && e.ready.count > 0 {
+	if n <= 0 || e.all.bytes >= sub.MaxInFlightBytes || e.tooManyRefused() || e.pausedNow() ||
+		n < receiveBatch && n < sub.MaxInFlight && e.ready.count > 0 {
 		return 0
 	}
 	return n

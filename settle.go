@@ -97,8 +97,8 @@ func (e *engine) holdAtMost(d time.Duration) time.Duration {
 	return d
 }
 
-// classify finds the verdict, the outage and the crash in a handler's error, nil where there is none. The error is foreign code: one that panics
-// when it is looked into, such as a nil pointer in an interface, is a crash itself.
+// classify finds the verdict, the outage and the crash in a handler's error, nil where there is none. The error is foreign code: one that
+// panics when it is looked into, such as a nil pointer in an interface, is a crash itself.
 func classify(err error) (v *verdict, outage, crash error) {
 	defer func() {
 		if p := recover(); p != nil {

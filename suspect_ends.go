@@ -54,7 +54,7 @@ func (e *engine) noteEnds(session *suspectSession) error {
 func (e *engine) writeState(session *suspectSession, begin ...suspectRun) error {
 	e.c.mu.Lock()
 	ends := &e.c.suspectEnds
-	var runs, events []string
+	runs, events := make([]string, 0, len(ends.runs)), make([]string, 0, len(ends.events))
 	for run := range ends.runs {
 		if len(begin) == 0 || begin[0].Run != run {
 			runs = append(runs, run)

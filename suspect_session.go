@@ -52,7 +52,8 @@ func openSuspects(ctx context.Context, b Broker, sub Subscription) (*suspectSess
 // begin knocks until the turn has come, and reads all notes.
 func (s *suspectSession) begin(ctx context.Context) error {
 	if s.stream.Capabilities().Order != OrderPerGroup {
-		return &Error{Op: "consume", Topic: s.sub.Topic, Code: CodeUnsupported, Err: errors.New("the stream does not keep order across the group")}
+		return &Error{Op: "consume", Topic: s.sub.Topic, Code: CodeUnsupported,
+			Err: errors.New("the stream does not keep order across the group")}
 	}
 	for {
 		err := s.note(ctx, knockEvery, suspectNote{Kind: noteKnock, Session: s.id})

@@ -272,7 +272,8 @@ func (e *engine) finishSuspect(it *item, o outcome) {
 func (e *engine) describeSuspects() error {
 	s, most := &e.suspects, e.c.o.MaxDeliveries
 	if it := s.solo; it != nil && it.state == itemRunning {
-		return fmt.Errorf("event %s of type %s runs alone for %v, because it was delivered %d times and MaxDeliveries is %d; %d more wait for that",
+		return fmt.Errorf(
+			"event %s of type %s runs alone for %v, because it was delivered %d times and MaxDeliveries is %d; %d more wait for that",
 			quote(it.d.Event.ID()), quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), it.d.Deliveries, most, s.count-1)
 	}
 	return fmt.Errorf("%d events wait to run alone, because they were delivered more often than MaxDeliveries (%d)", s.count, most)

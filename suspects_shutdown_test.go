@@ -87,7 +87,7 @@ func TestSuspectsWaitWhileTheirRunsCannotBeNoted(t *testing.T) {
 		mu.Lock()
 		require.Len(t, ran, 3, "first deliveries are no suspects")
 		mu.Unlock()
-		b.life.deliveries.Store(asSuspect)
+		b.deliveries.Store(asSuspect)
 		g.publish(event(t, "4", "k"))
 		time.Sleep(time.Hour)
 		h := r.consumer.Health()
@@ -264,8 +264,8 @@ func TestMaxDeliveriesIsRefusedWithoutACount(t *testing.T) {
 func TestTopicsOfSuspectsDiffer(t *testing.T) {
 	topics := map[string]bool{}
 	for _, sub := range []leat.Subscription{
-		{Topic: "orders", Group: "eu.billing"}, {Topic: "orders.eu", Group: "billing"}, {Topic: "a", Group: "b.c.d"}, {Topic: "a.b", Group: "c.d"},
-		{Topic: "a.b.c", Group: "d"},
+		{Topic: "orders", Group: "eu.billing"}, {Topic: "orders.eu", Group: "billing"}, {Topic: "a", Group: "b.c.d"},
+		{Topic: "a.b", Group: "c.d"}, {Topic: "a.b.c", Group: "d"},
 	} {
 		b := newFakeBroker()
 		b.declare = func(subs []leat.Subscription) error {

@@ -156,8 +156,7 @@ func (g *group) process(deliveries int64, h leat.HandlerFunc) (*life, *running) 
 // kill ends a process as a crash does.
 func (r *running) kill(l *life) {
 	l.crash()
-	r.cancel()
-	<-r.result
+	_ = r.stop() // what it returns dies with it
 }
 
 // An event that ends the process each time is poisoned after two runs alone; those around it, delivered as often, are handled.
@@ -169,7 +168,7 @@ func TestOnlyTheSuspectThatCrashesIsPoisoned(t *testing.T) {
 		}
 		var mu sync.Mutex
 		handled, crashed := map[string]int{}, 0
-		for n := 0; n < 10; n++ {
+		for range 10 {
 			died := make(chan struct{})
 			var once sync.Once
 			l, r := g.process(0, func(ctx context.Context, e leat.Event) error {

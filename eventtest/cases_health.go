@@ -8,7 +8,7 @@ import (
 
 // checkHealthApart kills the broker under two streams and compares what each part says of itself.
 func checkHealthApart(r *run) {
-	killer := r.h.(Killer) //nolint:forcetypeassert,errcheck // the case needs it
+	killer := r.h.(Killer) //nolint:forcetypeassert // the case needs it
 	b, topic := r.start(groupA)
 	other := r.h.Topic()
 	r.declare(b, other, groupA)

@@ -92,9 +92,9 @@ func (o *RetryOptions) validate() error {
 // handler's slot is free for others meanwhile. A nil o means the defaults.
 //
 // What the handler decided by [leat.Reject] or [leat.Pause] stays as it is, and so does a [leat.RetryAfter] until the limits, which it
-// counts against, are reached. The error of a publish to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries
-// again without counting, and If is not asked. An error that came because the Consumer ended the handler's context, on shutdown or with a lost
-// lease, is no failure and is passed on unchanged; one from a [Timeout] or another deadline is a failure like any other.
+// counts against, are reached. The error of a publish to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer
+// tries again without counting, and If is not asked. An error that came because the Consumer ended the handler's context, on shutdown
+// or with a lost lease, is no failure and is passed on unchanged; one from a [Timeout] or another deadline is a failure like any other.
 //
 // Outside of a Consumer, without a [leat.Info] in the context, every attempt is the first.
 func Retry(o *RetryOptions) leat.Middleware {
