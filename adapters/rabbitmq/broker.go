@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/tasks"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -20,6 +21,7 @@ type Broker struct {
 	publisher  *publisher
 	management *management // nil where there is none
 	closing    sync.Once
+	tasks      tasks.Group // everything that runs in the background and ends with the connections
 
 	mu      sync.Mutex
 	closed  bool
@@ -145,6 +147,18 @@ func (b *Broker) close() {
 	b.closePublishing(ctx)
 	wg.Wait()
 	b.closeConnections()
+	b.tasks.Wait()
+}
+
+// enter counts a call that begins goroutines, so that Close awaits it: done is its end.
+func (b *Broker) enter(op, topic string) (done func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, closedError(op, topic)
+	}
+	b.tasks.Begin()
+	return b.tasks.End, nil
 }
 
 // remember enters a stream, so that Close finds it.

@@ -209,6 +209,7 @@ func (c *connector) watch(s *session) {
 	if lost {
 		c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
 	}
+	s.await() // those who asked for something are told by the end of the connection
 }
 
 // trouble returns why there is no connection, nil where that is not known.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/tasks"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -44,7 +45,7 @@ type publisher struct {
 	refusal symptom
 	// The calls under way, oldest first. They time out in that order.
 	oldest, newest *call
-	timer          *time.Timer // for the oldest; nil when there is none
+	timer          *tasks.Timer // for the oldest; nil when there is none
 }
 
 // lane is the queue of the keys that go by one channel.
@@ -195,7 +196,7 @@ func (p *publisher) take(c *call) {
 	}
 	p.newest = c
 	if p.timer == nil {
-		p.timer = time.AfterFunc(p.o.DeliveryTimeout, p.expire)
+		p.timer = p.broker.tasks.AfterFunc(p.o.DeliveryTimeout, p.expire)
 	}
 }
 
@@ -303,7 +304,7 @@ func (p *publisher) expire() {
 	}
 	p.timer = nil
 	if p.oldest != nil {
-		p.timer = time.AfterFunc(p.oldest.deadline.Sub(now), p.expire)
+		p.timer = p.broker.tasks.AfterFunc(p.oldest.deadline.Sub(now), p.expire)
 	}
 	verdicts := p.giveUp(late, &leat.Error{Code: leat.CodeUnavailable, Err: p.unsent()},
 		fmt.Errorf("no answer within the DeliveryTimeout of %v", p.o.DeliveryTimeout))

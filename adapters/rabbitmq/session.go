@@ -147,7 +147,7 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return errClosedConnection
+		return s.explain(errClosedConnection)
 	}
 	s.wg.Add(1)
 	s.mu.Unlock()
@@ -209,6 +209,14 @@ func (s *session) close(deadline time.Time) {
 	defer timer.Stop()
 	_ = s.conn.CloseDeadline(deadline)
 	<-s.gone
+	s.await()
+}
+
+// await lets no request begin any more on a connection that is over, and waits for the end of those that are under way.
+func (s *session) await() {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	s.wg.Wait()
 }
 

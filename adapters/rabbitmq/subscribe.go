@@ -15,6 +15,11 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := b.refusal(ctx, "subscribe", sub.Topic); err != nil {
 		return nil, err
 	}
+	done, err := b.enter("subscribe", sub.Topic)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	sub = sub.WithDefaults()
 	t, err := b.topologyOf(sub)
 	if err != nil {
@@ -41,7 +46,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, fail(ctx, "subscribe", sub.Topic, err)
 	}
 	s.install(g)
-	go s.keep(g)
+	b.tasks.Go(func() { s.keep(g) })
 	if err := b.remember(s); err != nil {
 		_ = s.Close(ctx)
 		return nil, err
