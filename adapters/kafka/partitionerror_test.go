@@ -34,7 +34,7 @@ import (
 //	a batch that is cut, or has fewer records        fetches it again, without an error  health after two looks (stall.go)
 //	a response larger than BrokerMaxReadBytes        fetches it again; no partition      health, as long as it lasts
 //	an error code in a fetch                         fetches again                       health, calmly, as long as it lasts
-//	an error code of a partition in OffsetFetch      never asks again                    health, and all is assigned again when it can be read
+//	an error code of a partition in OffsetFetch      never asks again                    health, and all is assigned again later
 //	a partition missing in OffsetFetch               never asks again                    the same
 //	UNKNOWN_TOPIC_ID of a topic that was made anew   never adopts the new topic          the new topic (recreate_test.go)
 //	ErrDataLoss, OFFSET_OUT_OF_RANGE                 goes on elsewhere                   health for 5 minutes
