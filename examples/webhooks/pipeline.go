@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
+	"strings"
 	"path/filepath"
 	"slices"
 	"time"
@@ -108,13 +108,10 @@ func (p *pipeline) settled(ctx context.Context) error {
 	return nil
 }
 
-// brokerName is the broker's URL without what may be secret in it.
+// brokerName is the scheme of the broker's URL. What follows it may be secret.
 func (c *config) brokerName() string {
-	u, err := url.Parse(c.broker)
-	if err != nil {
-		return "the broker"
-	}
-	return u.Scheme + "://" + u.Host
+	scheme, _, _ := strings.Cut(c.broker, ":")
+	return strings.ToLower(scheme) + "://"
 }
 
 // errTimeout is the cause when -timeout ends a run.
