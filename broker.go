@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat/internal/ranges"
@@ -130,12 +131,14 @@ const (
 )
 
 // Validate returns an [*Error] with [CodeInvalid] that names the first field that breaks a rule. Names are 1 to 249 bytes of
-// letters, digits, '.', '_' and '-', which every supported broker takes.
+// letters, digits, '.', '_' and '-', but not "." or "..", which Kafka does not take. A topic must not begin with "amq.", which RabbitMQ
+// keeps for itself, nor be one of Kafka's own, such as __consumer_offsets. Every supported broker takes such names; RabbitMQ needs topic
+// and group to be 254 bytes at most together, and says so when a longer pair is declared.
 func (s Subscription) Validate() error {
 	invalid := func(format string, args ...any) error {
 		return &Error{Op: "subscribe", Topic: s.Topic, Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
 	}
-	if err := checkName(s.Topic); err != nil {
+	if err := checkTopic(s.Topic); err != nil {
 		return invalid("Topic %w", err)
 	}
 	switch {
@@ -182,6 +185,24 @@ func checkName(name string) error {
 		if !isAlnum(c) && c != '.' && c != '_' && c != '-' {
 			return fmt.Errorf("%s has %q; use letters, digits, '.', '_' and '-'", quote(name), c)
 		}
+	}
+	if name == "." || name == ".." {
+		return fmt.Errorf("%s is a name that Kafka does not take; use another", quote(name))
+	}
+	return nil
+}
+
+// checkTopic is checkName for a topic, which must not be what a broker has for itself.
+func checkTopic(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, "amq.") {
+		return fmt.Errorf("%s begins with amq., which RabbitMQ keeps for itself; use another name", quote(name))
+	}
+	switch name {
+	case "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata":
+		return fmt.Errorf("%s is a topic that Kafka keeps for itself; use another name", quote(name))
 	}
 	return nil
 }

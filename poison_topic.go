@@ -98,7 +98,7 @@ func checkPoisonTopics(consumers []*Consumer) error {
 		refuse := func(format string, args ...any) error {
 			return &Error{Op: "run", Topic: c.sub.Topic, Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
 		}
-		switch err := checkName(topic); {
+		switch err := checkTopic(topic); {
 		case topic == "":
 			continue
 		case err != nil:

@@ -1,0 +1,32 @@
+package leat_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+)
+
+// A name that one of the brokers refuses or keeps for itself is invalid everywhere: to subscribe, to publish, and in a route.
+func TestReservedNames(t *testing.T) {
+	p := leat.NewProducer(newFakeBroker(), nil)
+	for _, topic := range []string{".", "..", "amq.topic", "amq.", "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"} {
+		for what, err := range map[string]error{
+			"subscribe": leat.Subscription{Topic: topic, Group: "g"}.Validate(),
+			"broadcast": leat.Subscription{Topic: topic, Broadcast: true}.Validate(),
+			"publish":   p.Publish(t.Context(), topic, event(t, "1", "")),
+			"route":     leat.NewRouter(leat.Route{Type: "a", Topic: topic, Handler: leat.HandlerFunc(nil)}).Check(leat.Subscription{}),
+		} {
+			assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%s %s", what, topic)
+			assert.ErrorContains(t, err, "use another", "%s %s", what, topic)
+		}
+	}
+	for _, group := range []string{".", ".."} {
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Subscription{Topic: "t", Group: group}.Validate()), group)
+	}
+	for _, topic := range []string{"...", "amq", "amqp.orders", "a.amq.b", "__orders", "_", "-", strings.Repeat("x", 249)} {
+		assert.NoError(t, leat.Subscription{Topic: topic, Group: "amq.g"}.Validate(), topic)
+		assert.NoError(t, p.Publish(t.Context(), topic, event(t, "1", "")), topic)
+	}
+}
