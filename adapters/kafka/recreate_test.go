@@ -185,3 +185,43 @@ func untilAll(d time.Duration, readers []*reader, ids ...string) error {
 		return nil
 	})
 }
+
+// TestOffsetOfATopicThatWasDeleted leaves an offset of the old topic in the group, as a commit that is late does before Kafka 4.2. Its note
+// names the topic that it is of, so the new topic is read from its start.
+func TestOffsetOfATopicThatWasDeleted(t *testing.T) {
+	t.Parallel()
+	addrs := brokertest.Kafka(t)
+	admin := liveAdmin(t, addrs...)
+	topic := liveTopic(t, admin, 1)
+	sub := leat.Subscription{Topic: topic, Group: topic}
+	b := liveBroker(t, liveOptions(addrs...))
+	require.NoError(t, livePublish(t.Context(), b, topic, liveEvents(t, 0, 10, 0)...))
+	s, err := b.Subscribe(t.Context(), sub)
+	require.NoError(t, err)
+	for i, d := range liveHold(t, s, 10) {
+		if i != 5 {
+			s.Settle(&d, leat.Settlement{Action: leat.Ack})
+		}
+	}
+	require.NoError(t, s.Close(t.Context()))
+	offsets, err := admin.FetchOffsetsForTopics(t.Context(), topic, topic)
+	require.NoError(t, err)
+	at, ok := offsets.Lookup(topic, 0)
+	require.True(t, ok)
+	require.EqualValues(t, 5, at.At)
+	require.NotEmpty(t, at.Metadata)
+	recreate(t, admin, topic, 1, 0)
+	late := at.Offset
+	late.LeaderEpoch = -1
+	var all kadm.Offsets
+	all.Add(late)
+	require.NoError(t, await(livePatience, func() error {
+		answer, err := admin.CommitOffsets(t.Context(), topic, all)
+		return cmpOr(err, answer.Error())
+	}))
+	fresh := liveBroker(t, liveOptions(addrs...))
+	require.NoError(t, await(livePatience, func() error {
+		return livePublish(t.Context(), fresh, topic, liveEvents(t, 100, 110, 0)...)
+	}))
+	assert.Equal(t, "100", liveReceive(t, liveSubscribe(t, fresh, sub), 10)[0])
+}
