@@ -138,7 +138,8 @@ func (c *committer) shorten(tooLong []*pending) {
 	}
 }
 
-// leastGap is how many events are finished above one that is not, at least, when health says so. It is a tenth of the GapLimit if that is more.
+// leastGap is how many events are finished above one that is not, at least, when health says so. It is a tenth of the GapLimit if that
+// is more.
 const leastGap = 1_000
 
 // leastNote is how long a note is that is worth another attempt.
@@ -188,13 +189,15 @@ func isTooLong(err error) bool {
 }
 
 // request commits offsets with metadata. failed has the partitions that the broker refused; err is that of the whole request.
-func (s *Stream) request(ctx context.Context, offsets map[int32]kgo.EpochOffset, texts map[int32]string) (failed map[int32]error, err error) {
+func (s *Stream) request(ctx context.Context, offsets map[int32]kgo.EpochOffset, texts map[int32]string) (
+	failed map[int32]error, err error,
+) {
 	failed = map[int32]error{}
 	ctx = kgo.PreCommitFnContext(ctx, func(request *kmsg.OffsetCommitRequest) error {
 		for i := range request.Topics {
 			for j := range request.Topics[i].Partitions {
 				p := &request.Topics[i].Partitions[j]
-				p.Metadata = kmsg.StringPtr(texts[p.Partition])
+				p.Metadata = new(texts[p.Partition])
 			}
 		}
 		return nil

@@ -95,7 +95,8 @@ type stuckTopic struct {
 
 func newStuckTopic(t *testing.T, addrs []string) *stuckTopic {
 	t.Helper()
-	s := &stuckTopic{t, liveBroker(t, liveOptions(addrs...)), leat.Subscription{Topic: liveTopic(t, liveAdmin(t, addrs...), 1), Group: liveName(t)}, 0}
+	sub := leat.Subscription{Topic: liveTopic(t, liveAdmin(t, addrs...), 1), Group: liveName(t)}
+	s := &stuckTopic{t, liveBroker(t, liveOptions(addrs...)), sub, 0}
 	e, err := leat.NewEvent("live", &leat.EventOptions{ID: stuckID, Source: "/live", Key: stuckID})
 	require.NoError(t, err)
 	require.NoError(t, livePublish(t.Context(), s.broker, s.sub.Topic, e))
@@ -191,7 +192,8 @@ func TestStuckConsumerProcess(t *testing.T) {
 		t.Skip("it is run by TestFinishedAboveARetryOverKills")
 	}
 	c := processConfigOf(t, stuckVariable)
-	m := startStuckMember(t, processOptions(c.Addrs), leat.Subscription{Topic: c.Topic, Group: c.Group}, func(_ context.Context, e leat.Event) error {
+	sub := leat.Subscription{Topic: c.Topic, Group: c.Group}
+	m := startStuckMember(t, processOptions(c.Addrs), sub, func(_ context.Context, e leat.Event) error {
 		if e.ID() == stuckID {
 			return errStuck
 		}

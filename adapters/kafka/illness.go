@@ -125,7 +125,8 @@ func (l *illness) noted(partition int32, p *pending, bound int) {
 	set(&l.above, finished >= int64(bound), "partition %d: the event at offset %d is not finished, and %d later ones are",
 		partition, p.at.Offset, finished)
 	set(&l.missing, p.missing > 0, "partition %d: %d of %d events that are finished above offset %d do not fit into the commit's metadata, "+
-		"and are handled again after a restart; see which events do not finish, or lower MaxInFlight", partition, p.missing, finished, p.at.Offset)
+		"and are handled again after a restart; see which events do not finish, or lower MaxInFlight",
+		partition, p.missing, finished, p.at.Offset)
 }
 
 // silent notes that the group has not answered for the session timeout, or with nil that it has again.

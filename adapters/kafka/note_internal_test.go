@@ -105,7 +105,10 @@ func TestForeignMetadata(t *testing.T) {
 }
 
 func FuzzNote(f *testing.F) {
-	for _, n := range []note{{}, {base: 5, epoch: 1, above: spans{{7, 9}, {20, 1_000}}}, {base: 1 << 60, epoch: 9, missing: 3, above: spans{{1<<60 + 1, 1 << 61}}}} {
+	for _, n := range []note{
+		{}, {base: 5, epoch: 1, above: spans{{7, 9}, {20, 1_000}}},
+		{base: 1 << 60, epoch: 9, missing: 3, above: spans{{1<<60 + 1, 1 << 61}}},
+	} {
 		f.Add(n.text())
 	}
 	f.Add("leat1:")

@@ -37,7 +37,7 @@ func TestNoteTooLongForTheBroker(t *testing.T) {
 				commit := request.(*kmsg.OffsetCommitRequest)
 				p := commit.Topics[0].Partitions[0]
 				if p.Metadata == nil || len(*p.Metadata) <= c.most {
-					return nil, nil, false
+					return nil, nil, false //nolint:nilnil // the fake answers itself
 				}
 				refused.Add(1)
 				answer := commit.ResponseKind().(*kmsg.OffsetCommitResponse)

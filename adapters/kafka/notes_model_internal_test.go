@@ -15,11 +15,12 @@ import (
 
 // notesModel is a partition, the group's commit, and the stream that has the partition now.
 type notesModel struct {
+	*loose
+
 	t    *testing.T
 	r    *rand.Rand
 	name string
 	log  []*kgo.Record
-	*loose
 
 	committed commit
 	fed       int // index in log of the next record that the client fetches
@@ -29,7 +30,9 @@ type notesModel struct {
 
 func newNotesModel(t *testing.T, seed uint64) *notesModel {
 	t.Helper()
-	m := &notesModel{t: t, r: rand.New(rand.NewPCG(seed, 1)), name: fmt.Sprint("seed ", seed), committed: commit{offset: -1}, handled: map[int64]int{}}
+	m := &notesModel{
+		t: t, r: rand.New(rand.NewPCG(seed, 1)), name: fmt.Sprint("seed ", seed), committed: commit{offset: -1}, handled: map[int64]int{},
+	}
 	offset, epoch := m.r.Int64N(100), int32(0)
 	for range 20 + m.r.IntN(300) {
 		e, err := leat.NewEvent("t", &leat.EventOptions{ID: strconv.FormatInt(offset, 10), Source: "/s"})

@@ -227,8 +227,8 @@ func (s *Stream) renew() (over []*tenure) {
 	return over
 }
 
-// resumeSuspended lets the suspended partitions go on. Receive calls it, so that no poll is under way; no new tenure begins meanwhile, which
-// an offset would hit: assigned waits for that.
+// resumeSuspended lets the suspended partitions go on. Receive calls it, so that no poll is under way; no new tenure begins meanwhile,
+// which an offset would hit: assigned waits for that.
 func (s *Stream) resumeSuspended() {
 	s.mu.Lock()
 	if !s.resuming || s.idle != nil {

@@ -110,8 +110,8 @@ func TestHandlerOutlivesAnOutage(t *testing.T) {
 	}
 }
 
-// TestLeaseEndsWhenTheSessionCannotBeHeld: while the only node is down for longer than the session timeout, the handler's context ends when that
-// has passed, and says so; the event is handled again when the node is up.
+// TestLeaseEndsWhenTheSessionCannotBeHeld: while the only node is down for longer than the session timeout, the handler's context ends
+// when that has passed, and says so; the event is handled again when the node is up.
 func TestLeaseEndsWhenTheSessionCannotBeHeld(t *testing.T) {
 	c := brokertest.StartKafka(t, nil)
 	o := quick(c.Addrs()...)

@@ -2,7 +2,7 @@ package kafka
 
 import "sort"
 
-// span is the offsets from from to before to.
+// span is a run of offsets: from is the first, and to is behind the last.
 type span struct{ from, to int64 }
 
 // spans are offsets of one partition: spans in ascending order that neither overlap nor touch.

@@ -43,15 +43,16 @@ func runConsumer(t *testing.T, b *kafka.Broker, sub leat.Subscription) (*leat.Co
 
 func problems(c *leat.Consumer) error { return errors.Join(c.Health().Problems...) }
 
-// TestHealthSaysThatAGoneMemberIsWaitedFor: a process that follows one that was killed gets nothing until the session of that is over. Health
-// says so, and until when.
+// TestHealthSaysThatAGoneMemberIsWaitedFor: a process that follows one that was killed gets nothing until the session of that is over.
+// Health says so, and until when.
 func TestHealthSaysThatAGoneMemberIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addrs := brokertest.Kafka(t)
-			c := processConfig{Addrs: addrs, Topic: liveTopic(t, liveAdmin(t, addrs...), 4), Group: liveName(t), Session: 12 * time.Second, Protocol: protocol}
+			topic := liveTopic(t, liveAdmin(t, addrs...), 4)
+			c := processConfig{Addrs: addrs, Topic: topic, Group: liveName(t), Session: 12 * time.Second, Protocol: protocol}
 			b := killedMember(t, c)
 			at := time.Now()
 			require.NoError(t, livePublish(t.Context(), b, c.Topic, liveEvents(t, 20, 40, 10)...))
@@ -107,7 +108,8 @@ func TestStandbyIsHealthy(t *testing.T) {
 func TestInstanceIDDoesNotWait(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
-	c := processConfig{Addrs: addrs, Topic: liveTopic(t, liveAdmin(t, addrs...), 4), Group: liveName(t), Session: 30 * time.Second, Instance: "one"}
+	topic := liveTopic(t, liveAdmin(t, addrs...), 4)
+	c := processConfig{Addrs: addrs, Topic: topic, Group: liveName(t), Session: 30 * time.Second, Instance: "one"}
 	b := killedMember(t, c)
 	at := time.Now()
 	require.NoError(t, livePublish(t.Context(), b, c.Topic, liveEvents(t, 20, 40, 10)...))
