@@ -22,9 +22,10 @@ type suspectSession struct {
 	stream Stream
 	id     string
 	fence  string       // the session whose state counts
+	last   string       // the id of the note that was read last
 	runs   []suspectRun // the state
-	states []Delivery   // the newest state, not settled
-	begins []Delivery   // the newest begin after it, not settled
+	newest string       // the id of the state that this session published last
+	held   []Delivery   // that state, once it came back: not settled, so that it stays
 
 	mu       sync.Mutex
 	seen     map[*Lease]bool
@@ -58,12 +59,18 @@ func (s *suspectSession) begin(ctx context.Context) error {
 	for {
 		err := s.note(ctx, knockEvery, suspectNote{Kind: noteKnock, Session: s.id})
 		if err == nil {
-			return s.note(ctx, suspectTimeout, suspectNote{Kind: noteBegin, Session: s.id})
+			break
 		}
 		if ctx.Err() != nil || !errors.Is(err, errNoTurn) {
 			return err
 		}
 	}
+	if err := s.note(ctx, suspectTimeout, suspectNote{Kind: noteBegin, Session: s.id}); err != nil || s.newest == "" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, suspectTimeout)
+	defer cancel()
+	return s.readUntil(ctx, cancel, func() bool { return len(s.held) > 0 })
 }
 
 // write makes runs the state, and returns when it has been read back: then it is stored, and the turn was not over.
@@ -74,27 +81,41 @@ func (s *suspectSession) write(ctx context.Context, runs []suspectRun) error {
 	return s.note(ctx, suspectTimeout, suspectNote{Kind: noteState, Session: s.id, Runs: runs})
 }
 
+// publish stores a note and returns its id. Admission may take as long as ctx lasts.
+func (s *suspectSession) publish(ctx context.Context, n suspectNote) (string, error) {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return "", err
+	}
+	e, err := NewEvent(suspectType, &EventOptions{Source: "/leat", Key: "suspects", DataContentType: "application/json", Data: data})
+	if err != nil {
+		return "", err
+	}
+	answer, cancel := context.WithTimeout(context.WithoutCancel(ctx), suspectTimeout)
+	defer cancel()
+	if err := publishOne(answer, ctx, s.broker, s.sub.Topic, e); err != nil {
+		return "", err
+	}
+	if n.Kind == noteState { // it is stored behind the one that is held, which may go
+		s.newest = e.ID()
+		s.ack(s.held...)
+		s.held = s.held[:0]
+	}
+	return e.ID(), nil
+}
+
 // errNoTurn says that a note did not come back in time.
 var errNoTurn = errors.New("a note did not come back in time")
 
 // note publishes a note and reads until it comes back, for at most d.
 func (s *suspectSession) note(ctx context.Context, d time.Duration, n suspectNote) error {
-	data, err := json.Marshal(n)
-	if err != nil {
-		return err
-	}
-	e, err := NewEvent(suspectType, &EventOptions{Source: "/leat", Key: "suspects", DataContentType: "application/json", Data: data})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	stored, cancelStored := context.WithTimeout(context.WithoutCancel(ctx), suspectTimeout)
-	defer cancelStored()
-	if err := publishOne(stored, ctx, s.broker, s.sub.Topic, e); err != nil {
+	id, err := s.publish(ctx, n)
+	if err != nil {
 		return err
 	}
-	return s.readUntil(ctx, cancel, e.ID())
+	return s.readUntil(ctx, cancel, func() bool { return s.last == id })
 }
 
 // publishOne publishes an event and waits for its outcome; admission may take as long as ctx lasts.
@@ -114,27 +135,27 @@ func publishOne(answer, ctx context.Context, b Broker, topic string, e Event) er
 	}
 }
 
-// readUntil reads notes until the one with that id came.
-func (s *suspectSession) readUntil(ctx context.Context, cancel context.CancelFunc, id string) error {
+// readUntil reads notes, one by one, until done.
+func (s *suspectSession) readUntil(ctx context.Context, cancel context.CancelFunc, done func() bool) error {
 	s.mu.Lock()
 	s.cancel = cancel
 	s.mu.Unlock()
-	into := make([]Delivery, 16)
-	for found := false; !found; {
+	var into [1]Delivery // another one may be a run's state, which has to be copied first
+	for !done() {
 		if err := s.over(); err != nil {
 			return err
 		}
-		n, err := s.stream.Receive(ctx, into)
-		for i := range into[:n] {
-			s.attach(into[i].Lease)
-			found = found || into[i].Malformed == nil && into[i].Event.ID() == id
-			s.take(into[i])
+		n, err := s.stream.Receive(ctx, into[:])
+		if n > 0 {
+			s.attach(into[0].Lease)
 		}
-		if over := s.over(); over != nil {
+		switch over := s.over(); {
+		case over != nil:
 			return over
-		}
-		if err != nil && ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", errNoTurn, err)
+		case n > 0:
+			err = s.take(ctx, into[0])
+		case err != nil && ctx.Err() != nil:
+			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
 		if err != nil {
 			return err
@@ -143,24 +164,35 @@ func (s *suspectSession) readUntil(ctx context.Context, cancel context.CancelFun
 	return nil
 }
 
-// take reads one note. What a newer one makes superfluous is acked; the rest goes back when the session ends.
-func (s *suspectSession) take(d Delivery) {
+// take reads one note. It is settled at once, since there are brokers that deliver the next one of a key only then. Only the newest state
+// stays unsettled. So the state of another session is published again, as this one's, before it is acked: whenever the process ends, a
+// state is in the topic.
+func (s *suspectSession) take(ctx context.Context, d Delivery) error {
 	var n suspectNote
 	if d.Malformed != nil || d.Event.Type() != suspectType || json.Unmarshal(d.Event.Data(), &n) != nil {
 		n.Kind = ""
 	}
+	s.last = d.Event.ID()
 	switch {
-	case n.Kind == noteState && (s.fence == "" || s.fence == n.Session):
-		s.ack(s.states...)
-		s.ack(s.begins...)
-		s.fence, s.runs, s.states, s.begins = n.Session, n.Runs, append(s.states[:0], d), s.begins[:0]
+	case n.Kind == noteState && d.Event.ID() == s.newest && s.fence == s.id:
+		s.runs, s.held = n.Runs, append(s.held[:0], d)
+		return nil
+	case n.Kind == noteState && (n.Session == s.id && d.Event.ID() == s.newest ||
+		n.Session != s.id && (s.fence == "" || s.fence == n.Session)): // before this session's begin, which comes behind it
+		s.runs = n.Runs
+		if n.Session != s.id {
+			s.fence = n.Session
+		}
+		if len(n.Runs) > 0 || s.newest != "" {
+			if _, err := s.publish(ctx, suspectNote{Kind: noteState, Session: s.id, Runs: n.Runs}); err != nil {
+				return err
+			}
+		}
 	case n.Kind == noteBegin:
 		s.fence = n.Session
-		s.ack(s.begins...)
-		s.begins = append(s.begins[:0], d)
-	default:
-		s.ack(d)
 	}
+	s.ack(d)
+	return nil
 }
 
 func (s *suspectSession) ack(ds ...Delivery) {
@@ -212,9 +244,13 @@ func (s *suspectSession) over() error {
 
 // close gives the turn to the next member. A state without runs need not be kept.
 func (s *suspectSession) close() {
-	if s.fence == s.id && len(s.runs) == 0 && s.over() == nil { // all notes were read
-		s.ack(s.states...)
-		s.ack(s.begins...)
+	switch over := s.over(); {
+	case over == nil && len(s.runs) == 0:
+		s.ack(s.held...)
+	case over != nil:
+		for i := range s.held {
+			s.stream.Settle(&s.held[i], Settlement{Action: GiveBack})
+		}
 	}
 	s.mu.Lock()
 	releases := s.releases

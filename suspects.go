@@ -102,12 +102,12 @@ func (e *engine) serveSuspects() {
 	for e.awaitSuspects() {
 		session, err := openSuspects(s.ctx, e.c.broker, e.c.sub)
 		if err == nil {
+			failures = 0
 			err = e.serveSession(session)
 			session.close()
 		}
 		e.noteSuspects(err)
 		if err == nil {
-			failures = 0
 			continue
 		}
 		failures++

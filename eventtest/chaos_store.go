@@ -114,11 +114,16 @@ func (c *chaos) enqueue(g *group, e *entry) {
 		g.lanes[key] = l
 	}
 	l.queue = append(l.queue, e)
-	g.left++
+	if !isNote(e.event) {
+		g.left++
+	}
 	if len(l.queue) == 1 {
 		c.offer(l)
 	}
 }
+
+// isNote reports whether e is one of the notes that a Consumer with MaxDeliveries keeps, which it reads only when it has a suspect.
+func isNote(e leat.Event) bool { return e.Type() == "leat.suspects.v1" }
 
 // take hands the head of a lane out to a stream.
 func (l *lane) take(s *stream) *handout {
@@ -141,7 +146,9 @@ func (c *chaos) end(h *handout, done bool) {
 	}
 	if done {
 		h.lane.queue = h.lane.queue[1:]
-		g.left--
+		if !isNote(h.entry.event) {
+			g.left--
+		}
 	}
 	switch {
 	case len(h.lane.queue) > 0:
