@@ -173,6 +173,25 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Run(t.Context())), "no consumer at all")
 }
 
+// TestWrongConsumerOptionsNameFieldAndRange: no value becomes a default, and none means "unlimited".
+func TestWrongConsumerOptionsNameFieldAndRange(t *testing.T) {
+	handle := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	for text, o := range map[string]leat.ConsumerOptions{
+		"ConsumerOptions.Concurrency is out of its range; use 1 to 2147483647, or 0": {Concurrency: -1},
+		"ConsumerOptions.MaxInFlight is out of its range; use 1 to":                  {MaxInFlight: -1},
+		"ConsumerOptions.MaxInFlightBytes is out of its range; use 1 to":             {MaxInFlightBytes: -1},
+		"ConsumerOptions.MaxDeliveries is out of its range; use 1 to":                {MaxDeliveries: -1},
+		"ConsumerOptions.ShutdownTimeout is out of its range; use 1ns to":            {ShutdownTimeout: -1},
+		"ConsumerOptions.StallAfter is out of its range; use 1ns to":                 {StallAfter: -1},
+	} {
+		err := leat.Run(t.Context(), leat.NewConsumer(newFakeBroker(), testSub, handle, &o))
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, text)
+	}
+	err := leat.Subscription{Topic: "t", Group: "g", MaxInFlight: -1}.Validate()
+	assert.ErrorContains(t, err, "Subscription.MaxInFlight is out of its range; use 1 to 2147483647, or 0 for the default")
+}
+
 func TestRunTwiceAtOnceIsRefusedAndOnceMoreIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

@@ -188,8 +188,8 @@ func TestOpenersMangleNoText(t *testing.T) {
 	}
 }
 
-// TestOpenersSplitHosts: what is a list does not depend on the release of Go. 1.26.0 and 1.26.1 refuse most of these, and take the last host of
-// the IPv6 lists; 1.26.8 refuses others.
+// TestOpenersSplitHosts: what is a list does not depend on the release of Go. 1.26.0 and 1.26.1 refuse most of these, and take the last
+// host of the IPv6 lists; 1.26.8 refuses others.
 func TestOpenersSplitHosts(t *testing.T) {
 	for list, host := range map[string]string{
 		"h1:1,h2:2": "h1:1,h2:2", "h1,h2": "h1,h2", "h1:1,h2": "h1:1,h2", "h1,h2:2": "h1,h2:2", "[::1]:1,[::2]:2": "[::1]:1,[::2]:2",

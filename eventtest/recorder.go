@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/internal/ranges"
 )
 
 // RecorderOptions are the options of a [Recorder]. The zero value works.
@@ -57,7 +58,10 @@ func NewRecorder(t testing.TB, o *RecorderOptions) *Recorder {
 	if o != nil {
 		r.o = *o
 	}
-	if r.o.Timeout <= 0 {
+	if err := ranges.Duration("RecorderOptions.Timeout", r.o.Timeout, 1, 365*24*time.Hour); err != nil {
+		t.Fatalf("eventtest: %v", err)
+	}
+	if r.o.Timeout == 0 {
 		r.o.Timeout = defaultTimeout(r.began)
 	}
 	r.broker = r.o.Broker

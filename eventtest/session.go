@@ -12,6 +12,7 @@ import (
 
 // session is one run of the suite: what it knows of the adapter, so that each thing is asked for once.
 type session struct {
+	invalid   error // what is wrong with the options
 	h         Harness
 	opts      *Options
 	operation time.Duration
@@ -36,7 +37,7 @@ type offer struct {
 
 func newSession(h Harness, o *Options) *session {
 	pace := paceOf(h)
-	s := &session{h: h, opts: o.withDefaults(pace), operation: pace.Operation, parallel: pace.Parallel, stalls: measureStalls()}
+	s := &session{h: h, opts: o.withDefaults(pace), invalid: o.validate(), operation: pace.Operation, parallel: pace.Parallel, stalls: measureStalls()}
 	s.group = sync.OnceValues(s.learnGroup)
 	s.broadcast = sync.OnceValues(s.learnBroadcast)
 	return s
@@ -47,6 +48,10 @@ func (s *session) end() { s.stalls.end() }
 // check runs a case, or skips it where something that it needs is absent.
 func (s *session) check(c *Case) Result {
 	result := Result{Case: c.Name, Level: c.Level, Rule: c.Rule, Seed: s.opts.Seed}
+	if s.invalid != nil {
+		result.Status, result.Seen = Failed, []string{s.invalid.Error()}
+		return result
+	}
 	missing, err := s.missingNeed(c)
 	switch {
 	case err != nil:

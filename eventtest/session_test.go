@@ -269,3 +269,17 @@ func TestSuiteKeepsThePaceOfItsHarness(t *testing.T) {
 	}
 	assert.Greater(t, most, 4, "cases did not run side by side")
 }
+
+// TestWrongOptionsFailEveryCase: a wrong option is no default.
+func TestWrongOptionsFailEveryCase(t *testing.T) {
+	for field, o := range map[string]eventtest.Options{
+		"Options.Patience": {Patience: -1}, "Options.Quiet": {Quiet: -1}, "Options.CaseTimeout": {CaseTimeout: -1},
+	} {
+		report := eventtest.Check(nil, &o)
+		require.NotEmpty(t, report.Results)
+		for _, result := range report.Results {
+			require.Equal(t, eventtest.Failed, result.Status)
+			require.Contains(t, result.Seen[0], field+" is out of its range")
+		}
+	}
+}

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/leatgo/leat/internal/ranges"
 )
 
-// Options are the options of the suite. The zero value works.
+// Options are the options of the suite. The zero value works. With a field that is out of its range, every case fails.
 type Options struct {
 	// Seed makes the run repeatable as far as the broker is; 0 means a random one.
 	Seed uint64
@@ -22,6 +24,18 @@ type Options struct {
 	Quiet time.Duration
 	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
 	CaseTimeout time.Duration
+}
+
+// validate returns the first thing that is wrong with options as they were given. With it, every case fails.
+func (o *Options) validate() error {
+	if o == nil {
+		return nil
+	}
+	return cmp.Or(
+		ranges.Duration("Options.Patience", o.Patience, time.Millisecond, time.Hour),
+		ranges.Duration("Options.Quiet", o.Quiet, time.Millisecond, time.Hour),
+		ranges.Duration("Options.CaseTimeout", o.CaseTimeout, time.Millisecond, 24*time.Hour),
+	)
 }
 
 func (o *Options) withDefaults(p Pace) *Options {

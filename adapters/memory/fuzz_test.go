@@ -12,9 +12,11 @@ import (
 // FuzzOpen opens brokers by URL: each gives a broker that works and has the limits that were asked for, or an error that says so.
 func FuzzOpen(f *testing.F) {
 	for _, s := range []string{
-		"mem://", "mem:", "mem:///", "mem://?buffer=1&buffer_bytes=1&no_history=true&history_bytes=1&max_event_bytes=1&lease_duration=1ns&full_timeout=1h",
+		"mem://", "mem:", "mem:///", "mem://?buffer=1&buffer_bytes=1&no_history=true&history_bytes=1&max_event_bytes=1" +
+			"&lease_duration=1ns&full_timeout=1h",
 		"mem://?buffer=1&buffer=2", "mem://?buffer=0", "mem://?buffer=-1", "mem://?buffer=9223372036854775808", "mem://?buffer=0x10",
-		"mem://?history=%2B1", "mem://?lease_duration=1e9s", "mem://?lease_duration=9999999h", "mem://?lease_duration=-1s", "mem://?provision=CREATE", "mem://?provision=",
+		"mem://?history=%2B1", "mem://?lease_duration=1e9s", "mem://?lease_duration=9999999h", "mem://?lease_duration=-1s",
+		"mem://?provision=CREATE", "mem://?provision=",
 		"mem://?%ff=1", "mem://?a;b", "mem://host", "mem://u:p@", "mem:opaque", "mem://#f", "mem://?buffer=%D9%A1", "mem://?Buffer=1",
 	} {
 		f.Add(s)

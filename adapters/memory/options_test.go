@@ -83,7 +83,8 @@ func TestWrongOptionsAreReported(t *testing.T) {
 	} {
 		b := memory.New(&o)
 		_, err := b.Subscribe(t.Context(), billing)
-		for _, err := range []error{b.Health(), b.Declare(t.Context(), billing), err, outcomes(t.Context(), t, b, "orders", events(t, "k", 1)...)[0]} {
+		published := outcomes(t.Context(), t, b, "orders", events(t, "k", 1)...)[0]
+		for _, err := range []error{b.Health(), b.Declare(t.Context(), billing), err, published} {
 			requireCode(t, leat.CodeInvalid, err)
 			require.ErrorContains(t, err, "Options."+field)
 		}

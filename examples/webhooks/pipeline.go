@@ -7,9 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"

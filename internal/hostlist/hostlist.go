@@ -103,7 +103,7 @@ func cut(address string) (host, port string, err error) {
 	if address == "" {
 		return "", "", errEmpty
 	}
-	rest := ""
+	var rest string
 	if address[0] == '[' {
 		var closed bool
 		host, rest, closed = strings.Cut(address[1:], "]")

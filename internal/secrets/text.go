@@ -7,7 +7,7 @@ import (
 
 // Text is an error whose text was put together from Leat's own words, names of parameters and options that Leat has, numbers of Leat's
 // own, and texts of the operating system: nothing of it comes from a URL, so it can be shown whatever the URL's secrets are.
-type Text string
+type Text string //nolint:errname // a Text is first of all a text
 
 // Error implements error.
 func (t Text) Error() string { return string(t) }
