@@ -146,7 +146,7 @@ func (c *chaos) end(h *handout, done bool) {
 	}
 	if done {
 		h.lane.queue = h.lane.queue[1:]
-		if !isNote(h.entry.event) {
+		if !isNote(h.event) {
 			g.left--
 		}
 	}
