@@ -9,7 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 	"weak"
 
 	"github.com/leatgo/leat"
@@ -137,7 +136,8 @@ func TestPoisonPublishThatStillRunsIsNamedByRun(t *testing.T) {
 	})
 }
 
-// DESIGN.md, The engine, Settlement: once the engine has ended a handler's context (drain, lost lease), its error is no failure: no attempt.
+// DESIGN.md, The engine, Settlement: once the engine has ended a handler's context (drain, lost lease), its error is no failure and counts
+// no attempt.
 func TestALostLeaseCostsNoAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -233,7 +233,7 @@ func TestLostEventsAreNotKeptWhileHandlersAreBusy(t *testing.T) {
 		}, &leat.ConsumerOptions{Concurrency: 1, MaxInFlight: 10})
 		b.deliver(leat.NewLease(), event(t, "busy", "busy"))
 		synctest.Wait()
-		var kept []weak.Pointer[byte] // the data of each event
+		var kept []weak.Pointer[leat.Lease] // of each event, whose item has it
 		for i := range 200 {
 			kept = append(kept, deliverAndLose(t, b, fmt.Sprint(i)))
 		}
@@ -241,8 +241,8 @@ func TestLostEventsAreNotKeptWhileHandlersAreBusy(t *testing.T) {
 		runtime.GC()
 		runtime.GC()
 		n := 0
-		for _, data := range kept {
-			if data.Value() != nil {
+		for _, lease := range kept {
+			if lease.Value() != nil {
 				n++
 			}
 		}
@@ -253,17 +253,16 @@ func TestLostEventsAreNotKeptWhileHandlersAreBusy(t *testing.T) {
 	})
 }
 
-// deliverAndLose delivers an event whose lease ends, and returns its data, which nobody but the Consumer may still keep then.
-func deliverAndLose(t *testing.T, b *fakeBroker, id string) weak.Pointer[byte] {
+// deliverAndLose delivers an event whose lease ends, and returns the lease, which nobody but the Consumer's item may still keep then.
+func deliverAndLose(t *testing.T, b *fakeBroker, id string) weak.Pointer[leat.Lease] {
 	t.Helper()
 	lease := leat.NewLease()
 	e, err := leat.NewEvent("t", &leat.EventOptions{ID: id, Source: "/s", Data: make([]byte, 4<<10)})
 	require.NoError(t, err)
-	data := weak.Make(unsafe.StringData(e.DataString()))
 	b.deliver(lease, e)
 	synctest.Wait()
 	lease.End(errors.New("expired"))
-	return data
+	return weak.Make(lease)
 }
 
 // slowSettle is a broker whose GiveBack of one event takes its time.

@@ -11,7 +11,9 @@ import (
 // A name that one of the brokers refuses or keeps for itself is invalid everywhere: to subscribe, to publish, and in a route.
 func TestReservedNames(t *testing.T) {
 	p := leat.NewProducer(newFakeBroker(), nil)
-	for _, topic := range []string{".", "..", "amq.topic", "amq.", "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"} {
+	for _, topic := range []string{
+		".", "..", "amq.topic", "amq.", "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata",
+	} {
 		for what, err := range map[string]error{
 			"subscribe": leat.Subscription{Topic: topic, Group: "g"}.Validate(),
 			"broadcast": leat.Subscription{Topic: topic, Broadcast: true}.Validate(),

@@ -31,6 +31,9 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 	same := func(next leat.Handler) leat.Handler { return next }
 	order := leat.EventType[int]{Name: "order", Topic: "orders"}
 	broken := leat.NewRouter(leat.Route{Type: "a"})
+	typedNil := leat.NewRouter(leat.Route{Type: "a", Handler: (*pointerHandler)(nil)})
+	noHandler := func(leat.Handler) leat.Handler { return nil }
+	noStore, noBroker := middleware.Idempotent((*pointerStore)(nil), nil), leat.NewProducer(nil, nil)
 	for name, c := range map[string]struct {
 		broker  leat.Broker
 		handler leat.Handler
@@ -46,20 +49,20 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 		"handler of a chain":           {newFakeBroker(), leat.Chain(nil, same), nil, "the handler is nil"},
 		"middleware":                   {newFakeBroker(), good, with(same, nil), "Middleware has a nil"},
 		"middleware of a chain":        {newFakeBroker(), leat.Chain(good, same, nil), nil, "middleware 1 is nil"},
-		"what a middleware returns":    {newFakeBroker(), good, with(func(leat.Handler) leat.Handler { return nil }), "middleware 0 returned a nil Handler"},
+		"what a middleware returns":    {newFakeBroker(), good, with(noHandler), "middleware 0 returned a nil Handler"},
 		"handler of a route":           {newFakeBroker(), broken, nil, `for type "a" has no Handler`},
 		"router in a chain":            {newFakeBroker(), leat.Chain(broken, same), nil, `for type "a" has no Handler`},
-		"route's handler in interface": {newFakeBroker(), leat.NewRouter(leat.Route{Type: "a", Handler: (*pointerHandler)(nil)}), nil, "has no Handler"},
+		"route's handler in interface": {newFakeBroker(), typedNil, nil, "has no Handler"},
 		"typed handler":                {newFakeBroker(), leat.NewRouter(order.Handler(nil)), nil, `for type "order" has no Handler`},
 		"store":                        {newFakeBroker(), good, with(middleware.Idempotent(nil, nil)), "made without a Store"},
-		"store in an interface":        {newFakeBroker(), good, with(same, middleware.Idempotent((*pointerStore)(nil), nil), same), "made without a Store"},
+		"store in an interface":        {newFakeBroker(), good, with(same, noStore, same), "made without a Store"},
 		"store in the chain of a route": {newFakeBroker(), leat.NewRouter(leat.Route{
 			Type: "a", Handler: leat.Chain(good, same, middleware.Idempotent(nil, nil)),
 		}), nil, "made without a Store"},
 		"poison queue in an interface":       {newFakeBroker(), good, queue((*pointerQueue)(nil)), "PoisonQueue is a nil"},
 		"poison queue's producer":            {newFakeBroker(), good, queue(middleware.PoisonQueue(nil, nil)), "without a Producer"},
 		"poison queue's producer, zero":      {newFakeBroker(), good, queue(middleware.PoisonQueue(&leat.Producer{}, nil)), "without a Producer"},
-		"poison queue's producer, no broker": {newFakeBroker(), good, queue(middleware.PoisonQueue(leat.NewProducer(nil, nil), nil)), "has no broker"},
+		"poison queue's producer, no broker": {newFakeBroker(), good, queue(middleware.PoisonQueue(noBroker, nil)), "has no broker"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sub := leat.Subscription{Topic: "orders", Group: "billing"}

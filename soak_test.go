@@ -37,7 +37,7 @@ func TestNothingIsLostAndOrderHoldsUnderFaults(t *testing.T) {
 	}
 	if os.Getenv("LEAT_SEED") == "" {
 		for range runs {
-			seeds = append(seeds, rand.Uint64()) //nolint:gosec // not a secret
+			seeds = append(seeds, rand.Uint64())
 		}
 	}
 	t.Logf("seeds: %d", seeds)

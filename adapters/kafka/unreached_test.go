@@ -60,13 +60,13 @@ func TestPublishWhereNobodyListensIsRefused(t *testing.T) {
 		delivery time.Duration
 		reason   string
 	}{
-		"the caller's ctx ends while the first question is under way": {silent(t), 200 * time.Millisecond, 10 * time.Second, "no broker has answered yet"},
-		"the caller's ctx ends later":                                 {addr, time.Second, 10 * time.Second, "connection refused"},
-		"the DeliveryTimeout passes":                                  {addr, 0, time.Second, "connection refused"},
-		"nothing is answered in time":                                 {silent(t), 0, time.Second, ""},
-		"the caller's ctx has 50 ms":                                  {addr, 50 * time.Millisecond, 10 * time.Second, ""},
-		"one address of two is a hole":                                {addr + "," + silent(t), 3 * time.Second, 10 * time.Second, ""},
-		"the ctx ends after two rounds":                               {addr, 2500 * time.Millisecond, 10 * time.Second, "connection refused"},
+		"the caller's ctx ends in the first question": {silent(t), 200 * time.Millisecond, 10 * time.Second, "no broker has answered yet"},
+		"the caller's ctx ends later":                 {addr, time.Second, 10 * time.Second, "connection refused"},
+		"the DeliveryTimeout passes":                  {addr, 0, time.Second, "connection refused"},
+		"nothing is answered in time":                 {silent(t), 0, time.Second, ""},
+		"the caller's ctx has 50 ms":                  {addr, 50 * time.Millisecond, 10 * time.Second, ""},
+		"one address of two is a hole":                {addr + "," + silent(t), 3 * time.Second, 10 * time.Second, ""},
+		"the ctx ends after two rounds":               {addr, 2500 * time.Millisecond, 10 * time.Second, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +77,7 @@ func TestPublishWhereNobodyListensIsRefused(t *testing.T) {
 			}
 			o.DeliveryTimeout, o.CloseTimeout = c.delivery, time.Second
 			p := leat.NewProducer(open(t, o), nil)
-			ctx, limit := context.Context(t.Context()), c.delivery
+			ctx, limit := t.Context(), c.delivery
 			if c.deadline > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, c.deadline)

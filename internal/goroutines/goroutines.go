@@ -25,7 +25,7 @@ func Now() Set {
 		buf = make([]byte, 2*len(buf))
 	}
 	s := Set{}
-	for _, stack := range strings.Split(string(buf), "\n\n") {
+	for stack := range strings.SplitSeq(string(buf), "\n\n") {
 		if m := header.FindStringSubmatch(stack); m != nil {
 			s[m[1]] = stack
 		}
