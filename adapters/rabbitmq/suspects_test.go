@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,11 +33,13 @@ const (
 	suspectEvents = 50
 )
 
+var errHeld = errors.New("it was held")
+
 type suspectConfig struct {
 	Addr  string `json:"addr"`
 	Topic string `json:"topic"`
 	Group string `json:"group"`
-	Holds bool   `json:"holds"` // handlers wait for the end of their contexts, and no event ends the process
+	Holds bool   `json:"holds"` // handlers fail when their contexts or the process end, and no event ends the process
 }
 
 // TestSuspectProcess is no test but the program of a consumer that TestSuspects starts. It writes a line for each handling.
@@ -47,15 +50,18 @@ func TestSuspectProcess(t *testing.T) {
 	}
 	var c suspectConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
-	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
+	asked, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
 	defer stop()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{c.Addr}})
 	handler := leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
 		fmt.Fprintf(os.Stdout, "started %s\n", e.ID())
 		switch {
 		case c.Holds:
-			<-ctx.Done()
-			return ctx.Err()
+			select {
+			case <-ctx.Done():
+			case <-asked.Done(): // so that the drain has time left to be clean
+			}
+			return errHeld
 		case e.ID() == suspectCrash:
 			os.Exit(suspectExit)
 		}
@@ -63,10 +69,10 @@ func TestSuspectProcess(t *testing.T) {
 		return nil
 	})
 	o := &leat.ConsumerOptions{
-		MaxDeliveries: 3, ShutdownTimeout: time.Second, PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, nil), nil),
+		MaxDeliveries: 3, ShutdownTimeout: 10 * time.Second, PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, nil), nil),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
-	require.NoError(t, leat.Run(ctx, leat.NewConsumer(b, leat.Subscription{Topic: c.Topic, Group: c.Group}, handler, o)))
+	require.NoError(t, leat.Run(asked, leat.NewConsumer(b, leat.Subscription{Topic: c.Topic, Group: c.Group}, handler, o)))
 }
 
 // suspectProcess is one process of the group.
