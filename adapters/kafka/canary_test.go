@@ -10,7 +10,8 @@ import (
 
 // canaryURLs have a canary in every position of URLs for Kafka.
 func canaryURLs() []string {
-	return append(canary.URLs("kafka", "client_id", "linger", "buffer", "start", "structured", "sasl", "password_file", "token_file", "instance_id"),
+	return append(canary.URLs("kafka", "client_id", "linger", "buffer", "start", "structured", "sasl",
+		"password_file", "token_file", "instance_id"),
 		"kafka://u:"+canary.Word+"@h?sasl=PLAIN", "kafka://"+canary.Word+":p@h", "kafka://u:"+canary.Word+"@h?heartbeat_interval=1m",
 		"kafka://h?tls=true&ca_file=/"+canary.Word, "kafka://h?tls=true&cert_file=/"+canary.Word+"&key_file=/"+canary.Word,
 		"kafka://u:"+canary.Word+"@h?clientid=1&certfile="+canary.Word)

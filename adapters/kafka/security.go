@@ -104,8 +104,8 @@ func (s session) Challenge(challenge []byte) (bool, []byte, error) {
 	return false, nil, loginError(s.mechanism, err)
 }
 
-// tokenStatus returns the reason by which a broker ends a login with OAUTHBEARER, {"status":"invalid_token"} (RFC 7628, section 3.2.2). What
-// is not a word of that kind is not shown, since it may quote the token.
+// tokenStatus returns the reason by which a broker ends a login with OAUTHBEARER, {"status":"invalid_token"} (RFC 7628, section 3.2.2).
+// What is not a word of that kind is not shown, since it may quote the token.
 func tokenStatus(challenge []byte) string {
 	var answer struct {
 		Status string `json:"status"`

@@ -26,7 +26,9 @@ func TestPasswordsGoToThisMachineOnly(t *testing.T) {
 		for _, allowed := range []bool{false, true} {
 			b, err := New(&Options{Hosts: []string{"localhost", "[::1]:1"}, SASL: sasl, AllowPlaintext: allowed})
 			require.NoError(t, err)
-			for address, here := range map[string]bool{"127.0.0.1:9092": true, "localhost:1": true, "[::1]:1": true, "10.0.0.1:9092": false, "h:1": false} {
+			for address, here := range map[string]bool{
+				"127.0.0.1:9092": true, "localhost:1": true, "[::1]:1": true, "10.0.0.1:9092": false, "h:1": false,
+			} {
 				_, _, err := b.o.SASL.mechanism(b.o.maySend).Authenticate(t.Context(), address)
 				if here || allowed || !shows {
 					assert.NoError(t, err, "%s to %s", mechanism, address)
@@ -47,7 +49,9 @@ func TestRefusedLoginsNameNobody(t *testing.T) {
 	said := fmt.Errorf("unable to initialize sasl: %w: Authentication failed for user zq7xjw", kerr.SaslAuthenticationFailed)
 	conns := &connections{}
 	conns.note(said)
-	for _, err := range []error{fail(t.Context(), "declare", "t", said), conns.health("t"), unhealthy("t", leat.CodeUnauthenticated, conns.since, said)} {
+	for _, err := range []error{
+		fail(t.Context(), "declare", "t", said), conns.health("t"), unhealthy("t", leat.CodeUnauthenticated, conns.since, said),
+	} {
 		assert.NotContains(t, err.Error(), "zq7xjw")
 		require.ErrorIs(t, err, kerr.SaslAuthenticationFailed)
 		assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err))

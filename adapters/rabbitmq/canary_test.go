@@ -11,7 +11,8 @@ import (
 // canaryURLs have a canary in every position of URLs for RabbitMQ.
 func canaryURLs() []string {
 	const word = canary.Word
-	return append(canary.URLs("amqp", "client_id", "heartbeat", "buffer", "provision", "structured", "password_file", "external", "management_url"),
+	return append(canary.URLs("amqp", "client_id", "heartbeat", "buffer", "provision", "structured",
+		"password_file", "external", "management_url"),
 		"amqps://u:"+word+"@h?ca_file=/"+word, "amqps://h?cert_file=/"+word+"&key_file=/"+word, "amqp://u:"+word+"@h?connection_name="+word,
 		"amqp://u:p@h/"+word+"/", "amqp://h?management_url=http%3A%2F%2Fu%3A"+word+"%40h", "amqp://h?management_url="+word+"%3A%2F%2Fh",
 		"amqp://u:"+word+"@127.0.0.1?management_url=http%3A%2F%2F"+word)

@@ -109,8 +109,7 @@ func (o *Options) withDefaults() Options {
 }
 
 func (o *Options) validate() error {
-	switch {
-	case o.URL == "":
+	if o.URL == "" {
 		return errors.New("no URL; write amqp://user:password@host:5672/")
 	}
 	if err := o.checkURL(o.URL); err != nil {
@@ -187,7 +186,8 @@ func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	}
 	c.Consume.NoRequeueOnNack = false
 	c.TopologyBuilder = topology{inner: c.TopologyBuilder, skip: o.SkipInitialize}
-	if err := errors.Join(o.checkURL(c.Connection.AmqpURI), c.ValidatePublisher(), c.ValidateSubscriber(), settleTLS(&c.Connection)); err != nil {
+	urlErr := o.checkURL(c.Connection.AmqpURI)
+	if err := errors.Join(urlErr, c.ValidatePublisher(), c.ValidateSubscriber(), settleTLS(&c.Connection)); err != nil {
 		return c, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
 	return c, nil

@@ -34,8 +34,7 @@ func New(o *Options) (*watermill.Broker, error) {
 	invalid := func(text string) error {
 		return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: errors.New(text)}
 	}
-	switch {
-	case len(full.Hosts) == 0:
+	if len(full.Hosts) == 0 {
 		return nil, invalid("no address in Hosts; name at least one as host:port")
 	}
 	if err := cmp.Or(
