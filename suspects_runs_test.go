@@ -213,4 +213,3 @@ func TestASuspectDoesNotHoldUpWhatAHandlerWaitsFor(t *testing.T) {
 		r.stopClean()
 	})
 }
-
