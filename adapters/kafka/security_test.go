@@ -25,6 +25,7 @@ func TestSecured(t *testing.T) {
 		"logins": testLogins, "refused logins": testRefusedLogins, "rotation": testRotation, "new tokens": testNewTokens,
 		"repaired password": testRepairedPassword, "client certificate": testClientCertificate,
 		"ACLs": testACLs, "permission granted later": testPermissionGrantedLater, "describe only": testDescribeOnly,
+		"poison topic not writable": testPoisonTopicNotWritable,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
