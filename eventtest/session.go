@@ -37,7 +37,9 @@ type offer struct {
 
 func newSession(h Harness, o *Options) *session {
 	pace := paceOf(h)
-	s := &session{h: h, opts: o.withDefaults(pace), invalid: o.validate(), operation: pace.Operation, parallel: pace.Parallel, stalls: measureStalls()}
+	s := &session{
+		h: h, opts: o.withDefaults(pace), invalid: o.validate(), operation: pace.Operation, parallel: pace.Parallel, stalls: measureStalls(),
+	}
 	s.group = sync.OnceValues(s.learnGroup)
 	s.broadcast = sync.OnceValues(s.learnBroadcast)
 	return s

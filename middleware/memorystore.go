@@ -31,7 +31,8 @@ type memoryEntry struct {
 }
 
 // NewMemoryStore returns a MemoryStore that holds the limit keys that were marked last, each for ttl. A limit of 0 means
-// 100,000 keys, about 25 MB of them; a ttl of 0 means that keys do not expire. Negative ones are reported by every Seen and Mark, and by [leat.Run] for [Idempotent].
+// 100,000 keys, about 25 MB of them; a ttl of 0 means that keys do not expire. Negative ones are reported by every Seen and Mark, and by
+// [leat.Run] for [Idempotent].
 func NewMemoryStore(limit int, ttl time.Duration) *MemoryStore {
 	invalid := cmp.Or(ranges.Int("the limit of a MemoryStore", limit, 1, math.MaxInt32),
 		ranges.Duration("the ttl of a MemoryStore", ttl, 1, math.MaxInt64))
