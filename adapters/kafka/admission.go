@@ -105,7 +105,7 @@ func askAny(ctx context.Context, cancel context.CancelFunc, client *kgo.Client) 
 			if err == nil {
 				cancel()
 				for ; pending > 0; pending-- {
-					<-answers
+					_ = <-answers
 				}
 				return nil
 			}
