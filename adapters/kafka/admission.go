@@ -105,7 +105,7 @@ func askAny(ctx context.Context, cancel context.CancelFunc, client *kgo.Client) 
 			if err == nil {
 				cancel()
 				for ; pending > 0; pending-- {
-					_ = <-answers
+					<-answers //nolint:errcheck // of a probe that is not needed any more
 				}
 				return nil
 			}

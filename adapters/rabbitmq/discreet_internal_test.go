@@ -29,7 +29,7 @@ func TestTheBrokersTextsWithoutTheUser(t *testing.T) {
 			err := discreet(given)
 			assert.NotContains(t, err.Error(), "s3cret", reason)
 			if user == "s3cret" {
-				require.IsType(t, given, err)
+				require.ErrorAs(t, err, new(*amqp.Error))
 				assert.Equal(t, "ACCESS_REFUSED - "+want, discreetAMQP(given).Reason)
 			}
 			assert.Equal(t, amqpCode(given), codeOf(err), reason)

@@ -54,7 +54,7 @@ func TestSuspectProcess(t *testing.T) {
 	defer stop()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{c.Addr}})
 	handler := leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-		fmt.Fprintf(os.Stdout, "started %s\n", e.ID())
+		_, _ = fmt.Fprintf(os.Stdout, "started %s\n", e.ID())
 		switch {
 		case c.Holds:
 			select {
@@ -65,7 +65,7 @@ func TestSuspectProcess(t *testing.T) {
 		case e.ID() == suspectCrash:
 			os.Exit(suspectExit)
 		}
-		fmt.Fprintf(os.Stdout, "handled %s\n", e.ID())
+		_, _ = fmt.Fprintf(os.Stdout, "handled %s\n", e.ID())
 		return nil
 	})
 	o := &leat.ConsumerOptions{

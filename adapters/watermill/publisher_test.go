@@ -72,6 +72,7 @@ func TestNilsAreRefused(t *testing.T) {
 	invalid(watermill.NewPublisher((*watermill.Broker)(nil), nil).Publish("t", message.NewMessage("1", nil)))
 	_, err = watermill.NewSubscriber((*watermill.Broker)(nil), &watermill.SubscriberOptions{Group: "g"}).Subscribe(t.Context(), "t")
 	invalid(err)
-	invalid(leat.Run(t.Context(), leat.NewConsumer(memory.New(nil), sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
+	handler := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	invalid(leat.Run(t.Context(), leat.NewConsumer(memory.New(nil), sub, handler,
 		&leat.ConsumerOptions{Middleware: []leat.Middleware{watermill.Middleware(nil, watermill.Codec{})}})))
 }
