@@ -115,7 +115,7 @@ func (e *engine) stepAside(it *item) {
 	if l.first == nil {
 		e.lanes.remove(l)
 	} else if l.first.state == itemWaiting {
-		e.ready.push(l.first)
+		e.makeReady(l.first)
 	}
 }
 

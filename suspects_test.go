@@ -262,3 +262,32 @@ func TestHealthySuspectsAreHandled(t *testing.T) {
 		assert.Empty(t, g.poisonedIDs())
 	})
 }
+
+// TestASuspectBehindARefusedEventRunsAlone: what passes an event that the poison queue refuses is no less a suspect for that.
+func TestASuspectBehindARefusedEventRunsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		b.caps.DeliveryCount = true
+		b.publish = func(_ context.Context, topic string, _ []leat.Event, done func(int, error)) {
+			done(0, &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeUnavailable, Err: errBoom}) // no run can be noted
+		}
+		tr := newTrace()
+		r := start(t, b, func(_ context.Context, e leat.Event) error {
+			tr.add("%s", e.ID())
+			if e.ID() == "bad" {
+				return leat.Reject(errBoom)
+			}
+			return nil
+		}, &leat.ConsumerOptions{MaxDeliveries: 3, PassRefused: true, PoisonQueue: poisonFunc(func(context.Context, leat.Poisoned) error {
+			return queueError(leat.CodeTooLarge, testPoisonTopic)
+		})})
+		lease := leat.NewLease()
+		b.deliver(lease, event(t, "bad", "k"))
+		b.deliverRaw(leat.Delivery{Event: event(t, "suspect", "k"), Lease: lease, Position: leat.Position{ID: "suspect"}, Deliveries: 9})
+		b.deliver(lease, event(t, "after", "j"))
+		time.Sleep(time.Minute)
+		assert.ElementsMatch(t, []string{"bad", "after"}, tr.all(), "the suspect waits until its run can be noted")
+		assert.Equal(t, 1, r.consumer.Stats().Suspects)
+		r.stopClean()
+	})
+}
