@@ -114,9 +114,10 @@ func (c *Consumer) Health() Health {
 		return Health{State: Stopped}
 	}
 	h := Health{}
+	var problems []func() (Code, error) // which look into errors that are foreign code, and so are called without the lock
 	problem := func(state HealthState, code Code, format string, args ...any) {
 		h.State = max(h.State, state)
-		h.Problems = append(h.Problems, &Error{Op: "consume", Topic: c.sub.Topic, Code: code, Err: fmt.Errorf(format, args...)})
+		problems = append(problems, func() (Code, error) { return code, fmt.Errorf(format, args...) })
 	}
 	if e.pausedNow() {
 		h.State = Paused
@@ -131,19 +132,15 @@ func (c *Consumer) Health() Health {
 		problem(Degraded, CodeHandler, "%d events keep failing and are retried without end; give the Consumer a Retry and a PoisonQueue", failing)
 	}
 	if e.outage.waiting > 0 {
-		code, cause := e.describeOutage()
-		problem(Degraded, code, "%d events wait, because their handler cannot publish: %w", e.outage.waiting, cause)
+		h.State = max(h.State, Degraded)
+		problems = append(problems, e.outage.describe())
 	}
 	if e.suspects.count > 0 {
 		problem(Degraded, CodeHandler, "%w", e.describeSuspects())
 	}
 	if err := e.suspects.failed; err != nil {
-		code := CodeOf(err)
-		if code == CodeInternal || code == CodeCanceled {
-			code = CodeUnavailable
-		}
-		problem(Degraded, code, "events over MaxDeliveries wait, because topic %s cannot note their runs: %w",
-			quote(suspectsTopic(c.sub.Topic, c.sub.Group)), err)
+		h.State = max(h.State, Degraded)
+		problems = append(problems, func() (Code, error) { return describeNotes(c.sub, err) })
 	}
 	if e.park.stuck > 0 {
 		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)
@@ -152,7 +149,8 @@ func (c *Consumer) Health() Health {
 		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poison.down)
 	}
 	if e.poison.refused > 0 {
-		problem(Degraded, CodePoisonQueue, "%w", e.describeRefused())
+		h.State = max(h.State, Degraded)
+		problems = append(problems, e.describeRefused())
 	}
 	if e.tooManyRefused() {
 		problem(Stalled, CodeStalled, "nothing is received, because the poison queue refuses %d events, more than half of MaxInFlight (%d)",
@@ -170,6 +168,10 @@ func (c *Consumer) Health() Health {
 	c.mu.Unlock()
 	if stream == nil {
 		problem(Degraded, CodeUnavailable, "not subscribed yet")
+	}
+	for _, describe := range problems {
+		code, err := describe()
+		h.Problems = append(h.Problems, &Error{Op: "consume", Topic: c.sub.Topic, Code: code, Err: err})
 	}
 	for _, part := range []any{stream, c.broker} {
 		if r, ok := part.(HealthReporter); ok {

@@ -2,6 +2,7 @@ package leat
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 )
 
@@ -113,11 +114,14 @@ func (e *engine) outageOver(it *item) {
 	}
 }
 
-// describeOutage is for the health. The lock is held.
-func (e *engine) describeOutage() (Code, error) {
-	code := CodeOf(e.outage.cause)
-	if own, ok := errors.AsType[*Error](e.outage.cause); ok && own.Err != nil {
-		return code, own.Err
+// describe returns what the health says of the events that wait, to be called without the lock: the cause is foreign code.
+func (s *outageStage) describe() func() (Code, error) {
+	waiting, cause := s.waiting, s.cause
+	return func() (Code, error) {
+		why := cause
+		if own, ok := errors.AsType[*Error](cause); ok && own.Err != nil {
+			why = own.Err
+		}
+		return CodeOf(cause), fmt.Errorf("%d events wait, because their handler cannot publish: %w", waiting, why)
 	}
-	return code, e.outage.cause
 }

@@ -101,15 +101,16 @@ func (e *engine) retimePoison(due time.Time) {
 
 // runPoison is the goroutine of one publish to the poison queue.
 func (e *engine) runPoison(it *item, probe bool) {
-	err := errors.New("the poison queue called runtime.Goexit")
-	defer func() { e.poisonDone(it, probe, err) }()
-	err = e.callPoison(it)
+	err, refused := errors.New("the poison queue called runtime.Goexit"), false
+	defer func() { e.poisonDone(it, probe, err, refused) }()
+	refused, err = e.callPoison(it)
 }
 
-func (e *engine) callPoison(it *item) (err error) {
+// callPoison also reports whether the error concerns the event alone. To look into it is to call foreign code, as the queue is.
+func (e *engine) callPoison(it *item) (refused bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = panicked("the poison queue", v)
+			refused, err = false, panicked("the poison queue", v)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)
@@ -117,12 +118,12 @@ func (e *engine) callPoison(it *item) (err error) {
 	p := *it.poison
 	p.note = &atomic.Pointer[reducedNote]{}
 	if err := e.c.o.PoisonQueue.Poison(ctx, p); err != nil {
-		return err
+		return refusesOne(err, e.poison.topic), err
 	}
 	if note := p.note.Load(); note != nil {
 		e.noteReduced(it, note)
 	}
-	return nil
+	return false, nil
 }
 
 // noteReduced counts and logs an event that is in the poison queue in the reduced form.
@@ -135,8 +136,8 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 		"position", cut(it.d.Position.String()), "bytes", note.size, "kept_data_bytes", note.kept, "dropped_attributes", note.missing)
 }
 
-// poisonDone settles an item that is in the poison queue, and keeps it otherwise.
-func (e *engine) poisonDone(it *item, probe bool, err error) {
+// poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that err concerns it alone.
+func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	lost, ended := it.lease.ended.Load(), it.lease.ctx.Err() != nil
 	switch {
 	case lost || err != nil && ended:
@@ -154,8 +155,8 @@ func (e *engine) poisonDone(it *item, probe bool, err error) {
 		e.poison.passed++
 		e.poison.down, e.poison.failed = nil, 0
 	case ended: // it was told to stop
-	case e.concernsOne(it, err):
-		e.refuse(it, err)
+	case e.concernsOne(it, refused):
+		e.refuse(it, err, refused)
 	default:
 		if was == nil || probe {
 			e.poison.failed++

@@ -69,8 +69,8 @@ func refusesOne(err error, topic string) bool {
 	return false
 }
 
-// concernsOne counts a failure of it and reports whether that is the item's own. The lock is held.
-func (e *engine) concernsOne(it *item, err error) bool {
+// concernsOne counts a failure of it and reports whether that is the item's own. refused is what refusesOne says. The lock is held.
+func (e *engine) concernsOne(it *item, refused bool) bool {
 	t := it.trouble
 	if t == nil {
 		t = &poisonTrouble{passed: e.poison.passed}
@@ -81,13 +81,14 @@ func (e *engine) concernsOne(it *item, err error) bool {
 		t.alone++
 	}
 	t.passed = e.poison.passed
-	return refusesOne(err, e.poison.topic) || t.alone >= aloneLimit || it.refused()
+	return refused || t.alone >= aloneLimit || it.refused()
 }
 
-// refuse notes that the poison queue refuses an item. It stays, and counts against the bound of such items. The lock is held.
-func (e *engine) refuse(it *item, err error) {
+// refuse notes that the poison queue refuses an item, for good if refused is set. It stays, and counts against the bound of such items. The
+// lock is held.
+func (e *engine) refuse(it *item, err error, refused bool) {
 	if it.refused() {
-		if refusesOne(err, e.poison.topic) {
+		if refused {
 			it.trouble.refusal = err
 		}
 		return
@@ -134,19 +135,19 @@ func (e *engine) oldestRefused() *item {
 	return nil
 }
 
-// describeRefused names what the poison queue refuses, why, and what to do. The lock is held.
-func (e *engine) describeRefused() error {
+// describeRefused returns what the health says of what the poison queue refuses: why, and what to do. The lock is held, and free when the
+// result is called, since the error is foreign code.
+func (e *engine) describeRefused() func() (Code, error) {
 	it := e.oldestRefused()
-	if it == nil {
-		return nil
-	}
 	what := "a malformed delivery"
 	if it.d.Malformed == nil {
 		what = fmt.Sprintf("an event of type %s with the id %s", quote(it.d.Event.Type()), quote(it.d.Event.ID()))
 	}
-	err := it.trouble.refusal
-	return fmt.Errorf("the poison queue refuses %d rejected events, which stay unsettled; the oldest is %s at position %s; %s: %w",
-		e.poison.refused, what, cut(it.d.Position.String()), refusalAdvice(err), err)
+	count, position, err := e.poison.refused, cut(it.d.Position.String()), it.trouble.refusal
+	return func() (Code, error) {
+		return CodePoisonQueue, fmt.Errorf("the poison queue refuses %d rejected events, which stay unsettled; the oldest is %s at position %s; %s: %w",
+			count, what, position, refusalAdvice(err), err)
+	}
 }
 
 // refusalAdvice says what a person can do about an event that the poison queue refuses.

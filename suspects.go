@@ -278,3 +278,13 @@ func (e *engine) describeSuspects() error {
 	}
 	return fmt.Errorf("%d events wait to run alone, because they were delivered more often than MaxDeliveries (%d)", s.count, most)
 }
+
+// describeNotes is for the health, where err is why runs cannot be noted.
+func describeNotes(sub Subscription, err error) (Code, error) {
+	code := CodeOf(err)
+	if code == CodeInternal || code == CodeCanceled {
+		code = CodeUnavailable
+	}
+	return code, fmt.Errorf("events over MaxDeliveries wait, because topic %s cannot note their runs: %w",
+		quote(suspectsTopic(sub.Topic, sub.Group)), err)
+}
