@@ -220,12 +220,9 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 }
 
 // subscriptions returns what Run declares for c: its own, and the group replay on its poison topic, so that the poison queue keeps
-// events that nobody reads yet.
+// events that nobody reads yet. The topic of suspects comes later, see checkSuspects.
 func (c *Consumer) subscriptions() []Subscription {
 	subs := []Subscription{c.sub}
-	if c.o.MaxDeliveries > 0 && !c.sub.Broadcast {
-		subs = append(subs, Subscription{Topic: suspectsTopic(c.sub.Topic, c.sub.Group), Group: c.sub.Group})
-	}
 	if topic := c.poisonTopic(); topic != "" {
 		subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
 	}

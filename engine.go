@@ -87,9 +87,11 @@ func (e *engine) run(ctx context.Context) error {
 	e.poison.topic = poisonTopic
 	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base) //nolint:fatcontext // not in a loop: an engine runs once
 	e.c.mu.Unlock()
-	if err := e.checkSuspects(); err != nil {
+	if err := e.checkSuspects(ctx); err != nil {
 		e.suspects.cancel()
-		return errors.Join(err, stream.Close(ctx))
+		closing, cancel := context.WithTimeout(e.base, suspectTimeout)
+		defer cancel()
+		return errors.Join(unlessStopped(ctx, err), stream.Close(closing))
 	}
 	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
 	err = e.receive(ctx)

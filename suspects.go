@@ -52,10 +52,15 @@ type suspectStage struct {
 	soloDone chan struct{} // closed when its run came back
 }
 
-// checkSuspects refuses MaxDeliveries on a stream that does not count deliveries, instead of ignoring it.
-func (e *engine) checkSuspects() error {
-	if e.c.o.MaxDeliveries == 0 || e.caps.DeliveryCount && !e.caps.Broadcast {
+// checkSuspects refuses MaxDeliveries on a stream that does not count deliveries, instead of ignoring it. Elsewhere it declares the topic
+// of the notes.
+func (e *engine) checkSuspects(ctx context.Context) error {
+	if e.c.o.MaxDeliveries == 0 {
 		return nil
+	}
+	if e.caps.DeliveryCount && !e.caps.Broadcast {
+		sub := e.c.sub
+		return Declare(ctx, e.c.broker, Subscription{Topic: suspectsTopic(sub.Topic, sub.Group), Group: sub.Group})
 	}
 	what := "the broker does not count deliveries"
 	if e.caps.Broadcast {

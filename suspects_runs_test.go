@@ -100,6 +100,12 @@ func TestMaxDeliveriesIsRefusedWithoutACount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newFakeBroker()
 			b.caps = c.caps
+			b.declare = func(subs []leat.Subscription) error {
+				for _, sub := range subs {
+					assert.Equal(t, "orders", sub.Topic, "no topic for suspects that there will not be")
+				}
+				return nil
+			}
 			err := leat.Run(t.Context(), leat.NewConsumer(b, c.sub, h, &leat.ConsumerOptions{MaxDeliveries: 3}))
 			assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err))
 			assert.ErrorContains(t, err, "set it to 0")
@@ -116,17 +122,21 @@ func TestTopicsOfSuspectsDiffer(t *testing.T) {
 		{Topic: "a.b", Group: "c.d"}, {Topic: "a.b.c", Group: "d"},
 	} {
 		b := newFakeBroker()
+		b.caps.DeliveryCount = true
 		b.declare = func(subs []leat.Subscription) error {
 			for _, s := range subs {
 				if s.Topic != sub.Topic {
 					topics[s.Topic] = true
 					assert.Equal(t, sub.Group, s.Group)
+					return errors.New("enough")
 				}
 			}
-			return errors.New("enough")
+			return nil
 		}
-		_ = leat.Run(t.Context(), leat.NewConsumer(b, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
+		err := leat.Run(t.Context(), leat.NewConsumer(b, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
 			&leat.ConsumerOptions{MaxDeliveries: 3}))
+		require.ErrorContains(t, err, "enough")
+		assert.True(t, b.closed, "the stream")
 	}
 	assert.Len(t, topics, 5, "%v", topics)
 }

@@ -90,10 +90,10 @@ func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 			return nil
 		}
 		// A topic may take less than its broker says, so the answer is what tells.
-		limits = leat.Limits{MaxEventBytes: e.Size() / 2, MaxAttributes: limits.MaxAttributes}
-		if leat.CodeOf(err) != leat.CodeTooLarge || limits.MaxEventBytes < leastBytes {
+		if leat.CodeOf(err) != leat.CodeTooLarge || e.Size() <= leastBytes {
 			return failed(e, err)
 		}
+		limits = leat.Limits{MaxEventBytes: max(e.Size()/2, leastBytes), MaxAttributes: limits.MaxAttributes}
 	}
 }
 

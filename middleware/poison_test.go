@@ -220,3 +220,20 @@ func TestPoisonQueueReducesWhatDoesNotFit(t *testing.T) {
 		})
 	}
 }
+
+// TestPoisonQueueTriesTheLeastSize: half of an event may be less than the least size of the reduced form, which the topic still takes.
+func TestPoisonQueueTriesTheLeastSize(t *testing.T) {
+	for takes, fits := range map[int]bool{16_100: true, 12_000: true, 8 << 10: true, 5_000: false} {
+		b := &fakeBroker{takes: takes}
+		p := poisoned(t)
+		p.Event = p.Event.WithData("text/plain", []byte(strings.Repeat("the payload ", 1_250)))
+		err := middleware.PoisonQueue(leat.NewProducer(b, nil), nil).Poison(t.Context(), p)
+		if !fits {
+			assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+			assert.Empty(t, b.events)
+			continue
+		}
+		require.NoError(t, err, "a topic that takes %d bytes", takes)
+		require.Len(t, b.events, 1)
+	}
+}
