@@ -219,6 +219,10 @@ func (s *Stream) renew() (over []*tenure) {
 			n := s.tenures[t.partition]
 			n.topic, n.committed, n.tried, n.above, n.aboveEpoch = t.topic, t.committed, t.tried, above, epoch
 			n.window.watermark, n.window.epoch, n.begin = watermark, from.Epoch, from.Offset
+			if len(above) > 0 {
+				n.owe(from.Offset, from.Epoch)
+				s.commit.soon()
+			}
 			n.suspended, n.rewind, n.from = true, true, from
 			n.asked, n.placed, n.next = t.asked, t.placed, from.Offset
 			over = append(over, t)

@@ -174,6 +174,9 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 				t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
 				offsets[p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
 				s.commit.soon()
+			} else if was.watermark == committed && len(was.above) > 0 {
+				t.owe(committed, max(was.epoch, offset.EpochOffset().Epoch))
+				s.commit.soon()
 			}
 		case committed >= 0 && read.base == committed:
 			t.above, t.aboveEpoch = read.above, read.epoch

@@ -76,6 +76,12 @@ func (t *tenure) finish(number uint64) {
 	t.absorb()
 }
 
+// owe has the tenure commit what earlier ones finished above a position, also when nothing else finishes.
+func (t *tenure) owe(position int64, epoch int32) {
+	t.window.watermark, t.window.epoch = position, epoch
+	t.window.settled++
+}
+
 // absorb moves the watermark over what was finished before. That is known until its records have been polled, which may be later.
 func (t *tenure) absorb() {
 	watermark, _ := t.above.absorb(t.window.watermark)
@@ -206,6 +212,9 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 	oldest := make([]int64, len(tenures))
 	for i, t := range tenures {
 		oldest[i] = -1
+		if t.ended { // its topic was deleted while it was given up, for example
+			continue
+		}
 		t.ended = true
 		for n := t.window.next; n > t.window.first; n-- {
 			if slot := t.window.at(n - 1); slot.state == slotOut {

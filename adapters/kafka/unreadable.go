@@ -58,6 +58,9 @@ func (s *Stream) pass(t *tenure, u *unreadable) {
 		return // it comes again
 	}
 	t.passed, t.next = u.next, u.next
+	if u.epoch > t.aboveEpoch {
+		t.above = t.above.below(u.first) // the log was truncated and written anew
+	}
 	if t.above.has(u.next - 1) {
 		return // it was finished in an earlier tenure
 	}
