@@ -55,7 +55,11 @@ func (t *attemptTable) keep(it *item) {
 		t.order[t.next] = id
 		t.next = (t.next + 1) % maxAttemptEntries
 	}
-	entry.attempts, entry.first = it.attempts, it.batch.engine.epoch.Add(it.first)
+	e, first := it.batch.engine, it.first
+	if it.excused {
+		first += e.now() - it.started
+	}
+	entry.attempts, entry.first = it.attempts, e.epoch.Add(first)
 	t.entries[id] = entry
 }
 

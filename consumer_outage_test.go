@@ -188,3 +188,32 @@ func TestClosedProducerDoesNotSpin(t *testing.T) {
 		assert.LessOrEqual(t, calls.Load(), int64(2))
 	})
 }
+
+// TestAPauseDoesNotCountAfterARedelivery: a lease that ends during the pause makes no difference.
+func TestAPauseDoesNotCountAfterARedelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		var infos []leat.Info
+		r := start(t, b, func(ctx context.Context, _ leat.Event) error {
+			info, _ := leat.InfoFrom(ctx)
+			switch infos = append(infos, info); len(infos) {
+			case 1:
+				return leat.RetryAfter(time.Second, errBoom)
+			case 2:
+				return leat.Pause(time.Hour, errBoom)
+			}
+			return nil
+		}, nil)
+		lease := leat.NewLease()
+		b.deliver(lease, event(t, "1", "k"))
+		time.Sleep(59 * time.Minute)
+		lease.End(errBoom)
+		b.deliverRaw(leat.Delivery{Event: event(t, "1", "k"), Lease: leat.NewLease(), Position: leat.Position{ID: "1"}, Deliveries: 2})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Len(t, infos, 3)
+		assert.Equal(t, 2, infos[2].Attempt)
+		assert.Less(t, time.Since(infos[2].FirstAttempt), time.Hour+2*time.Minute, "the pause took no time of the event")
+		r.stopClean()
+	})
+}

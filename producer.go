@@ -59,7 +59,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	p.unpooled.Store(len(o.Middleware) > 0)
 	for i, m := range slices.Backward(o.Middleware) {
 		if p.publish = m(p.publish); p.publish == nil {
-			p.invalid = fmt.Errorf("ProducerOptions.Middleware[%d] returned nil", i)
+			p.invalid, p.limits = fmt.Errorf("ProducerOptions.Middleware[%d] returned nil", i), Limits{}
 			return p
 		}
 	}
@@ -88,7 +88,8 @@ func producerLimits(l Limits) Limits {
 }
 
 // Limits returns what an event may have at most where the broker of p takes it: the broker's limits, or Leat's own where these are
-// lower. Events that are not from a poison queue have 8 KiB and 16 attributes less.
+// lower. Events that are not from a poison queue have 8 KiB and 16 attributes less, or, of smaller limits, an eighth and a fifth. They are
+// zero where the arguments of [NewProducer] were wrong.
 func (p *Producer) Limits() Limits { return p.fit().limits }
 
 // Publish publishes events to topic and waits for the broker. Nil means that the broker has all of them, as durably as it can.

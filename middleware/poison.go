@@ -63,7 +63,7 @@ func (q *poisonQueue) Check(sub leat.Subscription) error {
 	return nil
 }
 
-var errNoProducer = errors.New("PoisonQueue was made without a Producer, or with one that has no broker")
+var errNoProducer = errors.New("PoisonQueue was made without a Producer, or with one that has no broker or a wrong middleware")
 
 // Topic implements [leat.PoisonQueue].
 func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topic(sub.Topic, sub.Group) }

@@ -237,3 +237,23 @@ func TestPoisonQueueTriesTheLeastSize(t *testing.T) {
 		require.Len(t, b.events, 1)
 	}
 }
+
+// TestRunRefusesAPoisonQueueWhoseProducerIsWrong: every event that it is given would be refused.
+func TestRunRefusesAPoisonQueueWhoseProducerIsWrong(t *testing.T) {
+	for name, p := range map[string]*leat.Producer{
+		"none":                       nil,
+		"no broker":                  leat.NewProducer(nil, nil),
+		"a nil among the middleware": leat.NewProducer(&fakeBroker{}, &leat.ProducerOptions{Middleware: []leat.PublishMiddleware{nil}}),
+		"a middleware that returns nil": leat.NewProducer(&fakeBroker{}, &leat.ProducerOptions{Middleware: []leat.PublishMiddleware{
+			func(leat.PublishFunc) leat.PublishFunc { return nil },
+		}}),
+	} {
+		c := leat.NewConsumer(&fakeBroker{}, leat.Subscription{Topic: "orders", Group: "billing"}, returns(nil),
+			&leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(p, nil)})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := leat.Run(ctx, c)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%s: %v", name, err)
+		assert.ErrorContains(t, err, "without a Producer", name)
+	}
+}
