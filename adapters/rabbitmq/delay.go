@@ -51,7 +51,7 @@ func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration
 	d.moving = append(d.moving, postponement{g, tag, slot.event, count, time.Now().Add(delay)})
 	if !d.running {
 		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
-		go d.move()
+		d.s.broker.tasks.Go(d.move)
 	}
 	signal(d.work)
 	return true

@@ -1,0 +1,56 @@
+package rabbitmq
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+)
+
+// slowLog is a log whose writes last until it is closed.
+type slowLog chan struct{}
+
+func (l slowLog) Write(p []byte) (int, error) {
+	<-l
+	return len(p), nil
+}
+
+// TestMovingIsAwaited: the goroutine that moves delayed events to delay queues is one of those that Close awaits.
+func TestMovingIsAwaited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, log := bareGeneration(t, 1), make(slowLog)
+		s := g.s
+		s.broker = &Broker{o: Options{Logger: slog.New(slog.NewTextHandler(log, nil))}}
+		s.ctx, s.cancel = context.WithCancel(t.Context())
+		s.delays = delays{s: s, least: time.Minute}
+		g.topology.queue.Name = strings.Repeat("q", maxShortString) // no delay queue can have such a name, which is logged
+		d := make([]leat.Delivery, 1)
+		s.mu.Lock()
+		assert.Equal(t, 1, g.fill(d))
+		g.settle(d[0].Tag, leat.Settlement{Action: leat.GiveBack, Delay: time.Minute})
+		s.mu.Unlock()
+		synctest.Wait()
+
+		s.cancel()
+		awaited := make(chan struct{})
+		go func() {
+			defer close(awaited)
+			s.broker.tasks.Wait()
+		}()
+		synctest.Wait()
+		select {
+		case <-awaited:
+			t.Error("Close would return while events are still moved")
+		default:
+		}
+		close(log)
+		<-awaited
+		synctest.Wait()
+	})
+}
