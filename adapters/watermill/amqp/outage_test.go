@@ -242,11 +242,14 @@ func TestLostWhileIdle(t *testing.T) {
 			received <- into[0]
 		}
 	}()
+	consuming, ok := stream.(leat.HealthReporter)
+	require.True(t, ok)
 	down.Store(true)
 	require.NoError(t, conn.Close())
-	require.Eventually(t, func() bool { return b.Health() != nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return consuming.Health() != nil }, patience, time.Millisecond)
+	require.NoError(t, b.Health(), "publishing has its own connection")
 	down.Store(false)
-	require.Eventually(t, func() bool { return b.Health() == nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return consuming.Health() == nil }, patience, time.Millisecond)
 	e := event(t, &leat.EventOptions{Source: "/s"})
 	require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), sub.Topic, e))
 	select {
