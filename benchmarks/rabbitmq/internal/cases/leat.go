@@ -16,7 +16,7 @@ func (e *Env) leat(queue string) (*rabbitmq.Broker, error) {
 		return nil, err
 	}
 	o := &rabbitmq.Options{
-		Hosts: []string{u.Host}, Buffer: load.InFlight,
+		Hosts: []string{u.Host}, Buffer: load.InFlight, AllowPlaintext: true, // the other parties send it so as well
 		Credentials: func(context.Context) (user, password string, err error) {
 			password, _ = u.User.Password()
 			return u.User.Username(), password, nil
