@@ -34,7 +34,7 @@ type attempt struct {
 // probeTimeout is the longest that a publish waits for the answer. It is a part of the DeliveryTimeout, so at most half of that.
 const probeTimeout = 2 * time.Second
 
-// check returns how long it has waited, at most limit, and why nothing can be published, as an [*leat.Error].
+// check returns how long it has waited, and why nothing can be published, as an [*leat.Error].
 func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.Duration, err error) {
 	if a.granted.Load() {
 		return 0, nil
@@ -46,7 +46,7 @@ func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.
 	}
 	select {
 	case <-t.answered:
-		return min(time.Since(began), a.limit), t.err
+		return time.Since(began), t.err
 	case <-ctx.Done():
 		return 0, &leat.Error{Code: leat.CodeCanceled, Err: context.Cause(ctx)}
 	}

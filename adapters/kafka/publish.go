@@ -134,7 +134,13 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 		}
 		return
 	}
-	b.publisher.publish(ctx, topic, events, done, b.o.DeliveryTimeout-waited)
+	b.publisher.publish(ctx, topic, events, done, b.patience(waited))
+}
+
+// patience returns what is left of the DeliveryTimeout when the question to the cluster took this long. The answer may be late on a busy
+// machine; some time is always left, so that a call can be held before it is over.
+func (b *Broker) patience(waited time.Duration) time.Duration {
+	return max(b.o.DeliveryTimeout-waited, b.o.DeliveryTimeout/10)
 }
 
 // publish publishes, and has patience for the answers.
