@@ -16,7 +16,7 @@ import (
 
 // Open makes a [Broker] from a URL; it does not connect.
 //
-//	amqp://user:password@host:5672,host2:5672/vhost
+//	amqps://user:password@host:5671,host2:5671/vhost
 //	amqps://user@host/?password_file=/run/secrets/rabbitmq&ca_file=ca.pem
 //	amqps://host/vhost?external=true&cert_file=client.pem&key_file=client-key.pem
 //

@@ -20,7 +20,7 @@ import (
 
 // Options are the options of New. URL is required; the zero value of everything else works.
 type Options struct {
-	// URL is where the broker is: amqp://user:password@host:port/vhost, or amqps:// with TLS.
+	// URL is where the broker is: amqps://user:password@host:port/vhost, or amqp:// without TLS.
 	URL string
 	// TLS is for amqps:// only. Nil means the certificates that the system trusts.
 	TLS *tls.Config
@@ -110,7 +110,7 @@ func (o *Options) withDefaults() Options {
 
 func (o *Options) validate() error {
 	if o.URL == "" {
-		return errors.New("no URL; write amqp://user:password@host:5672/")
+		return errors.New("no URL; write amqps://user:password@host:5671/")
 	}
 	if err := o.checkURL(o.URL); err != nil {
 		return err
@@ -212,4 +212,4 @@ func settleTLS(c *wmamqp.ConnectionConfig) error {
 }
 
 // errBadURL does not name the URL, which may have a password.
-var errBadURL = errors.New("the URL is none of AMQP; write amqp://user:password@host:5672/")
+var errBadURL = errors.New("the URL is none of AMQP; write amqps://user:password@host:5671/")
