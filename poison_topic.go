@@ -120,7 +120,7 @@ func checkPoisonTopics(consumers []*Consumer) error {
 	return nil
 }
 
-// sameBroker reports whether a and b are one broker; of a type that cannot be compared nobody knows.
+// sameBroker reports whether a and b are one broker; of values that cannot be compared nobody knows.
 func sameBroker(a, b Broker) bool {
-	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

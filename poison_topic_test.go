@@ -107,3 +107,28 @@ func TestRunRefusesPoisonTopicsThatCannotBe(t *testing.T) {
 		})
 	}
 }
+
+// wrappedBroker is a broker that looks as if it could be compared, and cannot.
+type wrappedBroker struct {
+	leat.Broker
+
+	labels any
+}
+
+// TestRunDoesNotPanicOnBrokersThatCannotBeCompared: nobody knows whether they are one broker.
+func TestRunDoesNotPanicOnBrokersThatCannotBeCompared(t *testing.T) {
+	inner := memory.New(nil)
+	defer func() { assert.NoError(t, inner.Close()) }()
+	b := wrappedBroker{inner, []string{"a", "b"}}
+	queue := middleware.PoisonQueue(leat.NewProducer(inner, nil), &middleware.PoisonOptions{Topic: func(string, string) string { return "dead" }})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.NotPanics(t, func() {
+		var consumers []*leat.Consumer
+		for _, topic := range []string{"a", "b"} {
+			consumers = append(consumers, leat.NewConsumer(b, leat.Subscription{Topic: topic, Group: "g"}, &recorder{},
+				&leat.ConsumerOptions{PoisonQueue: queue}))
+		}
+		assert.NoError(t, leat.Run(ctx, consumers...))
+	})
+}
