@@ -98,3 +98,15 @@ func TestANilErrorOfThePoisonQueueEndsNoProcess(t *testing.T) {
 		r.stopClean()
 	})
 }
+
+// TestANilErrorOfAPublishIsUnknown: a nil pointer as an error panics where somebody looks into it, with no lock held.
+func TestANilErrorOfAPublishIsUnknown(t *testing.T) {
+	b := newFakeBroker()
+	b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(int, error)) { done(0, (*nilError)(nil)) }
+	p := leat.NewProducer(b, nil)
+	var err error
+	require.NotPanics(t, func() { err = p.Publish(t.Context(), "orders", event(t, "1", "k")) })
+	assert.Equal(t, leat.CodeUnknown, leat.CodeOf(err))
+	assert.ErrorContains(t, err, "panicked")
+	require.NoError(t, p.Close(t.Context()))
+}

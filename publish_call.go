@@ -146,7 +146,10 @@ func (p *Producer) refusal(topic string) error {
 
 // finish takes the outcome of one event. The first counts; one that is of an earlier use, or of no event, counts for nothing.
 func (t *publishTurn) finish(i int, err error) {
-	c := t.c
+	c, coded := t.c, false
+	if err != nil {
+		coded, err = lookInto(err) // foreign code
+	}
 	c.mu.Lock()
 	if c.turn != t || i < 0 || i >= len(c.errs) || c.errs[i] != errPending { //nolint:errorlint // a mark, never wrapped there
 		c.mu.Unlock()
@@ -155,7 +158,9 @@ func (t *publishTurn) finish(i int, err error) {
 	}
 	e := c.events[i]
 	if err != nil {
-		err = publishOutcome(c.topic, e, err)
+		if !coded { // it proves nothing
+			err = &Error{Op: "publish", Topic: c.topic, EventID: e.ID(), Code: CodeUnknown, Err: err}
+		}
 		c.failed++
 	}
 	c.errs[i] = err
@@ -198,11 +203,14 @@ func (c *publishCall) publishError(ctx context.Context) error {
 	return e
 }
 
-// publishOutcome makes an *Error of what an adapter or middleware reported. An error without a code proves nothing, so its
-// outcome is unknown.
-func publishOutcome(topic string, e Event, err error) error {
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
-	}
-	return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: CodeUnknown, Err: err}
+// lookInto reports whether what an adapter or middleware reported is an *Error. An error that panics when it is looked into, such as a nil
+// pointer in an interface, is replaced.
+func lookInto(err error) (coded bool, seen error) {
+	defer func() {
+		if v := recover(); v != nil {
+			coded, seen = false, panicked("the error of a publish", v)
+		}
+	}()
+	_, coded = errors.AsType[*Error](err)
+	return coded, err
 }
