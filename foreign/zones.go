@@ -13,7 +13,7 @@ func zoneOffset(zone string, wall time.Time) (string, bool) {
 	if before, after, ok := strings.Cut(zone, "["); ok {
 		name, closed := strings.CutSuffix(after, "]")
 		switch {
-		case !closed || name == "":
+		case !closed || name == "" || strings.Contains(name, "["):
 			return "", false
 		case strings.TrimSpace(before) == "":
 			return zoneOffset(name, wall)
