@@ -27,7 +27,7 @@ func settleMutants() []mutant {
 			}
 		}),
 		settling("acks what is given back", "give-back-redelivers", nil, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
-			if d.Event.Key() == "" && how.Delay == 0 {
+			if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
 				how.Action = leat.Ack
 			}
 			s.Settle(d, how)
@@ -50,7 +50,7 @@ func settleMutants() []mutant {
 		}),
 		{
 			name: "puts what is given back behind later events", rule: "give-back-order",
-			others: []string{"deliveries-counted", "give-back-awaits-older"},
+			others: []string{"deliveries-counted", "give-back-awaits-older", "transport-key", "transport-key-give-back"},
 			wrap: bend(func(b *bent) {
 				b.stream = func(sub leat.Subscription, inner leat.Stream) leat.Stream {
 					return &bentStream{Stream: inner, settle: func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
@@ -235,7 +235,7 @@ func leaseMutants() []mutant {
 		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
-			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older"},
+			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older", "transport-key-give-back"},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					subs = slices.Clone(subs)
