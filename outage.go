@@ -9,7 +9,8 @@ import (
 // IsOutage reports whether err says that a broker that the [Handler] publishes to is down, which is no failure of the event. It does
 // when it is, or wraps, the error of a publish of Leat's own with [CodeUnavailable], [CodeUnknown], [CodeExhausted] or [CodeClosed]. It
 // does not when the publish, or one event of a [*PublishError], was refused with another code, nor when [Reject] or [Pause] decided. An
-// event of it with [CodeCanceled] says nothing either way. A [Consumer] tries the event again later, as often as it takes, and counts no attempt; its health says so.
+// event of it with [CodeCanceled] says nothing either way. A [Consumer] tries the event again later, as often as it takes, and counts no
+// attempt; its health says so.
 func IsOutage(err error) bool { return outageIn(err) != nil }
 
 // outageIn returns the outcome of a publish that makes err an outage, or nil.

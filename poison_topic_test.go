@@ -120,7 +120,8 @@ func TestRunDoesNotPanicOnBrokersThatCannotBeCompared(t *testing.T) {
 	inner := memory.New(nil)
 	defer func() { assert.NoError(t, inner.Close()) }()
 	b := wrappedBroker{inner, []string{"a", "b"}}
-	queue := middleware.PoisonQueue(leat.NewProducer(inner, nil), &middleware.PoisonOptions{Topic: func(string, string) string { return "dead" }})
+	one := &middleware.PoisonOptions{Topic: func(string, string) string { return "dead" }}
+	queue := middleware.PoisonQueue(leat.NewProducer(inner, nil), one)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.NotPanics(t, func() {

@@ -145,7 +145,8 @@ func (e *engine) describeRefused() func() (Code, error) {
 	}
 	count, position, err := e.poison.refused, cut(it.d.Position.String()), it.trouble.refusal
 	return func() (Code, error) {
-		return CodePoisonQueue, fmt.Errorf("the poison queue refuses %d rejected events, which stay unsettled; the oldest is %s at position %s; %s: %w",
+		return CodePoisonQueue, fmt.Errorf(
+			"the poison queue refuses %d rejected events, which stay unsettled; the oldest is %s at position %s; %s: %w",
 			count, what, position, refusalAdvice(err), err)
 	}
 }
