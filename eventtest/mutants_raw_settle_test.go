@@ -26,7 +26,7 @@ func settleMutants() []mutant {
 				s.Settle(d, how)
 			}
 		}),
-		settling("acks what is given back", "give-back-redelivers", nil, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+		settling("acks what is given back", "give-back-redelivers", []string{"transport-key"}, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 			if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
 				how.Action = leat.Ack
 			}
