@@ -26,12 +26,13 @@ func settleMutants() []mutant {
 				s.Settle(d, how)
 			}
 		}),
-		settling("acks what is given back", "give-back-redelivers", []string{"transport-key"}, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
-			if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
-				how.Action = leat.Ack
-			}
-			s.Settle(d, how)
-		}),
+		settling("acks what is given back", "give-back-redelivers", []string{"transport-key"},
+			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+				if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
+					how.Action = leat.Ack
+				}
+				s.Settle(d, how)
+			}),
 		settling("acks what is given back in a crowd", "concurrent-use", nil, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 			if strings.HasPrefix(d.Event.ID(), "publisher-") {
 				how.Action = leat.Ack
