@@ -135,6 +135,13 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 		return
 	}
 	s.awaitIdle()
+	s.mu.Lock()
+	tenures = s.all() // watchPartitions began them meanwhile, and the client has forgotten them with the topic
+	s.end(tenures)
+	s.mu.Unlock()
+	for _, t := range tenures {
+		t.lease.End(errDeleted)
+	}
 	s.addPartitions()
 }
 
