@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
@@ -55,6 +56,14 @@ func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	}
 }
 
+// timeOf is a record's timestamp. Kafka writes -1 where there is none.
+func timeOf(r *kgo.Record) time.Time {
+	if r.Timestamp.UnixMilli() == -1 {
+		return time.Time{}
+	}
+	return r.Timestamp
+}
+
 // mapped is the event that the Mapping makes of a record that could not be read.
 func (c *decoder) mapped(r *kgo.Record, reason error) (leat.Event, error) {
 	c.headers = headersOf(c.headers[:0], r)
@@ -66,7 +75,7 @@ func (c *decoder) mapped(r *kgo.Record, reason error) (leat.Event, error) {
 	}()
 	position := leat.Position{Partition: r.Partition, Offset: r.Offset}
 	m := foreign.Message{
-		Topic: r.Topic, ID: r.Topic + "/" + position.String(), Position: position, Time: r.Timestamp, Key: r.Key,
+		Topic: r.Topic, ID: r.Topic + "/" + position.String(), Position: position, Time: timeOf(r), Key: r.Key,
 		Headers: c.headers, Body: r.Value, Err: reason,
 	}
 	for _, h := range c.headers {
