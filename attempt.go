@@ -25,6 +25,7 @@ type attemptRare struct {
 	crash      error  // what guard returns instead of calling the handler, which ended its goroutine
 	positionID string // Position.ID
 	key        string // Info.Key
+	trace      *TraceContext
 	fixed      *Info  // instead of all the rest, for ContextWithInfo
 }
 
@@ -56,8 +57,8 @@ func newAttempt(it *item) *attempt {
 	}
 	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
 	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
-	if it.crash != nil || it.d.Position.ID != "" || it.d.Key != "" {
-		a.rare = &attemptRare{crash: it.crash, positionID: it.d.Position.ID, key: it.d.Key}
+	if it.crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil {
+		a.rare = &attemptRare{crash: it.crash, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
 	}
 	return a
 }
@@ -70,24 +71,24 @@ func (a *attempt) crash() error {
 }
 
 func (a *attempt) info() Info {
-	position, key := Position{Partition: a.partition, Offset: a.offset}, ""
+	info := Info{Position: Position{Partition: a.partition, Offset: a.offset}}
 	if r := a.rare; r != nil {
 		if r.fixed != nil {
 			return *r.fixed
 		}
-		position.ID, key = r.positionID, r.key
+		info.Position.ID, info.Key, info.Trace = r.positionID, r.key, r.trace
 	}
 	e := a.batch.engine
-	return Info{
-		Topic: e.c.sub.Topic, Group: e.c.sub.Group, Key: key, Attempt: int(a.number), FirstAttempt: e.epoch.Add(a.first),
-		Deliveries: int(a.deliveries), Received: a.batch.received, Position: position,
-	}
+	info.Topic, info.Group = e.c.sub.Topic, e.c.sub.Group
+	info.Attempt, info.FirstAttempt = int(a.number), e.epoch.Add(a.first)
+	info.Deliveries, info.Received = int(a.deliveries), a.batch.received
+	return info
 }
 
 // info tells about the delivery as its present attempt sees it, or, before the first, as nobody has yet.
 func (it *item) info() Info {
 	info := Info{
-		Topic: it.batch.engine.c.sub.Topic, Group: it.batch.engine.c.sub.Group, Key: it.d.Key, Attempt: it.attempts,
+		Topic: it.batch.engine.c.sub.Topic, Group: it.batch.engine.c.sub.Group, Key: it.d.Key, Trace: it.d.Trace, Attempt: it.attempts,
 		Deliveries: it.d.Deliveries, Received: it.batch.received, Position: it.d.Position,
 	}
 	if it.attempts > 0 {

@@ -70,7 +70,8 @@ type Stream interface {
 	// R2. Any other error is terminal: the stream is over. A lost connection is no error; the adapter connects again, at
 	// most once a second, and shows the outage through [HealthReporter].
 	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of the group holds a delivery
-	// of that key at the same time. The key is the event's own, [Event.Key], else the transport's, which is [Delivery].Key then.
+	// of that key at the same time. The key is the event's own, [Event.Key], else the transport's, which is [Delivery].Key then. A stream
+	// may withhold later deliveries of a key while earlier ones of it are unsettled.
 	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event. It never ends the stream.
 	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor MaxInFlightBytes unless there is
 	// only one.
@@ -223,6 +224,9 @@ type Delivery struct {
 	// message, the ordering key of a Pub/Sub message. The engine keeps order by it, and does not change the event. Empty means none.
 	// It may have any bytes.
 	Key string
+	// Trace is the trace context that the transport carries beside the event, for whoever reports traces. Nil means none. It is not
+	// part of the event, and the engine shows it as [Info].Trace.
+	Trace *TraceContext
 	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
 	Deliveries int
 	// Position is where the broker keeps the event.
@@ -341,6 +345,9 @@ type Capabilities struct {
 	NativeReject bool
 	// Broadcast says that this stream is a broadcast.
 	Broadcast bool
+	// Standby says that one stream of the group receives and the others stand by until it closes or is lost. Without it, streams share
+	// the events of the group.
+	Standby bool
 	// Watermark says that the broker stores one position per lease, as Kafka does. What finished above an unfinished event is only
 	// stored as far as the adapter finds room for it, and may be delivered again after a restart. Drain therefore finishes what lies
 	// below the newest started event.
@@ -357,6 +364,17 @@ type Declarer interface {
 	// for the group. It creates them, checks them or does nothing, as the adapter's provisioning option says, and reports every
 	// difference that it finds. Declaring what exists is no error.
 	Declare(ctx context.Context, subs ...Subscription) error
+}
+
+// Quiescer is implemented by a [Stream] that fetches ahead of Receive.
+type Quiescer interface {
+	// Quiesce tells the stream that Receive will not be called again.
+	//
+	// Q1. It is called at most once, not while a Receive runs, and before any delivery is given back on the way to Close. From then on
+	// the stream asks the broker for nothing more: what is given back would come straight to this stream again, which is about to
+	// close, and count a delivery. Settlements and leases go on as before.
+	// Q2. It does not block. What the stream had fetched and not delivered goes back with Close, or earlier.
+	Quiesce()
 }
 
 // HealthReporter is implemented by a [Broker] or [Stream] that can tell how it is. A [Consumer] shows what its stream and its broker say.

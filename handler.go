@@ -38,6 +38,8 @@ type Info struct {
 	Topic, Group string
 	// Key is the transport's key where the event has no partitionkey of its own, as [Delivery].Key. Empty means none.
 	Key string
+	// Trace is the trace context that the transport carried beside the event, as [Delivery].Trace. Nil means none.
+	Trace *TraceContext
 	// Attempt counts the calls of the handler for this event in this process, from 1.
 	Attempt int
 	// FirstAttempt is when the first of them began, put off by what a pause or an outage of the event took, which count as no attempt.

@@ -45,6 +45,10 @@ const (
 	NeedCut       Need = "the harness can cut connections (Cutter)"
 	NeedExpire    Need = "the harness can expire leases (Expirer)"
 	NeedStray     Need = "the harness can open the adapter where nobody listens (Stray)"
+	NeedIsolate   Need = "the harness can isolate a client (Isolator)"
+	NeedDrop      Need = "the harness can make a client vanish (Dropper)"
+	NeedHeld      Need = "the harness can ask the broker what is unsettled (Holder)"
+	NeedLeaseTime Need = "the harness knows how long a lease lasts (LeaseTimer)"
 
 	NeedOrder         Need = "the stream keeps order per group (Capabilities.Order)"
 	NeedHistory       Need = "later groups get history (Capabilities.History)"
@@ -72,6 +76,14 @@ func (n Need) control() func(h Harness) bool {
 		return has[Expirer]
 	case NeedStray:
 		return has[Stray]
+	case NeedIsolate:
+		return has[Isolator]
+	case NeedDrop:
+		return has[Dropper]
+	case NeedHeld:
+		return has[Holder]
+	case NeedLeaseTime:
+		return has[LeaseTimer]
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package eventtest
 
 import (
 	"context"
+	"time"
 
 	"github.com/leatgo/leat"
 )
@@ -21,6 +22,13 @@ type Harness interface {
 type Injector interface {
 	// Inject publishes a raw message. Its Reason is ignored.
 	Inject(ctx context.Context, topic string, m leat.Malformed) error
+}
+
+// Malformer is an [Injector] whose broker cannot carry every byte: it says itself what a message that is not a CloudEvent looks like
+// there. Without it the suite makes such messages of any bytes.
+type Malformer interface {
+	// Malformed returns the n-th of as many different raw messages as the suite asks for, each of which the adapter cannot read as an event.
+	Malformed(n int) leat.Malformed
 }
 
 // KeyInjector is a [Harness] whose transport has a key that orders messages.
@@ -56,4 +64,33 @@ type Expirer interface {
 type Stray interface {
 	// OpenNowhere returns an instance of the adapter that reaches no broker. The suite closes it.
 	OpenNowhere(ctx context.Context) (leat.Broker, error)
+}
+
+// LeaseTimer is a [Harness] that knows after how long without extension its broker takes a delivery away. Without it, the suite only
+// tries handlers that are a little slow.
+type LeaseTimer interface {
+	LeasePeriod() time.Duration
+}
+
+// Isolator is a [Harness] that can isolate one instance of the adapter from the broker, as a network does that loses every packet:
+// its connections stay open, nothing passes in either direction, new connections get no answer, and the clocks of both sides run on. What
+// was written into a connection before may have arrived.
+type Isolator interface {
+	// Isolate isolates an instance that Open returned.
+	Isolate(ctx context.Context, b leat.Broker) error
+	// Rejoin ends that. What stood in the connections goes on, as far as both sides still have them.
+	Rejoin(ctx context.Context, b leat.Broker) error
+}
+
+// Dropper is a [Harness] that can make one instance of the adapter vanish, as a process does that is killed: its connections are reset,
+// and nothing that the instance does reaches the broker any more. Other than with Close, nobody says goodbye.
+type Dropper interface {
+	// Drop takes an instance that Open returned, for good. The suite closes it later, which then fails or not, but ends in time.
+	Drop(ctx context.Context, b leat.Broker) error
+}
+
+// Holder is a [Harness] that can ask the broker how many messages it has delivered to the streams of a group and waits for to be
+// settled, the adapter's prefetch included.
+type Holder interface {
+	Held(ctx context.Context, topic, group string) (int, error)
 }

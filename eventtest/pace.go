@@ -21,6 +21,9 @@ type Pace struct {
 	// keys when a stream has joined. The suite adds it where it measures an operation of the broker, keeps streams open for so long
 	// that they get their share, and bounds a shutdown that has to be clean by it.
 	Operation time.Duration
+	// OfKey is how many deliveries of one key a stream hands out at most before the first of them is settled, where it withholds later ones
+	// (R3). 0 means that it withholds nothing.
+	OfKey int
 	// Parallel is how many cases may run at a time; 0 means one. More needs a harness whose methods may be called at the same time,
 	// and a broker where a group of one topic does not notice that one of the same name on another topic changes. Cases that kill,
 	// pause or cut the broker, or that measure the process, run alone, after all others.

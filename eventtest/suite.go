@@ -22,6 +22,8 @@ type Options struct {
 	// Quiet is how long the suite waits before it believes that something does not happen. 0 means what the harness says, or
 	// 100 ms.
 	Quiet time.Duration
+	// Unordered runs the suite on subscriptions with leat.Subscription.Unordered. Cases about the order of a key are skipped.
+	Unordered bool
 	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
 	CaseTimeout time.Duration
 }

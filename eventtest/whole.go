@@ -14,12 +14,6 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// LeaseTimer is a [Harness] that knows after how long without extension its broker takes a delivery away. Without it, the suite only
-// tries handlers that are a little slow.
-type LeaseTimer interface {
-	LeasePeriod() time.Duration
-}
-
 // grace is how much later than its deadline a Publish or a shutdown may end: the 250 ms that the rules allow, and what a machine that is
 // busy with other tests may take beside the stalls that a stopwatch sees.
 const grace = time.Second
