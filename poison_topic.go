@@ -9,9 +9,9 @@ import (
 
 // The last part of the name of a poison topic.
 const (
-	poisonPart          = "poison"           // of a group without a dot
-	poisonPartMany      = "poison-"          // of a group with dots, before the number of its parts
-	poisonPartBroadcast = "poison-broadcast" // of a broadcast, which has no group
+	poisonPart          = "poison"                  // of a group without a dot
+	poisonPartMany      = poisonPart + "-"          // of a group with dots, before the number of its parts
+	poisonPartBroadcast = poisonPart + "-broadcast" // of a broadcast, which has no group
 )
 
 // PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison". For a group with dots it is
@@ -22,11 +22,17 @@ func PoisonTopic(topic, group string) string {
 	if group == "" {
 		return topic + "." + poisonPartBroadcast
 	}
-	name := topic + "." + group + "."
+	return topicOfGroup(topic, group, poisonPart)
+}
+
+// topicOfGroup returns a topic that belongs to a group of a topic for the purpose that last names: "<topic>.<group>.<last>", or, where the
+// group has dots, "<topic>.<group>.<last>-<parts of the group>". So no two pairs of topic and group share one.
+func topicOfGroup(topic, group, last string) string {
+	name := topic + "." + group + "." + last
 	if dots := strings.Count(group, "."); dots > 0 {
-		return name + poisonPartMany + strconv.Itoa(dots+1)
+		name += "-" + strconv.Itoa(dots+1)
 	}
-	return name + poisonPart
+	return name
 }
 
 // poisonedTopic is the way back from PoisonTopic to the topic: it returns false where name is no poison topic.

@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -47,15 +45,8 @@ const (
 	maxSuspectRuns = 1_000
 )
 
-// suspectsTopic returns the topic in which the runs of a group's suspects are noted: "<topic>.<group>.suspects", or, where the group has
-// dots, "<topic>.<group>.suspects-<parts of the group>", so that no two groups share one.
-func suspectsTopic(topic, group string) string {
-	name := topic + "." + group + ".suspects"
-	if dots := strings.Count(group, "."); dots > 0 {
-		name += "-" + strconv.Itoa(dots+1)
-	}
-	return name
-}
+// suspectsTopic returns the topic in which the runs of a group's suspects are noted, named by the rule of [PoisonTopic].
+func suspectsTopic(topic, group string) string { return topicOfGroup(topic, group, "suspects") }
 
 // suspectID returns the hash that names an event in the notes: of source, id and data.
 func suspectID(e Event) string {
