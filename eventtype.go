@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // Codec turns values into the data of events and back. Implementations are safe for concurrent use.
@@ -147,9 +149,12 @@ func (t EventType[T]) Decode(e Event) (v T, err error) {
 	return v, nil
 }
 
-// Publish publishes an event for each of vs to the Topic and waits, as [Producer.Publish] does. A value that cannot become an event is
-// refused, with its error in the [*PublishError]; the others are published.
-func (t EventType[T]) Publish(ctx context.Context, p *Producer, vs ...T) error {
+// Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and waits as [Producer.Publish] does. A value
+// that cannot become an event is refused, with its error in the [*PublishError]; the others are published.
+func (t EventType[T]) Publish(ctx context.Context, p Publisher, vs ...T) error {
+	if _, ok := p.(*Producer); !ok && nils.Is(p) {
+		p = unfitProducer("the Publisher is nil; give a Producer or an outbox")
+	}
 	events := make([]Event, len(vs))
 	for i, v := range vs {
 		events[i] = t.event(v)

@@ -14,6 +14,16 @@ import (
 // PublishFunc publishes events to a topic and reports each outcome through done, by the rules of [Broker].Publish.
 type PublishFunc func(ctx context.Context, topic string, events []Event, done func(i int, err error))
 
+// Publisher publishes events to a topic: a [Producer], or what keeps events for one, such as an outbox in a transaction.
+//
+// Publish returns nil when all events are taken: stored by the broker, or where the Publisher keeps them. Otherwise the error is a
+// [*PublishError] that names the events that failed, with the code of each; the others are taken. An event is checked with
+// [Event.Validate], because [EventType.Publish] passes on what could not be made, as an event that Validate refuses. Without
+// events it returns nil.
+type Publisher interface {
+	Publish(ctx context.Context, topic string, events ...Event) error
+}
+
 // PublishMiddleware wraps a [PublishFunc]. It sees the events after validation, with their source, and must see to it that done is
 // called once for each. The events belong to the Producer again when it returns.
 type PublishMiddleware func(next PublishFunc) PublishFunc
@@ -71,9 +81,14 @@ func (p *Producer) fit() *Producer {
 	if p != nil && (p.publish != nil || p.invalid != nil) {
 		return p
 	}
-	unfit := NewProducer(nil, nil)
-	unfit.invalid = errors.New("the Producer is nil; make one with NewProducer")
-	return unfit
+	return unfitProducer("the Producer is nil; make one with NewProducer")
+}
+
+// unfitProducer returns a Producer that refuses everything, with text.
+func unfitProducer(text string) *Producer {
+	p := NewProducer(nil, nil)
+	p.invalid = errors.New(text)
+	return p
 }
 
 // producerLimits narrows the broker's limits by Leat's own.
@@ -171,7 +186,7 @@ func (p *Producer) check(topic string, e Event) error {
 		return refuse(CodeOf(err), err)
 	}
 	size, attributes := p.limits.MaxEventBytes, p.limits.MaxAttributes
-	if !e.d().poisoned {
+	if !IsPoisoned(e) {
 		size, attributes = size-reserve(size, poisonReserveBytes, 8), attributes-reserve(attributes, poisonReserveAttributes, 5)
 	}
 	if e.Size() > size {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/nils"
 )
 
 // PoisonOptions are the options of [PoisonQueue]. The zero value works.
@@ -23,15 +24,19 @@ type PoisonOptions struct {
 // attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [leat.PoisonedFrom]
 // reads them, and [Original] only takes them off. A nil o means the defaults.
 //
-// What exceeds the Producer's limits is written in the reduced form, which [leat.Reduction] describes. Where the topic takes even less,
-// which its refusal with [leat.CodeTooLarge] tells, Poison tries half the size, down to 8 KiB.
+// What exceeds the limits of p is written in the reduced form, which [leat.Reduction] describes. p tells them with a method Limits, as
+// [leat.Producer] has; without it Leat's own hold. Where the topic takes even less, which its refusal with [leat.CodeTooLarge] tells, Poison
+// tries half the size, down to 8 KiB.
 //
-// Without a Producer, [leat.Run] refuses the Consumer.
+// Without a Publisher, or with a Producer that has no broker, [leat.Run] refuses the Consumer.
 //
-// Poison waits for the broker's confirm as long as its ctx lasts. Its error is an [*leat.Error] with [leat.CodePoisonQueue] that
-// wraps the Producer's. p must stay open until the Consumer has stopped.
-func PoisonQueue(p *leat.Producer, o *PoisonOptions) leat.PoisonQueue {
-	q := &poisonQueue{producer: p, topic: leat.PoisonTopic}
+// Poison waits until p has taken the event, as long as its ctx lasts: the Consumer settles the event then, so p must have stored it. Its
+// error is an [*leat.Error] with [leat.CodePoisonQueue] that wraps that of p. p must stay open until the Consumer has stopped.
+func PoisonQueue(p leat.Publisher, o *PoisonOptions) leat.PoisonQueue {
+	q := &poisonQueue{publisher: p, topic: leat.PoisonTopic}
+	if nils.Is(p) {
+		q.publisher = nil
+	}
 	if o != nil && o.Topic != nil {
 		q.topic = o.Topic
 	}
@@ -50,20 +55,32 @@ func Original(e leat.Event) leat.Event {
 }
 
 type poisonQueue struct {
-	producer *leat.Producer
-	topic    func(topic, group string) string
-	shared   bool
+	publisher leat.Publisher // nil where there is none
+	topic     func(topic, group string) string
+	shared    bool
 }
 
 // Check tells [leat.Run] that there is nothing to publish through.
 func (q *poisonQueue) Check(sub leat.Subscription) error {
-	if q.producer.Limits() == (leat.Limits{}) {
+	l, ok := q.publisher.(limited)
+	if q.publisher == nil || ok && l.Limits() == (leat.Limits{}) {
 		return &leat.Error{Op: "run", Topic: sub.Topic, Code: leat.CodeInvalid, Err: errNoProducer}
 	}
 	return nil
 }
 
-var errNoProducer = errors.New("PoisonQueue was made without a Producer, or with one that has no broker or a wrong middleware")
+// limited is implemented by a [leat.Publisher] that knows what an event may have at most. Those of a Producer are never zero where it can
+// publish.
+type limited interface{ Limits() leat.Limits }
+
+func (q *poisonQueue) limits() leat.Limits {
+	if l, ok := q.publisher.(limited); ok {
+		return l.Limits()
+	}
+	return leat.Limits{}
+}
+
+var errNoProducer = errors.New("PoisonQueue was made without a Producer or another Publisher, or with a Producer that has no broker or a wrong middleware")
 
 // Topic implements [leat.PoisonQueue].
 func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topic(sub.Topic, sub.Group) }
@@ -77,15 +94,15 @@ func (q *poisonQueue) Poison(ctx context.Context, p leat.Poisoned) error {
 	failed := func(e leat.Event, err error) error {
 		return &leat.Error{Op: "poison", Topic: topic, EventID: e.ID(), Code: leat.CodePoisonQueue, Err: err}
 	}
-	if q.producer == nil {
+	if q.publisher == nil {
 		return failed(p.Event, errNoProducer)
 	}
-	for limits := q.producer.Limits(); ; {
+	for limits := q.limits(); ; {
 		e, err := p.AsEventWithin(limits)
 		if err != nil {
 			return failed(p.Event, err)
 		}
-		err = q.producer.Publish(ctx, topic, e)
+		err = q.publisher.Publish(ctx, topic, e)
 		if err == nil {
 			return nil
 		}

@@ -257,3 +257,31 @@ func TestRunRefusesAPoisonQueueWhoseProducerIsWrong(t *testing.T) {
 		assert.ErrorContains(t, err, "without a Producer", name)
 	}
 }
+
+// keeper is a [leat.Publisher] that is not a Producer.
+type keeper struct{ kept []leat.Event }
+
+func (k *keeper) Publish(_ context.Context, _ string, events ...leat.Event) error {
+	k.kept = append(k.kept, events...)
+	return nil
+}
+
+// Of a Publisher without limits of its own Leat's hold.
+func TestPoisonQueuePublishesThroughAnyPublisher(t *testing.T) {
+	k := &keeper{}
+	p := poisoned(t)
+	p.Event = p.Event.WithText(strings.Repeat("x", 900<<10))
+	q := middleware.PoisonQueue(k, nil)
+	require.NoError(t, q.Poison(t.Context(), p))
+	require.Len(t, k.kept, 1)
+	assert.Equal(t, fields(p.Event), fields(middleware.Original(k.kept[0])))
+	checker, ok := q.(interface{ Check(sub leat.Subscription) error })
+	require.True(t, ok)
+	require.NoError(t, checker.Check(leat.Subscription{}))
+
+	none := middleware.PoisonQueue((*keeper)(nil), nil)
+	require.ErrorContains(t, none.Poison(t.Context(), p), "without a Producer")
+	checker, ok = none.(interface{ Check(sub leat.Subscription) error })
+	require.True(t, ok)
+	require.ErrorContains(t, checker.Check(leat.Subscription{}), "without a Producer")
+}
