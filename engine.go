@@ -30,6 +30,8 @@ type engine struct {
 	waking  bool // a worker was woken and has not looked for work yet
 	poison  poisonStage
 	outage  outageStage
+	// unrouted has hashes of the types that no route wanted, for noteSkipped.
+	unrouted map[uint64]struct{}
 
 	gate     *gate // of the Run
 	suspects suspectStage

@@ -140,13 +140,24 @@ func (t EventType[T]) Decode(e Event) (v T, err error) {
 	if e.Type() != t.Name {
 		return fail(fmt.Errorf("the event has type %s, not %s", quote(e.Type()), quote(t.Name)))
 	}
-	if !e.HasData() {
-		return fail(errors.New("the event has no data"))
-	}
-	if err := t.codec().Decode(e.DataContentType(), e.Data(), &v); err != nil {
-		return fail(fmt.Errorf("data of type %s: %w", quote(t.Name), err))
+	if err := decodeData(e, t.codec(), &v); err != nil {
+		return fail(err)
 	}
 	return v, nil
+}
+
+// decodeData reads the data of e into v.
+func decodeData(e Event, c Codec, v any) error {
+	if err := e.d().err; err != nil {
+		return err
+	}
+	if !e.HasData() {
+		return errors.New("the event has no data")
+	}
+	if err := c.Decode(e.DataContentType(), e.Data(), v); err != nil {
+		return fmt.Errorf("data of type %s: %w", quote(e.Type()), err)
+	}
+	return nil
 }
 
 // Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and waits as [Producer.Publish] does. A value

@@ -126,7 +126,7 @@ func (e *engine) finish(it *item, o outcome) {
 	switch {
 	case o.kind == outcomeHandled:
 		if it.skipped {
-			total.skipped++
+			e.noteSkipped(it)
 		} else {
 			total.handled++
 		}

@@ -275,13 +275,17 @@ func TestPoisonQueuePublishesThroughAnyPublisher(t *testing.T) {
 	require.NoError(t, q.Poison(t.Context(), p))
 	require.Len(t, k.kept, 1)
 	assert.Equal(t, fields(p.Event), fields(middleware.Original(k.kept[0])))
-	checker, ok := q.(interface{ Check(sub leat.Subscription) error })
+	checker, ok := q.(interface {
+		Check(sub leat.Subscription) error
+	})
 	require.True(t, ok)
 	require.NoError(t, checker.Check(leat.Subscription{}))
 
 	none := middleware.PoisonQueue((*keeper)(nil), nil)
 	require.ErrorContains(t, none.Poison(t.Context(), p), "without a Producer")
-	checker, ok = none.(interface{ Check(sub leat.Subscription) error })
+	checker, ok = none.(interface {
+		Check(sub leat.Subscription) error
+	})
 	require.True(t, ok)
 	require.ErrorContains(t, checker.Check(leat.Subscription{}), "without a Producer")
 }
