@@ -22,6 +22,7 @@ var errShutdown error = &Error{Op: "handle", Code: CodeCanceled, Err: errors.New
 // handlers may run until the ShutdownTimeout, then their contexts end. The error names those that do not return even then.
 func (e *engine) drain() error {
 	deadline := time.Now().Add(e.c.o.ShutdownTimeout)
+	quiesce(e.stream)
 	e.c.mu.Lock()
 	e.stopping = true
 	if e.park.timer != nil {
@@ -59,6 +60,13 @@ func (e *engine) drain() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// quiesce tells a stream that fetches ahead that Receive will not be called again.
+func quiesce(s Stream) {
+	if q, ok := s.(Quiescer); ok {
+		q.Quiesce()
+	}
 }
 
 // await waits for done, at most for d, and reports whether it came.

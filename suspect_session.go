@@ -244,6 +244,7 @@ func (s *suspectSession) over() error {
 
 // close gives the turn to the next member. A state without runs need not be kept.
 func (s *suspectSession) close() {
+	quiesce(s.stream)
 	switch over := s.over(); {
 	case over == nil && len(s.runs) == 0:
 		s.ack(s.held...)

@@ -90,6 +90,7 @@ type bentStream struct {
 
 	receive      func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error)
 	settle       func(s leat.Stream, d *leat.Delivery, how leat.Settlement)
+	quiesce      func(s leat.Stream)
 	capabilities func(c leat.Capabilities, closed bool) leat.Capabilities
 	close        func(s leat.Stream, closed bool) error
 
@@ -109,6 +110,21 @@ func (s *bentStream) Settle(d *leat.Delivery, how leat.Settlement) {
 		return
 	}
 	s.settle(s.Stream, d, how)
+}
+
+func (s *bentStream) Quiesce() {
+	if s.quiesce == nil {
+		quiesce(s.Stream)
+		return
+	}
+	s.quiesce(s.Stream)
+}
+
+// quiesce passes Quiesce on to a stream that wants to know.
+func quiesce(s leat.Stream) {
+	if q, ok := s.(leat.Quiescer); ok {
+		q.Quiesce()
+	}
 }
 
 func (s *bentStream) Capabilities() leat.Capabilities {

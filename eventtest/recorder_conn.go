@@ -150,6 +150,13 @@ func (s *recorderStream) Settle(d *leat.Delivery, settlement leat.Settlement) {
 	s.conn.r.settled(f, settlement, ended)
 }
 
+// Quiesce implements [leat.Quiescer].
+func (s *recorderStream) Quiesce() {
+	if q, ok := s.inner.(leat.Quiescer); ok {
+		q.Quiesce()
+	}
+}
+
 // Observe implements [leat.Observer].
 func (s *recorderStream) Observe(o leat.Observation) {
 	f, ok := o.Delivery.Handle.(*flight)

@@ -151,6 +151,15 @@ func (s *shellStream) settle(d *leat.Delivery, how leat.Settlement) {
 	s.Stream.Settle(d, how)
 }
 
+// Quiesce is what the defect makes of it, or what the stream behind does.
+func (s *shellStream) Quiesce() {
+	if s.b.d.quiesce != nil {
+		s.b.d.quiesce(s)
+		return
+	}
+	quiesce(s.Stream)
+}
+
 // flush settles what waited for the end of a pause.
 func (s *shellStream) flush() {
 	s.mu.Lock()

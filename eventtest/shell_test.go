@@ -14,6 +14,7 @@ type defect struct {
 	subscribe   func(b *shell, ctx context.Context, sub leat.Subscription) (*shellStream, error)
 	receive     func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error)
 	settle      func(s *shellStream, d *leat.Delivery, how leat.Settlement)
+	quiesce     func(s *shellStream)
 	closeStream func(s *shellStream, ctx context.Context) error
 	close       func(b *shell) error
 	leases      func(s *shellStream, inner *leat.Lease) *leat.Lease // the lease to hand out instead
