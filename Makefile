@@ -101,6 +101,10 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 conformance-page: ## Write docs/conformance.md from the reports in docs/conformance
 	go run ./internal/conformance
 
+.PHONY: conformance-runs
+conformance-runs: ## Run the full suite RUNS (20) times on every adapter and print the green runs; BUSY=1 keeps two cores busy meanwhile
+	@scripts/conformance-runs
+
 .PHONY: stress
 stress: $(BROKERS) ## Run Watermill's universal suite on Leat's brokers STRESSCOUNT (10) times at once, and with a broker that is restarted
 	@$(BROKERS) run -- $(MAKE) stress-only
