@@ -2,6 +2,7 @@ package leat
 
 import (
 	"encoding/base64"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -9,8 +10,10 @@ import (
 // for byte; no data, empty data and JSON null stay three different things.
 //
 // Data goes into the member data as it is where the content type is JSON or absent and the data is valid JSON without white space
-// around it, and as a string where the content type is text and the data is valid UTF-8 without control characters other than
-// tab and line ends. All else goes into data_base64 (§3.1.1). The error is that of Validate, and dst is returned unchanged.
+// around it, and as a string where the content type is text and the data is valid UTF-8 without noncharacters and without control
+// characters other than tab and line ends. JSON with U+FFFE or U+FFFF in it, not escaped, and all else goes into data_base64 (§3.1.1). So the
+// text has only characters that XML 1.0 allows, which some transports ask for. The error is that of Validate, and dst is returned
+// unchanged.
 func (e Event) AppendJSON(dst []byte) ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return dst, err
@@ -92,7 +95,7 @@ func (d *eventData) appendJSON(dst []byte) []byte {
 func (d *eventData) appendData(dst []byte) []byte {
 	switch contentKindOf(d.core[attrContentType]) {
 	case contentJSON:
-		if d.validJSON || carriesJSON(d.data) {
+		if (d.validJSON || carriesJSON(d.data)) && !leavesXML(d.data) {
 			dst = append(dst, `,"data":`...)
 			return append(dst, d.data...)
 		}
@@ -106,6 +109,22 @@ func (d *eventData) appendData(dst []byte) []byte {
 	dst = append(dst, `,"data_base64":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, []byte(d.data))
 	return append(dst, '"')
+}
+
+// leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even escaped: U+FFFE or U+FFFF. SQS refuses a
+// message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
+func leavesXML(json string) bool {
+	const first2 = "\xef\xbf" // of the three bytes of U+FFC0 to U+FFFF
+	for {
+		at := strings.Index(json, first2)
+		if at < 0 || at+2 >= len(json) {
+			return false
+		}
+		if json[at+2] >= 0xbe {
+			return true
+		}
+		json = json[at+2:]
+	}
 }
 
 // isPlainText reports whether s is text that a JSON string carries well: valid UTF-8 without control characters but tab and line ends.

@@ -103,6 +103,8 @@ func TestWithJSONInJSON(t *testing.T) {
 		"not UTF-8": {"\"\xff\"", `"data_base64":"Iv8i"`},
 		"deep":      {deep, `"data_base64":"W1tb`},
 		"wide":      {wide, `"data":` + wide},
+		"U+FFFE":    {"\"\ufffe\"", `"data_base64":"Iu+/viI="`},
+		"U+FFFD":    {"\"\ufffd\"", `"data":"` + "\ufffd" + `"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw := leat.EventType[json.RawMessage]{Name: "t", Source: "/s"}
@@ -116,6 +118,40 @@ func TestWithJSONInJSON(t *testing.T) {
 				assert.True(t, back.Equal(e))
 			}
 		})
+	}
+}
+
+// TestJSONHasOnlyCharactersOfXML: SQS takes no others, and there is no way to escape the two that JSON data can have as they are.
+func TestJSONHasOnlyCharactersOfXML(t *testing.T) {
+	for _, contentType := range []string{"", "application/json", "application/x+json"} {
+		for data, asItIs := range map[string]bool{
+			`"` + "\ufffe" + `"`:                                  false,
+			`"` + "\uffff" + `"`:                                  false,
+			`{"` + "\uffff" + `":1}`:                              false,
+			`["` + "\uffc0\ufffd" + `",{"a":"` + "\uffff" + `"}]`: false,
+			`"` + strings.Repeat("\uffef", 99) + "\ufffe" + `"`:   false,
+			`"\ufffe\uffff\u0000"`:                                true,
+			`"` + "\uffc0\uffdc\uffee\ufffc\ufffd" + `"`:          true,
+			`"` + "\U0001fffe\U0010ffff\ufdd0" + `"`:              true, // XML allows these noncharacters
+			`"` + "\u007f\u0080\u009f" + `"`:                      true, // and DEL and C1
+		} {
+			e := newEvent(t).WithData(contentType, []byte(data))
+			for range 2 { // made here, and read
+				text := appendJSON(t, e)
+				assert.Equal(t, asItIs, strings.HasSuffix(text, `,"data":`+data+"}"), text)
+				assert.NotContains(t, text, "\ufffe")
+				assert.NotContains(t, text, "\uffff")
+				back, err := leat.ParseEvent([]byte(text))
+				require.NoError(t, err)
+				assert.True(t, back.Equal(e), text)
+				assert.Equal(t, data, back.DataString())
+				e = back
+			}
+			read, err := leat.ParseEvent([]byte("{" + minimal + `,"data":` + data + "}")) // somebody else wrote it
+			require.NoError(t, err)
+			assert.Equal(t, data, read.DataString())
+			assert.Equal(t, asItIs, !strings.Contains(appendJSON(t, read), "base64"))
+		}
 	}
 }
 

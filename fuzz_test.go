@@ -42,6 +42,11 @@ func checkParsed(t *testing.T, e leat.Event) {
 	if !json.Valid(text) || !utf8.Valid(text) {
 		t.Fatalf("not JSON: %q", text)
 	}
+	for _, r := range string(text) {
+		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+			t.Fatalf("U+%04X, which XML does not allow: %q", r, text)
+		}
+	}
 	back, err := leat.ParseEvent(text)
 	if err != nil {
 		t.Fatalf("decoding again: %v: %q", err, text)
@@ -120,6 +125,7 @@ func FuzzParseEventBatch(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("1", "/s", "t", "sub", "application/json", "urn:a", "k", "x", "text", []byte(`{"a":1}`), true, int64(0))
 	f.Add("é", "a:b", "\"", "\\", "text/plain; charset=utf-8", "", "", "b", "", []byte("a\x00"), true, int64(1e18))
+	f.Add("1", "/s", "t", "", "application/json", "", "", "x", "v", []byte("{\"\uffff\":\"\ufffe\"}"), true, int64(0))
 	f.Add("1", "?", "t", "", "a/b", "", "", "partitionkey", "k", []byte(nil), false, int64(-1e18))
 	f.Fuzz(func(t *testing.T, id, source, typ, subject, contentType, schema, key, name, value string, data []byte, hasData bool, nanos int64) {
 		if !hasData {
@@ -163,14 +169,14 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzValidJSON compares what is written as JSON data with encoding/json.Valid, which differs in three known ways: it takes invalid
-// UTF-8, white space around a value, and 10,000 levels.
+// FuzzValidJSON compares what is written as JSON data with encoding/json.Valid, which differs in four known ways: it takes invalid
+// UTF-8, white space around a value, 10,000 levels, and what XML does not allow.
 func FuzzValidJSON(f *testing.F) {
 	for _, s := range []string{
 		"{}", "[]", "[[],{}]", `{"a":{"b":[1,-0,0.5e+7,1E-2,true,false,null,"\u12aF\"\\\/\b\f\n\r\t"]}}`, `"1234567\`, `"12345678\u`, "01", "-",
 		"1.", "1e", "[1,]", "{,}", `{"a":1,}`, `{"a"}`, `{"a":}`, "tru", "nullx", "[}", "{]", " 1", "1 ", "\"\x1f\"", "\"1234567\x1f\"",
 		"\"\x7f\"", "\"\xff\"", `"é"`, strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65),
-		strings.Repeat(`{"":`, 65) + "1" + strings.Repeat("}", 65),
+		strings.Repeat(`{"":`, 65) + "1" + strings.Repeat("}", 65), "\"\uffff\"", "\"\uffc0\ufffe\"", "\"\ufffd\U0001fffe\"",
 	} {
 		f.Add([]byte(s))
 	}
@@ -187,7 +193,8 @@ func FuzzValidJSON(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := data != nil && json.Valid(data) && utf8.Valid(data) && len(bytes.TrimSpace(data)) == len(data) && depth(data) <= 64
+		want := data != nil && json.Valid(data) && utf8.Valid(data) && len(bytes.TrimSpace(data)) == len(data) && depth(data) <= 64 &&
+			!bytes.ContainsAny(data, "\ufffe\uffff")
 		if got := bytes.HasSuffix(text, []byte(`,"data":`+string(data)+"}")) && !bytes.Contains(text, []byte("data_base64")); want != got {
 			t.Fatalf("%q: encoding/json says %v, %q", data, want, text)
 		}

@@ -11,6 +11,9 @@ import (
 func plainData(contentType, data string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
+	if strings.ContainsAny(data, "\ufffe\uffff") { // not even XML allows these, and so SQS does not; Leat's own format does the same
+		return false
+	}
 	switch media {
 	case "", "application/json", "text/json":
 		return validJSON(data)
