@@ -22,6 +22,7 @@ MODELRUNS ?= 100000
 SOAKRUNS ?= 1000
 STRESSCOUNT ?= 10
 WATERMILLRUNS ?= 10
+MUTANTS ?=
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -87,6 +88,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s), one at a time
 .PHONY: mutants
 mutants: ## Run the conformance suite on every broken broker, to see that it notices
 	LEAT_MUTANTS=all go test -count=1 -timeout 30m -run 'TestEvery' ./eventtest
+
+.PHONY: mutants-brokers
+mutants-brokers: ## Run the suite on every broken adapter RUNS (1) times, on real brokers, and write the score to docs; MUTANTS matches some
+	go run ./internal/mutants -runs $(or $(RUNS),1) -run '$(MUTANTS)'
+	@$(MAKE) conformance-page
 
 .PHONY: conformance
 conformance: ## Run the suite on every adapter and write docs/conformance.md

@@ -1,5 +1,5 @@
 // Command conformance writes docs/conformance.md, the matrix of rules and adapters, from the reports of the conformance suite in
-// docs/conformance. It runs in the root of the repository, by make conformance.
+// docs/conformance, and the score of the suite on mutants of the adapters from docs/conformance/mutants. It runs in the root of the repository, by make conformance.
 package main
 
 import (
@@ -21,7 +21,11 @@ func run(docs string) error {
 	if err != nil {
 		return err
 	}
-	text, err := render(reports)
+	scores, err := readScores(filepath.Join(docs, "conformance", "mutants"))
+	if err != nil {
+		return err
+	}
+	text, err := render(reports, scores)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/internal/mutants/score"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -16,7 +18,9 @@ var docs = filepath.Join("..", "..", "docs")
 func TestPageIsUpToDate(t *testing.T) {
 	reports, err := readReports(filepath.Join(docs, "conformance"))
 	require.NoError(t, err)
-	want, err := render(reports)
+	scores, err := readScores(filepath.Join(docs, "conformance", "mutants"))
+	require.NoError(t, err)
+	want, err := render(reports, scores)
 	require.NoError(t, err)
 	got, err := os.ReadFile(filepath.Join(docs, "conformance.md"))
 	require.NoError(t, err)
@@ -55,9 +59,9 @@ func TestReportsOfDifferentSuitesAreRefused(t *testing.T) {
 	_, err := render([]report{
 		{Adapter: "a", Results: []result{{Case: "one", Level: "raw", Rule: "x", Status: passed}}},
 		{Adapter: "b", Results: []result{{Case: "one", Level: "raw", Rule: "y", Status: passed}}},
-	})
+	}, nil)
 	require.ErrorContains(t, err, "case one of b")
-	_, err = render([]report{{Adapter: "a", Results: []result{{Case: "one", Level: "odd", Status: passed}}}})
+	_, err = render([]report{{Adapter: "a", Results: []result{{Case: "one", Level: "odd", Status: passed}}}}, nil)
 	require.ErrorContains(t, err, `level "odd"`)
 }
 
@@ -81,7 +85,26 @@ func renderFiles(t *testing.T, reports ...eventtest.Report) string {
 	}
 	read, err := readReports(dir)
 	require.NoError(t, err)
-	page, err := render(read)
+	page, err := render(read, nil)
 	require.NoError(t, err)
 	return page
+}
+
+func TestMutants(t *testing.T) {
+	var b strings.Builder
+	mutants(&b, []*score.Score{{Adapter: "a", Mutants: []score.Mutant{
+		{Name: "m1", What: "loses | all", Kind: "loss", Cases: []string{"one", "two"}, Runs: 10, Caught: 10},
+		{Name: "m2", What: "x", Kind: "y", Cases: []string{"one"}, Runs: 10, Caught: 9},
+		{Name: "m3", What: "x", Kind: "y", Reason: "nobody can see it"},
+	}}})
+	assert.Contains(t, b.String(), "| a | 3 | 1 | 1 | 1 |\n")
+	assert.Contains(t, b.String(), "| a: `m1` | loses \\| all | loss | `one`, `two` | 10 of 10 |\n")
+	assert.Contains(t, b.String(), "| a: `m2` | x | y | `one` | 9 of 10 |\n")
+	assert.Contains(t, b.String(), "| a: `m3` | x | y | no case: nobody can see it | no |\n")
+}
+
+func TestAPageWithoutMutantsHasNoSectionOfThem(t *testing.T) {
+	var b strings.Builder
+	mutants(&b, nil)
+	assert.Empty(t, b.String())
 }

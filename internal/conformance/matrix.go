@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/leatgo/leat/internal/mutants/score"
 )
 
 // intro says how to read the page.
@@ -14,7 +16,8 @@ Each line is a case of the conformance suite, ` + "`eventtest.TestAdapter`" + `,
 tried to break the rule on this adapter and broker and could not; that is evidence and no proof, as no test is. *failed*: it saw the
 rule broken. *skipped*: the case was not run, because it needs something that the broker does not offer or the test cannot do to it,
 which is named; a skipped rule is not known to hold. *not run*: the adapter's report has no such case. How well the suite notices is
-tested as well: ` + "`make mutants`" + ` runs it on brokers that are broken on purpose.
+tested as well: ` + "`make mutants`" + ` runs it on brokers in memory that are broken on purpose, and ` + "`make mutants-brokers`" + ` on
+adapters that are; see [Mutants of the real adapters](#mutants-of-the-real-adapters).
 
 `
 
@@ -25,7 +28,7 @@ var sections = [...]struct{ level, title string }{
 }
 
 // render returns the page. Reports that disagree on the rule of a case, or on its level, come from different suites and are an error.
-func render(reports []report) (string, error) {
+func render(reports []report, scores []*score.Score) (string, error) {
 	cases, err := union(reports)
 	if err != nil {
 		return "", err
@@ -37,6 +40,7 @@ func render(reports []report) (string, error) {
 		fmt.Fprintf(&b, "\n## %s\n\n", s.title)
 		table(&b, s.level, cases, reports)
 	}
+	mutants(&b, scores)
 	return b.String(), nil
 }
 
