@@ -3,11 +3,9 @@ package leat
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/leatgo/leat/internal/ranges"
@@ -131,15 +129,14 @@ const (
 	defaultMaxInFlightBytes = 64 << 20
 )
 
-// Validate returns an [*Error] with [CodeInvalid] that names the first field that breaks a rule. Names are 1 to 249 bytes of
-// letters, digits, '.', '_' and '-', but not "." or "..", which Kafka does not take. A topic must not begin with "amq.", which RabbitMQ
-// keeps for itself, nor be one of Kafka's own, such as __consumer_offsets. Every supported broker takes such names; RabbitMQ needs topic
-// and group to be 254 bytes at most together, and says so when a longer pair is declared.
+// Validate returns an [*Error] with [CodeInvalid] that names the first field that breaks a rule. Those of names are [CheckTopic]'s and
+// [CheckName]'s. Every supported broker takes such names; RabbitMQ needs topic and group to be 254 bytes at most together, and says so when
+// a longer pair is declared.
 func (s Subscription) Validate() error {
 	invalid := func(format string, args ...any) error {
 		return &Error{Op: "subscribe", Topic: s.Topic, Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
 	}
-	if err := checkTopic(s.Topic); err != nil {
+	if err := CheckTopic(s.Topic); err != nil {
 		return invalid("Topic %w", err)
 	}
 	switch {
@@ -149,7 +146,7 @@ func (s Subscription) Validate() error {
 	case s.Group == "":
 		return invalid("Group is empty; name the group whose members share the events, or set Broadcast")
 	default:
-		if err := checkName(s.Group); err != nil {
+		if err := CheckName(s.Group); err != nil {
 			return invalid("Group %w", err)
 		}
 	}
@@ -169,47 +166,6 @@ func (s Subscription) WithDefaults() Subscription {
 		s.MaxInFlightBytes = defaultMaxInFlightBytes
 	}
 	return s
-}
-
-// maxNameBytes is Kafka's limit for a topic, the smallest of the brokers that Leat supports.
-const maxNameBytes = 249
-
-func checkName(name string) error {
-	if name == "" {
-		return errors.New("is empty")
-	}
-	if len(name) > maxNameBytes {
-		return fmt.Errorf("%s is %d bytes long; at most %d are allowed", quote(name), len(name), maxNameBytes)
-	}
-	for i := range len(name) {
-		c := name[i]
-		if !isAlnum(c) && c != '.' && c != '_' && c != '-' {
-			return fmt.Errorf("%s has %q; use letters, digits, '.', '_' and '-'", quote(name), c)
-		}
-	}
-	if name == "." || name == ".." {
-		return fmt.Errorf("%s is a name that Kafka does not take; use another", quote(name))
-	}
-	return nil
-}
-
-// checkTopic is checkName for a topic, which must not be what a broker has for itself.
-func checkTopic(name string) error {
-	if err := checkName(name); err != nil {
-		return err
-	}
-	if strings.HasPrefix(name, "amq.") {
-		return fmt.Errorf("%s begins with amq., which RabbitMQ keeps for itself; use another name", quote(name))
-	}
-	switch name {
-	case "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata":
-		return fmt.Errorf("%s is a topic that Kafka keeps for itself; use another name", quote(name))
-	}
-	return nil
-}
-
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // Delivery is one event as a [Stream] hands it over, together with what is needed to settle it.

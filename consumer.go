@@ -172,7 +172,7 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 		return err
 	}
 	for _, c := range consumers {
-		if err := Declare(ctx, c.broker, c.subscriptions()...); err != nil {
+		if err := Declare(ctx, c.broker, c.subscriptions(consumers)...); err != nil {
 			return unlessStopped(ctx, err)
 		}
 	}
@@ -219,14 +219,22 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 	return d.Declare(ctx, full...)
 }
 
-// subscriptions returns what Run declares for c: its own, and the group replay on its poison topic, so that the poison queue keeps
-// events that nobody reads yet. The topic of suspects comes later, see checkSuspects.
-func (c *Consumer) subscriptions() []Subscription {
+// subscriptions returns what Run declares for c: its own, and the group that reads its poison topic, so that the poison queue keeps events
+// that nobody reads yet. all are the consumers of the Run. The topic of suspects comes later, see checkSuspects; it always has order.
+func (c *Consumer) subscriptions(all []*Consumer) []Subscription {
 	subs := []Subscription{c.sub}
-	if topic := c.poisonTopic(); topic != "" {
-		subs = append(subs, Subscription{Topic: topic, Group: ReplayGroup})
+	topic := c.poisonTopic()
+	if topic == "" {
+		return subs
 	}
-	return subs
+	replay := ReplayOf(c.sub)
+	replay.Topic = topic
+	for _, other := range all {
+		if replay.Unordered && !other.sub.Unordered && other.poisonTopic() == topic && sameBroker(c.broker, other.broker) {
+			replay.Unordered = false // they share it
+		}
+	}
+	return append(subs, replay)
 }
 
 // acquire makes c ready to run, or says why it cannot.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // A name that one of the brokers refuses or keeps for itself is invalid everywhere: to subscribe, to publish, and in a route.
@@ -27,6 +28,15 @@ func TestReservedNames(t *testing.T) {
 	for _, group := range []string{".", ".."} {
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Subscription{Topic: "t", Group: group}.Validate()), group)
 	}
+	for _, topic := range []string{".", "..", "amq.topic", "__consumer_offsets", "", "a b", strings.Repeat("x", 250), "ü"} {
+		require.Error(t, leat.CheckTopic(topic), topic)
+		if topic != "amq.topic" && topic != "__consumer_offsets" {
+			assert.Error(t, leat.CheckName(topic), topic)
+		}
+	}
+	require.EqualError(t, leat.CheckName(""), "is empty", "the text goes behind the word for what has the name")
+	require.NoError(t, leat.CheckName("amq.topic"), "a group may be called so")
+	require.NoError(t, leat.CheckTopic("orders.eu_1-x"))
 	for _, topic := range []string{"...", "amq", "amqp.orders", "a.amq.b", "__orders", "_", "-", strings.Repeat("x", 249)} {
 		assert.NoError(t, leat.Subscription{Topic: topic, Group: "amq.g"}.Validate(), topic)
 		assert.NoError(t, p.Publish(t.Context(), topic, event(t, "1", "")), topic)

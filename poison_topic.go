@@ -104,7 +104,7 @@ func checkPoisonTopics(consumers []*Consumer) error {
 		refuse := func(format string, args ...any) error {
 			return &Error{Op: "run", Topic: c.sub.Topic, Code: CodeInvalid, Err: fmt.Errorf(format, args...)}
 		}
-		switch err := checkTopic(topic); {
+		switch err := CheckTopic(topic); {
 		case topic == "":
 			continue
 		case err != nil:

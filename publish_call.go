@@ -132,7 +132,7 @@ func (c *publishCall) run(ctx context.Context) {
 
 // refusal returns why nothing can be published to topic, or nil.
 func (p *Producer) refusal(topic string) error {
-	if err := checkTopic(topic); err != nil {
+	if err := CheckTopic(topic); err != nil {
 		return &Error{Op: "publish", Code: CodeInvalid, Err: fmt.Errorf("topic %w", err)}
 	}
 	if p.invalid != nil {

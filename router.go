@@ -117,7 +117,7 @@ func (r Route) validate() error {
 		return errors.New("has no Type")
 	}
 	if r.Topic != "" {
-		if err := checkTopic(r.Topic); err != nil {
+		if err := CheckTopic(r.Topic); err != nil {
 			return fmt.Errorf("for type %s: Topic %w", quote(r.Type), err)
 		}
 	}

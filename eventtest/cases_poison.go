@@ -61,7 +61,7 @@ func (l *ledger) poisonQueue(b leat.Broker) leat.PoisonQueue {
 
 func (l *ledger) readPoison(b leat.Broker) *poisonReader {
 	var p poisonReader
-	s := l.r.launch(b, l.r.subscription(leat.PoisonTopic(l.topic, testGroup), leat.ReplayGroup),
+	s := l.r.launch(b, leat.ReplayOf(l.r.subscription(l.topic, testGroup)),
 		func(_ context.Context, e leat.Event) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()

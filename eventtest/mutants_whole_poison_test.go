@@ -2,6 +2,7 @@ package eventtest_test
 
 import (
 	"context"
+	"slices"
 
 	"github.com/leatgo/leat"
 )
@@ -12,6 +13,7 @@ func poisonMutants() []mutant {
 		{name: "cannot be reached with large events in a poison topic", rule: "whole-poison-what-does-not-fit", wrap: unreachableForLarge()},
 		{name: "cuts JSON in a poison topic", rule: "whole-poison-many-attributes", wrap: cutsReduced()},
 		{name: "takes the key of what goes to a poison topic", rule: "whole-poison-transport-key", wrap: takesPoisonKey()},
+		{name: "declares every group of a poison topic with order", rule: "whole-poison-unordered", wrap: ordersPoison()},
 		{name: "acks what was refused when it is given back", rule: "whole-poison-refusal-is-alone", wrap: acksRefused()},
 	}
 }
@@ -45,6 +47,17 @@ func takesPoisonKey() func(leat.Broker) leat.Broker {
 		}
 		return e, true
 	})
+}
+
+// ordersPoison declares what reads a poison queue as nobody has asked for, so that the Unordered subscription cannot be held.
+func ordersPoison() func(leat.Broker) leat.Broker {
+	return (&defect{declare: func(b *shell, ctx context.Context, subs ...leat.Subscription) error {
+		subs = slices.Clone(subs)
+		for i := range subs {
+			subs[i].Unordered = subs[i].Unordered && !isPoison(subs[i].Topic)
+		}
+		return leat.Declare(ctx, b.Broker, subs...)
+	}}).wrap()
 }
 
 func acksRefused() func(leat.Broker) leat.Broker {

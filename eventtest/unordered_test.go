@@ -21,14 +21,14 @@ func (b orderless) Subscribe(ctx context.Context, sub leat.Subscription) (leat.S
 	return b.view.Subscribe(ctx, sub)
 }
 
-// Declare takes the group of a poison queue as unordered, which the Consumer declares with order.
+// Declare refuses a group with order as Subscribe does: the poison queue's group of an Unordered consumer has none either.
 func (b orderless) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	unordered := make([]leat.Subscription, len(subs))
-	for i, sub := range subs {
-		unordered[i] = sub
-		unordered[i].Unordered = true
+	for _, sub := range subs {
+		if sub.Validate() == nil && !sub.Unordered && !sub.Broadcast {
+			return &leat.Error{Op: "declare", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("there is no order; set Unordered")}
+		}
 	}
-	return b.view.Declare(ctx, unordered...)
+	return b.view.Declare(ctx, subs...)
 }
 
 type orderlessHarness struct{ *memoryHarness }

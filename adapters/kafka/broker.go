@@ -162,8 +162,8 @@ func (b *Broker) refusal(ctx context.Context, op, topic string) error {
 	if ctx.Err() != nil {
 		return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))}
 	}
-	if err := (leat.Subscription{Topic: topic, Broadcast: true}).Validate(); topic != "" && err != nil {
-		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.Unwrap(err)}
+	if err := leat.CheckTopic(topic); topic != "" && err != nil {
+		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: fmt.Errorf("topic %w", err)}
 	}
 	return nil
 }

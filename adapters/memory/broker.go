@@ -153,8 +153,8 @@ func (b *Broker) topic(op, name string, create bool) (*topic, error) {
 	if t, ok := b.lookup(name); ok {
 		return t, nil
 	}
-	if err := (leat.Subscription{Topic: name, Broadcast: true}).Validate(); err != nil {
-		return nil, &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.Unwrap(err)}
+	if err := leat.CheckTopic(name); err != nil {
+		return nil, &leat.Error{Op: op, Code: leat.CodeInvalid, Err: fmt.Errorf("topic %w", err)}
 	}
 	if !create {
 		return nil, &leat.Error{Op: op, Topic: name, Code: leat.CodeNotFound,

@@ -91,11 +91,15 @@ func (t *topology) declare(ch *amqp.Channel, p Provision) error {
 	return t.bind(ch)
 }
 
-// explainQueue is explain for the subscription's own queue: where that exists and cannot keep order, the subscription cannot be held.
+// explainQueue is explain for the subscription's own queue: where that exists and cannot keep order, or keeps
+// order that is to be given up, the subscription cannot be held.
 func (t *topology) explainQueue(err error) error {
 	amqpErr, ok := errors.AsType[*amqp.Error](err)
-	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == argSingle && t.single() {
-		return t.unordered(err)
+	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == argSingle {
+		if t.single() {
+			return t.unordered(err)
+		}
+		return t.ordered(err)
 	}
 	return explain(t.sub.Topic, "queue", t.queue.Name, err)
 }

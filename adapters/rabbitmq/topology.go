@@ -201,6 +201,18 @@ func (t *topology) unordered(cause error) error {
 	return topologyError(t.sub.Topic, leat.CodeUnsupported, "%w", text)
 }
 
+// ordered is the error of a subscription that gives up order and whose queue exists and keeps it. Leat itself makes such a queue: for a group
+// that was ordered once, and for the group that reads the poison queue of one.
+func (t *topology) ordered(cause error) error {
+	text := "subscribe without Unordered; or handle what the queue has, delete it while no consumer is connected, and declare it again"
+	if t.sub.Group == leat.ReplayGroup {
+		text = "it was declared when the consumer of the events was not Unordered: read it in the group " + leat.ReplayGroup +
+			" without Unordered until it is empty, delete it, and start the consumer again"
+	}
+	return topologyError(t.sub.Topic, leat.CodeUnsupported, "the queue %q has %s, so it keeps order, which the subscription gives up; %s: %w",
+		t.queue.Name, argSingle, text, cause)
+}
+
 // single reports whether one consumer of the queue at a time gets messages.
 func (t *topology) single() bool {
 	single, _ := t.queue.Arguments[argSingle].(bool)

@@ -2,6 +2,7 @@ package rabbitmq_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/leatgo/leat/middleware"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +24,7 @@ func TestTopology(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
-		"create": testCreate, "create classic": testCreateClassic, "another form": testAnotherForm, "no order": testNoOrder,
+		"create": testCreate, "create classic": testCreateClassic, "another form": testAnotherForm, "no order": testNoOrder, "order kept": testOrderKept,
 		"existing": testExisting, "delivery limit": testDeliveryLimit, "reject": testReject, "verify": testVerify,
 		"verify without an API": testVerifyWithoutAPI, "verify differences": testVerifyDifferences, "verify refused": testVerifyRefused,
 		"lag": testLag, "own exchange": testOwnExchange, "broadcast": testDeclareBroadcast, "permissions": testPermissions,
@@ -174,6 +176,35 @@ func testNoOrder(t *testing.T, n *brokertest.RabbitMQNode) {
 	err = liveBroker(t, o).Declare(t.Context(), liveSub(t))
 	assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
 	assert.ErrorContains(t, err, "stream")
+}
+
+// testOrderKept: a queue that keeps order is not used as if members of the group shared it, and the error says what to do. So it is for the
+// group that reads a poison queue, which Run declares: its queue may be there from the time when the consumer had order.
+func testOrderKept(t *testing.T, n *brokertest.RabbitMQNode) {
+	sub := liveSub(t)
+	b := liveBroker(t, liveOptions(n))
+	verifies := managed(t, n, liveOptions(n))
+	verifies.Provision = rabbitmq.ProvisionVerify
+	unordered := sub
+	unordered.Unordered = true
+	require.NoError(t, b.Declare(t.Context(), sub, leat.ReplayOf(sub)))
+	for _, declares := range []*rabbitmq.Broker{b, liveBroker(t, verifies)} {
+		err := declares.Declare(t.Context(), unordered)
+		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, "subscribe without Unordered")
+		err = declares.Declare(t.Context(), leat.ReplayOf(unordered))
+		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, `group replay without Unordered until it is empty, delete it`)
+	}
+
+	fresh := leat.Subscription{Topic: sub.Topic, Group: "fresh", Unordered: true}
+	queue := middleware.PoisonQueue(leat.NewProducer(b, nil), &middleware.PoisonOptions{
+		Topic: func(topic, _ string) string { return leat.PoisonTopic(topic, sub.Group) },
+	})
+	c := leat.NewConsumer(b, fresh, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
+		&leat.ConsumerOptions{PoisonQueue: queue})
+	err := leat.Run(t.Context(), c)
+	assert.ErrorContains(t, err, "delete it, and start the consumer again", "Run says the same")
 }
 
 // testExisting: exchanges and queues that others made are used as they are.

@@ -30,8 +30,11 @@ func (b *Broker) verify(ctx context.Context, t *topology) error {
 			return err
 		}
 	}
-	if d.unordered {
+	switch {
+	case d.unordered:
 		return t.unordered(errors.Join(d.found...))
+	case d.ordered:
+		return t.ordered(errors.Join(d.found...))
 	}
 	if len(d.found) > 0 {
 		return topologyError(t.sub.Topic, leat.CodeConflict, "%w", errors.Join(d.found...))
@@ -43,6 +46,7 @@ func (b *Broker) verify(ctx context.Context, t *topology) error {
 type differences struct {
 	found     []error
 	unordered bool // the queue cannot keep the order that is asked for
+	ordered   bool // the queue keeps order that is to be given up
 }
 
 func (d *differences) add(what string, is, want any) {
@@ -128,7 +132,7 @@ func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) e
 		return managementError(t.sub.Topic, "queue", q.Name, err)
 	}
 	single, _ := is.Arguments[argSingle].(bool)
-	d.unordered = !t.sub.Unordered && !single
+	d.unordered, d.ordered = !t.sub.Unordered && !single, single && !t.single()
 	what := fmt.Sprintf("the queue %q", q.Name)
 	if kind, ok := q.Arguments[argType].(string); ok && is.Type != kind { // which may be the virtual host's default
 		d.add("the type of "+what, is.Type, kind)

@@ -51,9 +51,9 @@ func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.Ma
 // where the Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows
 // better.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := (leat.Subscription{Topic: topic, Broadcast: true}).Validate(); err != nil {
+	if err := leat.CheckTopic(topic); err != nil {
 		for i, e := range events {
-			done(i, &leat.Error{Op: "publish", EventID: e.ID(), Code: leat.CodeInvalid, Err: errors.Unwrap(err)})
+			done(i, &leat.Error{Op: "publish", EventID: e.ID(), Code: leat.CodeInvalid, Err: fmt.Errorf("topic %w", err)})
 		}
 		return
 	}

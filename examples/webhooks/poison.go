@@ -19,7 +19,7 @@ func newPoisonConsumers(broker leat.Broker, l *ledger, topic string, log *slog.L
 	names := serviceNames()
 	consumers := make([]*leat.Consumer, 0, len(names))
 	for _, name := range names {
-		sub := leat.Subscription{Topic: leat.PoisonTopic(topic, name), Group: leat.ReplayGroup}
+		sub := leat.ReplayOf(leat.Subscription{Topic: topic, Group: name})
 		consumers = append(consumers, leat.NewConsumer(broker, sub, reader, &leat.ConsumerOptions{Logger: log}))
 	}
 	return consumers

@@ -38,7 +38,7 @@ func Shapes(tb testing.TB, broker leat.Broker, topic string, in Injector) {
 		&leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(leat.NewProducer(broker, nil), nil)})
 	var mu sync.Mutex
 	var all []leat.Poisoned
-	reader := leat.NewConsumer(broker, leat.Subscription{Topic: leat.PoisonTopic(topic, "g"), Group: leat.ReplayGroup},
+	reader := leat.NewConsumer(broker, leat.ReplayOf(leat.Subscription{Topic: topic, Group: "g"}),
 		leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
 			p, err := leat.PoisonedFrom(e)
 			if err != nil {
