@@ -14,6 +14,9 @@ import (
 // Stream is a member of a consumer group, or a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is the
 // assignment of one partition.
 //
+// It is no [leat.Quiescer]: without Receive the client fetches no more than once from each broker, which nothing counts, and what is given
+// back stays here until its lease ends.
+//
 // Stream.mu guards everything that is not Receive's own. It is not held while the client, a lease or other code from outside is called.
 type Stream struct {
 	broker   *Broker

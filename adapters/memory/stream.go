@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Stream is the [leat.Stream] of a [Broker]. It also implements [leat.HealthReporter].
+// Stream is the [leat.Stream] of a [Broker]. It also implements [leat.HealthReporter]. It is no [leat.Quiescer], since it fetches nothing
+// ahead: what nobody receives stays in the group.
 type Stream struct {
 	group        *group
 	maxEvents    int

@@ -112,6 +112,7 @@ func TestFaults(t *testing.T) {
 		"delay queue": testDelayQueue, "no delay queue": testNoDelayQueue, "native reject": testNativeReject,
 		"broadcast recycled": testBroadcastRecycled, "requests without answer": testRequestsWithoutAnswer,
 		"cancelled consumer": testCancelledConsumer, "takeover": testTakeover,
+		"quiesce unordered": testQuiesceUnordered, "quiesce lost": testQuiesceLost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

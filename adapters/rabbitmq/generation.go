@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -20,7 +21,9 @@ type generation struct {
 	lease    *leat.Lease
 	prefetch int
 	begun    time.Time
-	pumped   chan struct{} // closed when nothing comes any more
+	pumped   chan struct{} // closed when nothing comes any more, unless the stream wanted that
+	// cancelled says that the stream cancelled its consumer itself.
+	cancelled atomic.Bool
 	over     chan struct{} // closed when ended is set
 	due      chan struct{} // holds a token when there is something to acknowledge
 	used     chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
@@ -115,6 +118,9 @@ func (g *generation) pump() {
 	for {
 		var open bool
 		if m, open = <-g.arrivals; !open {
+			if g.cancelled.Load() { // acknowledgements go on, until the channel is over
+				<-g.ch.NotifyClose(make(chan *amqp.Error, 1))
+			}
 			return
 		}
 		into.Event, into.Malformed, into.Key = leat.Event{}, nil, ""
@@ -170,7 +176,7 @@ const (
 func (g *generation) calm() bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
-	calm := g.prefetch < g.s.fullPrefetch() && !g.overflow && g.most <= g.mostHeld()/(2*growth)
+	calm := g.prefetch < g.s.fullPrefetch() && !g.overflow && !g.s.quiet && g.most <= g.mostHeld()/(2*growth)
 	g.most = g.held
 	return calm
 }
@@ -285,10 +291,11 @@ func (g *generation) settle(tag uint64, how leat.Settlement) {
 	}
 }
 
-// takeBack is a GiveBack. While the generation drains, what is given back is left to the broker. The stream's lock is held.
+// takeBack is a GiveBack. While the generation drains, and on a quiet stream, what is given back is left to the broker. The stream's lock
+// is held.
 func (g *generation) takeBack(tag uint64, slot *slot, delay time.Duration) {
 	slot.state = slotBack
-	if g.draining {
+	if g.draining || g.s.quiet {
 		return
 	}
 	if delay = min(delay, g.s.caps.LongestDelay); delay > 0 {

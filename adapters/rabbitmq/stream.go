@@ -27,6 +27,7 @@ type Stream struct {
 
 	mu         sync.Mutex
 	closed     bool
+	quiet      bool // Receive is not called any more
 	prefetch   int // of the next channel: less than fullPrefetch where messages are large
 	delays     delays
 	waiting    bool        // Receive waits
@@ -37,6 +38,7 @@ type Stream struct {
 
 var (
 	_ leat.Stream         = (*Stream)(nil)
+	_ leat.Quiescer       = (*Stream)(nil)
 	_ leat.HealthReporter = (*Stream)(nil)
 )
 
@@ -121,16 +123,16 @@ func (s *Stream) keep(g *generation) {
 	}
 }
 
-// reopen tries to open a channel until it can, and returns nil when the stream is closed before.
+// reopen tries to open a channel until it can, and returns nil when the stream is closed or quiet before.
 func (s *Stream) reopen() *generation {
-	for failures := 1; s.ctx.Err() == nil; failures++ {
+	for failures := 1; s.ctx.Err() == nil && !s.isQuiet(); failures++ {
 		ctx, cancel := s.broker.bounded(s.ctx)
 		g, err := s.open(ctx)
 		cancel()
 		switch {
 		case err == nil && s.install(g):
 			return g
-		case err == nil || s.ctx.Err() != nil: // it is closed
+		case err == nil || s.ctx.Err() != nil: // it is closed, or quiet
 			return nil
 		}
 		s.note(&s.lost, err)
@@ -140,19 +142,19 @@ func (s *Stream) reopen() *generation {
 	return nil
 }
 
-// install makes g the stream's generation. It returns false, and closes it, when the stream is closed.
+// install makes g the stream's generation. It returns false, and closes it, when the stream is closed or quiet.
 func (s *Stream) install(g *generation) bool {
 	s.mu.Lock()
-	closed := s.closed
-	if !closed {
+	over := s.closed || s.quiet
+	if !over {
 		s.generation, s.lost.err = g, nil
 		g.start()
 	}
 	s.mu.Unlock()
-	if closed {
+	if over {
 		_ = g.close(s.ctx)
 	}
-	return !closed
+	return !over
 }
 
 // overrunMemory is how long a handler that outlasted its channel is shown.

@@ -24,11 +24,12 @@ type Stream struct {
 
 	mu       sync.Mutex
 	closed   bool
+	quiet    bool // Receive is not called any more
 	messages <-chan *message.Message
 	cancel   context.CancelFunc
 	lease    *leat.Lease
 	bytes    int
-	held     map[uint64]*entry // what is not settled
+	held     map[uint64]*entry // what is not settled, and what was given back to a quiet stream
 	tag      uint64
 	acked    []*message.Message // since they may not have reached the message broker
 	retry    time.Time          // not before then it subscribes again
@@ -40,10 +41,12 @@ type Stream struct {
 type entry struct {
 	m    *message.Message
 	size int
+	back bool // it is settled: given back to a quiet stream, which nacks it when it closes
 }
 
 var (
 	_ leat.Stream         = (*Stream)(nil)
+	_ leat.Quiescer       = (*Stream)(nil)
 	_ leat.HealthReporter = (*Stream)(nil)
 )
 
@@ -368,9 +371,14 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 		return
 	}
 	s.mu.Lock()
-	if s.lease != d.Lease || s.held[d.Tag] != en {
+	if s.lease != d.Lease || s.held[d.Tag] != en || en.back {
 		s.mu.Unlock()
 		return // its lease has ended
+	}
+	if s.quiet && how.Action == leat.GiveBack {
+		en.back = true
+		s.mu.Unlock()
+		return
 	}
 	delete(s.held, d.Tag)
 	s.bytes -= en.size
@@ -399,6 +407,15 @@ func (s *Stream) remember(m *message.Message) {
 	}
 }
 
+// Quiesce implements [leat.Quiescer]. A Pub/Sub delivers what is nacked to the same channel again, where nobody reads it any more and Close
+// would nack it a second time. So what is given back from now on is nacked when the subscription ends, in order. The subscription itself
+// goes on until then: most Subscribers take no ack any more when its context has ended.
+func (s *Stream) Quiesce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = true
+}
+
 // Close implements [leat.Stream]: it waits until the Pub/Sub has taken note of the acks, as far as it shows that, for a second at most;
 // it nacks what is not settled, and ends the subscription.
 func (s *Stream) Close(ctx context.Context) error {
@@ -416,12 +433,14 @@ func (s *Stream) Close(ctx context.Context) error {
 	if lease != nil {
 		lease.End(nil)
 	}
+	if messages != nil {
+		cancel() // before anything is nacked, which would come to this channel again
+	}
 	for _, en := range held {
 		en.m.Nack()
 	}
 	ended := make(chan struct{})
 	if messages != nil {
-		cancel()
 		go func() {
 			refuse(messages)
 			close(ended)
