@@ -26,7 +26,7 @@ type attemptRare struct {
 	positionID string // Position.ID
 	key        string // Info.Key
 	trace      *TraceContext
-	fixed      *Info  // instead of all the rest, for ContextWithInfo
+	fixed      *Info // instead of all the rest, for ContextWithInfo
 }
 
 type attemptKey struct{}

@@ -35,6 +35,8 @@ type Broker interface {
 	// P7. One refused event does not change the outcome of its neighbours.
 	// P8. An answer of the broker that comes after done was called is ignored.
 	// P9. events belongs to the caller again when Publish returns; the adapter copies the values that it keeps.
+	// P10. The trace context of ctx, [TraceFrom], is written beside each event, as the transport's headers traceparent and tracestate
+	// without a prefix. An event for which there is no more room with it goes without it, and is never refused for it.
 	Publish(ctx context.Context, topic string, events []Event, done func(i int, err error))
 
 	// Subscribe opens a stream of deliveries.
@@ -74,6 +76,9 @@ type Stream interface {
 	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor MaxInFlightBytes unless there is
 	// only one.
 	// R6. into belongs to the caller; the adapter keeps no pointer into it.
+	// R7. [Delivery].Trace is what [NewTraceContext] makes of the message's headers traceparent and tracestate, of a malformed one as well
+	// and again after a redelivery. They are no part of the event, whose extensions of these names are independent. Of a header that is there
+	// twice with different values nobody knows which is meant: there is none.
 	Receive(ctx context.Context, into []Delivery) (n int, err error)
 
 	// Settle says what became of a delivery. It is cheap, does not block on the network, and is called once for each

@@ -115,6 +115,9 @@ func (e *engine) callPoison(it *item) (refused bool, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)
 	defer cancel()
+	if it.d.Trace != nil {
+		ctx = withTrace(ctx, it.d.Trace) // so that the poisoned message goes on with it
+	}
 	p := *it.poison
 	p.note = &atomic.Pointer[reducedNote]{}
 	if err := e.c.o.PoisonQueue.Poison(ctx, p); err != nil {

@@ -76,7 +76,9 @@ func (t *topic) leave(w *waiter) {
 
 // waitForRoom admits events from the index next as room comes, and refuses what is left when ctx ends, when nothing could be
 // admitted for [Options].FullTimeout, or when the broker closes or crashes.
-func (t *topic) waitForRoom(ctx context.Context, events []leat.Event, next int, done func(i int, err error)) {
+func (t *topic) waitForRoom(
+	ctx context.Context, events []leat.Event, next int, trace *leat.TraceContext, done func(i int, err error),
+) {
 	w := &waiter{ready: make(chan struct{}, 1), need: events[next].Size()}
 	t.mu.Lock()
 	if t.closed {
@@ -91,7 +93,7 @@ func (t *topic) waitForRoom(ctx context.Context, events []leat.Event, next int, 
 	for {
 		from := next
 		var err error
-		next, err = t.tryWaiting(w, events, next)
+		next, err = t.tryWaiting(w, events, next, trace)
 		t.report(events, from, next, done)
 		if err != nil {
 			refuseAll(events, next, err, done)
@@ -125,7 +127,7 @@ func (t *topic) waitForRoom(ctx context.Context, events []leat.Event, next int, 
 }
 
 // tryWaiting admits what it can if w is first in line, and lets the next one try when w is through.
-func (t *topic) tryWaiting(w *waiter, events []leat.Event, next int) (int, error) {
+func (t *topic) tryWaiting(w *waiter, events []leat.Event, next int, trace *leat.TraceContext) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.err != nil {
@@ -134,7 +136,7 @@ func (t *topic) tryWaiting(w *waiter, events []leat.Event, next int) (int, error
 	if t.waiters[0] != w {
 		return next, nil
 	}
-	next = t.admit(events, next)
+	next = t.admit(events, next, trace)
 	if next == len(events) {
 		t.leave(w)
 	} else {

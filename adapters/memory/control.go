@@ -9,6 +9,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 )
 
 // Crash is a control for tests: the broker crashes and is back at once. What was confirmed survives. Publishes that wait for room get
@@ -68,7 +69,7 @@ func (b *Broker) ExpireLeases(topic, groupName string) error {
 }
 
 // DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic, as a foreign publisher might, for
-// all groups. [Options].Mapping may make an event of it: its Err is m.Reason, [foreign.ErrPlain] where that is nil. It takes part in order
+// all groups. Headers traceparent and tracestate are its trace context. [Options].Mapping may make an event of it: its Err is m.Reason, [foreign.ErrPlain] where that is nil. It takes part in order
 // by m.Key where that is set. It does not wait for room. An unknown topic is an error with [leat.CodeNotFound] unless provisioning
 // creates it.
 func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
@@ -81,14 +82,17 @@ func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
 	}
 	m.Key, m.Body = bytes.Clone(m.Key), bytes.Clone(m.Body)
 	m.Headers = append([]leat.Header(nil), m.Headers...)
+	var trace tracing.Headers
 	for i := range m.Headers {
 		m.Headers[i].Value = bytes.Clone(m.Headers[i].Value)
+		trace.Add(m.Headers[i].Name, m.Headers[i].Value)
 	}
 	for {
 		t.mu.Lock()
 		seq := t.seq
 		t.mu.Unlock()
 		r := b.mapped(topic, seq, m) // code from outside, which may be called again, since it depends on nothing else
+		r.trace = trace.Context()
 		stored, err := t.appendAt(seq, r)
 		if stored || err != nil {
 			return err

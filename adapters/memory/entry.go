@@ -18,6 +18,7 @@ type entry struct {
 	size       atomic.Int64
 	event      leat.Event
 	raw        *leat.Malformed
+	trace      *leat.TraceContext
 	seq        uint64
 	deliveries int
 	tenure     *tenure // that delivered it last
@@ -70,7 +71,7 @@ func (p *pool) get() *entry {
 // put takes back an entry that is in no queue and whose last delivery is settled. Its state stays: no flight holds that delivery any
 // more, and the next one has a new generation.
 func (p *pool) put(e *entry) {
-	e.event, e.raw, e.tenure, e.deliveries = leat.Event{}, nil, nil, 0
+	e.event, e.raw, e.trace, e.tenure, e.deliveries = leat.Event{}, nil, nil, nil, 0
 	if len(p.free) < poolKeep {
 		p.free = append(p.free, e)
 	}

@@ -80,7 +80,7 @@ func (f *filler) take(tn *tenure, q *queue) {
 		e.deliveries++
 		tn.flight.add(p, e, gen)
 		d := &f.into[f.n]
-		d.Event, d.Malformed, d.Key, d.Lease = e.event, e.raw, "", tn.lease
+		d.Event, d.Malformed, d.Key, d.Lease, d.Trace = e.event, e.raw, "", tn.lease, e.trace
 		if e.raw != nil && !e.event.IsZero() {
 			d.Malformed, d.Key = nil, transportKey(e.event, e.raw)
 		}

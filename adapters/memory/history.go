@@ -6,6 +6,7 @@ import "github.com/leatgo/leat"
 type record struct {
 	event leat.Event
 	raw   *leat.Malformed
+	trace *leat.TraceContext
 	seq   uint64
 }
 

@@ -69,19 +69,20 @@ func (t *topic) publish(ctx context.Context, events []leat.Event, done func(i in
 		refuseAll(events, 0, closedError("publish", t.name), done)
 		return
 	}
+	trace := leat.TraceFrom(ctx)
 	if len(t.waiters) == 0 {
-		next = t.admit(events, 0)
+		next = t.admit(events, 0, trace)
 	}
 	t.mu.Unlock()
 	t.report(events, 0, next, done)
 	if next < len(events) {
-		t.waitForRoom(ctx, events, next, done)
+		t.waitForRoom(ctx, events, next, trace, done)
 	}
 }
 
 // admit appends events from the index next until one finds no room, and returns that one's index. It passes over those that are
 // refused. The caller holds the lock.
-func (t *topic) admit(events []leat.Event, next int) int {
+func (t *topic) admit(events []leat.Event, next int, trace *leat.TraceContext) int {
 	for ; next < len(events); next++ {
 		e := events[next]
 		size := e.Size()
@@ -91,7 +92,7 @@ func (t *topic) admit(events []leat.Event, next int) int {
 		if !t.hasRoom(size) {
 			break
 		}
-		t.append(record{event: e})
+		t.append(record{event: e, trace: trace})
 	}
 	return next
 }
@@ -153,7 +154,7 @@ func (t *topic) slotOf(r *record) int {
 
 func (t *topic) newEntry(r *record) *entry {
 	e := t.pool.get()
-	e.event, e.raw, e.seq = r.event, r.raw, r.seq
+	e.event, e.raw, e.trace, e.seq = r.event, r.raw, r.trace, r.seq
 	// An atomic store costs more than a load, and events of one topic are often of one size.
 	if size := int64(r.size()); e.size.Load() != size {
 		e.size.Store(size)
