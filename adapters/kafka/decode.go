@@ -10,6 +10,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -34,15 +35,18 @@ func DecodeRecord(r *kgo.Record) (leat.Event, error) {
 // decoder turns records into deliveries. It is used by one goroutine.
 type decoder struct {
 	mapping foreign.Mapping
-	attrs   []leat.Header // scratch, as headers and batch are
+	trace   tracing.Headers // of the last record
+	attrs   []leat.Header   // scratch, as headers and batch are
 	headers []leat.Header
 	batch   []candidate
 }
 
-// decode fills in the event of d, with the record's key where it has none, or why the record is none.
+// decode fills in the event of d, with the record's key where it has none, or why the record is none, and the trace context.
 func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	e, err := c.event(r)
-	clear(c.attrs) // they hold on to the record
+	d.Trace = c.trace.Context()
+	clear(c.attrs) // they hold on to the record, as trace does
+	c.trace = tracing.Headers{}
 	if err != nil && c.mapping != nil {
 		e, err = c.mapped(r, err)
 	}
@@ -129,7 +133,7 @@ type found struct {
 	more        bool   // there are more attributes than mostAttributes
 }
 
-// collect puts the ce_ headers into attrs. Header names are compared without case, since some producers write them their own way.
+// collect puts the ce_ headers into attrs, and those of a trace context into trace. Header names are compared without case, since some producers write them their own way.
 func (c *decoder) collect(r *kgo.Record) (f found) {
 	c.attrs = c.attrs[:0]
 	for i := range r.Headers {
@@ -142,6 +146,7 @@ func (c *decoder) collect(r *kgo.Record) (f found) {
 			continue
 		}
 		if !mode.HasPrefix(h.Key, headerPrefix) {
+			c.trace.Add(h.Key, h.Value)
 			continue
 		}
 		name := mode.Lower(h.Key[len(headerPrefix):])

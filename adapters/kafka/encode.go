@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -30,7 +32,8 @@ type encoder struct {
 	text    []byte          // what is copied, or made of the events
 	names   strings.Builder // of headers that headerName does not know
 	headers []kgo.RecordHeader
-	media   []byte // structuredType, shared by the records
+	media   []byte             // structuredType, shared by the records
+	trace   []kgo.RecordHeader // the trace context of the publish, which every record gets
 }
 
 // What an encoder has room for at first; more costs an allocation.
@@ -67,16 +70,18 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 }
 
 // begin makes room for the events, in the memory of earlier ones where that is enough.
-func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
+func (n *encoder) begin(events []leat.Event, structured, keyed bool, trace *leat.TraceContext) {
 	n.structured, n.keyed = structured, keyed
+	n.beginTrace(trace)
 	bytes, headers := 0, 0
 	switch {
 	case structured:
 		for _, e := range events { // what is no text needs a third more for base64
 			bytes += e.Size() + typicalSyntax + len(e.DataString())/3
 		}
-		headers = len(events)
+		headers = len(events) * (1 + len(n.trace))
 	case len(events) > 0: // the events of one publish are mostly alike
+		headers = len(events) * len(n.trace)
 		for range events[0].Attributes() {
 			headers += len(events)
 		}
@@ -89,10 +94,33 @@ func (n *encoder) begin(events []leat.Event, structured, keyed bool) {
 	}
 }
 
+// beginTrace takes the trace context of a publish. Its records share the bytes, unless they are for somebody who may change them.
+func (n *encoder) beginTrace(t *leat.TraceContext) {
+	n.trace = n.trace[:0]
+	if t == nil {
+		return
+	}
+	n.trace = append(n.trace, kgo.RecordHeader{Key: tracing.Parent, Value: view(t.Parent)})
+	if t.State != "" {
+		n.trace = append(n.trace, kgo.RecordHeader{Key: tracing.State, Value: view(t.State)})
+	}
+}
+
+// addTrace appends the headers of the trace context.
+func (n *encoder) addTrace() {
+	for _, h := range n.trace {
+		if n.copies {
+			h.Value = bytes.Clone(h.Value)
+		}
+		n.headers = append(n.headers, h)
+	}
+}
+
 // reset forgets what was encoded, and keeps its memory. Nothing that was encoded may be in use any more.
 func (n *encoder) reset() {
 	clear(n.headers)
-	n.text, n.headers = n.text[:0], n.headers[:0]
+	clear(n.trace)
+	n.text, n.headers, n.trace = n.text[:0], n.headers[:0], n.trace[:0]
 	n.names.Reset()
 }
 
@@ -137,6 +165,7 @@ func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 			r.Key = h.Value
 		}
 	}
+	n.addTrace()
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 }
 
@@ -157,7 +186,8 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
 		n.media = []byte(structuredType)
 	}
 	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
-	r.Headers = n.headers[at : at+1 : at+1]
+	n.addTrace()
+	r.Headers = n.headers[at:len(n.headers):len(n.headers)]
 	return nil
 }
 

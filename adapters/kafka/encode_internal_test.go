@@ -15,7 +15,7 @@ import (
 // newEncoder returns an encoder with room for the events.
 func newEncoder(events []leat.Event, structured, keyed bool) encoder {
 	var n encoder
-	n.begin(events, structured, keyed)
+	n.begin(events, structured, keyed, nil)
 	return n
 }
 

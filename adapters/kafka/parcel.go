@@ -29,7 +29,7 @@ type parcelPools [14]sync.Pool
 const mostKeptBytes = 4 << 10
 
 // take returns a parcel with room for the events.
-func (p *parcelPools) take(events []leat.Event, o *Options) *parcel {
+func (p *parcelPools) take(events []leat.Event, trace *leat.TraceContext, o *Options) *parcel {
 	class := bits.Len(uint(max(len(events)-1, 0)))
 	var b *parcel
 	if class < len(p) {
@@ -38,7 +38,7 @@ func (p *parcelPools) take(events []leat.Event, o *Options) *parcel {
 	if b == nil {
 		b = newParcel(len(events), class)
 	}
-	b.encoder.begin(events, o.Structured, !o.NoRecordKey)
+	b.encoder.begin(events, o.Structured, !o.NoRecordKey, trace)
 	b.users.Store(1)
 	return b
 }

@@ -147,7 +147,7 @@ func (b *Broker) patience(waited time.Duration) time.Duration {
 func (p *publisher) publish(
 	ctx context.Context, topic string, events []leat.Event, done func(i int, err error), patience time.Duration,
 ) {
-	b := p.encode(topic, events, done)
+	b := p.encode(topic, events, leat.TraceFrom(ctx), done)
 	defer p.parcels.drop(b)
 	records := b.records
 	for len(records) > 0 {
@@ -173,8 +173,8 @@ func (p *publisher) publish(
 }
 
 // encode makes the records of the events that can be sent, and refuses the others.
-func (p *publisher) encode(topic string, events []leat.Event, done func(i int, err error)) *parcel {
-	b := p.parcels.take(events, p.o)
+func (p *publisher) encode(topic string, events []leat.Event, trace *leat.TraceContext, done func(i int, err error)) *parcel {
+	b := p.parcels.take(events, trace, p.o)
 	b.encoder.copies = p.copies
 	records := b.records[:cap(b.records)]
 	used := 0

@@ -223,11 +223,11 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			number = c.tenure.window.push(c.bad.slot(d.Malformed))
 		case c.record != nil:
 			number = c.tenure.window.push(slot{
-				event: d.Event, malformed: d.Malformed, recordKey: d.Key, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
+				event: d.Event, malformed: d.Malformed, recordKey: d.Key, trace: d.Trace, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
 			})
 		default:
 			again := c.tenure.window.at(number)
-			d.Event, d.Malformed, d.Key = again.event, again.malformed, again.recordKey
+			d.Event, d.Malformed, d.Key, d.Trace = again.event, again.malformed, again.recordKey, again.trace
 		}
 		if h := s.holding(cmp.Or(d.Event.Key(), d.Key)); h != nil {
 			c.tenure.window.at(number).state = slotBack

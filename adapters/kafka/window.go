@@ -26,6 +26,7 @@ type slot struct {
 	event     leat.Event      // to be delivered again if it is given back; none when it is done
 	malformed *leat.Malformed // instead of it
 	recordKey string          // where the event has no key of its own
+	trace     *leat.TraceContext
 	size      int
 	offset    int64
 	before    int64 // how many offsets below that belong to it: more than 0 only for records that cannot be read
@@ -73,6 +74,7 @@ func (w *window) has(n uint64) bool { return w.first <= n && n < w.next }
 func (w *window) finish(n uint64) {
 	s := w.at(n)
 	s.state, s.event, s.malformed, s.recordKey = slotDone, leat.Event{}, nil, ""
+	s.trace = nil
 	w.newest = max(w.newest, n+1)
 	w.settled++
 	for w.first < w.next {
