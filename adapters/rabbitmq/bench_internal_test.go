@@ -29,7 +29,7 @@ func benchEvents(tb testing.TB, n int) []leat.Event {
 func encodeAll(tb testing.TB, n *encoder, events []leat.Event) {
 	tb.Helper()
 	for _, e := range events {
-		if _, err := n.encode(e); err != nil {
+		if _, err := n.encode(e, nil); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func BenchmarkEncode(b *testing.B) {
 			events, n := benchEvents(b, 100), encoder{structured: structured}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if _, err := n.encode(events[i%len(events)]); err != nil {
+				if _, err := n.encode(events[i%len(events)], nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -26,10 +27,11 @@ const (
 	mostKeptText = 64 << 10 // bytes that it keeps for the next message
 )
 
-// decode fills in the event of d, with the message's key where it has none, or why the message is none. d keeps nothing of m but what a
+// decode fills in the event of d, with the message's key where it has none, or why the message is none, and the trace context. d keeps nothing of m but what a
 // Malformed has.
 func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	e, err := c.event(m)
+	d.Trace = traceOf(m)
 	if cap(c.text) > mostKeptText {
 		clear(c.attrs[:cap(c.attrs)])
 		c.text = nil
@@ -45,6 +47,29 @@ func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	if e.Key() == "" {
 		d.Key = string(c.keyFrom.key(m))
 	}
+}
+
+// traceOf returns the trace context of a message. AMQP tables have one value for each name, and tell capitals from small letters.
+func traceOf(m *amqp.Delivery) *leat.TraceContext {
+	parent, ok := m.Headers[tracing.Parent]
+	if !ok {
+		return nil
+	}
+	return leat.NewTraceContext(shortText(parent), shortText(m.Headers[tracing.State]))
+}
+
+// shortText returns a value that is text or bytes, unless it is longer than any that is taken.
+func shortText(value any) string {
+	const most = 1 << 10
+	switch v := value.(type) {
+	case string:
+		return v
+	case []byte:
+		if len(v) <= most {
+			return string(v)
+		}
+	}
+	return ""
 }
 
 // event reads a message by its content type, and by nothing else: batched, structured, or binary.

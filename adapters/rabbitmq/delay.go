@@ -27,6 +27,7 @@ type postponement struct {
 	generation *generation
 	tag        uint64
 	event      leat.Event
+	trace      *leat.TraceContext
 	deliveries int
 	until      time.Time
 }
@@ -48,7 +49,7 @@ func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration
 	if slot.deliveries > 0 {
 		count = slot.deliveries + int(slot.round) - 1
 	}
-	d.moving = append(d.moving, postponement{g, tag, slot.event, count, time.Now().Add(delay)})
+	d.moving = append(d.moving, postponement{g, tag, slot.event, slot.trace, count, time.Now().Add(delay)})
 	if !d.running {
 		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
 		d.s.broker.tasks.Go(d.move)
@@ -108,7 +109,7 @@ func (d *delays) moveOne(p *postponement, ready map[string]bool) {
 		}
 		ready[queue] = true
 	}
-	c := &call{topic: queue, done: func(_ int, err error) { d.moved(p, queue, err) }}
+	c := &call{topic: queue, trace: p.trace, done: func(_ int, err error) { d.moved(p, queue, err) }}
 	c.entries = append(c.one[:0], entry{call: c, event: p.event, key: queue, postpone: p})
 	if _, err := d.s.broker.publisher.admit(d.s.ctx, c); err != nil {
 		d.moved(p, queue, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -49,9 +50,10 @@ const (
 )
 
 // encode returns the message of an event. Its CorrelationId is left for the publisher, who may put up to 64 bytes there. An event whose
-// attributes do not fit into the headers of a message is written in structured mode. The error is an [*leat.Error], and certain:
+// attributes do not fit into the headers of a message is written in structured mode, and a trace context that does not fit beside them is
+// left out. The error is an [*leat.Error], and certain:
 // nothing was sent.
-func (n *encoder) encode(e leat.Event) (amqp.Publishing, error) {
+func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishing, error) {
 	if e.IsZero() {
 		return amqp.Publishing{}, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
@@ -66,8 +68,8 @@ func (n *encoder) encode(e leat.Event) (amqp.Publishing, error) {
 		n.body = nil
 	}
 	var err error
-	if n.structured || !n.encodeBinary(&p, e) {
-		err = n.encodeStructured(&p, e)
+	if n.structured || !n.encodeBinary(&p, e, trace) {
+		err = n.encodeStructured(&p, e, trace)
 	}
 	if err == nil && n.bodyBytes > 0 && len(p.Body) > n.bodyBytes {
 		err = &leat.Error{Op: "encode", EventID: e.ID(), Code: leat.CodeTooLarge,
@@ -77,11 +79,8 @@ func (n *encoder) encode(e leat.Event) (amqp.Publishing, error) {
 }
 
 // encodeBinary is binary mode. It returns false where the attributes do not fit into a frame.
-func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event) bool {
-	if n.headers == nil {
-		n.headers, n.names = amqp.Table{}, map[string]string{}
-	}
-	n.present = n.present[:0]
+func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event, trace *leat.TraceContext) bool {
+	n.begin()
 	size := contentBytes + len(p.MessageId)
 	for name, value := range e.Attributes() {
 		if name == contentTypeName && isProperty(value) {
@@ -94,13 +93,12 @@ func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event) bool {
 	if e.HasData() && e.DataString() == "" {
 		size += n.put(dataHeader, emptyData)
 	}
-	if len(n.headers) > len(n.present) { // those of the last message that this one does not have
-		maps.DeleteFunc(n.headers, func(name string, _ any) bool { return !slices.Contains(n.present, name) })
-	}
 	if n.frameBytes > 0 && size > n.frameBytes {
 		p.ContentType = ""
 		return false
 	}
+	n.putTrace(trace, size)
+	n.forgetOthers()
 	n.body = append(n.body[:0], e.DataString()...)
 	p.Headers, p.Body = n.headers, n.body
 	return true
@@ -122,14 +120,49 @@ func (n *encoder) put(name, value string) int {
 }
 
 // encodeStructured is structured mode.
-func (n *encoder) encodeStructured(p *amqp.Publishing, e leat.Event) error {
+func (n *encoder) encodeStructured(p *amqp.Publishing, e leat.Event, trace *leat.TraceContext) error {
 	body, err := e.AppendJSON(n.body[:0])
 	if err != nil {
 		return err
 	}
 	n.body = body
 	p.ContentType, p.Body = structuredType, body
+	if trace != nil {
+		n.begin()
+		n.putTrace(trace, contentBytes+len(p.MessageId)+len(structuredType))
+		n.forgetOthers()
+		p.Headers = n.headers
+	}
 	return nil
+}
+
+// begin begins a table of headers.
+func (n *encoder) begin() {
+	if n.headers == nil {
+		n.headers, n.names = amqp.Table{}, map[string]string{}
+	}
+	n.present = n.present[:0]
+}
+
+// putTrace sets the headers of a trace context where a frame that has so many bytes has room for them.
+func (n *encoder) putTrace(t *leat.TraceContext, size int) {
+	if t == nil {
+		return
+	}
+	if size += fieldBytes + len(tracing.Parent) + len(t.Parent); n.frameBytes > 0 && size > n.frameBytes {
+		return
+	}
+	n.put(tracing.Parent, t.Parent)
+	if size += fieldBytes + len(tracing.State) + len(t.State); t.State != "" && (n.frameBytes == 0 || size <= n.frameBytes) {
+		n.put(tracing.State, t.State)
+	}
+}
+
+// forgetOthers removes the headers of the last message that this one does not have.
+func (n *encoder) forgetOthers() {
+	if len(n.headers) > len(n.present) {
+		maps.DeleteFunc(n.headers, func(name string, _ any) bool { return !slices.Contains(n.present, name) })
+	}
 }
 
 // headerName returns the header of an attribute. The names that most events have are constants; others are remembered.

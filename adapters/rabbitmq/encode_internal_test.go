@@ -42,7 +42,7 @@ func delivered(p amqp.Publishing) *amqp.Delivery {
 func encodeOne(t testing.TB, e leat.Event, structured bool) amqp.Publishing {
 	t.Helper()
 	n := encoder{structured: structured}
-	p, err := n.encode(e)
+	p, err := n.encode(e, nil)
 	require.NoError(t, err)
 	return p
 }
@@ -146,15 +146,15 @@ func TestStructuredMode(t *testing.T) {
 func TestWhatCannotBeSentIsRefusedBeforeItIs(t *testing.T) {
 	t.Parallel()
 	var n encoder
-	_, err := n.encode(leat.Event{})
+	_, err := n.encode(leat.Event{}, nil)
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 	n.structured = true
-	_, err = n.encode(newEvent(t, leat.EventOptions{}).WithSource(""))
+	_, err = n.encode(newEvent(t, leat.EventOptions{}).WithSource(""), nil)
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 	n = encoder{bodyBytes: 10}
-	_, err = n.encode(newEvent(t, leat.EventOptions{Data: make([]byte, 11)}))
+	_, err = n.encode(newEvent(t, leat.EventOptions{Data: make([]byte, 11)}), nil)
 	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err))
-	p, err := n.encode(newEvent(t, leat.EventOptions{Data: make([]byte, 10)}))
+	p, err := n.encode(newEvent(t, leat.EventOptions{Data: make([]byte, 10)}), nil)
 	require.NoError(t, err)
 	assert.Len(t, p.Body, 10)
 }
@@ -166,7 +166,7 @@ func TestAttributesThatDoNotFitIntoAFrame(t *testing.T) {
 	n := encoder{frameBytes: 4096}
 	for size := 3000; size <= 4000; size++ {
 		e := newEvent(t, leat.EventOptions{Subject: strings.Repeat("s", size), DataContentType: "text/plain", Data: []byte("x")})
-		p, err := n.encode(e)
+		p, err := n.encode(e, nil)
 		require.NoError(t, err)
 		headers := 0
 		for name, value := range p.Headers {
@@ -187,7 +187,7 @@ func TestAttributesThatDoNotFitIntoAFrame(t *testing.T) {
 
 func encodeLast(t *testing.T, n *encoder, subject string) amqp.Publishing {
 	t.Helper()
-	p, err := n.encode(newEvent(t, leat.EventOptions{Subject: subject}))
+	p, err := n.encode(newEvent(t, leat.EventOptions{Subject: subject}), nil)
 	require.NoError(t, err)
 	return p
 }
@@ -200,12 +200,12 @@ func TestNothingOfAnEarlierEventIsLeft(t *testing.T) {
 		name := fmt.Sprintf("x%d", i)
 		_, err := n.encode(newEvent(t, leat.EventOptions{
 			Subject: "s", Key: "k", DataSchema: "urn:x", DataContentType: "a/b", Extensions: map[string]any{name: "v"}, Data: []byte("data"),
-		}))
+		}), nil)
 		require.NoError(t, err)
 		assert.Equal(t, "v", n.headers["ce-"+name])
 	}
 	assert.LessOrEqual(t, len(n.names), mostNames)
-	p, err := n.encode(newEvent(t, leat.EventOptions{}))
+	p, err := n.encode(newEvent(t, leat.EventOptions{}), nil)
 	require.NoError(t, err)
 	assert.Equal(t, encodeOne(t, newEvent(t, leat.EventOptions{}), false).Headers, p.Headers)
 	assert.Empty(t, p.Body)

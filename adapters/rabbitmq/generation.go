@@ -123,10 +123,10 @@ func (g *generation) pump() {
 			}
 			return
 		}
-		into.Event, into.Malformed, into.Key = leat.Event{}, nil, ""
+		into.Event, into.Malformed, into.Key, into.Trace = leat.Event{}, nil, "", nil
 		d.decode(&m, &into)
 		in := slot{
-			event: into.Event, malformed: into.Malformed, messageKey: into.Key, size: sizeOf(&m), came: time.Now(),
+			event: into.Event, malformed: into.Malformed, messageKey: into.Key, trace: into.Trace, size: sizeOf(&m), came: time.Now(),
 			deliveries: deliveries(&m, quorum),
 		}
 		if in.deliveries > 0 {
@@ -145,7 +145,7 @@ func (g *generation) take(in slot) {
 	case g.ended:
 		return
 	case g.overflow:
-		in.event, in.malformed, in.messageKey = leat.Event{}, nil, "" // it is never delivered
+		in.forget() // it is never delivered
 	default:
 		g.held += in.size
 		g.most = max(g.most, g.held)
@@ -237,7 +237,7 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 	s.state = slotOut
 	s.round++
 	*d = leat.Delivery{
-		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Lease: g.lease, Handle: g,
+		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Trace: s.trace, Lease: g.lease, Handle: g,
 		Tag:      tag<<roundBits | uint64(s.round)%(1<<roundBits),
 		Position: leat.Position{ID: g.topology.queue.Name},
 	}

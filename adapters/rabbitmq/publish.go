@@ -54,7 +54,7 @@ func (p *publisher) exchange(topic string) (string, error) {
 
 // publish admits the events, which the writer then sends.
 func (p *publisher) publish(ctx context.Context, topic, exchange string, events []leat.Event, done func(i int, err error)) {
-	c := &call{topic: topic, exchange: exchange, done: done}
+	c := &call{topic: topic, exchange: exchange, trace: leat.TraceFrom(ctx), done: done}
 	if len(events) == 1 {
 		c.entries = c.one[:0]
 	} else {
@@ -76,7 +76,7 @@ func (p *publisher) publish(ctx context.Context, topic, exchange string, events 
 		if len(rest) == 0 {
 			return
 		}
-		c = &call{topic: topic, exchange: exchange, done: done, entries: rest}
+		c = &call{topic: topic, exchange: exchange, trace: c.trace, done: done, entries: rest}
 		for i := range rest {
 			rest[i].call = c
 		}

@@ -60,6 +60,7 @@ type lane struct {
 // call is what one Publish had taken at once. publisher.mu guards what it holds.
 type call struct {
 	topic, exchange string
+	trace           *leat.TraceContext
 	done            func(i int, err error)
 	entries         []entry
 	left            int // entries that take up room

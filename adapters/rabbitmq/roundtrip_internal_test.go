@@ -34,7 +34,7 @@ func checkRoundTrip(t testing.TB, events []leat.Event, frameBytes int, where str
 		n := encoder{structured: structured, frameBytes: frameBytes}
 		var c decoder
 		for i, e := range events {
-			p, err := n.encode(e)
+			p, err := n.encode(e, nil)
 			require.NoError(t, err, where)
 			m := delivered(p)
 			var d leat.Delivery

@@ -28,6 +28,7 @@ type slot struct {
 	event      leat.Event
 	malformed  *leat.Malformed // instead of it
 	messageKey string          // where the event has no key of its own
+	trace      *leat.TraceContext
 	came       time.Time
 	size       int
 	deliveries int    // by the broker
@@ -102,16 +103,21 @@ func (w *window) at(tag uint64) *slot {
 
 // finish marks a message as done.
 func (w *window) finish(s *slot, now time.Time) {
-	s.state, s.event, s.malformed, s.messageKey = slotDone, leat.Event{}, nil, ""
+	s.state = slotDone
+	s.forget()
 	if w.unacked == 0 {
 		w.moved = now
 	}
 	w.unacked++
 }
 
+// forget lets go of what was delivered.
+func (s *slot) forget() { s.event, s.malformed, s.messageKey, s.trace = leat.Event{}, nil, "", nil }
+
 // reject marks a message as rejected. That is told before anything above it is acknowledged.
 func (w *window) reject(tag uint64, s *slot) {
-	s.state, s.event, s.malformed, s.messageKey = slotAcked, leat.Event{}, nil, ""
+	s.state = slotAcked
+	s.forget()
 	w.rejected = append(w.rejected, tag)
 	delete(w.stragglers, tag)
 }

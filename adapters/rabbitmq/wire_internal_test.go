@@ -81,7 +81,7 @@ func TestEventsCrossRabbitMQ(t *testing.T) {
 			e, err := g.Event()
 			require.NoError(t, err)
 			n.structured = i%2 == 1
-			p, err := n.encode(e)
+			p, err := n.encode(e, nil)
 			require.NoError(t, err)
 			m := w.send(t, p)
 			var d leat.Delivery
@@ -138,7 +138,7 @@ func TestTheLargestHeadersCrossRabbitMQ(t *testing.T) {
 		}
 		e, err := leat.DecodeEvent(headers, []byte("x"))
 		require.NoError(t, err)
-		p, err := n.encode(e)
+		p, err := n.encode(e, nil)
 		require.NoError(t, err)
 		modes[p.ContentType == structuredType]++
 		var d leat.Delivery

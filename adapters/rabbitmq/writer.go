@@ -206,7 +206,7 @@ func (p *publisher) putBack(i int, batch []*entry) {
 
 // sendOne sends an entry, and returns false when it was not, because the channel is over.
 func (p *publisher) sendOne(t *outlet, e *entry) bool {
-	message, err := p.encoder.encode(e.event)
+	message, err := p.encoder.encode(e.event, e.call.trace)
 	if err != nil {
 		p.finish([]verdict{{entry: e, err: err}})
 		p.wake() // there is no answer that would
