@@ -227,7 +227,7 @@ type slimStream struct {
 
 // Capabilities promises nothing that the suite has not seen.
 func (s *slimStream) Capabilities() leat.Capabilities {
-	return leat.Capabilities{Order: leat.OrderPerGroup, DeliveryCount: true}
+	return leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, DeliveryCount: true}
 }
 
 func (s *slimStream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {

@@ -14,7 +14,7 @@ import (
 // rawMutants break rules of leat.Broker and leat.Stream. Where a defect would break many cases at once, which then all wait in vain, the
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
-	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), receiveMutants(), settleMutants(), quiesceMutants(), leaseMutants(),
+	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), standbyMutants(), receiveMutants(), settleMutants(), quiesceMutants(), leaseMutants(),
 		closeMutants(), cancelMutants(), healthMutants(), strayMutants())
 }
 

@@ -152,6 +152,12 @@ func (s *session) subscription(topic, group string) leat.Subscription {
 	return leat.Subscription{Topic: topic, Group: group, Unordered: o.unordered}
 }
 
+// standby reports whether one stream of a group receives and the others stand by.
+func (s *session) standby() bool {
+	o, _ := s.group()
+	return o.capabilities.Standby
+}
+
 // learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there is none.
 func (s *session) learnBroadcast() (offer, error) {
 	return s.learn("whether there is a broadcast", func(ctx context.Context, b leat.Broker) (offer, error) {

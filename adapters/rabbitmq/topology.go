@@ -241,7 +241,7 @@ func (t *topology) capabilities(o *Options) leat.Capabilities {
 	case t.sub.Broadcast:
 		c.Order = leat.OrderPerStream
 	case t.single():
-		c.Order = leat.OrderPerGroup
+		c.Order, c.Standby = leat.OrderPerGroup, true
 	}
 	return c
 }

@@ -243,22 +243,22 @@ func TestCapabilities(t *testing.T) {
 		sub     leat.Subscription
 		want    leat.Capabilities
 	}{
-		"quorum": {want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
+		"quorum": {want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
 		"quorum, unordered": {sub: leat.Subscription{Unordered: true},
 			want: leat.Capabilities{Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
 		"quorum, not declared": {options: Options{Provision: ProvisionOff},
-			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held}},
+			want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held}},
 		"quorum, looked at": {options: Options{Provision: ProvisionVerify},
-			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held}},
+			want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held}},
 		"classic": {options: Options{QueueType: QueueClassic},
-			want: leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, LongestHold: held}},
+			want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, LongestHold: held}},
 		"dead letters that may be dropped": {
 			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadHow] = "at-most-once" }},
-			want:    leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held},
+			want:    leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held},
 		},
 		"dead letters to somewhere else": {
 			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadTo] = "x" }},
-			want:    leat.Capabilities{Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true, LongestHold: held},
+			want:    leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held},
 		},
 		"a queue of somebody else": {
 			options: Options{RecycleAfter: time.Minute, Queue: func(_ leat.Subscription, q *Queue) { *q = Queue{Name: "q", Existing: true} }},

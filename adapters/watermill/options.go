@@ -14,7 +14,7 @@ import (
 )
 
 // Options are the options of a [Broker]. The zero value works with one Subscriber, and promises nothing: what the Pub/Sub holds is said by
-// Order, Durable, History and LongestHold, since no Pub/Sub tells it.
+// Order, Standby, Durable, History and LongestHold, since no Pub/Sub tells it.
 type Options struct {
 	// Codec says how events and messages become each other.
 	Codec Codec
@@ -27,6 +27,8 @@ type Options struct {
 	// Order is how far the Pub/Sub keeps the order of a key. Where it is [leat.OrderNone], the zero value, every subscription has to be
 	// Unordered.
 	Order leat.Order
+	// Standby says that one member of a group gets messages and the others stand by until it leaves.
+	Standby bool
 	// Durable says that a Publish that returned nil survives the end of the message broker's process.
 	Durable bool
 	// History says that a new group gets what was published before it.

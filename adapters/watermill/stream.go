@@ -62,7 +62,7 @@ const (
 
 func newStream(b *Broker, sub leat.Subscription, subscriber message.Subscriber) *Stream {
 	s := &Stream{b: b, sub: sub, subscriber: subscriber, room: make(chan struct{}, 1), over: make(chan struct{}), held: map[uint64]*entry{}}
-	s.caps = leat.Capabilities{Durable: b.o.Durable, History: b.o.History, LongestHold: b.o.LongestHold}
+	s.caps = leat.Capabilities{Standby: b.o.Standby, Durable: b.o.Durable, History: b.o.History, LongestHold: b.o.LongestHold}
 	if !sub.Unordered {
 		s.caps.Order = b.o.Order
 	}

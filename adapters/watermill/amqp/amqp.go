@@ -33,11 +33,12 @@ func New(o *Options) (*watermill.Broker, error) {
 	}
 	order := leat.OrderNone
 	c := pub.config
-	if single, _ := c.Queue.Arguments[native.SingleActiveConsumerArg].(bool); single && c.Consume.Qos.PrefetchCount == 1 {
+	single, _ := c.Queue.Arguments[native.SingleActiveConsumerArg].(bool)
+	if single && c.Consume.Qos.PrefetchCount == 1 {
 		order = leat.OrderPerGroup
 	}
 	b, err := watermill.New(pub, nil, &watermill.Options{
-		Codec: full.Codec, Mapping: full.Mapping, Order: order, Durable: durable(&c), LongestHold: longestHold,
+		Codec: full.Codec, Mapping: full.Mapping, Order: order, Standby: single, Durable: durable(&c), LongestHold: longestHold,
 		NewSubscriber: func(group string) (message.Subscriber, error) { return newSubscriber(&full, group) },
 		Lanes:         full.Channels, MaxEventBytes: maxEventBytes, Refused: refused, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,
