@@ -49,7 +49,7 @@ func (a *attempt) Value(key any) any {
 }
 
 // newAttempt fills in the context of it's present attempt.
-func newAttempt(it *item) *attempt {
+func newAttempt(it *item, crash error) *attempt {
 	a := it.ctx // of the first attempt, allocated with the batch
 	it.ctx = nil
 	if a == nil {
@@ -57,8 +57,8 @@ func newAttempt(it *item) *attempt {
 	}
 	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
 	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
-	if it.crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil {
-		a.rare = &attemptRare{crash: it.crash, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
+	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil {
+		a.rare = &attemptRare{crash: crash, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
 	}
 	return a
 }

@@ -49,6 +49,8 @@ type ConsumerOptions struct {
 	// StallAfter is how long the Consumer may be unable to receive, its limits used up, before its health says that it
 	// is stalled. 0 means 30 s.
 	StallAfter time.Duration
+	// Observer sees what becomes of each delivery, for metrics and test tools. Nil means nobody does, and costs nothing.
+	Observer Observer
 	// Logger gets what an operator should know, never a payload. Nil means no log.
 	Logger *slog.Logger
 }
@@ -127,6 +129,8 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 		c.invalid = errors.New("ConsumerOptions.Middleware has a nil")
 	case o.PoisonQueue != nil && nils.Is(o.PoisonQueue):
 		c.invalid = errors.New("ConsumerOptions.PoisonQueue is a nil in an interface; leave it out, or give one")
+	case o.Observer != nil && nils.Is(o.Observer):
+		c.invalid = errors.New("ConsumerOptions.Observer is a nil in an interface; leave it out, or give one")
 	default:
 		c.invalid = sub.Validate()
 	}

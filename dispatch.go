@@ -63,7 +63,7 @@ func (e *engine) work(w *worker) {
 			e.waking = false
 		}
 		e.unlock(e.wake())
-		o := e.handle(it)
+		o := e.handle(it, nil)
 		e.c.mu.Lock()
 		e.running--
 		e.finish(it, o)
@@ -102,39 +102,41 @@ func (e *engine) next() *item {
 		it.first += now - it.started
 	}
 	it.started, it.excused = now, false
-	if it.crash == nil { // else it is still the same attempt
-		e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
-		if it.attempts++; it.attempts == 1 {
-			it.first = it.started
-		}
+	e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
+	if it.attempts++; it.attempts == 1 {
+		it.first = it.started
 	}
 	e.running++
 	return it
 }
 
-// goexit takes over an item whose handler ended its goroutine, and starts another worker. The item is ready again at once, still in
-// the same attempt, so that the chain gets to see the crash; if it was the chain itself that ended the goroutine, that is an error
-// like another.
+// goexit ends the attempt of a handler that ended its goroutine, and this is the last that the goroutine does: another one takes its place.
+// The chain runs once more, with the crash in place of the handler, so that it gets to see that. If it was the chain itself that ended the
+// goroutine it does so again, and that is an error like another.
 func (e *engine) goexit(it *item) {
-	again := it.crash != nil
-	it.crash = &crashError{"the handler called runtime.Goexit\n" + string(debug.Stack())}
-	o := outcome{kind: outcomeAgain}
-	if again || it.lease.ctx.Err() != nil {
-		o = e.judgeError(it, it.crash)
-		e.observeFailure(it, o, it.crash)
+	crash := &crashError{"the handler called runtime.Goexit\n" + string(debug.Stack())}
+	var o outcome
+	defer func() {
+		if o.kind == 0 {
+			o, _ = e.judgeError(it, crash)
+			e.observeFailure(it, o, crash)
+		}
+		e.c.mu.Lock()
+		e.running--
+		e.finish(it, o)
+		e.workers--
+		e.checkQuiet()
+		e.checkDrained()
+		e.unlock(e.wake())
+	}()
+	if it.lease.ctx.Err() == nil {
+		o = e.handle(it, crash)
 	}
-	e.c.mu.Lock()
-	e.running--
-	e.finish(it, o)
-	e.workers--
-	e.checkQuiet()
-	e.checkDrained()
-	e.unlock(e.wake())
 }
 
-// call runs the chain of middleware and handler.
-func (e *engine) call(it *item) (err error) {
-	a := newAttempt(it)
+// call runs the chain of middleware and handler, or, with a crash, of middleware and what has become of the handler.
+func (e *engine) call(it *item, crash error) (err error) {
+	a := newAttempt(it, crash)
 	it.skipped = false
 	defer func() {
 		if v := recover(); v != nil {
@@ -142,6 +144,6 @@ func (e *engine) call(it *item) (err error) {
 		}
 	}()
 	err = e.c.handler.Handle(a, it.d.Event)
-	it.crash, it.skipped = nil, a.skipped
+	it.skipped = a.skipped
 	return err
 }

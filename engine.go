@@ -7,13 +7,12 @@ import (
 )
 
 // engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
-// guarded by Consumer.mu; stream, caps, base and observer do not change once the receive loop has begun.
+// guarded by Consumer.mu; stream, caps and base do not change once the receive loop has begun.
 type engine struct {
 	// What the workers read without the lock comes first, so that it shares no cache line with what changes.
-	c        *Consumer
-	stream   Stream
-	caps     Capabilities
-	observer Observer // the stream, if it is one
+	c      *Consumer
+	stream Stream
+	caps   Capabilities
 
 	base  context.Context // what handlers' contexts descend from: the values of Run's context, not its end
 	epoch time.Time       // the zero of the engine's clock, which is cheaper to read than the time
@@ -56,10 +55,7 @@ type settling struct {
 	d     Delivery
 	s     Settlement
 	lease *leaseWork
-
-	seen    ObservationKind
-	attempt int
-	reason  error
+	seen  seen
 }
 
 // receiveBatch is how many deliveries are taken at once; their state is allocated together.
@@ -85,7 +81,6 @@ func (e *engine) run(ctx context.Context) error {
 	poisonTopic := e.c.poisonTopic()
 	e.c.mu.Lock()
 	e.stream, e.caps, e.base = stream, stream.Capabilities(), context.WithoutCancel(ctx)
-	e.observer, _ = stream.(Observer)
 	e.poison.topic = poisonTopic
 	e.suspects.ctx, e.suspects.cancel = context.WithCancel(e.base) //nolint:fatcontext // not in a loop: an engine runs once
 	e.c.mu.Unlock()
@@ -307,14 +302,14 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
 		e.crashes = append(e.crashes, it.failure)
 	}
-	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay}, ObservedGivenBack, nil)
+	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay}, seen{kind: ObservedGivenBack, attempt: it.attempts, delay: delay})
 }
 
 // settleLater settles an item that leaves, when the lock is free, and tells an observer why before that. Until it is done the item
 // counts for its lease, which must not be released before.
-func (e *engine) settleLater(it *item, s Settlement, seen ObservationKind, reason error) {
+func (e *engine) settleLater(it *item, how Settlement, s seen) {
 	it.lease.unsettled++
-	e.later = append(e.later, settling{it.d, s, it.lease, seen, it.attempts, reason})
+	e.later = append(e.later, settling{it.d, how, it.lease, s})
 }
 
 // unlock frees the lock, wakes w, which may be nil, and then does what has gathered in later and after, in that order.
@@ -330,7 +325,7 @@ func (e *engine) unlock(w *worker) {
 	e.c.mu.Unlock()
 	w.signal()
 	for i := range later {
-		e.carryOut(&later[i])
+		e.settle(&later[i].d, later[i].s, later[i].seen)
 	}
 	for _, f := range after {
 		f()

@@ -3,7 +3,7 @@ package leat
 import "time"
 
 // item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
-// is in flight; while a handler runs, its worker has crash and skipped for itself. Items are used again.
+// is in flight; while a handler runs, its worker has skipped for itself. Items are used again.
 type item struct {
 	d     Delivery
 	size  int
@@ -30,7 +30,6 @@ type item struct {
 	poison    *Poisoned      // the verdict: it goes to the poison queue, the handler is not called again
 	trouble   *poisonTrouble // with the poison queue; nil for most
 	suspect   *suspect       // it may crash the process; nil for most
-	crash     error          // a Goexit that the chain has yet to see, within the running attempt
 	failure   error          // the panic or Goexit that ended the last attempt; nil when something else did
 }
 

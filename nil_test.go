@@ -59,6 +59,7 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 		"store in the chain of a route": {newFakeBroker(), leat.NewRouter(leat.Route{
 			Type: "a", Handler: leat.Chain(good, same, middleware.Idempotent(nil, nil)),
 		}), nil, "made without a Store"},
+		"observer in an interface":           {newFakeBroker(), good, &leat.ConsumerOptions{Observer: (*observedBroker)(nil)}, "Observer is a nil"},
 		"poison queue in an interface":       {newFakeBroker(), good, queue((*pointerQueue)(nil)), "PoisonQueue is a nil"},
 		"poison queue's producer":            {newFakeBroker(), good, queue(middleware.PoisonQueue(nil, nil)), "without a Producer"},
 		"poison queue's producer, zero":      {newFakeBroker(), good, queue(middleware.PoisonQueue(&leat.Producer{}, nil)), "without a Producer"},
@@ -94,6 +95,7 @@ func TestProducersThatAreNil(t *testing.T) {
 		"broker":            leat.NewProducer(nil, nil),
 		"typed nil broker":  leat.NewProducer((*fakeBroker)(nil), nil),
 		"middleware":        leat.NewProducer(newFakeBroker(), &leat.ProducerOptions{Middleware: []leat.PublishMiddleware{nil}}),
+		"observer":          leat.NewProducer(newFakeBroker(), &leat.ProducerOptions{Observer: (*observedBroker)(nil)}),
 		"middleware's func": leat.NewProducer(newFakeBroker(), &leat.ProducerOptions{Middleware: []leat.PublishMiddleware{toNil}}),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,49 +2,50 @@ package leat
 
 import "time"
 
-// Observer is implemented by a [Stream] that wants to see what becomes of its deliveries between Receive and Settle, which a broker
-// cannot know: attempts, and the retries that are held in this process. It is there for tools such as the recorder of package
-// eventtest; adapters have no use for it, and a stream that does not implement it costs nothing.
+// Observer sees what becomes of deliveries and of publishes, for metrics and test tools: it is an option of a [Consumer] and of a [Producer].
+// One may serve several of them, and is then called from several goroutines at once.
 //
-// The [Consumer] calls Observe on the goroutine concerned and never under its own lock. Calls for one delivery come in the order of what
-// happened, and each before the [Settlement] that follows from it; only ObservedStuck may meet the end of the delivery on its way.
-// Observe should be quick: it holds up what it watches.
+// A Consumer calls Observe on the goroutine concerned and never under its own lock. Calls for one delivery come in the order of what
+// happened, and each before the [Settlement] that follows from it; only ObservedStuck may meet the end of the delivery on its way. A
+// Producer calls it once for each event, before it reports the outcome. Observe should be quick: it holds up what it watches.
 type Observer interface {
-	// Observe is told what became of a delivery. o.Delivery belongs to the Consumer again when Observe returns.
 	Observe(o Observation)
 }
 
-// Observation is one thing that became of a delivery.
+// Observation is one thing that became of a delivery, or the outcome of a publish.
 type Observation struct {
-	// Delivery is the delivery, as Receive gave it.
-	Delivery *Delivery
 	// Kind says what happened.
 	Kind ObservationKind
+	// Topic and Group are those of the subscription, or of the publish, which has no Group.
+	Topic, Group string
+	// Delivery is the delivery, as Receive gave it. It belongs to the Consumer again when Observe returns. Nil for a publish.
+	Delivery *Delivery
+	// Event is the event. It is the zero Event for a malformed delivery.
+	Event Event
 	// Attempt counts the calls of the handler for the event in this process, from 1; 0 when it was not called.
 	Attempt int
-	// Err is what the handler or the poison queue returned, or why the event was given up. Nil where nothing failed.
+	// Skipped says of a successful outcome that no handler of a [Router] wanted the event.
+	Skipped bool
+	// Err is what the handler, the poison queue or the publish returned, or why the event was given up. Nil where nothing failed.
 	Err error
 	// Delay is how long the next attempt, or the Consumer, waits.
 	Delay time.Duration
+	// Took is how long the attempt or the publish took.
+	Took time.Duration
 }
 
 // ObservationKind is the kind of an [Observation].
 type ObservationKind uint8
 
-// The kinds of an [Observation]. A delivery that is in an attempt, parked, rejected or stuck may still turn out to be given back or lost.
+// The kinds of an [Observation]. A delivery that is in an attempt, waits for another, is rejected or stuck may still turn out to be given
+// back or lost.
 const (
 	// ObservedAttempt: the handler is about to be called.
 	ObservedAttempt ObservationKind = iota + 1
-	// ObservedHandled: the handler succeeded. The ack follows.
-	ObservedHandled
-	// ObservedSkipped: no handler wanted the event. The ack follows.
-	ObservedSkipped
-	// ObservedRetry: the attempt failed, and the event is parked for Delay. Where [IsOutage] is true of Err, the attempt does not count.
-	ObservedRetry
-	// ObservedPause: the handler asked for a pause of Delay; the attempt does not count.
-	ObservedPause
-	// ObservedRejected: the handler gave the event up. The poison queue is next.
-	ObservedRejected
+	// ObservedOutcome: the handler returned Err. Nil is a success, and the ack follows. When [IsRejected] is true of Err, the event is given
+	// up, and the poison queue is next. When [IsPaused] is true of it, the Consumer pauses for Delay. Otherwise the event is tried again
+	// after Delay. A pause and an outage ([IsOutage]) do not count as an attempt. An attempt that was told to stop has no outcome.
+	ObservedOutcome
 	// ObservedPoisoned: the poison queue has the event, or the broker's native reject takes it. The settlement follows. Err is the reason.
 	ObservedPoisoned
 	// ObservedPoisonFailed: the poison queue failed with Err. It will be tried again.
@@ -55,50 +56,63 @@ const (
 	ObservedGivenBack
 	// ObservedLost: the lease ended before the event was settled.
 	ObservedLost
+	// ObservedPublish: the outcome of an event that a Producer published: nil, or an [*Error]. A Publish whose ctx ended before may have
+	// reported it as unknown.
+	ObservedPublish
 )
 
-// observe tells the stream what became of it. The lock is free.
-func (e *engine) observe(it *item, kind ObservationKind, err error, delay time.Duration) {
-	if e.observer != nil {
-		e.observer.Observe(Observation{Delivery: &it.d, Kind: kind, Attempt: it.attempts, Err: err, Delay: delay})
+// seen is what an observer is told of a delivery.
+type seen struct {
+	kind    ObservationKind // 0 is nothing
+	attempt int
+	skipped bool
+	err     error
+	delay   time.Duration
+	took    time.Duration
+}
+
+// observe tells the observer what became of a delivery. The lock is free.
+func (e *engine) observe(d *Delivery, s seen) {
+	if e.c.o.Observer == nil || s.kind == 0 {
+		return
+	}
+	e.c.o.Observer.Observe(Observation{
+		Kind: s.kind, Topic: e.c.sub.Topic, Group: e.c.sub.Group, Delivery: d, Event: d.Event,
+		Attempt: s.attempt, Skipped: s.skipped, Err: s.err, Delay: s.delay, Took: s.took,
+	})
+}
+
+// attemptSeen is what is to be seen of the end of an attempt; it costs a look at the clock, so nothing where nobody looks.
+func (e *engine) attemptSeen(it *item, err error, delay time.Duration) seen {
+	if e.c.o.Observer == nil {
+		return seen{}
+	}
+	return seen{
+		kind: ObservedOutcome, attempt: it.attempts, skipped: err == nil && it.skipped, err: err, delay: delay, took: e.now() - it.started,
 	}
 }
 
-// observeSuccess is observe for an attempt without an error.
-func (e *engine) observeSuccess(it *item) {
-	kind := ObservedHandled
-	if it.skipped {
-		kind = ObservedSkipped
-	}
-	e.observe(it, kind, nil, 0)
-}
-
-// observeFailure is observe for an attempt that failed.
+// observeFailure tells of an attempt that failed. One that is lost or ended, or given back later, is told of where that is done.
 func (e *engine) observeFailure(it *item, o outcome, err error) {
 	switch o.kind {
-	case outcomeRetry, outcomeFailing, outcomeOutage:
-		e.observe(it, ObservedRetry, err, o.delay)
-	case outcomePause:
-		e.observe(it, ObservedPause, err, o.delay)
+	case outcomeRetry, outcomeFailing, outcomeOutage, outcomePause:
+		e.observe(&it.d, e.attemptSeen(it, err, o.delay))
 	case outcomePoison:
-		e.observe(it, ObservedRejected, err, 0)
-	default: // lost, or given back when the lock is held: these are observed where that is done
+		e.observe(&it.d, e.attemptSeen(it, err, 0))
 	}
 }
 
 // observeLater is observe for when the lock is free. The lock is held.
 func (e *engine) observeLater(it *item, kind ObservationKind, err error) {
-	if e.observer != nil {
-		e.settleLater(it, Settlement{}, kind, err)
+	if e.c.o.Observer != nil {
+		e.settleLater(it, Settlement{}, seen{kind: kind, attempt: it.attempts, err: err})
 	}
 }
 
-// carryOut tells what was seen, then settles. The lock is free.
-func (e *engine) carryOut(s *settling) {
-	if e.observer != nil && s.seen != 0 {
-		e.observer.Observe(Observation{Delivery: &s.d, Kind: s.seen, Attempt: s.attempt, Err: s.reason, Delay: s.s.Delay})
-	}
-	if s.s.Action != 0 {
-		e.stream.Settle(&s.d, s.s)
+// settle is how a delivery leaves, whatever the reason: the observer is told, then the stream. No action is none. The lock is free.
+func (e *engine) settle(d *Delivery, how Settlement, s seen) {
+	e.observe(d, s)
+	if how.Action != 0 {
+		e.stream.Settle(d, how)
 	}
 }

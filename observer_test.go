@@ -17,12 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// observedBroker wraps the streams of a broker in observers that write down what they see.
+// observedBroker is a broker whose settlements are written down, with what an Observer sees.
 type observedBroker struct {
 	*memory.Broker
 
 	mu  sync.Mutex
 	log []string
+	bad []string // what no Observation should be
 }
 
 func (b *observedBroker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
@@ -43,7 +44,7 @@ func (b *observedBroker) seen(format string, args ...any) {
 func (b *observedBroker) take() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	log := b.log
+	log := append(b.log, b.bad...)
 	b.log = nil
 	return log
 }
@@ -59,13 +60,30 @@ func (s *observedStream) Settle(d *leat.Delivery, settlement leat.Settlement) {
 	s.Stream.Settle(d, settlement)
 }
 
-func (s *observedStream) Observe(o leat.Observation) {
+// Observe implements leat.Observer.
+func (b *observedBroker) Observe(o leat.Observation) {
 	name := map[leat.ObservationKind]string{
-		leat.ObservedAttempt: "attempt", leat.ObservedHandled: "handled", leat.ObservedSkipped: "skipped",
-		leat.ObservedRetry: "retry", leat.ObservedPause: "pause", leat.ObservedRejected: "rejected",
+		leat.ObservedAttempt: "attempt", leat.ObservedOutcome: "retry",
 		leat.ObservedPoisoned: "poisoned", leat.ObservedPoisonFailed: "poison failed", leat.ObservedStuck: "stuck",
 		leat.ObservedGivenBack: "given back", leat.ObservedLost: "lost",
 	}[o.Kind]
+	if o.Kind == leat.ObservedOutcome {
+		switch {
+		case o.Skipped:
+			name = "skipped"
+		case o.Err == nil:
+			name = "handled"
+		case leat.IsPaused(o.Err):
+			name = "pause"
+		case leat.IsRejected(o.Err):
+			name = "rejected"
+		}
+	}
+	if o.Topic != "orders" || o.Group != "billing" || o.Delivery == nil || o.Event.ID() != o.Delivery.Event.ID() || o.Took < 0 {
+		b.mu.Lock()
+		b.bad = append(b.bad, fmt.Sprintf("%+v", o))
+		b.mu.Unlock()
+	}
 	text := fmt.Sprintf("%s %d", name, o.Attempt)
 	if o.Delay > 0 {
 		text += " " + o.Delay.String()
@@ -73,7 +91,7 @@ func (s *observedStream) Observe(o leat.Observation) {
 	if o.Err != nil {
 		text += ": " + o.Err.Error()
 	}
-	s.b.seen("%s", text)
+	b.seen("%s", text)
 }
 
 func TestObserverSeesEachStepBeforeItsSettlement(t *testing.T) {
@@ -123,7 +141,7 @@ func TestObserverSeesEachStepBeforeItsSettlement(t *testing.T) {
 					}
 					assert.NotZero(t, info.Attempt)
 					return c.outcomes[0]
-				}, &leat.ConsumerOptions{PoisonQueue: c.poison})
+				}, &leat.ConsumerOptions{PoisonQueue: c.poison, Observer: b})
 				require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), "orders", event(t, "1", "k")))
 				time.Sleep(time.Minute)
 				r.stopClean()
@@ -150,7 +168,7 @@ func TestObserverSeesLostLeasesSkippedEventsAndCrashes(t *testing.T) {
 				<-ctx.Done()
 			}
 			return nil
-		}, &leat.ConsumerOptions{Middleware: []leat.Middleware{middleware.Retry(nil)}})
+		}, &leat.ConsumerOptions{Middleware: []leat.Middleware{middleware.Retry(nil)}, Observer: b})
 		publish := func(ids ...string) []string {
 			b.take()
 			for _, id := range ids {
@@ -181,3 +199,37 @@ func TestObserverSeesLostLeasesSkippedEventsAndCrashes(t *testing.T) {
 		require.NoError(t, b.Close())
 	})
 }
+
+// A Producer's Observer sees the outcome of each event once, also of those that never reach the broker, with the topic and the time.
+func TestObserverOfAProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		b.publish = func(_ context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+			for i, e := range events {
+				time.Sleep(time.Second)
+				if e.ID() == "fails" {
+					done(i, &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeUnavailable, Err: errBoom})
+				} else {
+					done(i, nil)
+					done(i, nil) // an adapter that reports twice
+				}
+			}
+		}
+		var log []string
+		p := leat.NewProducer(b, &leat.ProducerOptions{Observer: observerFunc(func(o leat.Observation) {
+			assert.Equal(t, leat.ObservedPublish, o.Kind)
+			assert.Nil(t, o.Delivery)
+			log = append(log, fmt.Sprintf("%s %s%s %v %v", o.Topic, o.Group, o.Event.ID(), leat.CodeOf(o.Err), o.Took))
+		})})
+		bad := event(t, "bad", "").WithExtension("BAD", "x")
+		require.Error(t, p.Publish(t.Context(), "orders", event(t, "stored", ""), bad, event(t, "fails", "")))
+		assert.Equal(t, []string{"orders bad invalid 0s", "orders stored " + leat.Code(0).String() + " 1s", "orders fails unavailable 2s"}, log)
+		log = nil
+		p.PublishAsync(t.Context(), "orders", func(leat.Event, error) { log = append(log, "done") }, event(t, "stored", ""))
+		assert.Equal(t, []string{"orders stored " + leat.Code(0).String() + " 1s", "done"}, log, "it is told first")
+	})
+}
+
+type observerFunc func(leat.Observation)
+
+func (f observerFunc) Observe(o leat.Observation) { f(o) }

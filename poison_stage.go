@@ -49,7 +49,7 @@ func (e *engine) startPoison(it *item) {
 // poisonNatively rejects to the broker where that has dead letters; else the item stays.
 func (e *engine) poisonNatively(it *item) {
 	if e.caps.NativeReject {
-		e.settleLater(it, Settlement{Action: NativeReject}, ObservedPoisoned, it.poison.Reason)
+		e.settleLater(it, Settlement{Action: NativeReject}, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
 		e.c.total.poisoned++
 		e.c.attempts.forget(it)
 		e.suspectDone(it)
@@ -145,10 +145,9 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	switch {
 	case lost || err != nil && ended:
 	case err != nil:
-		e.observe(it, ObservedPoisonFailed, err, 0)
+		e.observe(&it.d, seen{kind: ObservedPoisonFailed, attempt: it.attempts, err: err})
 	default:
-		e.observe(it, ObservedPoisoned, it.poison.Reason, 0)
-		e.stream.Settle(&it.d, Settlement{Action: Ack})
+		e.settle(&it.d, Settlement{Action: Ack}, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
 	}
 	e.c.mu.Lock()
 	e.poison.running--

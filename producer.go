@@ -34,6 +34,9 @@ type ProducerOptions struct {
 	Source string
 	// Middleware wraps every publish; the first is the outermost.
 	Middleware []PublishMiddleware
+	// Observer sees the outcome of each event, also of those that are refused before they reach the Middleware. Nil means nobody does, and
+	// costs nothing.
+	Observer Observer
 }
 
 // Producer publishes events. It is safe for concurrent use, keeps no buffer of its own, and does not own the broker: close the
@@ -41,6 +44,7 @@ type ProducerOptions struct {
 type Producer struct {
 	source     string
 	limits     Limits
+	observer   Observer // nil for most
 	publish    PublishFunc
 	withdrawer Withdrawer  // nil where the broker is none
 	invalid    error       // what is wrong with the arguments of NewProducer
@@ -63,7 +67,11 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	case slices.ContainsFunc(o.Middleware, func(m PublishMiddleware) bool { return m == nil }):
 		p.invalid = errors.New("ProducerOptions.Middleware has a nil")
 		return p
+	case o.Observer != nil && nils.Is(o.Observer):
+		p.invalid = errors.New("ProducerOptions.Observer is a nil in an interface; leave it out, or give one")
+		return p
 	}
+	p.observer = o.Observer
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
 	p.withdrawer, _ = broker.(Withdrawer)
 	p.unpooled.Store(len(o.Middleware) > 0)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // publishCall is one call of Publish or PublishAsync on its way. It is used again when all of its events are done.
@@ -19,6 +20,7 @@ type publishCall struct {
 	events []Event
 	user   func(e Event, err error) // PublishAsync's callback, nil for Publish
 	phase  uint32                   // of unanswered, that its events count in
+	began  time.Time                // zero where nobody observes
 	turns  []*publishTurn
 	uses   int
 
@@ -59,6 +61,9 @@ func (p *Producer) newCall(topic string, events []Event) *publishCall {
 	}
 	c.left = len(events)
 	c.turn = c.nextTurn()
+	if p.observer != nil {
+		c.began = time.Now()
+	}
 	return c
 }
 
@@ -164,10 +169,15 @@ func (t *publishTurn) finish(i int, err error) {
 		c.failed++
 	}
 	c.errs[i] = err
-	if c.user != nil {
-		user := c.user
+	if c.user != nil || c.p.observer != nil {
+		user, topic, began := c.user, c.topic, c.began
 		c.mu.Unlock()
-		user(e, err)
+		if c.p.observer != nil {
+			c.p.observer.Observe(Observation{Kind: ObservedPublish, Topic: topic, Event: e, Err: err, Took: time.Since(began)})
+		}
+		if user != nil {
+			user(e, err)
+		}
 		c.mu.Lock()
 	}
 	c.p.unanswered.done(c.phase)

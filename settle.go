@@ -29,7 +29,6 @@ const (
 	outcomePause                           // again when the pause of delay is over; no attempt
 	outcomeEnded                           // the engine ended the handler's context; no attempt
 	outcomePoison                          // to the poison queue
-	outcomeAgain                           // at once, in the same attempt
 )
 
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue that fails.
@@ -40,37 +39,35 @@ var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * t
 // brokerDelay is from where on the delay of an event without a key is left to a broker that can delay.
 const brokerDelay = time.Minute
 
-// handle runs one attempt of an item and acks it when that went well. The lock is free.
-func (e *engine) handle(it *item) outcome {
-	if e.observer != nil && it.crash == nil { // else it is still the same attempt
-		e.observe(it, ObservedAttempt, nil, 0)
+// handle runs one attempt of an item and acks it when that went well. With a crash, the attempt goes on: the handler is not called again.
+// The lock is free.
+func (e *engine) handle(it *item, crash error) outcome {
+	if crash == nil {
+		e.observe(&it.d, seen{kind: ObservedAttempt, attempt: it.attempts})
 	}
-	err := e.call(it)
+	err := e.call(it, crash)
 	if err == nil && !it.lease.ended.Load() {
-		if e.observer != nil {
-			e.observeSuccess(it)
-		}
-		e.stream.Settle(&it.d, Settlement{Action: Ack})
+		e.settle(&it.d, Settlement{Action: Ack}, e.attemptSeen(it, nil, 0))
 		return outcome{kind: outcomeHandled}
 	}
-	o := e.judgeError(it, err)
+	o, err := e.judgeError(it, err)
 	e.observeFailure(it, o, err)
 	return o
 }
 
 // judgeError turns the error of an attempt into what follows from it. The lock is free and the error is foreign code that may take its
-// time, while others look at the item: so it changes nothing there.
-func (e *engine) judgeError(it *item, err error) outcome {
+// time, while others look at the item: so it changes nothing there. It returns the error that others may look into, too.
+func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 	switch {
 	case it.lease.ended.Load():
-		return outcome{kind: outcomeLost}
+		return outcome{kind: outcomeLost}, nil
 	case it.lease.ctx.Err() != nil:
-		return outcome{kind: outcomeEnded} // whatever the handler says: it was told to stop
+		return outcome{kind: outcomeEnded}, nil // whatever the handler says: it was told to stop
 	}
-	v, outage, crash := classify(err)
-	o := outcome{kind: outcomeFailing}
+	v, outage, crash, err := classify(err)
+	o.kind = outcomeFailing
 	if outage != nil {
-		return e.outageOutcome(it, v, outage)
+		return e.outageOutcome(it, v, outage), err
 	}
 	if crash != nil {
 		o.crash = &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler, Err: crash}
@@ -86,7 +83,7 @@ func (e *engine) judgeError(it *item, err error) outcome {
 		o.kind = outcomePoison
 		o.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
 	}
-	return o
+	return o, err
 }
 
 // holdAtMost cuts a delay to what the stream lets a delivery stay unsettled.
@@ -98,11 +95,12 @@ func (e *engine) holdAtMost(d time.Duration) time.Duration {
 }
 
 // classify finds the verdict, the outage and the crash in a handler's error, nil where there is none. The error is foreign code: one that
-// panics when it is looked into, such as a nil pointer in an interface, is a crash itself.
-func classify(err error) (v *verdict, outage, crash error) {
+// panics when it is looked into, such as a nil pointer in an interface, is a crash itself, which takes its place.
+func classify(err error) (v *verdict, outage, crash, fit error) {
 	defer func() {
 		if p := recover(); p != nil {
-			v, outage, crash = nil, nil, panicked("the handler's error", p)
+			crash = panicked("the handler's error", p)
+			v, outage, fit = nil, nil, crash
 		}
 	}()
 	v, _ = errors.AsType[*verdict](err)
@@ -110,7 +108,7 @@ func classify(err error) (v *verdict, outage, crash error) {
 		crash = c
 	}
 	_ = err.Error() // whoever writes down why an event was given up relies on it
-	return v, outageIn(err), crash
+	return v, outageIn(err), crash, err
 }
 
 // finish does with an item that a worker had what its outcome says. The lock is held.
@@ -120,7 +118,7 @@ func (e *engine) finish(it *item, o outcome) {
 	if it.suspect != nil {
 		e.finishSuspect(it, o)
 	}
-	if o.kind != outcomeLost && o.kind != outcomeEnded && o.kind != outcomeAgain { // these say nothing new
+	if o.kind != outcomeLost && o.kind != outcomeEnded { // these say nothing new
 		it.failure = o.crash
 	}
 	switch {
@@ -147,9 +145,6 @@ func (e *engine) finish(it *item, o outcome) {
 		e.outageOver(it)
 		it.poison = o.poison
 		e.startPoison(it)
-		return
-	case o.kind == outcomeAgain && !e.stopped:
-		e.ready.push(it)
 		return
 	}
 	e.noteOutage(it, o)

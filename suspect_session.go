@@ -98,7 +98,7 @@ func (s *suspectSession) publish(ctx context.Context, n suspectNote) (string, er
 	}
 	if n.Kind == noteState { // it is stored behind the one that is held, which may go
 		s.newest = e.ID()
-		s.ack(s.held...)
+		s.settle(Ack, s.held...)
 		s.held = s.held[:0]
 	}
 	return e.ID(), nil
@@ -191,13 +191,14 @@ func (s *suspectSession) take(ctx context.Context, d Delivery) error {
 	case n.Kind == noteBegin:
 		s.fence = n.Session
 	}
-	s.ack(d)
+	s.settle(Ack, d)
 	return nil
 }
 
-func (s *suspectSession) ack(ds ...Delivery) {
+// settle is how notes leave. They are no deliveries of the Consumer, and no observer is told.
+func (s *suspectSession) settle(how Action, ds ...Delivery) {
 	for i := range ds {
-		s.stream.Settle(&ds[i], Settlement{Action: Ack})
+		s.stream.Settle(&ds[i], Settlement{Action: how})
 	}
 }
 
@@ -247,11 +248,9 @@ func (s *suspectSession) close() {
 	quiesce(s.stream)
 	switch over := s.over(); {
 	case over == nil && len(s.runs) == 0:
-		s.ack(s.held...)
+		s.settle(Ack, s.held...)
 	case over != nil:
-		for i := range s.held {
-			s.stream.Settle(&s.held[i], Settlement{Action: GiveBack})
-		}
+		s.settle(GiveBack, s.held...)
 	}
 	s.mu.Lock()
 	releases := s.releases

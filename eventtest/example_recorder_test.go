@@ -22,8 +22,9 @@ var (
 	OrderPaid   = leat.EventType[Order]{Name: "order.paid", Topic: "payments", Key: func(o Order) string { return o.Customer }}
 )
 
-// runBilling is a service as it runs in production: it opens its broker by URL and runs until ctx ends.
-func runBilling(ctx context.Context, brokers leat.Openers, url string) (err error) {
+// runBilling is a service as it runs in production: it opens its broker by URL, shows an observer, such as one for metrics, what it does,
+// and runs until ctx ends.
+func runBilling(ctx context.Context, brokers leat.Openers, url string, o leat.Observer) (err error) {
 	broker, err := brokers.Open(ctx, url)
 	if err != nil {
 		return err
@@ -37,17 +38,17 @@ func runBilling(ctx context.Context, brokers leat.Openers, url string) (err erro
 		return OrderPaid.Publish(ctx, producer, o)
 	})
 	sub := leat.Subscription{Topic: "orders", Group: "billing"}
-	return leat.Run(ctx, leat.NewConsumer(broker, sub, leat.NewRouter(charge), nil))
+	return leat.Run(ctx, leat.NewConsumer(broker, sub, leat.NewRouter(charge), &leat.ConsumerOptions{Observer: o}))
 }
 
-// The service under test is the one of production. Only the Opener is another.
+// The service under test is the one of production. Only the Opener and the Observer are others.
 func ExampleRecorder() {
 	t := &exampleT{} // in a test, its *testing.T
 	defer t.end()
 
 	rec := eventtest.NewRecorder(t, nil)
 	rec.Start(t, func(ctx context.Context) error {
-		return runBilling(ctx, leat.Openers{"kafka": rec.Open}, "kafka://broker:9092")
+		return runBilling(ctx, leat.Openers{"kafka": rec.Open}, "kafka://broker:9092", rec)
 	}, "billing")
 
 	shop := leat.NewProducer(rec.Broker(), &leat.ProducerOptions{Source: "/shop"})
@@ -73,7 +74,8 @@ func ExampleRecorder_Wait() {
 
 	rec := eventtest.NewRecorder(t, nil)
 	reject := leat.HandlerFunc(func(context.Context, leat.Event) error { return leat.Reject(errors.New("unknown currency")) })
-	billing := leat.NewConsumer(rec.Broker(), leat.Subscription{Topic: "orders", Group: "billing"}, reject, nil)
+	billing := leat.NewConsumer(rec.Broker(), leat.Subscription{Topic: "orders", Group: "billing"}, reject,
+		&leat.ConsumerOptions{Observer: rec})
 	rec.Start(t, func(ctx context.Context) error { return leat.Run(ctx, billing) }, "billing")
 
 	e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "order-7", Source: "/shop", Key: "ada"})

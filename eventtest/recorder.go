@@ -12,6 +12,8 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
+var _ leat.Observer = (*Recorder)(nil)
+
 // RecorderOptions are the options of a [Recorder]. The zero value works.
 type RecorderOptions struct {
 	// Broker is the broker to record; the test closes it. Nil means a broker in memory of the Recorder's own, which keeps all events
@@ -31,7 +33,13 @@ type RecorderOptions struct {
 
 // Recorder is a broker for tests of applications: it records what goes through it, knows when all of it is settled, and draws what
 // caused what. The application gets [Recorder.Open] as its Opener, or [Recorder.Broker] as its Broker, and is otherwise the one that
-// runs in production.
+// runs in production. What a broker cannot see, which is what a Consumer does between delivery and settlement, the Recorder sees as the
+// Observer of [leat.ConsumerOptions]:
+//
+//	leat.ConsumerOptions{Observer: rec}
+//
+// Without that it still knows when everything is settled. But attempts, retries, pauses and rejections are not in its records; a skipped
+// event counts as handled; and a wait does not notice that an event is stuck or that a lease was lost, until the event comes again.
 //
 // In a bubble of testing/synctest, make the Recorder inside it. All methods may be called from several goroutines at once.
 type Recorder struct {
@@ -82,6 +90,16 @@ func defaultTimeout(now time.Time) time.Duration {
 		return 24 * time.Hour
 	}
 	return 10 * time.Second
+}
+
+// Observe implements [leat.Observer]. Deliveries that did not come from this Recorder, and publishes, it does not need to be told of.
+func (r *Recorder) Observe(o leat.Observation) {
+	if o.Delivery == nil {
+		return
+	}
+	if f, ok := o.Delivery.Handle.(*flight); ok && f.stream.conn.r == r {
+		r.observed(f, o)
+	}
 }
 
 // Broker returns a connection to the recorded broker. Every call returns a new one, whose Close ends it and its streams as that of a
@@ -165,7 +183,7 @@ func (r *Recorder) Published() Records { return r.Records().Kind(RecordPublished
 // Handled returns what the group handled successfully. An event that was delivered again after that is in it again.
 func (r *Recorder) Handled(group string) Records { return r.Records().Kind(RecordHandled).Group(group) }
 
-// Retried returns the group's attempts that failed and are followed by another.
+// Retried returns the group's attempts that failed and are followed by another. They are seen where the Recorder is the Observer.
 func (r *Recorder) Retried(group string) Records { return r.Records().Kind(RecordRetried).Group(group) }
 
 // Poisoned returns what the group gave up and its poison queue has.

@@ -51,7 +51,6 @@ func (c *recorderConn) Subscribe(ctx context.Context, sub leat.Subscription) (le
 		return nil, err
 	}
 	s := &recorderStream{conn: c, inner: inner, held: map[*flight]bool{}}
-	s.observer, _ = inner.(leat.Observer)
 	s.group = c.r.subscribed(sub, inner.Capabilities().History)
 	c.mu.Lock()
 	c.streams[s] = true
@@ -112,10 +111,9 @@ func healthOf(x any) error {
 
 // recorderStream records what goes through a stream.
 type recorderStream struct {
-	conn     *recorderConn
-	inner    leat.Stream
-	observer leat.Observer // inner, if it is one
-	group    *groupLog
+	conn  *recorderConn
+	inner leat.Stream
+	group *groupLog
 
 	// The Recorder's lock guards what follows.
 	held   map[*flight]bool // delivered and not settled
@@ -154,21 +152,6 @@ func (s *recorderStream) Settle(d *leat.Delivery, settlement leat.Settlement) {
 func (s *recorderStream) Quiesce() {
 	if q, ok := s.inner.(leat.Quiescer); ok {
 		q.Quiesce()
-	}
-}
-
-// Observe implements [leat.Observer].
-func (s *recorderStream) Observe(o leat.Observation) {
-	f, ok := o.Delivery.Handle.(*flight)
-	if !ok {
-		return
-	}
-	s.conn.r.observed(f, o)
-	if s.observer != nil {
-		own := *o.Delivery
-		own.Handle = f.handle
-		o.Delivery = &own
-		s.observer.Observe(o)
 	}
 }
 

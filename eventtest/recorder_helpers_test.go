@@ -32,8 +32,19 @@ func publish(t testing.TB, rec *eventtest.Recorder, topic string, events ...leat
 	require.NoError(t, leat.NewProducer(rec.Broker(), nil).Publish(t.Context(), topic, events...))
 }
 
-// serve starts a consumer on a connection of its own and returns what stops it.
+// serve starts a consumer on a connection of its own, whose Observer is the Recorder, and returns what stops it.
 func serve(t testing.TB, rec *eventtest.Recorder, topic, group string, h handle, o *leat.ConsumerOptions) (stop func()) {
+	t.Helper()
+	var observed leat.ConsumerOptions
+	if o != nil {
+		observed = *o
+	}
+	observed.Observer = rec
+	return serveWith(t, rec, topic, group, h, &observed)
+}
+
+// serveWith is serve with the options as they are.
+func serveWith(t testing.TB, rec *eventtest.Recorder, topic, group string, h handle, o *leat.ConsumerOptions) (stop func()) {
 	t.Helper()
 	sub := leat.Subscription{Topic: topic, Group: group}
 	if group == eventtest.BroadcastGroup {

@@ -1,6 +1,7 @@
 package eventtest
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/leatgo/leat"
@@ -25,7 +26,8 @@ func (r *Recorder) publishBegins(ctx context.Context, topic string, events []lea
 		if fromHandler {
 			r.caused(p, r.visitAt(info), info.Attempt)
 		} else {
-			r.caused(p, r.visitOfPoisoned(e), 0)
+			p.verdictOn = r.visitOfPoisoned(e)
+			r.caused(p, p.verdictOn, 0)
 		}
 	}
 	r.publishing += len(events)
@@ -50,6 +52,9 @@ func (r *Recorder) publishEnds(p *publication, err error) {
 	})
 	for _, v := range p.visits {
 		r.recount(v)
+	}
+	if err == nil && p.verdictOn != nil {
+		p.verdictOn.poisoned = true
 	}
 	r.tell()
 }
@@ -110,7 +115,7 @@ func (r *Recorder) caused(p *publication, v *visit, attempt int) {
 	}
 	at.published = append(at.published, p)
 	p.root = false
-	p.cause = Cause{Topic: v.pub.topic.name, Group: v.group.name, Event: v.pub.event, Attempt: at.attempt}
+	p.cause = Cause{Topic: v.pub.topic.name, Group: v.group.name, Event: v.pub.event, Attempt: cmp.Or(at.attempt, attempt)}
 }
 
 // declared takes note of groups.
@@ -180,7 +185,7 @@ func (r *Recorder) delivered(s *recorderStream, deliveries []leat.Delivery) {
 	for i := range deliveries {
 		d := &deliveries[i]
 		v := r.match(s.group, d).visit(s.group)
-		v.position, v.seen, v.done = d.Position, true, false
+		v.position, v.seen, v.done, v.poisoned = d.Position, true, false, false
 		v.held++
 		s.group.byPosition[d.Position] = v
 		f := &flight{visit: v, stream: s, handle: d.Handle}
@@ -199,8 +204,12 @@ func (r *Recorder) settled(f *flight, s leat.Settlement, ended bool) {
 	if !f.stream.held[f] {
 		return // its stream was closed, or its lease lost
 	}
-	if !f.observed { // there is no Consumer to tell more
-		r.happened(f, kindOfAction[s.Action], leat.Observation{Delay: s.Delay})
+	if !f.observed { // nobody tells more
+		kind, o := kindOfAction[s.Action], leat.Observation{Delay: s.Delay}
+		if kind == RecordHandled && f.visit.poisoned {
+			kind = RecordPoisoned // its poison queue is behind this Recorder, too
+		}
+		r.happened(f, kind, o)
 	}
 	f.visit.done = s.Action != leat.GiveBack && !ended
 	r.release(f)
@@ -219,21 +228,37 @@ var kindOfAction = map[leat.Action]RecordKind{
 }
 
 var kindOfObservation = map[leat.ObservationKind]RecordKind{
-	leat.ObservedAttempt: RecordAttempted, leat.ObservedHandled: RecordHandled, leat.ObservedSkipped: RecordSkipped,
-	leat.ObservedRetry: RecordRetried, leat.ObservedPause: RecordPaused, leat.ObservedRejected: RecordRejected,
-	leat.ObservedPoisoned: RecordPoisoned, leat.ObservedPoisonFailed: RecordPoisonFailed, leat.ObservedStuck: RecordStuck,
-	leat.ObservedGivenBack: RecordGivenBack, leat.ObservedLost: RecordLost,
+	leat.ObservedAttempt: RecordAttempted, leat.ObservedPoisoned: RecordPoisoned, leat.ObservedPoisonFailed: RecordPoisonFailed,
+	leat.ObservedStuck: RecordStuck, leat.ObservedGivenBack: RecordGivenBack, leat.ObservedLost: RecordLost,
+}
+
+// recordKindOf says what an observation is a record of.
+func recordKindOf(o *leat.Observation) RecordKind {
+	switch {
+	case o.Kind != leat.ObservedOutcome:
+		return kindOfObservation[o.Kind]
+	case o.Skipped:
+		return RecordSkipped
+	case o.Err == nil:
+		return RecordHandled
+	case leat.IsRejected(o.Err):
+		return RecordRejected
+	case leat.IsPaused(o.Err):
+		return RecordPaused
+	}
+	return RecordRetried
 }
 
 // observed takes note of what a Consumer tells.
 func (r *Recorder) observed(f *flight, o leat.Observation) {
+	kind := recordKindOf(&o) // which looks into an error of the application, so without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.observed = true
+	f.observed, f.visit.group.observed = true, true
 	if !f.stream.held[f] {
 		return // its stream was closed while a handler did not return
 	}
-	r.happened(f, kindOfObservation[o.Kind], o)
+	r.happened(f, kind, o)
 	switch o.Kind {
 	case leat.ObservedStuck:
 		f.visit.stuck = true

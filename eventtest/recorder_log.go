@@ -16,15 +16,17 @@ type topicLog struct {
 
 // publication is one event in one topic.
 type publication struct {
-	topic  *topicLog
-	event  leat.Event
-	key    string // the transport's
-	at     time.Duration
-	state  publicationState
-	err    error // why it failed
-	cause  Cause
-	root   bool // nothing is known to have caused it
-	visits []*visit
+	topic *topicLog
+	event leat.Event
+	key   string // the transport's
+	at    time.Duration
+	state publicationState
+	err   error // why it failed
+	cause Cause
+	root  bool // nothing is known to have caused it
+	// verdictOn is what was given up, for an event on its way to a poison queue.
+	verdictOn *visit
+	visits    []*visit
 }
 
 type publicationState uint8
@@ -44,6 +46,7 @@ type groupLog struct {
 	closed     bool // its broadcast stream has ended
 	subscribed bool // it has, or had, a stream
 	history    bool // what was published before it is owed to it too
+	observed   bool // a Consumer has told what becomes of its deliveries
 	streams    int
 	byPosition map[leat.Position]*visit
 }
@@ -62,8 +65,10 @@ type visit struct {
 	held  int  // deliveries that are not settled
 	done  bool // acked, or gone with the lease of a broadcast
 	stuck bool
-	open  bool // counted as not settled
-	steps []*step
+	// poisoned says that since its last delivery it was stored in a poison queue that is behind the Recorder too.
+	poisoned bool
+	open     bool // counted as not settled
+	steps    []*step
 }
 
 // isOpen reports whether the visit must still be settled.
@@ -95,7 +100,7 @@ type flight struct {
 	stream   *recorderStream
 	handle   any   // the broker's own
 	attempt  *step // the one that runs
-	observed bool  // a Consumer tells what becomes of it
+	observed bool  // a Consumer has told something of it
 }
 
 // topic returns the log of a topic, which it makes at first sight.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,8 @@ func (r *Recorder) Settled(t testing.TB) {
 //
 // What an application does without an event in flight, such as publishing from a timer, is not waited for.
 //
-// The error says what is not settled when ctx ends, or when an event is stuck, followed by the timeline.
+// The error says what is not settled when ctx ends, or, where the Recorder is the Observer, when an event is stuck, followed by the
+// timeline.
 func (r *Recorder) Wait(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,6 +74,9 @@ func (r *Recorder) unsettled(cause error) error {
 		}
 		b.WriteString("  " + line + "\n")
 	}
+	for _, group := range r.unobserved() {
+		fmt.Fprintf(&b, "what the group %q does with its events is not seen: set the Observer of its leat.ConsumerOptions to the Recorder\n", group)
+	}
 	b.WriteString("what caused what, with the time since the Recorder was made:\n")
 	w := timelineWriter{b: &b, now: r.now(), limit: maxTimelineLines}
 	for _, p := range r.published {
@@ -109,6 +114,19 @@ func (r *Recorder) outstanding() []string {
 	return lines
 }
 
+// unobserved names the groups that hold what is not settled and have told nothing yet.
+func (r *Recorder) unobserved() []string {
+	var names []string
+	for _, p := range r.published {
+		for _, v := range p.visits {
+			if v.held > 0 && !v.group.observed && !slices.Contains(names, v.group.name) {
+				names = append(names, v.group.name)
+			}
+		}
+	}
+	return names
+}
+
 // whereabouts says why the visit is not settled.
 func (v *visit) whereabouts(now time.Duration) string {
 	nobody := "; the group has no consumer now"
@@ -128,6 +146,9 @@ func (v *visit) whereabouts(now time.Duration) string {
 	}
 	switch kind {
 	case RecordDelivered:
+		if !v.group.observed {
+			return "is in the consumer"
+		}
 		return "waits in the consumer for its turn"
 	case RecordAttempted:
 		return fmt.Sprintf("is in attempt %d; the handler has been running for %v", last.attempt, short(now-at))

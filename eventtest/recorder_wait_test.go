@@ -14,6 +14,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/eventtest"
+	"github.com/leatgo/leat/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -350,5 +351,45 @@ func TestRecorderTakesBackWhatAHandlerHeldWhenItsServiceEnded(t *testing.T) {
 		serve(t, rec, "orders", "billing", nothing, nil)
 		rec.Settled(t)
 		assert.Equal(t, 1, rec.Handled("billing").Len())
+	})
+}
+
+// Without the Observer, what goes through the broker is still known, and a wait that fails says what is not.
+func TestRecorderThatIsNotTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := eventtest.NewRecorder(t, nil)
+		producer := leat.NewProducer(rec.Broker(), nil)
+		o := &leat.ConsumerOptions{PoisonQueue: middleware.PoisonQueue(producer, nil)}
+		serveWith(t, rec, "orders", "billing", func(ctx context.Context, e leat.Event) error {
+			info, _ := leat.InfoFrom(ctx)
+			switch {
+			case e.ID() == "rejected":
+				return leat.Reject(errDeclined)
+			case e.ID() == "retried" && info.Attempt == 1:
+				return leat.RetryAfter(time.Minute, errDeclined)
+			case e.ID() == "slow":
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}, o)
+		publish(t, rec, "orders", newEvent(t, "order.placed", "rejected", "k"), newEvent(t, "order.placed", "retried", "k"))
+		rec.Settled(t)
+		assert.Equal(t, "retried", rec.Handled("billing").One(t).Event.ID())
+		assert.Equal(t, "rejected", rec.Poisoned("billing").One(t).Event.ID())
+		assert.Zero(t, rec.Retried("billing").Len())
+
+		publish(t, rec, "orders", newEvent(t, "order.placed", "slow", ""))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := rec.Wait(ctx)
+		require.ErrorContains(t, err, "orders billing: order.placed slow is in the consumer\n")
+		require.ErrorContains(t, err, `what the group "billing" does with its events is not seen: set the Observer of its leat.ConsumerOptions`)
+
+		serve(t, rec, "orders", "shipping", nothing, nil)
+		err = rec.Wait(ctx)
+		require.Error(t, err)
+		assert.NotContains(t, err.Error(), `group "shipping"`, "it is settled there")
 	})
 }

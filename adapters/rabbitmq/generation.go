@@ -24,11 +24,11 @@ type generation struct {
 	pumped   chan struct{} // closed when nothing comes any more, unless the stream wanted that
 	// cancelled says that the stream cancelled its consumer itself.
 	cancelled atomic.Bool
-	over     chan struct{} // closed when ended is set
-	due      chan struct{} // holds a token when there is something to acknowledge
-	used     chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
-	urgent   chan struct{} // holds a token when that should not wait
-	turn     chan struct{} // holds a token while somebody acknowledges
+	over      chan struct{} // closed when ended is set
+	due       chan struct{} // holds a token when there is something to acknowledge
+	used      chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
+	urgent    chan struct{} // holds a token when that should not wait
+	turn      chan struct{} // holds a token while somebody acknowledges
 	// transactions says that what is acknowledged takes effect by a commit. It is who has the turn's.
 	transactions bool
 

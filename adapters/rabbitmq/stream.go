@@ -28,7 +28,7 @@ type Stream struct {
 	mu         sync.Mutex
 	closed     bool
 	quiet      bool // Receive is not called any more
-	prefetch   int // of the next channel: less than fullPrefetch where messages are large
+	prefetch   int  // of the next channel: less than fullPrefetch where messages are large
 	delays     delays
 	waiting    bool        // Receive waits
 	generation *generation // nil while there is no channel

@@ -19,6 +19,8 @@ type PublisherOptions struct {
 	Codec Codec
 	// Middleware wraps every publish, as that of [leat.ProducerOptions].
 	Middleware []leat.PublishMiddleware
+	// Observer sees the outcome of each event, as that of [leat.ProducerOptions].
+	Observer leat.Observer
 	// CloseBroker makes Close close the broker as well, for one that nobody else uses.
 	CloseBroker bool
 	// CloseTimeout bounds the wait of Close for answers of the broker. 0 means 10 s.
@@ -42,7 +44,7 @@ func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 		p.o = *o
 	}
 	orDefault(&p.o.CloseTimeout, 10*time.Second)
-	p.producer = leat.NewProducer(broker, &leat.ProducerOptions{Middleware: p.o.Middleware})
+	p.producer = leat.NewProducer(broker, &leat.ProducerOptions{Middleware: p.o.Middleware, Observer: p.o.Observer})
 	return p
 }
 

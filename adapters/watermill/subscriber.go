@@ -47,6 +47,8 @@ type SubscriberOptions struct {
 	CloseTimeout time.Duration
 	// CloseBroker makes Close close the broker as well, for one that nobody else uses.
 	CloseBroker bool
+	// Observer sees what becomes of each message, as that of [leat.ConsumerOptions]. Nil means nobody does.
+	Observer leat.Observer
 	// Logger gets what an operator should know, never a payload. Nil means no log.
 	Logger *slog.Logger
 }
@@ -89,8 +91,11 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 	if s.o.Logger == nil {
 		s.o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if nils.Is(broker) {
+	switch {
+	case nils.Is(broker):
 		s.invalid = errors.New("the broker is nil")
+	case s.o.Observer != nil && nils.Is(s.o.Observer):
+		s.invalid = errors.New("SubscriberOptions.Observer is a nil in an interface; leave it out, or give one")
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

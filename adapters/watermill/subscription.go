@@ -80,7 +80,7 @@ func (s *subscription) options() *leat.ConsumerOptions {
 	o := &s.s.o
 	return &leat.ConsumerOptions{
 		Concurrency: o.Concurrency, MaxInFlight: o.MaxInFlight, MaxInFlightBytes: o.MaxInFlightBytes, Middleware: o.Middleware,
-		PoisonQueue: o.PoisonQueue, ShutdownTimeout: o.CloseTimeout, Logger: o.Logger,
+		PoisonQueue: o.PoisonQueue, ShutdownTimeout: o.CloseTimeout, Observer: o.Observer, Logger: o.Logger,
 	}
 }
 
