@@ -72,7 +72,7 @@ type Stream interface {
 	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of the group holds a delivery
 	// of that key at the same time. The key is the event's own, [Event.Key], else the transport's, which is [Delivery].Key then. A stream
 	// may withhold later deliveries of a key while earlier ones of it are unsettled.
-	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event. It never ends the stream.
+	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event, the same at every delivery. It never ends the stream.
 	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor MaxInFlightBytes unless there is
 	// only one.
 	// R6. into belongs to the caller; the adapter keeps no pointer into it.
@@ -233,7 +233,8 @@ func (p Position) String() string {
 
 // Malformed is a delivery that is no valid CloudEvent: the bytes as they came, and the reason.
 type Malformed struct {
-	// Headers are the transport's headers in their order, duplicates included.
+	// Headers are the transport's headers, duplicates included. The values of one name are in their order. The names are too, where the
+	// client library keeps it; where its headers are a map the adapter sorts them by name, so that a redelivery is the same.
 	Headers []Header
 	// Key is the transport's key or routing key; nil means none.
 	Key []byte

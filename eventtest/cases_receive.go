@@ -41,7 +41,7 @@ func receiveCases() []Case {
 		},
 		{
 			Name: "malformed", Level: Raw, Needs: []Need{NeedInject},
-			Rule:  "R4: what is no CloudEvent arrives as Malformed with its bytes, and the stream goes on",
+			Rule:  "R4: what is no CloudEvent arrives as Malformed with its bytes, the same at every delivery, and the stream goes on",
 			check: checkMalformed,
 		},
 	}
@@ -201,36 +201,50 @@ func checkMalformed(r *run) {
 	if !ok {
 		return
 	}
-	raw := leat.Malformed{
-		Headers: []leat.Header{{Name: "some-header", Value: []byte("v\x01")}, {Name: "other", Value: []byte("2")}},
-		Key:     []byte("k"), Body: []byte("{\"no\": cloud event\xff\x00}"),
-	}
+	raw := r.malformed(0, leat.Malformed{
+		Headers: []leat.Header{
+			{Name: "some-header", Value: []byte("v\x01")}, {Name: "twice", Value: []byte("1")}, {Name: "other", Value: []byte("2")},
+			{Name: "twice", Value: []byte("0")}, {Name: "a-last-one", Value: []byte("3")},
+		},
+		Key: []byte("k"), Body: []byte("{\"no\": cloud event\xff\x00}"),
+	})
 	events := r.series("k", 2)
 	r.mustPublish(b, topic, events[0])
 	r.must(injector.Inject(r.ctx, topic, raw), "injecting")
 	r.mustPublish(b, topic, events[1])
-	bad := 0
-	for _, d := range rd.take(3) {
-		m := d.Malformed
-		if m == nil {
-			continue
-		}
-		bad++
-		if !bytes.Equal(m.Body, raw.Body) || !bytes.Equal(m.Key, raw.Key) {
-			r.notef("the bytes changed: key %q body %q, injected key %q body %q", m.Key, m.Body, raw.Key, raw.Body)
-		}
-		for _, h := range raw.Headers {
-			same := func(o leat.Header) bool { return o.Name == h.Name && bytes.Equal(o.Value, h.Value) }
-			if !slices.ContainsFunc(m.Headers, same) {
-				r.notef("the header %s: %q is not among %q", h.Name, h.Value, m.Headers)
+	var first *leat.Malformed
+	for range 2 { // at first, and again
+		bad := 0
+		got := rd.take(3)
+		for i := range got {
+			if got[i].Malformed == nil {
+				continue
+			}
+			bad++
+			r.expectMalformed(raw, &got[i])
+			if first == nil {
+				first = got[i].Malformed
+			} else if !slices.EqualFunc(first.Headers, got[i].Malformed.Headers, sameHeader) {
+				r.notef("the headers came as %q, and again as %q; poison queues know a message by them", first.Headers, got[i].Malformed.Headers)
 			}
 		}
-		if m.Reason == nil || !d.Event.IsZero() || d.Lease == nil {
-			r.notef("a malformed delivery with reason %v, lease %p and event %v", m.Reason, d.Lease, d.Event)
+		if bad != 1 {
+			r.notef("%d malformed deliveries came, want 1", bad)
 		}
-		rd.settle(acked(), d)
-	}
-	if bad != 1 {
-		r.notef("%d malformed deliveries came, want 1", bad)
+		rd.settle(givenBack(), got...)
 	}
 }
+
+// expectMalformed looks at a delivery of an injected message.
+func (r *run) expectMalformed(raw leat.Malformed, d *leat.Delivery) {
+	m := d.Malformed
+	if !bytes.Equal(m.Body, raw.Body) || !bytes.Equal(m.Key, raw.Key) {
+		r.notef("the bytes changed: key %q body %q, injected key %q body %q", m.Key, m.Body, raw.Key, raw.Body)
+	}
+	r.expectHeaders(raw, m)
+	if m.Reason == nil || !d.Event.IsZero() || d.Lease == nil {
+		r.notef("a malformed delivery with reason %v, lease %p and event %v", m.Reason, d.Lease, d.Event)
+	}
+}
+
+func sameHeader(a, b leat.Header) bool { return a.Name == b.Name && bytes.Equal(a.Value, b.Value) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -110,7 +111,7 @@ func (b *slimBroker) Publish(ctx context.Context, topic string, events []leat.Ev
 		case e.Size() > slimMaxEventBytes:
 			outcomes[i] = failure("publish", topic, leat.CodeTooLarge, "the event is larger than 1 MiB")
 		default:
-			b.server.store(topic, encode(e))
+			b.server.store(topic, encode(e, leat.TraceFrom(ctx)))
 		}
 	}
 	b.server.mu.Unlock()
@@ -119,11 +120,15 @@ func (b *slimBroker) Publish(ctx context.Context, topic string, events []leat.Ev
 	}
 }
 
-// encode puts the attributes into headers and the data into the body.
-func encode(e leat.Event) message {
+// encode puts the attributes into headers, the trace context into two of its own, and the data into the body.
+func encode(e leat.Event, trace *leat.TraceContext) message {
 	m := message{key: []byte(e.Key())}
 	for name, value := range e.Attributes() {
-		m.headers = append(m.headers, leat.Header{Name: name, Value: []byte(value)})
+		m.headers = append(m.headers, leat.Header{Name: "ce-" + name, Value: []byte(value)})
+	}
+	if trace != nil {
+		m.headers = append(m.headers, leat.Header{Name: "traceparent", Value: []byte(trace.Parent)})
+		m.headers = append(m.headers, leat.Header{Name: "tracestate", Value: []byte(trace.State)})
 	}
 	if e.HasData() {
 		m.body = append([]byte{}, e.Data()...)
@@ -133,11 +138,22 @@ func encode(e leat.Event) message {
 
 // decode is the way back. What is no CloudEvent becomes a Malformed.
 func decode(m message) leat.Delivery {
-	e, err := leat.DecodeEvent(m.headers, m.body)
-	if err != nil {
-		return leat.Delivery{Malformed: &leat.Malformed{Headers: m.headers, Key: m.key, Body: m.body, Reason: err}}
+	var attributes []leat.Header
+	bare := map[string]string{}
+	for _, h := range m.headers {
+		if name, ok := strings.CutPrefix(h.Name, "ce-"); ok {
+			attributes = append(attributes, leat.Header{Name: name, Value: h.Value})
+		} else {
+			bare[h.Name] = string(h.Value)
+		}
 	}
-	d := leat.Delivery{Event: e}
+	d := leat.Delivery{Trace: leat.NewTraceContext(bare["traceparent"], bare["tracestate"])}
+	e, err := leat.DecodeEvent(attributes, m.body)
+	if err != nil {
+		d.Malformed = &leat.Malformed{Headers: m.headers, Key: m.key, Body: m.body, Reason: err}
+		return d
+	}
+	d.Event = e
 	if e.Key() == "" {
 		d.Key = string(m.key)
 	}
@@ -375,7 +391,7 @@ func (h *slimHarness) Inject(_ context.Context, topic string, m leat.Malformed) 
 func (h *slimHarness) InjectKeyed(_ context.Context, topic, key string, e leat.Event) error {
 	h.server.mu.Lock()
 	defer h.server.mu.Unlock()
-	m := encode(e)
+	m := encode(e, nil)
 	m.key = []byte(key)
 	h.server.store(topic, m)
 	return nil

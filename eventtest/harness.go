@@ -27,7 +27,9 @@ type Injector interface {
 // Malformer is an [Injector] whose broker cannot carry every byte: it says itself what a message that is not a CloudEvent looks like
 // there. Without it the suite makes such messages of any bytes.
 type Malformer interface {
-	// Malformed returns the n-th of as many different raw messages as the suite asks for, each of which the adapter cannot read as an event.
+	// Malformed returns the n-th of as many different raw messages as the suite asks for, from 0, each of which the adapter cannot read as an
+	// event. Their bodies differ, are not empty, and stay such when they are repeated to make a large one. The suite adds headers
+	// of printable ASCII.
 	Malformed(n int) leat.Malformed
 }
 

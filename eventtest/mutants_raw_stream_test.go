@@ -233,7 +233,7 @@ func receiveMutants() []mutant {
 			}),
 		},
 		{
-			name: "a malformed message ends the stream", rule: "malformed",
+			name: "a malformed message ends the stream", rule: "malformed", others: []string{"trace-context-foreign"},
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 				s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
 					n, err := s.Receive(ctx, into)

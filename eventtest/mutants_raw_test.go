@@ -15,7 +15,7 @@ import (
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
 	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), standbyMutants(), receiveMutants(), settleMutants(), quiesceMutants(), leaseMutants(),
-		closeMutants(), cancelMutants(), healthMutants(), strayMutants())
+		closeMutants(), cancelMutants(), healthMutants(), strayMutants(), traceMutants())
 }
 
 // publishing is a mutant with another Publish.

@@ -14,6 +14,8 @@ func poisonMutants() []mutant {
 		{name: "cuts JSON in a poison topic", rule: "whole-poison-many-attributes", wrap: cutsReduced()},
 		{name: "takes the key of what goes to a poison topic", rule: "whole-poison-transport-key", wrap: takesPoisonKey()},
 		{name: "declares every group of a poison topic with order", rule: "whole-poison-unordered", wrap: ordersPoison()},
+		{name: "forgets the trace context of what is poisoned", rule: "whole-trace-context", wrap: forgetsTraceOfPoison()},
+		{name: "forgets the trace context", rule: "whole-trace-context", wrap: forgetsTrace()},
 		{name: "acks what was refused when it is given back", rule: "whole-poison-refusal-is-alone", wrap: acksRefused()},
 	}
 }

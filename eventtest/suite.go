@@ -93,7 +93,7 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), subscribeCases(), receiveCases(), closeCases(), settleCases(), quiesceCases(), leaseCases(), keyCases(), consumeCases(),
+		publishCases(), subscribeCases(), receiveCases(), closeCases(), settleCases(), quiesceCases(), leaseCases(), keyCases(), traceCases(), consumeCases(),
 	)
 }
 

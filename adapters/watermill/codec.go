@@ -14,6 +14,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
+	"github.com/leatgo/leat/internal/tracing"
 )
 
 // Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
@@ -74,7 +75,19 @@ func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	if m == nil {
 		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}
 	}
-	e, err := c.event(topic, m)
+	return c.read(topic, m, false)
+}
+
+// received is Event for a message that came, whose trace context is no part of the event where it is one.
+func (c Codec) received(topic string, m *message.Message) (leat.Event, *leat.TraceContext, error) {
+	trace := traceOf(m)
+	e, err := c.read(topic, m, trace != nil)
+	return e, trace, err
+}
+
+// read reads a message. traced says that it has a trace context, which is read already.
+func (c Codec) read(topic string, m *message.Message, traced bool) (leat.Event, error) {
+	e, err := c.event(topic, m, traced)
 	if err == nil {
 		return e, nil
 	}
@@ -85,12 +98,12 @@ func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	return leat.Event{}, failed
 }
 
-func (c Codec) event(topic string, m *message.Message) (leat.Event, error) {
+func (c Codec) event(topic string, m *message.Message, traced bool) (leat.Event, error) {
 	if size := sizeOf(m); size > largestMessage {
 		return leat.Event{}, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the message has %d bytes; at most %d are allowed",
 			size, largestMessage)}
 	}
-	r := c.look(m)
+	r := c.look(m, traced)
 	switch {
 	case r.typed > 1 && (r.version || mode.HasPrefix(r.contentType, mode.CloudEvents)):
 		return leat.Event{}, errors.New("the metadata content-type is there twice")
@@ -119,7 +132,7 @@ func sizeOf(m *message.Message) int {
 }
 
 // look sorts the metadata into those of CloudEvents and the others.
-func (c Codec) look(m *message.Message) (r read) {
+func (c Codec) look(m *message.Message, traced bool) (r read) {
 	r.attributes = make([]leat.Header, 0, len(m.Metadata)+3) // with room for what complete adds
 	size := 0
 	for _, value := range m.Metadata {
@@ -141,6 +154,7 @@ func (c Codec) look(m *message.Message) (r read) {
 			}
 		case name == emptyName && value == emptyValue:
 			r.empty = true
+		case traced && (name == tracing.Parent || name == tracing.State):
 		default:
 			if r.rest == nil {
 				r.rest = message.Metadata{}

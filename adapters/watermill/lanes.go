@@ -44,6 +44,7 @@ type lane struct {
 type job struct {
 	topic string
 	event leat.Event
+	trace *leat.TraceContext
 	size  int
 	due   time.Time
 	begun bool // guarded by publisher.mu
@@ -65,13 +66,14 @@ func newPublisher(pub message.Publisher, o *Options) *publisher {
 
 // publish is Publish of [Broker].
 func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+	trace := leat.TraceFrom(ctx)
 	for i, e := range events {
 		if err := p.refusal(ctx, topic, e); err != nil {
 			done(i, err)
 			continue
 		}
 		if p.o.Inline {
-			p.inline(topic, e, i, done)
+			p.inline(topic, e, trace, i, done)
 			continue
 		}
 		size := e.Size()
@@ -83,7 +85,7 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 			done(i, err)
 			continue
 		}
-		if !p.start(&job{p: p, topic: topic, event: e, size: size, index: i, done: done}) {
+		if !p.start(&job{p: p, topic: topic, event: e, trace: trace, size: size, index: i, done: done}) {
 			p.room.exit(size)
 			done(i, closedError("publish", topic, e.ID()))
 		}
@@ -113,7 +115,7 @@ func (p *publisher) refusal(ctx context.Context, topic string, e leat.Event) err
 }
 
 // inline publishes an event in the goroutine of the caller.
-func (p *publisher) inline(topic string, e leat.Event, i int, done func(i int, err error)) {
+func (p *publisher) inline(topic string, e leat.Event, trace *leat.TraceContext, i int, done func(i int, err error)) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -123,7 +125,7 @@ func (p *publisher) inline(topic string, e leat.Event, i int, done func(i int, e
 	p.idle.Add(1)
 	p.mu.Unlock()
 	defer p.idle.Done()
-	done(i, p.send(nil, topic, e))
+	done(i, p.send(nil, topic, e, trace))
 }
 
 // start puts a job into its lane, unless the publisher is closed.
@@ -171,13 +173,13 @@ func (p *publisher) run(l *lane) {
 		l.queue = l.queue[1:]
 		j.begun = true
 		p.mu.Unlock()
-		p.finish(j, p.send(j, j.topic, j.event))
+		p.finish(j, p.send(j, j.topic, j.event, j.trace))
 		p.room.exit(j.size)
 	}
 }
 
 // send publishes one event, of a job unless it is inline. A panic of the Publisher is an error of that event.
-func (p *publisher) send(j *job, topic string, e leat.Event) (err error) {
+func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceContext) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the Publisher panicked: %T", v)
@@ -198,6 +200,7 @@ func (p *publisher) send(j *job, topic string, e leat.Event) (err error) {
 	if err != nil {
 		return err
 	}
+	addTrace(m, trace)
 	if j != nil {
 		m.SetContext(j)
 	}

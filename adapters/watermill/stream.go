@@ -221,12 +221,14 @@ func (s *Stream) decode(m *message.Message) (d leat.Delivery) {
 	if o.Key != nil {
 		key = o.Key(m)
 	}
-	e, err := o.Codec.Event(s.sub.Topic, m)
+	e, trace, err := o.Codec.received(s.sub.Topic, m)
+	d.Trace = trace
 	if err != nil && o.Mapping != nil {
 		e, err = o.Mapping.Event(foreignMessage(s.sub.Topic, key, m, err))
 	}
 	if err != nil {
-		return leat.Delivery{Malformed: o.Codec.malformed(m, err)}
+		d.Malformed = o.Codec.malformed(m, err)
+		return d
 	}
 	d.Event = e
 	if e.Key() == "" {

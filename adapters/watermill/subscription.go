@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/tracing"
 )
 
 // subscription is one Subscribe of a [Subscriber]: a Consumer of Leat whose handler hands the message out and waits for its Ack.
@@ -108,6 +109,9 @@ func (s *subscription) handle(ctx context.Context, e leat.Event) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if info, _ := leat.InfoFrom(ctx); info.Trace != nil && m.Metadata[tracing.Parent] == "" {
+		addTrace(m, info.Trace) // what is in the message itself is the start of its way
+	}
 	m.SetContext(ctx)
 	select {
 	case <-s.stopping:
