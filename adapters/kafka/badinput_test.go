@@ -21,12 +21,12 @@ import (
 // TestWrongAddress uses addresses where no Kafka is. It measures, so it runs alone.
 func TestWrongAddress(t *testing.T) {
 	rude := newProxy(t) // takes connections and ends them
-	rude.down()
+	down(rude)
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // takes connections and answers nothing
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
 	for name, addr := range map[string]string{
-		"nobody listens": "127.0.0.1:1", "no such host": "no-such-host.invalid:9092", "ends connections": rude.addr(),
+		"nobody listens": "127.0.0.1:1", "no such host": "no-such-host.invalid:9092", "ends connections": rude.Addr(),
 		"never answers": silent.Addr().String(),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,15 +25,18 @@ var (
 	_ eventtest.Killer      = (*harness)(nil)
 	_ eventtest.Pauser      = (*harness)(nil)
 	_ eventtest.Cutter      = (*harness)(nil)
+	_ eventtest.Isolator    = (*harness)(nil)
+	_ eventtest.Dropper     = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
 	_ eventtest.Stray       = (*harness)(nil)
 )
 
-// harness runs the suite on a Kafka of its own, behind a proxy.
+// harness runs the suite on a Kafka of its own, with a proxy before each instance of the adapter.
 type harness struct {
+	clients
+
 	t       *testing.T
 	cluster *brokertest.KafkaCluster
-	proxies []*proxy
 	raw     *kgo.Client // for what the adapter does not do
 	topics  atomic.Int64
 	options kafka.Options
@@ -41,31 +44,19 @@ type harness struct {
 
 func newHarness(t *testing.T, nodes int) *harness {
 	t.Helper()
-	h := &harness{t: t}
-	var advertised []string
-	for range nodes {
-		p := newProxy(t)
-		h.proxies = append(h.proxies, p)
-		advertised = append(advertised, p.addr())
-	}
-	h.cluster = brokertest.StartKafka(t, &brokertest.KafkaOptions{
-		Nodes: nodes, Listeners: []brokertest.KafkaListener{{Name: "PROXIED", Protocol: "PLAINTEXT", Advertised: advertised}},
-	})
-	for i, addr := range h.cluster.ListenerAddrs("PROXIED") {
-		h.proxies[i].point(addr)
-	}
+	h := &harness{t: t, cluster: brokertest.StartKafka(t, &brokertest.KafkaOptions{Nodes: nodes})}
 	raw, err := kgo.NewClient(kgo.SeedBrokers(h.cluster.Addrs()...))
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
 	h.raw = raw
 	h.options = kafka.Options{
-		Hosts: advertised, Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
+		Hosts: h.cluster.Addrs(), Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
 		CommitInterval: 100 * time.Millisecond, CloseTimeout: 5 * time.Second, RebalanceTimeout: 10 * time.Second,
 	}
 	return h
 }
 
-func (h *harness) Open(context.Context) (leat.Broker, error) { return kafka.New(&h.options) }
+func (h *harness) Open(context.Context) (leat.Broker, error) { return h.open(&h.options) }
 
 func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o := h.options
@@ -136,13 +127,6 @@ func (h *harness) Start(ctx context.Context) error { return h.cluster.Start(ctx)
 func (h *harness) Pause(context.Context) error { return h.cluster.Pause() }
 
 func (h *harness) Resume(context.Context) error { return h.cluster.Resume() }
-
-func (h *harness) Cut(context.Context) error {
-	for _, p := range h.proxies {
-		p.cut()
-	}
-	return nil
-}
 
 // Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that joins or leaves a group makes the
 // others join again, which they learn by their heartbeats. Cases cannot run side by side, since a Kafka group spans topics.

@@ -14,8 +14,9 @@ const dialPause = time.Second
 // dialer connects to brokers, to one that failed at most once a second, however many of the client's connections want it. A connection
 // that was made and never worked is a failure too: that is what a proxy without a broker behind it, or a refused login, looks like.
 type dialer struct {
-	net net.Dialer
-	tls *tls.Config // nil without TLS
+	net   net.Dialer
+	tls   *tls.Config                                                          // nil without TLS
+	plain func(ctx context.Context, network, address string) (net.Conn, error) // connects without TLS; net's own unless a test has another
 
 	mu    sync.Mutex
 	peers map[string]*peer // by address
@@ -23,6 +24,7 @@ type dialer struct {
 
 func newDialer(o *Options) *dialer {
 	d := &dialer{net: net.Dialer{Timeout: o.DialTimeout}, peers: map[string]*peer{}}
+	d.plain = d.net.DialContext
 	if o.TLS != nil {
 		d.tls = o.TLS.Clone()
 		d.tls.MinVersion = max(d.tls.MinVersion, tls.VersionTLS12)
@@ -68,7 +70,7 @@ func (d *dialer) link(ctx context.Context, network, address string) (*link, erro
 
 func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.tls == nil {
-		return d.net.DialContext(ctx, network, address)
+		return d.plain(ctx, network, address)
 	}
 	return (&tls.Dialer{NetDialer: &d.net, Config: d.tls}).DialContext(ctx, network, address)
 }

@@ -1,95 +1,107 @@
 package kafka_test
 
 import (
-	"io"
-	"net"
+	"context"
+	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/eventtest"
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between the adapter and a broker, so that connections can be cut.
-type proxy struct {
-	listener net.Listener
-
-	mu     sync.Mutex
-	target string
-	conns  map[net.Conn]struct{}
-	refuse bool
-	dials  int
-}
-
-func newProxy(t testing.TB) *proxy {
+// newProxy returns a proxy that leads nowhere yet. The end of the test closes it.
+func newProxy(t testing.TB) *eventtest.Proxy {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	p, err := eventtest.StartProxy("")
 	require.NoError(t, err)
-	p := &proxy{listener: l, conns: map[net.Conn]struct{}{}}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { p.serve(c) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.cut()
-		wg.Wait()
-	})
+	t.Cleanup(p.Close)
 	return p
 }
 
-func (p *proxy) addr() string { return p.listener.Addr().String() }
-
-func (p *proxy) point(target string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = target
+// down refuses connections, and cuts those that there are.
+func down(p *eventtest.Proxy) {
+	p.Refuse()
+	p.Cut()
 }
 
-func (p *proxy) serve(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	p.mu.Lock()
-	p.dials++
-	target, refuse := p.target, p.refuse
-	p.mu.Unlock()
-	if refuse {
-		return
-	}
-	server, err := net.Dial("tcp", target) //nolint:noctx // it ends with the listener
+// clients are the instances of the adapter that a harness has opened, each behind a proxy of its own.
+type clients struct {
+	mu  sync.Mutex
+	all map[*client]struct{}
+}
+
+// client is an instance of the adapter, with the proxy that ends with it. The brokers advertise their own addresses, so the client dials
+// through the proxy.
+type client struct {
+	*kafka.Broker
+
+	proxy *eventtest.Proxy
+	of    *clients
+}
+
+func (c *clients) open(o *kafka.Options) (leat.Broker, error) {
+	p, err := eventtest.StartProxy("")
 	if err != nil {
-		return
+		return nil, err
 	}
-	defer func() { _ = server.Close() }()
-	p.mu.Lock()
-	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		delete(p.conns, client)
-		delete(p.conns, server)
-		p.mu.Unlock()
-	}()
-	var wg sync.WaitGroup
-	pipe := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)
-		_ = to.Close()
-		_ = from.Close()
+	b, err := kafka.NewDialing(o, p.Dial)
+	if err != nil {
+		p.Close()
+		return nil, err
 	}
-	wg.Go(func() { pipe(server, client) })
-	wg.Go(func() { pipe(client, server) })
-	wg.Wait()
+	one := &client{b, p, c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil {
+		c.all = map[*client]struct{}{}
+	}
+	c.all[one] = struct{}{}
+	return one, nil
 }
 
-// cut ends all connections.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		_ = c.Close()
+func (c *client) Close() error {
+	err := c.Broker.Close()
+	c.proxy.Close()
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	delete(c.of.all, c)
+	return err
+}
+
+// Cut cuts the connections of all instances.
+func (c *clients) Cut(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for one := range c.all {
+		one.proxy.Cut()
 	}
+	return nil
+}
+
+func (c *clients) Isolate(_ context.Context, b leat.Broker) error {
+	return c.injure(b, func(p *eventtest.Proxy) { p.Freeze() })
+}
+
+func (c *clients) Rejoin(_ context.Context, b leat.Broker) error {
+	return c.injure(b, (*eventtest.Proxy).Thaw)
+}
+
+func (c *clients) Drop(_ context.Context, b leat.Broker) error {
+	return c.injure(b, func(p *eventtest.Proxy) {
+		p.Refuse()
+		p.Reset()
+	})
+}
+
+// injure does something to the proxy of an instance.
+func (*clients) injure(b leat.Broker, fault func(p *eventtest.Proxy)) error {
+	one, ok := b.(*client)
+	if !ok {
+		return fmt.Errorf("the harness has not opened this %T", b)
+	}
+	fault(one.proxy)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,8 +25,8 @@ const (
 type secured struct {
 	cluster *brokertest.KafkaCluster
 	certs   *brokertest.Certs
-	admin   *kadm.Client // may do everything
-	rotated *proxy       // before the listener ROTATED
+	admin   *kadm.Client     // may do everything
+	rotated *eventtest.Proxy // before the listener ROTATED
 	dir     string
 }
 
@@ -38,7 +39,7 @@ func newSecured(t *testing.T) *secured {
 		Listeners: []brokertest.KafkaListener{
 			{Name: "OPEN", Protocol: "SASL_PLAINTEXT"},
 			{Name: "LOGIN", Protocol: "SASL_SSL"},
-			{Name: "ROTATED", Protocol: "SASL_SSL", Advertised: []string{s.rotated.addr()}},
+			{Name: "ROTATED", Protocol: "SASL_SSL", Advertised: []string{s.rotated.Addr()}},
 			{Name: "OAUTH", Protocol: "SASL_SSL"},
 			{Name: "TLS", Protocol: "SSL"},
 			{Name: "MUTUAL", Protocol: "SSL", ClientCert: true},
@@ -56,7 +57,7 @@ func newSecured(t *testing.T) *secured {
 				"internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler",
 		},
 	})
-	s.rotated.point(s.cluster.ListenerAddrs("ROTATED")[0])
+	s.rotated.Point(s.cluster.ListenerAddrs("ROTATED")[0])
 	s.admin = liveAdmin(t, s.cluster.Addrs()...)
 	return s
 }

@@ -185,7 +185,7 @@ func testRotation(t *testing.T, s *secured) {
 	change("first-password")
 	topic := liveTopic(t, s.admin, 1)
 	s.allow(t, "carl", topicACL(topic, kadm.OpRead, kadm.OpWrite), groupACL("rotation", kadm.OpRead))
-	b := liveOpen(t, fmt.Sprintf("kafka://carl@%s?sasl=SCRAM-SHA-512&tls=true&ca_file=%s&password_file=%s", s.rotated.addr(), s.certs.CAFile,
+	b := liveOpen(t, fmt.Sprintf("kafka://carl@%s?sasl=SCRAM-SHA-512&tls=true&ca_file=%s&password_file=%s", s.rotated.Addr(), s.certs.CAFile,
 		s.file(t, "carl", "first-password")))
 	stream := liveSubscribe(t, b, leat.Subscription{Topic: topic, Group: "rotation"})
 	for round := range 3 {
@@ -193,7 +193,7 @@ func testRotation(t *testing.T, s *secured) {
 		require.Equal(t, []string{fmt.Sprint(round)}, liveReceive(t, stream, 1))
 		liveCommitted(t, b, topic, "rotation", int64(round+1)) // what is not, comes again when the group session is lost
 		change(fmt.Sprint("password-", round))
-		s.rotated.cut()
+		s.rotated.Cut()
 	}
 	require.NoError(t, livePublish(t.Context(), b, topic, liveEvents(t, 3, 4, 1)...))
 	require.Equal(t, []string{"3"}, liveReceive(t, stream, 1))
@@ -201,7 +201,7 @@ func testRotation(t *testing.T, s *secured) {
 
 	// With a wrong file, both say so, and go on by themselves when it is right again.
 	s.file(t, "carl", "outdated")
-	s.rotated.cut()
+	s.rotated.Cut()
 	require.Eventually(t, func() bool { return leat.CodeOf(stream.Health()) == leat.CodeUnauthenticated }, livePatience, 10*time.Millisecond,
 		"the stream's health does not say that the password is wrong: %v", stream.Health())
 	s.file(t, "carl", "password-2")
