@@ -34,7 +34,7 @@ func testLongAlarm(t *testing.T, n *brokertest.RabbitMQNode) {
 	a.end(t, n)
 	assert.Zero(t, a.unknown)
 	assert.Zero(t, a.late)
-	assert.Equal(t, 1, a.proxy.dialed(), "the connection has not lasted")
+	assert.Equal(t, 1, a.proxy.Dials(), "the connection has not lasted")
 }
 
 // testAlarmAndLostConnection: when the connection is lost in an alarm, what was under way is unknown, and may be stored later, when the
@@ -44,7 +44,7 @@ func testAlarmAndLostConnection(t *testing.T, n *brokertest.RabbitMQNode) {
 	a := startAlarm(t, n, 3_000, 20<<10)
 	for range 3 {
 		a.last(t, time.Second)
-		a.proxy.cut()
+		a.proxy.Cut()
 	}
 	a.end(t, n)
 	assert.Positive(t, a.unknown)
@@ -68,12 +68,11 @@ const alarmKeys = 8
 // startAlarm raises the alarm, and begins to publish more than there is room for in the socket.
 func startAlarm(t *testing.T, n *brokertest.RabbitMQNode, events, size int) *alarmed {
 	t.Helper()
-	a := &alarmed{proxy: newProxy(t), sub: liveSub(t), answers: make(chan []error, 1)}
-	a.proxy.point(n.Addr())
+	a := &alarmed{proxy: newProxy(t, n.Addr()), sub: liveSub(t), answers: make(chan []error, 1)}
 	o := liveOptions(n)
 	a.sub.MaxInFlight = 10
 	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), a.sub))
-	o.Hosts, o.Heartbeat = []string{a.proxy.addr()}, time.Second
+	o.Hosts, o.Heartbeat = []string{a.proxy.Addr()}, time.Second
 	a.broker = liveBroker(t, o)
 	livePublish(t, a.broker, a.sub.Topic, liveEvents(t, 0, alarmKeys, alarmKeys)...)
 	require.NoError(t, n.MemoryAlarm(t.Context(), true))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,14 +14,13 @@ import (
 // testCancelledConsumer: when the broker cancels the consumer, what is finished is acknowledged all the same, and only the rest comes
 // again.
 func testCancelledConsumer(t *testing.T, n *brokertest.RabbitMQNode) {
-	p := newProxy(t)
-	p.point(n.Addr())
+	p := newProxy(t, n.Addr())
 	o := liveOptions(n)
 	sub := liveSub(t)
 	plain := liveBroker(t, o)
 	require.NoError(t, leat.Declare(t.Context(), plain, sub))
 	livePublish(t, plain, sub.Topic, liveEvents(t, 0, 400, 1)...)
-	o.Hosts = []string{p.addr()}
+	o.Hosts = []string{p.Addr()}
 	s := liveSubscribe(t, liveBroker(t, o), sub)
 	held := liveHold(t, s, 400)
 	var open []string
@@ -32,7 +32,7 @@ func testCancelledConsumer(t *testing.T, n *brokertest.RabbitMQNode) {
 			open = append(open, d.Event.ID())
 		}
 	}
-	p.say(frameCancel)
+	p.Send(eventtest.ToClient, []byte(frameCancel))
 	liveEventually(t, "the lease has ended", func() bool { return held[0].Lease.Ended() })
 	var again []string
 	for _, d := range liveHold(t, s, len(open)) {

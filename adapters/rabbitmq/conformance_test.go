@@ -25,28 +25,30 @@ var (
 	_ eventtest.Killer      = (*harness)(nil)
 	_ eventtest.Pauser      = (*harness)(nil)
 	_ eventtest.Cutter      = (*harness)(nil)
+	_ eventtest.Isolator    = (*harness)(nil)
+	_ eventtest.Dropper     = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
 	_ eventtest.Stray       = (*harness)(nil)
 )
 
-// harness runs the suite on a RabbitMQ of its own, behind a proxy.
+// harness runs the suite on a RabbitMQ of its own, with a proxy before each instance of the adapter.
 type harness struct {
+	clients
+
 	t       *testing.T
 	node    *brokertest.RabbitMQNode
-	proxy   *proxy
 	topics  atomic.Int64
 	options rabbitmq.Options
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{t: t, proxy: newProxy(t), node: brokertest.StartRabbitMQ(t, nil)}
-	h.proxy.point(h.node.Addr())
-	h.options = rabbitmq.Options{Hosts: []string{h.proxy.addr()}, CloseTimeout: 5 * time.Second, KeyFrom: "header:" + keyHeader}
+	h := &harness{t: t, node: brokertest.StartRabbitMQ(t, nil)}
+	h.options = rabbitmq.Options{CloseTimeout: 5 * time.Second, KeyFrom: "header:" + keyHeader}
 	return h
 }
 
-func (h *harness) Open(context.Context) (leat.Broker, error) { return rabbitmq.New(&h.options) }
+func (h *harness) Open(context.Context) (leat.Broker, error) { return h.open(h.options, h.node.Addr()) }
 
 func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o := h.options
@@ -128,11 +130,6 @@ func (h *harness) Start(ctx context.Context) error { return h.node.Start(ctx) }
 func (h *harness) Pause(context.Context) error { return h.node.Pause() }
 
 func (h *harness) Resume(context.Context) error { return h.node.Resume() }
-
-func (h *harness) Cut(context.Context) error {
-	h.proxy.cut()
-	return nil
-}
 
 // Pace says what RabbitMQ takes: a killed node is back after some seconds, and a quorum queue takes some 50 ms to declare.
 func (h *harness) Pace() eventtest.Pace {

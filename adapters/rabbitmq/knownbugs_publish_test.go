@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
@@ -151,9 +150,10 @@ func TestLostConnectionDoesNotLeaveAPublishWaiting(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	last := []byte("the last one")
-	tap := newTap(t, n.Addr(), last)
+	p := newProxy(t, n.Addr())
+	passed := passing(p, last)
 	o := liveOptions(n)
-	o.Hosts = []string{tap.addr}
+	o.Hosts = []string{p.Addr()}
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	require.NoError(t, leat.Declare(t.Context(), b, sub))
@@ -164,8 +164,8 @@ func TestLostConnectionDoesNotLeaveAPublishWaiting(t *testing.T) {
 	require.NoError(t, err)
 	answers := make(chan error, len(events)+1)
 	b.Publish(t.Context(), sub.Topic, append(events, end), func(_ int, err error) { answers <- err })
-	<-tap.passed // what is sent only after the connection is lost has not got lost with it
-	tap.cut()
+	<-passed // what is sent only after the connection is lost has not got lost with it
+	p.Cut()
 	for range cap(answers) {
 		select {
 		case err := <-answers:
@@ -176,82 +176,35 @@ func TestLostConnectionDoesNotLeaveAPublishWaiting(t *testing.T) {
 	}
 }
 
-// tap stands between the adapter and a broker and sees when a text passes.
-type tap struct {
-	addr   string
-	passed chan struct{} // closed when it has
-	cut    func()        // ends all connections
-}
-
-func newTap(t *testing.T, target string, text []byte) *tap {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+// passing makes the channel that it returns closed when a client has sent a text through the proxy.
+func passing(p *proxy, text []byte) <-chan struct{} {
+	passed := make(chan struct{})
 	var mu sync.Mutex
-	var conns []net.Conn
-	var once sync.Once
-	var wg sync.WaitGroup
-	tp := &tap{addr: l.Addr().String(), passed: make(chan struct{})}
-	tp.cut = func() {
+	var before []byte
+	p.Filter(func(d eventtest.Direction, b []byte) ([]byte, error) {
+		if d == eventtest.ToClient {
+			return b, nil
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}
-	look := func(passing []byte) {
-		if bytes.Contains(passing, text) {
-			once.Do(func() { close(tp.passed) })
-		}
-	}
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
+		if before = append(before, b...); bytes.Contains(before, text) {
+			select {
+			case <-passed:
+			default:
+				close(passed)
 			}
-			server, err := net.Dial("tcp", target) //nolint:noctx // it ends with the listener
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			mu.Lock()
-			conns = append(conns, client, server)
-			mu.Unlock()
-			wg.Go(func() { forward(server, client, look) })
-			wg.Go(func() { forward(client, server, func([]byte) {}) })
 		}
+		before = bytes.Clone(before[max(0, len(before)-len(text)):])
+		return b, nil
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		tp.cut()
-		wg.Wait()
-	})
-	return tp
-}
-
-// forward copies until one side ends, and shows what has passed together with a little of what passed before.
-func forward(to, from net.Conn, look func(passing []byte)) {
-	const overlap = 64
-	defer to.Close()   //nolint:errcheck // it is done with
-	defer from.Close() //nolint:errcheck // it is done with
-	buf := make([]byte, overlap+32<<10)
-	kept := 0
-	for {
-		n, err := from.Read(buf[kept:])
-		if _, failed := io.Copy(to, bytes.NewReader(buf[kept:kept+n])); err != nil || failed != nil {
-			return
-		}
-		look(buf[:kept+n])
-		kept = copy(buf, buf[max(0, kept+n-overlap):kept+n])
-	}
+	return passed
 }
 
 // TestPublishWhoseTimeIsOverIsNoSuccess: another library returns nil when the context of a publish ends while it tries again.
 func TestPublishWhoseTimeIsOverIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	p := newProxy(t) // leads nowhere
-	b := liveBroker(t, rabbitmq.Options{Hosts: []string{p.addr()}, DeliveryTimeout: time.Second, CloseTimeout: time.Second})
+	p := newProxy(t, "") // leads nowhere
+	b := liveBroker(t, rabbitmq.Options{Hosts: []string{p.Addr()}, DeliveryTimeout: time.Second, CloseTimeout: time.Second})
 	producer := leat.NewProducer(b, nil)
 	for range 5 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

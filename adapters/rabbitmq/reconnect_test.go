@@ -156,12 +156,11 @@ func TestLoggerAsksForHealth(t *testing.T) {
 func TestConnectionLostBeforeItsChannel(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	p := newProxy(t)
-	p.point(n.Addr())
+	p := newProxy(t, n.Addr())
 	o := liveOptions(n)
 	sub := liveSub(t)
 	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub))
-	o.Hosts = []string{p.addr()}
+	o.Hosts = []string{p.Addr()}
 	b := liveBroker(t, o)
 	p.cutAt(methodChannelOpen)
 	began := time.Now()
@@ -173,12 +172,11 @@ func TestConnectionLostBeforeItsChannel(t *testing.T) {
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
-	p := newProxy(t)
-	p.point(n.Addr())
+	p := newProxy(t, n.Addr())
 	o := liveOptions(n)
 	sub, other := liveSub(t), liveSub(t)
 	require.NoError(t, leat.Declare(t.Context(), liveBroker(t, o), sub, other))
-	o.Hosts, o.PublishChannels, o.DeliveryTimeout, o.CloseTimeout = []string{p.addr()}, 1, time.Second, 20*time.Second
+	o.Hosts, o.PublishChannels, o.DeliveryTimeout, o.CloseTimeout = []string{p.Addr()}, 1, time.Second, 20*time.Second
 	b := liveBroker(t, o)
 	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
 	lose := func() {

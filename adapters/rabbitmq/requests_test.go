@@ -14,13 +14,12 @@ import (
 // testRequestsWithoutAnswer: requests that the broker does not answer end in time, and each keeps a channel. Some of them do not disturb
 // the streams of the connection; before there are too many, the connection is given up for another.
 func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
-	p := newProxy(t)
-	p.point(n.Addr())
+	p := newProxy(t, n.Addr())
 	o := liveOptions(n)
 	sub := liveSub(t)
 	plain := liveBroker(t, o)
 	require.NoError(t, leat.Declare(t.Context(), plain, sub))
-	o.Hosts, o.RequestTimeout = []string{p.addr()}, time.Second
+	o.Hosts, o.RequestTimeout = []string{p.Addr()}, time.Second
 	b := liveBroker(t, o)
 	var s leat.Stream
 	liveEventually(t, "there is a stream", func() bool {
@@ -28,7 +27,7 @@ func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 		s, err = b.Subscribe(t.Context(), sub)
 		return err == nil
 	})
-	before := p.dialed()
+	before := p.Dials()
 
 	ask := func(times int) {
 		var wg sync.WaitGroup
@@ -52,12 +51,12 @@ func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 	liveEventually(t, "requests are answered", answers)
 	livePublish(t, plain, sub.Topic, liveEvents(t, 0, 10, 1)...)
 	liveReceive(t, s, 10)
-	require.Equal(t, before, p.dialed(), "a few lost answers do not end the connection")
+	require.Equal(t, before, p.Dials(), "a few lost answers do not end the connection")
 
 	p.keep(methodQueueDeclareOK)
 	ask(150)
 	p.keep("")
-	liveEventually(t, "there is another connection", func() bool { return answers() && p.dialed() > before })
+	liveEventually(t, "there is another connection", func() bool { return answers() && p.Dials() > before })
 	livePublish(t, plain, sub.Topic, liveEvents(t, 10, 20, 1)...)
 	assert.Equal(t, "19", liveReceive(t, s, 10)[9])
 }
