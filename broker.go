@@ -37,6 +37,10 @@ type Broker interface {
 	// P9. events belongs to the caller again when Publish returns; the adapter copies the values that it keeps.
 	// P10. The trace context of ctx, [TraceFrom], is written beside each event, as the transport's headers traceparent and tracestate
 	// without a prefix. An event for which there is no more room with it goes without it, and is never refused for it.
+	// P11. While the broker cannot be reached, events are taken within the bound of P2 and sent when it can be reached again. They are
+	// not refused at once, also when the adapter knows that it has no connection. When its delivery timeout has passed since an event was
+	// taken, the event is refused with [CodeUnavailable] if nothing of it was sent, else it is unknown. What a client library refuses by
+	// itself is reported as it says.
 	Publish(ctx context.Context, topic string, events []Event, done func(i int, err error))
 
 	// Subscribe opens a stream of deliveries.
@@ -79,6 +83,9 @@ type Stream interface {
 	// R7. [Delivery].Trace is what [NewTraceContext] makes of the message's headers traceparent and tracestate, of a malformed one as well
 	// and again after a redelivery. They are no part of the event, whose extensions of these names are independent. Of a header that is there
 	// twice with different values nobody knows which is meant: there is none.
+	// R8. Where [Capabilities].DeliveryCount is set, [Delivery].Deliveries is the broker's count: 1 at first, and more whenever the
+	// broker delivers the event again, to whichever stream. A stream that delivers again from its own memory what was given back to it repeats
+	// the number of before. For one event the number never falls.
 	Receive(ctx context.Context, into []Delivery) (n int, err error)
 
 	// Settle says what became of a delivery. It is cheap, does not block on the network, and is called once for each
@@ -88,7 +95,8 @@ type Stream interface {
 	// ack was stored redelivers it.
 	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's declared granularity, at
 	// most [Capabilities.LongestDelay]; where that is 0, the delay is ignored). Given-back events of one key come back in publish order,
-	// before later ones of it, and not while the stream still holds older ones of it unsettled.
+	// before later ones of it, and not while the stream still holds older ones of it unsettled. The delay holds while the stream
+	// lives: Close ends the wait of what the stream itself keeps, and what the broker keeps stays there until its time, and is lost to nobody.
 	// T3. NativeReject is only used where [Capabilities.NativeReject] says so, and has no effect elsewhere.
 	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any other.
 	// T5. Settle after Close has no effect.
@@ -98,7 +106,7 @@ type Stream interface {
 	Capabilities() Capabilities
 
 	// Close flushes settlements, as long as ctx lasts, and ends the stream's leases. Deliveries that are not settled go back to the
-	// group, in order and without delay. A Receive that is waiting ends with [CodeClosed]. Closing twice returns nil.
+	// group, in order and without delay, and with them those that were given back with a delay and wait in the stream (T2). A Receive that is waiting ends with [CodeClosed]. Closing twice returns nil.
 	Close(ctx context.Context) error
 }
 
@@ -188,7 +196,7 @@ type Delivery struct {
 	// Trace is the trace context that the transport carries beside the event, for whoever reports traces. Nil means none. It is not
 	// part of the event, and the engine shows it as [Info].Trace.
 	Trace *TraceContext
-	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
+	// Deliveries is how often the broker has delivered the event to this group, this time included (R8); 0 means unknown.
 	Deliveries int
 	// Position is where the broker keeps the event.
 	Position Position
@@ -324,7 +332,12 @@ type Capabilities struct {
 type Declarer interface {
 	// Declare makes sure that the topic and group of each subscription exist, so that events published from then on are kept
 	// for the group. It creates them, checks them or does nothing, as the adapter's provisioning option says, and reports every
-	// difference that it finds. Declaring what exists is no error.
+	// difference that it finds.
+	//
+	// D1. Declaring what exists is no error and changes nothing.
+	// D2. Of a Broadcast it declares the topic only; the rest comes with the stream.
+	// D3. It refuses what Subscribe refuses because it cannot be held (S1), with the same [CodeUnsupported], unless the provisioning option
+	// lets it do nothing.
 	Declare(ctx context.Context, subs ...Subscription) error
 }
 

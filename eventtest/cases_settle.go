@@ -37,6 +37,11 @@ func settleCases() []Case {
 			check: checkGiveBackDelay,
 		},
 		{
+			Name: "close-ends-delays", Level: Raw, Needs: []Need{NeedDelay},
+			Rule:  "T2: what waits for its delay when its stream closes comes to another stream, in order, once its time is over or at once",
+			check: checkCloseEndsDelays,
+		},
+		{
 			Name: "close-gives-back", Level: Raw,
 			Rule:  "Stream.Close: what is unsettled goes to another stream of the group, in order; what is settled does not",
 			check: checkCloseGivesBack,
@@ -48,7 +53,7 @@ func settleCases() []Case {
 		},
 		{
 			Name: "deliveries-counted", Level: Raw, Needs: []Need{NeedDeliveryCount},
-			Rule:  "Delivery.Deliveries is 1 at first and rises by one with each delivery",
+			Rule:  "R8: Delivery.Deliveries is 1 at first, never falls, says no more than there were, and rises when another stream takes over",
 			check: checkDeliveriesCounted,
 		},
 		{
@@ -211,13 +216,51 @@ func checkDeliveriesCounted(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
 	r.mustPublish(b, topic, r.event("e", "k"))
-	for want := 1; want <= 4; want++ {
+	last := 0
+	for round := 1; round <= 4; round++ {
 		got := rd.take(1)
-		if n := got[0].Deliveries; n != want {
-			r.notef("delivery %d says that it is number %d", want, n)
+		switch n := got[0].Deliveries; {
+		case round == 1 && n != 1:
+			r.notef("the first delivery says that it is number %d", n)
+		case n < last:
+			r.notef("the number fell from %d to %d", last, n)
+		case n > round:
+			r.notef("delivery %d says that it is number %d", round, n)
+		default:
+			last = n
 		}
 		rd.settle(givenBack(), got...)
 	}
+	rd.take(1)
+	rd.close() // what it holds is delivered by the broker again, for certain
+	got := r.join(r.open(), topic, groupA).take(1)
+	if n := got[0].Deliveries; n <= last {
+		r.notef("a stream that closed had delivery %d of an event, and then another one got delivery %d", last, n)
+	}
+}
+
+func checkCloseEndsDelays(r *run) {
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := append(r.series("k", 4), r.event("e", ""))
+	r.mustPublish(b, topic, events...)
+	delay := min(2*r.opts.Quiet, rd.stream.Capabilities().LongestDelay)
+	order := rd.stream.Capabilities().Order
+	for _, d := range rd.take(len(events)) {
+		rd.settle(leat.Settlement{Action: leat.GiveBack, Delay: delay}, d)
+	}
+	rd.close()
+	watch := r.stopwatch()
+	got := r.join(r.open(), topic, groupA).take(len(events))
+	if took := watch.took(); took > delay+grace+2*r.operation {
+		r.notef("given back with a delay of %v before Close, and delivered again %v after it", delay, took)
+	}
+	r.expectSet("given back with a delay before Close", got, events...)
+	if order == leat.OrderNone {
+		return
+	}
+	r.expect("given back with a delay before Close", slices.DeleteFunc(got, func(d leat.Delivery) bool { return d.Event.Key() != "k" }),
+		events[:4]...)
 }
 
 func checkNativeReject(r *run) {

@@ -12,13 +12,16 @@ type pair struct {
 	r       *run
 	readers [2]*reader
 	got     [2]int
+	first   int // who receives first
 	holders map[*leat.Lease]*holder
 }
 
-// work lets both receive for d, each in turn.
+// work lets both receive for d, each in turn. Where streams share, the one that asks first may get everything: so that changes.
 func (p *pair) work(d time.Duration) {
+	p.first = 1 - p.first
 	for until := time.Now().Add(d); time.Now().Before(until); {
-		for i, rd := range p.readers {
+		for _, i := range []int{p.first, 1 - p.first} {
+			rd := p.readers[i]
 			if rd == nil {
 				continue
 			}

@@ -47,8 +47,18 @@ func subscribeCases() []Case {
 		},
 		{
 			Name: "declare-again", Level: Raw, Needs: []Need{NeedDeclare},
-			Rule:  "Declare: declaring what exists is no error and changes nothing",
+			Rule:  "D1: declaring what exists is no error and changes nothing",
 			check: checkDeclareAgain,
+		},
+		{
+			Name: "declare-broadcast", Level: Raw, Needs: []Need{NeedDeclare, NeedBroadcast},
+			Rule:  "D2: a broadcast is declared again and again, and its stream gets what is published then",
+			check: checkDeclareBroadcast,
+		},
+		{
+			Name: "declare-unheld", Level: Raw, Needs: []Need{NeedDeclare},
+			Rule:  "D3: Declare refuses with CodeUnsupported what Subscribe refuses so, and nothing else so",
+			check: checkDeclareUnheld,
 		},
 	}
 }
@@ -187,4 +197,41 @@ func checkDeclareAgain(r *run) {
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)
 	r.expectSet("the group was declared again and again", append(got, rd.until(last.ID())...), events...)
+}
+
+func checkDeclareBroadcast(r *run) {
+	b, topic := r.open(), r.h.Topic()
+	all := leat.Subscription{Topic: topic, Broadcast: true}
+	for range 2 {
+		r.must(leat.Declare(r.ctx, b, all), "declaring a broadcast")
+	}
+	rd := r.subscribe(b, all)
+	r.must(leat.Declare(r.ctx, r.open(), all, all), "declaring a broadcast that has a stream")
+	events := r.spread("e", 5)
+	r.mustPublish(b, topic, events...)
+	r.expectSet("a broadcast that was declared", rd.take(len(events)), events...)
+}
+
+func checkDeclareUnheld(r *run) {
+	b, topic := r.start(groupA)
+	for _, sub := range []leat.Subscription{
+		{Topic: topic, Group: groupA},
+		{Topic: topic, Group: groupA, Unordered: true}, // the group may have been declared with order
+		{Topic: topic, Group: groupB, Unordered: true},
+		{Topic: topic, Group: groupB}, // and this one without
+		{Topic: topic, Broadcast: true},
+		{Topic: r.h.Topic(), Group: groupA},
+	} {
+		declared := leat.Declare(r.ctx, b, sub)
+		if declared != nil {
+			r.expectCode(fmt.Sprintf("declaring %+v", sub), declared, leat.CodeUnsupported)
+		}
+		s, err := b.Subscribe(r.ctx, sub.WithDefaults())
+		if err == nil {
+			(&reader{r: r, stream: s, sub: sub}).close()
+		}
+		if refused := leat.CodeOf(err) == leat.CodeUnsupported; refused != (declared != nil) {
+			r.notef("%+v: Declare returned %v, and Subscribe %v", sub, declared, err)
+		}
+	}
 }

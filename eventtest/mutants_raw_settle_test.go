@@ -43,6 +43,7 @@ func settleMutants() []mutant {
 			how.Delay = 0
 			s.Settle(d, how)
 		}),
+		{name: "drops at Close what waits for its delay", rule: "close-ends-delays", wrap: dropsDelayed()},
 		settling("rejects although it cannot", "native-reject-undeclared", nil, func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 			if how.Action == leat.NativeReject {
 				how.Action = leat.Ack
@@ -423,3 +424,39 @@ func descriptorMutants() []mutant {
 type deadStream struct{ leat.Stream }
 
 func (deadStream) Close(context.Context) error { return nil }
+
+// dropsDelayed keeps what is given back with a delay in the stream's own memory, and forgets it at Close.
+func dropsDelayed() func(leat.Broker) leat.Broker {
+	return bendStreams(func(_ leat.Subscription, s *bentStream) {
+		var mu sync.Mutex
+		waiting := map[*time.Timer]leat.Delivery{}
+		s.settle = func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+			if how.Action != leat.GiveBack || how.Delay == 0 {
+				s.Settle(d, how)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			var timer *time.Timer
+			timer = time.AfterFunc(how.Delay, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if kept, ok := waiting[timer]; ok {
+					delete(waiting, timer)
+					s.Settle(&kept, leat.Settlement{Action: leat.GiveBack})
+				}
+			})
+			waiting[timer] = *d
+		}
+		s.close = func(s leat.Stream, _ bool) error {
+			mu.Lock()
+			for timer, d := range waiting {
+				timer.Stop()
+				ack(s, &d)
+			}
+			clear(waiting)
+			mu.Unlock()
+			return s.Close(context.Background())
+		}
+	})
+}

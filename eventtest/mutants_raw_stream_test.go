@@ -13,7 +13,7 @@ import (
 )
 
 func subscribeMutants() []mutant {
-	var streams, declared set
+	var streams, declared, broadcasts set
 	return []mutant{
 		{
 			name: "loses what is published before the first Receive", rule: "subscribe-before-receive",
@@ -117,6 +117,31 @@ func subscribeMutants() []mutant {
 						}
 					}
 					return leat.Declare(ctx, b, subs...)
+				}
+			}),
+		},
+		{
+			name: "refuses to declare a broadcast twice", rule: "declare-broadcast",
+			wrap: bend(func(b *bent) {
+				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
+					for _, sub := range subs {
+						if sub.Broadcast && !broadcasts.add(sub.Topic) {
+							return fault(leat.CodeConflict)
+						}
+					}
+					return leat.Declare(ctx, b, subs...)
+				}
+			}),
+		},
+		{
+			name: "declares what cannot be held", rule: "declare-unheld",
+			wrap: bend(func(b *bent) {
+				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
+					err := leat.Declare(ctx, b, subs...)
+					if leat.CodeOf(err) == leat.CodeUnsupported {
+						return nil
+					}
+					return err
 				}
 			}),
 		},
@@ -258,10 +283,21 @@ func receiveMutants() []mutant {
 			}),
 		},
 		{
-			name: "always says that it delivers for the first time", rule: "deliveries-counted",
+			name: "always says that it delivers for the first time", rule: "deliveries-counted", others: []string{"give-back-counts-once"},
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 				s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
 					d.Deliveries = 1
+					return true
+				})
+			}),
+		},
+		{
+			name: "counts the deliveries of each stream", rule: "deliveries-counted", others: []string{"give-back-counts-once"},
+			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
+				counts := map[string]int{}
+				s.receive = edit(func(_ leat.Stream, d *leat.Delivery) bool {
+					counts[d.Event.ID()]++
+					d.Deliveries = counts[d.Event.ID()]
 					return true
 				})
 			}),

@@ -76,6 +76,17 @@ func (b *nowhere) Close() error {
 func strayMutants() []mutant {
 	return []mutant{
 		{
+			name: "refuses at once what it cannot send yet", rule: "nobody-listens",
+			wrap: bend(func(b *bent) {
+				b.publish = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+					b.Publish(ctx, topic, events, done)
+					if n, ok := b.(*nowhere); ok {
+						n.refuse(fault(leat.CodeUnavailable), func(heldEvent) bool { return true })
+					}
+				}
+			}),
+		},
+		{
 			name: "withdraws nothing", rule: "nobody-listens",
 			wrap: bend(func(b *bent) { b.withdraw = func(leat.Broker, context.Context, string, []leat.Event) {} }),
 		},

@@ -24,7 +24,7 @@ func (b orderless) Subscribe(ctx context.Context, sub leat.Subscription) (leat.S
 // Declare refuses a group with order as Subscribe does: the poison queue's group of an Unordered consumer has none either.
 func (b orderless) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
-		if sub.Validate() == nil && !sub.Unordered && !sub.Broadcast {
+		if sub.Validate() == nil && !sub.Unordered {
 			return &leat.Error{Op: "declare", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("there is no order; set Unordered")}
 		}
 	}

@@ -45,11 +45,7 @@ func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration
 	if len(d.moving) >= mostMoving || d.refused[d.queue(g, delay)] || slot.event.IsZero() {
 		return false
 	}
-	count := 0
-	if slot.deliveries > 0 {
-		count = slot.deliveries + int(slot.round) - 1
-	}
-	d.moving = append(d.moving, postponement{g, tag, slot.event, slot.trace, count, time.Now().Add(delay)})
+	d.moving = append(d.moving, postponement{g, tag, slot.event, slot.trace, slot.deliveries, time.Now().Add(delay)})
 	if !d.running {
 		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
 		d.s.broker.tasks.Go(d.move)

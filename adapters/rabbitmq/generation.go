@@ -238,11 +238,9 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 	s.round++
 	*d = leat.Delivery{
 		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Trace: s.trace, Lease: g.lease, Handle: g,
-		Tag:      tag<<roundBits | uint64(s.round)%(1<<roundBits),
-		Position: leat.Position{ID: g.topology.queue.Name},
-	}
-	if s.deliveries > 0 {
-		d.Deliveries = s.deliveries + int(s.round) - 1
+		Tag:        tag<<roundBits | uint64(s.round)%(1<<roundBits),
+		Position:   leat.Position{ID: g.topology.queue.Name},
+		Deliveries: s.deliveries, // by the broker, whatever this stream delivers again by itself (R8)
 	}
 	g.events++
 	g.bytes += s.size

@@ -61,7 +61,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 }
 
 // Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that
-// has it. Whether a group exists from then on depends on the Pub/Sub. Order is not looked at before Subscribe.
+// has it. Whether a group exists from then on depends on the Pub/Sub. It refuses with [leat.CodeUnsupported] what Subscribe refuses so.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
@@ -76,7 +76,11 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 }
 
 func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
-	if err := b.refusal(ctx, "declare", sub); err != nil || sub.Broadcast || b.o.SkipInitialize {
+	err := b.refusal(ctx, "declare", sub)
+	if err == nil {
+		err = b.unheld("declare", sub)
+	}
+	if err != nil || b.o.SkipInitialize {
 		return err
 	}
 	s, err := b.subscriber("declare", sub)
@@ -113,6 +117,19 @@ func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) 
 	}
 	if ctx.Err() != nil {
 		return canceled(ctx, op, sub.Topic)
+	}
+	return nil
+}
+
+// unheld returns why a subscription cannot be held as asked, or nil.
+func (b *Broker) unheld(op string, sub leat.Subscription) error {
+	switch {
+	case sub.Broadcast:
+		return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("there is no broadcast over Watermill; give each process a group of its own")}
+	case !sub.Unordered && b.o.Order == leat.OrderNone:
+		return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")}
 	}
 	return nil
 }
@@ -156,13 +173,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := b.refusal(ctx, "subscribe", sub); err != nil {
 		return nil, err
 	}
-	if sub.Broadcast {
-		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported,
-			Err: errors.New("there is no broadcast over Watermill; give each process a group of its own")}
-	}
-	if !sub.Unordered && b.o.Order == leat.OrderNone {
-		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeUnsupported,
-			Err: errors.New("the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")}
+	if err := b.unheld("subscribe", sub); err != nil {
+		return nil, err
 	}
 	subscriber, err := b.subscriber("subscribe", sub)
 	if err != nil {
