@@ -25,6 +25,7 @@ var (
 	_ eventtest.Killer      = (*harness)(nil)
 	_ eventtest.Pauser      = (*harness)(nil)
 	_ eventtest.Cutter      = (*harness)(nil)
+	_ eventtest.LeaseTimer  = (*harness)(nil)
 	_ eventtest.Isolator    = (*harness)(nil)
 	_ eventtest.Dropper     = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
@@ -116,6 +117,9 @@ func (h *harness) Expire(ctx context.Context, _, group string) error {
 	}
 	return nil
 }
+
+// LeasePeriod is the session timeout: a group that does not hear of a member for that long gives its partitions to others.
+func (h *harness) LeasePeriod() time.Duration { return h.options.SessionTimeout }
 
 func (h *harness) Kill(context.Context) error {
 	h.cluster.Kill()

@@ -12,6 +12,7 @@ import (
 const (
 	sigkill = syscall.SIGKILL
 	sigterm = syscall.SIGTERM
+	sigstop = syscall.Signal(0x13)
 	sigcont = syscall.Signal(0x12)
 )
 

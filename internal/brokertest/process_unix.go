@@ -11,6 +11,7 @@ import (
 const (
 	sigkill = syscall.SIGKILL
 	sigterm = syscall.SIGTERM
+	sigstop = syscall.SIGSTOP
 	sigcont = syscall.SIGCONT
 )
 

@@ -72,6 +72,9 @@ func (t *trial) tell(a *adapter, m *mutant, took time.Duration, why []string) {
 	t.printf("%s %-44s %6.1fs  %s\n", a.name, m.name, took.Seconds(), outcome)
 }
 
+// mostSeen is how much is told of what a case has seen, in characters: some have the stacks of all goroutines.
+const mostSeen = 1000
+
 // tellFailures tells what failed: with the whole suite its names, and if wanted what was seen.
 func (t *trial) tellFailures(report *eventtest.Report) {
 	if t.whole {
@@ -79,7 +82,7 @@ func (t *trial) tellFailures(report *eventtest.Report) {
 	}
 	for _, r := range report.Results {
 		if t.verbose && r.Status == eventtest.Failed {
-			t.printf("    %s (%.1fs): %s\n", r.Case, r.Seconds, strings.Join(r.Seen, "\n        "))
+			t.printf("    %s (%.1fs): %.*s\n", r.Case, r.Seconds, mostSeen, strings.Join(r.Seen, "\n        "))
 		}
 	}
 }
