@@ -36,9 +36,9 @@ func (e *engine) drain() error {
 	if !await(e.drained, time.Until(deadline)) {
 		e.c.mu.Lock()
 		for it := e.all.oldest; it != nil; it = it.newer {
-			it.lease.cancel(errShutdown)
+			it.lease.ctx.cancel(errShutdown)
 		}
-		e.sweep(func(it *item) bool { return it.state != itemRunning }, e.giveBackLane)
+		e.sweep(nil, func(it *item) bool { return it.state != itemRunning }, e.giveBackLane)
 		e.unlock(nil)
 		await(e.drained, endGrace)
 	}
@@ -86,15 +86,15 @@ func await(done <-chan struct{}, d time.Duration) bool {
 // would break, or a pause keeps it from running. The lock is held.
 func (e *engine) giveBackWaiting(w *leaseWork) {
 	runs := e.caps.Watermark && (e.stopping || !e.pausedNow())
-	e.sweep(func(it *item) bool {
+	e.sweep(w, func(it *item) bool {
 		kept := runs && it.state != itemParked && it.state != itemSuspect && it.seq < it.lease.started
-		return it.state != itemRunning && (w == nil || it.lease == w) && !kept
+		return it.state != itemRunning && !kept
 	}, e.giveBackLane)
 }
 
 // giveBackDraining gives back what draining leases still kept to be run, because a pause has begun.
 func (e *engine) giveBackDraining() {
-	e.sweep(func(it *item) bool { return it.lease.draining && it.state != itemRunning }, e.giveBackLane)
+	e.sweep(nil, func(it *item) bool { return it.lease.draining && it.state != itemRunning }, e.giveBackLane)
 }
 
 // giveBackLane gives back an item, and what waits behind it in its lane on whatever lease, which must not overtake it.

@@ -14,14 +14,16 @@ type engine struct {
 	stream Stream
 	caps   Capabilities
 
-	base  context.Context // what handlers' contexts descend from: the values of Run's context, not its end
-	epoch time.Time       // the zero of the engine's clock, which is cheaper to read than the time
-	all   itemList
-	free  itemPool
-	lanes laneTable
-	ready readyList
-	park  park
-	seq   uint64
+	base context.Context // what handlers' contexts descend from: the values of Run's context, not its end
+	// leaseOver is the cause of contexts whose lease ended in order: one for all, as there may be a lease for each message.
+	leaseOver error
+	epoch     time.Time // the zero of the engine's clock, which is cheaper to read than the time
+	all       itemList
+	free      itemPool
+	lanes     laneTable
+	ready     readyList
+	park      park
+	seq       uint64
 
 	workers int // goroutines that run work
 	running int // of them, those that run a handler
@@ -66,7 +68,7 @@ const maxCrashes = 10
 
 func newEngine(c *Consumer) *engine {
 	return &engine{
-		c: c, epoch: time.Now(), lanes: newLaneTable(), room: make(chan struct{}, 1),
+		c: c, epoch: time.Now(), leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost}, lanes: newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 		suspects: suspectStage{wake: make(chan struct{}, 1), stop: make(chan struct{})},
 	}
@@ -203,7 +205,7 @@ func (e *engine) take(deliveries []Delivery) {
 	for i := range deliveries {
 		it := e.free.get()
 		it.d, it.batch, it.ctx, it.size, it.parkIndex = deliveries[i], b, &attempts[i], sizes[i], -1
-		it.lease = it.d.Lease.owner
+		it.lease = &it.d.Lease.work
 		e.judge(it)
 		e.admit(it, keys[i], hashes[i])
 	}

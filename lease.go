@@ -9,14 +9,29 @@ import "sync"
 // The adapter makes it, drains it when it must give it up in order, and ends it. Whoever runs the stream, normally a [Consumer],
 // attaches to it. The adapter must not hold a lock that Settle takes while it calls Drain or End.
 type Lease struct {
-	mu      sync.Mutex
-	state   leaseState
-	cause   error
+	mu     sync.Mutex
+	state  leaseState
+	cause  error
+	holder leaseHolder // nil while nobody is attached
+	// work is the attached Consumer's state for this lease. It is in here because some brokers have a lease for each message, which would
+	// cost another allocation.
+	work leaseWork
+}
+
+// leaseHolder is told what becomes of a lease.
+type leaseHolder interface {
+	drain(release func())
+	end(cause error)
+}
+
+// leaseFuncs are two functions as a leaseHolder.
+type leaseFuncs struct {
 	onDrain func(release func())
 	onEnd   func(cause error)
-	// owner is the attached Consumer's state for this lease; only its receive loop reads or writes it.
-	owner *leaseWork
 }
+
+func (f *leaseFuncs) drain(release func()) { f.onDrain(release) }
+func (f *leaseFuncs) end(cause error)      { f.onEnd(cause) }
 
 type leaseState uint8
 
@@ -41,13 +56,13 @@ func (l *Lease) Drain(release func()) {
 		return
 	}
 	l.state = leaseDraining
-	onDrain := l.onDrain
+	holder := l.holder
 	l.mu.Unlock()
-	if onDrain == nil {
+	if holder == nil {
 		release()
 		return
 	}
-	onDrain(release)
+	holder.drain(release)
 }
 
 // End ends the lease. A nil cause says that it ended in order, after a drain or by Close; any other that it was lost: handlers that
@@ -60,25 +75,29 @@ func (l *Lease) End(cause error) {
 		return
 	}
 	l.state, l.cause = leaseEnded, cause
-	onEnd := l.onEnd
+	holder := l.holder
 	l.mu.Unlock()
-	if onEnd != nil {
-		onEnd(cause)
+	if holder != nil {
+		holder.end(cause)
 	}
 }
 
 // Attach registers the holder, once. drain is called when the adapter drains the lease and must see to it that release is called;
 // end is called when the lease ended. Where that happened before Attach, they are called from within it.
 func (l *Lease) Attach(drain func(release func()), end func(cause error)) {
+	l.attach(&leaseFuncs{drain, end})
+}
+
+func (l *Lease) attach(holder leaseHolder) {
 	l.mu.Lock()
-	l.onDrain, l.onEnd = drain, end
+	l.holder = holder
 	state, cause := l.state, l.cause
 	l.mu.Unlock()
 	switch state {
 	case leaseDraining:
-		drain(func() {}) // Drain found nobody attached and has called release itself
+		holder.drain(func() {}) // Drain found nobody attached and has called release itself
 	case leaseEnded:
-		end(cause)
+		holder.end(cause)
 	}
 }
 

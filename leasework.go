@@ -1,14 +1,12 @@
 package leat
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// leaseWork is what the engine knows about a lease.
+// leaseWork is what the engine knows about a lease. A lease carries it, and is its holder then. The engine's lock guards what is not said
+// otherwise.
 type leaseWork struct {
-	ctx       context.Context // handlers' contexts descend from it
-	cancel    context.CancelCauseFunc
+	engine    *engine // nil while the lease is new; only the receive loop reads or writes it
+	ctx       leaseContext
 	ended     atomic.Bool // set under the engine's lock
 	draining  bool
 	unsettled int    // items of it in flight
@@ -18,18 +16,17 @@ type leaseWork struct {
 
 // leaseOf returns the engine's state for l, which it attaches to at first sight. Only the receive loop calls it.
 func (e *engine) leaseOf(l *Lease) *leaseWork {
-	if l.owner != nil {
-		return l.owner
+	w := &l.work
+	if w.engine == nil {
+		w.engine, w.ctx.base = e, e.base
+		l.attach(w)
 	}
-	w := &leaseWork{}
-	w.ctx, w.cancel = context.WithCancelCause(e.base)
-	l.owner = w
-	l.Attach(
-		func(release func()) { e.drainLease(w, release) },
-		func(cause error) { e.endLease(w, cause) },
-	)
 	return w
 }
+
+func (w *leaseWork) drain(release func()) { w.engine.drainLease(w, release) }
+
+func (w *leaseWork) end(cause error) { w.engine.endLease(w, cause) }
 
 // drainLease stops dispatching w's items and gives back those that wait, by the rule of Drain.
 func (e *engine) drainLease(w *leaseWork, release func()) {
@@ -55,13 +52,15 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	e.c.mu.Lock()
 	w.ended.Store(true)
 	w.release = nil
-	w.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
+	if cause == nil {
+		w.ctx.cancel(e.leaseOver)
+	} else {
+		w.ctx.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
+	}
 	if solo := e.suspects.solo; solo != nil && solo.lease == w {
 		e.soloOver()
 	}
-	if w.unsettled > 0 {
-		e.sweep(func(it *item) bool { return it.lease == w && it.state != itemRunning }, e.lose)
-	}
+	e.sweep(w, func(it *item) bool { return it.state != itemRunning }, e.lose)
 	e.checkDrained()
 	e.unlock(e.wake())
 }
@@ -93,10 +92,19 @@ func sameEvent(a, b *item) bool {
 	return a.d.Event.ID() == b.d.Event.ID() && a.d.Event.Source() == b.d.Event.Source()
 }
 
-// sweep calls do, which may take items out, for everything in flight that matches, oldest first.
-func (e *engine) sweep(match func(*item) bool, do func(*item)) {
+// sweep calls do, which may take items out, for everything in flight that matches, oldest first: of one lease, or of all when w is nil. With
+// a lease for each message there are as many of them as items, so it stops when it has seen all items of w.
+func (e *engine) sweep(w *leaseWork, match func(*item) bool, do func(*item)) {
+	left := e.all.count
+	if w != nil {
+		left = w.unsettled
+	}
 	var found []*item
-	for it := e.all.oldest; it != nil; it = it.newer {
+	for it := e.all.oldest; it != nil && left > 0; it = it.newer {
+		if w != nil && it.lease != w {
+			continue
+		}
+		left--
 		if match(it) {
 			found = append(found, it)
 		}

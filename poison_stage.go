@@ -113,7 +113,7 @@ func (e *engine) callPoison(it *item) (refused bool, err error) {
 			refused, err = false, panicked("the poison queue", v)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(it.lease.ctx, poisonTimeout)
+	ctx, cancel := context.WithTimeout(&it.lease.ctx, poisonTimeout)
 	defer cancel()
 	if it.d.Trace != nil {
 		ctx = withTrace(ctx, it.d.Trace) // so that the poisoned message goes on with it
