@@ -92,7 +92,10 @@ type Stream interface {
 	// delivery; the adapter batches. Failures appear in health.
 	//
 	// T1. After Ack the event is not delivered to this group again, except that a crash of the client or broker before the
-	// ack was stored redelivers it.
+	// ack was stored redelivers it. A lost connection is not a crash. Where leases outlive it, the adapter sends the acks again that the
+	// broker has not confirmed. Where the broker takes back what the connection held, the leases end, with a cause, and an ack that was not
+	// stored by then is lost: the event comes again under another lease. When Close has returned nil, every ack is stored that was given
+	// under a lease which was not lost.
 	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's declared granularity, at
 	// most [Capabilities.LongestDelay]; where that is 0, the delay is ignored). Given-back events of one key come back in publish order,
 	// before later ones of it, and not while the stream still holds older ones of it unsettled. The delay holds while the stream

@@ -50,7 +50,9 @@ func subscribeMutants() []mutant {
 		},
 		{
 			name: "a second stream gets a copy of everything", rule: "group-shares",
-			others: []string{"drain-awaits-release", "lease-ends-first", "key-exclusion", "concurrent-use", "close-gives-back"},
+			others: []string{
+				"drain-awaits-release", "lease-ends-first", "key-exclusion", "concurrent-use", "close-gives-back", "close-hands-over",
+			},
 			wrap: bend(func(b *bent) {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					if name := sub.Topic + " " + sub.Group; !streams.add(name) && !sub.Broadcast {
@@ -146,7 +148,7 @@ func subscribeMutants() []mutant {
 			}),
 		},
 		{
-			name: "exceeds MaxInFlight", rule: "max-in-flight",
+			name: "exceeds MaxInFlight", rule: "max-in-flight", others: []string{"reconnect-one-path"},
 			wrap: bend(func(b *bent) {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					sub.MaxInFlight *= 2

@@ -14,8 +14,14 @@ import (
 // rawMutants break rules of leat.Broker and leat.Stream. Where a defect would break many cases at once, which then all wait in vain, the
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
-	return slices.Concat(publishMutants(), eventMutants(), subscribeMutants(), standbyMutants(), receiveMutants(), settleMutants(), quiesceMutants(), leaseMutants(),
-		closeMutants(), cancelMutants(), healthMutants(), strayMutants(), traceMutants())
+	return slices.Concat(
+		publishMutants(), eventMutants(), subscribeMutants(),
+		standbyMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
+		leaseMutants(), closeMutants(),
+		consumeMutants(), cancelMutants(),
+		healthMutants(), strayMutants(),
+		traceMutants(),
+	)
 }
 
 // publishing is a mutant with another Publish.

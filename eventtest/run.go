@@ -24,6 +24,8 @@ type run struct {
 	seen     []string // why it failed
 	skipped  string   // why it was skipped
 	cleanups []func()
+
+	published int // rounds of events with ids of their own; for the case's goroutine
 }
 
 // failf notes what was seen and ends the case. Only the case's own goroutine may call it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type offer struct {
 	capabilities leat.Capabilities // of a group
 	declares     bool
 	broadcasts   bool
-	unordered    bool // the adapter has no order by key to offer
+	unordered    bool // the adapter has no order by key to offer, or Options.Unordered gives it up
 }
 
 func newSession(h Harness, o *Options) *session {
@@ -52,6 +53,10 @@ func (s *session) check(c *Case) Result {
 	result := Result{Case: c.Name, Level: c.Level, Rule: c.Rule, Seed: s.opts.Seed}
 	if s.invalid != nil {
 		result.Status, result.Seen = Failed, []string{s.invalid.Error()}
+		return result
+	}
+	if s.opts.Unordered && slices.Contains(c.Needs, NeedOrder) {
+		result.Status, result.Seen = Skipped, []string{"needed: order by key, which Options.Unordered gives up"}
 		return result
 	}
 	missing, err := s.missingNeed(c)
@@ -123,9 +128,10 @@ func (s *session) fulfils(n Need) (ok bool, err error) {
 func (s *session) learnGroup() (offer, error) {
 	return s.learn("the capabilities of a group", func(ctx context.Context, b leat.Broker) (o offer, err error) {
 		_, o.declares = b.(leat.Declarer)
-		sub := leat.Subscription{Topic: s.h.Topic(), Group: "capabilities"}.WithDefaults()
+		o.unordered = s.opts.Unordered
+		sub := leat.Subscription{Topic: s.h.Topic(), Group: "capabilities", Unordered: o.unordered}.WithDefaults()
 		stream, err := declareAndSubscribe(ctx, b, sub)
-		if leat.CodeOf(err) == leat.CodeUnsupported {
+		if leat.CodeOf(err) == leat.CodeUnsupported && !o.unordered {
 			o.unordered, sub.Unordered = true, true
 			stream, err = declareAndSubscribe(ctx, b, sub)
 		}
@@ -146,7 +152,8 @@ func declareAndSubscribe(ctx context.Context, b leat.Broker, sub leat.Subscripti
 	return b.Subscribe(ctx, sub)
 }
 
-// subscription returns that of a group as most cases want it: with order by key, unless the adapter refuses that to every group.
+// subscription returns that of a group as most cases want it: with order by key, unless the adapter refuses that to every group, or the
+// whole run is without.
 func (s *session) subscription(topic, group string) leat.Subscription {
 	o, _ := s.group() // what is wrong there is reported by the first case that asks the adapter
 	return leat.Subscription{Topic: topic, Group: group, Unordered: o.unordered}

@@ -19,6 +19,7 @@ type defect struct {
 	close       func(b *shell) error
 	leases      func(s *shellStream, inner *leat.Lease) *leat.Lease // the lease to hand out instead
 	killed, cut func()                                              // told before it happens
+	keepsLeases bool                                                // a cut ends no lease
 
 	gate gate
 }
@@ -111,10 +112,13 @@ func (h shellHarness) Kill(ctx context.Context) error {
 }
 
 func (h shellHarness) Cut(context.Context) error {
-	if d := h.defect(); d.cut != nil {
+	d := h.defect()
+	if d.cut != nil {
 		d.cut()
 	}
-	h.broker.Crash()
+	if !d.keepsLeases {
+		h.broker.Crash()
+	}
 	return nil
 }
 

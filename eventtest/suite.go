@@ -22,7 +22,8 @@ type Options struct {
 	// Quiet is how long the suite waits before it believes that something does not happen. 0 means what the harness says, or
 	// 100 ms.
 	Quiet time.Duration
-	// Unordered runs the suite on subscriptions with leat.Subscription.Unordered. Cases about the order of a key are skipped.
+	// Unordered runs every case on subscriptions with leat.Subscription.Unordered. Cases that need order by key are skipped. An adapter
+	// that offers order passes the suite with it and without.
 	Unordered bool
 	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
 	CaseTimeout time.Duration
@@ -93,7 +94,13 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), subscribeCases(), receiveCases(), closeCases(), settleCases(), quiesceCases(), leaseCases(), keyCases(), traceCases(), consumeCases(),
+		publishCases(), subscribeCases(),
+		receiveCases(), heldCases(),
+		closeCases(), handoverCases(),
+		settleCases(), quiesceCases(),
+		leaseCases(), reconnectCases(),
+		keyCases(), traceCases(),
+		consumeCases(),
 	)
 }
 

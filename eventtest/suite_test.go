@@ -17,8 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the broker in memory can be made to do. It has no connections, so it can neither be cut off nor stop answering.
+// What the broker in memory can be made to do. It has no connections, so it cannot stop answering; a cut is what it would do to leases.
 var (
+	_ eventtest.Cutter      = (*memoryHarness)(nil)
+	_ eventtest.Holder      = (*memoryHarness)(nil)
 	_ eventtest.Injector    = (*memoryHarness)(nil)
 	_ eventtest.KeyInjector = (*memoryHarness)(nil)
 	_ eventtest.Expirer     = (*memoryHarness)(nil)
@@ -68,6 +70,17 @@ func (h *memoryHarness) Kill(context.Context) error {
 }
 
 func (h *memoryHarness) Start(context.Context) error { return nil }
+
+// Cut ends all leases, as lost connections do on brokers that take back what a connection held.
+func (h *memoryHarness) Cut(context.Context) error {
+	h.broker.Crash()
+	return nil
+}
+
+func (h *memoryHarness) Held(_ context.Context, topic, group string) (int, error) {
+	_, unsettled, err := h.broker.Depth(topic, group)
+	return unsettled, err
+}
 
 // view is one client of a memory broker that others use as well.
 type view struct {

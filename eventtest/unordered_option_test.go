@@ -1,0 +1,46 @@
+package eventtest_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/eventtest"
+	"github.com/stretchr/testify/assert"
+)
+
+// TestMemoryConformsUnordered runs the suite on Unordered subscriptions of a broker that has order to offer.
+func TestMemoryConformsUnordered(t *testing.T) {
+	report := eventtest.TestAdapter(t, newMemoryHarness(), &eventtest.Options{Unordered: true})
+	assert.Len(t, report.Results, len(eventtest.Cases()), "no case is left out")
+	for _, c := range eventtest.Cases() {
+		for _, r := range report.Results {
+			if r.Case == c.Name && slices.Contains(c.Needs, eventtest.NeedOrder) {
+				assert.Equal(t, eventtest.Skipped, r.Status, c.Name)
+				assert.Equal(t, []string{"needed: order by key, which Options.Unordered gives up"}, r.Seen, c.Name)
+			}
+		}
+	}
+}
+
+// TestUnorderedReachesEverySubscription: a broker that refuses every ordered subscription passes as one that has order would.
+func TestUnorderedReachesEverySubscription(t *testing.T) {
+	var ordered set
+	h := mutantHarness{newMemoryHarness(), bend(func(b *bent) {
+		b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
+			if !sub.Unordered && !sub.Broadcast && sub.Group != "" {
+				ordered.add(sub.Topic)
+			}
+			return b.Subscribe(ctx, sub)
+		}
+	})}
+	report := eventtest.Check(h, &eventtest.Options{Unordered: true, Only: []string{
+		"ack-ends", "close-gives-back", "concurrent-use", "max-in-flight", "whole-once-in-peace", "whole-restarts-in-peace", "whole-run-again",
+	}})
+	assert.Empty(t, report.Failed())
+	ordered.Range(func(topic, _ any) bool {
+		t.Errorf("a case subscribed to %s with order", topic)
+		return true
+	})
+}
