@@ -27,6 +27,7 @@ var (
 	_ eventtest.Cutter      = (*harness)(nil)
 	_ eventtest.Isolator    = (*harness)(nil)
 	_ eventtest.Dropper     = (*harness)(nil)
+	_ eventtest.Holder      = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
 	_ eventtest.Stray       = (*harness)(nil)
 )
@@ -114,6 +115,15 @@ func (h *harness) Expire(ctx context.Context, topic, group string) error {
 			rabbit_networking:close_connection(Connection, "expired")
 		end || Consumer <- rabbit_amqqueue:consumers(Q)]`))
 	return err
+}
+
+// Held returns what the broker has sent from the group's queue and not seen acknowledged.
+func (h *harness) Held(ctx context.Context, topic, group string) (int, error) {
+	q, err := h.node.Queue(ctx, "/", topic+"."+group)
+	if err == nil && q.Down != "" {
+		err = fmt.Errorf("the figures of the queue %s are not known: %s", q.Name, q.Down)
+	}
+	return q.Unacked, err
 }
 
 // Kill kills the node, past a defect of RabbitMQ that is described at Sync.

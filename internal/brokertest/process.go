@@ -8,15 +8,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/leatgo/leat/eventtest"
 )
 
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 15 * time.Second
+	pauseTimeout = 5 * time.Second
 	probeEvery   = 10 * time.Millisecond
 	probeTimeout = 2 * time.Second // of one look at a broker
 	maxResponse  = 16 << 20        // of a broker, in bytes
@@ -110,36 +111,35 @@ func (p *Process) Kill() {
 	}
 }
 
-// Pause freezes the process (SIGSTOP): connections stay open and nothing answers. It returns when all threads have stopped, where the
-// system tells.
+// Pause freezes the process (SIGSTOP), and its children: connections stay open and nothing answers. It returns when all threads have
+// stopped, as [eventtest.PauseProcess] does.
 func (p *Process) Pause() error {
-	if err := p.signal(sigstop); err != nil {
+	group, err := p.group()
+	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(stopPatience); !stopped(p.PID()) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // there is nothing else to wait for
-	}
-	return nil
-}
-
-// stopPatience is how long threads may take to see that they are stopped.
-const stopPatience = 5 * time.Second
-
-// stopped reports whether all threads of a process are stopped, as Linux tells; where it does not, it is true.
-func stopped(pid int) bool {
-	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	for _, stat := range stats {
-		text, err := os.ReadFile(stat)
-		_, state, ok := strings.Cut(string(text), ") ") // behind the name, which may have anything in it
-		if err == nil && ok && !strings.HasPrefix(state, "T") {
-			return false
-		}
-	}
-	return true
+	ctx, cancel := context.WithTimeout(context.Background(), pauseTimeout)
+	defer cancel()
+	return eventtest.PauseProcess(ctx, group)
 }
 
 // Resume lets a paused process go on (SIGCONT).
-func (p *Process) Resume() error { return p.signal(sigcont) }
+func (p *Process) Resume() error {
+	group, err := p.group()
+	if err != nil {
+		return err
+	}
+	return eventtest.ResumeProcess(group)
+}
+
+// group names the process and its children, as PauseProcess wants it.
+func (p *Process) group() (int, error) {
+	r := p.running()
+	if r == nil {
+		return 0, fmt.Errorf("%s does not run", p.spec.name)
+	}
+	return -r.pid, nil
+}
 
 // Running says whether the process exists, paused or not.
 func (p *Process) Running() bool { return p.running() != nil }
@@ -162,14 +162,6 @@ func (p *Process) Log(lines int) string {
 
 func (p *Process) logFile() string { return filepath.Join(p.spec.dir, "broker.log") }
 func (p *Process) pidFile() string { return filepath.Join(p.spec.dir, "pid") }
-
-func (p *Process) signal(s syscall.Signal) error {
-	r := p.running()
-	if r == nil {
-		return fmt.Errorf("%s does not run", p.spec.name)
-	}
-	return signalGroup(r.pid, s)
-}
 
 // running returns the current run, nil when there is none.
 func (p *Process) running() *run {

@@ -12,7 +12,6 @@ import (
 const (
 	sigkill = syscall.SIGKILL
 	sigterm = syscall.SIGTERM
-	sigstop = syscall.Signal(0x13)
 	sigcont = syscall.Signal(0x12)
 )
 

@@ -11,7 +11,6 @@ import (
 const (
 	sigkill = syscall.SIGKILL
 	sigterm = syscall.SIGTERM
-	sigstop = syscall.SIGSTOP
 	sigcont = syscall.SIGCONT
 )
 

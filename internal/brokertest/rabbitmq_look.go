@@ -77,12 +77,12 @@ const rabbitQueues = `
 	#{'Name' => Name, 'Type' => Type, 'Durable' => amqqueue:is_durable(Q), 'AutoDelete' => amqqueue:is_auto_delete(Q),
 		'Arguments' => rabbit_misc:amqp_table(amqqueue:get_arguments(Q)),
 		'Ready' => Ready, 'Unacked' => Unacked, 'Consumers' => Consumers, 'Down' => Down}
-end || Q <- rabbit_amqqueue:list(%s)]`
+end || Q <- %s]`
 
 // Queues returns the queues of a virtual host.
 func (n *RabbitMQNode) Queues(ctx context.Context, vhost string) ([]RabbitMQQueue, error) {
 	var all []RabbitMQQueue
-	return all, n.evalJSON(ctx, &all, fmt.Sprintf(rabbitQueues, erlangBinary(vhost)))
+	return all, n.evalJSON(ctx, &all, fmt.Sprintf(rabbitQueues, "rabbit_amqqueue:list("+erlangBinary(vhost)+")"))
 }
 
 // ErrNoQueue is returned for a queue that does not exist.
@@ -90,14 +90,14 @@ var ErrNoQueue = errors.New("there is no such queue")
 
 // Queue returns one queue of a virtual host; the error wraps ErrNoQueue when there is none.
 func (n *RabbitMQNode) Queue(ctx context.Context, vhost, name string) (RabbitMQQueue, error) {
-	all, err := n.Queues(ctx, vhost)
-	if err != nil {
+	var found []RabbitMQQueue
+	lookup := fmt.Sprintf("case rabbit_amqqueue:lookup(rabbit_misc:r(%s, queue, %s)) of {ok, Found} -> [Found]; _ -> [] end",
+		erlangBinary(vhost), erlangBinary(name))
+	if err := n.evalJSON(ctx, &found, fmt.Sprintf(rabbitQueues, lookup)); err != nil {
 		return RabbitMQQueue{}, err
 	}
-	for _, q := range all {
-		if q.Name == name {
-			return q, nil
-		}
+	if len(found) > 0 {
+		return found[0], nil
 	}
 	return RabbitMQQueue{}, fmt.Errorf("%w: %q in %q", ErrNoQueue, name, vhost)
 }
