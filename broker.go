@@ -115,7 +115,9 @@ type Stream interface {
 
 // Limits is what a broker takes at most. A zero field means that only Leat's own limits hold.
 type Limits struct {
-	// MaxEventBytes is the largest event, as [Event.Size] counts it.
+	// MaxEventBytes is the largest event, as [Event.Size] counts it. An event of exactly that size is taken whatever its bytes are: an
+	// adapter whose transport makes some events larger, by percent-encoding, base64 or escapes, says so little that the worst of them
+	// fits, or writes an event in the mode in which it fits.
 	MaxEventBytes int
 	// MaxAttributes is how many attributes, extensions included, fit beside the data.
 	MaxAttributes int

@@ -40,6 +40,12 @@ func publishCases() []Case {
 			check: checkLargestEvent,
 		},
 		{
+			Name: "largest-event-any-bytes", Level: Raw,
+			Rule: "Limits: an event of exactly MaxEventBytes is taken whatever its bytes are, also where the transport percent-encodes, escapes or " +
+				"writes base64",
+			check: checkLargestEventAnyBytes,
+		},
+		{
 			Name: "publish-canceled", Level: Raw,
 			Rule:  "P3: when ctx ended before the event was accepted, it is refused with CodeCanceled within 250 ms, and no other is",
 			check: checkPublishCanceled,

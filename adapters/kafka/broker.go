@@ -112,7 +112,7 @@ func (b *Broker) Client() *kgo.Client { return b.publisher.renewal.client() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
 func (b *Broker) Limits() leat.Limits {
-	return leat.Limits{MaxEventBytes: b.o.MaxMessageBytes - recordOverheadBytes}
+	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
 
 // stuckAfter is how long a publish may be without an answer before health says so.

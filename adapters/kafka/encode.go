@@ -28,6 +28,7 @@ type encoder struct {
 	structured bool // in structured mode, else in binary mode
 	keyed      bool // the event's key becomes the record's
 	copies     bool // records share nothing with their events; else they refer to their bytes
+	most       int  // bytes that a record may have to be in structured mode; 0 means any number
 
 	text    []byte          // what is copied, or made of the events
 	names   strings.Builder // of headers that headerName does not know
@@ -57,7 +58,7 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	}{}
 	n := encoder{keyed: true, copies: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
 	if !hasBinary(e) {
-		if err := n.encodeStructured(&both.record, e); err != nil {
+		if _, err := n.encodeStructured(&both.record, e); err != nil {
 			return nil, err
 		}
 		return &both.record, nil
@@ -124,17 +125,20 @@ func (n *encoder) reset() {
 	n.names.Reset()
 }
 
-// encode fills in r's key, headers and value.
+// encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes in
+// base64, is written in binary mode, which adds next to nothing.
 func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	if n.structured || !hasBinary(e) {
-		return n.encodeStructured(r, e)
+		if fits, err := n.encodeStructured(r, e); fits || err != nil {
+			return err
+		}
 	}
 	n.encodeBinary(r, e)
 	return nil
 }
 
-// hasBinary reports whether an event can be written in binary mode: not where its data is said to be an event, since by that content type
-// the record would be read in structured mode, as the event in the data.
+// hasBinary reports whether an event can have its content type in the header for that, as binary mode wants: not where its data is said to be
+// an event, since by that header the record would be read in structured mode, as the event in the data.
 func hasBinary(e leat.Event) bool { return !mode.HasPrefix(e.DataContentType(), mode.CloudEvents) }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
@@ -157,9 +161,12 @@ func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 
 // encodeAttributes fills in r's headers and key.
 func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
-	begin := len(n.headers)
+	begin, typed := len(n.headers), hasBinary(e)
 	for name, value := range e.Attributes() {
 		h := kgo.RecordHeader{Key: n.headerName(name), Value: n.put(value)}
+		if name == contentTypeName && !typed {
+			h.Key = headerPrefix + contentTypeName // which is read too
+		}
 		n.headers = append(n.headers, h)
 		if name == keyName && n.keyed && value != "" {
 			r.Key = h.Value
@@ -169,14 +176,18 @@ func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 }
 
-// encodeStructured is structured mode (§3.3).
-func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
+// encodeStructured is structured mode (§3.3). It reports whether the record is small enough, and leaves it as it is otherwise.
+func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) (fits bool, err error) {
 	begin := len(n.text)
 	text, err := e.AppendJSON(n.text)
 	if err != nil {
-		return err
+		return false, err
 	}
 	n.text = text
+	if n.most > 0 && len(text)-begin+len(e.Key())+recordOverheadBytes > n.most {
+		n.text = text[:begin]
+		return false, nil
+	}
 	r.Value = text[begin:len(text):len(text)]
 	if key := e.Key(); key != "" && n.keyed {
 		r.Key = n.put(key)
@@ -188,7 +199,7 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) error {
 	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
 	n.addTrace()
 	r.Headers = n.headers[at:len(n.headers):len(n.headers)]
-	return nil
+	return true, nil
 }
 
 // headerName returns the header of an attribute. The names that most events have are constants; others are put together in one place.

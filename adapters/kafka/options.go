@@ -42,9 +42,11 @@ type Options struct {
 	// minutes.
 	DeliveryTimeout time.Duration
 	// MaxMessageBytes is the largest record batch, before compression. It must not exceed the topic's max.message.bytes. The largest
-	// event is about 1 KiB smaller. 0 means 1,048,588, Kafka's default.
+	// event is 66 KiB smaller, so that there is room for its key, which is also that of the record; with NoRecordKey 2 KiB. Below 130 KiB,
+	// it is half. 0 means 1,048,588, Kafka's default.
 	MaxMessageBytes int
-	// Structured publishes events in structured mode, as JSON in the value. Both modes are always read.
+	// Structured publishes events in structured mode, as JSON in the value, as far as they fit into MaxMessageBytes like that. Both modes are
+	// always read.
 	Structured bool
 	// NoRecordKey leaves the record's key empty, so that an event's Key does not choose the partition, and order by key is lost.
 	NoRecordKey bool
@@ -156,7 +158,8 @@ const (
 
 const (
 	defaultMaxMessageBytes = 1_048_588 // Kafka's message.max.bytes
-	recordOverheadBytes    = 1 << 10   // what a record has beside names and values: prefixes, lengths, the batch's header
+	recordOverheadBytes    = 2 << 10   // what a record has beside names and values: prefixes, lengths, a trace context, the batch's header
+	mostKeyBytes           = 64 << 10  // of an event: Leat reads no longer value of an attribute
 	mostBuffered           = 1 << 30
 	defaultPort            = "9092"
 )
@@ -274,4 +277,13 @@ func (o *Options) validatePlaintext() error {
 // maySend reports whether a broker may get the credentials in the way that the options say.
 func (o *Options) maySend(address string) bool {
 	return o.SASL == nil || !o.SASL.shows() || o.TLS != nil || o.AllowPlaintext || hostlist.IsLoopback(address)
+}
+
+// mostEventBytes is the size of the largest event. Its key takes its place twice.
+func (o *Options) mostEventBytes() int {
+	most := o.MaxMessageBytes - recordOverheadBytes
+	if o.NoRecordKey {
+		return most
+	}
+	return max(most-mostKeyBytes, most/2)
 }

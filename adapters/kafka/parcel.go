@@ -38,6 +38,7 @@ func (p *parcelPools) take(events []leat.Event, trace *leat.TraceContext, o *Opt
 	if b == nil {
 		b = newParcel(len(events), class)
 	}
+	b.encoder.most = o.MaxMessageBytes
 	b.encoder.begin(events, o.Structured, !o.NoRecordKey, trace)
 	b.users.Store(1)
 	return b

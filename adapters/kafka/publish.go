@@ -197,7 +197,7 @@ func (p *publisher) encodeOne(n *encoder, r *kgo.Record, e leat.Event) error {
 	if e.IsZero() {
 		return &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
-	if most := p.o.MaxMessageBytes - recordOverheadBytes; e.Size() > most {
+	if most := p.o.mostEventBytes(); e.Size() > most {
 		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d fit into MaxMessageBytes",
 			e.Size(), most)}
 	}

@@ -50,7 +50,8 @@ const (
 )
 
 // encode returns the message of an event. Its CorrelationId is left for the publisher, who may put up to 64 bytes there. An event whose
-// attributes do not fit into the headers of a message is written in structured mode, and a trace context that does not fit beside them is
+// attributes do not fit into the headers of a message is written in structured mode, one whose JSON does not fit into a body in binary mode, if
+// its attributes do. A trace context that does not fit beside them is
 // left out. The error is an [*leat.Error], and certain:
 // nothing was sent.
 func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishing, error) {
@@ -71,11 +72,19 @@ func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishin
 	if n.structured || !n.encodeBinary(&p, e, trace) {
 		err = n.encodeStructured(&p, e, trace)
 	}
-	if err == nil && n.bodyBytes > 0 && len(p.Body) > n.bodyBytes {
+	if err == nil && n.structured && n.tooLarge(&p) { // JSON escapes text and has bytes in base64
+		p.ContentType, p.Headers = "", nil
+		n.encodeBinary(&p, e, trace)
+	}
+	if err == nil && n.tooLarge(&p) {
 		err = &leat.Error{Op: "encode", EventID: e.ID(), Code: leat.CodeTooLarge,
 			Err: fmt.Errorf("the message has %d bytes, and MaxMessageBytes is %d", len(p.Body), n.bodyBytes)}
 	}
 	return p, err
+}
+
+func (n *encoder) tooLarge(p *amqp.Publishing) bool {
+	return n.bodyBytes > 0 && len(p.Body) > n.bodyBytes
 }
 
 // encodeBinary is binary mode. It returns false where the attributes do not fit into a frame.

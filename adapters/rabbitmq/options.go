@@ -52,10 +52,11 @@ type Options struct {
 	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
 	// minutes.
 	DeliveryTimeout time.Duration
-	// MaxMessageBytes is the largest body. It must not exceed the broker's max_message_size. The largest event is about 1 KiB smaller. 0
-	// means 16 MiB, RabbitMQ 4's default.
+	// MaxMessageBytes is the largest body. It must not exceed the broker's max_message_size. The largest event is half of it, since JSON may
+	// double an event that does not fit into headers, and 1 MiB at most. 0 means 16 MiB, RabbitMQ 4's default.
 	MaxMessageBytes int
-	// Structured publishes events in structured mode, as JSON in the body. Both modes are always read.
+	// Structured publishes events in structured mode, as JSON in the body, as far as they fit into MaxMessageBytes like that. Both modes are
+	// always read.
 	Structured bool
 	// RoutingKey returns the routing key of an event, of at most 255 bytes. It must be quick and is called by many goroutines. Nil means
 	// the event's type, cut to 255 bytes.

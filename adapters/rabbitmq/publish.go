@@ -102,7 +102,8 @@ func (p *publisher) prepare(c *call, i int, e leat.Event) error {
 // leatEventBytes is the largest event that Leat allows on any broker.
 const leatEventBytes = 1 << 20
 
-// mostEventBytes is the size of the largest event.
+// mostEventBytes is the size of the largest event. One whose attributes do not fit into a frame has to be written as JSON, in which a
+// character that is escaped takes two.
 func (o *Options) mostEventBytes() int {
-	return min(o.MaxMessageBytes-messageOverheadBytes, leatEventBytes)
+	return min((o.MaxMessageBytes-messageOverheadBytes)/2, leatEventBytes)
 }

@@ -1,0 +1,92 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes and a frame in some mode, whatever its bytes are.
+func TestLargestEventFits(t *testing.T) {
+	t.Parallel()
+	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}
+	modes := map[bool]int{}
+	for _, o := range []Options{
+		{Structured: true}, {MaxMessageBytes: 500_000}, {MaxMessageBytes: 500_000, Structured: true}, {MaxMessageBytes: 16 << 10, Structured: true},
+	} {
+		o = o.withDefaults()
+		n := encoder{structured: o.Structured, bodyBytes: o.MaxMessageBytes, frameBytes: 128 << 10}
+		for _, contentType := range []string{"", "text/plain", "application/json", "application/cloudevents+json"} {
+			for _, text := range []string{`"`, "\xff", "x"} {
+				for _, attributes := range []int{0, 1, 15, 70} {
+					e := largest(t, o.mostEventBytes(), contentType, text, attributes)
+					p, err := n.encode(e, trace)
+					require.NoError(t, err, "%s of %q, %d attributes", contentType, text, attributes)
+					assert.LessOrEqual(t, len(p.Body), o.MaxMessageBytes)
+					d := decoded(delivered(p))
+					assert.True(t, e.Equal(d.Event), "%s of %q, %d attributes: %v", contentType, text, attributes, d.Malformed)
+					modes[p.ContentType == structuredType]++
+				}
+			}
+		}
+	}
+	assert.Len(t, modes, 2, "binary and structured mode")
+}
+
+// largest returns an event of exactly size bytes, with further attributes that are as long as the size allows.
+func largest(t *testing.T, size int, contentType, text string, attributes int) leat.Event {
+	t.Helper()
+	headers := []leat.Header{
+		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/s")},
+		{Name: "type", Value: []byte("t")},
+	}
+	if contentType != "" {
+		headers = append(headers, leat.Header{Name: "datacontenttype", Value: []byte(contentType)})
+	}
+	room := size - 200
+	for i := range attributes {
+		name := fmt.Sprint("x", i)
+		n := min(64<<10, room-len(name))
+		if n <= 0 {
+			break
+		}
+		headers = append(headers, leat.Header{Name: name, Value: []byte(strings.Repeat(`"`, n))})
+		room -= n + len(name)
+	}
+	bare, err := leat.DecodeEvent(headers, nil)
+	require.NoError(t, err)
+	e := bare.WithData(contentType, []byte(strings.Repeat(text, size-bare.Size())))
+	require.Equal(t, size, e.Size())
+	require.NoError(t, e.Validate())
+	return e
+}
+
+// TestTooLargeForJSON: an event whose JSON does not fit is written in binary mode if its attributes fit into a frame, and refused otherwise.
+func TestTooLargeForJSON(t *testing.T) {
+	t.Parallel()
+	e := newEvent(t, leat.EventOptions{DataContentType: "text/plain", Data: []byte(strings.Repeat(`"`, 10_000)), Subject: strings.Repeat("s", 900)})
+	for _, c := range []struct {
+		body, frame int
+		want        string
+	}{
+		{0, 0, structuredType}, {25_000, 0, structuredType}, {15_000, 0, "text/plain"}, {15_000, 4_096, "text/plain"}, {15_000, 500, ""},
+	} {
+		n := encoder{structured: true, bodyBytes: c.body, frameBytes: c.frame}
+		for _, trace := range []*leat.TraceContext{nil, {Parent: traceParent}} {
+			p, err := n.encode(e, trace)
+			if c.want == "" {
+				assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err))
+				continue
+			}
+			require.NoError(t, err)
+			assert.Equal(t, c.want, p.ContentType)
+			d := decoded(delivered(p))
+			assert.True(t, e.Equal(d.Event))
+			assert.Equal(t, trace, d.Trace)
+		}
+	}
+}
