@@ -1,8 +1,11 @@
 package eventtest_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/hex"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -30,6 +33,22 @@ func publishing(name, rule string, others []string,
 ) mutant {
 	return mutant{name: name, rule: rule, others: others, wrap: bend(func(b *bent) { b.publish = f })}
 }
+
+// sizing is a mutant that counts what it writes against the limit of events, with the room that names and lengths take.
+func sizing(name string, others []string, wireSize func(e leat.Event) int) mutant {
+	const room = 2 << 10
+	return publishing(name, "largest-event-any-bytes", others,
+		func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+			if len(events) == 1 && wireSize(events[0]) > maxEventOf(b)+room {
+				done(0, fault(leat.CodeTooLarge))
+				return
+			}
+			b.Publish(ctx, topic, events, done)
+		})
+}
+
+// maxEventOf is the largest event of a broker.
+func maxEventOf(b leat.Broker) int { return cmp.Or(b.Limits().MaxEventBytes, 1<<20) }
 
 func publishMutants() []mutant {
 	var batches atomic.Int64
@@ -81,11 +100,33 @@ func publishMutants() []mutant {
 				}
 				b.Publish(ctx, topic, events, done)
 			}),
-		publishing("refuses the largest event", "largest-event", nil,
+		publishing("refuses the largest event", "largest-event", []string{"largest-event-any-bytes"},
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				if events[0].Size() == b.Limits().MaxEventBytes {
 					done(0, fault(leat.CodeTooLarge))
 					return
+				}
+				b.Publish(ctx, topic, events, done)
+			}),
+		sizing("percent-encodes attributes and counts the result", nil, func(e leat.Event) int {
+			size := len(e.DataString())
+			for name, value := range e.Attributes() {
+				size += len(name) + len(url.PathEscape(value))
+			}
+			return size
+		}),
+		sizing("writes base64 and counts the result", []string{"largest-event"}, func(e leat.Event) int {
+			return e.Size() - len(e.DataString()) + base64.StdEncoding.EncodedLen(len(e.DataString()))
+		}),
+		sizing("writes JSON and counts the result", []string{"largest-event"}, func(e leat.Event) int {
+			text, _ := e.AppendJSON(nil)
+			return len(text)
+		}),
+		sizing("has the key twice and counts the result", nil, func(e leat.Event) int { return e.Size() + len(e.Key()) }),
+		publishing("takes data that claims to be an event for it", "largest-event-any-bytes", nil,
+			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+				if strings.HasPrefix(events[0].DataContentType(), "application/cloudevents") {
+					events = []leat.Event{events[0].WithData("application/octet-stream", events[0].Data())}
 				}
 				b.Publish(ctx, topic, events, done)
 			}),

@@ -46,8 +46,9 @@ const (
 	emptyName  = "leatdata"
 	emptyValue = "empty"
 
-	// largestMessage bounds what is read of a message. No event may be larger.
-	largestMessage = 1 << 20
+	// largestMessage bounds what is read of a message. An event of 1 MiB may need more than that: its id is there twice, and JSON has bytes in
+	// base64 and escapes text.
+	largestMessage = 8 << 20
 )
 
 // read is a message that was looked at.
@@ -70,7 +71,7 @@ type read struct {
 // message as it was.
 //
 // The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message without a UUID that is no CloudEvent,
-// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for more than 1 MiB, or more than 64 KiB of escaped metadata.
+// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for an event of more than 1 MiB, a message of more than 8 MiB, or more than 64 KiB of escaped metadata.
 func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	if m == nil {
 		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}
@@ -346,7 +347,7 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	}
 	m := message.NewMessage(e.ID(), e.Data())
 	for name, value := range e.Attributes() {
-		if name == "datacontenttype" {
+		if name == "datacontenttype" && !mode.HasPrefix(value, mode.CloudEvents) { // else the data would be read as the event
 			m.Metadata[contentTypeName] = value
 			continue
 		}

@@ -44,7 +44,8 @@ type Options struct {
 	Buffer int
 	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
 	BufferBytes int
-	// MaxEventBytes is the largest event. 0 means 1,000,000 bytes.
+	// MaxEventBytes is the largest event. The Pub/Sub must take the message of an event of that size whatever its bytes are: attributes have
+	// names and lengths, the id is the UUID as well, and with Codec.Structured JSON may double all of it. 0 means 1,000,000 bytes.
 	MaxEventBytes int
 	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2 minutes.
 	DeliveryTimeout time.Duration

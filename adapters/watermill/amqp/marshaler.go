@@ -15,6 +15,7 @@ import (
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/watermill"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -39,8 +40,8 @@ const (
 	fieldBytes   = 6   // of a header, likewise
 )
 
-// Marshal returns the message of AMQP. The error is an [*leat.Error] with [leat.CodeTooLarge] for metadata that do not fit into 128 KiB, or
-// with names of more than 255 bytes.
+// Marshal returns the message of AMQP. A CloudEvent whose attributes do not fit into the 128 KiB of a frame is written in structured mode. The
+// error is an [*leat.Error] with [leat.CodeTooLarge] for other metadata that do not fit, or with names of more than 255 bytes.
 func (Marshaler) Marshal(m *message.Message) (native.Publishing, error) {
 	return marshal(m, frameBytes)
 }
@@ -70,9 +71,38 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 		}
 	}
 	if frame > 0 && size > frame {
+		if fits, ok := structured(m); ok {
+			return marshal(fits, frame)
+		}
 		return p, tooLarge(m, fmt.Errorf("the metadata take %d bytes, and the broker's frame_max is %d; set Codec.Structured", size, frame))
 	}
 	return p, nil
+}
+
+// structured returns a message with metadata that are a CloudEvent as one in structured mode. It reports false for what is none, or is in that
+// mode already.
+func structured(m *message.Message) (*message.Message, bool) {
+	if strings.HasPrefix(strings.ToLower(m.Metadata[contentTypeName]), "application/cloudevents") {
+		return nil, false
+	}
+	bare := message.NewMessage(m.UUID, m.Payload)
+	maps.Copy(bare.Metadata, m.Metadata)
+	delete(bare.Metadata, "traceparent")
+	delete(bare.Metadata, "tracestate")
+	e, err := watermill.Codec{Strict: true}.Event("", bare)
+	if err != nil {
+		return nil, false
+	}
+	out, err := watermill.Codec{Structured: true}.Message(e)
+	if err != nil {
+		return nil, false
+	}
+	for _, name := range []string{"traceparent", "tracestate"} {
+		if value, ok := m.Metadata[name]; ok {
+			out.Metadata[name] = value
+		}
+	}
+	return out, true
 }
 
 func tooLarge(m *message.Message, err error) error {

@@ -20,9 +20,23 @@ const (
 	// longestHold is less than sarama's Rebalance.Timeout of a minute, after which a member that still handles a message loses its
 	// partitions without being told.
 	longestHold = 45 * time.Second
-	// maxEventBytes leaves room for the headers' names below sarama's limit of 1 MiB.
-	maxEventBytes = 1_000_000
+	// recordBytes is what a record has beside the event: names and lengths of 80 headers, as sarama counts them, and a trace context.
+	recordBytes = 3 << 10
+	// mostValueBytes is the longest value of an attribute. The id and the key are in a record twice.
+	mostValueBytes = 64 << 10
+	leatEventBytes = 1 << 20
 )
+
+// maxEventBytes is the largest event that fits into what sarama takes, whatever its bytes are. JSON may double it.
+func (o *Options) maxEventBytes() int {
+	most := o.config().Producer.MaxMessageBytes - recordBytes
+	if o.Codec.Structured { // and the key is metadata besides
+		most = max((most-3*mostValueBytes)/2, most/5)
+	} else {
+		most = max(most-2*mostValueBytes, most/3)
+	}
+	return max(1, min(most, leatEventBytes))
+}
 
 // New returns a [watermill.Broker] over watermill-kafka. It connects. The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options,
 // [leat.CodeUnavailable] when the cluster cannot be reached.
@@ -55,7 +69,7 @@ func New(o *Options) (*watermill.Broker, error) {
 	}
 	return watermill.New(pub, nil, &watermill.Options{
 		Codec: full.Codec, NewSubscriber: full.subscriber, Order: leat.OrderPerGroup, Durable: true, History: true, LongestHold: longestHold,
-		MaxEventBytes: maxEventBytes, Refused: refused, Position: position, Key: recordKey, Mapping: full.Mapping,
+		MaxEventBytes: full.maxEventBytes(), Refused: refused, Position: position, Key: recordKey, Mapping: full.Mapping,
 		SkipInitialize: full.SkipInitialize, Logger: full.Logger,
 		DeliveryTimeout: full.DeliveryTimeout, Buffer: full.Buffer, BufferBytes: full.BufferBytes, CloseTimeout: full.CloseTimeout,
 	})
@@ -102,6 +116,9 @@ func refused(err error) leat.Code {
 	case errors.Is(err, sarama.ErrMessageSizeTooLarge):
 		return leat.CodeTooLarge
 	case errors.Is(err, sarama.ErrInvalidPartition), errors.Is(err, sarama.ErrInvalidTopic):
+		return leat.CodeInvalid
+	}
+	if _, ok := errors.AsType[sarama.ConfigurationError](err); ok { // a record that is larger than sarama's own limit, among others
 		return leat.CodeInvalid
 	}
 	return 0
