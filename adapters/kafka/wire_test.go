@@ -54,7 +54,7 @@ func TestRawRecordsSurviveTheWire(t *testing.T) {
 	b, err := kafka.New(&kafka.Options{Hosts: seeds})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.Close()) })
-	after, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s", Data: make([]byte, 1_000_000)})
+	after, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s", Data: make([]byte, b.Limits().MaxEventBytes-1_000)})
 	require.NoError(t, err)
 	b.Publish(ctx, topic, []leat.Event{after}, func(_ int, err error) { assert.NoError(t, err) })
 
