@@ -109,7 +109,8 @@ type Stream interface {
 	Capabilities() Capabilities
 
 	// Close flushes settlements, as long as ctx lasts, and ends the stream's leases. Deliveries that are not settled go back to the
-	// group, in order and without delay, and with them those that were given back with a delay and wait in the stream (T2). A Receive that is waiting ends with [CodeClosed]. Closing twice returns nil.
+	// group, in order and without delay, and with them those that were given back with a delay and wait in the stream (T2). A Receive
+	// that is waiting ends with [CodeClosed]. Closing twice returns nil.
 	Close(ctx context.Context) error
 }
 

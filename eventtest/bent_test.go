@@ -21,6 +21,7 @@ type bent struct {
 	limits    func(b leat.Broker, closed bool) leat.Limits
 	close     func(b leat.Broker, closed bool) error
 	health    func(b leat.Broker) error
+	lag       func(l leat.Lag) leat.Lag
 
 	closed atomic.Bool
 }
@@ -46,6 +47,18 @@ func (b *bent) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		return b.Broker.(leat.Declarer).Declare(ctx, subs...)
 	}
 	return b.declare(b.Broker, ctx, subs)
+}
+
+func (b *bent) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
+	l, ok := b.Broker.(leat.LagReporter)
+	if !ok {
+		return leat.Lag{}, fault(leat.CodeUnsupported)
+	}
+	lag, err := l.Lag(ctx, topic, group)
+	if b.lag != nil && err == nil {
+		lag = b.lag(lag)
+	}
+	return lag, err
 }
 
 func (b *bent) Health() error {

@@ -57,6 +57,7 @@ const (
 	NeedDelay         Need = "the broker can delay (Capabilities.LongestDelay)"
 	NeedBroadcast     Need = "the broker can broadcast"
 	NeedDeclare       Need = "the adapter declares topology (leat.Declarer)"
+	NeedLag           Need = "the adapter tells the lag of a group (leat.LagReporter)"
 )
 
 // control returns what tells whether a harness has the control that is needed; nil where the need is none of the harness.
@@ -108,6 +109,8 @@ func (n Need) offered(o offer) bool {
 		return c.LongestDelay > 0
 	case NeedDeclare:
 		return o.declares
+	case NeedLag:
+		return o.lags
 	case NeedBroadcast:
 		return o.broadcasts
 	}

@@ -19,7 +19,7 @@ import (
 func rawMutants() []mutant {
 	return slices.Concat(
 		publishMutants(), eventMutants(), subscribeMutants(),
-		standbyMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
+		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
 		leaseMutants(), closeMutants(),
 		consumeMutants(), cancelMutants(),
 		healthMutants(), strayMutants(),

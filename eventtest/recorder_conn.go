@@ -77,6 +77,17 @@ func (c *recorderConn) Declare(ctx context.Context, subs ...leat.Subscription) e
 	return nil
 }
 
+// Lag implements [leat.LagReporter].
+func (c *recorderConn) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
+	if err := c.closedError("lag", topic); err != nil {
+		return leat.Lag{}, err
+	}
+	if l, ok := c.r.broker.(leat.LagReporter); ok {
+		return l.Lag(ctx, topic, group)
+	}
+	return leat.Lag{}, &leat.Error{Op: "lag", Topic: topic, Code: leat.CodeUnsupported, Err: errors.New("the broker cannot tell the lag")}
+}
+
 // Health implements [leat.HealthReporter].
 func (c *recorderConn) Health() error {
 	if err := c.closedError("health", ""); err != nil {

@@ -32,6 +32,7 @@ type session struct {
 type offer struct {
 	capabilities leat.Capabilities // of a group
 	declares     bool
+	lags         bool
 	broadcasts   bool
 	unordered    bool // the adapter has no order by key to offer, or Options.Unordered gives it up
 }
@@ -140,6 +141,10 @@ func (s *session) learnGroup() (offer, error) {
 		}
 		o.capabilities = stream.Capabilities()
 		s.claim(o.capabilities)
+		if l, ok := b.(leat.LagReporter); ok { // a wrapper may have nothing to ask
+			_, err := l.Lag(ctx, sub.Topic, sub.Group)
+			o.lags = leat.CodeOf(err) != leat.CodeUnsupported
+		}
 		return o, stream.Close(ctx)
 	})
 }

@@ -94,7 +94,7 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), subscribeCases(),
+		publishCases(), subscribeCases(), lagCases(),
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(),
 		settleCases(), quiesceCases(),

@@ -136,6 +136,13 @@ func (v *view) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	return v.broker.Declare(ctx, subs...)
 }
 
+func (v *view) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
+	if err := v.refuse("lag", topic); err != nil {
+		return leat.Lag{}, err
+	}
+	return v.broker.Lag(ctx, topic, group)
+}
+
 func (v *view) Health() error {
 	if err := v.refuse("health", ""); err != nil {
 		return err

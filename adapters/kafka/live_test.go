@@ -139,7 +139,7 @@ func liveCommitted(t testing.TB, b *kafka.Broker, topic, group string, offset in
 	t.Helper()
 	require.Eventually(t, func() bool {
 		lag, err := b.Lag(t.Context(), topic, group)
-		return err == nil && lag[0].Committed == offset
+		return err == nil && lag.Parts[0].Details["committed"] == offset
 	}, livePatience, 10*time.Millisecond, "offset %d is not committed", offset)
 }
 

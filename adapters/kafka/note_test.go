@@ -68,7 +68,7 @@ func TestNoteTooLongForTheBroker(t *testing.T) {
 			if c.most > 0 {
 				lag, err := b.Lag(t.Context(), "t", "g")
 				require.NoError(t, err)
-				assert.Positive(t, lag[0].Unnoted)
+				assert.Positive(t, lag.Parts[0].Details["unnoted"])
 			}
 			before := refused.Load()
 			s.Settle(&all[1], leat.Settlement{Action: leat.Ack})

@@ -156,10 +156,8 @@ func (r recreation) run(t *testing.T, admin *kadm.Client, addrs []string) {
 // caughtUp returns nil when a group of the topic's name is behind in no partition.
 func caughtUp(ctx context.Context, b *kafka.Broker, topic string) error {
 	lag, err := b.Lag(ctx, topic, topic)
-	for _, l := range lag {
-		if l.Events > 0 {
-			err = fmt.Errorf("the group is behind: %+v", lag)
-		}
+	if lag.Events > 0 {
+		err = fmt.Errorf("the group is behind: %+v", lag)
 	}
 	return err
 }

@@ -7,42 +7,41 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Lag is how far a group is behind.
-type Lag struct {
-	// Queue is the group's queue.
-	Queue string
-	// Ready is how many messages wait in it. Those that consumers hold and have not settled are not counted, nor those in delay queues.
-	Ready int
-	// Consumers is how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a classic
-	// one tells those that stand by, too.
-	Consumers int
-	// DeadLetters is how many messages its dead-letter queue has, 0 where there is none.
-	DeadLetters int
-}
+var _ leat.LagReporter = (*Broker)(nil)
 
-// Lag returns how far a group is behind. It asks the broker, and needs no stream and no permission. The error is an [*leat.Error].
-func (b *Broker) Lag(ctx context.Context, topic, group string) (Lag, error) {
+// Lag implements [leat.LagReporter]. It needs no permission. Its part is the group's queue, and Events the messages that wait in it: RabbitMQ does
+// not tell by AMQP how many consumers hold, nor how old the first one is, so AtLeast is true and Oldest unknown. Those in delay queues are not
+// counted either. The details are:
+//
+//   - "ready": how many messages wait in the queue.
+//   - "consumers": how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a classic
+//     one tells those that stand by, too.
+//   - "dead_letters": how many messages its dead-letter queue has; it is not there where there is no such queue.
+//
+// The error is an [*leat.Error].
+func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 	sub := leat.Subscription{Topic: topic, Group: group, Unordered: true} // the name is the same
 	if err := sub.Validate(); err != nil {
-		return Lag{}, fail(ctx, "lag", topic, err)
+		return leat.Lag{}, fail(ctx, "lag", topic, err)
 	}
 	if err := b.refusal(ctx, "lag", topic); err != nil {
-		return Lag{}, err
+		return leat.Lag{}, err
 	}
 	t, err := b.topologyOf(sub)
 	if err != nil {
-		return Lag{}, fail(ctx, "lag", topic, err)
+		return leat.Lag{}, fail(ctx, "lag", topic, err)
 	}
 	caller := ctx
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	lag := Lag{Queue: t.queue.Name}
+	part := leat.LagPart{Name: t.queue.Name}
 	err = b.withChannel(ctx, "lag", topic, func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclarePassive(t.queue.Name, t.queue.Durable, false, false, false, nil)
 		if err != nil {
 			return explain(topic, "queue", t.queue.Name, err)
 		}
-		lag.Ready, lag.Consumers = q.Messages, q.Consumers
+		part.Events = int64(q.Messages)
+		part.Details = map[string]int64{"ready": int64(q.Messages), "consumers": int64(q.Consumers)}
 		if t.queue.DeadLetterQueue == "" {
 			return nil
 		}
@@ -50,11 +49,14 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (Lag, error) {
 		if err != nil {
 			return explain(topic, "queue", t.queue.DeadLetterQueue, err)
 		}
-		lag.DeadLetters = q.Messages
+		part.Details["dead_letters"] = int64(q.Messages)
 		return nil
 	})
 	if err != nil {
-		return Lag{}, fail(caller, "lag", topic, err)
+		return leat.Lag{}, fail(caller, "lag", topic, err)
+	}
+	lag := leat.Lag{
+		Topic: topic, Group: group, Events: part.Events, AtLeast: true, Oldest: leat.LagUnknown, Parts: []leat.LagPart{part},
 	}
 	return lag, nil
 }

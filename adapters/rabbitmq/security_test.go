@@ -68,7 +68,7 @@ func uses(t *testing.T, b *rabbitmq.Broker) {
 	require.NoError(t, b.Declare(t.Context(), sub))
 	lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
 	require.NoError(t, err)
-	assert.Equal(t, sub.Topic+".g", lag.Queue)
+	assert.Equal(t, sub.Topic+".g", lag.Parts[0].Name)
 	assert.NoError(t, b.Health())
 }
 

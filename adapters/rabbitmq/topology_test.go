@@ -232,7 +232,7 @@ func testExisting(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.Empty(t, bindingsOf(t, n, exchange), "nothing is changed")
 	lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
 	require.NoError(t, err)
-	assert.Equal(t, rabbitmq.Lag{Queue: queue}, lag)
+	assert.Equal(t, leat.LagPart{Name: queue, Details: map[string]int64{"ready": 0, "consumers": 0}}, lag.Parts[0])
 
 	sub.Unordered = false
 	err = b.Declare(t.Context(), sub)
@@ -284,9 +284,10 @@ func inDeadLetters(t *testing.T, conn *amqp.Connection, b *rabbitmq.Broker, sub 
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
-		assert.NoError(c, err)
-		assert.Equal(c, 1, lag.DeadLetters)
-		assert.Zero(c, lag.Ready)
+		if assert.NoError(c, err) {
+			assert.EqualValues(c, 1, lag.Parts[0].Details["dead_letters"])
+		}
+		assert.Zero(c, lag.Events)
 	}, livePatience, 20*time.Millisecond)
 	m, ok, err := liveChannel(t, conn).Get(sub.Topic+".g:dead", true)
 	require.NoError(t, err)
@@ -405,7 +406,11 @@ func testLag(t *testing.T, n *brokertest.RabbitMQNode) {
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
 		assert.NoError(c, err)
-		assert.Equal(c, rabbitmq.Lag{Queue: sub.Topic + ".g", Ready: 2, Consumers: 1}, lag)
+		assert.Equal(c, leat.Lag{
+			Topic: sub.Topic, Group: sub.Group, Events: 2, AtLeast: true, Oldest: leat.LagUnknown, Parts: []leat.LagPart{{
+				Name: sub.Topic + ".g", Events: 2, Details: map[string]int64{"ready": 2, "consumers": 1, "dead_letters": 0},
+			}},
+		}, lag)
 	}, livePatience, 20*time.Millisecond)
 }
 
@@ -422,7 +427,7 @@ func testOwnExchange(t *testing.T, n *brokertest.RabbitMQNode) {
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
 			assert.NoError(c, err)
-			assert.Equal(c, 1, lag.Ready)
+			assert.EqualValues(c, 1, lag.Events)
 		}, livePatience, 20*time.Millisecond)
 		_, err := ch.QueueDelete(sub.Topic+".g", false, false, false)
 		require.NoError(t, err)

@@ -91,7 +91,7 @@ func TestClientOnKafka(t *testing.T) {
 	}
 	lag, err := b.Lag(ctx, name, name)
 	require.NoError(t, err)
-	for _, l := range lag {
-		assert.Equal(t, l.End, l.Committed, "partition %d", l.Partition)
+	for _, p := range lag.Parts {
+		assert.Equal(t, p.Details["end"], p.Details["committed"], "partition %s", p.Name)
 	}
 }
