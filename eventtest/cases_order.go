@@ -127,27 +127,36 @@ func checkOrderGroupChanges(r *run) {
 	b := r.open()
 	l := r.newLedger(b)
 	work := dawdle(2 * time.Millisecond)
-	start := func(shutdown time.Duration) *program {
+	start := func(b leat.Broker, shutdown time.Duration) *program {
 		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8, ShutdownTimeout: shutdown})
 	}
-	first := start(0)
+	first := start(b, 0)
 	l.putToWork(b, first)
-	second := start(0)
+	second := start(b, 0)
 	l.putToWork(b, second)
-	third := start(time.Millisecond)
+	other := r.openToClose()
+	third := start(other, time.Millisecond)
 	l.putToWork(b, third)
-	_ = third.stop() // a kill: its handlers are cut short
+	r.kill(other, third)
 	l.putToWork(b, second)
 	second.stopClean()
 	l.putToWork(b, first)
 	if e, ok := r.h.(Expirer); ok {
 		r.must(e.Expire(r.ctx, l.topic, testGroup), "expiring leases")
 	}
-	fourth := start(0)
+	fourth := start(b, 0)
 	l.putToWork(b, fourth)
 	first.stopClean()
 	l.await()
 	fourth.stopClean()
+}
+
+// kill ends a consumer at work: its process vanishes, where the harness can bring that about, else its handlers are cut short.
+func (r *run) kill(b leat.Broker, s *program) {
+	if d, ok := r.h.(Dropper); ok {
+		r.must(d.Drop(r.ctx, b), "making a consumer's process vanish")
+	}
+	_ = s.stop()
 }
 
 // putToWork publishes until handlers of s run, so that the next change of the group meets it at work. A consumer that stands by, or that is
