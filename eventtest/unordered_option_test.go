@@ -13,7 +13,6 @@ import (
 // TestMemoryConformsUnordered runs the suite on Unordered subscriptions of a broker that has order to offer.
 func TestMemoryConformsUnordered(t *testing.T) {
 	report := eventtest.TestAdapter(t, newMemoryHarness(), &eventtest.Options{Unordered: true})
-	assert.Len(t, report.Results, len(eventtest.Cases()), "no case is left out")
 	for _, c := range eventtest.Cases() {
 		for _, r := range report.Results {
 			if r.Case == c.Name && slices.Contains(c.Needs, eventtest.NeedOrder) {
