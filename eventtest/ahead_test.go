@@ -1,6 +1,7 @@
 package eventtest_test
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ type ahead struct {
 
 	sub       leat.Subscription
 	unbounded bool // the paths together may hand out more than MaxInFlight
+	ofKey     int  // how many of one key it hands out before the first is settled; 0 means any number
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -25,8 +27,7 @@ type ahead struct {
 	dead    []leat.Stream // what comes by these is dropped
 	owner   map[*leat.Lease]leat.Stream
 	fetched []leat.Delivery
-	out     int // delivered and not settled
-	bytes   int // of them
+	held    []leat.Delivery // delivered and not settled
 	err     error
 }
 
@@ -90,34 +91,74 @@ func (s *ahead) Receive(ctx context.Context, into []leat.Delivery) (int, error) 
 func (s *ahead) take(into []leat.Delivery) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetched = slices.DeleteFunc(s.fetched, func(d leat.Delivery) bool { return d.Lease.Ended() })
-	for n < len(into) && len(s.fetched) > 0 {
-		size := s.fetched[0].Event.Size()
-		if full := s.out >= s.sub.MaxInFlight || s.out > 0 && s.bytes+size > s.sub.MaxInFlightBytes; full && !s.unbounded {
-			break
+	ended := func(d leat.Delivery) bool { return d.Lease.Ended() }
+	s.fetched, s.held = slices.DeleteFunc(s.fetched, ended), slices.DeleteFunc(s.held, ended)
+	ofKey, bytes := map[string]int{}, 0
+	for i := range s.held {
+		ofKey[orderKey(&s.held[i])]++
+		bytes += s.held[i].Event.Size()
+	}
+	kept := s.fetched[:0]
+	for _, d := range s.fetched {
+		key, size := orderKey(&d), d.Event.Size()
+		full := len(s.held) >= s.sub.MaxInFlight || len(s.held) > 0 && bytes+size > s.sub.MaxInFlightBytes
+		withheld := s.ofKey > 0 && key != "" && ofKey[key] >= s.ofKey
+		if n == len(into) || full && !s.unbounded || withheld {
+			ofKey[key] += s.ofKey // no later one of it either
+			kept = append(kept, d)
+			continue
 		}
-		into[n] = s.fetched[0]
-		s.fetched = s.fetched[1:]
-		s.out++
-		s.bytes += size
+		into[n] = d
+		ofKey[key]++
+		bytes += size
+		s.held = append(s.held, d)
 		n++
 	}
+	s.fetched = kept
 	if n == 0 && len(s.fetched) == 0 {
 		return 0, s.err
 	}
 	return n, nil
 }
 
+// orderKey is the key that order is kept by.
+func orderKey(d *leat.Delivery) string {
+	if d.Malformed != nil {
+		return string(d.Malformed.Key)
+	}
+	return cmp.Or(d.Event.Key(), d.Key)
+}
+
+// Settle gives what was fetched of a key back with a given-back delivery of it, which is earlier.
 func (s *ahead) Settle(d *leat.Delivery, how leat.Settlement) {
 	s.mu.Lock()
-	s.out--
-	s.bytes -= d.Event.Size()
+	same := func(o leat.Delivery) bool { return o.Handle == d.Handle && o.Tag == d.Tag }
+	s.held = slices.DeleteFunc(s.held, same)
+	var back []leat.Delivery
+	if key := orderKey(d); how.Action == leat.GiveBack && key != "" && !d.Lease.Ended() {
+		s.fetched = slices.DeleteFunc(s.fetched, func(o leat.Delivery) bool {
+			if orderKey(&o) != key {
+				return false
+			}
+			back = append(back, o)
+			return true
+		})
+	}
 	path := s.owner[d.Lease]
 	s.mu.Unlock()
-	s.signal()
+	for i := range back {
+		s.Settle(&back[i], leat.Settlement{Action: leat.GiveBack})
+	}
 	if path != nil {
 		path.Settle(d, how)
 	}
+	s.signal()
+}
+
+// Quiesce implements leat.Quiescer.
+func (s *ahead) Quiesce() {
+	s.cancel()
+	s.pumps.Wait() // the broker in memory does not let them wait
 }
 
 // halt ends fetching and returns what was fetched and not handed out.
@@ -127,7 +168,7 @@ func (s *ahead) halt() []leat.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := s.fetched
-	s.fetched, s.err = nil, closedShell()
+	s.fetched, s.held, s.err = nil, nil, closedShell()
 	s.signal()
 	return left
 }

@@ -59,7 +59,7 @@ const lossBound = time.Second
 func checkLostLeaseEnds(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := append(r.series("k", 3), r.series("", 2)...)
+	events := append(r.series("k", r.ofKey(3)), r.series("", 2)...)
 	r.mustPublish(b, topic, events...)
 	old := rd.take(len(events))
 	holders := map[*leat.Lease]*holder{}
@@ -150,7 +150,7 @@ func checkDrainAwaitsRelease(r *run) {
 	if r.standby() {
 		r.eventually("all second events came to the stream that is not standing by", func() bool {
 			look(one, time.Millisecond)
-			return len(seconds) == keys && time.Since(joined) > r.opts.Quiet
+			return (len(seconds) == keys || r.withholds(2)) && time.Since(joined) > r.opts.Quiet
 		})
 		if moves() {
 			r.notef("a stream joined and is to stand by, and yet keys were asked for, or taken away")

@@ -123,9 +123,7 @@ func checkNilMeansStored(r *run) {
 	}
 	r.restart()
 	rd := r.rejoin(b, topic, groupA)
-	got := rd.take(len(events))
-	rd.settle(acked(), got...)
-	r.expectSet("after the broker was killed", got, events...)
+	r.expectSet("after the broker was killed", rd.finish(len(events)), events...)
 }
 
 func checkBatchOutcomes(r *run) {
@@ -198,7 +196,7 @@ func checkPublishCanceled(r *run) {
 	}
 	others := r.series("other", 5)
 	r.mustPublish(b, topic, others...)
-	r.expectSet("published with another ctx", rd.take(len(others)), others...)
+	r.expectSet("published with another ctx", rd.all(len(others)), others...)
 }
 
 func checkCancelAfterPublish(r *run) {
@@ -223,7 +221,7 @@ func checkCancelAfterPublish(r *run) {
 			}
 		}
 	}
-	r.expectSet("after ctx ended", rd.take(len(events)), events...)
+	r.expectSet("after ctx ended", rd.all(len(events)), events...)
 }
 
 func checkNobodyListens(r *run) {
@@ -348,7 +346,7 @@ func checkEventsReused(r *run) {
 		mine[i] = r.event("overwritten", "k")
 	}
 	r.eventually("every publish was done", o.complete)
-	r.expectSet("after the slice was used again", rd.take(len(events)), events...)
+	r.expectSet("after the slice was used again", rd.all(len(events)), events...)
 }
 
 func checkOrderOfAKey(r *run) {
@@ -368,7 +366,7 @@ func checkOrderOfAKey(r *run) {
 		r.mustPublish(b, topic, call...)
 	}
 	seen := map[string]int{}
-	for _, d := range rd.take(calls * each * len(keys)) {
+	for _, d := range rd.all(calls * each * len(keys)) {
 		key := d.Event.Key()
 		if want := fmt.Sprintf("%s-%d", key, seen[key]); d.Event.ID() != want {
 			r.failf("the key %q: %q came where %q is next", key, d.Event.ID(), want)
@@ -387,7 +385,7 @@ func checkByteForByte(r *run) {
 		events[e.ID()] = e
 		r.mustPublish(b, topic, e)
 	}
-	for _, d := range rd.take(len(events)) {
+	for _, d := range rd.all(len(events)) {
 		want, known := events[d.Event.ID()]
 		switch {
 		case d.Malformed != nil:

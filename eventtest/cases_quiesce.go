@@ -61,10 +61,7 @@ func checkGiveBackCountsOnce(r *run) {
 func checkQuiesceSettles(r *run) {
 	b, topic := r.start(groupA)
 	one := r.join(b, topic, groupA)
-	events, held := r.series("k", 8), 6
-	if most := paceOf(r.h).OfKey; most > 0 {
-		held = min(held, most)
-	}
+	events, held := r.series("k", 8), r.ofKey(6)
 	r.mustPublish(b, topic, events...)
 	got := one.take(held)
 	lease := hold(got[0].Lease) // where the other stream makes the adapter move leases, this one waits

@@ -86,9 +86,12 @@ func checkAckEnds(r *run) {
 	rd := r.join(b, topic, groupA)
 	events := r.series("k", 24)
 	r.mustPublish(b, topic, events...)
-	got := rd.take(len(events))
-	slices.Reverse(got[:8]) // settlements come in any order
-	rd.settle(acked(), got...)
+	for left := len(events); left > 0; {
+		got := rd.take(min(left, r.ofKey(len(events))))
+		slices.Reverse(got[:(len(got)+2)/3]) // settlements come in any order
+		rd.settle(acked(), got...)
+		left -= len(got)
+	}
 	rd.close()
 	if again := r.remains(b, topic); len(again) > 0 {
 		r.failf("acked, and delivered again: %s", ids(again))
@@ -98,7 +101,7 @@ func checkAckEnds(r *run) {
 func checkGiveBackRedelivers(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := append(r.series("k", 3), r.series("", 3)...)
+	events := append(r.series("k", r.ofKey(3)), r.series("", 3)...)
 	r.mustPublish(b, topic, events...)
 	for range 2 {
 		got := rd.take(len(events))
@@ -117,12 +120,14 @@ func checkGiveBackOrder(r *run) {
 	rd := r.join(b, topic, groupA)
 	events := r.series("k", 9)
 	r.mustPublish(b, topic, events[:6]...)
-	got := rd.take(4)
+	got := rd.take(r.ofKey(4))
 	r.mustPublish(b, topic, events[6:]...)
 	for _, i := range []int{2, 0, 3, 1} {
-		rd.settle(givenBack(), got[i])
+		if i < len(got) {
+			rd.settle(givenBack(), got[i])
+		}
 	}
-	r.expect("four were given back in another order", rd.take(len(events)), events...)
+	r.expect("four were given back in another order", rd.all(len(events)), events...)
 }
 
 func checkGiveBackAwaitsOlder(r *run) {
@@ -135,17 +140,18 @@ func checkGiveBackAwaitsOlder(r *run) {
 	}{{"older-acked", acked(), 1}, {"older-given-back", givenBack(), 0}} {
 		events := r.series(end.key, 6)
 		r.mustPublish(b, topic, events...)
-		got := rd.take(4) // what was not received yet is later than what goes back, and must not come first either
+		got := rd.take(r.ofKey(4)) // what was not received yet is later than what goes back, and must not come first either
 		for _, i := range []int{3, 1, 2} {
+			if i >= len(got) {
+				continue
+			}
 			rd.settle(givenBack(), got[i])
 			if early := rd.poll(r.brief()); len(early) > 0 {
 				r.failf("%q was given back while the older %q is unsettled, and %s came", nameOf(&got[i]), nameOf(&got[0]), ids(early))
 			}
 		}
 		rd.settle(end.how, got[0])
-		again := rd.take(len(events) - end.left)
-		r.expect("the older one was settled", again, events[end.left:]...)
-		rd.settle(acked(), again...)
+		r.expect("the older one was settled", rd.finish(len(events)-end.left), events[end.left:]...)
 	}
 }
 
@@ -174,8 +180,8 @@ func checkCloseGivesBack(r *run) {
 	rd := r.join(b, topic, groupA)
 	events := r.series("k", 8)
 	r.mustPublish(b, topic, events...)
-	got := rd.take(6)
-	rd.settle(acked(), got[:2]...)
+	got := rd.finish(2)
+	rd.take(r.ofKey(4))
 	order := rd.stream.Capabilities().Order
 	rd.close()
 	left := r.remains(r.open(), topic)
@@ -242,7 +248,7 @@ func checkDeliveriesCounted(r *run) {
 func checkCloseEndsDelays(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := append(r.series("k", 4), r.event("e", ""))
+	events := append(r.series("k", r.ofKey(4)), r.event("e", ""))
 	r.mustPublish(b, topic, events...)
 	delay := min(2*r.opts.Quiet, rd.stream.Capabilities().LongestDelay)
 	order := rd.stream.Capabilities().Order
@@ -260,7 +266,7 @@ func checkCloseEndsDelays(r *run) {
 		return
 	}
 	r.expect("given back with a delay before Close", slices.DeleteFunc(got, func(d leat.Delivery) bool { return d.Event.Key() != "k" }),
-		events[:4]...)
+		events[:len(events)-1]...)
 }
 
 func checkNativeReject(r *run) {
@@ -269,7 +275,7 @@ func checkNativeReject(r *run) {
 	if rd.stream.Capabilities().NativeReject {
 		return // here it has an effect
 	}
-	events := r.series("k", 3)
+	events := r.series("k", r.ofKey(3))
 	r.mustPublish(b, topic, events...)
 	rd.settle(leat.Settlement{Action: leat.NativeReject}, rd.take(len(events))...)
 	rd.close()
@@ -279,28 +285,28 @@ func checkNativeReject(r *run) {
 func checkSettleAfterClose(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := r.series("k", 3)
+	events := r.series("k", r.ofKey(3))
 	r.mustPublish(b, topic, events...)
 	got := rd.take(len(events))
 	rd.close()
-	rd.settle(acked(), got[0])
-	rd.settle(givenBack(), got[1])
-	rd.settle(acked(), got[2])
+	for i, how := range []leat.Settlement{acked(), givenBack(), acked()}[:len(got)] {
+		rd.settle(how, got[i])
+	}
 	r.expectSet("settled after Close", r.remains(b, topic), events...)
 }
 
 func checkSettleAfterLoss(r *run) {
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	events := r.series("k", 4)
+	events := r.series("k", r.ofKey(4))
 	r.mustPublish(b, topic, events...)
 	old := rd.take(len(events))
 	r.expire(topic, old)
 	rd.settle(acked(), old[0])
 	again := rd.take(len(events))
 	r.expectSet("the lease was lost, then one was acked", again, events...)
-	rd.settle(acked(), old[1])
-	rd.settle(givenBack(), old[2:]...)
+	rd.settle(acked(), old[min(1, len(old)):min(2, len(old))]...)
+	rd.settle(givenBack(), old[min(2, len(old)):]...)
 	if more := rd.poll(r.brief()); len(more) > 0 {
 		r.failf("given back under a lost lease, and delivered again while a later delivery is unsettled: %s", ids(more))
 	}

@@ -192,7 +192,7 @@ func checkDeclareAgain(r *run) {
 	r.declare(r.open(), topic, groupA)
 	rd := r.join(b, topic, groupA)
 	r.mustPublish(b, topic, events[4:]...)
-	got := rd.take(2)
+	got := rd.all(2)
 	r.declare(b, topic, groupA, groupB, groupA)
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)

@@ -62,8 +62,9 @@ func (r *run) tracedEvents(prefix string) []traced {
 	contexts := []*leat.TraceContext{{Parent: traceParent}, nil, {Parent: traceParent, State: "rojo=00f067aa0ba902b7, congo=t61=\"1"}, &longest, nil}
 	var all []traced
 	for i, trace := range contexts {
-		plain := r.event(fmt.Sprintf("%s-%d", prefix, 2*i), "k")
-		own := r.event(fmt.Sprintf("%s-%d", prefix, 2*i+1), "k").WithExtension("traceparent", otherParent).WithExtension("tracestate", "own=1")
+		key := func(n int) string { return r.keyOf(n, 2*len(contexts)+1) }
+		plain := r.event(fmt.Sprintf("%s-%d", prefix, 2*i), key(2*i))
+		own := r.event(fmt.Sprintf("%s-%d", prefix, 2*i+1), key(2*i+1)).WithExtension("traceparent", otherParent).WithExtension("tracestate", "own=1")
 		all = append(all, traced{plain, trace}, traced{own, trace})
 	}
 	return all

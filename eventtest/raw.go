@@ -240,6 +240,7 @@ func (rd *reader) until(id string) []leat.Delivery {
 			}
 			return before
 		}
+		rd.pass(d)
 		if before = append(before, d); len(before) > 10_000 {
 			rd.r.failf("%q did not come among %d deliveries", id, len(before))
 		}
