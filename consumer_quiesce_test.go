@@ -84,6 +84,6 @@ func TestConsumerQuiescesAStreamThatFailed(t *testing.T) {
 		b.fail(&leat.Error{Op: "receive", Code: leat.CodeClosed})
 		synctest.Wait()
 		require.Error(t, r.stop())
-		assert.Equal(t, 1, len(slices.DeleteFunc(b.log.all(), func(line string) bool { return line != "quiesced, 0 receive" })))
+		assert.Len(t, slices.DeleteFunc(b.log.all(), func(line string) bool { return line != "quiesced, 0 receive" }), 1)
 	})
 }

@@ -129,7 +129,7 @@ func (e *engine) goexit(it *item) {
 		e.checkDrained()
 		e.unlock(e.wake())
 	}()
-	if it.lease.ctx.Err() == nil {
+	if !it.lease.ctx.canceled.Load() {
 		o = e.handle(it, crash)
 	}
 }

@@ -92,8 +92,8 @@ func sameEvent(a, b *item) bool {
 	return a.d.Event.ID() == b.d.Event.ID() && a.d.Event.Source() == b.d.Event.Source()
 }
 
-// sweep calls do, which may take items out, for everything in flight that matches, oldest first: of one lease, or of all when w is nil. With
-// a lease for each message there are as many of them as items, so it stops when it has seen all items of w.
+// sweep calls do, which may take items out, for everything in flight that matches, oldest first: of one lease, or of all when w is nil.
+// There may be as many leases as items, so it stops when it has seen all items of w.
 func (e *engine) sweep(w *leaseWork, match func(*item) bool, do func(*item)) {
 	left := e.all.count
 	if w != nil {

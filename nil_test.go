@@ -28,6 +28,7 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 	good := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	with := func(m ...leat.Middleware) *leat.ConsumerOptions { return &leat.ConsumerOptions{Middleware: m} }
 	queue := func(q leat.PoisonQueue) *leat.ConsumerOptions { return &leat.ConsumerOptions{PoisonQueue: q} }
+	observer := func(o *observedBroker) *leat.ConsumerOptions { return &leat.ConsumerOptions{Observer: o} }
 	same := func(next leat.Handler) leat.Handler { return next }
 	order := leat.EventType[int]{Name: "order", Topic: "orders"}
 	broken := leat.NewRouter(leat.Route{Type: "a"})
@@ -59,7 +60,7 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 		"store in the chain of a route": {newFakeBroker(), leat.NewRouter(leat.Route{
 			Type: "a", Handler: leat.Chain(good, same, middleware.Idempotent(nil, nil)),
 		}), nil, "made without a Store"},
-		"observer in an interface":           {newFakeBroker(), good, &leat.ConsumerOptions{Observer: (*observedBroker)(nil)}, "Observer is a nil"},
+		"observer in an interface":           {newFakeBroker(), good, observer(nil), "Observer is a nil"},
 		"poison queue in an interface":       {newFakeBroker(), good, queue((*pointerQueue)(nil)), "PoisonQueue is a nil"},
 		"poison queue's producer":            {newFakeBroker(), good, queue(middleware.PoisonQueue(nil, nil)), "without a Producer"},
 		"poison queue's producer, zero":      {newFakeBroker(), good, queue(middleware.PoisonQueue(&leat.Producer{}, nil)), "without a Producer"},

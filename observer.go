@@ -2,8 +2,8 @@ package leat
 
 import "time"
 
-// Observer sees what becomes of deliveries and of publishes, for metrics and test tools: it is an option of a [Consumer] and of a [Producer].
-// One may serve several of them, and is then called from several goroutines at once.
+// Observer sees what becomes of deliveries and of publishes, for metrics and test tools. It is an option of a [Consumer] and of a
+// [Producer]. One may serve several of them. It is called from several goroutines at once.
 //
 // A Consumer calls Observe on the goroutine concerned and never under its own lock. Calls for one delivery come in the order of what
 // happened, and each before the [Settlement] that follows from it; only ObservedStuck may meet the end of the delivery on its way. A

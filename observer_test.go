@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func (b *observedBroker) seen(format string, args ...any) {
 func (b *observedBroker) take() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	log := append(b.log, b.bad...)
+	log := slices.Concat(b.log, b.bad)
 	b.log = nil
 	return log
 }

@@ -141,7 +141,7 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 
 // poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that err concerns it alone.
 func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
-	lost, ended := it.lease.ended.Load(), it.lease.ctx.Err() != nil
+	lost, ended := it.lease.ended.Load(), it.lease.ctx.canceled.Load()
 	switch {
 	case lost || err != nil && ended:
 	case err != nil:

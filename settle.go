@@ -61,7 +61,7 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 	switch {
 	case it.lease.ended.Load():
 		return outcome{kind: outcomeLost}, nil
-	case it.lease.ctx.Err() != nil:
+	case it.lease.ctx.canceled.Load():
 		return outcome{kind: outcomeEnded}, nil // whatever the handler says: it was told to stop
 	}
 	v, outage, crash, err := classify(err)

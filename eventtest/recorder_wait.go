@@ -75,7 +75,8 @@ func (r *Recorder) unsettled(cause error) error {
 		b.WriteString("  " + line + "\n")
 	}
 	for _, group := range r.unobserved() {
-		fmt.Fprintf(&b, "what the group %q does with its events is not seen: set the Observer of its leat.ConsumerOptions to the Recorder\n", group)
+		fmt.Fprintf(&b,
+			"what the group %q does with its events is not seen: set the Observer of its leat.ConsumerOptions to the Recorder\n", group)
 	}
 	b.WriteString("what caused what, with the time since the Recorder was made:\n")
 	w := timelineWriter{b: &b, now: r.now(), limit: maxTimelineLines}
