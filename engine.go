@@ -17,7 +17,8 @@ type engine struct {
 	base context.Context // what handlers' contexts descend from: the values of Run's context, not its end
 	// leaseOver is the cause of contexts whose lease ended in order: one for all, as there may be a lease for each message.
 	leaseOver error
-	epoch     time.Time // the zero of the engine's clock, which is cheaper to read than the time
+	epoch     time.Time     // the zero of the engine's clock, which is cheaper to read than the time
+	leaseZero time.Duration // the same moment on the clock of leases
 	all       itemList
 	free      itemPool
 	lanes     laneTable
@@ -68,7 +69,7 @@ const maxCrashes = 10
 
 func newEngine(c *Consumer) *engine {
 	return &engine{
-		c: c, epoch: time.Now(), leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost},
+		c: c, epoch: time.Now(), leaseZero: leaseClock(), leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost},
 		lanes: newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 		suspects: suspectStage{wake: make(chan struct{}, 1), stop: make(chan struct{})},

@@ -1,6 +1,9 @@
 package leat
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // Lease is one period in which a stream owns what it delivered: a Kafka partition assignment, an AMQP channel, a visibility
 // timeout. Every [Delivery] points to its lease, and all deliveries of one period share it. It goes from held to draining to ended,
@@ -140,3 +143,8 @@ func (l *Lease) Draining() bool {
 // lapsed ends the lease if its time is over, and reports whether it was. It is cheap where nobody set a time. The caller holds no lock
 // that the holder takes.
 func (l *Lease) lapsed() bool { return l.timed != nil && l.timed.overdue() && l.timed.expire() }
+
+// lapsedBy is lapsed for who has just read the clock, which says now on leaseClock.
+func (l *Lease) lapsedBy(now time.Duration) bool {
+	return l.timed != nil && time.Duration(l.timed.deadline.Load()) <= now && l.timed.expire()
+}

@@ -109,10 +109,11 @@ func (e *engine) observeLater(it *item, kind ObservationKind, err error) {
 	}
 }
 
-// settle is how a delivery leaves, whatever the reason: the observer is told, then the stream. No action is none. The lock is free.
+// settle is how a delivery leaves, whatever the reason: the observer is told, then the stream. No action is none. Nothing is settled under
+// a lease whose time is over. The lock is free.
 func (e *engine) settle(d *Delivery, how Settlement, s seen) {
 	e.observe(d, s)
-	if how.Action != 0 {
+	if how.Action != 0 && !d.Lease.lapsed() {
 		e.stream.Settle(d, how)
 	}
 }

@@ -103,6 +103,10 @@ func (e *engine) retimePoison(due time.Time) {
 func (e *engine) runPoison(it *item, probe bool) {
 	err, refused := errors.New("the poison queue called runtime.Goexit"), false
 	defer func() { e.poisonDone(it, probe, err, refused) }()
+	if it.d.Lease.lapsed() {
+		err = ErrLeaseLost
+		return
+	}
 	refused, err = e.callPoison(it)
 }
 
@@ -141,7 +145,7 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 
 // poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that err concerns it alone.
 func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
-	lost, ended := it.lease.ended.Load(), it.lease.ctx.canceled.Load()
+	lost, ended := it.d.Lease.lapsed() || it.lease.ended.Load(), it.lease.ctx.canceled.Load()
 	switch {
 	case lost || err != nil && ended:
 	case err != nil:

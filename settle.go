@@ -15,6 +15,7 @@ type outcome struct {
 	poison *Poisoned // the verdict of outcomePoison
 	outage error     // the outcome of a publish of the handler that makes it outcomeOutage
 	crash  error     // the panic or Goexit that ended the attempt; nil when something else did
+	unmet  bool      // it is lost, and the handler was not called
 }
 
 type outcomeKind uint8
@@ -43,10 +44,13 @@ const brokerDelay = time.Minute
 // The lock is free.
 func (e *engine) handle(it *item, crash error) outcome {
 	if crash == nil {
+		if it.d.Lease.lapsedBy(e.leaseZero + it.started) {
+			return outcome{kind: outcomeLost, unmet: true}
+		}
 		e.observe(&it.d, seen{kind: ObservedAttempt, attempt: it.attempts})
 	}
 	err := e.call(it, crash)
-	if err == nil && !it.lease.ended.Load() {
+	if err == nil && !it.lease.ended.Load() && !it.d.Lease.lapsed() {
 		e.settle(&it.d, Settlement{Action: Ack}, e.attemptSeen(it, nil, 0))
 		return outcome{kind: outcomeHandled}
 	}
@@ -59,7 +63,7 @@ func (e *engine) handle(it *item, crash error) outcome {
 // time, while others look at the item: so it changes nothing there. It returns the error that others may look into, too.
 func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 	switch {
-	case it.lease.ended.Load():
+	case it.lease.ended.Load(), it.d.Lease.lapsed():
 		return outcome{kind: outcomeLost}, nil
 	case it.lease.ctx.canceled.Load():
 		return outcome{kind: outcomeEnded}, nil // whatever the handler says: it was told to stop
@@ -137,8 +141,13 @@ func (e *engine) finish(it *item, o outcome) {
 		e.leave(it)
 		return
 	case o.kind == outcomeLost || it.lease.ended.Load():
+		if o.unmet {
+			it.attempts--
+		}
 		e.observeLater(it, ObservedLost, nil)
-		it.attempts-- // whatever became of it, it is handled again
+		if !o.unmet {
+			it.attempts-- // whatever became of it, it is handled again
+		}
 		e.dropLost(it)
 		return
 	case o.kind == outcomePoison:
