@@ -16,7 +16,7 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	if len(checks) == 0 {
 		return wrapped
 	}
-	return &checkedHandler{Handler: wrapped, checks: checks}
+	return &checkedHandler{Handler: wrapped, checks: checks, routes: routesOf(h)}
 }
 
 // subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription, by one that a
@@ -54,6 +54,7 @@ type checkedHandler struct {
 	Handler
 
 	checks []subscriptionChecker
+	routes []Route // of the Router that is wrapped, if it is one
 }
 
 // Check implements subscriptionChecker.

@@ -92,7 +92,8 @@ type Consumer struct {
 	sub     Subscription
 	handler Handler
 	o       ConsumerOptions
-	invalid error // what is wrong with the arguments of NewConsumer
+	routes  []Route // of the Router that handler is or wraps, nil for others
+	invalid error   // what is wrong with the arguments of NewConsumer
 
 	// mu guards what follows, and all of the engine. It is never held while a handler, a callback, the broker or a Lease is called.
 	mu     sync.Mutex
@@ -110,7 +111,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	if o == nil {
 		o = &ConsumerOptions{}
 	}
-	c := &Consumer{broker: broker, o: o.withDefaults()}
+	c := &Consumer{broker: broker, o: o.withDefaults(), routes: routesOf(h)}
 	c.invalid = o.validate()
 	if c.o.MaxInFlight != 0 {
 		sub.MaxInFlight = c.o.MaxInFlight

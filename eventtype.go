@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/leatgo/leat/internal/nils"
 )
@@ -177,9 +178,9 @@ func (t EventType[T]) Publish(ctx context.Context, p Publisher, vs ...T) error {
 // without a handler, which [Router.Check] and [Run] refuse.
 func (t EventType[T]) Handler(fn func(ctx context.Context, e Event, v T) error) Route {
 	if fn == nil {
-		return Route{Type: t.Name, Topic: t.Topic}
+		return Route{Type: t.Name, Topic: t.Topic, Data: reflect.TypeFor[T]()}
 	}
-	return Route{Type: t.Name, Topic: t.Topic, Handler: HandlerFunc(func(ctx context.Context, e Event) error {
+	return Route{Type: t.Name, Topic: t.Topic, Data: reflect.TypeFor[T](), Handler: HandlerFunc(func(ctx context.Context, e Event) error {
 		v, err := t.Decode(e)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/leatgo/leat/internal/nils"
 )
@@ -20,6 +21,8 @@ type Route struct {
 	Topic string
 	// Handler handles the events. [Chain] wraps it in middleware of its own.
 	Handler Handler
+	// Data is the Go type of the data, for [Describe]; EventType.Handler sets it. Nil means unknown. The Router does not look at it.
+	Data reflect.Type
 }
 
 // Router is a [Handler] that leads each event to the [Route] of its type. An event that no route wants is skipped: it is acked, and
