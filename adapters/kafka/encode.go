@@ -161,10 +161,10 @@ func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 
 // encodeAttributes fills in r's headers and key.
 func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
-	begin, typed := len(n.headers), hasBinary(e)
+	begin := len(n.headers)
 	for name, value := range e.Attributes() {
 		h := kgo.RecordHeader{Key: n.headerName(name), Value: n.put(value)}
-		if name == contentTypeName && !typed {
+		if name == contentTypeName && mode.HasPrefix(value, mode.CloudEvents) {
 			h.Key = headerPrefix + contentTypeName // which is read too
 		}
 		n.headers = append(n.headers, h)
@@ -172,7 +172,9 @@ func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 			r.Key = h.Value
 		}
 	}
-	n.addTrace()
+	if len(n.trace) > 0 {
+		n.addTrace()
+	}
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 }
 
