@@ -26,7 +26,7 @@ func settleMutants() []mutant {
 				s.Settle(d, how)
 			}
 		}),
-		settling("acks what is given back", "give-back-redelivers", []string{"transport-key"},
+		settling("acks what is given back", "give-back-redelivers", []string{"transport-key", "malformed", "give-back-counts-once"},
 			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 				if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
 					how.Action = leat.Ack
@@ -52,7 +52,10 @@ func settleMutants() []mutant {
 		}),
 		{
 			name: "puts what is given back behind later events", rule: "give-back-order",
-			others: []string{"deliveries-counted", "give-back-awaits-older", "transport-key", "transport-key-give-back"},
+			others: []string{
+				"deliveries-counted", "give-back-awaits-older", "transport-key", "transport-key-give-back", "malformed", "trace-context",
+				"give-back-counts-once", "quiesce-settles",
+			},
 			wrap: bend(func(b *bent) {
 				b.stream = func(sub leat.Subscription, inner leat.Stream) leat.Stream {
 					return &bentStream{Stream: inner, settle: func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
@@ -66,9 +69,9 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
-		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older",
+		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older", []string{"malformed", "deliveries-counted"},
 			func(d *leat.Delivery) bool { return d.Event.Key() != "" }),
-		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back",
+		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back", nil,
 			func(d *leat.Delivery) bool { return d.Key != "" }),
 		storesOnePosition(),
 		staleMutant("a settlement under a lost lease counts", "settle-after-loss", false),
@@ -131,9 +134,9 @@ func storesOnePosition() mutant {
 }
 
 // returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else of its key the stream holds.
-func returnsAtOnce(name, rule string, which func(d *leat.Delivery) bool) mutant {
+func returnsAtOnce(name, rule string, others []string, which func(d *leat.Delivery) bool) mutant {
 	return mutant{
-		name: name, rule: rule,
+		name: name, rule: rule, others: others,
 		wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 			var mu sync.Mutex
 			var back []leat.Delivery // by position; the broker behind still counts them as delivered

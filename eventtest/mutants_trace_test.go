@@ -59,7 +59,7 @@ func traceMutants() []mutant {
 			}),
 		},
 		{
-			name: "writes the trace context into the event", rule: "trace-context",
+			name: "writes the trace context into the event", rule: "trace-context", others: []string{"largest-event-any-bytes"},
 			wrap: bend(func(b *bent) {
 				b.publish = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 					if t := leat.TraceFrom(ctx); t != nil {
@@ -84,7 +84,7 @@ func traceMutants() []mutant {
 			}),
 		},
 		{
-			name: "refuses what has a long trace context", rule: "trace-context",
+			name: "refuses what has a long trace context", rule: "trace-context", others: []string{"largest-event-any-bytes"},
 			wrap: bend(func(b *bent) {
 				b.publish = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 					if t := leat.TraceFrom(ctx); t != nil && len(t.State) > 500 {
