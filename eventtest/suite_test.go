@@ -2,13 +2,12 @@ package eventtest_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
@@ -17,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the broker in memory can be made to do. It has no connections, so it cannot stop answering; a cut is what it would do to leases.
+// What the broker in memory can be made to do. It has no connections, so it cannot stop answering; a cut is what it would do to leases. The
+// views have: they can be isolated.
 var (
 	_ eventtest.Cutter      = (*memoryHarness)(nil)
 	_ eventtest.Holder      = (*memoryHarness)(nil)
@@ -25,24 +25,27 @@ var (
 	_ eventtest.KeyInjector = (*memoryHarness)(nil)
 	_ eventtest.Expirer     = (*memoryHarness)(nil)
 	_ eventtest.Killer      = (*memoryHarness)(nil)
+	_ eventtest.LeaseTimer  = (*memoryHarness)(nil)
+	_ eventtest.Isolator    = (*memoryHarness)(nil)
+	_ eventtest.Dropper     = (*memoryHarness)(nil)
 )
 
 // memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it, whose
-// Close closes what was opened through them and leaves the broker open.
+// Close closes what was opened through them and leaves the broker open. They are clients of a broker whose leases have a term.
 type memoryHarness struct {
 	broker *memory.Broker
 	topics atomic.Int64
 }
 
 func newMemoryHarness() *memoryHarness {
-	return &memoryHarness{broker: memory.New(&memory.Options{Mapping: fromHeaders})}
+	return &memoryHarness{broker: memory.New(&memory.Options{Mapping: fromHeaders, LeaseDuration: viewTerm})}
 }
 
 // fromHeaders reads a raw message whose headers are the attributes.
 func fromHeaders(m foreign.Message) (leat.Event, error) { return leat.DecodeEvent(m.Headers, m.Body) }
 
 func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
-	return &view{broker: h.broker}, nil
+	return newView(h.broker), nil
 }
 
 func (h *memoryHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
@@ -77,91 +80,27 @@ func (h *memoryHarness) Cut(context.Context) error {
 	return nil
 }
 
+// LeasePeriod is after how long the broker takes back what the view has not extended.
+func (h *memoryHarness) LeasePeriod() time.Duration { return viewTerm }
+
+func (h *memoryHarness) Isolate(_ context.Context, b leat.Broker) error {
+	viewOf(b).isolate()
+	return nil
+}
+
+func (h *memoryHarness) Rejoin(_ context.Context, b leat.Broker) error {
+	viewOf(b).rejoin()
+	return nil
+}
+
+func (h *memoryHarness) Drop(_ context.Context, b leat.Broker) error {
+	viewOf(b).drop()
+	return nil
+}
+
 func (h *memoryHarness) Held(_ context.Context, topic, group string) (int, error) {
 	_, unsettled, err := h.broker.Depth(topic, group)
 	return unsettled, err
-}
-
-// view is one client of a memory broker that others use as well.
-type view struct {
-	broker *memory.Broker
-
-	mu      sync.Mutex
-	closed  bool
-	streams []leat.Stream
-}
-
-// refuse returns the error of every call after Close.
-func (v *view) refuse(op, topic string) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !v.closed {
-		return nil
-	}
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("this view of the memory broker is closed")}
-}
-
-func (v *view) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := v.refuse("publish", topic); err != nil {
-		for i := range events {
-			done(i, err)
-		}
-		return
-	}
-	v.broker.Publish(ctx, topic, events, done)
-}
-
-func (v *view) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	if err := v.refuse("subscribe", sub.Topic); err != nil {
-		return nil, err
-	}
-	s, err := v.broker.Subscribe(ctx, sub)
-	if err != nil {
-		return nil, err
-	}
-	v.mu.Lock()
-	v.streams = append(v.streams, s)
-	closed := v.closed
-	v.mu.Unlock()
-	if closed { // in between
-		return nil, errors.Join(v.refuse("subscribe", sub.Topic), s.Close(ctx))
-	}
-	return s, nil
-}
-
-func (v *view) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	if err := v.refuse("declare", ""); err != nil {
-		return err
-	}
-	return v.broker.Declare(ctx, subs...)
-}
-
-func (v *view) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
-	if err := v.refuse("lag", topic); err != nil {
-		return leat.Lag{}, err
-	}
-	return v.broker.Lag(ctx, topic, group)
-}
-
-func (v *view) Health() error {
-	if err := v.refuse("health", ""); err != nil {
-		return err
-	}
-	return v.broker.Health()
-}
-
-func (v *view) Limits() leat.Limits { return v.broker.Limits() }
-
-func (v *view) Close() error {
-	v.mu.Lock()
-	streams := v.streams
-	v.closed, v.streams = true, nil
-	v.mu.Unlock()
-	var errs []error
-	for _, s := range streams {
-		errs = append(errs, s.Close(context.Background()))
-	}
-	return errors.Join(errs...)
 }
 
 // TestMemoryConforms writes its report to the directory that LEAT_REPORTS names, as make conformance does. Without it nothing is written.
