@@ -2,7 +2,6 @@ package eventtest
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/leatgo/leat"
 )
@@ -19,12 +18,6 @@ func heldCases() []Case {
 			Name: "held-after-reconnect", Level: Raw, Needs: []Need{NeedHeld, NeedCut},
 			Rule:  "R5: the broker waits for no more than MaxInFlight events of a stream after lost connections either",
 			check: checkHeldAfterReconnect,
-		},
-		{
-			Name: "held-bytes", Level: Raw, Needs: []Need{NeedHeld},
-			Rule: "R5: the broker waits for no more than MaxInFlightBytes of a stream, or soon for no more than twice that where it can only " +
-				"bound the number of events",
-			check: checkHeldBytes,
 		},
 	}
 }
@@ -101,34 +94,6 @@ func checkHeldAfterReconnect(r *run) {
 		r.eventually("the broker waits for no more than MaxInFlight events", func() bool { return r.held(topic) <= limit })
 		rd.slowly(topic, 1)
 	}
-}
-
-func checkHeldBytes(r *run) {
-	b, topic := r.start(groupA)
-	const size, count, limit = 64 << 10, 96, 1 << 20
-	sub := r.subscription(topic, groupA)
-	sub.MaxInFlight, sub.MaxInFlightBytes = count, limit
-	events := r.spread("large", count)
-	for i := range events {
-		events[i] = events[i].WithData("", make([]byte, size))
-	}
-	for some := range slices.Chunk(events, 16) {
-		r.mustPublish(b, topic, some...)
-	}
-	rd := r.subscribe(b, sub)
-	mine := rd.take(1)
-	n := 0
-	waited := r.stopwatch()
-	for calm := 0; calm < 3; pause(r.brief()) {
-		if n = r.held(topic); n*size <= 2*limit {
-			calm++
-			continue
-		}
-		if calm = 0; waited.took() > r.handoverBound()+r.opts.Quiet {
-			r.failf("the broker waits for %d events of %d KiB each of a stream; MaxInFlightBytes is %d KiB", n, size>>10, limit>>10)
-		}
-	}
-	rd.settle(acked(), mine...)
 }
 
 // mustEventuallyPublish publishes n events of different keys that were not published before, again while connections come back. What had

@@ -92,8 +92,6 @@ func consumeMutants() []mutant {
 	return []mutant{
 		fetching("prefetches four times MaxInFlight", "held-within-limit", 5, []string{"held-after-reconnect"},
 			func(sub *leat.Subscription) { sub.MaxInFlight *= 4 }),
-		fetching("prefetches without regard to bytes", "held-bytes", 96, nil,
-			func(sub *leat.Subscription) { sub.MaxInFlightBytes = 1 << 30 }),
 		subscribesAgain("asks by both connections after a reconnect", "reconnect-one-path", 20, nil),
 		subscribesAgain("asks for MaxInFlight by each connection", "held-after-reconnect", 5, nil),
 		leavesPathOpen(),
