@@ -186,8 +186,11 @@ func checkNoOverlap(r *run) {
 	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
 	r.eventually("both are at work", func() bool { return l.begun() > 60 })
 	// A slow broker moves keys later, and none moves them to a stream that stands by.
-	for moved := r.stopwatch(); !r.standby() && second.consumer.Stats().Received == 0 && moved.took() < 2*r.operation; {
-		l.send(b, l.events(80, 80)...)
+	// Meanwhile the first consumer has something to do, and no more than it can finish soon.
+	for moved := r.stopwatch(); !r.standby() && second.consumer.Stats().Received == 0 && moved.took() < 2*r.operation; pause(time.Millisecond) {
+		if l.waiting() < 160 {
+			l.send(b, l.events(80, 80)...)
+		}
 	}
 	first.stopClean()
 	l.await()

@@ -322,6 +322,13 @@ func (l *ledger) begun() int {
 	return n
 }
 
+// waiting returns how many events are neither handled nor poisoned.
+func (l *ledger) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sent) - len(l.handled) - len(l.poisoned)
+}
+
 // handledCount returns how many events were handled.
 func (l *ledger) handledCount() int {
 	l.mu.Lock()
