@@ -148,7 +148,6 @@ func returnsAtOnce(name, rule string, others []string, which func(d *leat.Delive
 				mu.Lock()
 				defer mu.Unlock()
 				again := *d
-				again.Deliveries++
 				at, _ := slices.BinarySearchFunc(back, again, func(a, b leat.Delivery) int {
 					return cmp.Compare(a.Position.Offset, b.Position.Offset)
 				})

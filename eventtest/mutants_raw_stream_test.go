@@ -110,7 +110,8 @@ func subscribeMutants() []mutant {
 			}),
 		},
 		{
-			name: "refuses to declare what exists", rule: "declare-again", others: []string{"nothing-leaks", "use-after-close"},
+			name: "refuses to declare what exists", rule: "declare-again",
+			others: []string{"nothing-leaks", "use-after-close", "declare-broadcast", "declare-unheld"},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					for _, sub := range subs {
@@ -167,7 +168,7 @@ func subscribeMutants() []mutant {
 		},
 		{
 			name: "an error without a code", rule: "errors-have-codes",
-			others: []string{"unknown-group", "unheld-subscription", "use-after-close"},
+			others: []string{"unknown-group", "unheld-subscription", "use-after-close", "declare-unheld"},
 			wrap: bend(func(b *bent) {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					s, err := b.Subscribe(ctx, sub)

@@ -140,6 +140,7 @@ func wholeMutants() []mutant {
 		{
 			name: "loses what goes to a poison topic", rule: "whole-poisoned-keeps-bytes", wrap: losesPoison(),
 			others: []string{
+				"whole-poison-unordered",
 				"whole-poison-what-does-not-fit", "whole-poison-many-attributes", "whole-poison-transport-key",
 				"whole-malformed-poisoned-once",
 			},
@@ -194,6 +195,7 @@ func wholeMutants() []mutant {
 		{
 			name: "keeps nothing for groups without a stream", rule: "whole-declared-group-keeps-events", wrap: declaresNothing(),
 			others: []string{
+				"whole-poison-unordered",
 				"whole-poison-what-does-not-fit",
 				"whole-malformed-poisoned-once", "whole-publish-deadline", "whole-poisoned-keeps-bytes",
 			},
