@@ -87,3 +87,21 @@ func TestConsumerQuiescesAStreamThatFailed(t *testing.T) {
 		assert.Len(t, slices.DeleteFunc(b.log.all(), func(line string) bool { return line != "quiesced, 0 receive" }), 1)
 	})
 }
+
+// Q1 holds for the topic of suspects as well, from which the engine receives by itself.
+func TestTheStreamOfSuspectsIsQuiesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, 1)
+		g.publish(event(t, "suspect", "k"))
+		l, r := g.process(3, func(context.Context, leat.Event) error { return nil })
+		time.Sleep(time.Minute)
+		r.stopClean()
+		topics := map[string]bool{}
+		for _, s := range l.streams {
+			topics[s.sub.Topic] = true
+			assert.EqualValues(t, 1, s.quiet.Load(), "stream of %s", s.sub.Topic)
+			assert.EqualValues(t, 1, s.over.Load(), "stream of %s: before Close", s.sub.Topic)
+		}
+		assert.Len(t, topics, 2)
+	})
+}

@@ -76,9 +76,13 @@ func (l *life) crash() {
 type lifeStream struct {
 	leat.Stream
 
-	l   *life
-	sub leat.Subscription
+	l     *life
+	sub   leat.Subscription
+	quiet atomic.Int64 // how often it was told that nobody receives any more
+	over  atomic.Int64 // what that was when it was closed
 }
+
+func (s *lifeStream) Quiesce() { s.quiet.Add(1) }
 
 func (s *lifeStream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	n, err := s.Stream.Receive(ctx, into)
@@ -99,6 +103,7 @@ func (s *lifeStream) Settle(d *leat.Delivery, how leat.Settlement) {
 }
 
 func (s *lifeStream) Close(ctx context.Context) error {
+	s.over.Store(s.quiet.Load())
 	if s.l.dead.Load() {
 		return nil
 	}
