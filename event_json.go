@@ -11,8 +11,8 @@ import (
 //
 // Data goes into the member data as it is where the content type is JSON or absent and the data is valid JSON without white space
 // around it, and as a string where the content type is text and the data is valid UTF-8 without noncharacters and without control
-// characters other than tab and line ends. JSON with U+FFFE or U+FFFF in it, not escaped, and all else goes into data_base64 (§3.1.1). So the
-// text has only characters that XML 1.0 allows, which some transports ask for. The error is that of Validate, and dst is returned
+// characters other than tab and line ends. JSON with U+FFFE or U+FFFF in it, not escaped, and all else goes into data_base64 (§3.1.1). So
+// the text has only characters that XML 1.0 allows, which some transports ask for. The error is that of Validate, and dst is returned
 // unchanged.
 func (e Event) AppendJSON(dst []byte) ([]byte, error) {
 	if err := e.Validate(); err != nil {
@@ -111,8 +111,8 @@ func (d *eventData) appendData(dst []byte) []byte {
 	return append(dst, '"')
 }
 
-// leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even escaped: U+FFFE or U+FFFF. SQS refuses a
-// message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
+// leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even escaped: U+FFFE or U+FFFF. SQS refuses
+// a message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
 func leavesXML(json string) bool {
 	const first2 = "\xef\xbf" // of the three bytes of U+FFC0 to U+FFFF
 	for {

@@ -41,8 +41,8 @@ func publishCases() []Case {
 		},
 		{
 			Name: "largest-event-any-bytes", Level: Raw,
-			Rule: "Limits: an event of exactly MaxEventBytes is taken whatever its bytes are, also where the transport percent-encodes, escapes or " +
-				"writes base64",
+			Rule: "Limits: an event of exactly MaxEventBytes is taken whatever its bytes are, also where the transport percent-encodes, " +
+				"escapes or writes base64",
 			check: checkLargestEventAnyBytes,
 		},
 		{

@@ -14,8 +14,8 @@ func traceCases() []Case {
 	return []Case{
 		{
 			Name: "trace-context", Level: Raw,
-			Rule: "P10, R7: the trace context of a publish's ctx is Delivery.Trace of its events and of no other, at every delivery, and the event " +
-				"is unchanged",
+			Rule: "P10, R7: the trace context of a publish's ctx is Delivery.Trace of its events and of no other, at every delivery, and " +
+				"the event is unchanged",
 			check: checkTraceContext,
 		},
 		{
@@ -59,12 +59,14 @@ type traced struct {
 // tracedEvents returns events of all kinds, some of which have extensions of the same names, which are independent.
 func (r *run) tracedEvents(prefix string) []traced {
 	longest := longestTrace()
-	contexts := []*leat.TraceContext{{Parent: traceParent}, nil, {Parent: traceParent, State: "rojo=00f067aa0ba902b7, congo=t61=\"1"}, &longest, nil}
-	var all []traced
+	full := leat.TraceContext{Parent: traceParent, State: "rojo=00f067aa0ba902b7, congo=t61=\"1"}
+	contexts := []*leat.TraceContext{{Parent: traceParent}, nil, &full, &longest, nil}
+	all := make([]traced, 0, 2*len(contexts))
 	for i, trace := range contexts {
 		key := func(n int) string { return r.keyOf(n, 2*len(contexts)+1) }
 		plain := r.event(fmt.Sprintf("%s-%d", prefix, 2*i), key(2*i))
-		own := r.event(fmt.Sprintf("%s-%d", prefix, 2*i+1), key(2*i+1)).WithExtension("traceparent", otherParent).WithExtension("tracestate", "own=1")
+		own := r.event(fmt.Sprintf("%s-%d", prefix, 2*i+1), key(2*i+1))
+		own = own.WithExtension("traceparent", otherParent).WithExtension("tracestate", "own=1")
 		all = append(all, traced{plain, trace}, traced{own, trace})
 	}
 	return all

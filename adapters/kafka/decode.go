@@ -133,7 +133,8 @@ type found struct {
 	more        bool   // there are more attributes than mostAttributes
 }
 
-// collect puts the ce_ headers into attrs, and those of a trace context into trace. Header names are compared without case, since some producers write them their own way.
+// collect puts the ce_ headers into attrs, and those of a trace context into trace. Header names are compared without case, since some
+// producers write them their own way.
 func (c *decoder) collect(r *kgo.Record) (f found) {
 	c.attrs = c.attrs[:0]
 	for i := range r.Headers {

@@ -125,8 +125,8 @@ func (n *encoder) reset() {
 	n.names.Reset()
 }
 
-// encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes in
-// base64, is written in binary mode, which adds next to nothing.
+// encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes
+// in base64, is written in binary mode, which adds next to nothing.
 func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	if n.structured || !hasBinary(e) {
 		if fits, err := n.encodeStructured(r, e); fits || err != nil {
@@ -137,8 +137,8 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	return nil
 }
 
-// hasBinary reports whether an event can have its content type in the header for that, as binary mode wants: not where its data is said to be
-// an event, since by that header the record would be read in structured mode, as the event in the data.
+// hasBinary reports whether an event can have its content type in the header for that, as binary mode wants: not where its data is said to
+// be an event, since by that header the record would be read in structured mode, as the event in the data.
 func hasBinary(e leat.Event) bool { return !mode.HasPrefix(e.DataContentType(), mode.CloudEvents) }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.

@@ -27,7 +27,8 @@ func wireSize(r *kgo.Record) int {
 	return n
 }
 
-// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes in some mode, whatever its bytes are, with its trace context.
+// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes in some mode, whatever its bytes are, with its trace
+// context.
 func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent + strings.Repeat("x", 128-len(traceParent)), State: strings.Repeat("x", 512)}

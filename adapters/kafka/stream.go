@@ -223,7 +223,8 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 			number = c.tenure.window.push(c.bad.slot(d.Malformed))
 		case c.record != nil:
 			number = c.tenure.window.push(slot{
-				event: d.Event, malformed: d.Malformed, recordKey: d.Key, trace: d.Trace, size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
+				event: d.Event, malformed: d.Malformed, recordKey: d.Key, trace: d.Trace,
+				size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
 			})
 		default:
 			again := c.tenure.window.at(number)

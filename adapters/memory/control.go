@@ -69,9 +69,9 @@ func (b *Broker) ExpireLeases(topic, groupName string) error {
 }
 
 // DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic, as a foreign publisher might, for
-// all groups. Headers traceparent and tracestate are its trace context. [Options].Mapping may make an event of it: its Err is m.Reason, [foreign.ErrPlain] where that is nil. It takes part in order
-// by m.Key where that is set. It does not wait for room. An unknown topic is an error with [leat.CodeNotFound] unless provisioning
-// creates it.
+// all groups. Headers traceparent and tracestate are its trace context. [Options].Mapping may make an event of it: its Err is m.Reason,
+// [foreign.ErrPlain] where that is nil. It takes part in order by m.Key where that is set. It does not wait for room. An unknown topic is
+// an error with [leat.CodeNotFound] unless provisioning creates it.
 func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
 	t, err := b.topic("deliver", topic, b.o.Provision == ProvisionCreate)
 	if err != nil {

@@ -27,8 +27,8 @@ const (
 	mostKeptText = 64 << 10 // bytes that it keeps for the next message
 )
 
-// decode fills in the event of d, with the message's key where it has none, or why the message is none, and the trace context. d keeps nothing of m but what a
-// Malformed has.
+// decode fills in the event of d, with the message's key where it has none, or why the message is none, and the trace context. d keeps
+// nothing of m but what a Malformed has.
 func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	e, err := c.event(m)
 	d.Trace = traceOf(m)

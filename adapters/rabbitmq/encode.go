@@ -50,9 +50,8 @@ const (
 )
 
 // encode returns the message of an event. Its CorrelationId is left for the publisher, who may put up to 64 bytes there. An event whose
-// attributes do not fit into the headers of a message is written in structured mode, one whose JSON does not fit into a body in binary mode, if
-// its attributes do. A trace context that does not fit beside them is
-// left out. The error is an [*leat.Error], and certain:
+// attributes do not fit into the headers of a message is written in structured mode, one whose JSON does not fit into a body in binary
+// mode, if its attributes do. A trace context that does not fit beside them is left out. The error is an [*leat.Error], and certain:
 // nothing was sent.
 func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishing, error) {
 	if e.IsZero() {

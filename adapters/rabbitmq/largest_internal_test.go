@@ -16,7 +16,8 @@ func TestLargestEventFits(t *testing.T) {
 	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}
 	modes := map[bool]int{}
 	for _, o := range []Options{
-		{Structured: true}, {MaxMessageBytes: 500_000}, {MaxMessageBytes: 500_000, Structured: true}, {MaxMessageBytes: 16 << 10, Structured: true},
+		{Structured: true}, {MaxMessageBytes: 500_000}, {MaxMessageBytes: 500_000, Structured: true},
+		{MaxMessageBytes: 16 << 10, Structured: true},
 	} {
 		o = o.withDefaults()
 		n := encoder{structured: o.Structured, bodyBytes: o.MaxMessageBytes, frameBytes: 128 << 10}
@@ -65,10 +66,12 @@ func largest(t *testing.T, size int, contentType, text string, attributes int) l
 	return e
 }
 
-// TestTooLargeForJSON: an event whose JSON does not fit is written in binary mode if its attributes fit into a frame, and refused otherwise.
+// TestTooLargeForJSON: an event whose JSON does not fit is written in binary mode if its attributes fit into a frame, and refused
+// otherwise.
 func TestTooLargeForJSON(t *testing.T) {
 	t.Parallel()
-	e := newEvent(t, leat.EventOptions{DataContentType: "text/plain", Data: []byte(strings.Repeat(`"`, 10_000)), Subject: strings.Repeat("s", 900)})
+	quotes := []byte(strings.Repeat(`"`, 10_000))
+	e := newEvent(t, leat.EventOptions{DataContentType: "text/plain", Data: quotes, Subject: strings.Repeat("s", 900)})
 	for _, c := range []struct {
 		body, frame int
 		want        string

@@ -71,7 +71,8 @@ type read struct {
 // message as it was.
 //
 // The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message without a UUID that is no CloudEvent,
-// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for an event of more than 1 MiB, a message of more than 8 MiB, or more than 64 KiB of escaped metadata.
+// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for an event of more than 1 MiB, a message of more than 8 MiB, or more than
+// 64 KiB of escaped metadata.
 func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	if m == nil {
 		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}

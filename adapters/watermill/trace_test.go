@@ -1,6 +1,7 @@
 package watermill_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func TestTraceMetadata(t *testing.T) {
 // TestTraceOfMessages: what others put into the metadata. A message that is not a CloudEvent keeps all of them in its event.
 func TestTraceOfMessages(t *testing.T) {
 	event := message.Metadata{"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}
-	want := &leat.TraceContext{Parent: traceParent, State: "a=1"}
+	want, bare := &leat.TraceContext{Parent: traceParent, State: "a=1"}, &leat.TraceContext{Parent: traceParent}
 	for name, c := range map[string]struct {
 		event    bool
 		metadata message.Metadata
@@ -65,9 +66,9 @@ func TestTraceOfMessages(t *testing.T) {
 		"an odd one":     {true, message.Metadata{"traceparent": "odd", "tracestate": "a=1"}, nil, true},
 		"no event":       {false, message.Metadata{"traceparent": traceParent, "tracestate": "a=1"}, want, true},
 		"twice":          {true, message.Metadata{"traceparent": traceParent, "traceparent (2)": traceParent[:53] + "00"}, nil, true},
-		"twice the same": {true, message.Metadata{"traceparent": traceParent, "traceparent (2)": traceParent}, &leat.TraceContext{Parent: traceParent}, true},
+		"twice the same": {true, message.Metadata{"traceparent": traceParent, "traceparent (2)": traceParent}, bare, true},
 		"two states": {
-			true, message.Metadata{"traceparent": traceParent, "tracestate": "a=1", "tracestate (2)": "b=1"}, &leat.TraceContext{Parent: traceParent}, true,
+			true, message.Metadata{"traceparent": traceParent, "tracestate": "a=1", "tracestate (2)": "b=1"}, bare, true,
 		},
 	} {
 		pubSub := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 10}, wm.NopLogger{})
@@ -77,13 +78,9 @@ func TestTraceOfMessages(t *testing.T) {
 		require.NoError(t, err)
 		m := message.NewMessage("1", nil)
 		if c.event {
-			for k, v := range event {
-				m.Metadata[k] = v
-			}
+			maps.Copy(m.Metadata, event)
 		}
-		for k, v := range c.metadata {
-			m.Metadata[k] = v
-		}
+		maps.Copy(m.Metadata, c.metadata)
 		require.NoError(t, pubSub.Publish("topic", m))
 		into := make([]leat.Delivery, 1)
 		_, err = s.Receive(t.Context(), into)

@@ -40,8 +40,8 @@ const (
 	fieldBytes   = 6   // of a header, likewise
 )
 
-// Marshal returns the message of AMQP. A CloudEvent whose attributes do not fit into the 128 KiB of a frame is written in structured mode. The
-// error is an [*leat.Error] with [leat.CodeTooLarge] for other metadata that do not fit, or with names of more than 255 bytes.
+// Marshal returns the message of AMQP. A CloudEvent whose attributes do not fit into the 128 KiB of a frame is written in structured mode.
+// The error is an [*leat.Error] with [leat.CodeTooLarge] for other metadata that do not fit, or with names of more than 255 bytes.
 func (Marshaler) Marshal(m *message.Message) (native.Publishing, error) {
 	return marshal(m, frameBytes)
 }
@@ -79,8 +79,8 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 	return p, nil
 }
 
-// structured returns a message with metadata that are a CloudEvent as one in structured mode. It reports false for what is none, or is in that
-// mode already.
+// structured returns a message with metadata that are a CloudEvent as one in structured mode. It reports false for what is none, or is in
+// that mode already.
 func structured(m *message.Message) (*message.Message, bool) {
 	if strings.HasPrefix(strings.ToLower(m.Metadata[contentTypeName]), "application/cloudevents") {
 		return nil, false

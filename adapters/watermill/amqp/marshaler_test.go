@@ -31,7 +31,7 @@ func TestLargeAttributes(t *testing.T) {
 			require.NoError(t, err)
 			size := 0
 			for name, value := range p.Headers {
-				size += len(name) + len(value.(string)) //nolint:forcetypeassert // all are
+				size += len(name) + len(value.(string))
 			}
 			assert.Less(t, size, 128<<10)
 			back, err := amqp.Marshaler{}.Unmarshal(native.Delivery{
