@@ -227,10 +227,9 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 // subscriptions returns what Run declares for c: its own, and the group that reads its poison topic, so that the poison queue keeps events
 // that nobody reads yet. all are the consumers of the Run. The topic of suspects comes later, see checkSuspects; it always has order.
 func (c *Consumer) subscriptions(all []*Consumer) []Subscription {
-	subs := []Subscription{c.sub}
 	topic := c.poisonTopic()
 	if topic == "" {
-		return subs
+		return []Subscription{c.sub}
 	}
 	replay := ReplayOf(c.sub)
 	replay.Topic = topic
@@ -239,7 +238,7 @@ func (c *Consumer) subscriptions(all []*Consumer) []Subscription {
 			replay.Unordered = false // they share it
 		}
 	}
-	return append(subs, replay)
+	return []Subscription{c.sub, replay}
 }
 
 // acquire makes c ready to run, or says why it cannot.

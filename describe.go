@@ -6,8 +6,8 @@ import (
 	"github.com/leatgo/leat/internal/nils"
 )
 
-// Program is what a program publishes and consumes, as data, for documents such as AsyncAPI that are made from it. [Describe] makes one; there
-// is no registry.
+// Program is what a program publishes and consumes, as data, for documents such as AsyncAPI that are made from it. [Describe] makes one;
+// there is no registry.
 type Program struct {
 	// Publishes are the types that it publishes.
 	Publishes []TypeInfo

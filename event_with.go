@@ -106,10 +106,10 @@ func (e Event) WithJSON(v any) Event {
 	})
 }
 
-// Decode reads the JSON data of e into v, a pointer, as [JSONCodec] does; it is the inverse of [Event.WithJSON]. The error is an outcome of
-// [Reject] around an [*Error] with Op "decode" and [CodeInvalid], like that of [EventType.Decode]: for an event without data, with data that
-// is not JSON or does not fit into v, which may be changed in part then. It quotes nothing of the data. A v that is not a pointer, or a nil
-// one, is the caller's mistake: that error has [CodeInvalid] too and rejects nothing.
+// Decode reads the JSON data of e into v, a pointer, as [JSONCodec] does; it is the inverse of [Event.WithJSON]. The error is an outcome
+// of [Reject] around an [*Error] with Op "decode" and [CodeInvalid], like that of [EventType.Decode]: for an event without data, with
+// data that is not JSON or does not fit into v, which may be changed in part then. It quotes nothing of the data. A v that is not a
+// pointer, or a nil one, is the caller's mistake: that error has [CodeInvalid] too and rejects nothing.
 func (e Event) Decode(v any) error {
 	invalid := func(err error) *Error { return &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: err} }
 	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {

@@ -161,8 +161,8 @@ func decodeData(e Event, c Codec, v any) error {
 	return nil
 }
 
-// Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and waits as [Producer.Publish] does. A value
-// that cannot become an event is refused, with its error in the [*PublishError]; the others are published.
+// Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and waits as [Producer.Publish] does. A
+// value that cannot become an event is refused, with its error in the [*PublishError]; the others are published.
 func (t EventType[T]) Publish(ctx context.Context, p Publisher, vs ...T) error {
 	if _, ok := p.(*Producer); !ok && nils.Is(p) {
 		p = unfitProducer("the Publisher is nil; give a Producer or an outbox")

@@ -18,7 +18,7 @@ func ExampleDescribe() {
 	billed := leat.EventType[Invoice]{Name: "invoice.sent.v1", Topic: "invoices"}
 
 	broker := memory.New(nil)
-	defer broker.Close()
+	defer func() { _ = broker.Close() }()
 	producer := leat.NewProducer(broker, nil)
 	router := leat.NewRouter(placed.Handler(func(ctx context.Context, _ leat.Event, o Order) error {
 		return billed.Publish(ctx, producer, Invoice{Order: o.ID})
@@ -30,8 +30,8 @@ func ExampleDescribe() {
 	for _, c := range program.Consumes {
 		for _, t := range c.Types {
 			fmt.Printf("%s: %s from %s as %s, rejected to %s\n", c.Subscription.Group, t.Type, t.Topic, t.Data.Name(), c.PoisonTopic)
-			for i := range t.Data.NumField() {
-				fmt.Println("  field", strings.ToLower(t.Data.Field(i).Name), t.Data.Field(i).Type)
+			for field := range t.Data.Fields() {
+				fmt.Println("  field", strings.ToLower(field.Name), field.Type)
 			}
 		}
 	}

@@ -42,13 +42,13 @@ type Poisoned struct {
 	note *atomic.Pointer[reducedNote]
 }
 
-// ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events that nobody reads yet. To read or replay a
-// poison queue, subscribe as [ReplayOf] says; [PoisonedFrom] tells what the events are.
+// ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events that nobody reads yet. To read or
+// replay a poison queue, subscribe as [ReplayOf] says; [PoisonedFrom] tells what the events are.
 const ReplayGroup = "replay"
 
-// ReplayOf returns the subscription that reads the poison queue of sub, as [Run] declares it: the group [ReplayGroup] on [PoisonTopic], Unordered
-// where sub is, because a broker that keeps no order for sub keeps none there either. Where the PoisonQueue has a topic of its own, set Topic
-// to that. A poison topic that several consumers of one Run share is Unordered only if all of them are.
+// ReplayOf returns the subscription that reads the poison queue of sub, as [Run] declares it: the group [ReplayGroup] on [PoisonTopic],
+// Unordered where sub is, because a broker that keeps no order for sub keeps none there either. Where the PoisonQueue has a topic of its
+// own, set Topic to that. A poison topic that several consumers of one Run share is Unordered only if all of them are.
 func ReplayOf(sub Subscription) Subscription {
 	return Subscription{Topic: PoisonTopic(sub.Topic, sub.Group), Group: ReplayGroup, Unordered: sub.Unordered}
 }

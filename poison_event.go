@@ -232,10 +232,10 @@ func PoisonedFrom(e Event) (Poisoned, error) {
 	return p, nil
 }
 
-// IsPoisoned reports whether e is from a poison queue, or on its way there: an event that [Poisoned.AsEvent] made, which has the extension
-// leatreason. It may be the original with its type and data, or stand for a malformed delivery or for what did not fit, with a type and data
-// of Leat's own. A [PublishMiddleware] that checks or changes data lets such an event pass as it is: what it refuses stays unsettled, and
-// holds up its key. Whoever can publish can set that extension, so nobody's permission may depend on it.
+// IsPoisoned reports whether e is from a poison queue, or on its way there: an event that [Poisoned.AsEvent] made, which has the
+// extension leatreason. It may be the original with its type and data, or stand for a malformed delivery or for what did not fit, with a
+// type and data of Leat's own. A [PublishMiddleware] that checks or changes data lets such an event pass as it is: what it refuses stays
+// unsettled, and holds up its key. Whoever can publish can set that extension, so nobody's permission may depend on it.
 func IsPoisoned(e Event) bool { return e.d().poisoned }
 
 // leat returns the text of one of the reserved extensions, and whether it is there. A transport may have made a String of any type.

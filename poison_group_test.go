@@ -47,11 +47,15 @@ func TestRunDeclaresWhatReadsThePoisonQueue(t *testing.T) {
 		o    *middleware.PoisonOptions
 		want []leat.Subscription
 	}{
-		"one each":           {[]leat.Subscription{ordered, unordered}, nil, []leat.Subscription{leat.ReplayOf(ordered), leat.ReplayOf(unordered)}},
-		"shared, one order":  {[]leat.Subscription{unordered, ordered}, own, []leat.Subscription{dead(false), dead(false)}},
-		"shared, other way":  {[]leat.Subscription{ordered, unordered}, own, []leat.Subscription{dead(false), dead(false)}},
-		"shared, none":       {[]leat.Subscription{unordered}, own, []leat.Subscription{dead(true)}},
-		"broadcast in order": {[]leat.Subscription{{Topic: "orders", Broadcast: true}}, nil, []leat.Subscription{{Topic: "orders.poison-broadcast", Group: "replay"}}},
+		"one each": {
+			[]leat.Subscription{ordered, unordered}, nil, []leat.Subscription{leat.ReplayOf(ordered), leat.ReplayOf(unordered)},
+		},
+		"shared, one order": {[]leat.Subscription{unordered, ordered}, own, []leat.Subscription{dead(false), dead(false)}},
+		"shared, other way": {[]leat.Subscription{ordered, unordered}, own, []leat.Subscription{dead(false), dead(false)}},
+		"shared, none":      {[]leat.Subscription{unordered}, own, []leat.Subscription{dead(true)}},
+		"broadcast in order": {
+			[]leat.Subscription{{Topic: "orders", Broadcast: true}}, nil, []leat.Subscription{{Topic: "orders.poison-broadcast", Group: "replay"}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -26,8 +26,9 @@ type Route struct {
 }
 
 // Router is a [Handler] that leads each event to the [Route] of its type. An event that no route wants is skipped: it is acked, and
-// counted in Stats.Skipped, and the log has the first of each type, of the first 100 types of a run; a route for [AnyType] or [RejectUnhandled] changes that. Of the types leat.malformed.v1 and leat.reduced.v1,
-// which a Router meets when it replays a poison queue, unwanted events are rejected: skipped, they would be lost.
+// counted in Stats.Skipped, and the log has the first of each type, of the first 100 types of a run; a route for [AnyType] or
+// [RejectUnhandled] changes that. Of the types leat.malformed.v1 and leat.reduced.v1, which a Router meets when it replays a poison
+// queue, unwanted events are rejected: skipped, they would be lost.
 //
 // Give the Router itself to [NewConsumer], and middleware for all routes to its options: inside a handler of your own, other than what
 // [Chain] returns, the Consumer cannot see it, so that the topics of its routes are not checked.

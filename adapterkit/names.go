@@ -9,8 +9,8 @@ import (
 
 // Names is what a broker lets a name be. Beside the bytes that it lists, letters and digits of ASCII are allowed.
 type Names struct {
-	// MaxBytes is the most bytes of a name, 20 or more; less counts as 20. 0 means 80, which SQS allows. Leave out what the adapter adds, such as
-	// ".fifo".
+	// MaxBytes is the most bytes of a name, 20 or more; less counts as 20. 0 means 80, which SQS allows. Leave out what the adapter adds,
+	// such as ".fifo".
 	MaxBytes int
 	// Punctuation is which other bytes are allowed. It needs '-'. Empty means "-_".
 	Punctuation string
@@ -26,12 +26,12 @@ const hashBytes = 1 + 8
 // leastBytes leaves room for a hash and something to read.
 const leastBytes = 20
 
-// Name returns the broker's name for parts: of a topic alone, or of a topic and a group. It is the parts with a separator in between, '_' where
-// that is allowed and '-' elsewhere, if the broker takes that and nothing else could be meant by it. Otherwise each byte that is not allowed
-// is replaced by '-', the name is cut, and '-' and 8 hexadecimal digits of the SHA-256 of all parts follow.
+// Name returns the broker's name for parts: of a topic alone, or of a topic and a group. It is the parts with a separator in between, '_'
+// where that is allowed and '-' elsewhere, if the broker takes that and nothing else could be meant by it. Otherwise each byte that is
+// not allowed is replaced by '-', the name is cut, and '-' and 8 hexadecimal digits of the SHA-256 of all parts follow.
 //
-// Two different lists of equally many parts have different names, unless both need a hash and the 32 bits of theirs are equal. The same parts
-// have the same name in every version.
+// Two different lists of equally many parts have different names, unless both need a hash and the 32 bits of theirs are equal. The same
+// parts have the same name in every version.
 func (n Names) Name(parts ...string) string {
 	separator := "-"
 	if n.allows('_') {

@@ -53,8 +53,8 @@ func TestNames(t *testing.T) {
 		{adapterkit.Names{MaxBytes: 3}, []string{long}, long[:11] + "-#"},
 	} {
 		got := c.rule.Name(c.parts...)
-		if strings.HasSuffix(c.want, "-#") {
-			assert.Regexp(t, "^"+regexp.QuoteMeta(strings.TrimSuffix(c.want, "-#"))+hashed.String(), got, "%q", c.parts)
+		if begins, ok := strings.CutSuffix(c.want, "-#"); ok {
+			assert.Regexp(t, "^"+regexp.QuoteMeta(begins)+hashed.String(), got, "%q", c.parts)
 		} else {
 			assert.Equal(t, c.want, got, "%q", c.parts)
 		}

@@ -18,7 +18,10 @@ import (
 
 // consumeCases are the cases with a Producer and a Consumer.
 func consumeCases() []Case {
-	return slices.Concat(orderCases(), retryCases(), poisonCases(), poisonGroupCases(), poisonLimitCases(), limitCases(), bufferCases(), drainCases(), lifeCases())
+	return slices.Concat(
+		orderCases(), retryCases(), poisonCases(), poisonGroupCases(), poisonLimitCases(), limitCases(), bufferCases(),
+		drainCases(), lifeCases(),
+	)
 }
 
 // lifeCases are about beginning, ending and what is between.

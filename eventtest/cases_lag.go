@@ -32,7 +32,8 @@ func checkLag(r *run) {
 	r.mustPublish(b, topic, events...)
 	published := func() time.Duration { return time.Since(began) }
 	var lag leat.Lag
-	r.eventually(fmt.Sprintf("the lag is that of the %d events that are published, and the oldest has an age or an unknown one", n), func() bool {
+	what := fmt.Sprintf("the lag is that of the %d events that are published, and the oldest has an age or an unknown one", n)
+	r.eventually(what, func() bool {
 		lag = ask()
 		return lag.Events == n && lag.Oldest != 0 // a coarse clock gives it none at first
 	})

@@ -139,28 +139,9 @@ func checkDrainAwaitsRelease(r *run) {
 			}
 		}
 	}
-	moves := func() bool {
-		for lease, h := range holders {
-			if h.asked() || lease.Ended() {
-				return true
-			}
-		}
-		return false
-	}
-	if r.standby() {
-		r.eventually("all second events came to the stream that is not standing by", func() bool {
-			look(one, time.Millisecond)
-			return (len(seconds) == keys || r.withholds(2)) && time.Since(joined) > r.opts.Quiet
-		})
-		if moves() {
-			r.notef("a stream joined and is to stand by, and yet keys were asked for, or taken away")
-		}
-	} else {
-		r.eventually("keys are to move to the stream that joined", func() bool {
-			look(one, time.Millisecond)
-			return moves()
-		})
-	}
+	r.awaitMove(holders, func() { look(one, time.Millisecond) }, func() bool {
+		return (len(seconds) == keys || r.withholds(2)) && time.Since(joined) > r.opts.Quiet
+	})
 	look(two, r.opts.Quiet/2)
 	for i := range mine {
 		one.settle(acked(), mine[i])
@@ -183,6 +164,32 @@ func checkDrainAwaitsRelease(r *run) {
 		if seconds[e.ID()] {
 			r.notef("%q was acked before its key was released, and came again", e.ID())
 		}
+	}
+}
+
+// awaitMove waits, with look, until keys are to move to a stream that has joined. One that stands by gets none, so it waits for settled then.
+func (r *run) awaitMove(holders map[*leat.Lease]*holder, look func(), settled func() bool) {
+	moves := func() bool {
+		for lease, h := range holders {
+			if h.asked() || lease.Ended() {
+				return true
+			}
+		}
+		return false
+	}
+	if !r.standby() {
+		r.eventually("keys are to move to the stream that joined", func() bool {
+			look()
+			return moves()
+		})
+		return
+	}
+	r.eventually("all second events came to the stream that is not standing by", func() bool {
+		look()
+		return settled()
+	})
+	if moves() {
+		r.notef("a stream joined and is to stand by, and yet keys were asked for, or taken away")
 	}
 }
 

@@ -25,8 +25,8 @@ type PoisonOptions struct {
 // reads them, and [Original] only takes them off. A nil o means the defaults.
 //
 // What exceeds the limits of p is written in the reduced form, which [leat.Reduction] describes. p tells them with a method Limits, as
-// [leat.Producer] has; without it Leat's own hold. Where the topic takes even less, which its refusal with [leat.CodeTooLarge] tells, Poison
-// tries half the size, down to 8 KiB.
+// [leat.Producer] has; without it Leat's own hold. Where the topic takes even less, which its refusal with [leat.CodeTooLarge] tells,
+// Poison tries half the size, down to 8 KiB.
 //
 // Without a Publisher, or with a Producer that has no broker, [leat.Run] refuses the Consumer.
 //
@@ -80,7 +80,8 @@ func (q *poisonQueue) limits() leat.Limits {
 	return leat.Limits{}
 }
 
-var errNoProducer = errors.New("PoisonQueue was made without a Producer or another Publisher, or with a Producer that has no broker or a wrong middleware")
+var errNoProducer = errors.New("PoisonQueue was made without a Producer or another Publisher, " +
+	"or with a Producer that has no broker or a wrong middleware")
 
 // Topic implements [leat.PoisonQueue].
 func (q *poisonQueue) Topic(sub leat.Subscription) string { return q.topic(sub.Topic, sub.Group) }

@@ -9,9 +9,9 @@ import (
 
 var _ leat.LagReporter = (*Broker)(nil)
 
-// Lag implements [leat.LagReporter]. Its one part has the details "waiting" and "held": events that nobody has, and those that streams have
-// delivered. The broker keeps no time of a publish, so Oldest goes by the event's own attribute time, and is [leat.LagUnknown] where that has
-// none, or one that is still to come. The error is an [*leat.Error].
+// Lag implements [leat.LagReporter]. Its one part has the details "waiting" and "held": events that nobody has, and those that streams
+// have delivered. The broker keeps no time of a publish, so Oldest goes by the event's own attribute time, and is [leat.LagUnknown] where
+// that has none, or one that is still to come. The error is an [*leat.Error].
 func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 	if err := (leat.Subscription{Topic: topic, Group: group}).Validate(); err != nil {
 		return leat.Lag{}, &leat.Error{Op: "lag", Topic: topic, Code: leat.CodeInvalid, Err: err}

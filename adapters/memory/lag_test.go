@@ -33,9 +33,9 @@ func TestLag(t *testing.T) {
 					{Name: "billing", Details: map[string]int64{"waiting": 0, "held": 0}},
 				}}, lagOf(t, b))
 				require.NoError(t, outcomes(t.Context(), t, b, "orders", event(t, "1", "", 1))[0])
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // in the bubble
 				require.NoError(t, outcomes(t.Context(), t, b, "orders", event(t, "2", "k", 1))[0])
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // in the bubble
 				lag := lagOf(t, b)
 				assert.EqualValues(t, 2, lag.Events)
 				assert.Equal(t, 2*time.Second, lag.Oldest)
@@ -57,11 +57,11 @@ func TestLag(t *testing.T) {
 					how.Delay = time.Minute
 					s.Settle(&got[i], how)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // in the bubble
 				lag = lagOf(t, b)
 				assert.EqualValues(t, 2, lag.Parts[0].Details["waiting"], "for their delay")
 				assert.Equal(t, 3*time.Second, lag.Oldest)
-				time.Sleep(time.Hour)
+				time.Sleep(time.Hour) // in the bubble
 				for left := 2; left > 0; {
 					into := make([]leat.Delivery, 2)
 					n, err := s.Receive(t.Context(), into)
