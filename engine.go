@@ -7,12 +7,13 @@ import (
 )
 
 // engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
-// guarded by Consumer.mu; stream, caps and base do not change once the receive loop has begun.
+// guarded by Consumer.mu; stream, observer, caps and base do not change once the receive loop has begun.
 type engine struct {
 	// What the workers read without the lock comes first, so that it shares no cache line with what changes.
-	c      *Consumer
-	stream Stream
-	caps   Capabilities
+	c        *Consumer
+	stream   Stream
+	observer Observer // nil for most
+	caps     Capabilities
 
 	base context.Context // what handlers' contexts descend from: the values of Run's context, not its end
 	// leaseOver is the cause of contexts whose lease ended in order: one for all, as there may be a lease for each message.
@@ -69,7 +70,7 @@ const maxCrashes = 10
 
 func newEngine(c *Consumer) *engine {
 	return &engine{
-		c: c, epoch: time.Now(), leaseZero: leaseClock(), leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost},
+		c: c, observer: c.o.Observer, epoch: time.Now(), leaseZero: leaseClock(), leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost},
 		lanes: newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 		suspects: suspectStage{wake: make(chan struct{}, 1), stop: make(chan struct{})},
@@ -329,7 +330,8 @@ func (e *engine) unlock(w *worker) {
 	e.c.mu.Unlock()
 	w.signal()
 	for i := range later {
-		e.settle(&later[i].d, later[i].s, later[i].seen)
+		e.observe(&later[i].d, later[i].seen)
+		e.settle(&later[i].d, later[i].s)
 	}
 	for _, f := range after {
 		f()

@@ -24,9 +24,11 @@ type lapsing struct {
 func (b *lapsing) stand() { b.timed.deadline.Store(int64(leaseClock() - 1)) }
 
 func (b *lapsing) Publish(context.Context, string, []Event, func(int, error)) {}
-func (b *lapsing) Subscribe(context.Context, Subscription) (Stream, error)    { return lapsingStream{b}, nil }
-func (b *lapsing) Limits() Limits                                             { return Limits{} }
-func (b *lapsing) Close() error                                               { return nil }
+func (b *lapsing) Subscribe(context.Context, Subscription) (Stream, error) {
+	return lapsingStream{b}, nil
+}
+func (b *lapsing) Limits() Limits { return Limits{} }
+func (b *lapsing) Close() error   { return nil }
 
 func (b *lapsing) Observe(o Observation) {
 	b.mu.Lock()

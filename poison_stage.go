@@ -151,7 +151,8 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	case err != nil:
 		e.observe(&it.d, seen{kind: ObservedPoisonFailed, attempt: it.attempts, err: err})
 	default:
-		e.settle(&it.d, Settlement{Action: Ack}, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
+		e.observe(&it.d, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
+		e.settle(&it.d, Settlement{Action: Ack})
 	}
 	e.c.mu.Lock()
 	e.poison.running--

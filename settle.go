@@ -47,11 +47,16 @@ func (e *engine) handle(it *item, crash error) outcome {
 		if it.d.Lease.lapsedBy(e.leaseZero + it.started) {
 			return outcome{kind: outcomeLost, unmet: true}
 		}
-		e.observe(&it.d, seen{kind: ObservedAttempt, attempt: it.attempts})
+		if e.observer != nil {
+			e.observe(&it.d, seen{kind: ObservedAttempt, attempt: it.attempts})
+		}
 	}
 	err := e.call(it, crash)
 	if err == nil && !it.lease.ended.Load() && !it.d.Lease.lapsed() {
-		e.settle(&it.d, Settlement{Action: Ack}, e.attemptSeen(it, nil, 0))
+		if e.observer != nil {
+			e.observeOutcome(it, nil, 0)
+		}
+		e.settle(&it.d, Settlement{Action: Ack})
 		return outcome{kind: outcomeHandled}
 	}
 	o, err := e.judgeError(it, err)
