@@ -14,7 +14,8 @@ const mutantsIntro = `
 
 Each line is an adapter with one defect in its source, and the cases that have to notice it on the real broker: each of them must fail in
 every run, and must have seen the defect and nothing else. *caught* counts the runs in which they did. A mutant that no case can catch
-is named with the reason. The defects are in ` + "`testdata/mutants`" + ` of the adapters; ` + "`make mutants-brokers RUNS=10`" + ` runs them.
+is named with the reason. The defects are in ` + "`testdata/mutants`" + ` of the adapters;
+` + "`make mutants-brokers RUNS=10`" + ` runs them.
 
 `
 
@@ -38,7 +39,8 @@ func mutants(b *strings.Builder, scores []*score.Score) {
 	if len(scores) == 0 {
 		return
 	}
-	b.WriteString(mutantsIntro + "| adapter | mutants | caught in every run | caught in some runs | not caught, with a reason |\n|---|---|---|---|---|\n")
+	b.WriteString(mutantsIntro)
+	b.WriteString("| adapter | mutants | caught in every run | caught in some runs | not caught, with a reason |\n|---|---|---|---|---|\n")
 	for _, s := range scores {
 		every, some, reasons := 0, 0, 0
 		for _, m := range s.Mutants {

@@ -41,8 +41,9 @@ func newChecker(ctx context.Context, dir string) (*checker, error) {
 	}
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct {
-			ImportPath, Export string
-			GoFiles            []string
+			ImportPath string   `json:"ImportPath"`
+			Export     string   `json:"Export"`
+			GoFiles    []string `json:"GoFiles"`
 		}
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
 			break
@@ -64,7 +65,7 @@ func newChecker(ctx context.Context, dir string) (*checker, error) {
 
 // read reads a file of the package.
 func (c *checker) read(file string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(c.dir, filepath.FromSlash(file))) //nolint:gosec // a file of the repository
+	return os.ReadFile(filepath.Join(c.dir, filepath.FromSlash(file)))
 }
 
 // check type-checks the package with some of its files changed.

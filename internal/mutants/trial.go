@@ -29,8 +29,8 @@ type trial struct {
 	out     io.Writer
 }
 
-// score runs a mutant as often as wanted. A mutant that cannot be caught is only compiled, unless the whole suite is run. The error is about
-// the trial itself: a mutant that does not apply or compile, or a run without a report.
+// score runs a mutant as often as wanted. A mutant that cannot be caught is only compiled, unless the whole suite is run. The error is
+// about the trial itself: a mutant that does not apply or compile, or a run without a report.
 func (t *trial) score(ctx context.Context, a *adapter, m *mutant) (s score.Mutant, err error) {
 	s = score.Mutant{Name: m.name, What: m.what, Kind: m.kind, Reason: m.reason}
 	for _, c := range m.catches {
@@ -103,15 +103,15 @@ func build(ctx context.Context, dir string, a *adapter, m *mutant) (string, erro
 	if err != nil {
 		return "", err
 	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	replace := map[string]string{}
 	for name, text := range changed {
 		copied := filepath.Join(dir, filepath.Base(name))
 		if err := os.WriteFile(copied, text, 0o600); err != nil {
 			return "", err
 		}
-		overlay.Replace[filepath.Join(source, filepath.FromSlash(name))] = copied
+		replace[filepath.Join(source, filepath.FromSlash(name))] = copied
 	}
-	text, err := json.Marshal(overlay)
+	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
@@ -119,7 +119,7 @@ func build(ctx context.Context, dir string, a *adapter, m *mutant) (string, erro
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", program, ".")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-o", program, ".") //nolint:gosec // files that were made here
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it does not compile: %w\n%s", err, out)

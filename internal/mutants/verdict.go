@@ -35,7 +35,7 @@ func (m *mutant) judge(report *eventtest.Report) (why []string) {
 	for _, c := range m.catches {
 		switch r := by[c.name]; {
 		case r == nil:
-			why = append(why, fmt.Sprintf("%s was not run", c.name))
+			why = append(why, c.name+" was not run")
 		case r.Status != eventtest.Failed:
 			why = append(why, fmt.Sprintf("%s %s", c.name, r.Status))
 		case !c.seen.MatchString(strings.Join(r.Seen, "\n")):

@@ -16,14 +16,14 @@ import (
 const Variable = "LEAT_REPORT"
 
 // Check fails the test where the report has other outcomes than the committed one of the same adapter, which is in the directory docs of
-// the repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead. With LEAT_REPORT set, it writes
-// all of the report to that file and compares nothing: that is a run on a mutant, or of some of the cases.
+// the repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead. With LEAT_REPORT set, it
+// writes all of the report to that file and compares nothing: that is a run on a mutant, or of some of the cases.
 func Check(t testing.TB, docs string, report *eventtest.Report) {
 	t.Helper()
 	if file := os.Getenv(Variable); file != "" {
 		text, err := json.Marshal(report)
 		if err == nil {
-			err = os.WriteFile(file, text, 0o600)
+			err = os.WriteFile(file, text, 0o600) //nolint:gosec // a file that whoever runs the test names
 		}
 		if err != nil {
 			t.Fatal(err)
