@@ -26,6 +26,12 @@ func settleMutants() []mutant {
 				s.Settle(d, how)
 			}
 		}),
+		settling("forgets the acks of a key that is asked for", "handover-keeps-acks", nil,
+			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
+				if how.Action != leat.Ack || !strings.HasPrefix(d.Event.ID(), "handed-") || !d.Lease.Draining() {
+					s.Settle(d, how)
+				}
+			}),
 		settling("acks what is given back", "give-back-redelivers", []string{"transport-key", "malformed", "give-back-counts-once"},
 			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 				if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {

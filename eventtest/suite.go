@@ -98,7 +98,7 @@ func Cases() []Case {
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(),
 		settleCases(), quiesceCases(),
-		leaseCases(), reconnectCases(),
+		leaseCases(), handoverAckCases(), reconnectCases(),
 		keyCases(), traceCases(),
 		consumeCases(),
 	)
