@@ -209,7 +209,10 @@ func forgetsAcksOnReconnect() mutant {
 		}
 		return s, err
 	}
-	return mutant{name: "forgets acks when connections are lost", rule: "acks-across-reconnect", shelled: true, wrap: wrap}
+	return mutant{
+		name: "forgets acks when connections are lost", rule: "acks-across-reconnect", others: []string{"handover-keeps-acks"},
+		shelled: true, wrap: wrap,
+	}
 }
 
 // subscribesAgain is a mutant that asks by a new path when connections are lost, and goes on to ask by the old ones.

@@ -228,7 +228,7 @@ func leaseMutants() []mutant {
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
 			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
-		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion", "lease-ends-first"},
+		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion", "lease-ends-first", "handover-keeps-acks"},
 			func(d *leat.Delivery, outer *leat.Lease) {
 				var draining atomic.Bool
 				d.Lease.Attach(func(release func()) {
@@ -245,7 +245,10 @@ func leaseMutants() []mutant {
 		closesBeforeLeasesEnd(),
 		{
 			name: "claims order by key and ignores it", rule: "key-exclusion",
-			others: []string{"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older", "transport-key-give-back"},
+			others: []string{
+				"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older", "transport-key-give-back",
+				"handover-keeps-acks",
+			},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					subs = slices.Clone(subs)
