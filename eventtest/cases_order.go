@@ -173,25 +173,31 @@ func (l *ledger) putToWork(b leat.Broker, s *program) {
 	}
 }
 
+// checkNoOverlap keeps every key at work, so that each that moves meets a handler, which takes longer than a broker needs to hand a key on.
 func checkNoOverlap(r *run) {
+	const keys = 80 // so many that some of those at work must move
 	b := r.open()
 	l := r.newLedger(b)
+	long := 4*time.Millisecond + r.operation/20
 	work := func(context.Context, leat.Event) error {
-		pause(3 * time.Millisecond)
+		pause(long)
 		return nil
 	}
-	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
-	l.send(b, l.events(320, 80)...) // so many keys that some of those at work must move
-	r.eventually("the first consumer is at work", func() bool { return l.begun() > 4 })
-	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8})
-	r.eventually("both are at work", func() bool { return l.begun() > 60 })
-	// A slow broker moves keys later, and none moves them to a stream that stands by.
-	// Meanwhile the first consumer has something to do, and no more than it can finish soon.
-	for moved := r.stopwatch(); !r.standby() && second.consumer.Stats().Received == 0 && moved.took() < 2*r.operation; pause(time.Millisecond) {
-		if l.waiting() < 160 {
-			l.send(b, l.events(80, 80)...)
+	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: keys})
+	l.send(b, l.events(4*keys, keys)...)
+	r.eventually("the first consumer is at work", func() bool { return first.consumer.Stats().Running > keys/2 })
+	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: keys})
+	// A slow broker moves keys later, and none moves them to a stream that stands by. Meanwhile the first consumer has something to do, and
+	// no more than it can finish soon.
+	most := 2*r.operation + r.opts.Quiet
+	for moved := r.stopwatch(); !r.standby() && second.consumer.Stats().Received == 0 && moved.took() < most; pause(time.Millisecond) {
+		if l.waiting() < 2*keys {
+			l.send(b, l.events(keys, keys)...)
 		}
 	}
+	l.send(b, l.events(2*keys, keys)...)
+	begun := l.begun()
+	r.eventually("both are at work", func() bool { return l.begun() >= begun+keys })
 	first.stopClean()
 	l.await()
 }
