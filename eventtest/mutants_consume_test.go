@@ -210,7 +210,7 @@ func forgetsAcksOnReconnect() mutant {
 		return s, err
 	}
 	return mutant{
-		name: "forgets acks when connections are lost", rule: "acks-across-reconnect", others: []string{"handover-keeps-acks"},
+		name: "forgets acks when connections are lost", rule: "acks-across-reconnect", others: []string{"handover-keeps-acks", "drain-awaits-release"},
 		shelled: true, wrap: wrap,
 	}
 }

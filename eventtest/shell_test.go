@@ -186,6 +186,12 @@ func (b *shell) publish(ctx context.Context, topic string, events []leat.Event, 
 	b.Broker.Publish(ctx, topic, events, done)
 }
 
+func (b *shell) Withdraw(ctx context.Context, topic string, events []leat.Event) {
+	if w, ok := b.Broker.(leat.Withdrawer); ok {
+		w.Withdraw(ctx, topic, events)
+	}
+}
+
 func (b *shell) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	if b.isClosed() {
 		return closedShell()
@@ -246,6 +252,9 @@ func (b *shell) close() error {
 	b.end()
 	for _, s := range streams {
 		_ = s.Stream.Close(context.Background())
+	}
+	if n, ok := b.Broker.(*nowhere); ok {
+		return n.Close()
 	}
 	return nil
 }
