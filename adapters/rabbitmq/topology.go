@@ -201,8 +201,8 @@ func (t *topology) unordered(cause error) error {
 	return topologyError(t.sub.Topic, leat.CodeUnsupported, "%w", text)
 }
 
-// ordered is the error of a subscription that gives up order and whose queue exists and keeps it. Leat itself makes such a queue: for a group
-// that was ordered once, and for the group that reads the poison queue of one.
+// ordered is the error of a subscription that gives up order and whose queue exists and keeps it. Leat itself makes such a queue: for a
+// group that was ordered once, and for the group that reads the poison queue of one.
 func (t *topology) ordered(cause error) error {
 	text := "subscribe without Unordered; or handle what the queue has, delete it while no consumer is connected, and declare it again"
 	if t.sub.Group == leat.ReplayGroup {

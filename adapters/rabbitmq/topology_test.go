@@ -24,7 +24,8 @@ func TestTopology(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
-		"create": testCreate, "create classic": testCreateClassic, "another form": testAnotherForm, "no order": testNoOrder, "order kept": testOrderKept,
+		"create": testCreate, "create classic": testCreateClassic, "another form": testAnotherForm,
+		"no order": testNoOrder, "order kept": testOrderKept,
 		"existing": testExisting, "delivery limit": testDeliveryLimit, "reject": testReject, "verify": testVerify,
 		"verify without an API": testVerifyWithoutAPI, "verify differences": testVerifyDifferences, "verify refused": testVerifyRefused,
 		"lag": testLag, "own exchange": testOwnExchange, "broadcast": testDeclareBroadcast, "permissions": testPermissions,

@@ -243,7 +243,9 @@ func TestCapabilities(t *testing.T) {
 		sub     leat.Subscription
 		want    leat.Capabilities
 	}{
-		"quorum": {want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
+		"quorum": {want: leat.Capabilities{
+			Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held,
+		}},
 		"quorum, unordered": {sub: leat.Subscription{Unordered: true},
 			want: leat.Capabilities{Durable: true, DeliveryCount: true, NativeReject: true, LongestHold: held}},
 		"quorum, not declared": {options: Options{Provision: ProvisionOff},
