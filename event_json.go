@@ -114,16 +114,15 @@ func (d *eventData) appendData(dst []byte) []byte {
 // leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even escaped: U+FFFE or U+FFFF. SQS refuses
 // a message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
 func leavesXML(json string) bool {
-	const first2 = "\xef\xbf" // of the three bytes of U+FFC0 to U+FFFF
 	for {
-		at := strings.Index(json, first2)
+		at := strings.IndexByte(json, 0xef) // both are three bytes: ef bf be, ef bf bf
 		if at < 0 || at+2 >= len(json) {
 			return false
 		}
-		if json[at+2] >= 0xbe {
+		if json[at+1] == 0xbf && json[at+2] >= 0xbe {
 			return true
 		}
-		json = json[at+2:]
+		json = json[at+1:]
 	}
 }
 
