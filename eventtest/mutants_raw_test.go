@@ -18,7 +18,7 @@ import (
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
 	return slices.Concat(
-		publishMutants(), eventMutants(), subscribeMutants(),
+		publishMutants(), faultPublishMutants(), eventMutants(), subscribeMutants(),
 		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
 		leaseMutants(), closeMutants(),
 		consumeMutants(), cancelMutants(),

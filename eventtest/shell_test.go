@@ -119,6 +119,7 @@ func (h shellHarness) Cut(context.Context) error {
 	if !d.keepsLeases {
 		h.broker.Crash()
 	}
+	h.cutLines()
 	return nil
 }
 

@@ -25,6 +25,8 @@ type Options struct {
 	// Unordered runs every case on subscriptions with leat.Subscription.Unordered. Cases that need order by key are skipped. An adapter
 	// that offers order passes the suite with it and without.
 	Unordered bool
+	// Rounds is how often a case injects its fault that injects it again and again. 0 means 20 times, or twice where the broker is killed.
+	Rounds int
 	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
 	CaseTimeout time.Duration
 }
@@ -37,6 +39,7 @@ func (o *Options) validate() error {
 	return cmp.Or(
 		ranges.Duration("Options.Patience", o.Patience, time.Millisecond, time.Hour),
 		ranges.Duration("Options.Quiet", o.Quiet, time.Millisecond, time.Hour),
+		ranges.Int("Options.Rounds", o.Rounds, 1, 1_000),
 		ranges.Duration("Options.CaseTimeout", o.CaseTimeout, time.Millisecond, 24*time.Hour),
 	)
 }
@@ -94,7 +97,7 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), subscribeCases(), lagCases(),
+		publishCases(), faultPublishCases(), subscribeCases(), lagCases(),
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(),
 		settleCases(), quiesceCases(),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ var (
 type memoryHarness struct {
 	broker *memory.Broker
 	topics atomic.Int64
+	lines  sync.Map // keys: the *line of each view that is open
 }
 
 func newMemoryHarness() *memoryHarness {
@@ -45,7 +47,14 @@ func newMemoryHarness() *memoryHarness {
 func fromHeaders(m foreign.Message) (leat.Event, error) { return leat.DecodeEvent(m.Headers, m.Body) }
 
 func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
-	return newView(h.broker), nil
+	return h.view(), nil
+}
+
+func (h *memoryHarness) view() *view {
+	v := newView(h.broker)
+	h.lines.Store(v.line, true)
+	v.gone = func() { h.lines.Delete(v.line) }
+	return v
 }
 
 func (h *memoryHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
@@ -69,7 +78,16 @@ func (h *memoryHarness) Expire(_ context.Context, topic, group string) error {
 // Kill crashes the broker, which is back at once.
 func (h *memoryHarness) Kill(context.Context) error {
 	h.broker.Crash()
+	h.cutLines()
 	return nil
+}
+
+// cutLines loses what is under way between publishers and the broker.
+func (h *memoryHarness) cutLines() {
+	h.lines.Range(func(l, _ any) bool {
+		l.(*line).cut()
+		return true
+	})
 }
 
 func (h *memoryHarness) Start(context.Context) error { return nil }
@@ -77,6 +95,7 @@ func (h *memoryHarness) Start(context.Context) error { return nil }
 // Cut ends all leases, as lost connections do on brokers that take back what a connection held.
 func (h *memoryHarness) Cut(context.Context) error {
 	h.broker.Crash()
+	h.cutLines()
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (b orderless) Declare(ctx context.Context, subs ...leat.Subscription) error
 type orderlessHarness struct{ *memoryHarness }
 
 func (h orderlessHarness) Open(context.Context) (leat.Broker, error) {
-	return orderless{newView(h.broker)}, nil
+	return orderless{h.view()}, nil
 }
 
 // TestAdapterWithoutOrder: an adapter that refuses every subscription with order by key is tested without it.

@@ -18,7 +18,9 @@ const viewTerm = time.Second
 // their own clocks.
 type view struct {
 	broker *memory.Broker
+	line   *line // what publishes go through
 	flaws  flaws
+	gone   func() // told by Close
 
 	mu      sync.Mutex
 	closed  bool
@@ -39,7 +41,7 @@ type flaws struct {
 }
 
 func newView(b *memory.Broker) *view {
-	return &view{broker: b, flaws: flaws{term: viewTerm}, over: make(chan struct{})}
+	return &view{broker: b, line: &line{broker: b}, flaws: flaws{term: viewTerm}, gone: func() {}, over: make(chan struct{})}
 }
 
 // viewOf finds the view behind what mutants put around it.
@@ -48,6 +50,8 @@ func viewOf(b leat.Broker) *view {
 		switch outer := b.(type) {
 		case *view:
 			return outer
+		case orderless:
+			return outer.view
 		case *bent:
 			b = outer.Broker
 		case *shell:
@@ -60,6 +64,7 @@ func viewOf(b leat.Broker) *view {
 
 // isolate keeps the broker away.
 func (v *view) isolate() {
+	v.line.freeze()
 	v.mu.Lock()
 	if v.away == nil {
 		v.away = make(chan struct{})
@@ -99,6 +104,7 @@ func (v *view) rejoin() {
 		s.beat()
 	}
 	close(away)
+	v.line.thaw()
 }
 
 // reach waits until the broker can be reached.
@@ -136,17 +142,17 @@ func (v *view) refuse(op, topic string) error {
 }
 
 func (v *view) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	err := v.refuse("publish", topic)
-	if err == nil {
-		err = v.reach(ctx, "publish", topic)
-	}
-	if err != nil {
+	if err := v.refuse("publish", topic); err != nil {
 		for i := range events {
 			done(i, err)
 		}
 		return
 	}
-	v.broker.Publish(ctx, topic, events, done)
+	v.line.publish(ctx, topic, events, done)
+}
+
+func (v *view) Withdraw(ctx context.Context, topic string, events []leat.Event) {
+	v.line.withdraw(ctx, topic, events)
 }
 
 func (v *view) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
@@ -217,6 +223,8 @@ func (v *view) Close() error {
 	}
 	v.closed, v.streams = true, nil
 	v.mu.Unlock()
+	v.line.close()
+	v.gone()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	var errs []error

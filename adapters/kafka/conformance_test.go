@@ -138,8 +138,16 @@ func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 500 * time.Millisecond, Operation: 2 * time.Second}
 }
 
+// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker included.
+func suiteOptions() *eventtest.Options {
+	if !long() {
+		return nil
+	}
+	return &eventtest.Options{Rounds: 20, CaseTimeout: 10 * time.Minute}
+}
+
 func TestKafkaConforms(t *testing.T) {
-	report := eventtest.TestAdapter(t, newHarness(t, 1), nil)
+	report := eventtest.TestAdapter(t, newHarness(t, 1), suiteOptions())
 	report.Adapter, report.Broker = "kafka", "Apache Kafka 4.3.1"
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }

@@ -146,9 +146,17 @@ func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 2 * time.Second, Parallel: 4}
 }
 
+// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker included.
+func suiteOptions() *eventtest.Options {
+	if !long() {
+		return nil
+	}
+	return &eventtest.Options{Rounds: 20, CaseTimeout: 10 * time.Minute}
+}
+
 func TestRabbitMQConforms(t *testing.T) {
 	h := newHarness(t)
-	report := eventtest.TestAdapter(t, h, nil)
+	report := eventtest.TestAdapter(t, h, suiteOptions())
 	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ "+h.node.Version()
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }

@@ -1,0 +1,117 @@
+package eventtest
+
+import (
+	"context"
+	"time"
+)
+
+// faultPublishCases publish while faults happen, and compare what publishers were told with what is stored in the end.
+func faultPublishCases() []Case {
+	const outcomes = "P1, P4 to P6: what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key among " +
+		"confirmed events is that of their publishes, "
+	return []Case{
+		{
+			Name: "publish-across-cuts", Level: Raw, Needs: []Need{NeedCut},
+			Rule:  outcomes + "also across 20 lost connections",
+			check: func(r *run) { r.publishAcross(r.rounds(manyRounds), (*barrage).cut) },
+		},
+		{
+			Name: "publish-across-isolation", Level: Raw, Needs: []Need{NeedIsolate},
+			Rule:  outcomes + "also when the client is isolated 20 times and publishes end by their ctx meanwhile",
+			check: func(r *run) { r.publishAcross(r.rounds(manyRounds), (*barrage).isolate) },
+		},
+		{
+			Name: "publish-across-kills", Level: Raw, Needs: []Need{NeedKill},
+			Rule:  outcomes + "also when the broker is killed and comes back",
+			check: func(r *run) { r.publishAcross(r.rounds(fewRounds), (*barrage).kill) },
+		},
+	}
+}
+
+// How often a case injects its fault unless Options.Rounds says so: a fault that is quick, and one after which the broker starts again.
+const (
+	manyRounds = 20
+	fewRounds  = 2
+)
+
+// rounds returns how often a case injects its fault.
+func (r *run) rounds(usual int) int {
+	if r.opts.Rounds > 0 {
+		return r.opts.Rounds
+	}
+	return usual
+}
+
+// publishAcross publishes without a pause while a fault happens again and again. After each one, publishing has to go on.
+func (r *run) publishAcross(rounds int, fault func(b *barrage, round int)) {
+	b := r.newBarrage()
+	b.start()
+	for round := range rounds {
+		b.awaitProgress()
+		b.awaitUnderWay()
+		fault(b, round)
+	}
+	b.awaitProgress()
+	b.stop()
+	b.compare()
+}
+
+// cut cuts all connections. Every other time the client is isolated before, where the harness can do that, so that the answers to what the
+// broker has stored are lost for certain.
+func (b *barrage) cut(round int) {
+	cutter, _ := b.r.h.(Cutter)
+	isolator, ok := b.r.h.(Isolator)
+	if ok && round%2 == 1 {
+		b.r.must(isolator.Isolate(b.r.ctx, b.broker), "isolating the client")
+		pause(b.r.brief() / 2)
+		defer func() { b.r.must(isolator.Rejoin(b.r.ctx, b.broker), "ending the isolation") }()
+	}
+	b.r.must(cutter.Cut(b.r.ctx), "cutting connections")
+}
+
+// isolate isolates the client for about as long as an impatient publish lasts. Nothing that is published meanwhile can be confirmed.
+func (b *barrage) isolate(int) {
+	isolator, _ := b.r.h.(Isolator)
+	b.r.must(isolator.Isolate(b.r.ctx, b.broker), "isolating the client")
+	b.isolation.Add(1)
+	pause(b.r.brief()/2 + time.Duration(b.r.rand.Int64N(int64(b.r.brief())+1)))
+	b.isolation.Add(1)
+	b.r.must(isolator.Rejoin(b.r.ctx, b.broker), "ending the isolation")
+}
+
+// kill kills the broker and starts it again.
+func (b *barrage) kill(int) { b.r.restart() }
+
+// compare reads the topic to its end, by another instance of the adapter, and compares it with the outcomes.
+func (b *barrage) compare() {
+	r, other := b.r, b.r.open()
+	last := map[string]bool{}
+	for _, key := range b.keys {
+		e := r.event("last-"+key, key)
+		last[e.ID()] = true
+		r.mustPublish(other, b.topic, e)
+	}
+	rd := r.join(other, b.topic, groupA)
+	ctx, cancel := context.WithTimeout(r.ctx, r.opts.Patience)
+	defer cancel()
+	for len(last) > 0 {
+		got, err := rd.receive(ctx, batch)
+		if err != nil {
+			r.failf("%d of the events that were published last, in peace, did not come, then Receive: %v", len(last), err)
+		}
+		rd.settle(acked(), got...)
+		for i := range got {
+			if id := nameOf(&got[i]); last[id] {
+				delete(last, id)
+			} else {
+				b.stored = append(b.stored, id)
+			}
+		}
+	}
+	late := rd.poll(r.opts.Quiet) // of a connection that the broker reads to its end, or of a client that sends what it has refused
+	rd.settle(acked(), late...)
+	for i := range late {
+		b.stored = append(b.stored, nameOf(&late[i]))
+	}
+	b.judge()
+}
