@@ -76,7 +76,7 @@ func (rd *reader) takeAfter(n int, w stopwatch) (got []leat.Delivery, longest ti
 // load is what a stream of these cases has to hand over: events of keys and without one.
 func (r *run) load(name string) []leat.Event {
 	const keys, each, keyless = 20, 8, 60
-	var events []leat.Event
+	events := make([]leat.Event, 0, keys*each+keyless)
 	for i := range each {
 		for k := range keys {
 			events = append(events, r.event(fmt.Sprintf("%s-%d-%d", name, k, i), fmt.Sprintf("key-%d", k)))

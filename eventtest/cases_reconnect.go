@@ -149,7 +149,7 @@ func (a *ackBook) nothingHeld(topic string) bool {
 	return !ok || a.r.held(topic) == 0
 }
 
-// checkAfterClose looks whether something comes again once the stream is closed, also when the leases of a broker that has some have run out.
+// checkAfterClose looks whether something comes again once the stream is closed, also when leases have run out, where the broker has some.
 func (a *ackBook) checkAfterClose(b leat.Broker, topic string, events []leat.Event) {
 	wait := a.r.opts.Quiet
 	if t, ok := a.r.h.(LeaseTimer); ok && t.LeasePeriod() < a.r.opts.CaseTimeout/4 {

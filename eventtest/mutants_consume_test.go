@@ -152,7 +152,9 @@ func (c *cuttable) cut() {
 }
 
 // wrap returns a wrap of shells whose streams are made by stream.
-func (c *cuttable) wrap(d *defect, stream func(b *shell, sub leat.Subscription, inner leat.Stream) leat.Stream) func(leat.Broker) leat.Broker {
+func (c *cuttable) wrap(
+	d *defect, stream func(b *shell, sub leat.Subscription, inner leat.Stream) leat.Stream,
+) func(leat.Broker) leat.Broker {
 	d.cut, d.keepsLeases = c.cut, true
 	if stream != nil {
 		d.subscribe = func(b *shell, ctx context.Context, sub leat.Subscription) (*shellStream, error) {
@@ -210,8 +212,8 @@ func forgetsAcksOnReconnect() mutant {
 		return s, err
 	}
 	return mutant{
-		name: "forgets acks when connections are lost", rule: "acks-across-reconnect", others: []string{"handover-keeps-acks", "drain-awaits-release"},
-		shelled: true, wrap: wrap,
+		name: "forgets acks when connections are lost", rule: "acks-across-reconnect", shelled: true, wrap: wrap,
+		others: []string{"handover-keeps-acks", "drain-awaits-release"},
 	}
 }
 
