@@ -7,8 +7,8 @@ import (
 
 // faultPublishCases publish while faults happen, and compare what publishers were told with what is stored in the end.
 func faultPublishCases() []Case {
-	const outcomes = "P1, P4 to P6: what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key among " +
-		"confirmed events is that of their publishes, "
+	const outcomes = "P1, P4 to P6: what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key " +
+		"among confirmed events is that of their publishes, "
 	return []Case{
 		{
 			Name: "publish-across-cuts", Level: Raw, Needs: []Need{NeedCut},

@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// faultPublishMutants are right as long as no connection is lost and no publish is given up. Real adapters were like that, and nothing noticed.
+// faultPublishMutants are right as long as no connection is lost and no publish is given up. Real adapters were like that, and nothing
+// noticed.
 func faultPublishMutants() []mutant {
 	const cuts, isolation, kills = "publish-across-cuts", "publish-across-isolation", "publish-across-kills"
 	refusing := func(err error) error { return &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: err} }
@@ -26,7 +27,10 @@ func faultPublishMutants() []mutant {
 					b.Publish(context.WithoutCancel(ctx), topic, events[i:i+1], func(_ int, err error) { done(i, err) })
 				})
 			}),
-		{name: "sends later what it has refused, from the buffer of its client library", rule: isolation, others: []string{cuts}, wrap: bend(sendsWhatItRefused)},
+		{
+			name: "sends later what it has refused, from the buffer of its client library", rule: isolation, others: []string{cuts},
+			wrap: bend(sendsWhatItRefused),
+		},
 	}
 }
 

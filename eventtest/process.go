@@ -1,10 +1,12 @@
 package eventtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,10 +55,13 @@ func standsStill(pid int) bool {
 	return true
 }
 
+// standing are the states of threads that do nothing more, or nothing for now.
+var standing = []string{"T", "t", "Z", "X", "x"}
+
 func threadsStand(pid string) bool {
 	threads, _ := filepath.Glob("/proc/" + pid + "/task/*/stat")
 	for _, path := range threads {
-		if stat := statOf(path); len(stat) > 0 && !strings.Contains("TtZXx", stat[0]) {
+		if stat := statOf(path); len(stat) > 0 && !slices.Contains(standing, stat[0]) {
 			return false
 		}
 	}
@@ -65,10 +70,10 @@ func threadsStand(pid string) bool {
 
 // statOf returns what Linux tells about a process or thread: its state, its parent, its group, and more; nothing when it is gone.
 func statOf(path string) []string {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // below /proc
 	if err != nil {
 		return nil
 	}
-	name := strings.LastIndexByte(string(text), ')') // which may have anything in it
-	return strings.Fields(string(text)[name+1:])
+	name := bytes.LastIndexByte(text, ')') // which may have anything in it
+	return strings.Fields(string(text[name+1:]))
 }

@@ -15,8 +15,8 @@ import (
 // [Proxy.Addr] instead of the broker's address. A client that connects to addresses that brokers advertise (Kafka) gets [Proxy.Dial] as its
 // dial function; the brokers advertise their own addresses then.
 //
-// Faults last until they are taken back and combine with each other. They also hit the connections that are made later. All methods are safe
-// for concurrent use.
+// Faults last until they are taken back and combine with each other. They also hit the connections that are made later. All methods are
+// safe for concurrent use.
 type Proxy struct {
 	addr   string
 	ctx    context.Context // ends with Close

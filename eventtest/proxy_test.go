@@ -137,7 +137,7 @@ func TestProxyPassesEverything(t *testing.T) {
 		work.Go(func() {
 			got, err := io.ReadAll(c.to)
 			assert.NoError(t, err)
-			assert.Equal(t, len(sent), len(got))
+			assert.Len(t, got, len(sent))
 			assert.True(t, bytes.Equal(sent, got))
 		})
 	}
