@@ -72,7 +72,7 @@ func newEngine(c *Consumer) *engine {
 	return &engine{
 		c: c, observer: c.o.Observer, epoch: time.Now(), leaseZero: leaseClock(),
 		leaseOver: &Error{Op: "handle", Topic: c.sub.Topic, Code: CodeLeaseLost},
-		lanes: newLaneTable(), room: make(chan struct{}, 1),
+		lanes:     newLaneTable(), room: make(chan struct{}, 1),
 		drained: make(chan struct{}), quiet: make(chan struct{}),
 		suspects: suspectStage{wake: make(chan struct{}, 1), stop: make(chan struct{})},
 	}
