@@ -151,12 +151,19 @@ func checkOrderGroupChanges(r *run) {
 	fourth.stopClean()
 }
 
-// kill ends a consumer at work: its process vanishes, where the harness can bring that about, else its handlers are cut short.
+// kill ends a consumer at work: its process vanishes, where the harness can bring that about, else its handlers are cut short. How long
+// Run takes in a process that the broker sees no more is for others to judge.
 func (r *run) kill(b leat.Broker, s *program) {
-	if d, ok := r.h.(Dropper); ok {
-		r.must(d.Drop(r.ctx, b), "making a consumer's process vanish")
+	d, ok := r.h.(Dropper)
+	if !ok {
+		_ = s.stop()
+		return
 	}
-	_ = s.stop()
+	r.must(d.Drop(r.ctx, b), "making a consumer's process vanish")
+	s.cancel()
+	if !s.wait(r.opts.Patience) {
+		r.failf("Run of a consumer whose connections are gone does not return")
+	}
 }
 
 // putToWork publishes until handlers of s run, so that the next change of the group meets it at work. A consumer that stands by, or that is
