@@ -101,7 +101,7 @@ func Cases() []Case {
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(),
 		settleCases(), quiesceCases(),
-		leaseCases(), handoverAckCases(), reconnectCases(),
+		leaseCases(), handoverAckCases(), timedCases(), isolatedCases(), reconnectCases(),
 		keyCases(), traceCases(),
 		consumeCases(),
 	)

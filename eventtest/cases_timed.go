@@ -1,0 +1,310 @@
+package eventtest
+
+import (
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// timedCases are about leases that last for a term, and about clients that the broker does not hear of.
+func timedCases() []Case {
+	return []Case{
+		{
+			Name: "lease-is-extended", Level: Raw, Needs: []Need{NeedLeaseTime},
+			Rule:  "L1: a delivery that is held for longer than a lease period stays with its stream, and its ack counts",
+			check: checkLeaseExtended,
+		},
+		{
+			Name: "isolated-lease-ends", Level: Raw, Needs: []Need{NeedIsolate, NeedLeaseTime},
+			Rule: "L2, L5: the lease of a client that is isolated ends within a lease period, by the client's own clock; after that its " +
+				"deliveries come again, each once",
+			check: checkIsolatedLeaseEnds,
+		},
+		{
+			Name: "isolated-lease-ends-first", Level: Raw, Needs: []Need{NeedIsolate, NeedLeaseTime},
+			Rule:  "L3: the lease of a client that is isolated has ended before another stream gets what it holds",
+			check: checkIsolatedLeaseEndsFirst,
+		},
+		{
+			Name: "isolated-late-settlements", Level: Raw, Needs: []Need{NeedIsolate},
+			Rule:  "T4, L6: settlements of a client that was isolated, and arrive late, touch no newer delivery of the same events",
+			check: checkIsolatedLateSettlements,
+		},
+		{
+			Name: "held-comes-once", Level: Raw, Needs: []Need{NeedExpire},
+			Rule:  "L5: what the broker delivers again to the stream that still holds it is not delivered twice, and one settlement of it counts",
+			check: checkHeldComesOnce,
+		},
+	}
+}
+
+// leasePeriod is how long the broker's leases last; 0 where that is not known.
+func (r *run) leasePeriod() time.Duration {
+	if t, ok := r.h.(LeaseTimer); ok {
+		return t.LeasePeriod()
+	}
+	return 0
+}
+
+// tooLong skips the case where leases last so long that it would not end in time.
+func (r *run) tooLong() bool {
+	if r.leasePeriod() < r.opts.CaseTimeout/6 {
+		return false
+	}
+	r.skipped = "a lease lasts longer than a case may take"
+	return true
+}
+
+// isolate isolates an instance of the adapter until the case is over or rejoin is called.
+func (r *run) isolate(b leat.Broker) {
+	i, _ := r.h.(Isolator)
+	r.must(i.Isolate(r.ctx, b), "isolating a client")
+	r.cleanup(func() { r.rejoined(b) })
+}
+
+// rejoined ends the isolation of an instance.
+func (r *run) rejoined(b leat.Broker) {
+	i, _ := r.h.(Isolator)
+	if err := i.Rejoin(r.ctx, b); err != nil {
+		r.notef("ending the isolation of a client: %v", err)
+	}
+}
+
+// witness notes in one order when leases ended and what came to other streams.
+type witness struct {
+	r *run
+
+	mu    sync.Mutex
+	ended map[*leat.Lease]time.Time
+}
+
+// witness attaches to the leases of deliveries.
+func (r *run) witness(ds []leat.Delivery) *witness {
+	w := &witness{r: r, ended: map[*leat.Lease]time.Time{}}
+	seen := map[*leat.Lease]bool{}
+	for i := range ds {
+		l := ds[i].Lease
+		if seen[l] {
+			continue
+		}
+		seen[l] = true
+		holdUntil(l, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.ended[l] = time.Now()
+		})
+	}
+	return w
+}
+
+// endOf returns when a lease ended, zero when it has not.
+func (w *witness) endOf(l *leat.Lease) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended[l]
+}
+
+// unended returns how many of the deliveries have a lease that has not ended.
+func (w *witness) unended(ds []leat.Delivery) (n int) {
+	for i := range ds {
+		if w.endOf(ds[i].Lease).IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// nothingLeft is checked when all other streams of the group are closed: a new one gets none of the events.
+func (r *run) nothingLeft(b leat.Broker, topic, what string) {
+	probe := r.event("probe", "probe")
+	r.mustPublish(b, topic, probe)
+	rd := r.join(b, topic, groupA)
+	if again := rd.until("probe"); len(again) > 0 {
+		r.notef("%s: %s came again", what, ids(again))
+	}
+}
+
+func checkLeaseExtended(r *run) {
+	if r.tooLong() {
+		return
+	}
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	other := r.join(r.open(), topic, groupA)
+	events := append(r.spread("held", 4), r.event("loose", ""))
+	r.mustPublish(b, topic, events...)
+	held := map[*reader][]leat.Delivery{}
+	n := 0
+	r.eventually("all events are held", func() bool {
+		for _, one := range []*reader{rd, other} {
+			for _, d := range one.poll(r.brief()) {
+				if !d.Lease.Ended() { // it moves while streams join
+					held[one] = append(held[one], d)
+					n++
+				} else {
+					one.settle(givenBack(), d)
+				}
+			}
+		}
+		return n >= len(events)
+	})
+	r.holdOn([]*reader{rd, other}, held, r.leasePeriod()*3/2)
+	for one, ds := range held {
+		one.settle(acked(), ds...)
+	}
+	rd.close()
+	other.close()
+	r.nothingLeft(b, topic, "acked under a lease that was held for longer than a period")
+}
+
+// holdOn receives for d, while deliveries are held: none of them may come again, and no lease may end.
+func (r *run) holdOn(rds []*reader, held map[*reader][]leat.Delivery, d time.Duration) {
+	for watch := r.stopwatch(); watch.took() < d; {
+		for _, one := range rds {
+			if again := one.poll(r.brief()); len(again) > 0 {
+				r.failf("%s came again while a stream holds it, after %v of a lease period of %v", ids(again),
+					watch.took().Round(time.Millisecond), r.leasePeriod())
+			}
+		}
+		for _, ds := range held {
+			for i := range ds {
+				if ds[i].Lease.Ended() {
+					r.failf("the lease of %q ended after %v, with a lease period of %v and nothing to end it", nameOf(&ds[i]),
+						watch.took().Round(time.Millisecond), r.leasePeriod())
+				}
+			}
+		}
+	}
+}
+
+func checkIsolatedLeaseEnds(r *run) {
+	if r.tooLong() {
+		return
+	}
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := append(r.spread("held", 4), r.event("loose", ""))
+	r.mustPublish(b, topic, events...)
+	old := rd.take(len(events))
+	w := r.witness(old)
+	watch := r.stopwatch()
+	r.isolate(b)
+	for w.unended(old) > 0 {
+		if watch.took() > r.leasePeriod() {
+			r.failf("the client was isolated %v ago, the broker's leases last %v, and %d of %d deliveries have a lease that has not ended",
+				watch.took().Round(time.Millisecond), r.leasePeriod(), w.unended(old), len(old))
+		}
+		pause(time.Millisecond)
+	}
+	if left := r.leasePeriod() - watch.took(); left > 0 {
+		pause(left + r.brief()) // the broker's term is over as well
+	}
+	r.rejoined(b)
+	again := rd.take(len(events))
+	again = append(again, rd.poll(r.opts.Quiet)...)
+	r.expectSet("after the isolation", again, events...)
+	for i := range again {
+		if again[i].Lease.Ended() {
+			r.notef("%q came again under a lease that has ended", nameOf(&again[i]))
+		}
+	}
+}
+
+func checkIsolatedLeaseEndsFirst(r *run) {
+	if r.tooLong() {
+		return
+	}
+	b, topic := r.start(groupA)
+	one := r.join(b, topic, groupA)
+	events := r.spread("held", 8)
+	r.mustPublish(b, topic, events...)
+	old := one.take(len(events))
+	w := r.witness(old)
+	leases := map[string]*leat.Lease{}
+	for i := range old {
+		leases[nameOf(&old[i])] = old[i].Lease
+	}
+	other := r.open()
+	r.isolate(b)
+	two := r.join(other, topic, groupA)
+	for n := 0; n < len(events); n++ {
+		d := two.take(1)[0]
+		if w.endOf(leases[nameOf(&d)]).IsZero() {
+			r.failf("%q came to another stream, and its lease has not ended in the client that is isolated", nameOf(&d))
+		}
+	}
+}
+
+func checkIsolatedLateSettlements(r *run) {
+	b, topic := r.start(groupA)
+	one := r.join(b, topic, groupA)
+	events := r.spread("held", 8)
+	r.mustPublish(b, topic, events...)
+	old := one.take(len(events))
+	other := r.open()
+	r.isolate(b)
+	one.settle(acked(), old[:3]...) // they wait in the connection
+	two := r.join(other, topic, groupA)
+	r.expectSet("in the stream that took over", two.take(len(events)), events...)
+	r.eventually("the leases of the isolated client have ended", func() bool {
+		for i := range old {
+			if !old[i].Lease.Ended() {
+				return false
+			}
+		}
+		return true
+	})
+	one.settle(acked(), old[3:6]...)
+	one.settle(givenBack(), old[6:]...)
+	r.rejoined(b)
+	pause(r.opts.Quiet)
+	two.close() // it gives back everything
+	three := r.join(other, topic, groupA)
+	got := map[string]bool{}
+	r.eventually("what the stream that took over gave back comes again, although its former holder has settled it late", func() bool {
+		for _, rd := range []*reader{one, three} {
+			for _, d := range rd.poll(time.Millisecond) {
+				got[nameOf(&d)] = true
+			}
+		}
+		return len(got) >= len(events)
+	})
+}
+
+func checkHeldComesOnce(r *run) {
+	expirer, _ := r.h.(Expirer)
+	b, topic := r.start(groupA)
+	rd := r.join(b, topic, groupA)
+	events := append(r.spread("held", 6), r.event("loose", ""))
+	r.mustPublish(b, topic, events...)
+	live := map[string]leat.Delivery{}
+	note := func(ds []leat.Delivery) {
+		for _, d := range ds {
+			id := nameOf(&d)
+			if old, ok := live[id]; ok && !old.Lease.Ended() && !d.Lease.Ended() {
+				r.failf("%q came again while the stream holds it, under a lease that has not ended", id)
+			}
+			live[id] = d
+		}
+	}
+	note(rd.take(len(events)))
+	for range 3 {
+		r.must(expirer.Expire(r.ctx, topic, groupA), "expiring")
+		note(rd.poll(r.opts.Quiet))
+	}
+	r.eventually("each event is held under a lease that lasts", func() bool {
+		note(rd.poll(r.brief()))
+		for _, d := range live {
+			if d.Lease.Ended() {
+				return false
+			}
+		}
+		return true
+	})
+	for _, d := range live {
+		rd.settle(acked(), d)
+	}
+	rd.close()
+	r.nothingLeft(b, topic, "held, expired, and acked once")
+}
