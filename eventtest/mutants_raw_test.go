@@ -20,7 +20,7 @@ func rawMutants() []mutant {
 	return slices.Concat(
 		publishMutants(), faultPublishMutants(), eventMutants(), subscribeMutants(),
 		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
-		leaseMutants(), closeMutants(),
+		leaseMutants(), closeMutants(), timedMutants(),
 		consumeMutants(), cancelMutants(),
 		healthMutants(), strayMutants(),
 		traceMutants(),

@@ -23,7 +23,7 @@ func TestWholeLevelUnderFaults(t *testing.T) {
 // wholeMutants break rules that show with a Producer and a Consumer. Each breaks as little as it can, so that the cases of other rules
 // pass.
 func wholeMutants() []mutant {
-	return append(slices.Concat(redeliveryMutants(), poisonMutants()), []mutant{
+	return append(slices.Concat(timedWholeMutants(), redeliveryMutants(), poisonMutants()), []mutant{
 		{
 			name: "acks at delivery what has no key", rule: "whole-drain-finishes-work", wrap: acksAtDelivery(),
 			others: []string{

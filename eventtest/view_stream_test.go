@@ -255,22 +255,19 @@ func (s *viewStream) admit(ds []leat.Delivery) (kept int) {
 		}
 	}
 	if s.v.flaws.received != nil {
-		kept = copy(ds, s.v.flaws.received(s, ds[:kept]))
+		s.v.flaws.received(s, ds[:kept])
 	}
 	return kept
 }
 
 func (s *viewStream) Settle(d *leat.Delivery, how leat.Settlement) {
-	if d.Lease.Ended() && !s.v.flaws.sendsLate {
-		return
+	inner, own, late := s.broker(), *d, s.v.flaws.late
+	switch {
+	case !d.Lease.Ended() && late == nil:
+		s.send(func() { inner.Settle(&own, how) })
+	case late != nil:
+		s.send(func() { late(s, &own, how) })
 	}
-	inner, own := s.broker(), *d
-	s.send(func() {
-		if s.v.flaws.settlesWhat != nil {
-			s.v.flaws.settlesWhat(s, &own)
-		}
-		inner.Settle(&own, how)
-	})
 }
 
 func (s *viewStream) Capabilities() leat.Capabilities { return s.broker().Capabilities() }

@@ -32,12 +32,13 @@ type view struct {
 
 // flaws is what a mutant of a view does wrong.
 type flaws struct {
-	noBeat      bool // extends no lease
-	term        time.Duration
-	sendsLate   bool                                  // settles what its lease has ended for
-	settlesWhat func(s *viewStream, d *leat.Delivery) // which delivery a late settlement hits
-	keepsLost   bool                                  // does not end leases that the broker took away
-	received    func(s *viewStream, ds []leat.Delivery) []leat.Delivery
+	term      time.Duration // that the client takes for the broker's
+	noBeat    bool          // it extends no lease
+	keepsLost bool          // it does not end leases that the broker took away
+	// received changes what Receive returns; nil changes nothing.
+	received func(s *viewStream, ds []leat.Delivery)
+	// late settles in place of the stream, also what is late.
+	late func(s *viewStream, d *leat.Delivery, how leat.Settlement)
 }
 
 func newView(b *memory.Broker) *view {

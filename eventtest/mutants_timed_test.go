@@ -1,0 +1,87 @@
+package eventtest_test
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// flawed is the wrap of a mutant that is a view itself.
+func flawed(change func(f *flaws)) func(leat.Broker) leat.Broker {
+	return func(b leat.Broker) leat.Broker {
+		if v, ok := b.(*view); ok {
+			change(&v.flaws)
+		}
+		return b
+	}
+}
+
+// endsAfter makes a client end its leases so much later than at nine tenths of the broker's term.
+func endsAfter(terms time.Duration) func(leat.Broker) leat.Broker {
+	return flawed(func(f *flaws) { f.term = viewTerm * terms / 10 })
+}
+
+func extendsNothing() func(leat.Broker) leat.Broker {
+	return flawed(func(f *flaws) { f.noBeat = true })
+}
+
+// timedMutants are clients that are wrong about their leases.
+func timedMutants() []mutant {
+	return []mutant{
+		{name: "extends no lease", rule: "lease-is-extended", wrap: extendsNothing()},
+		{name: "ends no lease by its own clock", rule: "isolated-lease-ends", wrap: endsAfter(10_000)},
+		{name: "ends a lease when its messages have gone back", rule: "isolated-lease-ends-first", wrap: endsAfter(14)},
+		{name: "settles late what another stream holds", rule: "isolated-late-settlements", wrap: settlesByID()},
+		{
+			name: "delivers again what it holds", rule: "held-comes-once", wrap: flawed(func(f *flaws) { f.keepsLost = true }),
+		},
+		{name: "delivers what is new before what a dead client held", rule: "order-after-crash", wrap: flawed(func(f *flaws) {
+			f.received = func(_ *viewStream, ds []leat.Delivery) {
+				if len(ds) > 0 && strings.HasPrefix(ds[0].Event.ID(), "crash-") {
+					slices.SortStableFunc(ds, func(a, b leat.Delivery) int { return min(a.Deliveries, 2) - min(b.Deliveries, 2) })
+				}
+			}
+		})},
+	}
+}
+
+// timedWholeMutants are those of the whole level.
+func timedWholeMutants() []mutant {
+	return []mutant{
+		{name: "ends no lease by its own clock", rule: "whole-isolated-holder", wrap: endsAfter(10_000)},
+		{name: "extends no lease", rule: "whole-slow-handler-keeps-lease", wrap: extendsNothing()},
+	}
+}
+
+// settlesByID plays a broker that finds a message by its id and not by its delivery, with clients that send every settlement.
+func settlesByID() func(leat.Broker) leat.Broker {
+	type holding struct {
+		s *viewStream
+		d leat.Delivery
+	}
+	var mu sync.Mutex
+	newest := map[string]holding{}
+	name := func(d *leat.Delivery) string { return d.Event.Source() + d.Event.ID() }
+	return flawed(func(f *flaws) {
+		f.received = func(s *viewStream, ds []leat.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range ds {
+				newest[s.sub.Topic+"/"+s.sub.Group+"/"+name(&ds[i])] = holding{s, ds[i]}
+			}
+		}
+		f.late = func(s *viewStream, d *leat.Delivery, how leat.Settlement) {
+			mu.Lock()
+			h, ok := newest[s.sub.Topic+"/"+s.sub.Group+"/"+name(d)]
+			mu.Unlock()
+			if ok && strings.HasPrefix(d.Event.ID(), "held-") {
+				h.s.broker().Settle(&h.d, how)
+				return
+			}
+			s.broker().Settle(d, how)
+		}
+	})
+}
