@@ -31,7 +31,6 @@ func isolatedCases() []Case {
 // crash is one topic of which a client has crashed.
 type crash struct {
 	r     *run
-	topic string
 	sub   leat.Subscription
 	seqs  map[string]int // of events, within their key
 	acked map[string]bool
@@ -106,8 +105,15 @@ func checkOrderAfterCrash(r *run) {
 	dropper, _ := r.h.(Dropper)
 	doomed, b := r.openToClose(), r.open()
 	var crashes []*crash
+	var subs []leat.Subscription
 	for range crashRounds {
-		crashes = append(crashes, r.fillWindow(doomed, b))
+		sub := r.subscription(r.h.Topic(), groupA)
+		sub.MaxInFlight = crashWindow
+		subs = append(subs, sub)
+	}
+	r.declareAll(b, subs)
+	for _, sub := range subs {
+		crashes = append(crashes, r.fillWindow(doomed, b, sub))
 	}
 	pause(r.brief()) // most acks are stored
 	r.must(dropper.Drop(r.ctx, doomed), "making a client vanish")
@@ -120,16 +126,23 @@ func checkOrderAfterCrash(r *run) {
 	wg.Wait()
 }
 
-// fillWindow lets a stream of the client that is to crash hold all that it may, with some of it acked and newer events waiting.
-func (r *run) fillWindow(doomed, b leat.Broker) *crash {
-	topic := r.h.Topic()
-	r.declare(b, topic, groupA)
-	sub := r.subscription(topic, groupA)
-	sub.MaxInFlight = crashWindow
-	c := &crash{
-		r: r, topic: topic, sub: sub, seqs: map[string]int{}, acked: map[string]bool{}, last: map[string]leat.Delivery{}, seen: map[string]bool{},
+// declareAll is declare for many, which an adapter may do at once.
+func (r *run) declareAll(b leat.Broker, subs []leat.Subscription) {
+	if _, declares := b.(leat.Declarer); declares {
+		r.must(leat.Declare(r.ctx, b, subs...), "declaring groups")
+		return
 	}
-	r.mustPublish(b, topic, c.more(4)...)
+	for _, sub := range subs {
+		r.declare(b, sub.Topic, sub.Group)
+	}
+}
+
+// fillWindow lets a stream of the client that is to crash hold all that it may, with some of it acked and newer events waiting.
+func (r *run) fillWindow(doomed, b leat.Broker, sub leat.Subscription) *crash {
+	c := &crash{
+		r: r, sub: sub, seqs: map[string]int{}, acked: map[string]bool{}, last: map[string]leat.Delivery{}, seen: map[string]bool{},
+	}
+	r.mustPublish(b, sub.Topic, c.more(4)...)
 	rd := r.subscribe(doomed, sub)
 	window := rd.take(min(crashWindow, crashKeys*max(1, ofKey(r.h))))
 	firsts := map[string]bool{}
@@ -140,7 +153,7 @@ func (r *run) fillWindow(doomed, b leat.Broker) *crash {
 			rd.settle(acked(), d)
 		}
 	}
-	r.mustPublish(b, topic, c.more(2)...)
+	r.mustPublish(b, sub.Topic, c.more(2)...)
 	return c
 }
 
@@ -154,7 +167,7 @@ func (c *crash) takeOver(b leat.Broker, newest []leat.Event) {
 		return
 	}
 	o := newOutcomes(len(newest))
-	b.Publish(ctx, c.topic, newest, o.done)
+	b.Publish(ctx, c.sub.Topic, newest, o.done)
 	into := make([]leat.Delivery, crashWindow)
 	for c.left() > 0 {
 		n, err := s.Receive(ctx, into)

@@ -131,51 +131,24 @@ func checkLeaseExtended(r *run) {
 	}
 	b, topic := r.start(groupA)
 	rd := r.join(b, topic, groupA)
-	other := r.join(r.open(), topic, groupA)
 	events := append(r.spread("held", 4), r.event("loose", ""))
 	r.mustPublish(b, topic, events...)
-	held := map[*reader][]leat.Delivery{}
-	n := 0
-	r.eventually("all events are held", func() bool {
-		for _, one := range []*reader{rd, other} {
-			for _, d := range one.poll(r.brief()) {
-				if !d.Lease.Ended() { // it moves while streams join
-					held[one] = append(held[one], d)
-					n++
-				} else {
-					one.settle(givenBack(), d)
-				}
-			}
+	held := rd.take(len(events))
+	for watch := r.stopwatch(); watch.took() < r.leasePeriod()*5/4; {
+		if again := rd.poll(r.brief()); len(again) > 0 {
+			r.failf("%s came again while the stream holds it, after %v of a lease period of %v", ids(again),
+				watch.took().Round(time.Millisecond), r.leasePeriod())
 		}
-		return n >= len(events)
-	})
-	r.holdOn([]*reader{rd, other}, held, r.leasePeriod()*3/2)
-	for one, ds := range held {
-		one.settle(acked(), ds...)
-	}
-	rd.close()
-	other.close()
-	r.nothingLeft(b, topic, "acked under a lease that was held for longer than a period")
-}
-
-// holdOn receives for d, while deliveries are held: none of them may come again, and no lease may end.
-func (r *run) holdOn(rds []*reader, held map[*reader][]leat.Delivery, d time.Duration) {
-	for watch := r.stopwatch(); watch.took() < d; {
-		for _, one := range rds {
-			if again := one.poll(r.brief()); len(again) > 0 {
-				r.failf("%s came again while a stream holds it, after %v of a lease period of %v", ids(again),
+		for i := range held {
+			if held[i].Lease.Ended() {
+				r.failf("the lease of %q ended after %v, with a lease period of %v and nothing to end it", nameOf(&held[i]),
 					watch.took().Round(time.Millisecond), r.leasePeriod())
 			}
 		}
-		for _, ds := range held {
-			for i := range ds {
-				if ds[i].Lease.Ended() {
-					r.failf("the lease of %q ended after %v, with a lease period of %v and nothing to end it", nameOf(&ds[i]),
-						watch.took().Round(time.Millisecond), r.leasePeriod())
-				}
-			}
-		}
 	}
+	rd.settle(acked(), held...)
+	rd.close()
+	r.nothingLeft(b, topic, "acked under a lease that was held for longer than a period")
 }
 
 func checkIsolatedLeaseEnds(r *run) {
@@ -244,7 +217,7 @@ func checkIsolatedLateSettlements(r *run) {
 	old := one.take(len(events))
 	other := r.open()
 	r.isolate(b)
-	one.settle(acked(), old[:3]...) // they wait in the connection
+	one.settle(acked(), old[:3]...) // they wait in the connection, and may count when they arrive: the lease lasted
 	two := r.join(other, topic, groupA)
 	r.expectSet("in the stream that took over", two.take(len(events)), events...)
 	r.eventually("the leases of the isolated client have ended", func() bool {
@@ -262,14 +235,25 @@ func checkIsolatedLateSettlements(r *run) {
 	two.close() // it gives back everything
 	three := r.join(other, topic, groupA)
 	got := map[string]bool{}
-	r.eventually("what the stream that took over gave back comes again, although its former holder has settled it late", func() bool {
+	missing := func() (names []leat.Delivery) {
+		for _, d := range old[3:] {
+			if !got[nameOf(&d)] {
+				names = append(names, d)
+			}
+		}
+		return names
+	}
+	for watch := r.stopwatch(); len(missing()) > 0; {
+		if watch.took() > r.opts.Patience {
+			r.failf("%s did not come again in %v (Options.Patience): the stream that took over gave it back, and its former holder, whose lease "+
+				"had ended, settled it late", ids(missing()), r.opts.Patience)
+		}
 		for _, rd := range []*reader{one, three} {
-			for _, d := range rd.poll(time.Millisecond) {
+			for _, d := range rd.poll(r.brief()) {
 				got[nameOf(&d)] = true
 			}
 		}
-		return len(got) >= len(events)
-	})
+	}
 }
 
 func checkHeldComesOnce(r *run) {
@@ -289,7 +273,7 @@ func checkHeldComesOnce(r *run) {
 		}
 	}
 	note(rd.take(len(events)))
-	for range 3 {
+	for range 2 {
 		r.must(expirer.Expire(r.ctx, topic, groupA), "expiring")
 		note(rd.poll(r.opts.Quiet))
 	}
