@@ -3,7 +3,10 @@ package eventtest_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -26,6 +29,7 @@ type viewStream struct {
 	timer  *time.Timer
 	closed bool
 	over   chan struct{} // closed by Close
+	muted  atomic.Bool   // for a mutant
 }
 
 // viewLease is a lease as the client sees it.
@@ -131,7 +135,7 @@ func (s *viewStream) tick() {
 
 // beat extends the leases, and connects again where one had ended before that.
 func (s *viewStream) beat() {
-	if s.isClosed() || s.v.flaws.noBeat {
+	if s.isClosed() || s.muted.Load() {
 		return
 	}
 	inner, asked := s.broker(), time.Now()
@@ -191,9 +195,10 @@ func (s *viewStream) ended(inner *leat.Lease, l *viewLease, cause error) {
 	l.told = true
 	delete(s.held, inner)
 	s.mu.Unlock()
-	if !s.v.flaws.keepsLost {
-		l.Lease().End(cause)
+	if s.v.flaws.keepsLost && cause != nil && strings.Contains(cause.Error(), "made to expire") {
+		return
 	}
+	l.Lease().End(cause)
 }
 
 // reach waits until the broker can be reached, for a Receive.
@@ -253,6 +258,9 @@ func (s *viewStream) admit(ds []leat.Delivery) (kept int) {
 			ds[kept] = d
 			kept++
 		}
+	}
+	if mutes := s.v.flaws.mutes; mutes != nil && slices.ContainsFunc(ds[:kept], func(d leat.Delivery) bool { return mutes(&d) }) {
+		s.muted.Store(true)
 	}
 	if s.v.flaws.received != nil {
 		s.v.flaws.received(s, ds[:kept])

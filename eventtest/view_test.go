@@ -33,10 +33,11 @@ type view struct {
 // flaws is what a mutant of a view does wrong.
 type flaws struct {
 	term      time.Duration // that the client takes for the broker's
-	noBeat    bool          // it extends no lease
-	keepsLost bool          // it does not end leases that the broker took away
+	keepsLost bool          // it does not end leases that were made to expire
 	// received changes what Receive returns; nil changes nothing.
 	received func(s *viewStream, ds []leat.Delivery)
+	// mutes says after which delivery a stream extends no lease any more; nil is after none.
+	mutes func(d *leat.Delivery) bool
 	// late settles in place of the stream, also what is late.
 	late func(s *viewStream, d *leat.Delivery, how leat.Settlement)
 }

@@ -87,7 +87,7 @@ func (s *presence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2
 			default:
 			}
 		}
-		s.answered(time.Now())
+		s.answered(time.Now().Add(-e2e.DurationE2E())) // the session counts from when the group got it
 	case coordinatorKey:
 		s.last = s.before
 	}
@@ -103,15 +103,18 @@ func (s *presence) begin() {
 	s.before, s.last, s.ended = now, now, false
 }
 
+// lasts is how long leases last after a heartbeat that was answered began: they end before the group's own timeout does.
+func (s *presence) lasts() time.Duration { return s.timeout - s.timeout/10 }
+
 // left returns how long the session lasts without another answer; 0 or less when it is over.
 func (s *presence) left() (left, silence time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	silence = time.Since(s.last)
+	silence, lasts := time.Since(s.last), s.lasts()
 	if s.joining || s.last.IsZero() || s.ended {
-		return s.timeout, silence
+		return lasts, silence
 	}
-	return s.timeout - silence, silence
+	return lasts - silence, silence
 }
 
 // end notes that the session is over, until the group answers twice.
@@ -156,10 +159,10 @@ func (s *presence) resume() {
 	s.ended = false
 }
 
-// watchPresence ends the leases when the group can have given the partitions to others, since it has not heard of this member for the
-// session timeout; and goes on where it was when the group turns out not to have done so.
+// watchPresence ends the leases before the group can give the partitions to others, which it does when it has not heard of this member for
+// the session timeout; and goes on where it was when the group turns out not to have done so.
 func (s *Stream) watchPresence() {
-	timer := time.NewTimer(s.presence.timeout)
+	timer := time.NewTimer(s.presence.lasts())
 	defer timer.Stop()
 	for {
 		select {
@@ -168,7 +171,7 @@ func (s *Stream) watchPresence() {
 			if left <= 0 {
 				s.presence.end()
 				s.suspend(silence)
-				left = s.presence.timeout
+				left = s.presence.lasts()
 			}
 			timer.Reset(max(left, time.Millisecond))
 		case <-s.presence.heard:
