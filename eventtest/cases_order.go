@@ -202,8 +202,8 @@ func checkNoOverlap(r *run) {
 			l.send(b, l.events(keys, keys)...)
 		}
 	}
-	l.send(b, l.events(2*keys, keys)...)
 	begun := l.begun()
+	l.send(b, l.events(2*keys, keys)...)
 	r.eventually("both are at work", func() bool { return l.begun() >= begun+keys })
 	first.stopClean()
 	l.await()
