@@ -192,7 +192,7 @@ func checkNoOverlap(r *run) {
 	}
 	first := l.serve(b, work, &leat.ConsumerOptions{Concurrency: keys})
 	l.send(b, l.events(4*keys, keys)...)
-	r.eventually("the first consumer is at work", func() bool { return first.consumer.Stats().Running > keys/2 })
+	r.eventually("the first consumer is at work", func() bool { return l.begun() > keys/2 })
 	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: keys})
 	// A slow broker moves keys later, and none moves them to a stream that stands by. Meanwhile the first consumer has something to do, and
 	// no more than it can finish soon.
