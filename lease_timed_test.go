@@ -44,7 +44,7 @@ func TestTimedLeaseEndsBeforeTheBrokersTerm(t *testing.T) {
 		synctest.Wait()
 		assert.False(t, l.Lease().Ended())
 		assert.False(t, l.Lease().Draining())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		n, at, cause := ended()
 		assert.Equal(t, 1, n)

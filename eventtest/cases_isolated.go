@@ -49,7 +49,7 @@ const (
 
 // more makes n further events of each key.
 func (c *crash) more(n int) []leat.Event {
-	var events []leat.Event
+	events := make([]leat.Event, 0, n*crashKeys)
 	for range n {
 		c.sent++
 		for key := range crashKeys {
@@ -104,8 +104,8 @@ func (c *crash) left() (n int) {
 func checkOrderAfterCrash(r *run) {
 	dropper, _ := r.h.(Dropper)
 	doomed, b := r.openToClose(), r.open()
-	var crashes []*crash
-	var subs []leat.Subscription
+	crashes := make([]*crash, 0, crashRounds)
+	subs := make([]leat.Subscription, 0, crashRounds)
 	for range crashRounds {
 		sub := r.subscription(r.h.Topic(), groupA)
 		sub.MaxInFlight = crashWindow
@@ -203,10 +203,10 @@ type guardians struct {
 	holds map[string]context.Context
 }
 
-func (g *guardians) begin(key string, ctx context.Context) {
+func (g *guardians) begin(ctx context.Context, key string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.holds[key] = ctx
+	g.holds[key] = ctx //nolint:fatcontext // it is one of many, and the parent of none
 }
 
 // holding returns whether a handler of the key runs whose context is alive.
@@ -231,7 +231,7 @@ func checkIsolatedHolder(r *run) {
 		if free.Load() {
 			return nil
 		}
-		g.begin(e.Key(), ctx)
+		g.begin(ctx, e.Key())
 		stuck.Add(1)
 		<-ctx.Done() // and says that all is well, which comes too late
 		return nil

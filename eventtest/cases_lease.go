@@ -72,7 +72,8 @@ func checkLostLeaseEnds(r *run) {
 	expirer, _ := r.h.(Expirer)
 	r.must(expirer.Expire(r.ctx, topic, groupA), "expiring")
 	watch := r.stopwatch() // what the harness needed to bring it about is not the adapter's
-	r.eventually("the leases have ended", func() bool { return !slices.ContainsFunc(old, func(d leat.Delivery) bool { return !d.Lease.Ended() }) })
+	lasts := func(d leat.Delivery) bool { return !d.Lease.Ended() }
+	r.eventually("the leases have ended", func() bool { return !slices.ContainsFunc(old, lasts) })
 	if took := watch.took(); took > lossBound+r.operation {
 		r.notef("the leases ended %v after they were lost", took)
 	}

@@ -201,7 +201,7 @@ func checkIsolatedLeaseEndsFirst(r *run) {
 	other := r.open()
 	r.isolate(b)
 	two := r.join(other, topic, groupA)
-	for n := 0; n < len(events); n++ {
+	for range events {
 		d := two.take(1)[0]
 		if w.endOf(leases[nameOf(&d)]).IsZero() {
 			r.failf("%q came to another stream, and its lease has not ended in the client that is isolated", nameOf(&d))

@@ -20,8 +20,8 @@ func flawed(change func(f *flaws)) func(leat.Broker) leat.Broker {
 }
 
 // endsAfter makes a client end its leases so much later than at nine tenths of the broker's term.
-func endsAfter(terms time.Duration) func(leat.Broker) leat.Broker {
-	return flawed(func(f *flaws) { f.term = viewTerm * terms / 10 })
+func endsAfter(tenths int) func(leat.Broker) leat.Broker {
+	return flawed(func(f *flaws) { f.term = viewTerm / 10 * time.Duration(tenths) })
 }
 
 // extendsNothing makes a stream forget its leases once a case about them is under way: other cases may take as long as a term.
