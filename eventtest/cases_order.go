@@ -185,7 +185,7 @@ func checkNoOverlap(r *run) {
 	const keys = 80 // so many that some of those at work must move
 	b := r.open()
 	l := r.newLedger(b)
-	long := 4*time.Millisecond + r.operation/20
+	long := 20*time.Millisecond + r.operation/20
 	work := func(context.Context, leat.Event) error {
 		pause(long)
 		return nil
