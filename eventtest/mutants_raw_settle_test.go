@@ -228,7 +228,8 @@ func leaseMutants() []mutant {
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
 			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
-		leasing("moves a key without waiting for its holder", "drain-awaits-release", []string{"key-exclusion", "lease-ends-first", "handover-keeps-acks"},
+		leasing("moves a key without waiting for its holder", "drain-awaits-release",
+			[]string{"key-exclusion", "lease-ends-first", "handover-keeps-acks"},
 			func(d *leat.Delivery, outer *leat.Lease) {
 				var draining atomic.Bool
 				d.Lease.Attach(func(release func()) {
