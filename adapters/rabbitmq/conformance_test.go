@@ -30,6 +30,7 @@ var (
 	_ eventtest.Holder      = (*harness)(nil)
 	_ eventtest.Pacer       = (*harness)(nil)
 	_ eventtest.Stray       = (*harness)(nil)
+	_ eventtest.LeaseTimer  = (*harness)(nil)
 )
 
 // harness runs the suite on a RabbitMQ of its own, with a proxy before each instance of the adapter.
@@ -45,7 +46,7 @@ type harness struct {
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, node: brokertest.StartRabbitMQ(t, nil)}
-	h.options = rabbitmq.Options{CloseTimeout: 5 * time.Second, KeyFrom: "header:" + keyHeader}
+	h.options = rabbitmq.Options{CloseTimeout: 5 * time.Second, Heartbeat: heartbeat, KeyFrom: "header:" + keyHeader}
 	return h
 }
 
@@ -57,6 +58,14 @@ func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o.Hosts, o.CloseTimeout = []string{addr}, time.Second
 	return rabbitmq.New(&o)
 }
+
+// heartbeat is what the harness's clients agree on with the broker. A client gives up a connection that was silent for one and a half times
+// as long.
+const heartbeat = 4 * time.Second
+
+// LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and ends the connection when it has seen nothing
+// new twice.
+func (h *harness) LeasePeriod() time.Duration { return 2 * heartbeat }
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
