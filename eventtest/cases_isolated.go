@@ -144,7 +144,10 @@ func (r *run) fillWindow(doomed, b leat.Broker, sub leat.Subscription) *crash {
 	}
 	r.mustPublish(b, sub.Topic, c.more(4)...)
 	rd := r.subscribe(doomed, sub)
-	window := rd.take(min(crashWindow, crashKeys*max(1, ofKey(r.h))))
+	window := rd.take(min(crashWindow, ofKey(r.h)))
+	if r.withholds(crashWindow) { // what is withheld may use up MaxInFlight
+		window = append(window, rd.poll(r.brief())...)
+	}
 	firsts := map[string]bool{}
 	for _, d := range window {
 		if key := d.Event.Key(); !firsts[key] && len(firsts) < crashKeys/2 {
