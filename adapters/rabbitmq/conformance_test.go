@@ -63,8 +63,8 @@ func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 // as long.
 const heartbeat = 4 * time.Second
 
-// LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and ends the connection when it has seen nothing
-// new twice.
+// LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and ends the connection when it has
+// seen nothing new twice.
 func (h *harness) LeasePeriod() time.Duration { return 2 * heartbeat }
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
