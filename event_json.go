@@ -115,7 +115,7 @@ func (d *eventData) appendData(dst []byte) []byte {
 // a message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
 func leavesXML(json string) bool {
 	for {
-		at := strings.IndexByte(json, 0xef) // both are three bytes: ef bf be, ef bf bf
+		at := strings.IndexByte(json, 0xef) // their first byte of three
 		if at < 0 || at+2 >= len(json) {
 			return false
 		}

@@ -16,8 +16,8 @@ func panicked(who string, v any) error {
 }
 
 // guard makes an error of a panic of h. It stands directly around the user's handler, inside all middleware, so that Retry and Logging
-// see a panic as they see any error. A runtime.Goexit cannot be stopped: it ends the whole chain. The goroutine's last act then is to call the
-// chain once more for the same attempt, and guard answers for the handler with what happened to it.
+// see a panic as they see any error. A runtime.Goexit cannot be stopped: it ends the whole chain. The goroutine's last act then is to
+// call the chain once more for the same attempt, and guard answers for the handler with what happened to it.
 func guard(h Handler) Handler {
 	return HandlerFunc(func(ctx context.Context, e Event) (err error) {
 		a, ok := ctx.(*attempt)

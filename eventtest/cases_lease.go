@@ -171,7 +171,8 @@ func checkDrainAwaitsRelease(r *run) {
 	}
 }
 
-// awaitMove waits, with look, until keys are to move to a stream that has joined. One that stands by gets none, so it waits for settled then.
+// awaitMove waits, with look, until keys are to move to a stream that has joined. A stream that stands by gets none: awaitMove then waits
+// for settled.
 func (r *run) awaitMove(holders map[*leat.Lease]*holder, look func(), settled func() bool) {
 	moves := func() bool {
 		for lease, h := range holders {

@@ -58,7 +58,8 @@ type Options struct {
 	// CommitInterval is how often finished offsets are committed while events flow. 0 means 1 s.
 	CommitInterval time.Duration
 	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to others, and the member's leases end
-	// by its own clock, at nine tenths of it. With [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means 45 s.
+	// by its own clock, at nine tenths of it. With [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means
+	// 45 s.
 	SessionTimeout time.Duration
 	// HeartbeatInterval is how often a member reports, and finds out about rebalances. 0 means 3 s, or a third of SessionTimeout if that is
 	// less.

@@ -8,7 +8,7 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// TestRabbitMQConformsUnordered runs the suite on Unordered subscriptions: with LEAT_LONG set the whole of it, else the raw cases that leave
+// TestRabbitMQConformsUnordered runs the suite on Unordered subscriptions: with LEAT_LONG set all of it, else the raw cases that leave
 // the broker and its connections alone.
 func TestRabbitMQConformsUnordered(t *testing.T) {
 	o := eventtest.Options{Unordered: true}

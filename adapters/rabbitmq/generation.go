@@ -119,7 +119,8 @@ func (g *generation) pump() {
 		var open bool
 		if m, open = <-g.arrivals; !open {
 			if g.cancelled.Load() { // acknowledgements go on, until the channel is over
-				<-g.ch.NotifyClose(make(chan *amqp.Error, 1))
+				ended := g.ch.NotifyClose(make(chan *amqp.Error, 1))
+				<-ended
 			}
 			return
 		}

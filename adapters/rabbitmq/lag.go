@@ -14,8 +14,8 @@ var _ leat.LagReporter = (*Broker)(nil)
 // delay queues are not counted either. The details are:
 //
 //   - "ready": how many messages wait in the queue.
-//   - "consumers": how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a classic
-//     one tells those that stand by, too.
+//   - "consumers": how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a
+//     classic one tells those that stand by, too.
 //   - "dead_letters": how many messages its dead-letter queue has; it is not there where there is no such queue.
 //
 // The error is an [*leat.Error].

@@ -27,7 +27,8 @@ func testQuiesceUnordered(t *testing.T, n *brokertest.RabbitMQNode) {
 	queue := sub.Topic + "." + sub.Group
 	liveEventually(t, "the consumer is cancelled", func() bool {
 		all, err := n.Eval(t.Context(), fmt.Sprintf( // the queue's own count has cancelled ones with messages, too
-			"{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<%q>>)), io:format(\"~p\", [length(rabbit_amqqueue:consumers(Q))])", queue))
+			"{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<%q>>)), "+
+				"io:format(\"~p\", [length(rabbit_amqqueue:consumers(Q))])", queue))
 		return err == nil && strings.TrimSpace(all) == "0"
 	})
 	two := liveSubscribe(t, b, sub)

@@ -19,7 +19,7 @@ func TestQuiesce(t *testing.T) {
 		messages := make(chan *message.Message, 3)
 		var subscribed context.Context
 		sub := fakeSubscriber{func(ctx context.Context, _ string) (<-chan *message.Message, error) {
-			subscribed = ctx
+			subscribed = ctx //nolint:fatcontext // not in a loop: the test asks when it ends
 			context.AfterFunc(ctx, func() { close(messages) })
 			return messages, nil
 		}}
