@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -218,13 +219,38 @@ func checkCloseInTransit(r *run) {
 // closeUnderLoad opens and closes streams while events are published, each as soon as it has received a few, of which it acks half. It
 // returns the events that no stream acked.
 func (r *run) closeUnderLoad(b leat.Broker, topic, name string) []leat.Event {
-	const streams, keys = 8, 50
+	const streams = 8
+	l := r.pour(topic, name)
+	defer l.stop()
+	var done []leat.Delivery
+	for i := range streams {
+		rd := r.join(b, topic, groupA)
+		got := rd.take(2 + 2*(i%4))
+		half := got[:len(got)/2]
+		rd.settle(acked(), half...)
+		done = append(done, half...)
+		l.fast.Store(true)
+		pause(time.Duration(i%4) * time.Millisecond) // events arrive
+		rd.close()
+		l.fast.Store(false)
+	}
+	return without(l.stop(), done)
+}
+
+// pouring is a goroutine that publishes without end.
+type pouring struct {
+	fast atomic.Bool         // whether a stream closes, so that events should arrive
+	stop func() []leat.Event // returns what was published; may be called again
+}
+
+// pour publishes to a topic: as fast as it can while a stream closes, and else only now and then, so that an adapter that is slow to open
+// streams has no more to hand over than a quick one.
+func (r *run) pour(topic, name string) *pouring {
+	const keys = 50
+	p := &pouring{}
 	var events []leat.Event
 	var publishing sync.WaitGroup
-	defer publishing.Wait()
-	stop := make(chan struct{})
-	stopped := sync.OnceFunc(func() { close(stop) })
-	defer stopped()
+	over := make(chan struct{})
 	publisher := r.open()
 	publishing.Go(func() {
 		for i := 0; ; i++ {
@@ -240,24 +266,22 @@ func (r *run) closeUnderLoad(b leat.Broker, topic, name string) []leat.Event {
 				}
 			}
 			events = append(events, some...)
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
+			for wait := time.Now(); ; {
+				select {
+				case <-over:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				if p.fast.Load() || time.Since(wait) > 20*time.Millisecond {
+					break
+				}
 			}
 		}
 	})
-	var done []leat.Delivery
-	for i := range streams {
-		rd := r.join(b, topic, groupA)
-		got := rd.take(2 + 2*(i%4))
-		half := got[:len(got)/2]
-		rd.settle(acked(), half...)
-		done = append(done, half...)
-		pause(time.Duration(i%4) * time.Millisecond) // events arrive
-		rd.close()
-	}
-	stopped()
-	publishing.Wait()
-	return without(events, done)
+	p.stop = sync.OnceValue(func() []leat.Event {
+		close(over)
+		publishing.Wait()
+		return events
+	})
+	return p
 }
