@@ -217,14 +217,15 @@ func leasing(name, rule string, others []string, follow func(d *leat.Delivery, o
 
 func leaseMutants() []mutant {
 	return []mutant{
-		leasing("never ends a lost lease of unkeyed events", "lost-lease-ends", nil, func(d *leat.Delivery, outer *leat.Lease) {
-			key := d.Event.Key()
-			d.Lease.Attach(outer.Drain, func(cause error) {
-				if cause == nil || key != "" {
-					outer.End(cause)
-				}
-			})
-		}),
+		leasing("never ends a lost lease of unkeyed events", "lost-lease-ends", []string{"isolated-lease-ends", "held-comes-once"},
+			func(d *leat.Delivery, outer *leat.Lease) {
+				key := d.Event.Key()
+				d.Lease.Attach(outer.Drain, func(cause error) {
+					if cause == nil || key != "" {
+						outer.End(cause)
+					}
+				})
+			}),
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
 			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
 		}),
@@ -248,7 +249,7 @@ func leaseMutants() []mutant {
 			name: "claims order by key and ignores it", rule: "key-exclusion",
 			others: []string{
 				"drain-awaits-release", "order-of-a-key", "give-back-order", "give-back-awaits-older", "transport-key-give-back",
-				"handover-keeps-acks",
+				"handover-keeps-acks", "quiesce-settles", "order-after-crash",
 			},
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {

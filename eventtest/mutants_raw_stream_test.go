@@ -52,7 +52,7 @@ func subscribeMutants() []mutant {
 			name: "a second stream gets a copy of everything", rule: "group-shares",
 			others: []string{
 				"drain-awaits-release", "lease-ends-first", "key-exclusion", "concurrent-use", "close-gives-back", "close-hands-over",
-				"handover-keeps-acks",
+				"handover-keeps-acks", "quiesce-settles", "isolated-lease-ends-first",
 			},
 			wrap: bend(func(b *bent) {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {

@@ -78,7 +78,8 @@ func publishMutants() []mutant {
 				}
 				b.Publish(ctx, topic, events, done)
 			}),
-		publishing("mixes up the outcomes of a batch", "batch-outcomes", nil,
+		publishing("mixes up the outcomes of a batch", "batch-outcomes",
+			[]string{"publish-across-cuts", "publish-across-isolation", "publish-across-kills"},
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				b.Publish(ctx, topic, events, func(i int, err error) { done((i+1)%len(events), err) })
 			}),

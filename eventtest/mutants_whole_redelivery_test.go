@@ -56,8 +56,9 @@ func takesBack(
 		if d.Malformed != nil || d.Event.Key() == "" || !which(d) {
 			return true
 		}
-		d.Lease = leat.NewLease()
-		own := *d
+		own := *d // under the lease that the broker knows
+		lease := leat.NewLease()
+		d.Lease = lease
 		var look func()
 		look = func() {
 			if _, ok := s.isHeld(&own); !ok {
@@ -67,7 +68,7 @@ func takesBack(
 				time.AfterFunc(after, look)
 				return
 			}
-			own.Lease.End(errors.New("too slow"))
+			lease.End(errors.New("too slow"))
 			s.settle(&own, leat.Settlement{Action: leat.Ack})
 			time.AfterFunc(late, func() { s.inject(own) })
 		}

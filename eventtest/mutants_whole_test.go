@@ -55,7 +55,7 @@ func wholeMutants() []mutant {
 			others: []string{
 				"whole-poison-what-does-not-fit",
 				"whole-order-group-changes", "whole-crash-redelivers", "whole-cut-redelivers", "whole-drain-names-stuck",
-				"whole-drain-in-outage", "whole-restarts-in-peace",
+				"whole-drain-in-outage", "whole-restarts-in-peace", "whole-isolated-holder",
 			},
 		},
 		{
@@ -69,7 +69,7 @@ func wholeMutants() []mutant {
 			name: "reorders what comes again", rule: "whole-given-back-comes-again", wrap: reordersRedelivered(),
 			others: []string{
 				"whole-order-group-changes", "whole-no-overlap", "whole-drain-during-retry", "whole-drain-ends-handlers",
-				"whole-restarts-in-peace", "whole-drain-in-outage",
+				"whole-restarts-in-peace", "whole-drain-in-outage", "whole-isolated-holder",
 			},
 		},
 		{
@@ -119,7 +119,7 @@ func wholeMutants() []mutant {
 				"whole-run-again", "whole-poisoned-keeps-bytes", "whole-malformed-poisoned-once", "whole-order-64-handlers",
 				"whole-order-failing-handlers", "whole-no-loss-no-ghosts", "whole-close-races",
 				"whole-attempts-are-not-deliveries", "whole-given-back-comes-again", "whole-drain-during-retry",
-				"whole-lost-lease-redelivers", "whole-drain-ends-handlers",
+				"whole-lost-lease-redelivers", "whole-drain-ends-handlers", "whole-isolated-holder",
 			},
 		},
 		{
@@ -142,14 +142,18 @@ func wholeMutants() []mutant {
 			others: []string{
 				"whole-poison-unordered",
 				"whole-poison-what-does-not-fit", "whole-poison-many-attributes", "whole-poison-transport-key",
-				"whole-malformed-poisoned-once",
+				"whole-malformed-poisoned-once", "whole-trace-context",
 			},
 		},
-		{name: "alters what goes to a poison topic", rule: "whole-poisoned-keeps-bytes", wrap: altersPoison()},
+		{
+			name: "alters what goes to a poison topic", rule: "whole-poisoned-keeps-bytes", wrap: altersPoison(),
+			others: []string{"whole-trace-context"},
+		},
 		{
 			name: "never ends a lost lease", rule: "whole-lost-lease-ends-context", wrap: keepsLostLeases(),
 			others: []string{
 				"whole-lost-lease-redelivers", "whole-order-group-changes", "whole-crash-redelivers", "whole-cut-redelivers",
+				"whole-isolated-holder",
 			},
 		},
 		{
@@ -181,7 +185,12 @@ func wholeMutants() []mutant {
 				"whole-drain-in-outage",
 			},
 		},
-		{name: "waits for the broker to close streams", rule: "whole-drain-in-outage", wrap: closesStreamsWithBroker()},
+		{
+			name: "waits for the broker to close streams", rule: "whole-drain-in-outage", wrap: closesStreamsWithBroker(),
+			others: []string{
+				"whole-order-group-changes", // it waits also where the process has lost its broker for good
+			},
+		},
 		{name: "waits for the broker to close", rule: "whole-close-deadline", wrap: closesWithBroker()},
 		{
 			name: "forgets acks at Close", rule: "whole-run-again", wrap: forgetsAcks(),
@@ -197,7 +206,7 @@ func wholeMutants() []mutant {
 			others: []string{
 				"whole-poison-unordered",
 				"whole-poison-what-does-not-fit",
-				"whole-malformed-poisoned-once", "whole-publish-deadline", "whole-poisoned-keeps-bytes",
+				"whole-malformed-poisoned-once", "whole-publish-deadline", "whole-poisoned-keeps-bytes", "whole-trace-context",
 			},
 		},
 		{

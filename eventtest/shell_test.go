@@ -251,8 +251,10 @@ func (b *shell) close() error {
 		return nil
 	}
 	b.end()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait) // the broker may be out of reach
+	defer cancel()
 	for _, s := range streams {
-		_ = s.Stream.Close(context.Background())
+		_ = s.Stream.Close(ctx)
 	}
 	if n, ok := b.Broker.(*nowhere); ok {
 		return n.Close()
