@@ -126,9 +126,9 @@ func checkOrderFailing(r *run) {
 func checkOrderGroupChanges(r *run) {
 	b := r.open()
 	l := r.newLedger(b)
-	work := dawdle(2 * time.Millisecond)
+	work := dawdle(8 * time.Millisecond) // so long that more waits than can run
 	start := func(b leat.Broker, shutdown time.Duration) *program {
-		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: 8, ShutdownTimeout: shutdown})
+		return l.serve(b, work, &leat.ConsumerOptions{Concurrency: groupWorkers, ShutdownTimeout: shutdown})
 	}
 	first := start(b, 0)
 	l.putToWork(b, first)
@@ -137,9 +137,10 @@ func checkOrderGroupChanges(r *run) {
 	other := r.openToClose()
 	third := start(other, time.Millisecond)
 	l.putToWork(b, third)
-	r.kill(other, third)
 	l.putToWork(b, second)
-	second.stopClean()
+	second.stopClean() // what it has not begun goes back, to either of two
+	l.putToWork(b, third)
+	r.kill(other, third)
 	l.putToWork(b, first)
 	if e, ok := r.h.(Expirer); ok {
 		r.must(e.Expire(r.ctx, l.topic, testGroup), "expiring leases")
@@ -166,14 +167,18 @@ func (r *run) kill(b leat.Broker, s *program) {
 	}
 }
 
-// putToWork publishes until handlers of s run, so that the next change of the group meets it at work. A consumer that stands by, or that is
+// groupWorkers is the concurrency of each consumer that joins and leaves.
+const groupWorkers = 8
+
+// putToWork publishes until handlers of s run, so that the next change of the group meets it at work. At first it also wants more to wait
+// than can run, so that there is something to give back, which a slow broker does not bring about. A consumer that stands by, or that is
 // still waiting for the group to settle, gets nothing, and is given up soon.
 func (l *ledger) putToWork(b leat.Broker, s *program) {
-	const tries = 5
-	for range tries {
+	const tries = 6
+	for try := range tries {
 		l.send(b, l.events(160, 80)...) // so many keys that some of those at work must move
 		for deadline := time.Now().Add(l.r.opts.Quiet / tries); time.Now().Before(deadline); pause(50 * time.Microsecond) {
-			if s.consumer.Stats().Running > 0 {
+			if now := s.consumer.Stats(); now.Running > 0 && (try > 0 || now.InFlight > groupWorkers) {
 				return
 			}
 		}
