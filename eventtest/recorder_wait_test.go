@@ -388,6 +388,7 @@ func TestRecorderThatIsNotTheObserver(t *testing.T) {
 		require.ErrorContains(t, err, `what the group "billing" does with its events is not seen: set the Observer of its leat.ConsumerOptions`)
 
 		serve(t, rec, "orders", "shipping", nothing, nil)
+		synctest.Wait() // for what can be settled: ctx is over
 		err = rec.Wait(ctx)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), `group "shipping"`, "it is settled there")
