@@ -233,27 +233,38 @@ func (r *run) closeUnderLoad(b leat.Broker, topic, name string) []leat.Event {
 		pause(time.Duration(i%4) * time.Millisecond) // events arrive
 		rd.close()
 		l.fast.Store(false)
+		l.budget.Store(pourPerStream)
 	}
 	return without(l.stop(), done)
 }
 
-// pouring is a goroutine that publishes without end.
+// pouring is a goroutine that publishes.
 type pouring struct {
-	fast atomic.Bool         // whether a stream closes, so that events should arrive
-	stop func() []leat.Event // returns what was published; may be called again
+	fast   atomic.Bool         // whether a stream closes, so that events should arrive
+	budget atomic.Int64        // how often it may publish before the next stream
+	stop   func() []leat.Event // returns what was published; may be called again
 }
+
+// pourPerStream is how often a pouring publishes for each stream at most: most of it while the stream closes, where that takes a normal
+// time. Each stream receives again what its predecessors left, so that without a bound a slow one would have ever more to receive.
+const (
+	pourPerStream = 16
+	pourWhileOpen = 4
+)
 
 // pour publishes to a topic: as fast as it can while a stream closes, and else only now and then, so that an adapter that is slow to open
 // streams has no more to hand over than a quick one.
 func (r *run) pour(topic, name string) *pouring {
 	const keys = 50
 	p := &pouring{}
+	p.budget.Store(pourPerStream)
 	var events []leat.Event
 	var publishing sync.WaitGroup
 	over := make(chan struct{})
 	publisher := r.open()
 	publishing.Go(func() {
 		for i := 0; ; i++ {
+			p.budget.Add(-1)
 			some := r.spread(fmt.Sprintf("%s-%d", name, i), keys)
 			o := newOutcomes(len(some))
 			publisher.Publish(r.ctx, topic, some, o.done)
@@ -272,7 +283,8 @@ func (r *run) pour(topic, name string) *pouring {
 					return
 				case <-time.After(time.Millisecond):
 				}
-				if p.fast.Load() || time.Since(wait) > 20*time.Millisecond {
+				left := p.budget.Load()
+				if left > 0 && p.fast.Load() || left > pourPerStream-pourWhileOpen && time.Since(wait) > 20*time.Millisecond {
 					break
 				}
 			}
