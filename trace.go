@@ -37,7 +37,8 @@ func isTraceParent(s string) bool {
 	switch {
 	case len(s) < flags || len(s) > maxTraceParent || s[version] != '-' || s[traceID] != '-' || s[parentID] != '-':
 		return false
-	case !isLowerHex(s[:version]), !isLowerHex(s[version+1 : traceID]), !isLowerHex(s[traceID+1 : parentID]), !isLowerHex(s[parentID+1 : flags]):
+	case !isLowerHex(s[:version]), !isLowerHex(s[version+1 : traceID]), !isLowerHex(s[traceID+1 : parentID]),
+		!isLowerHex(s[parentID+1 : flags]):
 		return false
 	case s[:version] == "ff" || isZeros(s[version+1:traceID]) || isZeros(s[traceID+1:parentID]):
 		return false

@@ -119,8 +119,7 @@ func (g *generation) pump() {
 		var open bool
 		if m, open = <-g.arrivals; !open {
 			if g.cancelled.Load() { // acknowledgements go on, until the channel is over
-				ended := g.ch.NotifyClose(make(chan *amqp.Error, 1))
-				<-ended
+				<-g.ch.NotifyClose(make(chan *amqp.Error, 1)) //nolint:errcheck // why it ended is no matter here
 			}
 			return
 		}
