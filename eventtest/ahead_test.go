@@ -27,12 +27,13 @@ type ahead struct {
 	dead    []leat.Stream // what comes by these is dropped
 	owner   map[*leat.Lease]leat.Stream
 	fetched []leat.Delivery
-	held    []leat.Delivery // delivered and not settled
+	held    []leat.Delivery          // delivered and not settled
+	awaited map[string]leat.Delivery // by key: the oldest that was given back and has not come again
 	err     error
 }
 
 func newAhead(sub leat.Subscription, inner leat.Stream) *ahead {
-	s := &ahead{Stream: inner, sub: sub.WithDefaults(), more: make(chan struct{}, 1), owner: map[*leat.Lease]leat.Stream{}}
+	s := &ahead{Stream: inner, sub: sub.WithDefaults(), more: make(chan struct{}, 1), owner: map[*leat.Lease]leat.Stream{}, awaited: map[string]leat.Delivery{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.follow(inner)
 	return s
@@ -47,9 +48,15 @@ func (s *ahead) follow(path leat.Stream) {
 		into := make([]leat.Delivery, 16)
 		for {
 			n, err := path.Receive(s.ctx, into)
+			var early []leat.Delivery
 			s.mu.Lock()
 			for _, d := range into[:n] {
-				if s.owner[d.Lease] = path; !slices.Contains(s.dead, path) {
+				s.owner[d.Lease] = path
+				switch {
+				case slices.Contains(s.dead, path):
+				case s.overtakes(&d):
+					early = append(early, d)
+				default:
 					s.fetched = append(s.fetched, d)
 				}
 			}
@@ -57,12 +64,30 @@ func (s *ahead) follow(path leat.Stream) {
 				s.err = err
 			}
 			s.mu.Unlock()
+			for i := range early {
+				path.Settle(&early[i], leat.Settlement{Action: leat.GiveBack})
+			}
 			s.signal()
 			if err != nil {
 				return
 			}
 		}
 	})
+}
+
+// overtakes reports whether a delivery was on its way while an earlier one of its key was given back, which has to come first. The lock is
+// held.
+func (s *ahead) overtakes(d *leat.Delivery) bool {
+	key := orderKey(d)
+	first, ok := s.awaited[key]
+	if !ok {
+		return false
+	}
+	if first.Lease == d.Lease && first.Position.Offset < d.Position.Offset {
+		return true
+	}
+	delete(s.awaited, key)
+	return false
 }
 
 func (s *ahead) signal() {
@@ -136,6 +161,9 @@ func (s *ahead) Settle(d *leat.Delivery, how leat.Settlement) {
 	s.held = slices.DeleteFunc(s.held, same)
 	var back []leat.Delivery
 	if key := orderKey(d); how.Action == leat.GiveBack && key != "" && !d.Lease.Ended() {
+		if first, ok := s.awaited[key]; !ok || first.Lease != d.Lease || d.Position.Offset < first.Position.Offset {
+			s.awaited[key] = *d
+		}
 		s.fetched = slices.DeleteFunc(s.fetched, func(o leat.Delivery) bool {
 			if orderKey(&o) != key {
 				return false
