@@ -33,7 +33,10 @@ type ahead struct {
 }
 
 func newAhead(sub leat.Subscription, inner leat.Stream) *ahead {
-	s := &ahead{Stream: inner, sub: sub.WithDefaults(), more: make(chan struct{}, 1), owner: map[*leat.Lease]leat.Stream{}, awaited: map[string]leat.Delivery{}}
+	s := &ahead{
+		Stream: inner, sub: sub.WithDefaults(), more: make(chan struct{}, 1), owner: map[*leat.Lease]leat.Stream{},
+		awaited: map[string]leat.Delivery{},
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.follow(inner)
 	return s
