@@ -34,7 +34,7 @@ var (
 
 // harness runs the suite on a Kafka of its own, with a proxy before each instance of the adapter.
 type harness struct {
-	clients
+	brokertest.Clients
 
 	t       *testing.T
 	cluster *brokertest.KafkaCluster
@@ -59,7 +59,10 @@ func newHarness(t *testing.T, nodes int) *harness {
 	return h
 }
 
-func (h *harness) Open(context.Context) (leat.Broker, error) { return h.open(&h.options) }
+// Open opens an instance that dials through its proxy: the brokers advertise their own addresses.
+func (h *harness) Open(context.Context) (leat.Broker, error) {
+	return h.Via("", func(p *eventtest.Proxy) (brokertest.Adapter, error) { return kafka.NewDialing(&h.options, p.Dial) })
+}
 
 func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o := h.options

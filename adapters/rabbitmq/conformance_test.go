@@ -35,7 +35,7 @@ var (
 
 // harness runs the suite on a RabbitMQ of its own, with a proxy before each instance of the adapter.
 type harness struct {
-	clients
+	brokertest.Clients
 
 	t       *testing.T
 	node    *brokertest.RabbitMQNode
@@ -50,7 +50,13 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-func (h *harness) Open(context.Context) (leat.Broker, error) { return h.open(h.options, h.node.Addr()) }
+func (h *harness) Open(context.Context) (leat.Broker, error) {
+	return h.Via(h.node.Addr(), func(p *eventtest.Proxy) (brokertest.Adapter, error) {
+		o := h.options
+		o.Hosts = []string{p.Addr()}
+		return rabbitmq.New(&o)
+	})
+}
 
 func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	o := h.options
