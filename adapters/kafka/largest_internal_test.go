@@ -1,11 +1,11 @@
 package kafka
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/eventgen"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -42,7 +42,8 @@ func TestLargestEventFits(t *testing.T) {
 		for _, contentType := range []string{"", "text/plain", "application/json", "application/cloudevents+json", "a/b"} {
 			for _, text := range []string{`"`, "\xff", "x"} {
 				for _, attributes := range []int{0, 1, 15, 70} {
-					e := largest(t, o.mostEventBytes(), contentType, text, attributes)
+					e, err := eventgen.Largest(o.mostEventBytes(), contentType, text, eventgen.Names(attributes, "partitionkey")...)
+					require.NoError(t, err)
 					var n encoder
 					n.most = o.MaxMessageBytes
 					n.begin([]leat.Event{e}, o.Structured, !o.NoRecordKey, trace)
@@ -57,37 +58,6 @@ func TestLargestEventFits(t *testing.T) {
 		}
 	}
 	assert.Len(t, modes, 2, "binary and structured mode")
-}
-
-// largest returns an event of exactly size bytes, with a key and further attributes that are as long as the size allows.
-func largest(t *testing.T, size int, contentType, text string, attributes int) leat.Event {
-	t.Helper()
-	headers := []leat.Header{
-		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/s")},
-		{Name: "type", Value: []byte("t")},
-	}
-	if contentType != "" {
-		headers = append(headers, leat.Header{Name: "datacontenttype", Value: []byte(contentType)})
-	}
-	room := size - 200
-	for i := range attributes {
-		name := "partitionkey"
-		if i > 0 {
-			name = fmt.Sprint("x", i)
-		}
-		n := min(64<<10, room-len(name))
-		if n <= 0 {
-			break
-		}
-		headers = append(headers, leat.Header{Name: name, Value: []byte(strings.Repeat(`"`, n))})
-		room -= n + len(name)
-	}
-	bare, err := leat.DecodeEvent(headers, nil)
-	require.NoError(t, err)
-	e := bare.WithData(contentType, []byte(strings.Repeat(text, size-bare.Size())))
-	require.Equal(t, size, e.Size())
-	require.NoError(t, e.Validate())
-	return e
 }
 
 // TestTooLargeForJSON: an event that JSON makes too large is written in binary mode, also where its data is said to be an event.
