@@ -250,9 +250,13 @@ func TestOffsetThatCannotBeRead(t *testing.T) {
 			var refuse atomic.Bool
 			h := f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: "t", Partitions: []int32{1}, Err: code, Count: -1,
 				When: func(kmsg.Request) bool { return refuse.Load() }})
+			joins := f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: code, Count: -1, When: func(kmsg.Request) bool {
+				refuse.Store(true) // from when the group is joined on: Subscribe asks for the offsets before
+				return false
+			}})
+			defer joins.Remove()
 			s, err = b.Subscribe(t.Context(), sub)
 			require.NoError(t, err)
-			refuse.Store(true) // the group joins later than Subscribe returns
 			r = read(s)
 			defer func() { r.stop() }()
 			require.NoError(t, await(20*time.Second, func() error { return saysWrong(s, "the group's offset in partition 1 could not be read") }))
