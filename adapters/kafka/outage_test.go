@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -39,6 +40,23 @@ func newProxied(t testing.TB) *proxied {
 	return &proxied{f, p}
 }
 
+// atRest waits until the connections that were cut have been dialed once more at once, each of which may take its time on a busy machine,
+// and returns how many dials there were: nothing is dialed for a part of the pause then.
+func (p *proxied) atRest(t testing.TB) (dials int) {
+	t.Helper()
+	since := time.Now()
+	require.NoError(t, await(5*time.Second, func() error {
+		if n := p.proxy.Dials(); n != dials {
+			dials, since = n, time.Now()
+		}
+		if time.Since(since) < 300*time.Millisecond {
+			return errors.New("the client dials without a pause")
+		}
+		return nil
+	}))
+	return dials
+}
+
 // renamed is a listener that gives another address as its own.
 type renamed struct {
 	net.Listener
@@ -69,8 +87,7 @@ func TestOutage(t *testing.T) {
 		length = time.Minute
 	}
 	under := publish(t.Context(), b, "t", event("1", "k"), event("2", "k"))
-	time.Sleep(100 * time.Millisecond) // the connections that are cut may be dialed once more at once
-	before := f.proxy.Dials()
+	before := f.atRest(t)
 	time.Sleep(length) // the length of the outage is what is tested
 	n := f.proxy.Dials() - before
 	t.Logf("%d dials in %v", n, length)
