@@ -23,6 +23,7 @@ type TimedLease struct {
 	queued     time.Duration // its deadline when it was put into the list
 	prev, next *TimedLease
 	listed     bool
+	gone       bool // it has ended, and is never put into the list again
 }
 
 // TimedLeases makes the [TimedLease] values of one stream, which share a term and a timer. One for each delivery costs little more
@@ -110,10 +111,13 @@ func (ls *TimedLeases) arm(now time.Duration) {
 }
 
 // tick ends the leases whose time is over.
-func (ls *TimedLeases) tick() {
+func (ls *TimedLeases) tick() { ls.expire(ls.takeDue()) }
+
+// takeDue takes the leases out of the list whose time is over, and sets the timer for the others.
+func (ls *TimedLeases) takeDue() (over []*TimedLease) {
 	ls.mu.Lock()
+	defer ls.mu.Unlock()
 	now := leaseClock()
-	var over []*TimedLease
 	for t := ls.root.next; t != &ls.root && t.queued <= now; t = ls.root.next {
 		ls.remove(t)
 		if time.Duration(t.deadline.Load()) > now { // it was extended
@@ -124,14 +128,28 @@ func (ls *TimedLeases) tick() {
 	}
 	ls.armed = false
 	ls.arm(now)
-	ls.mu.Unlock()
+	return over
+}
+
+// expire ends leases that are not in the list, and puts those back that were extended at the last
+// moment.
+func (ls *TimedLeases) expire(over []*TimedLease) {
 	for _, t := range over {
-		if !t.expire() { // it was extended at the last moment
-			ls.mu.Lock()
-			ls.insert(t)
-			ls.arm(leaseClock())
-			ls.mu.Unlock()
+		if !t.expire() {
+			ls.putBack(t)
 		}
+	}
+}
+
+// putBack puts a lease back that was taken out of the list and lasts. The adapter may have ended it
+// since anybody looked. End marks a lease as ended before it takes the list's lock, so the lease
+// either is gone by now, or leave comes later and finds it in the list.
+func (ls *TimedLeases) putBack(t *TimedLease) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if !t.gone {
+		ls.insert(t)
+		ls.arm(leaseClock())
 	}
 }
 
@@ -169,11 +187,12 @@ func (t *TimedLease) expire() bool {
 	return true
 }
 
-// leave takes the lease, which has ended, out of the list.
+// leave takes the lease, which has ended, out of the list for good.
 func (t *TimedLease) leave() {
 	ls := t.all
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	t.gone = true
 	if t.listed {
 		ls.remove(t)
 	}
