@@ -62,14 +62,13 @@ func (t *topic) publish(ctx context.Context, events []leat.Event, done func(i in
 		refuseAll(events, 0, err, done)
 		return
 	}
-	next := 0
+	next, trace := 0, leat.TraceFrom(ctx)
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
 		refuseAll(events, 0, closedError("publish", t.name), done)
 		return
 	}
-	trace := leat.TraceFrom(ctx)
 	if len(t.waiters) == 0 {
 		next = t.admit(events, 0, trace)
 	}
