@@ -1,0 +1,120 @@
+package publish
+
+import "sync"
+
+// Queue is entries that wait to be sent, in order. Those that get their outcome meanwhile leave it by themselves. The
+// zero Queue is empty and ready for use; it must not be copied. All methods may be called from several goroutines at
+// once.
+type Queue[T any] struct {
+	mu          sync.Mutex
+	first, last *Entry[T]
+}
+
+// Push appends an entry, unless it has its outcome.
+func (q *Queue[T]) Push(e *Entry[T]) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.link(e, q.last, nil)
+	if e.Told() { // who made it so did not see the queue, or waits for the lock
+		q.unlink(e)
+	}
+}
+
+// Next takes the first entry out and begins it. It returns nil when the queue is empty, or when want is not nil and
+// returns false for the first entry, which then stays. want is called under the queue's lock.
+func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.first != nil {
+		e := q.first
+		if want != nil && !e.Told() && !want(e) {
+			return nil
+		}
+		q.unlink(e)
+		if e.Begin() {
+			return e
+		}
+	}
+	return nil
+}
+
+// PutBack puts an entry that was begun, and of which certainly nothing was sent, to the front of the queue. Several are
+// put back from the last to the first. It returns false when the entry was reported as unknown meanwhile and is over.
+func (q *Queue[T]) PutBack(e *Entry[T]) bool {
+	q.mu.Lock()
+	q.link(e, nil, q.first)
+	back := e.state.CompareAndSwap(begun, waiting)
+	if !back {
+		q.unlink(e)
+	}
+	q.mu.Unlock()
+	if !back {
+		e.Done(nil)
+	}
+	return back
+}
+
+// Refuse refuses the entries for which which returns true, in order; a nil which means all. which is called under the
+// queue's lock.
+func (q *Queue[T]) Refuse(err error, which func(e *Entry[T]) bool) {
+	var all []*Entry[T]
+	q.mu.Lock()
+	for e := q.first; e != nil; {
+		next := e.next
+		if (which == nil || which(e)) && e.state.CompareAndSwap(waiting, over) {
+			q.unlink(e)
+			all = append(all, e)
+		}
+		e = next
+	}
+	q.mu.Unlock()
+	for _, e := range all {
+		e.end(err)
+	}
+}
+
+// Empty reports whether no entry waits.
+func (q *Queue[T]) Empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.first == nil
+}
+
+func (q *Queue[T]) remove(e *Entry[T]) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e.queued {
+		q.unlink(e)
+	}
+}
+
+// link puts e between two entries. The lock is held.
+func (q *Queue[T]) link(e, prev, next *Entry[T]) {
+	e.queue.Store(q)
+	e.queued, e.prev, e.next = true, prev, next
+	if prev != nil {
+		prev.next = e
+	} else {
+		q.first = e
+	}
+	if next != nil {
+		next.prev = e
+	} else {
+		q.last = e
+	}
+}
+
+// unlink takes e out. The lock is held.
+func (q *Queue[T]) unlink(e *Entry[T]) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		q.first = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		q.last = e.prev
+	}
+	e.queued, e.prev, e.next = false, nil, nil
+}
