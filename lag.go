@@ -36,10 +36,10 @@ type LagPart struct {
 type LagReporter interface {
 	// Lag asks the broker how far a group is behind. It needs no stream.
 	//
-	// L1. Events counts what is published and not settled, what consumers hold included unless AtLeast says otherwise. An event that was
+	// G1. Events counts what is published and not settled, what consumers hold included unless AtLeast says otherwise. An event that was
 	// settled is not counted any more as soon as the broker has stored that.
-	// L2. A number that the broker cannot tell is [LagUnknown], and never 0.
-	// L3. An unknown topic is an error with [CodeNotFound], and so is an unknown group where the broker knows its groups. A wrapper
+	// G2. A number that the broker cannot tell is [LagUnknown], and never 0.
+	// G3. An unknown topic is an error with [CodeNotFound], and so is an unknown group where the broker knows its groups. A wrapper
 	// around a Broker that is no LagReporter returns [CodeUnsupported].
 	Lag(ctx context.Context, topic, group string) (Lag, error)
 }

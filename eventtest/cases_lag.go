@@ -11,7 +11,7 @@ import (
 func lagCases() []Case {
 	return []Case{{
 		Name: "lag", Level: Raw, Needs: []Need{NeedLag},
-		Rule: "L1, L2, L3: the lag of a group counts what is published and not settled, falls to 0 when everything is acked, and says what it " +
+		Rule: "G1 to G3: the lag of a group counts what is published and not settled, falls to 0 when everything is acked, and says what it " +
 			"does not know",
 		check: checkLag,
 	}}
