@@ -7,22 +7,22 @@ import (
 
 // faultPublishCases publish while faults happen, and compare what publishers were told with what is stored in the end.
 func faultPublishCases() []Case {
-	const outcomes = "P1, P4 to P6: what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key " +
+	const outcomes = ": what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key " +
 		"among confirmed events is that of their publishes, "
 	return []Case{
 		{
 			Name: "publish-across-cuts", Level: Raw, Needs: []Need{NeedCut},
-			Rule:  outcomes + "also across 20 lost connections",
+			Rule:  "P1, P4 to P6" + outcomes + "also across 20 lost connections",
 			check: func(r *run) { r.publishAcross(r.rounds(manyRounds), (*barrage).cut) },
 		},
 		{
 			Name: "publish-across-isolation", Level: Raw, Needs: []Need{NeedIsolate},
-			Rule:  outcomes + "also when the client is isolated 20 times and publishes end by their ctx meanwhile",
+			Rule:  "P1, P4 to P6, P8, W1, W2" + outcomes + "also when the client is isolated 20 times and publishes end by their ctx meanwhile",
 			check: func(r *run) { r.publishAcross(r.rounds(manyRounds), (*barrage).isolate) },
 		},
 		{
 			Name: "publish-across-kills", Level: Raw, Needs: []Need{NeedKill},
-			Rule:  outcomes + "also when the broker is killed and comes back",
+			Rule:  "P1, P4 to P6" + outcomes + "also when the broker is killed and comes back",
 			check: func(r *run) { r.publishAcross(r.rounds(fewRounds), (*barrage).kill) },
 		},
 	}

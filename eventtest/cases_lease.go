@@ -17,7 +17,7 @@ func leaseCases() []Case {
 	return []Case{
 		{
 			Name: "lost-lease-ends", Level: Raw, Needs: []Need{NeedExpire},
-			Rule:  "a lost lease ends with a cause within 1 s, and its events are delivered again under another one",
+			Rule:  "L4: a lost lease ends with a cause within 1 s, and its events are delivered again under another one",
 			check: checkLostLeaseEnds,
 		},
 		{
@@ -38,7 +38,7 @@ func leaseCases() []Case {
 		},
 		{
 			Name: "lease-ends-first", Level: Raw, Needs: []Need{NeedOrder},
-			Rule:  "R3: when a stream lets go of a key or closes, its lease has ended before another stream gets the key",
+			Rule:  "R3, L3: when a stream lets go of a key or closes, its lease has ended before another stream gets the key",
 			check: checkLeaseEndsFirst,
 		},
 		{

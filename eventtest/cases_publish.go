@@ -57,7 +57,7 @@ func publishCases() []Case {
 		},
 		{
 			Name: "nobody-listens", Level: Raw, Needs: []Need{NeedStray},
-			Rule: "P5, P11, W1: what nobody was sent waits in the buffer, and is refused as unavailable when the ctx of a waiting publish ends, " +
+			Rule: "P5, P11, W1, W3, W4: what nobody was sent waits in the buffer, and is refused as unavailable when the ctx of a waiting publish ends, " +
 				"and it alone",
 			check: checkNobodyListens,
 		},
@@ -225,11 +225,22 @@ func checkCancelAfterPublish(r *run) {
 	r.expectSet("after ctx ended", rd.all(len(events)), events...)
 }
 
+// withSubject changes events on their way to the adapter, which has to know them again (W4).
+func withSubject(next leat.PublishFunc) leat.PublishFunc {
+	return func(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+		changed := make([]leat.Event, len(events))
+		for i, e := range events {
+			changed[i] = e.WithSubject("changed")
+		}
+		next(ctx, topic, changed, done)
+	}
+}
+
 func checkNobodyListens(r *run) {
 	b, err := r.h.(Stray).OpenNowhere(r.ctx) //nolint:forcetypeassert // the case needs it
 	r.must(err, "opening the adapter where nobody listens")
 	r.cleanup(func() { _ = b.Close() })
-	topic, producer := r.h.Topic(), leat.NewProducer(b, nil)
+	topic, producer := r.h.Topic(), leat.NewProducer(b, &leat.ProducerOptions{Middleware: []leat.PublishMiddleware{withSubject}})
 	async := newOutcomes(1)
 	accepted, end := context.WithTimeout(r.ctx, r.opts.Patience/4)
 	b.Publish(accepted, topic, r.series("async", 1), async.done)
@@ -247,6 +258,9 @@ func checkNobodyListens(r *run) {
 	}
 	for _, f := range failed.Failures {
 		r.expectCode("published where nobody listens", f.Err, leat.CodeUnavailable)
+		if !errors.Is(f.Err, context.DeadlineExceeded) {
+			r.notef("the error of an event that is withdrawn has nothing of what ended ctx: %v", f.Err)
+		}
 	}
 	if async.complete() {
 		r.notef("an event was accepted, nobody listens, and long before any delivery timeout it is done: %v", async.errs[0])

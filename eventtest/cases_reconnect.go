@@ -21,7 +21,7 @@ func reconnectCases() []Case {
 		},
 		{
 			Name: "reconnect-one-path", Level: Raw, Needs: []Need{NeedCut},
-			Rule: "R3, R5: after lost connections a stream receives by one path: nothing twice while it is held, no more than MaxInFlight, " +
+			Rule: "R2, R5, L5: after lost connections a stream receives by one path: nothing twice while it is held, no more than MaxInFlight, " +
 				"and nothing goes where nobody receives",
 			check: checkReconnectOnePath,
 		},

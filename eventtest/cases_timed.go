@@ -17,7 +17,7 @@ func timedCases() []Case {
 		},
 		{
 			Name: "isolated-lease-ends", Level: Raw, Needs: []Need{NeedIsolate, NeedLeaseTime},
-			Rule: "L2, L5: the lease of a client that is isolated ends within a lease period, by the client's own clock; after that its " +
+			Rule: "L2, L4: the lease of a client that is isolated ends within a lease period, by the client's own clock; after that its " +
 				"deliveries come again, each once",
 			check: checkIsolatedLeaseEnds,
 		},

@@ -3,6 +3,7 @@ package eventtest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/leatgo/leat"
@@ -96,6 +97,28 @@ func strayMutants() []mutant {
 				b.withdraw = func(b leat.Broker, _ context.Context, _ string, _ []leat.Event) {
 					if n, ok := b.(*nowhere); ok {
 						n.refuse(fault(leat.CodeCanceled), func(heldEvent) bool { return true })
+					}
+				}
+			}),
+		},
+		{
+			name: "finds what it is to withdraw by all that an event has", rule: "nobody-listens",
+			wrap: bend(func(b *bent) {
+				b.withdraw = func(b leat.Broker, _ context.Context, _ string, events []leat.Event) {
+					if n, ok := b.(*nowhere); ok {
+						n.refuse(fault(leat.CodeUnavailable), func(h heldEvent) bool { return slices.ContainsFunc(events, h.event.Equal) })
+					}
+				}
+			}),
+		},
+		{
+			name: "does not say which ctx has ended where it withdraws", rule: "nobody-listens",
+			wrap: bend(func(b *bent) {
+				b.withdraw = func(b leat.Broker, _ context.Context, _ string, events []leat.Event) {
+					if n, ok := b.(*nowhere); ok {
+						n.refuse(fault(leat.CodeUnavailable), func(h heldEvent) bool {
+							return slices.ContainsFunc(events, func(e leat.Event) bool { return e.ID() == h.event.ID() })
+						})
 					}
 				}
 			}),
