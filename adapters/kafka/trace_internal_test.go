@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestTraceIsOfOnePublish(t *testing.T) {
 // TestForeignTrace: the headers of whatever the record is, malformed or not.
 func TestForeignTrace(t *testing.T) {
 	t.Parallel()
-	bare := []string{"traceparent", traceParent}
+	bare, other := []string{"traceparent", traceParent}, traceParent[:53]+"00"
 	want, both := &leat.TraceContext{Parent: traceParent}, &leat.TraceContext{Parent: traceParent, State: "a=1"}
 	for name, c := range map[string]struct {
 		r    *kgo.Record
@@ -89,6 +90,10 @@ func TestForeignTrace(t *testing.T) {
 		"only the extension": {rec(nil, minimal("ce_traceparent", traceParent)...), nil},
 		"not valid":          {rec(nil, minimal(bare[0], "0"+traceParent)...), nil},
 		"no event":           {rec([]byte("x"), bare...), want},
+		"three times":        {rec(nil, minimal(slices.Repeat(bare, 3)...)...), want},
+		"back again":         {rec(nil, minimal(bare[0], bare[1], bare[0], other, bare[0], bare[1])...), nil},
+		"the third differs":  {rec(nil, minimal(bare[0], bare[1], bare[0], bare[1], bare[0], other)...), nil},
+		"in another case":    {rec(nil, minimal(bare[0], bare[1], "Traceparent", other)...), want},
 		"malformed":          {rec(nil, minimal("ce_id", "2", bare[0], bare[1])...), want},
 	} {
 		d := decoded(c.r)

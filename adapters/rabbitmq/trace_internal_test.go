@@ -92,10 +92,13 @@ func TestForeignTrace(t *testing.T) {
 		"no event":           {msg("", "x", both), want},
 		"malformed":          {msg("", "", minimal(amqp.Table{"traceparent": traceParent, "tracestate": "a=1", "ce-time": "x"})), want},
 		"only the extension": {msg("", "", minimal(amqp.Table{"ce-traceparent": traceParent})), nil},
-		"not valid":          {msg("", "", minimal(amqp.Table{"traceparent": "0" + traceParent})), nil},
-		"a number":           {msg("", "", minimal(amqp.Table{"traceparent": int64(1)})), nil},
-		"null":               {msg("", "", minimal(amqp.Table{"traceparent": nil})), nil},
-		"large":              {msg("", "", minimal(amqp.Table{"traceparent": make([]byte, 1<<20)})), nil},
+		"in another case": {
+			msg("", "", minimal(amqp.Table{"traceparent": traceParent, "tracestate": "a=1", "Traceparent": traceParent[:53] + "00"})), want,
+		},
+		"not valid": {msg("", "", minimal(amqp.Table{"traceparent": "0" + traceParent})), nil},
+		"a number":  {msg("", "", minimal(amqp.Table{"traceparent": int64(1)})), nil},
+		"null":      {msg("", "", minimal(amqp.Table{"traceparent": nil})), nil},
+		"large":     {msg("", "", minimal(amqp.Table{"traceparent": make([]byte, 1<<20)})), nil},
 		"a state that is no text": {
 			msg("", "", minimal(amqp.Table{"traceparent": traceParent, "tracestate": amqp.Table{}})), &leat.TraceContext{Parent: traceParent},
 		},

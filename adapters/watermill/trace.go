@@ -1,6 +1,8 @@
 package watermill
 
 import (
+	"strconv"
+
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/tracing"
@@ -17,20 +19,23 @@ func addTrace(m *message.Message, t *leat.TraceContext) {
 	}
 }
 
-// traceOf returns the trace context in the metadata of a message, nil where there is none. A header that was there twice comes from the
-// kafka package with a number behind its name: which of them is meant nobody knows.
+// traceOf returns the trace context in the metadata of a message, nil where there is none.
 func traceOf(m *message.Message) *leat.TraceContext {
-	const second = " (2)"
-	parent, ok := m.Metadata[tracing.Parent]
-	if !ok {
+	if _, ok := m.Metadata[tracing.Parent]; !ok {
 		return nil
 	}
-	if other, twice := m.Metadata[tracing.Parent+second]; twice && other != parent {
-		return nil
+	var h tracing.Headers
+	addAll(&h, m.Metadata, tracing.Parent)
+	addAll(&h, m.Metadata, tracing.State)
+	return h.Context()
+}
+
+// addAll adds every value of a header. Of one that was there more than once, the kafka package keeps the
+// others as "name (2)", "name (3)" and so on.
+func addAll(h *tracing.Headers, metadata message.Metadata, name string) {
+	value, ok := metadata[name]
+	for n := 2; ok; n++ {
+		h.Add(name, []byte(value))
+		value, ok = metadata[name+" ("+strconv.Itoa(n)+")"]
 	}
-	state := m.Metadata[tracing.State]
-	if other, twice := m.Metadata[tracing.State+second]; twice && other != state {
-		state = ""
-	}
-	return leat.NewTraceContext(parent, state)
 }

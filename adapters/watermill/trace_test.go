@@ -67,6 +67,20 @@ func TestTraceOfMessages(t *testing.T) {
 		"no event":       {false, message.Metadata{"traceparent": traceParent, "tracestate": "a=1"}, want, true},
 		"twice":          {true, message.Metadata{"traceparent": traceParent, "traceparent (2)": traceParent[:53] + "00"}, nil, true},
 		"twice the same": {true, message.Metadata{"traceparent": traceParent, "traceparent (2)": traceParent}, bare, true},
+		"back again": {true, message.Metadata{
+			"traceparent": traceParent, "traceparent (2)": traceParent[:53] + "00", "traceparent (3)": traceParent,
+		}, nil, true},
+		"the third differs": {true, message.Metadata{
+			"traceparent": traceParent, "traceparent (2)": traceParent, "traceparent (3)": traceParent[:53] + "00",
+		}, nil, true},
+		"three times the same": {true, message.Metadata{
+			"traceparent": traceParent, "traceparent (2)": traceParent, "traceparent (3)": traceParent,
+		}, bare, true},
+		"the third state differs": {true, message.Metadata{
+			"traceparent": traceParent, "tracestate": "a=1", "tracestate (2)": "a=1", "tracestate (3)": "b=1",
+		}, bare, true},
+		"another in other case": {true, message.Metadata{"traceparent": traceParent, "Traceparent": traceParent[:53] + "00"}, bare, true},
+		"only in other case":    {true, message.Metadata{"Traceparent": traceParent, "tracestate": "a=1"}, nil, true},
 		"two states": {
 			true, message.Metadata{"traceparent": traceParent, "tracestate": "a=1", "tracestate (2)": "b=1"}, bare, true,
 		},
