@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // The context attributes of CloudEvents 1.0 other than specversion, which is always "1.0", in the order in which they are written.
@@ -28,8 +30,6 @@ const (
 	specVersion     = "1.0"
 	keyName         = "partitionkey"
 	reservedPrefix  = "leat"
-	jsonContentType = "application/json"
-	textContentType = "text/plain; charset=utf-8"
 )
 
 // coreIndex returns the index of a context attribute.
@@ -111,22 +111,22 @@ func coreRule(i int, v string, limit int) (rule, spec string) {
 	}
 	switch i {
 	case attrSource:
-		rule = uriRefRule(v)
+		rule = attribute.URIRefRule(v)
 	case attrSchema:
-		rule = uriRule(v)
+		rule = attribute.URIRule(v)
 	case attrTime:
-		if _, ok := parseTime(v); !ok {
+		if _, ok := attribute.ParseTime(v); !ok {
 			rule = "is no RFC 3339 timestamp"
 		}
 	case attrContentType:
-		if v == jsonContentType {
+		if v == attribute.JSONType {
 			return "", ""
 		}
-		if rule = mediaTypeRule(v); rule == "" {
-			rule = textRule(v)
+		if rule = attribute.MediaTypeRule(v); rule == "" {
+			rule = attribute.TextRule(v)
 		}
 	default:
-		rule = textRule(v)
+		rule = attribute.TextRule(v)
 		if rule != "" {
 			return rule, specTypes + ": String"
 		}
@@ -180,7 +180,7 @@ func (x *extension) value() any {
 	case kindURIRef:
 		return URIRef(x.text)
 	case kindTimestamp:
-		t, _ := parseTime(x.text)
+		t, _ := attribute.ParseTime(x.text)
 		return t
 	}
 	return x.text
@@ -237,7 +237,7 @@ func newExtension(name string, value any) (extension, *AttributeError) {
 func canonical(value any) (x extension, rule string) {
 	switch v := value.(type) {
 	case string:
-		return extension{text: v}, textRule(v)
+		return extension{text: v}, attribute.TextRule(v)
 	case bool:
 		return extension{text: strconv.FormatBool(v), kind: kindBoolean}, ""
 	case []byte:
@@ -246,11 +246,11 @@ func canonical(value any) (x extension, rule string) {
 		}
 		return extension{text: base64.StdEncoding.EncodeToString(v), kind: kindBinary}, ""
 	case URI:
-		return extension{text: string(v), kind: kindURI}, uriRule(string(v))
+		return extension{text: string(v), kind: kindURI}, attribute.URIRule(string(v))
 	case URIRef:
-		return extension{text: string(v), kind: kindURIRef}, uriRefRule(string(v))
+		return extension{text: string(v), kind: kindURIRef}, attribute.URIRefRule(string(v))
 	case time.Time:
-		b, ok := appendTime(nil, v)
+		b, ok := attribute.AppendTime(nil, v)
 		if !ok {
 			return x, "has a year that RFC 3339 cannot write"
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // Event is an immutable CloudEvents 1.0 event. It is one pointer wide: pass it by value. The zero Event is no event; its accessors
@@ -80,7 +82,7 @@ func (e Event) DataSchema() string { return e.d().core[attrSchema] }
 // Time returns the attribute time to the nanosecond, or the zero Time where there is none. The leap second :60 is the first
 // second of the next minute. TimeString has what was written.
 func (e Event) Time() time.Time {
-	t, _ := parseTime(e.d().core[attrTime])
+	t, _ := attribute.ParseTime(e.d().core[attrTime])
 	return t
 }
 

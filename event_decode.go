@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // span is a piece of a draft's text.
@@ -122,7 +124,7 @@ func (d *draft) sealExtensions(p *eventData, text string) error {
 			return &AttributeError{cut(name), tooLong(maxValueDecoded), specSize}
 		}
 		if x.kind == kindString {
-			if rule := textRule(value); rule != "" {
+			if rule := attribute.TextRule(value); rule != "" {
 				return &AttributeError{cut(name), rule, specTypes + ": String"}
 			}
 		}

@@ -4,6 +4,9 @@ import (
 	"encoding/base64"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
 )
 
 // AppendJSON appends e in the CloudEvents JSON event format 1.0.2 to dst. Decoding it gives an event that is Equal to e, its data byte
@@ -64,12 +67,12 @@ func (d *eventData) appendJSON(dst []byte) []byte {
 	for i := range d.core {
 		if v := d.core[i]; v != "" {
 			dst = append(dst, coreMembers[i]...)
-			dst = appendEscaped(dst, v)
+			dst = jsontext.AppendEscaped(dst, v)
 		}
 	}
 	if d.hasKey {
 		dst = append(dst, `","partitionkey":"`...)
-		dst = appendEscaped(dst, d.key)
+		dst = jsontext.AppendEscaped(dst, d.key)
 	}
 	dst = append(dst, '"')
 	for i := range d.ext {
@@ -82,7 +85,7 @@ func (d *eventData) appendJSON(dst []byte) []byte {
 			continue
 		}
 		dst = append(dst, '"', ':', '"')
-		dst = appendEscaped(dst, x.text)
+		dst = jsontext.AppendEscaped(dst, x.text)
 		dst = append(dst, '"')
 	}
 	if d.hasData {
@@ -93,16 +96,16 @@ func (d *eventData) appendJSON(dst []byte) []byte {
 
 // appendData appends the member that holds the data.
 func (d *eventData) appendData(dst []byte) []byte {
-	switch contentKindOf(d.core[attrContentType]) {
-	case contentJSON:
-		if (d.validJSON || carriesJSON(d.data)) && !leavesXML(d.data) {
+	switch attribute.ContentOf(d.core[attrContentType]) {
+	case attribute.JSON:
+		if (d.validJSON || jsontext.Carries(d.data)) && !leavesXML(d.data) {
 			dst = append(dst, `,"data":`...)
 			return append(dst, d.data...)
 		}
-	case contentText:
+	case attribute.Text:
 		if isPlainText(d.data) {
 			dst = append(dst, `,"data":"`...)
-			dst = appendEscaped(dst, d.data)
+			dst = jsontext.AppendEscaped(dst, d.data)
 			return append(dst, '"')
 		}
 	}
@@ -130,7 +133,7 @@ func leavesXML(json string) bool {
 // Other control characters would need six bytes each, and some transports refuse them even so.
 func isPlainText(s string) bool {
 	for i := 0; i < len(s); {
-		i += plainASCII(s[i:])
+		i += attribute.PlainASCII(s[i:])
 		for end := min(i+8, len(s)); i < end; {
 			c := s[i]
 			if c < utf8.RuneSelf {
@@ -141,7 +144,7 @@ func isPlainText(s string) bool {
 				continue
 			}
 			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 || r < 0xa0 || isNoncharacter(r) {
+			if r == utf8.RuneError && n == 1 || r < 0xa0 || attribute.IsNoncharacter(r) {
 				return false
 			}
 			i += n

@@ -3,6 +3,9 @@ package leat
 import (
 	"bytes"
 	"encoding/base64"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
 )
 
 // dataMember is the member data or data_base64 as it was found.
@@ -25,13 +28,13 @@ func (r *jsonReader) data(m *dataMember, encoded bool) error {
 	first := r.pos
 	var end int
 	var escaped bool
-	var f fault
+	var f jsontext.Fault
 	if r.next() == '"' {
-		end, escaped, f = skipString(r.b, first+1)
+		end, escaped, f = jsontext.SkipString(r.b, first+1)
 	} else {
-		end, f = skipValue(r.b, first)
+		end, f = jsontext.SkipValue(r.b, first)
 	}
-	if r.pos = end; f != faultNone {
+	if r.pos = end; f != jsontext.FaultNone {
 		return r.fault(f)
 	}
 	raw := r.b[first:end]
@@ -54,9 +57,9 @@ func (m *dataMember) decode(p *eventData) error {
 	if m.base64 {
 		return m.decodeBase64(p)
 	}
-	kind := contentKindOf(p.core[attrContentType])
+	kind := attribute.ContentOf(p.core[attrContentType])
 	switch {
-	case kind == contentJSON:
+	case kind == attribute.JSON:
 		p.data, p.validJSON = string(m.raw), true
 	case m.raw[0] == '"':
 		b, err := m.content("data")
@@ -78,7 +81,7 @@ func (m *dataMember) content(name string) ([]byte, error) {
 	if !m.escaped {
 		return raw, nil
 	}
-	b, ok := unescape(make([]byte, 0, len(raw)), raw)
+	b, ok := jsontext.Unescape(make([]byte, 0, len(raw)), raw)
 	if !ok {
 		return nil, &AttributeError{name, "has half of a surrogate pair", "RFC 8259 §8.2"}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/leatgo/leat/internal/jsontext"
 )
 
 // Limits of a JSON text. An event of 1 MiB may need more than that, for escapes and base64.
@@ -69,7 +71,7 @@ func ParseEventBatch(data []byte) ([]Event, error) {
 // batch reads the array that comes next.
 func (r *jsonReader) batch() ([]Event, error) {
 	if r.next() != '[' {
-		return nil, r.fault(faultValue)
+		return nil, r.fault(jsontext.FaultValue)
 	}
 	r.pos++
 	events := []Event{}
@@ -93,7 +95,7 @@ func (r *jsonReader) batch() ([]Event, error) {
 			r.pos++
 			return events, nil
 		default:
-			return nil, r.fault(faultComma)
+			return nil, r.fault(jsontext.FaultComma)
 		}
 	}
 }
@@ -109,7 +111,7 @@ func newJSONReader(b []byte, limit int) (jsonReader, error) {
 		return jsonReader{}, decodeError(nil, &AttributeError{"event", fmt.Sprintf("is JSON of more than %d bytes", limit), specSize})
 	}
 	if !utf8.Valid(b) {
-		return jsonReader{}, decodeError(nil, &syntaxError{invalidUTF8(b), faultUTF8})
+		return jsonReader{}, decodeError(nil, &jsontext.SyntaxError{Offset: invalidUTF8(b), Fault: jsontext.FaultUTF8})
 	}
 	return jsonReader{b: b}, nil
 }
@@ -127,22 +129,22 @@ func invalidUTF8(b []byte) int {
 
 // next skips white space and returns the byte after it, 0 at the end.
 func (r *jsonReader) next() byte {
-	if r.pos = skipSpace(r.b, r.pos); r.pos < len(r.b) {
+	if r.pos = jsontext.SkipSpace(r.b, r.pos); r.pos < len(r.b) {
 		return r.b[r.pos]
 	}
 	return 0
 }
 
-func (r *jsonReader) fault(f fault) error {
+func (r *jsonReader) fault(f jsontext.Fault) error {
 	if r.pos >= len(r.b) {
-		f = faultEnd
+		f = jsontext.FaultEnd
 	}
-	return decodeError(nil, &syntaxError{r.pos, f})
+	return decodeError(nil, &jsontext.SyntaxError{Offset: r.pos, Fault: f})
 }
 
 func (r *jsonReader) end() error {
 	if r.next(); r.pos < len(r.b) {
-		return r.fault(faultTrailing)
+		return r.fault(jsontext.FaultTrailing)
 	}
 	return nil
 }
@@ -152,7 +154,7 @@ func (r *jsonReader) event() (Event, error) {
 	var d draft
 	var m dataMember
 	if r.next() != '{' {
-		return Event{}, r.fault(faultValue)
+		return Event{}, r.fault(jsontext.FaultValue)
 	}
 	r.pos++
 	if r.next() == '}' {
@@ -177,14 +179,14 @@ func (r *jsonReader) event() (Event, error) {
 func (r *jsonReader) members(d *draft, m *dataMember) error {
 	for {
 		if r.next() != '"' {
-			return r.fault(faultName)
+			return r.fault(jsontext.FaultName)
 		}
 		name, err := r.string(d)
 		if err != nil {
 			return err
 		}
-		pos, f := skipColon(r.b, r.pos)
-		if r.pos = pos; f != faultNone {
+		pos, f := jsontext.SkipColon(r.b, r.pos)
+		if r.pos = pos; f != jsontext.FaultNone {
 			return r.fault(f)
 		}
 		switch string(d.piece(name)) {
@@ -205,7 +207,7 @@ func (r *jsonReader) members(d *draft, m *dataMember) error {
 			r.pos++
 			return nil
 		default:
-			return r.fault(faultComma)
+			return r.fault(jsontext.FaultComma)
 		}
 	}
 }
@@ -213,16 +215,16 @@ func (r *jsonReader) members(d *draft, m *dataMember) error {
 // string puts the string at pos, without its escapes, into d.
 func (r *jsonReader) string(d *draft) (span, error) {
 	first := r.pos + 1
-	end, escaped, f := skipString(r.b, first)
-	if f != faultNone {
+	end, escaped, f := jsontext.SkipString(r.b, first)
+	if f != jsontext.FaultNone {
 		r.pos = end
 		return span{}, r.fault(f)
 	}
 	raw := r.b[first : end-1]
 	if escaped {
 		var ok bool
-		if raw, ok = unescape(make([]byte, 0, len(raw)), raw); !ok {
-			return span{}, r.fault(faultSurrogate)
+		if raw, ok = jsontext.Unescape(make([]byte, 0, len(raw)), raw); !ok {
+			return span{}, r.fault(jsontext.FaultSurrogate)
 		}
 	}
 	r.pos = end
@@ -244,11 +246,11 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 		return &AttributeError{cut(string(d.piece(name))), "is an object or array, which no CloudEvents type is", specJSONTypes}
 	default:
 		if r.pos >= len(r.b) {
-			return r.fault(faultEnd)
+			return r.fault(jsontext.FaultEnd)
 		}
-		end, f := skipScalar(r.b, r.pos)
+		end, f := jsontext.SkipScalar(r.b, r.pos)
 		raw := r.b[r.pos:end]
-		if r.pos = end; f != faultNone {
+		if r.pos = end; f != jsontext.FaultNone {
 			return r.fault(f)
 		}
 		switch c {
@@ -274,7 +276,7 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 // canonicalInteger checks that a JSON number is an Integer and returns its canonical string, which differs for -0 only.
 func canonicalInteger(raw []byte) (text []byte, rule string) {
 	digits := bytes.TrimPrefix(raw, []byte("-"))
-	if skipDigits(digits, 0) != len(digits) {
+	if jsontext.SkipDigits(digits, 0) != len(digits) {
 		return nil, "is a number with a fraction or exponent, which no CloudEvents type is"
 	}
 	n := int64(0)

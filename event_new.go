@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/uuid"
 )
 
 // EventOptions are the optional parts of a new [Event]. Attribute values have at most 4 KiB and are kept byte for byte; an event has
@@ -85,19 +88,19 @@ func newEvent(eventType string, o *EventOptions, dataErr error) Event {
 
 // fillIDAndTime sets the time, and the id if there is none; both share one string.
 func (d *eventData) fillIDAndTime(t time.Time) {
-	var buf [uuidLen + len("2006-01-02T15:04:05.000000000+00:00")]byte
+	var buf [uuid.Len + len("2006-01-02T15:04:05.000000000+00:00")]byte
 	b, n := buf[:0], 0
 	now := t
 	if d.core[attrID] == "" || t.IsZero() {
 		now = time.Now().UTC()
 	}
 	if d.core[attrID] == "" {
-		b, n = appendUUID(b, now), uuidLen
+		b, n = uuid.Append(b, now), uuid.Len
 	}
 	if t.IsZero() {
 		t = now
 	}
-	b, ok := appendTime(b, t)
+	b, ok := attribute.AppendTime(b, t)
 	if !ok {
 		d.fail(&AttributeError{"time", "has a year that RFC 3339 cannot write", coreSpecs[attrTime]})
 	}
@@ -112,7 +115,7 @@ func (d *eventData) fillIDAndTime(t time.Time) {
 func (d *eventData) setKey(key string) {
 	if len(key) > maxValueBytes {
 		d.fail(&AttributeError{keyName, tooLong(maxValueBytes), specSize})
-	} else if rule := textRule(key); rule != "" {
+	} else if rule := attribute.TextRule(key); rule != "" {
 		d.fail(&AttributeError{keyName, rule, specTypes + ": String"})
 	}
 	d.key, d.hasKey = key, true

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
 )
 
 // derive returns a copy of e changed by f. A copy of an event that came with more attributes than are allowed here keeps them.
@@ -55,7 +58,7 @@ func (e Event) WithTime(t time.Time) Event {
 			d.core[attrTime] = ""
 			return
 		}
-		b, ok := appendTime(nil, t)
+		b, ok := attribute.AppendTime(nil, t)
 		if !ok {
 			d.fail(&AttributeError{"time", "has a year that RFC 3339 cannot write", coreSpecs[attrTime]})
 			return
@@ -88,7 +91,7 @@ func (e Event) WithData(contentType string, data []byte) Event {
 }
 
 // WithText returns e with text as its data, and text/plain; charset=utf-8.
-func (e Event) WithText(text string) Event { return e.withData(textContentType, text, true) }
+func (e Event) WithText(text string) Event { return e.withData(attribute.TextType, text, true) }
 
 // WithJSON returns e with v as its data, written by [encoding/json], and application/json.
 func (e Event) WithJSON(v any) Event {
@@ -101,8 +104,8 @@ func (e Event) WithJSON(v any) Event {
 		})
 	}
 	return e.derive(func(d *eventData) {
-		d.core[attrContentType], d.data, d.hasData = jsonContentType, string(b), true
-		d.validJSON = marshaledIsValid(d.data)
+		d.core[attrContentType], d.data, d.hasData = attribute.JSONType, string(b), true
+		d.validJSON = jsontext.MarshaledIsValid(d.data)
 	})
 }
 

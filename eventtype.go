@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -26,7 +28,7 @@ type Codec interface {
 type JSONCodec struct{}
 
 // ContentType returns "application/json".
-func (JSONCodec) ContentType() string { return jsonContentType }
+func (JSONCodec) ContentType() string { return attribute.JSONType }
 
 // Encode returns v as [json.Marshal] writes it.
 func (JSONCodec) Encode(v any) ([]byte, error) {
@@ -39,7 +41,7 @@ func (JSONCodec) Encode(v any) ([]byte, error) {
 
 // Decode reads data as [json.Unmarshal] does.
 func (JSONCodec) Decode(contentType string, data []byte, v any) error {
-	if contentKindOf(contentType) != contentJSON {
+	if attribute.ContentOf(contentType) != attribute.JSON {
 		return fmt.Errorf("the content type is %s, not JSON", quote(contentType))
 	}
 	if err := json.Unmarshal(data, v); err != nil {
@@ -126,7 +128,7 @@ func (t EventType[T]) event(v T) Event {
 	}
 	e := newEvent(t.Name, &o, err)
 	if _, ok := c.(JSONCodec); ok {
-		e.p.validJSON = marshaledIsValid(e.p.data) // nobody else has e yet
+		e.p.validJSON = jsontext.MarshaledIsValid(e.p.data) // nobody else has e yet
 	}
 	return e
 }

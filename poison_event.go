@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // The extensions of an event in a poison queue. Only Leat sets them.
@@ -122,7 +124,7 @@ func (d *eventData) setLeatTime(name string, t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	if b, ok := appendTime(nil, t.UTC()); ok {
+	if b, ok := attribute.AppendTime(nil, t.UTC()); ok {
 		d.setLeat(name, kindTimestamp, string(b))
 	}
 }
@@ -164,7 +166,7 @@ func reasonText(err error, limit int) string {
 // printable makes s a valid String of at most limit bytes: what a String cannot have is escaped as Go does, and what does
 // not fit is cut, which "..." shows.
 func printable(s string, limit int) string {
-	if len(s) <= limit && textRule(s) == "" {
+	if len(s) <= limit && attribute.TextRule(s) == "" {
 		return s
 	}
 	const more = "..."
@@ -175,7 +177,7 @@ func printable(s string, limit int) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			piece = fmt.Sprintf(`\x%02x`, s[i])
-		case textRule(piece) != "":
+		case attribute.TextRule(piece) != "":
 			piece = strings.Trim(strconv.QuoteRuneToASCII(r), "'")
 		}
 		if b.Len()+len(piece) > limit-len(more) {
@@ -261,7 +263,7 @@ func (d *eventData) leatCount(name string) int {
 }
 
 func (d *eventData) leatTime(name string) time.Time {
-	t, _ := parseTime(d.leatText(name))
+	t, _ := attribute.ParseTime(d.leatText(name))
 	return t
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // How leatkey says that the partitionkey of an event in a poison queue was made of the transport's key.
@@ -21,7 +23,7 @@ func (d *eventData) setPoisonKey(key string, limit int) {
 		return
 	}
 	form, text := keyText, key
-	if textRule(key) != "" {
+	if attribute.TextRule(key) != "" {
 		form, text = keyBase64, base64.StdEncoding.EncodeToString([]byte(key))
 	}
 	if len(text) > limit {

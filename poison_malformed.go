@@ -8,6 +8,10 @@ import (
 	"net/url"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
+	"github.com/leatgo/leat/internal/uuid"
 )
 
 // malformedData is the data of an event that stands for a malformed delivery. Bytes are base64; null means none. KeySize and
@@ -36,8 +40,8 @@ func malformedEvent(m *Malformed, info Info) *eventData {
 // malformedShell is the event of a malformed delivery around its data.
 func malformedShell(id, data string, info Info) *eventData {
 	d := &eventData{data: data, hasData: true, validJSON: true}
-	d.core[attrID], d.core[attrSource], d.core[attrType], d.core[attrContentType] = id, poisonSource(info), malformedType, jsonContentType
-	if b, ok := appendTime(nil, info.Received.UTC()); ok && !info.Received.IsZero() {
+	d.core[attrID], d.core[attrSource], d.core[attrType], d.core[attrContentType] = id, poisonSource(info), malformedType, attribute.JSONType
+	if b, ok := attribute.AppendTime(nil, info.Received.UTC()); ok && !info.Received.IsZero() {
 		d.core[attrTime] = string(b)
 	}
 	return d
@@ -60,7 +64,7 @@ func poisonSource(info Info) string {
 
 // malformedID derives an id from where the delivery came from and what was in it, and not from the group that found it malformed.
 func malformedID(info Info, data string) string {
-	return hashUUID(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
+	return uuid.Hash(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
 }
 
 // reducedMalformedID is malformedID for the reduced form. What fits is not in it, so that it does not depend on the limits of the queue.
@@ -89,7 +93,7 @@ func appendMalformedOpen(dst []byte, m *Malformed) []byte {
 func appendHeader(dst []byte, h Header) []byte {
 	if utf8.ValidString(h.Name) {
 		dst = append(dst, `{"name":"`...)
-		dst = append(appendEscaped(dst, h.Name), '"')
+		dst = append(jsontext.AppendEscaped(dst, h.Name), '"')
 	} else {
 		dst = appendBase64(append(dst, `{"name_base64":`...), []byte(h.Name))
 	}

@@ -8,6 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/leatgo/leat/internal/attribute"
+	"github.com/leatgo/leat/internal/jsontext"
+	"github.com/leatgo/leat/internal/uuid"
 )
 
 // reducedNote says what became of an event that was written in the reduced form, for the log.
@@ -106,10 +110,10 @@ func reducedShell(e Event, info Info, keyLimit int) *eventData {
 	d := &eventData{hasData: true}
 	d.core[attrID], d.core[attrSource] = e.ID(), e.Source()
 	if len(e.ID()) > keptBytes || len(e.Source()) > keptBytes || e.Source() == "" {
-		d.core[attrID] = hashUUID(sha256.Sum256(fmt.Appendf(nil, "%q %q", e.Source(), e.ID())))
+		d.core[attrID] = uuid.Hash(sha256.Sum256(fmt.Appendf(nil, "%q %q", e.Source(), e.ID())))
 		d.core[attrSource] = poisonSource(info)
 	}
-	d.core[attrType], d.core[attrContentType] = reducedType, jsonContentType
+	d.core[attrType], d.core[attrContentType] = reducedType, attribute.JSONType
 	if len(e.TimeString()) <= maxTimeKept {
 		d.core[attrTime] = e.TimeString()
 	}
@@ -143,7 +147,7 @@ func reduceEvent(e Event, whole *Reduction, shell *eventData, room int) (string,
 func (d *eventData) fitAttributes(room int, shell *eventData, lost *Reduction, names *int) {
 	room -= len(`{"specversion":"1.0"}`)
 	fits := func(name, value string, share int) bool {
-		n := len(`,"":""`) + len(name) + len(appendEscaped(nil, value))
+		n := len(`,"":""`) + len(name) + len(jsontext.AppendEscaped(nil, value))
 		if n > room/share {
 			lost.drop(name, names)
 			return false

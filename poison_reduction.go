@@ -1,6 +1,10 @@
 package leat
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/leatgo/leat/internal/jsontext"
+)
 
 // Reduction says what is missing of an event or a malformed delivery that did not fit into its poison queue whole. It is what
 // [PoisonedFrom] reads from the reduced form, in which Leat writes what does not fit as it is.
@@ -34,7 +38,7 @@ type Reduction struct {
 // drop notes that an attribute or header is missing, with its name as far as room has bytes for names.
 func (r *Reduction) drop(name string, room *int) {
 	name = printable(name, 128)
-	if n := len(appendEscaped(nil, name)) + len(`"",`); n <= *room {
+	if n := len(jsontext.AppendEscaped(nil, name)) + len(`"",`); n <= *room {
 		*room -= n
 		r.Dropped = append(r.Dropped, name)
 		return
@@ -78,7 +82,7 @@ func appendMissing(dst []byte, r *Reduction) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendEscaped(append(dst, '"'), name), '"')
+		dst = append(jsontext.AppendEscaped(append(dst, '"'), name), '"')
 	}
 	return strconv.AppendInt(append(dst, `],"dropped_more":`...), int64(r.DroppedMore), 10)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/leatgo/leat/internal/uuid"
 )
 
 // runSlice lets suspects run alone, one after the other, until the slice is over, and notes the end of the last.
@@ -65,7 +67,7 @@ func (e *engine) serveSuspect(session *suspectSession, r *suspectRef) error {
 	if len(open) >= suspectRuns {
 		return e.condemn(session, r, id, open)
 	}
-	run := string(appendUUID(nil, time.Now()))
+	run := string(uuid.Append(nil, time.Now()))
 	e.c.mu.Lock()
 	e.c.suspectEnds.addRun(run) // until it begins: a note whose outcome is unknown must not count
 	e.c.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/leatgo/leat/internal/uuid"
 )
 
 var (
@@ -42,7 +44,7 @@ func openSuspects(ctx context.Context, b Broker, sub Subscription) (*suspectSess
 	if err != nil {
 		return nil, err
 	}
-	s := &suspectSession{broker: b, sub: sub, stream: stream, id: string(appendUUID(nil, time.Now())), seen: map[*Lease]bool{}}
+	s := &suspectSession{broker: b, sub: sub, stream: stream, id: string(uuid.Append(nil, time.Now())), seen: map[*Lease]bool{}}
 	if err := s.begin(ctx); err != nil {
 		s.close()
 		return nil, err

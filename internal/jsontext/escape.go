@@ -1,4 +1,4 @@
-package leat
+package jsontext
 
 import (
 	"encoding/binary"
@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// unescape appends the text of a string, whose escapes skipString has checked, to dst. It reports false for half of a surrogate pair,
+// Unescape appends the text of a string, whose escapes SkipString has checked, to dst. It reports false for half of a surrogate pair,
 // which no UTF-8 can hold.
-func unescape(dst, raw []byte) ([]byte, bool) {
+func Unescape(dst, raw []byte) ([]byte, bool) {
 	for i := 0; i < len(raw); {
 		c := raw[i]
 		if c != '\\' {
@@ -77,8 +77,8 @@ func hexRune(b []byte) (r rune) {
 	return r
 }
 
-// appendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does not require to be escaped is not.
-func appendEscaped(dst []byte, s string) []byte {
+// AppendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does not require to be escaped is not.
+func AppendEscaped(dst []byte, s string) []byte {
 	first, i := 0, 0
 	b := []byte(s) // not copied
 	for {

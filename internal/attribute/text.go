@@ -1,4 +1,9 @@
-package leat
+// Package attribute checks the text of CloudEvents attributes: the type system's String, URIs
+// (RFC 3986), media types (RFC 2046) and times (RFC 3339). A check returns the rule that a value
+// breaks, as the end of a sentence whose subject is the attribute, or "".
+//
+//	attribute.URIRule("/orders") // "is not absolute: it has no scheme"
+package attribute
 
 import "unicode/utf8"
 
@@ -42,9 +47,9 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// plainASCII returns how many bytes at the start of s are printable ASCII, in steps of 8, so that the rest can be looked at one by
+// PlainASCII returns how many bytes at the start of s are printable ASCII, in steps of 8, so that the rest can be looked at one by
 // one.
-func plainASCII(s string) int {
+func PlainASCII(s string) int {
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		x := load64(s[i : i+8])
@@ -62,9 +67,9 @@ func load64(b string) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// textRule returns the rule of the type String that s breaks, or "".
-func textRule(s string) string {
-	for i := plainASCII(s); i < len(s); {
+// TextRule returns the rule of the type String that s breaks, or "".
+func TextRule(s string) string {
+	for i := PlainASCII(s); i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if c < 0x20 || c == 0x7f {
@@ -79,7 +84,7 @@ func textRule(s string) string {
 			return "is not valid UTF-8"
 		case r < 0xa0:
 			return "has a control character"
-		case isNoncharacter(r):
+		case IsNoncharacter(r):
 			return "has a Unicode noncharacter"
 		}
 		i += n
@@ -87,4 +92,5 @@ func textRule(s string) string {
 	return ""
 }
 
-func isNoncharacter(r rune) bool { return 0xfdd0 <= r && r <= 0xfdef || r&0xfffe == 0xfffe }
+// IsNoncharacter reports whether r is a noncharacter of Unicode (chapter 23.7).
+func IsNoncharacter(r rune) bool { return 0xfdd0 <= r && r <= 0xfdef || r&0xfffe == 0xfffe }

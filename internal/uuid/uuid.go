@@ -1,4 +1,7 @@
-package leat
+// Package uuid makes the UUIDs of events.
+//
+//	id := string(uuid.Append(nil, time.Now())) // version 7: ids sort by time
+package uuid
 
 import (
 	"crypto/rand"
@@ -6,12 +9,13 @@ import (
 	"time"
 )
 
-const uuidLen = 36
+// Len is the length of a UUID as text, in bytes.
+const Len = 36
 
-// appendUUID appends a UUID of version 7 (RFC 9562 §5.7) for the time now. The 12 bits of rand_a hold the fraction of the
+// Append appends a UUID of version 7 (RFC 9562 §5.7) for the time now. The 12 bits of rand_a hold the fraction of the
 // millisecond (§6.2, method 3), so that ids of one process sort by time to a quarter of a microsecond without shared state; the other
 // 62 bits are random.
-func appendUUID(dst []byte, now time.Time) []byte {
+func Append(dst []byte, now time.Time) []byte {
 	var u [16]byte
 	_, _ = rand.Read(u[8:]) // it never fails: without entropy the runtime ends the process
 	ms := uint64(now.UnixMilli())
@@ -24,8 +28,8 @@ func appendUUID(dst []byte, now time.Time) []byte {
 	return appendUUIDText(dst, u)
 }
 
-// hashUUID returns a UUID of version 8 (RFC 9562 §5.8) made of the first bits of a hash.
-func hashUUID(sum [sha256.Size]byte) string {
+// Hash returns a UUID of version 8 (RFC 9562 §5.8) made of the first bits of a hash.
+func Hash(sum [sha256.Size]byte) string {
 	u := [16]byte(sum[:16])
 	u[6] = 0x80 | u[6]&0x0f
 	u[8] = 0x80 | u[8]&0x3f

@@ -1,9 +1,9 @@
-package leat
+package attribute
 
 import "strings"
 
-// mediaTypeRule returns the rule of RFC 2046 (with the parameters of RFC 9110 §5.6.6, which may be empty) that s breaks, or "".
-func mediaTypeRule(s string) string {
+// MediaTypeRule returns the rule of RFC 2046 (with the parameters of RFC 9110 §5.6.6, which may be empty) that s breaks, or "".
+func MediaTypeRule(s string) string {
 	typ, rest := cutToken(s)
 	if typ == "" || !strings.HasPrefix(rest, "/") {
 		return "is no media type: it has no type and subtype"
@@ -63,35 +63,42 @@ func cutQuoted(s string) (rest string, ok bool) {
 	return s, false
 }
 
-// contentKind is how the JSON format writes data of a content type.
-type contentKind uint8
-
+// JSONType and TextType are the content types that events have where nobody says another.
 const (
-	contentBinary contentKind = iota // as base64
-	contentText                      // as a JSON string
-	contentJSON                      // as it is
+	JSONType = "application/json"
+	TextType = "text/plain; charset=utf-8"
 )
 
-// contentKindOf sorts a valid content type; "" means JSON, as JSON format 1.0.2 §3.1.1 says. Parameters do not matter, except that a
+// Content is how the JSON format writes data of a content type.
+type Content uint8
+
+// The kinds of content.
+const (
+	Binary Content = iota // as base64
+	Text                  // as a JSON string
+	JSON                  // as it is
+)
+
+// ContentOf sorts a valid content type; "" means JSON, as JSON format 1.0.2 §3.1.1 says. Parameters do not matter, except that a
 // charset marks text.
-func contentKindOf(contentType string) contentKind {
+func ContentOf(contentType string) Content {
 	switch contentType {
-	case "", jsonContentType:
-		return contentJSON
-	case textContentType:
-		return contentText
+	case "", JSONType:
+		return JSON
+	case TextType:
+		return Text
 	}
 	media, parameters, _ := strings.Cut(contentType, ";")
 	typ, sub, _ := strings.Cut(strings.TrimRight(media, " "), "/")
 	switch {
 	case strings.EqualFold(sub, "json") || hasSuffixFold(sub, "+json"):
-		return contentJSON
+		return JSON
 	case strings.EqualFold(typ, "text"), strings.EqualFold(sub, "xml"), hasSuffixFold(sub, "+xml"),
 		strings.EqualFold(sub, "x-www-form-urlencoded"), strings.EqualFold(sub, "yaml"), hasSuffixFold(sub, "+yaml"),
 		strings.Contains(strings.ToLower(parameters), "charset=utf-8"):
-		return contentText
+		return Text
 	}
-	return contentBinary
+	return Binary
 }
 
 func hasSuffixFold(s, suffix string) bool {

@@ -1,15 +1,15 @@
-package leat
+package attribute
 
 import "strings"
 
-// uriRefRule returns the rule of RFC 3986 §4.1 (URI-reference) that s breaks, or "". Nothing is normalised.
-func uriRefRule(s string) string {
+// URIRefRule returns the rule of RFC 3986 §4.1 (URI-reference) that s breaks, or "". Nothing is normalised.
+func URIRefRule(s string) string {
 	_, rule := splitURI(s)
 	return rule
 }
 
-// uriRule returns the rule of RFC 3986 §4.3 (absolute-URI) that s breaks, or "".
-func uriRule(s string) string {
+// URIRule returns the rule of RFC 3986 §4.3 (absolute-URI) that s breaks, or "".
+func URIRule(s string) string {
 	scheme, rule := splitURI(s)
 	switch {
 	case rule != "":
