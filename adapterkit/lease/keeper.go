@@ -1,0 +1,286 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/tasks"
+)
+
+// Op is what the broker is told about a message.
+type Op uint8
+
+const (
+	// Ack ends a message for its group.
+	Ack Op = iota + 1
+	// Reject hands a message to the broker's dead-letter mechanism.
+	Reject
+	// GiveBack makes a message visible to all, after [Entry].Delay.
+	GiveBack
+	// Extend begins the term of a message anew.
+	Extend
+)
+
+// Entry is one message of a batch.
+type Entry[K comparable, T any] struct {
+	ID K
+	// Value is the newest that [Keeper.Take] got for the message.
+	Value T
+	// Delay is for GiveBack only.
+	Delay time.Duration
+}
+
+// Options configures a [Keeper]. Term and Send are required.
+type Options[K comparable, T any] struct {
+	// Term is after how long the broker takes a message back that is not extended. It should be ten times
+	// as long as the broker needs to answer.
+	Term time.Duration
+	// Send tells the broker about a batch and waits for the answer. It returns nil when the broker confirmed
+	// all entries, else an error or nil for each one. An error with [leat.CodeLeaseLost] says that the broker
+	// does not take this receipt any more. All others are repeated while the lease lasts. Several calls may
+	// run at a time, but one of GiveBack only.
+	Send func(ctx context.Context, op Op, batch []Entry[K, T]) []error
+	// Lost is told of a message whose lease is lost. It takes the message out of the adapter's book, and returns
+	// others that are lost with it; see book.Window.Lose. Nil does nothing.
+	Lost func(m *Message[K, T], cause error) (others []*Message[K, T])
+	// Report gets what went wrong with a request, and nil when one went well. It may be called often. Nil
+	// does nothing.
+	Report func(op Op, err error)
+	// MaxBatch is the most entries of a request. 0 means 10.
+	MaxBatch int
+	// Requests is how many requests of acks, and how many of extensions, run at a time. 0 means 4. Another
+	// one begins when a full batch waits.
+	Requests int
+	// Linger is how long an ack waits for others. 0 means that it only waits while requests are under way.
+	Linger time.Duration
+	// Timeout bounds a request with acks or give-backs, and so does the end of the first of its leases. 0 means 10 s.
+	// A request with extensions has less than a tenth of the term.
+	Timeout time.Duration
+	// NewestFirst makes Close give messages back in the opposite order of Take.
+	NewestFirst bool
+	// Discard makes Close forget what is unsettled instead of giving it back, for a broadcast.
+	Discard bool
+}
+
+// Message is a message that the broker lends. The keeper makes it.
+type Message[K comparable, T any] struct {
+	id    K
+	lease *leat.TimedLease
+	seq   uint64 // the order of Take
+
+	// Guarded by Keeper.mu:
+	value     T
+	version   int // how often it came
+	op        Op  // what it is settled with; 0 while it is not
+	delay     time.Duration
+	deadline  time.Time // of a GiveBack, whose lease has ended
+	busy      bool      // a request with its op is under way
+	extending bool
+}
+
+// Lease returns the lease of the message, for [leat.Delivery].Lease.
+func (m *Message[K, T]) Lease() *leat.Lease { return m.lease.Lease() }
+
+// ID returns the message's id.
+func (m *Message[K, T]) ID() K { return m.id }
+
+// Keeper keeps messages that a broker lends for a term. Its methods may be called from several goroutines at
+// once; see the package comment about locks.
+type Keeper[K comparable, T any] struct {
+	o      Options[K, T]
+	leases *leat.TimedLeases
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  tasks.Group
+	slots  chan struct{} // of requests with extensions
+	kick   chan struct{} // holds a token when the extensions should be looked at
+	gone   chan struct{} // closed when Close ends
+
+	mu       sync.Mutex
+	held     map[K]*Message[K, T]
+	seq      uint64
+	acks     lane[K, T]
+	backs    lane[K, T]
+	watching bool // a goroutine extends
+	closed   bool
+}
+
+// New returns a Keeper. Close it.
+func New[K comparable, T any](o Options[K, T]) *Keeper[K, T] {
+	o.MaxBatch, o.Requests, o.Timeout = cmp.Or(o.MaxBatch, 10), cmp.Or(o.Requests, 4), cmp.Or(o.Timeout, 10*time.Second)
+	k := &Keeper[K, T]{
+		o: o, leases: leat.NewTimedLeases(o.Term), held: map[K]*Message[K, T]{}, slots: make(chan struct{}, o.Requests),
+		kick: make(chan struct{}, 1), gone: make(chan struct{}), acks: lane[K, T]{most: o.Requests}, backs: lane[K, T]{most: 1},
+	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	return k
+}
+
+// Take notes a message that arrived. asked is the [time.Now] at which the request began that brought it. fresh
+// is false for a message that is held already: the keeper has taken over its new value, and the adapter
+// delivers nothing (L5).
+func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], fresh bool) {
+	k.mu.Lock()
+	m = k.held[id]
+	if m != nil && !m.Lease().Ended() {
+		defer k.mu.Unlock()
+		m.value = value
+		m.version++
+		m.lease.Extended(asked)
+		return m, false
+	}
+	old := m
+	k.seq++
+	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
+	k.held[id] = m
+	if !k.watching && !k.closed {
+		k.watching = true
+		k.tasks.Go(k.watch)
+	}
+	k.mu.Unlock()
+	if old != nil {
+		k.lose([]*Message[K, T]{old}, errTerm)
+	}
+	if time.Until(m.lease.ExtendAt()) < k.tenth() {
+		select {
+		case k.kick <- struct{}{}:
+		default:
+		}
+	}
+	return m, true
+}
+
+// Ack tells the broker that a message is finished. Only the first of Ack, Reject and GiveBack counts, and only
+// while the lease lasts.
+func (k *Keeper[K, T]) Ack(m *Message[K, T]) { k.settle(m, Ack, 0) }
+
+// Reject hands a message to the broker's dead-letter mechanism.
+func (k *Keeper[K, T]) Reject(m *Message[K, T]) { k.settle(m, Reject, 0) }
+
+// GiveBack gives a message back to the broker, which delivers it to whomever, after delay.
+func (k *Keeper[K, T]) GiveBack(m *Message[K, T], delay time.Duration) { k.settle(m, GiveBack, delay) }
+
+func (k *Keeper[K, T]) settle(m *Message[K, T], op Op, delay time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m.op != 0 || k.held[m.id] != m || m.Lease().Ended() || k.closed {
+		return
+	}
+	m.op, m.delay = op, delay
+	if op == GiveBack {
+		k.enqueue(&k.backs, m)
+	} else {
+		k.enqueue(&k.acks, m)
+	}
+}
+
+// Held returns how many messages are held, acks that are not confirmed included.
+func (k *Keeper[K, T]) Held() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.held)
+}
+
+var errTerm = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}
+
+// Lose ends the leases of messages with a cause: the broker has taken them back. It calls Lost for each.
+func (k *Keeper[K, T]) Lose(cause error, messages ...*Message[K, T]) { k.lose(messages, cause) }
+
+// LoseAll is Lose for everything that is held.
+func (k *Keeper[K, T]) LoseAll(cause error) { k.lose(k.all(), cause) }
+
+// all returns what is held, oldest first.
+func (k *Keeper[K, T]) all() []*Message[K, T] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make([]*Message[K, T], 0, len(k.held))
+	for _, m := range k.held {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *Message[K, T]) int { return cmp.Compare(a.seq, b.seq) })
+	return all
+}
+
+// lose forgets messages and ends their leases. Settlements stop to count before that.
+func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) {
+	for _, m := range messages {
+		k.forget(m)
+		var others []*Message[K, T]
+		if k.o.Lost != nil {
+			others = k.o.Lost(m, cause)
+		}
+		m.Lease().End(cause)
+		for _, other := range others {
+			k.forget(other)
+			other.Lease().End(cause)
+		}
+	}
+}
+
+func (k *Keeper[K, T]) forget(m *Message[K, T]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held[m.id] == m {
+		delete(k.held, m.id)
+	}
+}
+
+// Flush waits until the broker has confirmed every ack, or the lease of one it has not confirmed is over. It
+// returns ctx's error when that ends first.
+func (k *Keeper[K, T]) Flush(ctx context.Context) error { return k.wait(ctx, &k.acks) }
+
+// Close flushes the acks, ends all leases in order, and gives what is unsettled back in the order of Take. ctx
+// bounds it. Call it when nothing more can arrive. It returns an error when ctx ended before the broker had
+// confirmed all acks. Closing twice returns nil.
+func (k *Keeper[K, T]) Close(ctx context.Context) error {
+	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		select {
+		case <-k.gone:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	k.closed = true
+	k.mu.Unlock()
+	defer close(k.gone)
+	err := k.Flush(ctx)
+	k.handOver()
+	if !k.o.Discard {
+		_ = k.wait(ctx, &k.backs) // what is not given back comes at the end of its term
+	}
+	k.cancel()
+	k.tasks.Wait()
+	k.mu.Lock()
+	clear(k.held)
+	k.mu.Unlock()
+	return err
+}
+
+// handOver ends the leases and lets everything go back that is not settled.
+func (k *Keeper[K, T]) handOver() {
+	all := k.all()
+	if k.o.NewestFirst {
+		slices.Reverse(all)
+	}
+	k.mu.Lock()
+	for _, m := range all {
+		switch {
+		case m.op != 0: // the broker may have its ack, or gets its give-back
+		case k.o.Discard || m.Lease().Ended():
+		default:
+			m.op = GiveBack
+			k.enqueue(&k.backs, m)
+		}
+	}
+	k.mu.Unlock()
+	for _, m := range all {
+		m.Lease().End(nil)
+	}
+}
