@@ -28,7 +28,6 @@ type place[T any] struct {
 type holding[T any] struct {
 	out     int        // records of it that are delivered and not settled
 	waiting []place[T] // those that are to be delivered again, and new ones behind them
-	until   time.Duration
 }
 
 // queue is first in, first out.
@@ -91,7 +90,12 @@ func (b *Book[T]) sort() {
 		return true
 	})
 	for key, h := range b.blocked {
-		if sleeps(h.until) || h.out > 0 {
+		h.waiting = slices.DeleteFunc(h.waiting, stale)
+		until := time.Duration(0)
+		for _, p := range h.waiting {
+			until = max(until, p.until)
+		}
+		if len(h.waiting) > 0 && (sleeps(until) || h.out > 0) {
 			continue
 		}
 		slices.SortFunc(h.waiting, func(x, y place[T]) int {
@@ -121,7 +125,6 @@ func (b *Book[T]) block() {
 			b.blocked[key], entered[key] = h, h
 		}
 		h.waiting = append(h.waiting, p)
-		h.until = max(h.until, p.until)
 	}
 	clear(b.returns)
 	b.returns = b.returns[:0]

@@ -327,10 +327,8 @@ func (w *Window[T]) Stop() {
 	if w.stopped {
 		return
 	}
-	w.stopped = true
-	b := w.book
-	b.ready = slices.DeleteFunc(b.ready, func(other *Window[T]) bool { return other == w })
-	b.purge()
+	w.stopped = true // Fill takes it out of ready
+	w.book.purge()
 }
 
 // Stopped reports whether nothing of the window is delivered any more.

@@ -44,7 +44,7 @@ func (k *Keeper[K, T]) sweep(now time.Time) (due, lost []*Message[K, T], over bo
 		case m.op == GiveBack: // its lease ends in order
 		case m.Lease().Ended():
 			lost = append(lost, m)
-		case m.extending || m.busy || m.lease.ExtendAt().After(now.Add(k.tenth())):
+		case m.extending || m.lease.ExtendAt().After(now.Add(k.tenth())):
 		default:
 			m.extending = true
 			due = append(due, m)
