@@ -159,13 +159,16 @@ func (b *Book[T]) Fill(into []leat.Delivery) (n int) {
 
 // fillFrom delivers records of a window that were not delivered yet.
 func (b *Book[T]) fillFrom(w *Window[T], into []leat.Delivery) (n int) {
+	if w.lapse() {
+		return 0
+	}
 	for n < len(into) && w.fresh < w.next && !w.stopped {
 		s := w.inRing(w.fresh)
 		if s.state != fresh {
 			w.fresh++
 			continue
 		}
-		if b.lapse(w, w.fresh, s) {
+		if s.d.Lease != w.lease && b.lapse(w, w.fresh, s) {
 			continue
 		}
 		if h := b.holding(s); h != nil {

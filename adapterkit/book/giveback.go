@@ -194,14 +194,27 @@ func (b *Book[T]) wakeAt(at time.Duration) {
 // lapse reports whether the lease of a record has ended by its time. Its records go no more, even before the
 // adapter learns of that: all of the window, if the lease is the window's.
 func (b *Book[T]) lapse(w *Window[T], n uint64, s *slot[T]) bool {
-	if !b.o.Timed || !s.d.Lease.Ended() {
+	switch {
+	case !b.o.Timed:
+		return false
+	case s.d.Lease == w.lease:
+		return w.lapse()
+	case !s.d.Lease.Ended():
+		return false
+	case b.o.Acks != Each: // no single record can be taken out
+		w.Stop()
+		return true
+	}
+	b.lapsed = append(b.lapsed, b.lose(w, n)...)
+	return true
+}
+
+// lapse stops the window if its own lease has ended, and reports whether it has.
+func (w *Window[T]) lapse() bool {
+	if !w.book.o.Timed || w.lease == nil || !w.lease.Ended() {
 		return false
 	}
-	if s.d.Lease == w.lease || b.o.Acks != Each {
-		w.Stop()
-	} else {
-		b.lapsed = append(b.lapsed, b.lose(w, n)...)
-	}
+	w.Stop()
 	return true
 }
 
