@@ -32,6 +32,8 @@ type ahead struct {
 	err     error
 }
 
+func (s *ahead) Health() error { return healthOf(s.Stream) }
+
 func newAhead(sub leat.Subscription, inner leat.Stream) *ahead {
 	s := &ahead{
 		Stream: inner, sub: sub.WithDefaults(), more: make(chan struct{}, 1), owner: map[*leat.Lease]leat.Stream{},

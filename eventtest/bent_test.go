@@ -147,6 +147,16 @@ func (s *bentStream) Capabilities() leat.Capabilities {
 	return s.capabilities(s.Stream.Capabilities(), s.closed.Load())
 }
 
+func (s *bentStream) Health() error { return healthOf(s.Stream) }
+
+// healthOf passes Health on to a part that can tell.
+func healthOf(part any) error {
+	if h, ok := part.(leat.HealthReporter); ok {
+		return h.Health()
+	}
+	return nil
+}
+
 func (s *bentStream) Close(ctx context.Context) error {
 	closed := s.closed.Swap(true)
 	if s.close == nil {

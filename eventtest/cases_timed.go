@@ -286,6 +286,7 @@ func checkHeldComesOnce(r *run) {
 		}
 		return true
 	})
+	note(rd.poll(r.opts.Quiet)) // the broker may send again what it has sent just now
 	for _, d := range live {
 		rd.settle(acked(), d)
 	}

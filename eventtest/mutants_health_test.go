@@ -10,7 +10,7 @@ import (
 func healthMutants() []mutant {
 	return []mutant{
 		{
-			name: "the broker repeats what is wrong with its streams", rule: "health-apart",
+			name: "the broker repeats what is wrong with its streams", rule: "health-apart", others: []string{"health-shows-outage"},
 			wrap: bend(func(b *bent) {
 				var subscribed atomic.Value // the topic of the stream that was opened last
 				b.stream = func(sub leat.Subscription, s leat.Stream) leat.Stream {
@@ -29,7 +29,7 @@ func healthMutants() []mutant {
 			}),
 		},
 		{
-			name: "a stream tells what is wrong with another", rule: "health-apart",
+			name: "a stream tells what is wrong with another", rule: "health-apart", others: []string{"health-shows-outage"},
 			wrap: bend(func(b *bent) {
 				var first atomic.Value // the topic of the stream that was opened first
 				b.stream = func(sub leat.Subscription, s leat.Stream) leat.Stream {

@@ -16,6 +16,8 @@ type polling struct {
 	over    sync.WaitGroup
 }
 
+func (p *polling) Health() error { return healthOf(p.Stream) }
+
 // Quiesce is where nobody receives any more, so from here the stream polls by itself.
 func (p *polling) Quiesce() {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,7 +32,7 @@ func settleMutants() []mutant {
 					s.Settle(d, how)
 				}
 			}),
-		settling("acks what is given back", "give-back-redelivers", []string{"transport-key", "malformed", "give-back-counts-once"},
+		settling("acks what is given back", "give-back-redelivers", []string{"transport-key", "malformed", "give-back-counts-once", "settle-again"},
 			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 				if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
 					how.Action = leat.Ack
@@ -60,7 +60,7 @@ func settleMutants() []mutant {
 			name: "puts what is given back behind later events", rule: "give-back-order",
 			others: []string{
 				"deliveries-counted", "give-back-awaits-older", "transport-key", "transport-key-give-back", "malformed", "trace-context",
-				"give-back-counts-once", "quiesce-settles",
+				"give-back-counts-once", "quiesce-settles", "settle-again",
 			},
 			wrap: bend(func(b *bent) {
 				b.stream = func(sub leat.Subscription, inner leat.Stream) leat.Stream {
@@ -75,7 +75,7 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
-		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older", []string{"malformed", "deliveries-counted"},
+		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older", []string{"malformed", "deliveries-counted", "settle-again"},
 			func(d *leat.Delivery) bool { return d.Event.Key() != "" }),
 		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back", nil,
 			func(d *leat.Delivery) bool { return d.Key != "" }),

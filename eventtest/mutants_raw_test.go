@@ -18,11 +18,11 @@ import (
 // mutant has it only for the events of one case, by their ids.
 func rawMutants() []mutant {
 	return slices.Concat(
-		publishMutants(), faultPublishMutants(), eventMutants(), subscribeMutants(),
-		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), quiesceMutants(),
+		publishMutants(), faultPublishMutants(), neighbourMutants(), eventMutants(), subscribeMutants(),
+		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), settleAgainMutants(), quiesceMutants(),
 		leaseMutants(), closeMutants(), timedMutants(),
 		consumeMutants(), cancelMutants(),
-		healthMutants(), strayMutants(),
+		healthMutants(), outageMutants(), strayMutants(),
 		traceMutants(),
 	)
 }

@@ -47,6 +47,8 @@ func (s *shellStream) Capabilities() leat.Capabilities {
 	return c
 }
 
+func (s *shellStream) Health() error { return healthOf(s.Stream) }
+
 func (s *shellStream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	for {
 		receive := (*shellStream).receive

@@ -193,6 +193,8 @@ func (b *shell) Withdraw(ctx context.Context, topic string, events []leat.Event)
 	}
 }
 
+func (b *shell) Health() error { return healthOf(b.Broker) }
+
 func (b *shell) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	if b.isClosed() {
 		return closedShell()

@@ -97,10 +97,10 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), faultPublishCases(), subscribeCases(), lagCases(),
+		publishCases(), faultPublishCases(), neighbourCases(), subscribeCases(), lagCases(),
 		receiveCases(), heldCases(),
-		closeCases(), handoverCases(),
-		settleCases(), quiesceCases(),
+		closeCases(), handoverCases(), outageCases(),
+		settleCases(), settleAgainCases(), quiesceCases(),
 		leaseCases(), handoverAckCases(), timedCases(), isolatedCases(), reconnectCases(),
 		keyCases(), traceCases(),
 		consumeCases(),

@@ -31,6 +31,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 		return
 	}
 	s.presence.begin()
+	s.ill.silent(nil) // the group has answered, also where it had counted this member out
 	for _, p := range partitions[s.sub.Topic] {
 		if t := s.tenures[p]; t != nil {
 			old = append(old, t)
