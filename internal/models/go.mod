@@ -1,6 +1,6 @@
 module github.com/leatgo/leat/internal/models
 
-go 1.26
+go 1.26.0
 
 replace github.com/leatgo/leat => ../..
 
