@@ -23,6 +23,8 @@ SOAKRUNS ?= 1000
 STRESSCOUNT ?= 10
 WATERMILLRUNS ?= 10
 MUTANTS ?=
+VERSION ?=
+DIR ?=
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -155,6 +157,14 @@ long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmark
 .PHONY: examples
 examples: ## Run every example once
 	@for example in $(EXAMPLES); do echo "# go run ./examples/$$example"; go run ./examples/$$example </dev/null; done
+
+.PHONY: release
+release: ## Prepare the release VERSION in a clone, in DIR or a folder for temporary files; see docs/releasing.md
+	@go run ./internal/release prepare -version "$(VERSION)" $(if $(DIR),-dir "$(DIR)")
+
+.PHONY: release-check
+release-check: $(BROKERS) ## Import a release of HEAD as users do, or the release VERSION in DIR, and run it on real brokers
+	@$(BROKERS) run -- go run ./internal/release check $(if $(DIR),-version "$(VERSION)" -dir "$(DIR)")
 
 .PHONY: cover
 cover: ## Measure test coverage of the root module and print it by package
