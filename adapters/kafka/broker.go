@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/tasks"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -24,6 +25,7 @@ type Broker struct {
 	admin     *kadm.Client
 	cancel    context.CancelFunc // ends the client's context
 	closing   sync.Once
+	tasks     tasks.Group // what streams leave behind when the ctx of their Close ends
 
 	mu      sync.Mutex
 	closed  bool
@@ -196,10 +198,14 @@ func (b *Broker) close() {
 	_ = b.publisher.renewal.client().Flush(ctx)
 	b.publisher.close()
 	wg.Wait()
+	for s := range streams {
+		s.cancel() // what it leaves its group with has no answer in time
+	}
 	b.publisher.renewal.end()
 	b.cancel()
 	b.client.Close()
 	b.publisher.purges.Wait()
 	b.publisher.wait()
 	b.publisher.opening.Wait()
+	b.tasks.Wait()
 }

@@ -45,7 +45,7 @@ func (s *Stream) commitLoop() {
 		case <-s.quit:
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), s.broker.o.RequestTimeout)
+		ctx, cancel := s.broker.bounded(s.client.Context())
 		if err := s.commitNow(ctx); err != nil {
 			s.commit.soon()
 		}
@@ -61,19 +61,33 @@ func (s *Stream) commitNow(ctx context.Context) error {
 	return s.commitTenures(ctx, tenures)
 }
 
-// commitTenures commits the watermarks of tenures that have not ended, as far as they have moved. The error is that of the first
-// partition that failed.
+// commitTenures commits the watermarks of tenures that have not ended, as far as they have moved. The
+// error is that of the first partition that failed. It returns when ctx ends: the client looks at ctx only
+// when it has a connection, so the commit may end in the background, and keeps its turn until then.
 func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 	if s.sub.Broadcast {
 		return nil
 	}
 	select {
 	case s.commit.turn <- struct{}{}:
-		defer func() { <-s.commit.turn }()
 	case <-ctx.Done():
 		return fmt.Errorf("an earlier commit has no answer: %w", ctx.Err())
 	}
-	due := s.gather(tenures)
+	done := make(chan error, 1)
+	s.broker.tasks.Go(func() {
+		defer func() { <-s.commit.turn }()
+		done <- s.commitDue(ctx, s.gather(tenures))
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the commit has no answer: %w", ctx.Err())
+	}
+}
+
+// commitDue commits until everything is committed or has failed. Its caller has the turn.
+func (s *Stream) commitDue(ctx context.Context, due []*pending) error {
 	if len(due) == 0 {
 		return nil
 	}

@@ -216,7 +216,7 @@ func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string
 		inTime = false
 	case <-s.quit:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(s.broker.o.RequestTimeout, s.broker.o.RebalanceTimeout/4))
+	ctx, cancel := context.WithTimeout(s.client.Context(), min(s.broker.o.RequestTimeout, s.broker.o.RebalanceTimeout/4))
 	defer cancel()
 	err := s.commitTenures(ctx, tenures)
 	s.mu.Lock()

@@ -3,7 +3,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -444,51 +443,3 @@ func (s *Stream) resumePartitions() {
 		s.client.ResumeFetchPartitions(map[string][]int32{s.sub.Topic: resume})
 	}
 }
-
-// Close implements [leat.Stream]: it commits what is finished, as long as ctx lasts, ends the leases, and leaves the group, unless the
-// member is static.
-func (s *Stream) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		select { // for who closes it already
-		case <-s.gone:
-		case <-ctx.Done():
-		}
-		return nil
-	}
-	s.closed = true
-	defer close(s.gone)
-	over := s.fatal != nil
-	s.wake()
-	s.mu.Unlock()
-	close(s.quit)
-	err := s.commitNow(ctx)
-	var cause error
-	if isLost(err) || over { // what the group took away before was not the stream's to commit
-		err, cause = nil, errLost
-	}
-	s.mu.Lock()
-	tenures := s.all()
-	s.end(tenures)
-	s.mu.Unlock()
-	for _, t := range tenures {
-		t.lease.End(cause)
-	}
-	if s.sub.Group != "" {
-		leave, cancel := context.WithTimeout(ctx, leaveTimeout)
-		_ = s.client.LeaveGroupContext(leave) // the group notices by itself, later
-		cancel()
-	}
-	s.cancel()
-	s.client.Close()
-	s.wg.Wait()
-	s.broker.forget(s)
-	if err != nil {
-		return fail(ctx, "close", s.sub.Topic, fmt.Errorf("what was finished last is not committed, and will be handled again: %w", err))
-	}
-	return nil
-}
-
-// leaveTimeout is how long to wait for the broker's word that the member has left.
-const leaveTimeout = 2 * time.Second
