@@ -93,6 +93,33 @@ func TestBadInput(t *testing.T) {
 	code(t, leat.CodeCanceled, errs[0])
 }
 
+// TestHeartbeatsLeaveRoomInTheSession: a lease lasts nine tenths of the session after a heartbeat, so
+// heartbeats must not come so late that leases end although the group answers every one.
+func TestHeartbeatsLeaveRoomInTheSession(t *testing.T) {
+	t.Parallel()
+	for query, ok := range map[string]bool{
+		"session_timeout=8s&heartbeat_interval=6s":     true,
+		"session_timeout=8s&heartbeat_interval=6001ms": false,
+		"session_timeout=8s&heartbeat_interval=8s":     false,
+		"session_timeout=100ms":                        true, // the default heartbeat is a third of it
+		"heartbeat_interval=33s":                       true, // of 45 s
+		"heartbeat_interval=34s":                       false,
+	} {
+		b, err := leat.Openers{"kafka": kafka.Open}.Open(t.Context(), "kafka://127.0.0.1:1?"+query)
+		if ok {
+			require.NoError(t, err, query)
+			require.NoError(t, b.Close(), query)
+			continue
+		}
+		code(t, leat.CodeInvalid, err)
+		assert.ErrorContains(t, err, "HeartbeatInterval is out of its range; it must not exceed three quarters of SessionTimeout", query)
+	}
+	_, err := kafka.New(&kafka.Options{
+		Hosts: []string{"127.0.0.1:1"}, SessionTimeout: 4 * time.Second, HeartbeatInterval: 3500 * time.Millisecond,
+	})
+	code(t, leat.CodeInvalid, err)
+}
+
 // topicWith makes a topic on the shared Kafka.
 func topicWith(t testing.TB, configs map[string]*string) (topic string, addrs []string) {
 	t.Helper()

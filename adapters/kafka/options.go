@@ -61,8 +61,9 @@ type Options struct {
 	// by its own clock, at nine tenths of it. With [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means
 	// 45 s.
 	SessionTimeout time.Duration
-	// HeartbeatInterval is how often a member reports, and finds out about rebalances. 0 means 3 s, or a third of SessionTimeout if that is
-	// less.
+	// HeartbeatInterval is how often a member reports, and finds out about rebalances. It may be three
+	// quarters of SessionTimeout at most, since a lease lasts nine tenths of that after a heartbeat. 0 means
+	// 3 s, or a third of SessionTimeout if that is less.
 	HeartbeatInterval time.Duration
 	// RebalanceTimeout is how long members may take to give up partitions; running handlers get half of it to finish. 0 means 1
 	// minute.
@@ -248,8 +249,9 @@ func (o *Options) validateTimes() error {
 		ranges.Duration("DialTimeout", o.DialTimeout, time.Millisecond, time.Hour),
 		ranges.Duration("CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
 	)
-	if err == nil && o.HeartbeatInterval > o.SessionTimeout {
-		err = secrets.Text("HeartbeatInterval is out of its range; it must not exceed SessionTimeout, and a third of it is usual")
+	if err == nil && o.HeartbeatInterval > o.SessionTimeout*3/4 {
+		err = secrets.Text("HeartbeatInterval is out of its range; it must not exceed three quarters of SessionTimeout" +
+			" (45s unless it is set), and a third of it is usual")
 	}
 	return err
 }
