@@ -32,6 +32,7 @@ var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
+	_ leat.Withdrawer     = (*Broker)(nil)
 )
 
 // New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the

@@ -331,3 +331,10 @@ func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
 	}
 	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: fmt.Errorf("since %s: %w", since.Format(time.RFC3339), err)}
 }
+
+// connected reports whether there is a connection.
+func (c *connector) connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current != nil && !c.current.over()
+}

@@ -105,11 +105,10 @@ func (d *delays) moveOne(p *postponement, ready map[string]bool) {
 		}
 		ready[queue] = true
 	}
-	c := &call{topic: queue, trace: p.trace, done: func(_ int, err error) { d.moved(p, queue, err) }}
-	c.entries = append(c.one[:0], entry{call: c, event: p.event, key: queue, postpone: p})
-	if _, err := d.s.broker.publisher.admit(d.s.ctx, c); err != nil {
-		d.moved(p, queue, err)
-	}
+	batch := d.s.broker.publisher.ledger.Batch(queue, 1, func(_ int, err error) { d.moved(p, queue, err) })
+	m := &batch.Add(0, p.event).Value
+	m.key, m.trace, m.postpone = queue, p.trace, p
+	d.s.broker.publisher.ledger.Admit(d.s.ctx, batch, d.s.broker.publisher.accept)
 }
 
 // apply makes the message of an event one that waits.

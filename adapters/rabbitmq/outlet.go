@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/publish"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -75,7 +76,7 @@ func (t *outlet) enter(e *entry) uint64 {
 
 // written says that e was handed to the client.
 func (t *outlet) written(e *entry, answer *amqp.DeferredConfirmation) {
-	e.answer.Store(answer)
+	e.Value.answer.Store(answer)
 	select {
 	case t.wake <- struct{}{}:
 	default:
@@ -131,14 +132,14 @@ func (t *outlet) watchOldest() {
 		e = *t.at(t.first)
 	}
 	t.mu.Unlock()
-	if e == nil || t.session.blocking() != nil || !t.p.wasTold(e) {
+	if e == nil || t.session.blocking() != nil || !e.Told() {
 		t.late = nil
 		return
 	}
 	if t.late != e {
 		t.late, t.lateSince = e, time.Now()
 	}
-	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, slowAnswer) {
+	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, publish.SlowAfter) {
 		t.abandoned = true
 		t.p.wg.Go(func() { _ = t.ch.Close() })
 	}
@@ -155,7 +156,7 @@ func (t *outlet) oldest() *amqp.DeferredConfirmation {
 		return nil
 	}
 	if e := *t.at(t.first); e != nil {
-		return e.answer.Load()
+		return e.Value.answer.Load()
 	}
 	return nil
 }
@@ -181,7 +182,7 @@ func (t *outlet) noteReturn(r *amqp.Return) {
 	defer t.mu.Unlock()
 	if err == nil && t.first <= tag && tag < t.next && *t.at(tag) != nil {
 		r.Body, r.Headers = nil, nil
-		(*t.at(tag)).returned = r
+		(*t.at(tag)).Value.returned = r
 	}
 }
 
@@ -194,7 +195,7 @@ func (t *outlet) answered(all []verdict) []verdict {
 		if e == nil {
 			continue
 		}
-		answer := e.answer.Load()
+		answer := e.Value.answer.Load()
 		if answer == nil {
 			break
 		}
@@ -231,9 +232,9 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	switch {
 	case !ack:
 		return &leat.Error{Code: leat.CodeUnknown, Err: errNack}
-	case e.returned != nil && !t.p.o.AllowUnroutable:
+	case e.Value.returned != nil && !t.p.o.AllowUnroutable:
 		return &leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("no queue takes it, the broker says %d %s; declare the groups first, or "+
-			"set AllowUnroutable", e.returned.ReplyCode, e.returned.ReplyText)}
+			"set AllowUnroutable", e.Value.returned.ReplyCode, e.Value.returned.ReplyText)}
 	}
 	return nil
 }
@@ -247,7 +248,7 @@ func (t *outlet) bury() (acked []verdict, open []*entry) {
 		if e == nil {
 			continue
 		}
-		if answer := e.answer.Load(); answer != nil && answer.Acked() {
+		if answer := e.Value.answer.Load(); answer != nil && answer.Acked() {
 			acked = append(acked, verdict{entry: e, tag: tag, proves: true})
 		} else {
 			open = append(open, e)
@@ -282,7 +283,7 @@ func (t *outlet) end(cause *amqp.Error) {
 		all = append(all, verdict{entry: e, err: outcome})
 	}
 	if refused {
-		all = append(all, t.p.refuseLike(t.lane, open[0], cause, outcome)...)
+		t.p.refuseLike(t.lane, open[0], cause, outcome)
 	}
 	t.p.forget(t, open, cause)
 	t.p.finish(all)

@@ -3,9 +3,9 @@ package rabbitmq
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/publish"
 )
 
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that
@@ -23,20 +23,11 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	}
 	if err != nil {
 		for i, e := range events {
-			done(i, publishError(topic, e, err))
+			done(i, publish.Error(topic, e, err))
 		}
 		return
 	}
 	b.publisher.publish(ctx, topic, exchange, events, done)
-}
-
-// publishError makes the error of one event.
-func publishError(topic string, e leat.Event, err error) error {
-	w := &leat.Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: leat.CodeOf(err), Err: err}
-	if inner, ok := errors.AsType[*leat.Error](err); ok {
-		w.Err = inner.Err
-	}
-	return w
 }
 
 // exchange returns the name of a topic's exchange.
@@ -54,49 +45,19 @@ func (p *publisher) exchange(topic string) (string, error) {
 
 // publish admits the events, which the writer then sends.
 func (p *publisher) publish(ctx context.Context, topic, exchange string, events []leat.Event, done func(i int, err error)) {
-	c := &call{topic: topic, exchange: exchange, trace: leat.TraceFrom(ctx), done: done}
-	if len(events) == 1 {
-		c.entries = c.one[:0]
-	} else {
-		c.entries = make([]entry, 0, len(events))
-	}
+	batch, trace := p.ledger.Batch(topic, len(events), done), leat.TraceFrom(ctx)
 	for i, e := range events {
-		if err := p.prepare(c, i, e); err != nil {
-			done(i, publishError(topic, e, err))
+		m := &batch.Add(i, e).Value
+		m.exchange, m.trace = exchange, trace
+		err := publish.Check(e, p.o.mostEventBytes())
+		if err == nil {
+			m.key, err = p.o.routingKey(topic, e)
 		}
-	}
-	for len(c.entries) > 0 {
-		rest, err := p.admit(ctx, c)
 		if err != nil {
-			for i := range c.entries {
-				done(c.entries[i].index, publishError(topic, c.entries[i].event, err))
-			}
-			return
-		}
-		if len(rest) == 0 {
-			return
-		}
-		c = &call{topic: topic, exchange: exchange, trace: c.trace, done: done, entries: rest}
-		for i := range rest {
-			rest[i].call = c
+			batch.Refuse(err)
 		}
 	}
-}
-
-// prepare adds an event to c, unless it cannot be sent.
-func (p *publisher) prepare(c *call, i int, e leat.Event) error {
-	if e.IsZero() {
-		return &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
-	}
-	if most := p.o.mostEventBytes(); e.Size() > most {
-		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), most)}
-	}
-	key, err := p.o.routingKey(c.topic, e)
-	if err != nil {
-		return err
-	}
-	c.entries = append(c.entries, entry{call: c, event: e, index: i, key: key})
-	return nil
+	p.ledger.Admit(ctx, batch, p.accept)
 }
 
 // leatEventBytes is the largest event that Leat allows on any broker.

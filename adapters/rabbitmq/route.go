@@ -18,10 +18,10 @@ const mostRoutes = 4096
 
 // routeOf returns the route of an entry. The lock is held.
 func (p *publisher) routeOf(e *entry) route {
-	if len(p.byKey) > 0 && p.byKey[e.call.topic] {
-		return route{topic: e.call.topic, key: e.key, byKey: true}
+	if len(p.byKey) > 0 && p.byKey[e.Topic()] {
+		return route{topic: e.Topic(), key: e.Value.key, byKey: true}
 	}
-	return route{topic: e.call.topic}
+	return route{topic: e.Topic()}
 }
 
 // prove notes that the broker takes what goes by a route. The lock is held.
@@ -46,32 +46,14 @@ func isByKey(cause *amqp.Error) bool {
 }
 
 // refuseLike refuses what is in a lane and would be refused for the same reason as e.
-func (p *publisher) refuseLike(i int, e *entry, cause *amqp.Error, refusal error) []verdict {
+func (p *publisher) refuseLike(i int, e *entry, cause *amqp.Error, refusal error) {
 	if code := amqpCode(cause); code != leat.CodeNotFound && code != leat.CodePermissionDenied {
-		return nil
+		return
 	}
 	byKey := isByKey(cause)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refuse(&p.lanes[i], func(other *entry) bool {
-		return other.call.topic == e.call.topic && (!byKey || other.key == e.key)
-	}, refusal)
-}
-
-// refuse takes entries out of a lane. The lock is held.
-func (p *publisher) refuse(l *lane, which func(e *entry) bool, refusal error) (all []verdict) {
-	var kept []*entry
-	for _, e := range l.queue {
-		switch {
-		case e.told:
-		case which(e):
-			all = append(all, verdict{entry: e, err: refusal})
-		default:
-			kept = append(kept, e)
-		}
-	}
-	l.queue = kept
-	return all
+	p.lanes[i].queue.Refuse(refusal, func(other *entry) bool {
+		return other.Topic() == e.Topic() && (!byKey || other.Value.key == e.Value.key)
+	})
 }
 
 // forget is the end of an outlet. Whether the broker takes what had no answer is to be found out again, of each routing key where it has
@@ -83,7 +65,7 @@ func (p *publisher) forget(t *outlet, open []*entry, cause *amqp.Error) {
 	for _, e := range open {
 		delete(p.proven, p.routeOf(e))
 		if byKey {
-			p.byKey[e.call.topic] = true
+			p.byKey[e.Topic()] = true
 		}
 	}
 	if p.lanes[t.lane].outlet == t {

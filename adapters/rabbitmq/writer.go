@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,13 +63,13 @@ func (p *publisher) pass() bool {
 
 // pending reports whether something is to be sent.
 func (p *publisher) pending() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for i := range p.lanes {
-		if len(p.lanes[i].queue) > 0 {
+		if !p.lanes[i].queue.Empty() {
 			return true
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.refusal.err = nil // what waited for a channel is reported by now
 	return false
 }
@@ -80,7 +81,7 @@ func (p *publisher) openOutlets(s *session) {
 	for i := range p.lanes {
 		p.mu.Lock()
 		l := &p.lanes[i]
-		needed := len(l.queue) > 0 && (l.outlet == nil || l.outlet.session != s)
+		needed := !l.queue.Empty() && (l.outlet == nil || l.outlet.session != s)
 		if needed {
 			l.outlet = nil // where there is one, the connection is new, and the end of the old channel about to be noticed
 		}
@@ -151,7 +152,7 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := &p.lanes[i]
-	if t = l.outlet; t == nil || len(l.queue) == 0 {
+	if t = l.outlet; t == nil || l.queue.Empty() {
 		return t, nil, false
 	}
 	room, empty := t.room()
@@ -161,22 +162,17 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	l.alone = false
 	batch = p.batch[:0]
 	last, proven := route{}, false
-	for len(l.queue) > 0 && len(batch) < min(room, mostSent) {
-		e := l.queue[0]
-		if e.told { // it was too late
-			l.queue[0] = nil
-			l.queue = l.queue[1:]
-			continue
-		}
+	mayGo := func(e *entry) bool {
 		if r := p.routeOf(e); len(batch) == 0 || r != last {
 			last, proven = r, p.proven[r]
 		}
-		if !proven && (!empty || len(batch) > 0) {
+		return proven || empty && len(batch) == 0
+	}
+	for len(batch) < min(room, mostSent) {
+		e := l.queue.Next(mayGo)
+		if e == nil {
 			break
 		}
-		l.queue[0] = nil
-		l.queue = l.queue[1:]
-		e.sent = true
 		batch = append(batch, e)
 		if !proven {
 			l.alone = true
@@ -184,31 +180,21 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 		}
 	}
 	p.batch = batch
-	return t, batch, len(batch) == mostSent && len(l.queue) > 0
+	return t, batch, len(batch) == mostSent && !l.queue.Empty()
 }
 
 // putBack undoes next for entries that were certainly not sent.
 func (p *publisher) putBack(i int, batch []*entry) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	queue := make([]*entry, 0, len(batch)+len(p.lanes[i].queue))
-	for _, e := range batch {
-		e.sent = false
-		if e.told { // it was reported as unknown
-			p.release(e)
-			continue
-		}
-		queue = append(queue, e)
+	for _, e := range slices.Backward(batch) {
+		p.lanes[i].queue.PutBack(e)
 	}
-	p.lanes[i].queue = append(queue, p.lanes[i].queue...)
-	p.offerRoom()
 }
 
 // sendOne sends an entry, and returns false when it was not, because the channel is over.
 func (p *publisher) sendOne(t *outlet, e *entry) bool {
-	message, err := p.encoder.encode(e.event, e.call.trace)
+	message, err := p.encoder.encode(e.Event(), e.Value.trace)
 	if err != nil {
-		p.finish([]verdict{{entry: e, err: err}})
+		e.Done(err)
 		p.wake() // there is no answer that would
 		return true
 	}
@@ -216,11 +202,11 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 	if tag == 0 {
 		return false
 	}
-	if e.postpone != nil {
-		e.postpone.apply(&message)
+	if e.Value.postpone != nil {
+		e.Value.postpone.apply(&message)
 	}
 	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
-	answer, err := t.ch.PublishWithDeferredConfirm(e.call.exchange, e.key, !p.o.AllowUnroutable, false, message)
+	answer, err := t.ch.PublishWithDeferredConfirm(e.Value.exchange, e.Value.key, !p.o.AllowUnroutable, false, message)
 	if err == nil {
 		t.written(e, answer)
 	} else if !t.ch.IsClosed() {
@@ -234,13 +220,10 @@ func (p *publisher) refuseAll(err error) {
 	if errors.Is(err, context.Canceled) {
 		return // closePublishing does it
 	}
-	refusal := &leat.Error{Code: codeOf(err), Err: err}
 	p.mu.Lock()
 	p.refusal.err = nil
-	var all []verdict
-	for i := range p.lanes {
-		all = append(all, p.refuse(&p.lanes[i], func(*entry) bool { return true }, refusal)...)
-	}
 	p.mu.Unlock()
-	p.finish(all)
+	for i := range p.lanes {
+		p.lanes[i].queue.Refuse(&leat.Error{Code: codeOf(err), Err: err}, nil)
+	}
 }
