@@ -3,10 +3,10 @@ package watermill
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/withdrawal"
 )
 
 var _ leat.Withdrawer = (*Broker)(nil)
@@ -16,29 +16,19 @@ var _ leat.Withdrawer = (*Broker)(nil)
 // then returns; with any other the event is left alone.
 func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event) {
 	p := b.publisher
-	wanted := withdrawal.Of(events)
-	trouble := p.failure.last()
-	var refused []*job
+	p.ledger.Withdraw(ctx, topic, events)
 	var ending []chan struct{}
 	p.mu.Lock()
-	for _, j := range p.due {
-		switch {
-		case j == nil || j.over || j.topic != topic || !wanted.Has(j.event):
-		case !j.begun:
-			j.over = true // its lane drops it, and gives its room back
-			refused = append(refused, j)
-		case j.end != nil && !j.withdrawn:
-			j.withdrawn = true
-			close(j.end)
-			ending = append(ending, j.told)
+	for i := range p.lanes {
+		e := p.lanes[i].current
+		if e == nil || e.Told() || e.Topic() != topic || e.Value.end == nil || e.Value.withdrawn || !isOneOf(e.Event(), events) {
+			continue
 		}
+		e.Value.withdrawn = true
+		close(e.Value.end)
+		ending = append(ending, e.Value.told)
 	}
 	p.mu.Unlock()
-	for _, j := range refused {
-		err := withdrawal.Refusal(ctx, trouble)
-		err.Op, err.Topic, err.EventID = "publish", j.topic, j.event.ID()
-		j.done(j.index, err)
-	}
 	late := time.NewTimer(endingTime)
 	defer late.Stop()
 	for _, told := range ending {
@@ -50,10 +40,23 @@ func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event
 	}
 }
 
+// isOneOf reports whether an event is one of some, by what identifies it (rule W4).
+func isOneOf(e leat.Event, some []leat.Event) bool {
+	return slices.ContainsFunc(some, func(other leat.Event) bool { return other.ID() == e.ID() && other.Source() == e.Source() })
+}
+
 // endingTime is how long a Publisher may take to notice that the context of a message has ended.
 const endingTime = 100 * time.Millisecond
 
-// A job is the context of its message. It ends when the event is withdrawn.
+// job is what is kept for an event that was taken. It is the context of its message, which ends when the event is withdrawn.
+type job struct {
+	p     *publisher
+	trace *leat.TraceContext
+	// end is closed when the event is withdrawn, and told when the Publisher has returned. They are nil until a Publisher looks at the
+	// message's context. publisher.mu guards them.
+	end, told chan struct{}
+	withdrawn bool // guarded by publisher.mu
+}
 
 // Deadline implements [context.Context].
 func (*job) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
