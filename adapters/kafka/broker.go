@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/internal/tasks"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,16 +47,15 @@ var (
 // cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults(), conns: &connections{}, streams: map[*Stream]struct{}{}, members: map[string]map[int]bool{}}
-	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
 	if err := b.o.validate(); err != nil {
-		return nil, invalid(err)
+		return nil, options.Invalid(err)
 	}
 	b.dialer = newDialer(&b.o)
 	b.publisher = &publisher{o: &b.o, conns: b.conns}
 	b.publisher.limit = min(probeTimeout, b.o.DeliveryTimeout/2)
 	client, cancel, err := b.newClient(b.conns, b.producerOptions())
 	if err != nil {
-		return nil, invalid(err)
+		return nil, options.Invalid(err)
 	}
 	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
 	b.publisher.copies = mayEdit(client)

@@ -23,12 +23,8 @@ type dialer struct {
 }
 
 func newDialer(o *Options) *dialer {
-	d := &dialer{net: net.Dialer{Timeout: o.DialTimeout}, peers: map[string]*peer{}}
+	d := &dialer{net: net.Dialer{Timeout: o.DialTimeout}, tls: o.TLS, peers: map[string]*peer{}}
 	d.plain = d.net.DialContext
-	if o.TLS != nil {
-		d.tls = o.TLS.Clone()
-		d.tls.MinVersion = max(d.tls.MinVersion, tls.VersionTLS12)
-	}
 	return d
 }
 

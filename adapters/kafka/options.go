@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/hostlist"
-	"github.com/leatgo/leat/internal/ranges"
-	"github.com/leatgo/leat/internal/secrets"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -163,8 +161,45 @@ const (
 	recordOverheadBytes    = 2 << 10   // what a record has beside names and values: prefixes, lengths, a trace context, the batch's header
 	mostKeyBytes           = 64 << 10  // of an event: Leat reads no longer value of an attribute
 	mostBuffered           = 1 << 30
-	defaultPort            = "9092"
 )
+
+// table lists the options that are plain values.
+func (o *Options) table() options.Table {
+	const (
+		most    = 1 << 40
+		longest = 24 * time.Hour
+	)
+	return options.Table{
+		options.Hosts(&o.Hosts, "9092"),
+		options.Text("ClientID", &o.ClientID, "leat"),
+		options.Bool("AllowPlaintext", &o.AllowPlaintext),
+		options.OneOf("Compression", &o.Compression, "lz4", "none", "gzip", "snappy", "lz4", "zstd"),
+		options.Duration("Linger", &o.Linger, 0, 0, time.Minute),
+		options.Int("Buffer", &o.Buffer, 10_000, 1, mostBuffered),
+		options.Int("BufferBytes", &o.BufferBytes, 64<<20, 1, most),
+		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Second, longest),
+		options.Int("MaxMessageBytes", &o.MaxMessageBytes, defaultMaxMessageBytes, 16<<10, 1<<30),
+		options.Bool("Structured", &o.Structured),
+		options.Bool("NoRecordKey", &o.NoRecordKey),
+		options.Enum("Start", &o.Start, "earliest", "latest"),
+		options.Enum("Protocol", &o.Protocol, "classic", "consumer"),
+		options.Duration("CommitInterval", &o.CommitInterval, time.Second, time.Millisecond, time.Hour),
+		options.Duration("SessionTimeout", &o.SessionTimeout, 45*time.Second, 100*time.Millisecond, longest),
+		options.Duration("HeartbeatInterval", &o.HeartbeatInterval, 0, time.Millisecond, longest),
+		options.Duration("RebalanceTimeout", &o.RebalanceTimeout, time.Minute, 100*time.Millisecond, longest),
+		options.Text("InstanceID", &o.InstanceID, ""),
+		options.Text("Rack", &o.Rack, ""),
+		options.Int("GapLimit", &o.GapLimit, 100_000, 1, 100_000_000),
+		options.Mapping(&o.Mapping),
+		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
+		options.Int("Partitions", &o.Partitions, 0, 1, 1_000_000),
+		options.Int("ReplicationFactor", &o.ReplicationFactor, 0, 1, 1_000),
+		options.Duration("RequestTimeout", &o.RequestTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Duration("DialTimeout", &o.DialTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Logger(&o.Logger),
+	}
+}
 
 // withDefaults returns a copy of o with its defaults filled in. o may be nil.
 func (o *Options) withDefaults() Options {
@@ -172,106 +207,31 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	if d.ClientID == "" {
-		d.ClientID = "leat"
+	d.table().Fill()
+	if d.HeartbeatInterval == 0 {
+		d.HeartbeatInterval = min(3*time.Second, d.SessionTimeout/3)
 	}
-	if d.Compression == "" {
-		d.Compression = "lz4"
-	}
-	orInt(&d.Buffer, 10_000)
-	orInt(&d.BufferBytes, 64<<20)
-	orInt(&d.MaxMessageBytes, defaultMaxMessageBytes)
-	orInt(&d.GapLimit, 100_000)
-	orDuration(&d.DeliveryTimeout, 2*time.Minute)
-	orDuration(&d.CommitInterval, time.Second)
-	orDuration(&d.SessionTimeout, 45*time.Second)
-	orDuration(&d.HeartbeatInterval, min(3*time.Second, d.SessionTimeout/3))
-	orDuration(&d.RebalanceTimeout, time.Minute)
-	orDuration(&d.RequestTimeout, 10*time.Second)
-	orDuration(&d.DialTimeout, 10*time.Second)
-	orDuration(&d.CloseTimeout, 10*time.Second)
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.TLS = options.SecureTLS(d.TLS)
 	return d
-}
-
-func orInt(field *int, value int) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
-func orDuration(field *time.Duration, value time.Duration) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
-	return cmp.Or(o.validateHosts(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), o.SASL.validate(),
-		o.validatePlaintext())
-}
-
-func (o *Options) validateHosts() error {
-	if len(o.Hosts) == 0 {
-		return secrets.Text("no address in Hosts; name at least one as host:port")
+	if err := o.table().Check(); err != nil {
+		return err
 	}
-	for _, address := range o.Hosts {
-		if _, err := hostlist.WithPort(address, defaultPort); err != nil {
-			return secrets.Text("Hosts: " + err.Error())
-		}
-	}
-	return nil
-}
-
-func (o *Options) validateNumbers() error {
-	return cmp.Or(
-		ranges.Int("Buffer", o.Buffer, 1, mostBuffered),
-		ranges.Int("BufferBytes", o.BufferBytes, 1, 1<<40),
-		ranges.Int("MaxMessageBytes", o.MaxMessageBytes, 16<<10, 1<<30),
-		ranges.Int("GapLimit", o.GapLimit, 1, 100_000_000),
-		ranges.Int("Partitions", o.Partitions, 1, 1_000_000),
-		ranges.Int("ReplicationFactor", o.ReplicationFactor, 1, 1_000),
-	)
-}
-
-func (o *Options) validateTimes() error {
-	err := cmp.Or(
-		ranges.Duration("Linger", o.Linger, time.Nanosecond, time.Minute),
-		ranges.Duration("DeliveryTimeout", o.DeliveryTimeout, time.Second, 24*time.Hour),
-		ranges.Duration("CommitInterval", o.CommitInterval, time.Millisecond, time.Hour),
-		ranges.Duration("SessionTimeout", o.SessionTimeout, 100*time.Millisecond, 24*time.Hour),
-		ranges.Duration("HeartbeatInterval", o.HeartbeatInterval, time.Millisecond, 24*time.Hour),
-		ranges.Duration("RebalanceTimeout", o.RebalanceTimeout, 100*time.Millisecond, 24*time.Hour),
-		ranges.Duration("RequestTimeout", o.RequestTimeout, time.Millisecond, time.Hour),
-		ranges.Duration("DialTimeout", o.DialTimeout, time.Millisecond, time.Hour),
-		ranges.Duration("CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
-	)
-	if err == nil && o.HeartbeatInterval > o.SessionTimeout*3/4 {
-		err = secrets.Text("HeartbeatInterval is out of its range; it must not exceed three quarters of SessionTimeout" +
+	if o.HeartbeatInterval > o.SessionTimeout*3/4 {
+		return options.Reason("HeartbeatInterval is out of its range; it must not exceed three quarters of SessionTimeout" +
 			" (45s unless it is set), and a third of it is usual")
 	}
-	return err
-}
-
-func (o *Options) validateChoices() error {
-	if compressions[o.Compression] == nil {
-		return secrets.Text("Compression is out of its range; use none, gzip, snappy, lz4 or zstd")
-	}
-	return cmp.Or(
-		ranges.Enum("Start", o.Start, StartLatest),
-		ranges.Enum("Protocol", o.Protocol, ProtocolConsumer),
-		ranges.Enum("Provision", o.Provision, ProvisionOff),
-	)
+	return cmp.Or(o.SASL.validate(), o.validatePlaintext())
 }
 
 // validatePlaintext returns an error where Hosts would get a secret as it is. What the cluster advertises is looked at when it is dialed.
 func (o *Options) validatePlaintext() error {
 	for _, address := range o.Hosts {
 		if !o.maySend(address) {
-			return secrets.Text("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; set TLS, or AllowPlaintext")
+			return options.Reason("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; set TLS, or AllowPlaintext")
 		}
 	}
 	return nil
@@ -279,7 +239,7 @@ func (o *Options) validatePlaintext() error {
 
 // maySend reports whether a broker may get the credentials in the way that the options say.
 func (o *Options) maySend(address string) bool {
-	return o.SASL == nil || !o.SASL.shows() || o.TLS != nil || o.AllowPlaintext || hostlist.IsLoopback(address)
+	return o.SASL == nil || !o.SASL.shows() || o.TLS != nil || o.AllowPlaintext || options.IsLocal(address)
 }
 
 // mostEventBytes is the size of the largest event. Its key takes its place twice.

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/secrets"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
@@ -25,11 +25,11 @@ func (s *SASL) validate() error {
 	case s == nil:
 		return nil
 	case !slices.Contains([]string{Plain, ScramSHA256, ScramSHA512, OAuthBearer}, s.Mechanism):
-		return secrets.Text("SASL.Mechanism is out of its range; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+		return options.Reason("SASL.Mechanism is out of its range; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
 	case s.Mechanism == OAuthBearer && s.Token == nil:
-		return secrets.Text("the mechanism OAUTHBEARER needs SASL.Token")
+		return options.Reason("the mechanism OAUTHBEARER needs SASL.Token")
 	case s.Mechanism != OAuthBearer && s.Credentials == nil:
-		return secrets.Text("the mechanism " + s.Mechanism + " needs SASL.Credentials")
+		return options.Reason("the mechanism " + s.Mechanism + " needs SASL.Credentials")
 	}
 	return nil
 }

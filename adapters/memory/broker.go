@@ -35,11 +35,14 @@ var (
 // New returns an empty broker. A nil o means the defaults. Wrong options are reported by Health and by every call that can fail, which Run
 // makes before the first event.
 func New(o *Options) *Broker {
-	b := &Broker{invalid: o.validate(), seed: maphash.MakeSeed()}
-	if b.invalid != nil {
-		o = nil
+	b := &Broker{seed: maphash.MakeSeed()}
+	if o != nil {
+		b.o = *o
 	}
-	b.o = o.withDefaults()
+	if b.invalid = b.o.validate(); b.invalid != nil {
+		b.o = Options{}
+	}
+	b.o.table().Fill()
 	return b
 }
 

@@ -1,18 +1,13 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/params"
-	"github.com/leatgo/leat/internal/ranges"
-	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Provision says what [Broker.Declare] does about topics and groups that do not exist.
@@ -56,51 +51,31 @@ type Options struct {
 	Mapping foreign.Mapping
 }
 
-// withDefaults returns a copy of o with its defaults filled in. o may be nil.
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	orDefault(&d.Buffer, 10_000)
-	orDefault(&d.BufferBytes, 64<<20)
-	orDefault(&d.History, 1_000)
-	orDefault(&d.HistoryBytes, 16<<20)
-	orDefault(&d.MaxEventBytes, 1<<20)
-	orDefault(&d.LeaseDuration, 30*time.Second)
-	orDefault(&d.FullTimeout, 10*time.Second)
-	return d
-}
-
-func orDefault[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
 const (
 	most    = 1 << 40
 	longest = 365 * 24 * time.Hour
 )
 
+func (o *Options) table() options.Table {
+	return options.Table{
+		options.Int("Buffer", &o.Buffer, 10_000, 1, most),
+		options.Int("BufferBytes", &o.BufferBytes, 64<<20, 1, most),
+		options.Int("History", &o.History, 1_000, 1, most),
+		options.Bool("NoHistory", &o.NoHistory),
+		options.Int("HistoryBytes", &o.HistoryBytes, 16<<20, 1, most),
+		options.Int("MaxEventBytes", &o.MaxEventBytes, 1<<20, 1, most),
+		options.Duration("LeaseDuration", &o.LeaseDuration, 30*time.Second, time.Nanosecond, longest),
+		options.Duration("FullTimeout", &o.FullTimeout, 10*time.Second, time.Nanosecond, longest),
+		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
+	}
+}
+
 // validate returns the first thing that is wrong with options as they were given.
 func (o *Options) validate() error {
-	if o == nil {
-		return nil
-	}
 	if o.NoHistory && o.History != 0 {
-		return secrets.Text("Options.History and Options.NoHistory contradict each other; set one of them")
+		return options.Reason("Options.History and Options.NoHistory contradict each other; set one of them")
 	}
-	return cmp.Or(
-		ranges.Int("Options.Buffer", o.Buffer, 1, most),
-		ranges.Int("Options.BufferBytes", o.BufferBytes, 1, most),
-		ranges.Int("Options.History", o.History, 1, most),
-		ranges.Int("Options.HistoryBytes", o.HistoryBytes, 1, most),
-		ranges.Int("Options.MaxEventBytes", o.MaxEventBytes, 1, most),
-		ranges.Duration("Options.LeaseDuration", o.LeaseDuration, time.Nanosecond, longest),
-		ranges.Duration("Options.FullTimeout", o.FullTimeout, time.Nanosecond, longest),
-		ranges.Enum("Options.Provision", o.Provision, ProvisionOff),
-	)
+	return o.table().Check()
 }
 
 // Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, buffer_bytes, history, history_bytes and max_event_bytes
@@ -109,41 +84,19 @@ func (o *Options) validate() error {
 // A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
 // the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
-	invalid := func(err error) error { return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err} }
-	if u == nil {
-		return nil, invalid(secrets.Text("no URL"))
-	}
-	if u.Host != "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Opaque != "" || u.Fragment != "" {
-		return nil, invalid(secrets.Text("mem:// takes parameters only: each memory broker is private, so it has no name"))
-	}
-	o, err := readOptions(params.FromURL(u))
-	if err == nil {
-		err = o.validate()
-	}
-	if err != nil {
-		return nil, invalid(err)
-	}
-	return New(&o), nil
+	return options.Open(u, (*Options).read, func(o *Options) (*Broker, error) {
+		b := New(o)
+		return b, options.Invalid(b.invalid)
+	})
 }
 
-func readOptions(p *params.Reader) (Options, error) {
-	for was, name := range map[string]string{
-		"bufferbytes": "buffer_bytes", "historybytes": "history_bytes", "maxeventbytes": "max_event_bytes", "lease": "lease_duration",
-		"fulltimeout": "full_timeout",
-	} {
-		p.Renamed(was, name)
+func (o *Options) read(r *options.Reader) {
+	o.table().Read(r)
+	r.Renamed("lease", "lease_duration")
+	r.NoPath(private)
+	if u := r.URL(); u.Host != "" || u.User != nil {
+		r.Wrong(private)
 	}
-	ways := []string{"create", "verify", "off"}
-	o := Options{
-		Buffer:        p.Int("buffer", 0, 1, most),
-		BufferBytes:   p.Int("buffer_bytes", 0, 1, most),
-		History:       p.Int("history", 0, 1, most),
-		NoHistory:     p.Bool("no_history", false),
-		HistoryBytes:  p.Int("history_bytes", 0, 1, most),
-		MaxEventBytes: p.Int("max_event_bytes", 0, 1, most),
-		LeaseDuration: p.Duration("lease_duration", 0, time.Millisecond, longest),
-		FullTimeout:   p.Duration("full_timeout", 0, time.Millisecond, longest),
-		Provision:     Provision(slices.Index(ways, p.Enum("provision", ways[0], ways...))),
-	}
-	return o, p.Err()
 }
+
+const private options.Reason = "mem:// takes parameters only: each memory broker is private, so it has no name"

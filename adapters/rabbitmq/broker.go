@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/internal/tasks"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -40,10 +41,7 @@ var (
 func New(o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults(), streams: map[*Stream]struct{}{}}
 	if err := b.o.validate(); err != nil {
-		if own, ok := errors.AsType[*leat.Error](err); ok {
-			return nil, own
-		}
-		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
+		return nil, options.Invalid(err)
 	}
 	h := &hosts{failed: make([]time.Time, len(b.o.Hosts))}
 	b.publishing, b.consuming = newConnector(&b.o, "publish", h), newConnector(&b.o, "consume", h)

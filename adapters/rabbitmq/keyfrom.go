@@ -3,7 +3,7 @@ package rabbitmq
 import (
 	"strings"
 
-	"github.com/leatgo/leat/internal/secrets"
+	"github.com/leatgo/leat/adapterkit/options"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -19,7 +19,7 @@ func (f keyFrom) validate() error {
 	if name, ok := strings.CutPrefix(string(f), keyFromHeader); f == "" || f == keyFromRoutingKey || ok && name != "" {
 		return nil
 	}
-	return secrets.Text("KeyFrom is neither routing_key nor header: with the name of a header")
+	return options.Reason("KeyFrom is neither routing_key nor header: with the name of a header")
 }
 
 // key returns the key of a message, nil where it has none.

@@ -5,15 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"net/url"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/hostlist"
-	"github.com/leatgo/leat/internal/ranges"
-	"github.com/leatgo/leat/internal/secrets"
 )
 
 // Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
@@ -140,159 +137,103 @@ const (
 	maxShortString         = 255 // bytes of a name, a routing key and a property (AMQP 0-9-1, shortstr)
 )
 
+// table lists the options that are plain values.
+func (o *Options) table() options.Table {
+	const (
+		most    = 1 << 40
+		longest = 24 * time.Hour
+	)
+	port, channels := "5672", 4
+	if o.TLS != nil {
+		port = "5671"
+	}
+	if o.QueueType == QueueClassic {
+		channels = 1
+	}
+	return options.Table{
+		options.Hosts(&o.Hosts, port),
+		options.Text("ClientID", &o.ClientID, "leat"),
+		options.Bool("AllowPlaintext", &o.AllowPlaintext),
+		options.Duration("Heartbeat", &o.Heartbeat, 10*time.Second, time.Second, time.Hour),
+		options.Int("Buffer", &o.Buffer, 10_000, 1, mostBuffered),
+		options.Int("BufferBytes", &o.BufferBytes, 64<<20, 1, most),
+		options.Int("ConfirmWindow", &o.ConfirmWindow, 1_000, 1, 1_000_000),
+		options.Int("PublishChannels", &o.PublishChannels, channels, 1, 1_000),
+		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Second, longest),
+		options.Int("MaxMessageBytes", &o.MaxMessageBytes, defaultMaxMessageBytes, 16<<10, 512<<20), // RabbitMQ's own limit for the setting
+		options.Bool("Structured", &o.Structured),
+		options.Bool("AllowUnroutable", &o.AllowUnroutable),
+		options.Duration("RecycleAfter", &o.RecycleAfter, defaultRecycleAfter, time.Second, longest),
+		options.Int("Partitions", &o.Partitions, 0, 1, 1_000),
+		options.Mapping(&o.Mapping),
+		options.Text("KeyFrom", &o.KeyFrom, ""),
+		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
+		options.Endpoint("ManagementURL", &o.ManagementURL, "http", "https"),
+		options.Enum("QueueType", &o.QueueType, "quorum", "classic"),
+		options.Int("DeliveryLimit", &o.DeliveryLimit, defaultDeliveryLimit, 1, 1<<31),
+		options.Duration("RequestTimeout", &o.RequestTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Duration("DialTimeout", &o.DialTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Logger(&o.Logger),
+	}
+}
+
 // withDefaults returns a copy of o with its defaults filled in. o may be nil.
 func (o *Options) withDefaults() Options {
 	var d Options
 	if o != nil {
 		d = *o
 	}
+	d.table().Fill()
 	if d.VHost == "" {
 		d.VHost = "/"
-	}
-	if d.ClientID == "" {
-		d.ClientID = "leat"
 	}
 	d.public = d.Credentials == nil
 	if d.Credentials == nil && (!d.External || d.ManagementURL == "") {
 		d.Credentials = func(context.Context) (string, string, error) { return "guest", "guest", nil }
 	}
-	if d.TLS != nil {
-		d.TLS = d.TLS.Clone()
-		d.TLS.MinVersion = max(d.TLS.MinVersion, tls.VersionTLS12)
-	}
-	d.Hosts = slices.Clone(d.Hosts)
-	for i, host := range d.Hosts {
-		if full, err := hostlist.WithPort(host, d.defaultPort()); err == nil {
-			d.Hosts[i] = full
-		}
-	}
-	orInt(&d.Buffer, 10_000)
-	orInt(&d.BufferBytes, 64<<20)
-	orInt(&d.ConfirmWindow, 1_000)
-	if d.QueueType == QueueClassic {
-		orInt(&d.PublishChannels, 1)
-	}
-	orInt(&d.PublishChannels, 4)
-	orInt(&d.MaxMessageBytes, defaultMaxMessageBytes)
-	orInt(&d.DeliveryLimit, defaultDeliveryLimit)
-	orDuration(&d.Heartbeat, 10*time.Second)
-	orDuration(&d.DeliveryTimeout, 2*time.Minute)
-	orDuration(&d.RecycleAfter, defaultRecycleAfter)
-	orDuration(&d.RequestTimeout, 10*time.Second)
-	orDuration(&d.DialTimeout, 10*time.Second)
-	orDuration(&d.CloseTimeout, 10*time.Second)
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.TLS = options.SecureTLS(d.TLS)
 	return d
-}
-
-// defaultPort is the port of a host that names none.
-func (o *Options) defaultPort() string {
-	if o.TLS != nil {
-		return "5671"
-	}
-	return "5672"
-}
-
-func orInt(field *int, value int) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
-func orDuration(field *time.Duration, value time.Duration) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
 	if o.Partitions > 1 {
-		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: secrets.Text(
+		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: options.Reason(
 			"no more than 1 for Partitions yet; leave it out: a group has one queue, of which one consumer at a time is active")}
 	}
-	return cmp.Or(o.validateHosts(), o.validateNumbers(), o.validateTimes(), o.validateChoices(), keyFrom(o.KeyFrom).validate(),
-		o.validateManagement(),
-		o.validatePlaintext())
-}
-
-func (o *Options) validateHosts() error {
-	if len(o.Hosts) == 0 {
-		return secrets.Text("no address in Hosts; name at least one as host:port")
-	}
-	for _, address := range o.Hosts {
-		if err := hostlist.Check(address); err != nil {
-			return secrets.Text("Hosts: " + err.Error())
-		}
-	}
 	if o.External && o.TLS == nil {
-		return secrets.Text("no TLS for External; set it, with the certificate to log in by")
+		return options.Reason("no TLS for External; set it, with the certificate to log in by")
 	}
-	return nil
+	return cmp.Or(o.table().Check(), keyFrom(o.KeyFrom).validate(), o.validateManagement(), o.validatePlaintext())
 }
 
 func (o *Options) validatePlaintext() error {
 	for _, address := range o.Hosts {
 		if o.TLS == nil && !o.maySend(address) {
-			return secrets.Text("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
+			return options.Reason("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
 		}
 	}
 	return nil
 }
 
-func (o *Options) validateNumbers() error {
-	return cmp.Or(
-		ranges.Int("Buffer", o.Buffer, 1, mostBuffered),
-		ranges.Int("BufferBytes", o.BufferBytes, 1, 1<<40),
-		ranges.Int("ConfirmWindow", o.ConfirmWindow, 1, 1_000_000),
-		ranges.Int("PublishChannels", o.PublishChannels, 1, 1_000),
-		ranges.Int("MaxMessageBytes", o.MaxMessageBytes, 16<<10, 512<<20), // RabbitMQ's own limit for the setting
-		ranges.Int("Partitions", o.Partitions, 1, 1),
-		ranges.Int("DeliveryLimit", o.DeliveryLimit, 1, 1<<31),
-	)
-}
-
-func (o *Options) validateTimes() error {
-	return cmp.Or(
-		ranges.Duration("Heartbeat", o.Heartbeat, time.Second, time.Hour),
-		ranges.Duration("DeliveryTimeout", o.DeliveryTimeout, time.Second, 24*time.Hour),
-		ranges.Duration("RecycleAfter", o.RecycleAfter, time.Second, 24*time.Hour),
-		ranges.Duration("RequestTimeout", o.RequestTimeout, time.Millisecond, time.Hour),
-		ranges.Duration("DialTimeout", o.DialTimeout, time.Millisecond, time.Hour),
-		ranges.Duration("CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
-	)
-}
-
-func (o *Options) validateChoices() error {
-	return cmp.Or(
-		ranges.Enum("Provision", o.Provision, ProvisionOff),
-		ranges.Enum("QueueType", o.QueueType, QueueClassic),
-	)
-}
-
 // maySend reports whether an address may get the password as it is. guest and guest are no secret.
 func (o *Options) maySend(address string) bool {
-	return o.public || o.AllowPlaintext || hostlist.IsLoopback(address)
+	return o.public || o.AllowPlaintext || options.IsLocal(address)
 }
 
+// validateManagement looks at a ManagementURL that the table has checked.
 func (o *Options) validateManagement() error {
 	if o.ManagementURL == "" {
 		return nil
 	}
-	u, err := url.Parse(o.ManagementURL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return secrets.Text("the management URL is none; write http://host:15672")
-	}
-	if u.Scheme != "https" && (!o.maySend(u.Host) || o.TLS != nil && o.public && !hostlist.IsLoopback(u.Host)) {
-		return secrets.Text("the management URL would send the password as it is; write https://, or set AllowPlaintext")
-	}
-	if o.Credentials == nil {
-		return secrets.Text("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
-	}
-	if u.User != nil {
-		return secrets.Text("the management URL has a user; leave it out: the credentials of the connection are used")
+	scheme, host, _ := strings.Cut(o.ManagementURL, "://")
+	host, _, _ = strings.Cut(host, "/")
+	switch {
+	case scheme != "https" && (!o.maySend(host) || o.TLS != nil && o.public && !options.IsLocal(host)):
+		return options.Reason("the management URL would send the password as it is; write https://, or set AllowPlaintext")
+	case o.Credentials == nil:
+		return options.Reason("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
 	}
 	return nil
 }

@@ -108,21 +108,21 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	for text, o := range map[string]*Options{
-		"no address in Hosts":             nil,
-		"write https://":                  {Hosts: []string{"h"}, TLS: secure, ManagementURL: "http://h"},
-		"no Credentials":                  {Hosts: []string{"h"}, TLS: secure, External: true, ManagementURL: "https://h"},
-		"is empty":                        {Hosts: []string{"h", ""}},
-		"not host:port":                   {Hosts: []string{":1"}},
-		"port":                            {Hosts: []string{"h:amqp"}},
-		"no TLS for External":             {Hosts: []string{"h"}, External: true},
-		"Heartbeat is out of its range":   {Hosts: []string{"h"}, Heartbeat: time.Millisecond},
-		"PublishChannels is out of":       {Hosts: []string{"h"}, PublishChannels: -1},
-		"DeliveryLimit is out of":         {Hosts: []string{"h"}, DeliveryLimit: -1}, // which drops messages on 3.10
-		"QueueType is out of its range":   {Hosts: []string{"h"}, QueueType: 7},
-		"write http://host:15672":         {Hosts: []string{"h"}, ManagementURL: "h:15672"},
-		"the management URL has a user":   {Hosts: []string{"h"}, ManagementURL: "http://ann:Sesame-8471@h"},
-		"RequestTimeout is out of its":    {Hosts: []string{"h"}, RequestTimeout: -1},
-		"MaxMessageBytes is out of its r": {Hosts: []string{"h"}, MaxMessageBytes: 1},
+		"no address in Hosts":              nil,
+		"write https://":                   {Hosts: []string{"h"}, TLS: secure, ManagementURL: "http://h"},
+		"no Credentials":                   {Hosts: []string{"h"}, TLS: secure, External: true, ManagementURL: "https://h"},
+		"is empty":                         {Hosts: []string{"h", ""}},
+		"not host:port":                    {Hosts: []string{":1"}},
+		"port":                             {Hosts: []string{"h:amqp"}},
+		"no TLS for External":              {Hosts: []string{"h"}, External: true},
+		"Heartbeat is out of its range":    {Hosts: []string{"h"}, Heartbeat: time.Millisecond},
+		"PublishChannels is out of":        {Hosts: []string{"h"}, PublishChannels: -1},
+		"DeliveryLimit is out of":          {Hosts: []string{"h"}, DeliveryLimit: -1}, // which drops messages on 3.10
+		"QueueType is out of its range":    {Hosts: []string{"h"}, QueueType: 7},
+		"write it as in http://host:port":  {Hosts: []string{"h"}, ManagementURL: "h:15672"},
+		"Options.ManagementURL has a user": {Hosts: []string{"h"}, ManagementURL: "http://ann:Sesame-8471@h"},
+		"RequestTimeout is out of its":     {Hosts: []string{"h"}, RequestTimeout: -1},
+		"MaxMessageBytes is out of its r":  {Hosts: []string{"h"}, MaxMessageBytes: 1},
 	} {
 		_, err := New(o)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), text)
@@ -145,7 +145,7 @@ func TestOpenRefuses(t *testing.T) {
 		"amqp://ann:Sesame-8471@h?provision=maybe":                 "create, verify, off",
 		"amqp://ann:Sesame-8471@h?password_file=x":                 "given twice",
 		"amqp://ann:Sesame-8471@h?ca_file=x":                       "need amqps://",
-		"amqp://ann:Sesame-8471@h?management_url=h":                "management URL",
+		"amqp://ann:Sesame-8471@h?management_url=h":                "ManagementURL",
 		"amqp://ann:Sesame-8471@h/a/b":                             "%2F",
 		"amqp://ann:Sesame-8471@h/a/":                              "%2F",
 		"amqp://ann:Sesame-8471@h,,i":                              "is empty",

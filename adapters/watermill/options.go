@@ -1,16 +1,15 @@
 package watermill
 
 import (
-	"cmp"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/nils"
-	"github.com/leatgo/leat/internal/ranges"
 )
 
 // Options are the options of a [Broker]. The zero value works with one Subscriber, and promises nothing: what the Pub/Sub holds is said by
@@ -80,22 +79,21 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	orDefault(&d.Lanes, 64)
-	orDefault(&d.Buffer, 10_000)
-	orDefault(&d.BufferBytes, 64<<20)
-	orDefault(&d.MaxEventBytes, 1_000_000)
-	orDefault(&d.DeliveryTimeout, 2*time.Minute)
-	orDefault(&d.CloseTimeout, 10*time.Second)
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.table().Fill()
 	return d
 }
 
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
+func (o *Options) table() options.Table {
+	return options.Table{
+		options.Enum("Order", &o.Order, "none", "per_stream", "per_group"),
+		options.Duration("LongestHold", &o.LongestHold, 0, 1, 24*time.Hour),
+		options.Int("Lanes", &o.Lanes, 64, 1, 10_000),
+		options.Int("Buffer", &o.Buffer, 10_000, 1, 1<<30),
+		options.Int("BufferBytes", &o.BufferBytes, 64<<20, 1, 1<<40),
+		options.Int("MaxEventBytes", &o.MaxEventBytes, 1_000_000, 1, 1<<20),
+		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Millisecond, 24*time.Hour),
+		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Logger(&o.Logger),
 	}
 }
 
@@ -111,14 +109,5 @@ func (o *Options) validate(publisher message.Publisher, subscriber message.Subsc
 	case subscriber != nil && o.NewSubscriber != nil:
 		return errors.New("there are a Subscriber and NewSubscriber; with NewSubscriber, the Subscriber is nil")
 	}
-	return cmp.Or(
-		ranges.Enum("Options.Order", o.Order, leat.OrderPerGroup),
-		ranges.Duration("Options.LongestHold", o.LongestHold, 1, 24*time.Hour),
-		ranges.Int("Options.Lanes", o.Lanes, 1, 10_000),
-		ranges.Int("Options.Buffer", o.Buffer, 1, 1<<30),
-		ranges.Int("Options.BufferBytes", o.BufferBytes, 1, 1<<40),
-		ranges.Int("Options.MaxEventBytes", o.MaxEventBytes, 1, 1<<20),
-		ranges.Duration("Options.DeliveryTimeout", o.DeliveryTimeout, time.Millisecond, 24*time.Hour),
-		ranges.Duration("Options.CloseTimeout", o.CloseTimeout, time.Millisecond, time.Hour),
-	)
+	return o.table().Check()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -33,17 +34,21 @@ type Publisher struct {
 	broker   leat.Broker
 	producer *leat.Producer
 	closing  sync.Once
+	invalid  error // what is wrong with o
 }
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher returns a Publisher on a broker. A nil o means the defaults. A broker that is nil is reported by Publish.
+// NewPublisher returns a Publisher on a broker. A nil o means the defaults. Wrong options and a broker that is nil are
+// reported by Publish.
 func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 	p := &Publisher{broker: broker}
 	if o != nil {
 		p.o = *o
 	}
-	orDefault(&p.o.CloseTimeout, 10*time.Second)
+	closeTimeout := options.Duration("PublisherOptions.CloseTimeout", &p.o.CloseTimeout, 10*time.Second, 1, 24*time.Hour)
+	p.invalid = options.Table{closeTimeout}.Check()
+	options.Table{closeTimeout}.Fill()
 	p.producer = leat.NewProducer(broker, &leat.ProducerOptions{Middleware: p.o.Middleware, Observer: p.o.Observer})
 	return p
 }
@@ -56,6 +61,9 @@ func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 // stored. The context of a message bounds the wait for its answer; messages with different contexts are published one group after the
 // other, whatever became of the group before.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
+	if p.invalid != nil {
+		return &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeInvalid, Err: p.invalid}
+	}
 	events := make([]leat.Event, len(messages))
 	for i, m := range messages {
 		e, err := p.o.Codec.Event(topic, m)

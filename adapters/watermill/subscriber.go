@@ -1,7 +1,6 @@
 package watermill
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/internal/nils"
-	"github.com/leatgo/leat/internal/ranges"
 )
 
 // SubscriberOptions are the options of a [Subscriber]. Group or Broadcast is required.
@@ -83,13 +82,10 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 	if o != nil {
 		s.o = *o
 	}
-	s.invalid = s.o.validate()
-	orDefault(&s.o.NackDelay, 100*time.Millisecond)
-	orDefault(&s.o.Concurrency, 100)
-	orDefault(&s.o.MaxInFlight, max(1_000, 10*s.o.Concurrency))
-	orDefault(&s.o.CloseTimeout, 10*time.Second)
-	if s.o.Logger == nil {
-		s.o.Logger = slog.New(slog.DiscardHandler)
+	s.invalid = s.o.table().Check()
+	s.o.table().Fill()
+	if s.o.MaxInFlight == 0 {
+		s.o.MaxInFlight = max(1_000, 10*s.o.Concurrency)
 	}
 	switch {
 	case nils.Is(broker):
@@ -101,15 +97,15 @@ func NewSubscriber(broker leat.Broker, o *SubscriberOptions) *Subscriber {
 	return s
 }
 
-// validate returns the first thing that is wrong with options as they were given.
-func (o *SubscriberOptions) validate() error {
-	return cmp.Or(
-		ranges.Duration("SubscriberOptions.NackDelay", o.NackDelay, 1, time.Hour),
-		ranges.Int("SubscriberOptions.Concurrency", o.Concurrency, 1, 1_000_000),
-		ranges.Int("SubscriberOptions.MaxInFlight", o.MaxInFlight, 1, math.MaxInt32),
-		ranges.Int("SubscriberOptions.MaxInFlightBytes", o.MaxInFlightBytes, 1, 1<<40),
-		ranges.Duration("SubscriberOptions.CloseTimeout", o.CloseTimeout, 1, 24*time.Hour),
-	)
+func (o *SubscriberOptions) table() options.Table {
+	return options.Table{
+		options.Duration("SubscriberOptions.NackDelay", &o.NackDelay, 100*time.Millisecond, 1, time.Hour),
+		options.Int("SubscriberOptions.Concurrency", &o.Concurrency, 100, 1, 1_000_000),
+		options.Int("SubscriberOptions.MaxInFlight", &o.MaxInFlight, 0, 1, math.MaxInt32),
+		options.Int("SubscriberOptions.MaxInFlightBytes", &o.MaxInFlightBytes, 0, 1, 1<<40),
+		options.Duration("SubscriberOptions.CloseTimeout", &o.CloseTimeout, 10*time.Second, 1, 24*time.Hour),
+		options.Logger(&o.Logger),
+	}
 }
 
 func (s *Subscriber) subscription(topic string) leat.Subscription {

@@ -11,10 +11,9 @@ import (
 
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/hostlist"
-	"github.com/leatgo/leat/internal/ranges"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -84,41 +83,31 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.table().Fill()
 	if d.Codec.Prefix == "" {
 		d.Codec.Prefix = "ce-"
 	}
 	if d.QueueName == nil {
 		d.QueueName = queueName
 	}
-	if d.Channels == 0 {
-		d.Channels = 64
-	}
-	if d.NackDelay == 0 {
-		d.NackDelay = 100 * time.Millisecond
-	}
-	if d.DeliveryTimeout == 0 {
-		d.DeliveryTimeout = 2 * time.Minute
-	}
-	if d.CloseTimeout == 0 {
-		d.CloseTimeout = 10 * time.Second
-	}
 	return d
+}
+
+func (o *Options) table() options.Table {
+	return options.Table{
+		options.Int("Channels", &o.Channels, 64, 1, mostChannels),
+		options.Duration("NackDelay", &o.NackDelay, 100*time.Millisecond, 1, longestNackDelay),
+		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Millisecond, 24*time.Hour),
+		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Logger(&o.Logger),
+	}
 }
 
 func (o *Options) validate() error {
 	if o.URL == "" {
 		return errors.New("no URL; write amqps://user:password@host:5671/")
 	}
-	if err := o.checkURL(o.URL); err != nil {
-		return err
-	}
-	return cmp.Or(
-		ranges.Int("Options.Channels", o.Channels, 1, mostChannels),
-		ranges.Duration("Options.NackDelay", o.NackDelay, 1, longestNackDelay),
-	)
+	return cmp.Or(o.checkURL(o.URL), o.table().Check())
 }
 
 // checkURL returns what is wrong with a URL, and does not quote it. guest and guest, which amqp091-go takes where there is no user, are no
@@ -129,7 +118,7 @@ func (o *Options) checkURL(text string) error {
 		return errBadURL
 	}
 	public := uri.Username == "guest" && uri.Password == "guest"
-	if uri.Scheme != "amqps" && !public && !o.AllowPlaintext && !hostlist.IsLoopback(uri.Host) {
+	if uri.Scheme != "amqps" && !public && !o.AllowPlaintext && !options.IsLocal(uri.Host) {
 		return errors.New("the URL would show the password to the network; write amqps://, or set AllowPlaintext")
 	}
 	return nil

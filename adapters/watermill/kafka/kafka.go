@@ -1,9 +1,7 @@
 package kafka
 
 import (
-	"cmp"
 	"errors"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -12,8 +10,8 @@ import (
 	wmkafka "github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/adapters/watermill"
-	"github.com/leatgo/leat/internal/ranges"
 )
 
 const (
@@ -45,21 +43,9 @@ func New(o *Options) (*watermill.Broker, error) {
 	if o != nil {
 		full = *o
 	}
-	invalid := func(text string) error {
-		return &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: errors.New(text)}
-	}
-	if len(full.Hosts) == 0 {
-		return nil, invalid("no address in Hosts; name at least one as host:port")
-	}
-	if err := cmp.Or(
-		ranges.Int("Options.Partitions", full.Partitions, 1, 1_000_000),
-		ranges.Int("Options.ReplicationFactor", full.ReplicationFactor, 1, 1_000),
-		ranges.Duration("Options.NackDelay", full.NackDelay, 1, time.Minute),
-	); err != nil {
-		return nil, invalid(err.Error())
-	}
-	if full.Logger == nil {
-		full.Logger = slog.New(slog.DiscardHandler)
+	full.table().Fill()
+	if err := full.table().Check(); err != nil {
+		return nil, options.Invalid(err)
 	}
 	pub, err := wmkafka.NewPublisher(wmkafka.PublisherConfig{
 		Brokers: full.Hosts, Marshaler: Marshaler{Prefix: full.Codec.Prefix}, OverwriteSaramaConfig: full.config(),

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/foreign"
 )
 
 // Options are the options of New. Hosts is required; the zero value of everything else works.
 type Options struct {
-	// Hosts are addresses to begin with, each "host:port".
+	// Hosts are addresses to begin with, each "host:port"; without a port it is 9092.
 	Hosts []string
 	// Codec says how events and messages become each other. Order is kept by the record's key where an event has none.
 	Codec watermill.Codec
@@ -33,4 +34,14 @@ type Options struct {
 	Configure func(c *sarama.Config)
 	// Logger gets what an operator should know, and what Watermill logs. Nil means no log.
 	Logger *slog.Logger
+}
+
+func (o *Options) table() options.Table {
+	return options.Table{
+		options.Hosts(&o.Hosts, "9092"),
+		options.Int("Partitions", &o.Partitions, 0, 1, 1_000_000),
+		options.Int("ReplicationFactor", &o.ReplicationFactor, 0, 1, 1_000),
+		options.Duration("NackDelay", &o.NackDelay, 0, 1, time.Minute),
+		options.Logger(&o.Logger),
+	}
 }

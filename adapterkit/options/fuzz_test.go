@@ -1,4 +1,4 @@
-package params_test
+package options_test
 
 import (
 	"net/url"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/leatgo/leat/internal/params"
+	"github.com/leatgo/leat/adapterkit/options"
 )
 
 // FuzzReader reads any query: values are in their ranges, and what is wrong gives one line.
@@ -21,7 +21,7 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		values, parseErr := url.ParseQuery(query)
-		p := params.FromURL(&url.URL{RawQuery: query})
+		p := options.NewReader(&url.URL{RawQuery: query})
 		got := read(p)
 		err := p.Err()
 		if got.n < 1 || got.n > 10 || got.d < 0 || got.d > time.Hour || got.mode != "a" && got.mode != "b" {

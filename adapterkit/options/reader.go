@@ -1,16 +1,4 @@
-// Package params reads the parameters of a broker URL for an adapter, and reports every one that is wrong:
-//
-//	p := params.FromURL(u)
-//	prefetch := p.Int("prefetch", 100, 1, 65_535)
-//	timeout := p.Duration("timeout", 10*time.Second, 0, time.Hour)
-//	mode := p.Enum("mode", "binary", "binary", "structured")
-//	if err := p.Err(); err != nil {
-//		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
-//	}
-//
-// Its errors have the names and ranges that the adapter gave, and nothing of the URL: what looks like a parameter may be a piece of a
-// password, and a value may be one.
-package params
+package options
 
 import (
 	"errors"
@@ -21,25 +9,27 @@ import (
 	"strings"
 	"time"
 
-	"github.com/leatgo/leat/internal/secrets"
+	"github.com/leatgo/leat/internal/hostlist"
 )
 
-// Reader reads parameters. What it was asked for is what it knows: [Reader.Err] reports all others, so that no list of names has to be
-// kept beside the code. Ask for all parameters before Err, also for those that only matter beside another. It is not safe for
-// concurrent use.
+// Reader reads a broker URL. A parameter that the adapter asks for is known; [Reader.Err] reports all
+// others, so that a typing slip does not pass for a setting. Ask for all parameters before Err, also
+// for those that only matter together with another. A Reader is not safe for concurrent use.
 type Reader struct {
-	given   []parameter
-	known   []string
-	renamed map[string]string // new names by old ones
-	wrong   []string
+	url       *url.URL
+	given     []parameter
+	known     []string
+	renamed   map[string]string // new names by old ones
+	wrong     []string          // with parts of the URL and values of parameters
+	conflicts []string          // between them
 }
 
 // parameter is a name with its value, in the order of the URL.
 type parameter struct{ name, value string }
 
-// FromURL returns a Reader of u's query.
-func FromURL(u *url.URL) *Reader {
-	r := &Reader{renamed: map[string]string{}}
+// NewReader returns a Reader of u, whose Host may be a list, as [leat.Opener] says.
+func NewReader(u *url.URL) *Reader {
+	r := &Reader{url: u, renamed: map[string]string{}}
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		if pair == "" {
 			continue
@@ -56,10 +46,38 @@ func FromURL(u *url.URL) *Reader {
 	return r
 }
 
-// Renamed says that a parameter has another name than it once had, for its error.
+// Wrong reports what is wrong with the URL as a whole: parameters that contradict each other, or a part
+// that the adapter has no use for. The same reason counts once.
+func (r *Reader) Wrong(why Reason) {
+	if !slices.Contains(r.conflicts, string(why)) {
+		r.conflicts = append(r.conflicts, string(why))
+	}
+}
+
+// Hosts returns the addresses of the URL, each with or without a port. At least one is needed.
+func (r *Reader) Hosts() []string {
+	addresses, err := hostlist.Split(r.url.Host)
+	if err != nil {
+		r.wrong = append(r.wrong, err.Error())
+	}
+	return addresses
+}
+
+// NoPath reports a path, and says why there is none.
+func (r *Reader) NoPath(why Reason) {
+	if strings.Trim(r.url.Path, "/") != "" {
+		r.Wrong(why)
+	}
+}
+
+// URL returns the URL, for what the Reader has no method for.
+func (r *Reader) URL() *url.URL { return r.url }
+
+// Renamed says that a parameter once had another name: the error for the old name says the new one.
+// A name without its underscores, such as bufferbytes, needs no such call.
 func (r *Reader) Renamed(was, name string) { r.renamed[was] = name }
 
-// String returns the parameter, or fallback where it is not given. An empty one is given.
+// String returns the parameter, or fallback where it is not given. An empty parameter counts as given.
 func (r *Reader) String(name, fallback string) string {
 	if value, ok := r.get(name); ok {
 		return value
@@ -67,13 +85,13 @@ func (r *Reader) String(name, fallback string) string {
 	return fallback
 }
 
-// Int returns the parameter as a decimal number from lowest to highest, or fallback where it is not given or wrong.
-func (r *Reader) Int(name string, fallback, lowest, highest int) int {
+// integer returns the parameter as a decimal number from lowest to highest, or fallback where it is not given or wrong.
+func (r *Reader) integer(name string, fallback, lowest, highest int64) int64 {
 	value, ok := r.get(name)
 	if !ok {
 		return fallback
 	}
-	n, err := strconv.Atoi(value)
+	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < lowest || n > highest {
 		r.reject(name, fmt.Sprintf("write a number from %d to %d", lowest, highest))
 		return fallback
@@ -125,8 +143,9 @@ func (r *Reader) Enum(name, fallback string, allowed ...string) string {
 	return value
 }
 
-// Err returns one error, of one line, for everything that is wrong: values, parameters that are given twice, and parameters that were
-// not asked for, with those that were. It is nil where nothing is.
+// Err returns one [Reason], of one line, for everything that is wrong: values, parameters that are
+// given twice, parameters that were not asked for, with those that were, and what [Reader.Wrong]
+// reported. It is nil where nothing is.
 func (r *Reader) Err() error {
 	wrong := slices.Clone(r.wrong)
 	slices.Sort(r.known)
@@ -142,10 +161,10 @@ func (r *Reader) Err() error {
 			wrong = append(wrong, "there are none")
 		}
 	}
-	if len(wrong) == 0 {
+	if wrong = append(wrong, r.conflicts...); len(wrong) == 0 {
 		return nil
 	}
-	return secrets.Text(strings.Join(wrong, "; "))
+	return Reason(strings.Join(wrong, "; "))
 }
 
 // mostUnknown is how many unknown parameters an error lists.
@@ -157,7 +176,7 @@ func (r *Reader) unknown() (texts []string) {
 		if slices.Contains(r.known, p.name) {
 			continue
 		}
-		if name := r.renamed[p.name]; name != "" {
+		if name := r.newName(p.name); name != "" {
 			texts = append(texts, fmt.Sprintf("parameter %s is now called %s", p.name, name)) // both names are the adapter's
 			continue
 		}
@@ -168,6 +187,19 @@ func (r *Reader) unknown() (texts []string) {
 		texts = append(texts, text)
 	}
 	return texts
+}
+
+// newName returns what a parameter is called that has an older name, or the name without its underscores.
+func (r *Reader) newName(old string) string {
+	if name := r.renamed[old]; name != "" {
+		return name
+	}
+	for _, name := range r.known {
+		if old == strings.ReplaceAll(name, "_", "") {
+			return name
+		}
+	}
+	return ""
 }
 
 // get returns the value of a parameter, and whether it is given.

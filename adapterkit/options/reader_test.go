@@ -1,4 +1,4 @@
-package params_test
+package options_test
 
 import (
 	"net/url"
@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/leatgo/leat/internal/params"
+	"github.com/leatgo/leat/adapterkit/options"
 )
 
-func reader(t *testing.T, query string) *params.Reader {
+func reader(t *testing.T, query string) *options.Reader {
 	t.Helper()
 	u, err := url.Parse("mem://h?" + query)
 	require.NoError(t, err)
-	return params.FromURL(u)
+	return options.NewReader(u)
 }
 
 // settings is what an adapter would read.
@@ -26,12 +26,18 @@ type settings struct {
 	on         bool
 }
 
-func read(p *params.Reader) settings {
-	p.Renamed("title", "name")
-	return settings{
-		name: p.String("name", "x"), mode: p.Enum("mode", "a", "a", "b"), n: p.Int("n", 7, 1, 10),
-		d: p.Duration("d", time.Second, 0, time.Hour), on: p.Bool("on", true),
+func (s *settings) table() options.Table {
+	return options.Table{
+		options.Text("Name", &s.name, ""), options.OneOf("Mode", &s.mode, "", "a", "b"), options.Int("N", &s.n, 0, 1, 10),
+		options.Duration("D", &s.d, 0, 0, time.Hour), options.Bool("On", &s.on),
 	}
+}
+
+func read(r *options.Reader) settings {
+	r.Renamed("title", "name")
+	s := settings{"x", "a", 7, time.Second, true}
+	s.table().Read(r)
+	return s
 }
 
 func TestReader(t *testing.T) {
@@ -80,7 +86,7 @@ func TestReader(t *testing.T) {
 }
 
 func TestReaderWithoutParameters(t *testing.T) {
-	assert.NoError(t, params.FromURL(&url.URL{}).Err())
+	assert.NoError(t, options.NewReader(&url.URL{}).Err())
 	assert.EqualError(t, reader(t, "a=1").Err(), `parameter number 1 is unknown; there are none`)
 }
 
