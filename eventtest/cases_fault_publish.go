@@ -21,6 +21,12 @@ func faultPublishCases() []Case {
 			check: func(r *run) { r.publishAcross(r.rounds(manyRounds), (*barrage).isolate) },
 		},
 		{
+			Name: "publish-across-outages", Level: Raw, Needs: []Need{NeedCut, NeedIsolate},
+			Rule: "P1, P4 to P6, P11" + outcomes + "also when connections are lost and cannot be opened again for a while, and the client " +
+				"library keeps what it is given meanwhile",
+			check: func(r *run) { r.publishAcross(r.rounds(someRounds), (*barrage).outage) },
+		},
+		{
 			Name: "publish-across-kills", Level: Raw, Needs: []Need{NeedKill},
 			Rule:  "P1, P4 to P6" + outcomes + "also when the broker is killed and comes back",
 			check: func(r *run) { r.publishAcross(r.rounds(fewRounds), (*barrage).kill) },
@@ -28,9 +34,11 @@ func faultPublishCases() []Case {
 	}
 }
 
-// How often a case injects its fault unless Options.Rounds says so: a fault that is quick, and one after which the broker starts again.
+// How often a case injects its fault unless Options.Rounds says so: a fault that is quick, one after which the client dials for a while,
+// and one after which the broker starts again.
 const (
 	manyRounds = 20
+	someRounds = 6
 	fewRounds  = 2
 )
 
@@ -76,6 +84,16 @@ func (b *barrage) isolate(int) {
 	b.isolation.Add(1)
 	pause(b.r.brief()/2 + time.Duration(b.r.rand.Int64N(int64(b.r.brief())+1)))
 	b.isolation.Add(1)
+	b.r.must(isolator.Rejoin(b.r.ctx, b.broker), "ending the isolation")
+}
+
+// outage cuts all connections of a client that cannot dial again for a while, so that it knows of the
+// outage and is given events meanwhile.
+func (b *barrage) outage(int) {
+	isolator, _ := b.r.h.(Isolator)
+	b.r.must(isolator.Isolate(b.r.ctx, b.broker), "isolating the client")
+	b.r.cut()
+	pause(b.r.brief() + time.Duration(b.r.rand.Int64N(int64(b.r.brief())+1)))
 	b.r.must(isolator.Rejoin(b.r.ctx, b.broker), "ending the isolation")
 }
 

@@ -27,11 +27,6 @@ func timedCases() []Case {
 			check: checkIsolatedLeaseEndsFirst,
 		},
 		{
-			Name: "isolated-late-settlements", Level: Raw, Needs: []Need{NeedIsolate},
-			Rule:  "T4, L6: settlements of a client that was isolated, and arrive late, touch no newer delivery of the same events",
-			check: checkIsolatedLateSettlements,
-		},
-		{
 			Name: "held-comes-once", Level: Raw, Needs: []Need{NeedExpire},
 			Rule:  "L5: what the broker delivers again to the stream that still holds it is not delivered twice, and one settlement of it counts",
 			check: checkHeldComesOnce,
@@ -125,17 +120,35 @@ func (r *run) nothingLeft(b leat.Broker, topic, what string) {
 	}
 }
 
+// holding is a stream of a fresh topic that holds every event of it.
+type holding struct {
+	*reader
+
+	b     leat.Broker
+	topic string
+	held  []leat.Delivery
+}
+
+// holding publishes events to a fresh topic, and returns a stream that has received them.
+func (r *run) holding(events ...leat.Event) *holding {
+	b, topic := r.start(groupA)
+	h := &holding{reader: r.join(b, topic, groupA), b: b, topic: topic}
+	r.mustPublish(b, topic, events...)
+	h.held = h.take(len(events))
+	return h
+}
+
+// mixed returns events of several keys, and one without a key.
+func (r *run) mixed(n int) []leat.Event { return append(r.spread("held", n), r.event("loose", "")) }
+
 func checkLeaseExtended(r *run) {
 	if r.tooLong() {
 		return
 	}
-	b, topic := r.start(groupA)
-	rd := r.join(b, topic, groupA)
-	events := append(r.spread("held", 4), r.event("loose", ""))
-	r.mustPublish(b, topic, events...)
-	held := rd.take(len(events))
+	h := r.holding(r.mixed(4)...)
+	held := h.held
 	for watch := r.stopwatch(); watch.took() < r.leasePeriod()*5/4; {
-		if again := rd.poll(r.brief()); len(again) > 0 {
+		if again := h.poll(r.brief()); len(again) > 0 {
 			r.failf("%s came again while the stream holds it, after %v of a lease period of %v", ids(again),
 				watch.took().Round(time.Millisecond), r.leasePeriod())
 		}
@@ -146,23 +159,21 @@ func checkLeaseExtended(r *run) {
 			}
 		}
 	}
-	rd.settle(acked(), held...)
-	rd.close()
-	r.nothingLeft(b, topic, "acked under a lease that was held for longer than a period")
+	h.settle(acked(), held...)
+	h.close()
+	r.nothingLeft(h.b, h.topic, "acked under a lease that was held for longer than a period")
 }
 
 func checkIsolatedLeaseEnds(r *run) {
 	if r.tooLong() {
 		return
 	}
-	b, topic := r.start(groupA)
-	rd := r.join(b, topic, groupA)
-	events := append(r.spread("held", 4), r.event("loose", ""))
-	r.mustPublish(b, topic, events...)
-	old := rd.take(len(events))
+	events := r.mixed(4)
+	h := r.holding(events...)
+	old := h.held
 	w := r.witness(old)
 	watch := r.stopwatch()
-	r.isolate(b)
+	r.isolate(h.b)
 	for w.unended(old) > 0 {
 		if watch.took() > r.leasePeriod() {
 			r.failf("the client was isolated %v ago, the broker's leases last %v, and %d of %d deliveries have a lease that has not ended",
@@ -173,9 +184,9 @@ func checkIsolatedLeaseEnds(r *run) {
 	if left := r.leasePeriod() - watch.took(); left > 0 {
 		pause(left + r.brief()) // the broker's term is over as well
 	}
-	r.rejoined(b)
-	again := rd.take(len(events))
-	again = append(again, rd.poll(r.opts.Quiet)...)
+	r.rejoined(h.b)
+	again := h.take(len(events))
+	again = append(again, h.poll(r.opts.Quiet)...)
 	r.expectSet("after the isolation", again, events...)
 	for i := range again {
 		if again[i].Lease.Ended() {
@@ -188,20 +199,16 @@ func checkIsolatedLeaseEndsFirst(r *run) {
 	if r.tooLong() {
 		return
 	}
-	b, topic := r.start(groupA)
-	one := r.join(b, topic, groupA)
-	events := r.spread("held", 8)
-	r.mustPublish(b, topic, events...)
-	old := one.take(len(events))
-	w := r.witness(old)
+	one := r.holding(r.spread("held", 8)...)
+	w := r.witness(one.held)
 	leases := map[string]*leat.Lease{}
-	for i := range old {
-		leases[nameOf(&old[i])] = old[i].Lease
+	for i := range one.held {
+		leases[nameOf(&one.held[i])] = one.held[i].Lease
 	}
 	other := r.open()
-	r.isolate(b)
-	two := r.join(other, topic, groupA)
-	for range events {
+	r.isolate(one.b)
+	two := r.join(other, one.topic, groupA)
+	for range one.held {
 		d := two.take(1)[0]
 		if w.endOf(leases[nameOf(&d)]).IsZero() {
 			r.failf("%q came to another stream, and its lease has not ended in the client that is isolated", nameOf(&d))
@@ -209,59 +216,9 @@ func checkIsolatedLeaseEndsFirst(r *run) {
 	}
 }
 
-func checkIsolatedLateSettlements(r *run) {
-	b, topic := r.start(groupA)
-	one := r.join(b, topic, groupA)
-	events := r.spread("held", 8)
-	r.mustPublish(b, topic, events...)
-	old := one.take(len(events))
-	other := r.open()
-	r.isolate(b)
-	one.settle(acked(), old[:3]...) // they wait in the connection, and may count when they arrive: the lease lasted
-	two := r.join(other, topic, groupA)
-	r.expectSet("in the stream that took over", two.take(len(events)), events...)
-	r.eventually("the leases of the isolated client have ended", func() bool {
-		for i := range old {
-			if !old[i].Lease.Ended() {
-				return false
-			}
-		}
-		return true
-	})
-	one.settle(acked(), old[3:6]...)
-	one.settle(givenBack(), old[6:]...)
-	r.rejoined(b)
-	pause(r.opts.Quiet)
-	two.close() // it gives back everything
-	three := r.join(other, topic, groupA)
-	got := map[string]bool{}
-	missing := func() (names []leat.Delivery) {
-		for _, d := range old[3:] {
-			if !got[nameOf(&d)] {
-				names = append(names, d)
-			}
-		}
-		return names
-	}
-	for watch := r.stopwatch(); len(missing()) > 0; {
-		if watch.took() > r.opts.Patience {
-			r.failf("%s did not come again in %v (Options.Patience): the stream that took over gave it back, and its former holder, whose lease "+
-				"had ended, settled it late", ids(missing()), r.opts.Patience)
-		}
-		for _, rd := range []*reader{one, three} {
-			for _, d := range rd.poll(r.brief()) {
-				got[nameOf(&d)] = true
-			}
-		}
-	}
-}
-
 func checkHeldComesOnce(r *run) {
 	expirer, _ := r.h.(Expirer)
-	b, topic := r.start(groupA)
-	rd := r.join(b, topic, groupA)
-	events := append(r.spread("held", 6), r.event("loose", ""))
-	r.mustPublish(b, topic, events...)
+	h := r.holding(r.mixed(6)...)
 	live := map[string]leat.Delivery{}
 	note := func(ds []leat.Delivery) {
 		for _, d := range ds {
@@ -272,13 +229,13 @@ func checkHeldComesOnce(r *run) {
 			live[id] = d
 		}
 	}
-	note(rd.take(len(events)))
+	note(h.held)
 	for range 2 {
-		r.must(expirer.Expire(r.ctx, topic, groupA), "expiring")
-		note(rd.poll(r.opts.Quiet))
+		r.must(expirer.Expire(r.ctx, h.topic, groupA), "expiring")
+		note(h.poll(r.opts.Quiet))
 	}
 	r.eventually("each event is held under a lease that lasts", func() bool {
-		note(rd.poll(r.brief()))
+		note(h.poll(r.brief()))
 		for _, d := range live {
 			if d.Lease.Ended() {
 				return false
@@ -286,10 +243,10 @@ func checkHeldComesOnce(r *run) {
 		}
 		return true
 	})
-	note(rd.poll(r.opts.Quiet)) // the broker may send again what it has sent just now
+	note(h.poll(r.opts.Quiet)) // the broker may send again what it has sent just now
 	for _, d := range live {
-		rd.settle(acked(), d)
+		h.settle(acked(), d)
 	}
-	rd.close()
-	r.nothingLeft(b, topic, "held, expired, and acked once")
+	h.close()
+	r.nothingLeft(h.b, h.topic, "held, expired, and acked once")
 }

@@ -21,7 +21,8 @@ type line struct {
 	answers []answer    // of what is stored, not given yet
 	timer   *time.Timer // gives them; nil when there are none
 	frozen  chan struct{}
-	sent    int // events that were written into the frozen connection
+	down    bool // a frozen connection was cut, so that the client knows
+	sent    int  // events that were written into the frozen connection
 	waiting []*letter
 }
 
@@ -136,7 +137,7 @@ func (l *line) thaw() {
 		l.waiting = nil
 		if len(waiting) == 0 {
 			close(l.frozen)
-			l.frozen, l.sent = nil, 0
+			l.frozen, l.down, l.sent = nil, false, 0
 			if len(l.answers) > 0 && l.timer == nil {
 				l.timer = time.AfterFunc(0, l.give)
 			}
@@ -164,12 +165,19 @@ func (l *line) cut() {
 		a.events, a.index, a.sent = a.events[a.sent:], a.index[a.sent:], 0
 	}
 	if l.frozen != nil {
-		l.sent = lineRoom // no other connection can be had
+		l.sent, l.down = lineRoom, true // no other connection can be had
 	}
 	l.mu.Unlock()
 	for _, a := range lost {
 		a.done(a.i, &leat.Error{Op: "publish", Code: leat.CodeUnknown, Err: errors.New("the connection was lost before the answer")})
 	}
+}
+
+// isDown reports whether the client knows that it has no connection.
+func (l *line) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down
 }
 
 // withdraw refuses what waits and was not written into the connection.

@@ -50,7 +50,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	if named != "" {
 		step = 1
 	}
-	wanted := regexp.MustCompile(named)
+	wanted, ran := regexp.MustCompile(named), 0
 	for _, level := range []struct {
 		name    eventtest.Level
 		mutants []mutant
@@ -63,6 +63,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 			if !all && !wanted.MatchString(m.name) {
 				continue
 			}
+			ran++
 			t.Run(string(level.name)+"/"+m.name, func(t *testing.T) {
 				if level.name == eventtest.Whole {
 					t.Parallel() // raw cases count the goroutines of the process, so they cannot
@@ -84,6 +85,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 			})
 		}
 	}
+	assert.Positive(t, ran, "no mutant has such a name")
 }
 
 // harness returns one that hands out the mutant. Those of whole cases are shells, which can be paused.

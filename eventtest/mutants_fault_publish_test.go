@@ -11,13 +11,14 @@ import (
 // noticed.
 func faultPublishMutants() []mutant {
 	const cuts, isolation, kills = "publish-across-cuts", "publish-across-isolation", "publish-across-kills"
+	const outages = "publish-across-outages"
 	refusing := func(err error) error { return &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: err} }
 	return []mutant{
-		publishing("reports what a lost connection had taken as refused", cuts, []string{kills, "close-while-publishing"}, unknownAs(refusing)),
-		publishing("reports what a killed broker had taken as refused", kills, []string{cuts, "close-while-publishing"}, unknownAs(refusing)),
-		publishing("reports what a lost connection had taken as stored", cuts, []string{kills, "close-while-publishing"},
+		publishing("reports what a lost connection had taken as refused", cuts, []string{kills, outages, "close-while-publishing"}, unknownAs(refusing)),
+		publishing("reports what a killed broker had taken as refused", kills, []string{cuts, outages, "close-while-publishing"}, unknownAs(refusing)),
+		publishing("reports what a lost connection had taken as stored", cuts, []string{kills, outages, "close-while-publishing"},
 			unknownAs(func(error) error { return nil })),
-		publishing("publishes again by itself after a lost connection", cuts, []string{kills},
+		publishing("publishes again by itself after a lost connection", cuts, []string{kills, outages},
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				b.Publish(ctx, topic, events, func(i int, err error) {
 					if leat.CodeOf(err) != leat.CodeUnknown {
@@ -28,8 +29,12 @@ func faultPublishMutants() []mutant {
 				})
 			}),
 		{
-			name: "sends later what it has refused, from the buffer of its client library", rule: isolation, others: []string{cuts},
+			name: "sends later what it has refused, from the buffer of its client library", rule: isolation, others: []string{cuts, outages},
 			wrap: bend(sendsWhatItRefused),
+		},
+		{
+			name: "sends later what it has refused in an outage that it knows of", rule: outages, others: []string{cuts},
+			wrap: bend(sendsLaterInOutage),
 		},
 	}
 }
@@ -69,14 +74,14 @@ func sendsWhatItRefused(b *bent) {
 		mu.Unlock()
 		b.Publish(ctx, topic, events, answer)
 	}
-	b.withdraw = func(_ leat.Broker, _ context.Context, _ string, events []leat.Event) {
+	b.withdraw = func(_ leat.Broker, ctx context.Context, _ string, events []leat.Event) {
 		for _, e := range events {
 			mu.Lock()
 			tell := open[e.ID()]
 			delete(open, e.ID())
 			mu.Unlock()
 			if tell != nil {
-				tell(fault(leat.CodeUnavailable))
+				tell(&leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: context.Cause(ctx)})
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func rawMutants() []mutant {
 	return slices.Concat(
 		publishMutants(), faultPublishMutants(), neighbourMutants(), eventMutants(), subscribeMutants(),
 		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), settleAgainMutants(), quiesceMutants(),
-		leaseMutants(), closeMutants(), timedMutants(),
+		leaseMutants(), closeMutants(), timedMutants(), lateMutants(),
 		consumeMutants(), cancelMutants(),
 		healthMutants(), outageMutants(), strayMutants(),
 		traceMutants(),

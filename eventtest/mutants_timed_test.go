@@ -3,7 +3,6 @@ package eventtest_test
 import (
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -49,7 +48,6 @@ func timedMutants() []mutant {
 			name: "ends a lease when its messages have gone back", rule: "isolated-lease-ends-first", wrap: endsAfter(14),
 			others: []string{"isolated-lease-ends"},
 		},
-		{name: "settles late what another stream holds", rule: "isolated-late-settlements", wrap: settlesByID()},
 		{
 			name: "delivers again what it holds", rule: "held-comes-once", wrap: flawed(func(f *flaws) { f.keepsLost = true }),
 		},
@@ -77,34 +75,4 @@ func timedWholeMutants() []mutant {
 func inShell(wrap func(leat.Broker) leat.Broker) func(leat.Broker) leat.Broker {
 	around := (&defect{}).wrap()
 	return func(b leat.Broker) leat.Broker { return around(wrap(b)) }
-}
-
-// settlesByID plays a broker that finds a message by its id and not by its delivery, with clients that send every settlement.
-func settlesByID() func(leat.Broker) leat.Broker {
-	type holding struct {
-		s *viewStream
-		d leat.Delivery
-	}
-	var mu sync.Mutex
-	newest := map[string]holding{}
-	name := func(d *leat.Delivery) string { return d.Event.Source() + d.Event.ID() }
-	return flawed(func(f *flaws) {
-		f.received = func(s *viewStream, ds []leat.Delivery) {
-			mu.Lock()
-			defer mu.Unlock()
-			for i := range ds {
-				newest[s.sub.Topic+"/"+s.sub.Group+"/"+name(&ds[i])] = holding{s, ds[i]}
-			}
-		}
-		f.late = func(s *viewStream, d *leat.Delivery, how leat.Settlement) {
-			mu.Lock()
-			h, ok := newest[s.sub.Topic+"/"+s.sub.Group+"/"+name(d)]
-			mu.Unlock()
-			if ok && isHeld(d) {
-				h.s.broker().Settle(&h.d, how)
-				return
-			}
-			s.broker().Settle(d, how)
-		}
-	})
 }

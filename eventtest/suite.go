@@ -101,7 +101,7 @@ func Cases() []Case {
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(), outageCases(),
 		settleCases(), settleAgainCases(), quiesceCases(),
-		leaseCases(), handoverAckCases(), timedCases(), isolatedCases(), reconnectCases(),
+		leaseCases(), handoverAckCases(), timedCases(), lateCases(), isolatedCases(), reconnectCases(),
 		keyCases(), traceCases(),
 		consumeCases(),
 	)

@@ -30,6 +30,7 @@ type viewStream struct {
 	closed bool
 	over   chan struct{} // closed by Close
 	muted  atomic.Bool   // for a mutant
+	lapsed atomic.Bool   // it has lost a lease by its own clock, for a mutant
 }
 
 // viewLease is a lease as the client sees it.
@@ -163,6 +164,7 @@ func (s *viewStream) reconnect() {
 	old, held := s.inner, s.held
 	s.held = map[*leat.Lease]*viewLease{}
 	s.mu.Unlock()
+	s.lapsed.Store(true)
 	for _, l := range held {
 		l.Lease().End(errLapsed)
 	}
@@ -269,12 +271,12 @@ func (s *viewStream) admit(ds []leat.Delivery) (kept int) {
 }
 
 func (s *viewStream) Settle(d *leat.Delivery, how leat.Settlement) {
-	inner, own, late := s.broker(), *d, s.v.flaws.late
+	inner, own, late, ended := s.broker(), *d, s.v.flaws.late, d.Lease.Ended()
 	switch {
-	case !d.Lease.Ended() && late == nil:
+	case !ended && late == nil:
 		s.send(func() { inner.Settle(&own, how) })
 	case late != nil:
-		s.send(func() { late(s, &own, how) })
+		s.send(func() { late(s, &own, how, ended) })
 	}
 }
 
@@ -297,6 +299,9 @@ func (s *viewStream) Close(ctx context.Context) error {
 	close(s.over)
 	s.timer.Stop()
 	s.mu.Unlock()
+	if closing := s.v.flaws.closing; closing != nil {
+		closing(s)
+	}
 	s.wake()
 	inner := s.broker()
 	if err := s.v.reach(ctx, "close", s.sub.Topic); err != nil || s.v.isAway() {

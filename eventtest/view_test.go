@@ -38,8 +38,10 @@ type flaws struct {
 	received func(s *viewStream, ds []leat.Delivery)
 	// mutes says after which delivery a stream extends no lease any more; nil is after none.
 	mutes func(d *leat.Delivery) bool
-	// late settles in place of the stream, also what is late.
-	late func(s *viewStream, d *leat.Delivery, how leat.Settlement)
+	// late settles in place of the stream, also what is late. ended says whether the lease had ended by the call of Settle.
+	late func(s *viewStream, d *leat.Delivery, how leat.Settlement, ended bool)
+	// closing is called when a stream closes, before anything else.
+	closing func(s *viewStream)
 }
 
 func newView(b *memory.Broker) *view {

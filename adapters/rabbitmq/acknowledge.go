@@ -106,7 +106,10 @@ func (g *generation) write(a acks) error {
 	return nil
 }
 
-// sendLast is send before the channel is closed.
+// sendLast is send before the channel is closed. It returns when the broker has read what was ever
+// acknowledged on the channel, so that the lease may end (L7). The answer to the channel's close says
+// the same and comes too late: by then others have what is left (L3). A commit says it; tx.select does
+// too, for acknowledgements that need no transaction, and is the last that the channel is used for.
 func (g *generation) sendLast(ctx context.Context, a acks) error {
 	select {
 	case g.turn <- struct{}{}:
@@ -114,5 +117,8 @@ func (g *generation) sendLast(ctx context.Context, a acks) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return g.send(a)
+	if err := g.send(a); err != nil || g.transactions || g.ch.IsClosed() {
+		return err
+	}
+	return g.ch.Tx()
 }
