@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,71 +12,31 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// admission asks the cluster, before the first events go to the client, whether it accepts this producer at all. The client would not say
-// before the DeliveryTimeout that the credentials are wrong or that nobody listens; and when the permission to publish is missing, it
-// would fail for ever, also after somebody has granted it.
-type admission struct {
-	granted atomic.Bool
-	limit   time.Duration // how long a publish waits for the answer. Without one the events are held
-
-	mu      sync.Mutex
-	attempt *attempt // under way, or nil
-	closed  bool
-}
-
-// attempt is one question, whose answer all publishes wait for that come meanwhile.
-type attempt struct {
-	answered chan struct{}
-	err      error // why this producer is refused; nil also where no broker could be asked
-}
-
-// probeTimeout is the longest that a publish waits for the answer. It is a part of the DeliveryTimeout, so at most half of that.
+// probeTimeout is the longest that a question may be without an answer.
 const probeTimeout = 2 * time.Second
 
-// check returns how long it has waited, and why nothing can be published, as an [*leat.Error].
-func (a *admission) check(ctx context.Context, client *kgo.Client) (waited time.Duration, err error) {
-	if a.granted.Load() {
-		return 0, nil
-	}
-	began := time.Now()
-	t := a.question(client)
-	if t == nil {
-		return 0, closedError("publish", "")
-	}
-	select {
-	case <-t.answered:
-		return time.Since(began), t.err
-	case <-ctx.Done():
-		return 0, &leat.Error{Code: leat.CodeCanceled, Err: context.Cause(ctx)}
-	}
-}
-
-// question returns the attempt that is under way, and begins one where there is none; nil when the broker is closed.
-func (a *admission) question(client *kgo.Client) *attempt {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return nil
-	}
-	if a.attempt == nil {
-		a.attempt = &attempt{answered: make(chan struct{})}
-		go a.ask(client, a.attempt)
-	}
-	return a.attempt
-}
-
-func (a *admission) ask(client *kgo.Client, t *attempt) {
-	ctx, cancel := context.WithTimeout(client.Context(), a.limit)
+// question asks the cluster, before the first events go to the client, whether it accepts this
+// producer at all. The client would not say before the DeliveryTimeout that the credentials are
+// wrong or that nobody listens.
+func (p *publisher) question() error {
+	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
 	defer cancel()
-	if err := askAny(ctx, cancel, client); err == nil {
-		a.granted.Store(true)
-	} else if isHopeless(err) {
-		t.err = &leat.Error{Code: codeOf(err), Err: err}
+	return askAny(ctx, cancel, p.clients.current())
+}
+
+// loadID lets the client ask for its producer id, which a broker has just given to question. When a
+// broker answers that with an error after which trying again is of no use, franz-go keeps the error,
+// and fails all that is published with it from then on, also when somebody has granted the permission
+// that was missing. Such a client is replaced, while it has no events. A client that has an id keeps
+// it, and only counts its epoch up.
+func (p *publisher) loadID() error {
+	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
+	defer cancel()
+	_, _, err := p.clients.current().ProducerID(ctx)
+	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok && !kafkaErr.Retriable {
+		p.clients.renew()
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.attempt = nil
-	close(t.answered)
+	return err
 }
 
 // probeStagger is how long a broker may be without an answer before the next one is asked as well: one that is gone without a trace
@@ -148,13 +107,30 @@ func isHopeless(err error) bool {
 	return isRefusedLogin(err) || !isContext && !isDial(err) && !kgo.IsRetryableBrokerErr(err)
 }
 
-// wait returns when no question is under way, and lets no other begin.
-func (a *admission) wait() {
-	a.mu.Lock()
-	a.closed = true
-	t := a.attempt
-	a.mu.Unlock()
-	if t != nil {
-		<-t.answered
+// clients has the client that publishes. Nothing is published while it is replaced.
+type clients struct {
+	client atomic.Pointer[kgo.Client]
+	open   func() (*kgo.Client, context.CancelFunc, error)
+	cancel context.CancelFunc // of a client that was opened here; nil for the first, which is the Broker's
+}
+
+func (c *clients) current() *kgo.Client { return c.client.Load() }
+
+// renew replaces the client.
+func (c *clients) renew() {
+	fresh, cancel, err := c.open()
+	if err != nil {
+		return // not with options that were good for the first
+	}
+	c.close()
+	c.cancel = cancel
+	c.client.Store(fresh)
+}
+
+// close closes a client that was opened here.
+func (c *clients) close() {
+	if c.cancel != nil {
+		c.cancel()
+		c.current().Close()
 	}
 }

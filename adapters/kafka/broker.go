@@ -51,17 +51,17 @@ func New(o *Options) (*Broker, error) {
 		return nil, options.Invalid(err)
 	}
 	b.dialer = newDialer(&b.o)
-	b.publisher = &publisher{o: &b.o, conns: b.conns}
-	b.publisher.limit = min(probeTimeout, b.o.DeliveryTimeout/2)
+	b.publisher = newPublisher(&b.o, b.conns)
 	client, cancel, err := b.newClient(b.conns, b.producerOptions())
 	if err != nil {
 		return nil, options.Invalid(err)
 	}
 	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
 	b.publisher.copies = mayEdit(client)
-	b.publisher.renewal = newRenewal(client, func() (*kgo.Client, context.CancelFunc, error) {
+	b.publisher.clients.client.Store(client)
+	b.publisher.clients.open = func() (*kgo.Client, context.CancelFunc, error) {
 		return b.newClient(b.conns, b.producerOptions())
-	})
+	}
 	return b, nil
 }
 
@@ -110,15 +110,12 @@ func (b *Broker) producerOptions() []kgo.Opt {
 
 // Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It is another one after a broker
 // has refused to let the client publish at all, so it should not be kept.
-func (b *Broker) Client() *kgo.Client { return b.publisher.renewal.client() }
+func (b *Broker) Client() *kgo.Client { return b.publisher.clients.current() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
 func (b *Broker) Limits() leat.Limits {
 	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
-
-// stuckAfter is how long a publish may be without an answer before health says so.
-const stuckAfter = 10 * time.Second
 
 // Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request of the
 // publishing client failed, or publishes are not answered. Both are joined. What concerns one stream is in [Stream.Health].
@@ -130,9 +127,8 @@ func (b *Broker) Health() error {
 		return closedError("health", "")
 	}
 	errs := []error{b.conns.health("")}
-	now := time.Now()
-	if wait := b.publisher.oldestWait(now); wait > stuckAfter {
-		errs = append(errs, unhealthy("", leat.CodeUnavailable, now.Add(-wait), errors.New("publishes are not answered")))
+	if topic, since, slow := b.publisher.ledger.Slow(); slow {
+		errs = append(errs, unhealthy(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered")))
 	}
 	return join(errs)
 }
@@ -194,18 +190,14 @@ func (b *Broker) close() {
 	for s := range streams {
 		wg.Go(func() { _ = s.Close(ctx) })
 	}
-	b.publisher.awaitOpened(ctx)
-	_ = b.publisher.renewal.client().Flush(ctx)
-	b.publisher.close()
+	b.publisher.close(ctx)
 	wg.Wait()
 	for s := range streams {
 		s.cancel() // what it leaves its group with has no answer in time
 	}
-	b.publisher.renewal.end()
+	b.publisher.clients.close()
 	b.cancel()
 	b.client.Close()
 	b.publisher.purges.Wait()
-	b.publisher.wait()
-	b.publisher.opening.Wait()
 	b.tasks.Wait()
 }

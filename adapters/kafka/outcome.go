@@ -11,19 +11,12 @@ import (
 // outcome makes the outcome of a publish of the client's answer. An error is a refusal only when it says for certain that no broker has
 // stored the event: the code must mean that, and no request may have been lost or answered with an open outcome since the event was
 // taken, because an earlier try of this one may have been among them.
-func (c *call) outcome(r *record, err error) error {
-	if err == nil {
-		return nil
-	}
+func (p *publisher) outcome(r *record, err error) error {
 	code := refusal(err)
-	if code != leat.CodeUnknown && c.p.conns.doubts.Load() != c.doubts {
+	if code != leat.CodeUnknown && p.conns.doubts.Load() != r.doubts {
 		code, err = leat.CodeUnknown, fmt.Errorf("an earlier try may have been stored: %w", err)
 	}
-	return r.failure(code, err)
-}
-
-func (r *record) failure(code leat.Code, err error) error {
-	return &leat.Error{Op: "publish", Topic: r.call.topic, EventID: r.event.ID(), Code: code, Err: discreet(err)}
+	return &leat.Error{Code: code, Err: discreet(err)}
 }
 
 // refusal returns the code of an error that says that the event was not stored, and CodeUnknown for all others.

@@ -3,9 +3,9 @@ package kafka
 import (
 	"math/bits"
 	"sync"
-	"sync/atomic"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/publish"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -13,12 +13,12 @@ import (
 // then on the client does not touch them. Without that, every event would cost its records in fresh memory, and the collector's work that
 // goes with it.
 type parcel struct {
+	publish.Batch[record]
+
 	encoder encoder
-	records []record
-	first   call         // the only one, unless there was no room for all records at once
-	begun   bool         // first is in use
-	users   atomic.Int32 // calls under way, and Publish itself
+	records []publish.Entry[record]
 	class   int
+	pools   *parcelPools
 }
 
 // parcelPools keep parcels by the power of two of their events, so that an event on its own does not hold the memory of a thousand.
@@ -36,49 +36,39 @@ func (p *parcelPools) take(events []leat.Event, trace *leat.TraceContext, o *Opt
 		b, _ = p[class].Get().(*parcel)
 	}
 	if b == nil {
-		b = newParcel(len(events), class)
+		b = p.make(len(events), class)
 	}
 	b.encoder.most = o.MaxMessageBytes
 	b.encoder.begin(events, o.Structured, !o.NoRecordKey, trace)
-	b.users.Store(1)
 	return b
 }
 
-func newParcel(events, class int) *parcel {
-	switch {
-	case class == 0: // all in one piece
+// make returns a new parcel.
+func (p *parcelPools) make(events, class int) *parcel {
+	if class == 0 { // all in one piece
 		one := &struct {
 			parcel
 
-			records [1]record
+			records [1]publish.Entry[record]
 			headers [typicalHeaders]kgo.RecordHeader
 		}{}
-		one.parcel.records, one.encoder.headers = one.records[:], one.headers[:0]
+		one.parcel.records, one.encoder.headers, one.pools = one.records[:], one.headers[:0], p
+		one.Owner = &one.parcel
 		return &one.parcel
-	case class < len(parcelPools{}):
+	}
+	if class < len(p) {
 		events = 1 << class
 	}
-	return &parcel{class: class, records: make([]record, events)}
+	b := &parcel{class: class, records: make([]publish.Entry[record], events), pools: p}
+	b.Owner = b
+	return b
 }
 
-// drop says that a user of b is done with it. The last one puts it back.
-func (p *parcelPools) drop(b *parcel) {
-	if b.users.Add(-1) > 0 || b.class >= len(p) || cap(b.encoder.text) > mostKeptBytes<<b.class {
+// Release puts a parcel back that nobody uses any more.
+func (b *parcel) Release() {
+	if b.class >= len(b.pools) || cap(b.encoder.text) > mostKeptBytes<<b.class {
 		return
 	}
-	clear(b.records)
 	b.encoder.reset()
-	b.records, b.begun = b.records[:0], false
-	b.first.reset()
-	p[b.class].Put(b)
-}
-
-// call returns a call for the next records.
-func (b *parcel) call() *call {
-	c := &b.first
-	if b.begun {
-		c = &call{}
-	}
-	b.begun, c.parcel = true, b
-	return c
+	b.pools[b.class].Put(b)
 }

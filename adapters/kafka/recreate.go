@@ -160,7 +160,7 @@ func (p *publisher) purge(topic string) {
 	p.purges.Go(func() {
 		defer p.purging.Delete(topic)
 		p.o.Logger.Warn("the topic was deleted and created again; publishing goes on with the new topic", "topic", topic)
-		p.renewal.client().PurgeTopicsFromProducing(topic)
+		p.clients.current().PurgeTopicsFromProducing(topic)
 	})
 }
 

@@ -72,7 +72,7 @@ func TestTraceIsOfOnePublish(t *testing.T) {
 		var r kgo.Record
 		require.NoError(t, b.encoder.encode(&r, events[0]))
 		assert.Equal(t, trace, decoded(&r).Trace)
-		pools.drop(b)
+		b.Release()
 	}
 }
 
