@@ -29,7 +29,8 @@ func (l *Ledger[T]) Admit(ctx context.Context, b *Batch[T], accept func(entries 
 	defer b.drop()
 	var w *waiter // nil while there was room
 	for rest := b.entries; len(rest) > 0; {
-		n, err := 0, error(nil)
+		var n int
+		var err error
 		n, w, err = l.admit(ctx, b, rest, w)
 		if err != nil {
 			for i := range rest {

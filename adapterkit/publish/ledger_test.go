@@ -174,7 +174,7 @@ func TestSlow(t *testing.T) {
 		offer(t.Context(), t, l, "b", 1, 1, &a)
 		_, _, slow := l.Slow()
 		assert.False(t, slow)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		topic, since, slow := l.Slow()
 		assert.True(t, slow)
 		assert.Equal(t, "topic", topic)

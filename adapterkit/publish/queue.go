@@ -54,14 +54,14 @@ func (q *Queue[T]) PutBack(e *Entry[T]) bool {
 	return back
 }
 
-// Refuse refuses the entries for which which returns true, in order; a nil which means all. which is called under the
-// queue's lock.
-func (q *Queue[T]) Refuse(err error, which func(e *Entry[T]) bool) {
+// Refuse refuses the entries that are wanted, in order. A nil wanted means all of them. wanted is called under the queue's
+// lock.
+func (q *Queue[T]) Refuse(err error, wanted func(e *Entry[T]) bool) {
 	var all []*Entry[T]
 	q.mu.Lock()
 	for e := q.first; e != nil; {
 		next := e.next
-		if (which == nil || which(e)) && e.state.CompareAndSwap(waiting, over) {
+		if (wanted == nil || wanted(e)) && e.state.CompareAndSwap(waiting, over) {
 			q.unlink(e)
 			all = append(all, e)
 		}
