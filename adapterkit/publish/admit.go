@@ -7,8 +7,9 @@ import (
 
 // waiter is an Admit in line. Only the first of the line may take room.
 type waiter struct {
-	ready chan struct{} // holds a token when the waiter is first and may find room, or the ledger is closed
-	size  int           // of its next event
+	// ready holds a token when the waiter is first and may find room, or when the ledger is closed.
+	ready chan struct{}
+	size  int // of its next event
 }
 
 func (w *waiter) signal() {
@@ -18,12 +19,13 @@ func (w *waiter) signal() {
 	}
 }
 
-// Admit waits for room for the events of a batch, and calls accept with their entries, in order and in as many parts as
-// there is room for at a time. What was admitted is accepted before Admit returns; accept does not block. When ctx ends
-// or the ledger is closed, Admit refuses the events that are left, with [leat.CodeCanceled] or [leat.CodeClosed].
+// Admit waits for room for the events of a batch, and calls accept with their entries, in order and
+// in as many parts as there is room for at a time. What was admitted is accepted before Admit
+// returns; accept does not block. When ctx ends or the ledger is closed, Admit refuses the events
+// that are left, with [leat.CodeCanceled] or [leat.CodeClosed].
 //
-// The entries belong to the ledger and are valid until they are over. The batch must not be used again, unless it has an
-// Owner, which says when.
+// The entries belong to the ledger and are valid until they are over. The batch must not be used
+// again, unless it has an Owner, which says when.
 func (l *Ledger[T]) Admit(ctx context.Context, b *Batch[T], accept func(entries []Entry[T])) {
 	b.users.Add(1)
 	defer b.drop()
@@ -43,8 +45,9 @@ func (l *Ledger[T]) Admit(ctx context.Context, b *Batch[T], accept func(entries 
 	}
 }
 
-// admit takes as many of the entries as there is room for, at least one, waits for that, and returns how many. While some
-// are left, w is in line, for a turn of its own: a large batch does not keep small ones waiting.
+// admit takes as many of the entries as there is room for, at least one, waits for that, and
+// returns how many. While some are left, w is in line, for a turn of its own: a large batch does
+// not keep small ones waiting.
 func (l *Ledger[T]) admit(ctx context.Context, b *Batch[T], entries []Entry[T], w *waiter) (int, *waiter, error) {
 	for err := ctx.Err(); ; err = ctx.Err() {
 		l.mu.Lock()

@@ -10,10 +10,11 @@ import (
 
 // Batch is the events of one Publish of an adapter.
 type Batch[T any] struct {
-	// Owner has the memory of the batch, where that is used again, and is nil otherwise. Release is called when nothing
-	// refers to the batch and its entries any more, and not at all when one of its events has expired or was open when
-	// the ledger was closed. A batch may have an owner only if the adapter forgets an entry when it calls Done for it,
-	// which needs a client library that answers for each message exactly once.
+	// Owner has the memory of the batch, where that is used again, and is nil otherwise. Release is
+	// called when nothing refers to the batch and its entries any more, and not at all when one of
+	// its events has expired or was open when the ledger was closed. A batch may have an owner only
+	// if the adapter forgets an entry when it calls Done for it, which needs a client library that
+	// answers for each message exactly once.
 	Owner interface{ Release() }
 
 	topic   string
@@ -40,14 +41,15 @@ func (l *Ledger[T]) Batch(topic string, n int, done func(i int, err error)) *Bat
 	return b
 }
 
-// Reset makes b an empty Batch whose entries are in room, which holds zero values only. It is for adapters with memory
-// of their own; see Owner.
+// Reset makes b an empty Batch whose entries are in room, which holds zero values only. It is for
+// adapters with memory of their own; see Owner.
 func (b *Batch[T]) Reset(topic string, room []Entry[T], done func(i int, err error)) {
 	b.topic, b.done, b.entries, b.used = topic, done, room[:0], false
 }
 
-// Add appends an event, the one with the index i in the caller's events, and returns its entry, whose Value the adapter
-// fills in. The entry stays where it is while the batch has no more than the n events of [Ledger.Batch].
+// Add appends an event, the one with the index i in the caller's events, and returns its entry,
+// whose Value the adapter fills in. The entry stays where it is while the batch has no more than
+// the n events of [Ledger.Batch].
 func (b *Batch[T]) Add(i int, e leat.Event) *Entry[T] {
 	n := len(b.entries)
 	if n < cap(b.entries) {

@@ -66,7 +66,8 @@ func someEvents(tb testing.TB, n int) []leat.Event {
 	return events
 }
 
-// TestAllocations: a batch of one event is one allocation, a larger one is two, and one whose memory is used again none.
+// TestAllocations: a batch of one event is one allocation, a larger one is two, and one whose
+// memory is used again none.
 func TestAllocations(t *testing.T) {
 	const own = 2 // done and what it counts
 	for n, fresh := range map[int]float64{1: 1, 100: 2} {

@@ -41,13 +41,14 @@ func (e *Entry[T]) Topic() string { return e.part.batch.topic }
 // Admitted returns when the event was admitted. Its deadline counts from then.
 func (e *Entry[T]) Admitted() time.Time { return e.part.taken }
 
-// Begin says that the event is about to be sent. It returns false when the event has its outcome and must not be sent. It
-// is for entries that are in no [Queue], whose Next begins them.
+// Begin says that the event is about to be sent. It returns false when the event has its outcome
+// and must not be sent. It is for entries that are in no [Queue], whose Next begins them.
 func (e *Entry[T]) Begin() bool { return e.state.CompareAndSwap(waiting, begun) }
 
-// Done is the end of the event, with the outcome that [Error] makes of err: the broker has answered, the connection was
-// lost, or the event could not be sent. It frees the room, and tells the outcome unless that was told before, for which
-// it returns false. The first Done counts, a second one has no effect.
+// Done is the end of the event, with the outcome that [Error] makes of err: the broker has
+// answered, the connection was lost, or the event could not be sent. It frees the room, and tells
+// the outcome unless that was told before, for which it returns false. The first Done counts, a
+// second one has no effect.
 func (e *Entry[T]) Done(err error) bool {
 	switch e.state.Swap(over) {
 	case waiting, begun:
@@ -68,8 +69,8 @@ func (e *Entry[T]) Refuse(err error) bool {
 	return true
 }
 
-// Told reports whether the outcome of the event was told, or is about to be. A begun event of which it is true is
-// unknown to its publisher, and takes up room until Done.
+// Told reports whether the outcome of the event was told, or is about to be. A begun event of which
+// it is true is unknown to its publisher, and takes up room until Done.
 func (e *Entry[T]) Told() bool { return e.state.Load() >= lapsed }
 
 // end tells the outcome of an entry that was made over by the caller.

@@ -8,8 +8,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Error returns the outcome of an event whose publish failed with err, which is not nil. It has the code and the text of
-// the [*leat.Error] that err is or wraps. Any other error proves nothing, so it becomes [leat.CodeUnknown].
+// Error returns the outcome of an event whose publish failed with err, which is not nil. It has the
+// code and the text of the [*leat.Error] that err is or wraps. Any other error proves nothing, so
+// it becomes [leat.CodeUnknown].
 func Error(topic string, e leat.Event, err error) error {
 	w := &leat.Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: leat.CodeUnknown, Err: err}
 	if own, ok := errors.AsType[*leat.Error](err); ok {

@@ -1,6 +1,7 @@
 package publish
 
-// Listed returns the entries of parts that are not answered, in the order in which they were admitted.
+// Listed returns the entries of parts that are not answered, in the order in which they were
+// admitted.
 func Listed[T any](l *Ledger[T]) (all []*Entry[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

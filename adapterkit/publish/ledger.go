@@ -16,19 +16,21 @@ type Options struct {
 	Events int
 	// Bytes is how many bytes, as [leat.Event.Size] counts them, may be under way. 0 means 64 MiB.
 	Bytes int
-	// Timeout is how long an event may be without an answer, from when it was admitted. 0 means 30 s.
+	// Timeout is how long an event may be without an answer, from when it was admitted. 0 means 30
+	// s.
 	Timeout time.Duration
-	// Trouble says why nothing can be sent at present; nil means that nothing is known to be wrong. Its text becomes
-	// a part of the errors of events that were not begun. When it is an [*leat.Error], so does its code, else the code
-	// is [leat.CodeUnavailable]. It is called without a lock. A nil Trouble means that nothing is ever known.
+	// Trouble says why nothing can be sent at present; nil means that nothing is known to be wrong.
+	// Its text becomes a part of the errors of events that were not begun. When it is an
+	// [*leat.Error], so does its code, else the code is [leat.CodeUnavailable]. It is called
+	// without a lock. A nil Trouble means that nothing is ever known.
 	Trouble func() error
 }
 
 // SlowAfter is how long an event may be without an answer before [Ledger.Slow] reports it.
 const SlowAfter = 10 * time.Second
 
-// Ledger accounts for the events that an adapter publishes. T is what the adapter keeps for each of them. All methods
-// may be called from several goroutines at once, also from done.
+// Ledger accounts for the events that an adapter publishes. T is what the adapter keeps for each of
+// them. All methods may be called from several goroutines at once, also from done.
 type Ledger[T any] struct {
 	o Options
 
@@ -163,8 +165,8 @@ func (l *Ledger[T]) expire() {
 	giveUp(late, l.o.late, l.o.unanswered())
 }
 
-// giveUp ends the entries of parts that are not listed any more: those that were not begun are refused, the others are
-// unknown.
+// giveUp ends the entries of parts that are not listed any more: those that were not begun are
+// refused, the others are unknown.
 func giveUp[T any](parts []*part[T], refusal func() error, unknown error) {
 	var refused error
 	for _, p := range parts {
@@ -190,8 +192,8 @@ func giveUp[T any](parts []*part[T], refusal func() error, unknown error) {
 	}
 }
 
-// Withdraw refuses the entries of a topic that wait and were not begun, as [leat.Withdrawer] wants it. An entry is found
-// by the source and id of its event. Ctx has ended.
+// Withdraw refuses the entries of a topic that wait and were not begun, as [leat.Withdrawer] wants
+// it. An entry is found by the source and id of its event. Ctx has ended.
 func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Event) {
 	type name struct{ source, id string }
 	wanted := make(map[name]struct{}, len(events))
@@ -224,8 +226,8 @@ func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Ev
 	}
 }
 
-// Slow reports whether an event is without an answer for longer than [SlowAfter]: the topic of the oldest one, and since
-// when it is under way. An adapter shows it in its health.
+// Slow reports whether an event is without an answer for longer than [SlowAfter]: the topic of the
+// oldest one, and since when it is under way. An adapter shows it in its health.
 func (l *Ledger[T]) Slow() (topic string, since time.Time, slow bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,9 +237,10 @@ func (l *Ledger[T]) Slow() (topic string, since time.Time, slow bool) {
 	return l.oldest.batch.topic, l.oldest.taken, true
 }
 
-// Close admits nothing more, with [leat.CodeClosed], waits until all events have their outcomes or ctx ends, and gives
-// up the others: unknown when they were begun, else refused with CodeClosed. Its timer is gone when it has returned. What
-// sends events has to run until then. Entries that are lapsed are not waited for.
+// Close admits nothing more, with [leat.CodeClosed], waits until all events have their outcomes or
+// ctx ends, and gives up the others: unknown when they were begun, else refused with CodeClosed.
+// Its timer is gone when it has returned. What sends events has to run until then. Entries that are
+// lapsed are not waited for.
 func (l *Ledger[T]) Close(ctx context.Context) {
 	l.mu.Lock()
 	l.closed = true

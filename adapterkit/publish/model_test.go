@@ -140,7 +140,8 @@ func (w *world) refuse(r *request, outcome string) {
 	w.line = rest
 }
 
-// rotate is the end of the turn of the first in line: who found room for a part goes to the end of the line.
+// rotate is the end of the turn of the first in line: who found room for a part goes to the end of
+// the line.
 func (w *world) rotate() {
 	if len(w.line) == 0 || !w.line[0].turn && w.line[0].live() {
 		return
@@ -399,7 +400,8 @@ func runModel(t *testing.T, steps []byte) {
 	})
 }
 
-// TestModel compares random sequences with the model. LEAT_MODEL_RUNS says how many, LEAT_SEED repeats one.
+// TestModel compares random sequences with the model. LEAT_MODEL_RUNS says how many, LEAT_SEED
+// repeats one.
 func TestModel(t *testing.T) {
 	runs := 100
 	if n, err := strconv.Atoi(os.Getenv("LEAT_MODEL_RUNS")); err == nil {

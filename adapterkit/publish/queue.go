@@ -2,9 +2,9 @@ package publish
 
 import "sync"
 
-// Queue is entries that wait to be sent, in order. Those that get their outcome meanwhile leave it by themselves. The
-// zero Queue is empty and ready for use; it must not be copied. All methods may be called from several goroutines at
-// once.
+// Queue is entries that wait to be sent, in order. Those that get their outcome meanwhile leave it
+// by themselves. The zero Queue is empty and ready for use; it must not be copied. All methods may
+// be called from several goroutines at once.
 type Queue[T any] struct {
 	mu          sync.Mutex
 	first, last *Entry[T]
@@ -20,8 +20,9 @@ func (q *Queue[T]) Push(e *Entry[T]) {
 	}
 }
 
-// Next takes the first entry out and begins it. It returns nil when the queue is empty, or when want is not nil and
-// returns false for the first entry, which then stays. want is called under the queue's lock.
+// Next takes the first entry out and begins it. It returns nil when the queue is empty, or when
+// want is not nil and returns false for the first entry, which then stays. want is called under the
+// queue's lock.
 func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -38,8 +39,9 @@ func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
 	return nil
 }
 
-// PutBack puts an entry that was begun, and of which certainly nothing was sent, to the front of the queue. Several are
-// put back from the last to the first. It returns false when the entry was reported as unknown meanwhile and is over.
+// PutBack puts an entry that was begun, and of which certainly nothing was sent, to the front of
+// the queue. Several are put back from the last to the first. It returns false when the entry was
+// reported as unknown meanwhile and is over.
 func (q *Queue[T]) PutBack(e *Entry[T]) bool {
 	q.mu.Lock()
 	q.link(e, nil, q.first)
@@ -54,8 +56,8 @@ func (q *Queue[T]) PutBack(e *Entry[T]) bool {
 	return back
 }
 
-// Refuse refuses the entries that are wanted, in order. A nil wanted means all of them. wanted is called under the queue's
-// lock.
+// Refuse refuses the entries that are wanted, in order. A nil wanted means all of them. wanted is
+// called under the queue's lock.
 func (q *Queue[T]) Refuse(err error, wanted func(e *Entry[T]) bool) {
 	var all []*Entry[T]
 	q.mu.Lock()

@@ -25,8 +25,9 @@ type pooled struct {
 
 func (p *pooled) Release() { p.pool.Put(p) }
 
-// TestConcurrentUse publishes from many goroutines, with answers, entries that are put back, deadlines, withdrawals and a
-// full buffer at any time, and memory that is used again. Each event has one outcome.
+// TestConcurrentUse publishes from many goroutines, with answers, entries that are put back,
+// deadlines, withdrawals and a full buffer at any time, and memory that is used again. Each event
+// has one outcome.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	const publishers, rounds, most = 8, 500, 20
