@@ -33,7 +33,7 @@ func (r repository) run(ctx context.Context, args ...string) (string, error) {
 	if r.trial {
 		args = append([]string{"-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"}, args...)
 	}
-	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // the arguments are this program's
+	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = r.dir
 	if r.trial {
 		cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=release", "GIT_AUTHOR_EMAIL=release@localhost",
@@ -52,7 +52,7 @@ type environment struct {
 
 // run runs the go command in a directory.
 func (e *environment) run(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are this program's
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOENV=off", "GOWORK=off", "GOTOOLCHAIN=local", "GOMODCACHE="+e.cache, "GOPROXY="+e.proxy,
 		// So that the cache can be removed.

@@ -23,11 +23,16 @@ const usage = `usage:
 // checkedVersion is the version of a release that is only checked.
 const checkedVersion = "v0.1.0-check"
 
+var errUsage = errors.New("wrong usage")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
+		if errors.Is(err, errUsage) {
+			fmt.Fprint(os.Stderr, usage)
+		}
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
@@ -36,7 +41,7 @@ func main() {
 // command runs a subcommand on the repository of the current directory.
 func command(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("no command\n" + usage)
+		return fmt.Errorf("%w: no command", errUsage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	version := flags.String("version", "", "the version, such as v0.1.0-rc.1")
@@ -45,7 +50,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%s takes only flags\n%s", args[0], usage)
+		return fmt.Errorf("%w: %s takes only flags", errUsage, args[0])
 	}
 	switch args[0] {
 	case "prepare":
@@ -53,7 +58,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	case "check":
 		return checkCommand(ctx, *version, *dir, out)
 	default:
-		return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+		return fmt.Errorf("%w: there is no command %q", errUsage, args[0])
 	}
 }
 
@@ -94,7 +99,7 @@ func announce(ctx context.Context, r *release, out io.Writer) error {
 
 func checkCommand(ctx context.Context, version, dir string, out io.Writer) error {
 	if (version == "") != (dir == "") {
-		return errors.New("check needs both -version and -dir, or neither\n" + usage)
+		return fmt.Errorf("%w: check needs both -version and -dir, or neither", errUsage)
 	}
 	scratch, err := os.MkdirTemp("", "leat-release-check-")
 	if err != nil {

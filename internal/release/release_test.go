@@ -72,7 +72,8 @@ func TestWhatCannotBeReleased(t *testing.T) {
 			func(t *testing.T, source repository) { write(t, source, "new.go", "package fixture\n") }, version, "not committed",
 		},
 		"a tag that exists": {
-			func(t *testing.T, source repository) { git(t, source, "tag", "adapters/a/"+version) }, version, "there is the tag adapters/a/" + version,
+			func(t *testing.T, source repository) { git(t, source, "tag", "adapters/a/"+version) }, version,
+			"there is the tag adapters/a/" + version,
 		},
 		"a go.mod file that is not tidy": {
 			func(t *testing.T, source repository) {
@@ -117,7 +118,7 @@ func TestWhatCannotBeReleased(t *testing.T) {
 }
 
 // verify finds what a maintainer may have changed in the clone by hand.
-func TestVerify(t *testing.T) {
+func TestVerify(t *testing.T) { //nolint:tparallel // the cases change one release in turn
 	t.Parallel()
 	const path = "github.com/example/fixture"
 	r := prepared(t, fixture(t))

@@ -88,7 +88,7 @@ func readModule(ctx context.Context, root, dir string) (module, error) {
 
 // goJSON decodes what a go command prints.
 func goJSON(ctx context.Context, dir string, v any, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are this program's
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	text, err := output(cmd)
