@@ -10,8 +10,7 @@ import (
 
 // offset is what Kafka's adapter would keep for a record.
 type offset struct {
-	at    int64
-	epoch int32
+	at int64
 }
 
 // cycle is what happens to a batch of events whose handlers do well.

@@ -55,6 +55,8 @@ const (
 // Book is what a stream knows of its records in flight. The adapter's lock guards it; see the package
 // comment.
 type Book[T any] struct {
+	giveBacks[T]
+
 	o       Options
 	l       sync.Locker
 	signal  chan struct{} // holds a token when Receive should look again
@@ -70,8 +72,6 @@ type Book[T any] struct {
 
 	out, outBytes   int // delivered and not settled
 	held, heldBytes int // pushed and not finished
-
-	giveBacks[T]
 }
 
 // New returns a Book that l guards.

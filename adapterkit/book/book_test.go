@@ -108,9 +108,13 @@ func TestReceiveWaits(t *testing.T) {
 	}{
 		"a record arrives":           {goes: func(d *desk, _ []leat.Delivery) { d.push("") }},
 		"what was out is given back": {goes: func(d *desk, one []leat.Delivery) { d.settle(giveBack(), one...) }},
-		"something without a key":    {o: book.Options{Unordered: true}, goes: func(d *desk, one []leat.Delivery) { d.settle(giveBack(), one...) }},
-		"there is room again":        {o: book.Options{MaxInFlight: 1}, goes: func(d *desk, one []leat.Delivery) { d.settle(ack(), one...) }},
-		"there is room in bytes":     {o: book.Options{MaxInFlightBytes: 1}, goes: func(d *desk, one []leat.Delivery) { d.settle(ack(), one...) }},
+		"something without a key": {o: book.Options{Unordered: true}, goes: func(d *desk, one []leat.Delivery) {
+			d.settle(giveBack(), one...)
+		}},
+		"there is room again": {o: book.Options{MaxInFlight: 1}, goes: func(d *desk, one []leat.Delivery) { d.settle(ack(), one...) }},
+		"there is room in bytes": {o: book.Options{MaxInFlightBytes: 1}, goes: func(d *desk, one []leat.Delivery) {
+			d.settle(ack(), one...)
+		}},
 		"a record leaves by its lease": {o: book.Options{MaxInFlight: 1}, goes: func(d *desk, _ []leat.Delivery) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -186,7 +190,7 @@ func TestDelaysWake(t *testing.T) {
 		d.mu.Lock()
 		d.b.Fill(make([]leat.Delivery, 1))
 		d.b.Shut(errors.New("closed"))
-		require.True(t, d.b.Waits() > 0)
+		require.Positive(t, d.b.Waits())
 		d.mu.Unlock()
 	})
 }

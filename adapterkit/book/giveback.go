@@ -223,8 +223,8 @@ func (w *Window[T]) lapse() bool {
 // is for streams whose records have a lease each, with [Each].
 func (w *Window[T]) Lose(n uint64) (others []T) {
 	b := w.book
-	others = append(b.lapsed, b.lose(w, n)...)
-	b.lapsed = nil
+	b.lapsed = append(b.lapsed, b.lose(w, n)...)
+	others, b.lapsed = b.lapsed, nil
 	return others
 }
 

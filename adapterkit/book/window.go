@@ -16,6 +16,8 @@ import (
 // newest one. Otherwise it grows to a few times MaxInFlight, and what is unfinished for longer than
 // that is kept beside it.
 type Window[T any] struct {
+	acknowledgement[T]
+
 	book   *Book[T]
 	lease  *leat.Lease
 	serial uint64    // orders windows by age
@@ -29,8 +31,6 @@ type Window[T any] struct {
 	stopped bool // nothing of it is delivered any more
 	ended   bool
 	listed  bool // in the book's list of windows with something to deliver
-
-	acknowledgement[T]
 }
 
 // slot is a record in a window.

@@ -117,7 +117,7 @@ func New[K comparable, T any](o Options[K, T]) *Keeper[K, T] {
 		o: o, leases: leat.NewTimedLeases(o.Term), held: map[K]*Message[K, T]{}, slots: make(chan struct{}, o.Requests),
 		kick: make(chan struct{}, 1), gone: make(chan struct{}), acks: lane[K, T]{most: o.Requests}, backs: lane[K, T]{most: 1},
 	}
-	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.ctx, k.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	return k
 }
 
