@@ -129,7 +129,7 @@ models: ## Compare the engine and the broker in memory with their models over MO
 
 .PHONY: soak
 soak: ## Run consumers under faults for SOAKRUNS (1000) seeds
-	LEAT_RUNS=$(SOAKRUNS) go test -count=1 -timeout 60m -run TestNothingIsLostAndOrderHoldsUnderFaults .
+	LEAT_RUNS=$(SOAKRUNS) go test -count=1 -timeout 60m -run TestNothingIsLostAndOrderHoldsUnderFaults ./internal/tests
 
 .PHONY: long-kafka
 long-kafka: ## Kafka's full counts: 20 kills of the broker and of consumers, 20 rolling restarts, every error code, long outages

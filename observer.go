@@ -1,6 +1,8 @@
 package leat
 
-import "time"
+import (
+	"time"
+)
 
 // Observer sees what becomes of deliveries and of publishes, for metrics and test tools. It is an option of a [Consumer] and of a
 // [Producer]. One may serve several of them. It is called from several goroutines at once.

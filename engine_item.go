@@ -1,6 +1,8 @@
 package leat
 
-import "time"
+import (
+	"time"
+)
 
 // item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
 // is in flight; while a handler runs, its worker has skipped for itself. Items are used again.

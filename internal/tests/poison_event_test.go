@@ -135,7 +135,12 @@ func TestMalformedAsEvent(t *testing.T) {
 	for name, m := range map[string]*leat.Malformed{
 		"all": {
 			Headers: []leat.Header{
-				{"a", []byte("1")}, {"A", nil}, {"a", []byte{}}, {"\xff\"\n", []byte{0xff}}, {"q\"\\\n\u0001", []byte("x")}, {"", nil},
+				{Name: "a", Value: []byte("1")},
+				{Name: "A", Value: nil},
+				{Name: "a", Value: []byte{}},
+				{Name: "\xff\"\n", Value: []byte{0xff}},
+				{Name: "q\"\\\n\u0001", Value: []byte("x")},
+				{Name: "", Value: nil},
 			},
 			Key: []byte("k\xff"), Body: []byte("{\x00\xff"),
 		},
@@ -192,7 +197,7 @@ func TestPoisonedEventKeepsItsID(t *testing.T) {
 		return e.ID()
 	}
 	m := func() *leat.Malformed {
-		return &leat.Malformed{Headers: []leat.Header{{"a", []byte("1")}}, Key: []byte("k"), Body: []byte("{")}
+		return &leat.Malformed{Headers: []leat.Header{{Name: "a", Value: []byte("1")}}, Key: []byte("k"), Body: []byte("{")}
 	}
 	info := poisonInfo()
 	first := id(leat.Poisoned{Malformed: m(), Info: info, At: time.Now()})
@@ -277,11 +282,11 @@ func TestPoisonedFromStrangers(t *testing.T) {
 func decodePoisoned(t *testing.T, eventType, data string, more map[string]string) leat.Event {
 	t.Helper()
 	headers := []leat.Header{
-		{"specversion", []byte("1.0")},
-		{"id", []byte("1")},
-		{"source", []byte("/s")},
-		{"type", []byte(eventType)},
-		{"leatreason", []byte("no stock")},
+		{Name: "specversion", Value: []byte("1.0")},
+		{Name: "id", Value: []byte("1")},
+		{Name: "source", Value: []byte("/s")},
+		{Name: "type", Value: []byte(eventType)},
+		{Name: "leatreason", Value: []byte("no stock")},
 	}
 	for name, value := range more {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})

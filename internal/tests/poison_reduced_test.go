@@ -20,8 +20,11 @@ import (
 func foreignEvent(t testing.TB, extensions, valueBytes int, contentType string, data []byte) leat.Event {
 	t.Helper()
 	headers := []leat.Header{
-		{"specversion", []byte("1.0")}, {"id", []byte("A-1")}, {"source", []byte("/foreign")}, {"type", []byte("order.placed")},
-		{"datacontenttype", []byte(contentType)}, {"partitionkey", []byte("customer-7")},
+		{Name: "specversion", Value: []byte("1.0")},
+		{Name: "id", Value: []byte("A-1")},
+		{Name: "source", Value: []byte("/foreign")},
+		{Name: "type", Value: []byte("order.placed")},
+		{Name: "datacontenttype", Value: []byte(contentType)}, {Name: "partitionkey", Value: []byte("customer-7")},
 	}
 	for i := range extensions {
 		headers = append(headers, leat.Header{Name: fmt.Sprintf("x%03d", i), Value: bytes.Repeat([]byte{byte('a' + i%26)}, valueBytes)})
@@ -112,8 +115,11 @@ func TestWhatAConsumerReceivesCanBePoisoned(t *testing.T) {
 	t.Run("required attributes that do not fit", func(t *testing.T) {
 		long := strings.Repeat("i", 60<<10)
 		original, err := leat.DecodeEvent([]leat.Header{
-			{"specversion", []byte("1.0")}, {"id", []byte(long)}, {"source", []byte("/" + long)}, {"type", []byte(long)},
-			{"subject", []byte(long)}, {"partitionkey", []byte(long)},
+			{Name: "specversion", Value: []byte("1.0")},
+			{Name: "id", Value: []byte(long)},
+			{Name: "source", Value: []byte("/" + long)},
+			{Name: "type", Value: []byte(long)},
+			{Name: "subject", Value: []byte(long)}, {Name: "partitionkey", Value: []byte(long)},
 		}, nil)
 		require.NoError(t, err)
 		p := leat.Poisoned{Event: original, Reason: reason, Info: poisonInfo()}
@@ -128,8 +134,10 @@ func TestWhatAConsumerReceivesCanBePoisoned(t *testing.T) {
 	})
 	t.Run("a malformed body of 900 kB", func(t *testing.T) {
 		m := &leat.Malformed{
-			Headers: []leat.Header{{"content-type", []byte("text/plain")}, {"\xff", []byte{0, 1}}, {"big", bytes.Repeat([]byte("h"), 600<<10)}},
-			Key:     []byte("k\xff"), Body: bytes.Repeat([]byte("{\xff"), 450_000), Reason: errors.New("no JSON"),
+			Headers: []leat.Header{{Name: "content-type", Value: []byte("text/plain")},
+				{Name: "\xff", Value: []byte{0, 1}},
+				{Name: "big", Value: bytes.Repeat([]byte("h"), 600<<10)}},
+			Key: []byte("k\xff"), Body: bytes.Repeat([]byte("{\xff"), 450_000), Reason: errors.New("no JSON"),
 		}
 		p := leat.Poisoned{Malformed: m, Info: poisonInfo(), At: time.Now()}
 		e, back := throughPoison(t, p, leat.Limits{})
@@ -207,7 +215,11 @@ func TestAReducedEventIsPoisonedOnceMore(t *testing.T) {
 // TestPoisonedUnderTheTransportsKey: an event without partitionkey that came with a key of the transport keeps it.
 func TestPoisonedUnderTheTransportsKey(t *testing.T) {
 	emptyKey, err := leat.DecodeEvent([]leat.Header{
-		{"specversion", []byte("1.0")}, {"id", []byte("1")}, {"source", []byte("/s")}, {"type", []byte("t")}, {"partitionkey", []byte("")},
+		{Name: "specversion", Value: []byte("1.0")},
+		{Name: "id", Value: []byte("1")},
+		{Name: "source", Value: []byte("/s")},
+		{Name: "type", Value: []byte("t")},
+		{Name: "partitionkey", Value: []byte("")},
 	}, nil)
 	require.NoError(t, err)
 	long := strings.Repeat("k", 70<<10)
@@ -264,8 +276,11 @@ func TestPoisonedUnderTheTransportsKey(t *testing.T) {
 	})
 	t.Run("an extension of that name in an event that was not poisoned", func(t *testing.T) {
 		foreign, err := leat.DecodeEvent([]leat.Header{
-			{"specversion", []byte("1.0")}, {"id", []byte("1")}, {"source", []byte("/s")}, {"type", []byte("t")},
-			{"partitionkey", []byte("k")}, {"leatkey", []byte("text")}, {"leatrepaired", []byte("time")},
+			{Name: "specversion", Value: []byte("1.0")},
+			{Name: "id", Value: []byte("1")},
+			{Name: "source", Value: []byte("/s")},
+			{Name: "type", Value: []byte("t")},
+			{Name: "partitionkey", Value: []byte("k")}, {Name: "leatkey", Value: []byte("text")}, {Name: "leatrepaired", Value: []byte("time")},
 		}, nil)
 		require.NoError(t, err)
 		_, back := throughPoison(t, leat.Poisoned{Event: foreign, Reason: errBoom}, leat.Limits{})

@@ -1,0 +1,215 @@
+package leat
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"runtime/debug"
+	"time"
+)
+
+// attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It is used once, so that a handler may
+// keep it, and small, because every event costs one.
+type attempt struct {
+	lease      *leaseWork
+	batch      *batch
+	first      time.Duration // when the first attempt began, on the engine's clock
+	offset     int64
+	partition  int32
+	deliveries int32
+	number     int32
+	// skipped is set by the Router when no handler wants the event's type. Only the handler's own goroutine touches it.
+	skipped bool
+	rare    *attemptRare // nil for most
+}
+
+// attemptRare is what few attempts have.
+type attemptRare struct {
+	crash      error  // what guard returns instead of calling the handler, which ended its goroutine
+	positionID string // Position.ID
+	key        string // Info.Key
+	trace      *TraceContext
+	fixed      *Info // instead of all the rest, for ContextWithInfo
+}
+
+type attemptKey struct{}
+
+// Deadline is the lease's context's, which has none.
+func (a *attempt) Deadline() (time.Time, bool) { return a.lease.ctx.Deadline() }
+
+// Done is closed when the handler should stop.
+func (a *attempt) Done() <-chan struct{} { return a.lease.ctx.Done() }
+
+// Err tells why; context.Cause tells more.
+func (a *attempt) Err() error { return a.lease.ctx.Err() }
+
+// Value returns the attempt itself for its own key, else what the lease's context has.
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.lease.ctx.Value(key)
+}
+
+// newAttempt fills in the context of it's present attempt.
+func newAttempt(it *item, crash error) *attempt {
+	a := it.ctx // of the first attempt, allocated with the batch
+	it.ctx = nil
+	if a == nil {
+		a = &attempt{}
+	}
+	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
+	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
+	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil {
+		a.rare = &attemptRare{crash: crash, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
+	}
+	return a
+}
+
+func (a *attempt) crash() error {
+	if a.rare == nil {
+		return nil
+	}
+	return a.rare.crash
+}
+
+func (a *attempt) info() Info {
+	info := Info{Position: Position{Partition: a.partition, Offset: a.offset}}
+	if r := a.rare; r != nil {
+		if r.fixed != nil {
+			return *r.fixed
+		}
+		info.Position.ID, info.Key, info.Trace = r.positionID, r.key, r.trace
+	}
+	e := a.batch.engine
+	info.Topic, info.Group = e.c.sub.Topic, e.c.sub.Group
+	info.Attempt, info.FirstAttempt = int(a.number), e.epoch.Add(a.first)
+	info.Deliveries, info.Received = int(a.deliveries), a.batch.received
+	return info
+}
+
+// info tells about the delivery as its present attempt sees it, or, before the first, as nobody has yet.
+func (it *item) info() Info {
+	info := Info{
+		Topic: it.batch.engine.c.sub.Topic, Group: it.batch.engine.c.sub.Group, Key: it.d.Key, Trace: it.d.Trace, Attempt: it.attempts,
+		Deliveries: it.d.Deliveries, Received: it.batch.received, Position: it.d.Position,
+	}
+	if it.attempts > 0 {
+		info.FirstAttempt = it.batch.engine.epoch.Add(it.first)
+	}
+	return info
+}
+
+// markSkipped notes for the Consumer's statistics that no handler wanted the event.
+func markSkipped(ctx context.Context) {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		a.skipped = true
+	}
+}
+
+// attemptTable remembers the attempts of events that left the process unsettled, so that a redelivery to it goes on counting. It is
+// bounded: the oldest entries go first. The group is that of the Consumer.
+type attemptTable struct {
+	seed    maphash.Seed
+	entries map[attemptID]attemptEntry
+	order   []attemptID // ring of the keys, oldest at next once it is full
+	next    int
+}
+
+// attemptID is a hash of source and id. The strings themselves would keep all attributes of the event in memory, and have no bound. Two of
+// 10,000 events share a hash with a chance of 1 to 300 thousand million; one of the two then has the attempts of both.
+type attemptID uint64
+
+type attemptEntry struct {
+	attempts int
+	first    time.Time
+	slot     int // its place in order
+}
+
+// maxAttemptEntries bounds the table, at about 120 bytes each.
+const maxAttemptEntries = 10_000
+
+// id returns the key of an event.
+func (t *attemptTable) id(e Event) attemptID {
+	return attemptID(maphash.Comparable(t.seed, struct{ source, id string }{e.Source(), e.ID()}))
+}
+
+// keep remembers the attempts of it, if there were any.
+func (t *attemptTable) keep(it *item) {
+	if it.attempts == 0 || it.d.Malformed != nil {
+		return
+	}
+	if t.entries == nil {
+		t.seed, t.entries = maphash.MakeSeed(), map[attemptID]attemptEntry{}
+	}
+	id := t.id(it.d.Event)
+	entry, ok := t.entries[id]
+	switch {
+	case ok:
+	case len(t.order) < maxAttemptEntries:
+		entry.slot = len(t.order)
+		t.order = append(t.order, id)
+	default:
+		entry.slot = t.next
+		if oldest := t.order[t.next]; t.entries[oldest].slot == t.next { // else it was forgotten, or kept again elsewhere
+			delete(t.entries, oldest)
+		}
+		t.order[t.next] = id
+		t.next = (t.next + 1) % maxAttemptEntries
+	}
+	e, first := it.batch.engine, it.first
+	if it.excused {
+		first += e.now() - it.started
+	}
+	entry.attempts, entry.first = it.attempts, e.epoch.Add(first)
+	t.entries[id] = entry
+}
+
+// restore gives it the attempts that an earlier delivery had, before its own first.
+func (t *attemptTable) restore(it *item) {
+	if len(t.entries) == 0 || it.attempts > 0 || it.d.Deliveries == 1 {
+		return
+	}
+	if entry, ok := t.entries[t.id(it.d.Event)]; ok {
+		it.attempts, it.first = entry.attempts, entry.first.Sub(it.batch.engine.epoch)
+	}
+}
+
+// forget drops what is known about it, because it is settled.
+func (t *attemptTable) forget(it *item) {
+	if len(t.entries) > 0 && it.d.Malformed == nil {
+		delete(t.entries, t.id(it.d.Event))
+	}
+}
+
+// crashError is a panic or runtime.Goexit of a handler as an error, with the stack.
+type crashError struct{ text string }
+
+func (c *crashError) Error() string { return c.text }
+
+func panicked(who string, v any) error {
+	return &crashError{fmt.Sprintf("%s panicked: %v\n%s", who, v, debug.Stack())}
+}
+
+// guard makes an error of a panic of h. It stands directly around the user's handler, inside all middleware, so that Retry and Logging
+// see a panic as they see any error. A runtime.Goexit cannot be stopped: it ends the whole chain. The goroutine's last act then is to
+// call the chain once more for the same attempt, and guard answers for the handler with what happened to it.
+func guard(h Handler) Handler {
+	return HandlerFunc(func(ctx context.Context, e Event) (err error) {
+		a, ok := ctx.(*attempt)
+		if !ok {
+			a, _ = ctx.Value(attemptKey{}).(*attempt)
+		}
+		if a != nil {
+			if crash := a.crash(); crash != nil {
+				return crash
+			}
+		}
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicked("the handler", v)
+			}
+		}()
+		return h.Handle(ctx, e)
+	})
+}
