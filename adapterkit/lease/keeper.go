@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/tasks"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 )
 
 // Op is what the broker is told about a message.
@@ -96,7 +96,7 @@ type Keeper[K comparable, T any] struct {
 	leases *leat.TimedLeases
 	ctx    context.Context
 	cancel context.CancelFunc
-	tasks  tasks.Group
+	tasks  lifecycle.Tasks
 	slots  chan struct{} // of requests with extensions
 	kick   chan struct{} // holds a token when the extensions should be looked at
 	gone   chan struct{} // closed when Close ends

@@ -3,14 +3,14 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/options"
-	"github.com/leatgo/leat/internal/tasks"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -24,13 +24,10 @@ type Broker struct {
 	publisher *publisher
 	client    *kgo.Client
 	admin     *kadm.Client
-	cancel    context.CancelFunc // ends the client's context
-	closing   sync.Once
-	tasks     tasks.Group // what streams leave behind when the ctx of their Close ends
+	cancel    context.CancelFunc      // ends the client's context
+	life      lifecycle.Life[*Stream] // its tasks are what streams leave behind when the ctx of their Close ends
 
 	mu      sync.Mutex
-	closed  bool
-	streams map[*Stream]struct{}
 	members map[string]map[int]bool // by group: which numbers of static members are taken
 	known   sync.Map                // topics that were created by this Broker
 	begun   sync.Map                // by startKey: the symptoms of groups that began at the end
@@ -46,7 +43,8 @@ var (
 // New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
 // cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
-	b := &Broker{o: o.withDefaults(), conns: &connections{}, streams: map[*Stream]struct{}{}, members: map[string]map[int]bool{}}
+	b := &Broker{o: o.withDefaults(), conns: &connections{}, members: map[string]map[int]bool{}}
+	b.life.Broker = "the Kafka broker"
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
@@ -120,84 +118,34 @@ func (b *Broker) Limits() leat.Limits {
 // Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request of the
 // publishing client failed, or publishes are not answered. Both are joined. What concerns one stream is in [Stream.Health].
 func (b *Broker) Health() error {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
-		return closedError("health", "")
+	if err := b.life.Closed("health", ""); err != nil {
+		return err
 	}
 	errs := []error{b.conns.health("")}
 	if topic, since, slow := b.publisher.ledger.Slow(); slow {
 		errs = append(errs, unhealthy(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered")))
 	}
-	return join(errs)
-}
-
-// join returns the only error of errs as it is, and several joined.
-func join(errs []error) error {
-	var only error
-	n := 0
-	for _, err := range errs {
-		if err != nil {
-			only = err
-			n++
-		}
-	}
-	if n > 1 {
-		return errors.Join(errs...)
-	}
-	return only
-}
-
-// refusal returns why a call cannot be served at all, or nil.
-func (b *Broker) refusal(ctx context.Context, op, topic string) error {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
-		return closedError(op, topic)
-	}
-	if ctx.Err() != nil {
-		return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))}
-	}
-	if err := leat.CheckTopic(topic); topic != "" && err != nil {
-		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: fmt.Errorf("topic %w", err)}
-	}
-	return nil
+	return fault.Join(errs...)
 }
 
 // bounded returns ctx with the RequestTimeout.
 func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, b.o.RequestTimeout, fmt.Errorf("no answer within the RequestTimeout of %v", b.o.RequestTimeout))
+	return lifecycle.Bounded(ctx, b.o.RequestTimeout)
 }
 
 // Close closes the streams, waits for the answers to publishes that are under way, and ends the connections, all within
 // [Options].CloseTimeout. Publishes without an answer by then are reported as unknown, those that still wait for room as closed.
 func (b *Broker) Close() error {
-	b.closing.Do(b.close)
+	b.life.Close(b.o.CloseTimeout, b.publisher.close, b.closeClients)
 	return nil
 }
 
-func (b *Broker) close() {
-	b.mu.Lock()
-	b.closed = true
-	streams := b.streams
-	b.streams = map[*Stream]struct{}{}
-	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout-b.o.CloseTimeout/10) // the rest is for the connections
-	defer cancel()
-	var wg sync.WaitGroup
-	for s := range streams {
-		wg.Go(func() { _ = s.Close(ctx) })
-	}
-	b.publisher.close(ctx)
-	wg.Wait()
-	for s := range streams {
+func (b *Broker) closeClients(streams []*Stream) {
+	for _, s := range streams {
 		s.cancel() // what it leaves its group with has no answer in time
 	}
 	b.publisher.clients.close()
 	b.cancel()
 	b.client.Close()
 	b.publisher.purges.Wait()
-	b.tasks.Wait()
 }

@@ -33,7 +33,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	for _, t := range tenures {
 		t.lease.End(cause)
 	}
-	s.broker.tasks.Go(s.leave)
+	s.broker.life.Tasks.Go(s.leave)
 	s.awaitGone(ctx)
 	if err != nil {
 		return fail(ctx, "close", s.sub.Topic, fmt.Errorf("what was finished last is not committed, and will be handled again: %w", err))

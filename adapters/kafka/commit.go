@@ -74,7 +74,7 @@ func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 		return fmt.Errorf("an earlier commit has no answer: %w", ctx.Err())
 	}
 	done := make(chan error, 1)
-	s.broker.tasks.Go(func() {
+	s.broker.life.Tasks.Go(func() {
 		defer func() { <-s.commit.turn }()
 		done <- s.commitDue(ctx, s.gather(tenures))
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -101,23 +102,7 @@ func (c *connections) health(topic string) error {
 	return unhealthy(topic, codeOf(c.err), c.since, c.err)
 }
 
-// unhealthy makes the error of a health report. A context that ended was the adapter's own: nobody answered in time.
+// unhealthy makes the error of a health report, without what a broker says about a login.
 func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
-	if code == leat.CodeCanceled {
-		code = leat.CodeUnavailable
-	}
-	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: &ailment{discreet(err), since}}
+	return fault.Health(topic, code, since, discreet(err))
 }
-
-// ailment is an error with the time since when it holds.
-type ailment struct {
-	error
-
-	since time.Time
-}
-
-func (a *ailment) Error() string {
-	return a.error.Error() + ", since " + a.since.UTC().Format(time.RFC3339)
-}
-
-func (a *ailment) Unwrap() error { return a.error }

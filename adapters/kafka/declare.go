@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -22,7 +23,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 			return err
 		}
 	}
-	if err := b.refusal(ctx, "declare", ""); err != nil {
+	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
 		return err
 	}
 	caller := ctx
@@ -44,7 +45,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		}
 		errs = append(errs, b.fail(caller, "declare", sub.Topic, err))
 	}
-	return join(errs)
+	return fault.Join(errs...)
 }
 
 func (b *Broker) declareTopic(ctx context.Context, topic string) error {

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -14,22 +15,15 @@ import (
 // codeOf classifies an error of the client or of a broker for everything but the outcome of a publish.
 func codeOf(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
-		return own.Code
+		return own.Code // whatever it wraps
 	}
 	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok {
 		return kafkaCode(kafkaErr)
 	}
-	switch _, isNet := errors.AsType[net.Error](err); {
-	case isCertificateAlert(err):
-		return leat.CodeUnauthenticated
-	case errors.Is(err, kgo.ErrClientClosed):
+	if errors.Is(err, kgo.ErrClientClosed) {
 		return leat.CodeClosed
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !isDial(err):
-		return leat.CodeCanceled
-	case isNet, isDial(err):
-		return leat.CodeUnavailable
 	}
-	return leat.CodeUnavailable // what is left are connections that broke in one way or another
+	return fault.Code(err)
 }
 
 // isDial reports whether err comes from connecting.
@@ -69,23 +63,9 @@ func kafkaCode(err *kerr.Error) leat.Code {
 	return leat.CodeUnavailable
 }
 
-// fail makes the error of an operation. A context that ended says so with its own error, the last thing that was wrong beside it; when
-// it was not the caller's, nobody answered within the adapter's timeout.
+// fail makes the error of an operation, without what a broker says about a login.
 func fail(ctx context.Context, op, topic string, err error) error {
-	code := codeOf(err)
-	err = discreet(err)
-	if ctx != nil && ctx.Err() != nil {
-		code = leat.CodeCanceled
-		if !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-	} else if code == leat.CodeCanceled {
-		code = leat.CodeUnavailable
-	}
-	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
-		err = own.Err
-	}
-	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
+	return fault.Fail(ctx, op, topic, codeOf(err), discreet(err))
 }
 
 // fail makes the error of an operation that asked the cluster. Where that has run out of time, what was wrong with the last connection says

@@ -4,42 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // illness is what is wrong with a stream. The stream's lock guards it.
 type illness struct {
-	commit     symptom            // of the last commit
-	group      symptom            // of the group session
-	start      symptom            // of where the group has begun
-	topic      symptom            // of the topic as a whole, or of a whole answer
-	partitions map[int32]*symptom // of fetching
-	stalls     map[int32]*symptom // partitions from which nothing comes
-	gaps       map[int32]*symptom
-	above      map[int32]*symptom // many events finished above one that is not
-	missing    map[int32]*symptom // finished events that the commit has no room for
-	data       symptom            // the last loss of data
-	silence    symptom            // of the group
-	overrun    symptom            // the last handler that outlasted a revoke
-}
-
-type symptom struct {
-	err   error
-	since time.Time
-	last  time.Time
-}
-
-func (s *symptom) set(err error) {
-	now := time.Now()
-	if s.err == nil {
-		s.since = now
-	}
-	s.err, s.last = err, now
+	commit     fault.Symptom         // of the last commit
+	group      fault.Symptom         // of the group session
+	start      fault.Symptom         // of where the group has begun
+	topic      fault.Symptom         // of the topic as a whole, or of a whole answer
+	partitions fault.Symptoms[int32] // of fetching
+	stalls     fault.Symptoms[int32] // partitions from which nothing comes
+	gaps       fault.Symptoms[int32]
+	above      fault.Symptoms[int32] // many events finished above one that is not
+	missing    fault.Symptoms[int32] // finished events that the commit has no room for
+	data       fault.Symptom         // the last loss of data
+	silence    fault.Symptom         // of the group
+	overrun    fault.Symptom         // the last handler that outlasted a revoke
 }
 
 const (
@@ -59,67 +44,53 @@ func (l *illness) fetchFailed(partition int32, err error) {
 	session, isSession := errors.AsType[*kgo.ErrGroupSession](err)
 	switch {
 	case isLoss:
-		l.data.err = nil
-		l.data.set(loss)
+		l.data.Err = nil
+		l.data.Set(loss)
 	case isSession:
-		l.group.set(session)
+		l.group.Set(session)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 		// the poll was ended by the stream itself
 	case partition < 0:
-		l.topic.set(err)
+		l.topic.Set(err)
 	default:
-		if l.partitions[partition] == nil {
-			l.partitions[partition] = &symptom{}
-		}
-		l.partitions[partition].set(err)
+		l.partitions.Set(partition, err)
 	}
 }
 
 // fetched notes that records came, for which the group session must work.
 func (l *illness) fetched(partition int32) {
-	l.group.err, l.topic.err = nil, nil
-	delete(l.partitions, partition)
-	delete(l.stalls, partition)
+	l.group.Err, l.topic.Err = nil, nil
+	l.partitions.Set(partition, nil)
+	l.stalls.Set(partition, nil)
 }
 
 // lost notes that the topic has not kept what the group had not handled yet.
 func (l *illness) lost(partition int32, committed, first int64) {
-	l.data.err = nil
-	l.data.set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: what was between is lost",
+	l.data.Err = nil
+	l.data.Set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: what was between is lost",
 		partition, first, committed))
 }
 
 func (l *illness) committed(err error) {
-	if err != nil {
-		l.commit.set(err)
-	} else {
-		l.commit.err = nil
-	}
+	l.commit.Set(err)
 }
 
 func (l *illness) gapReached(partition int32, offset int64) {
-	l.gaps[partition] = &symptom{}
-	l.gaps[partition].set(fmt.Errorf("partition %d is paused: the event at offset %d is not finished, and GapLimit later ones are",
+	l.gaps.Set(partition, fmt.Errorf("partition %d is paused: the event at offset %d is not finished, and GapLimit later ones are",
 		partition, offset))
 }
 
-func (l *illness) gapClosed(partition int32) { delete(l.gaps, partition) }
+func (l *illness) gapClosed(partition int32) { l.gaps.Set(partition, nil) }
 
 // noted notes what a commit says of a partition besides its offset: how many events are finished above it, and how many of them it had no
 // room for.
 func (l *illness) noted(partition int32, p *pending, bound int) {
-	set := func(in *map[int32]*symptom, when bool, format string, args ...any) {
-		switch {
-		case !when:
-			delete(*in, partition)
-			return
-		case *in == nil:
-			*in = map[int32]*symptom{}
+	set := func(in *fault.Symptoms[int32], when bool, format string, args ...any) {
+		var err error
+		if when {
+			err = fmt.Errorf(format, args...)
 		}
-		if (*in)[partition] == nil {
-			(*in)[partition] = &symptom{}
-		}
-		(*in)[partition].set(fmt.Errorf(format, args...))
+		in.Set(partition, err)
 	}
 	finished := p.note.above.count()
 	set(&l.above, finished >= int64(bound), "partition %d: the event at offset %d is not finished, and %d later ones are",
@@ -131,53 +102,49 @@ func (l *illness) noted(partition int32, p *pending, bound int) {
 
 // silent notes that the group has not answered for the session timeout, or with nil that it has again.
 func (l *illness) silent(err error) {
-	if l.silence.err = nil; err != nil {
-		l.silence.set(err)
-	}
+	l.silence = fault.Symptom{}
+	l.silence.Set(err)
 }
 
 func (l *illness) overran(err error) {
-	l.overrun.err = nil
-	l.overrun.set(err)
+	l.overrun.Err = nil
+	l.overrun.Set(err)
 }
 
 // forget drops what concerns a partition that the stream does not have any more.
 func (l *illness) forget(partition int32) {
-	delete(l.partitions, partition)
-	delete(l.stalls, partition)
-	delete(l.gaps, partition)
-	delete(l.above, partition)
-	delete(l.missing, partition)
+	for _, of := range []*fault.Symptoms[int32]{&l.partitions, &l.stalls, &l.gaps, &l.above, &l.missing} {
+		of.Set(partition, nil)
+	}
 }
 
 // report returns all that is wrong now.
 func (l *illness) report(topic string) (errs []error) {
-	now := time.Now()
-	add := func(s *symptom, memory time.Duration, text string, code leat.Code) {
-		if s.err != nil && (memory == 0 || now.Sub(s.last) < memory) {
-			errs = append(errs, unhealthy(topic, code, s.since, fmt.Errorf("%s: %w", text, s.err)))
+	add := func(s *fault.Symptom, memory time.Duration, text string, code leat.Code) {
+		if s.Err != nil && (memory == 0 || s.Within(memory)) {
+			errs = append(errs, unhealthy(topic, code, s.Since, fmt.Errorf("%s: %w", text, s.Err)))
 		}
 	}
-	add(&l.group, fetchMemory, "the group", codeOf(l.group.err))
-	add(&l.topic, fetchMemory, "the topic", codeOf(l.topic.err))
+	add(&l.group, fetchMemory, "the group", codeOf(l.group.Err))
+	add(&l.topic, fetchMemory, "the topic", codeOf(l.topic.Err))
 	add(&l.silence, 0, "the group", leat.CodeUnavailable)
-	add(&l.commit, 0, "committing offsets", codeOf(l.commit.err))
-	for _, p := range slices.Sorted(maps.Keys(l.partitions)) {
-		add(l.partitions[p], fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(l.partitions[p].err))
+	add(&l.commit, 0, "committing offsets", codeOf(l.commit.Err))
+	for p, s := range l.partitions.All() {
+		add(s, fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(s.Err))
 	}
-	for _, p := range slices.Sorted(maps.Keys(l.stalls)) {
-		add(l.stalls[p], 0, "silence", leat.CodeStalled)
+	for _, s := range l.stalls.All() {
+		add(s, 0, "silence", leat.CodeStalled)
 	}
-	for _, p := range slices.Sorted(maps.Keys(l.gaps)) {
-		add(l.gaps[p], 0, "gap limit", leat.CodeStalled)
+	for _, s := range l.gaps.All() {
+		add(s, 0, "gap limit", leat.CodeStalled)
 	}
-	for _, p := range slices.Sorted(maps.Keys(l.above)) {
-		if l.gaps[p] == nil {
-			add(l.above[p], 0, "gap", leat.CodeStalled)
+	for p, s := range l.above.All() {
+		if !l.gaps.Has(p) {
+			add(s, 0, "gap", leat.CodeStalled)
 		}
 	}
-	for _, p := range slices.Sorted(maps.Keys(l.missing)) {
-		add(l.missing[p], 0, "gap", leat.CodeExhausted)
+	for _, s := range l.missing.All() {
+		add(s, 0, "gap", leat.CodeExhausted)
 	}
 	add(&l.start, eventMemory, "start", leat.CodeUnavailable)
 	add(&l.data, eventMemory, "data loss", leat.CodeUnavailable)
@@ -203,5 +170,5 @@ func (s *Stream) Health() error {
 	if fatal != nil {
 		return fatal
 	}
-	return join(append([]error{s.conns.health(s.sub.Topic)}, errs...))
+	return fault.Join(append([]error{s.conns.health(s.sub.Topic)}, errs...)...)
 }

@@ -38,7 +38,7 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	if err := (leat.Subscription{Topic: topic, Group: group}).Validate(); err != nil {
 		return leat.Lag{}, b.fail(ctx, "lag", topic, err)
 	}
-	if err := b.refusal(ctx, "lag", topic); err != nil {
+	if err := b.life.Refuse(ctx, "lag", topic); err != nil {
 		return leat.Lag{}, err
 	}
 	caller := ctx

@@ -79,13 +79,13 @@ func (s *Stream) inDoubt() bool {
 	if topic.Err != nil || len(topic.Partitions) == 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.ill.topic.set(cmp.Or(topic.Err, error(kerr.LeaderNotAvailable)))
+		s.ill.topic.Set(cmp.Or(topic.Err, error(kerr.LeaderNotAvailable)))
 		return true
 	}
 	s.mu.Lock()
 	same, past := topic.ID == s.ident.id, slices.Contains(s.ident.past, topic.ID)
 	if same {
-		s.ill.topic.err = nil
+		s.ill.topic.Err = nil
 	}
 	s.mu.Unlock()
 	switch {
@@ -122,7 +122,7 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 		s.ident.stale[t.partition] = progress{committed: t.committed, tried: t.tried}
 	}
 	s.progress = map[int32]progress{}
-	s.ill.topic.err = nil
+	s.ill.topic.Err = nil
 	s.mu.Unlock()
 	for _, t := range tenures {
 		t.lease.End(errDeleted)

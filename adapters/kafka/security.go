@@ -2,15 +2,14 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -143,23 +142,5 @@ func isRefusedLogin(err error) bool {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code == leat.CodeUnauthenticated
 	}
-	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
-	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
-	return isCert || isRecord || isAlert(err)
-}
-
-// isAlert reports whether the broker ended the TLS handshake, as it does without a client certificate that it wants.
-func isAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
-}
-
-// certificateAlerts are the alerts that are about the client's certificate (RFC 8446, section 6.2).
-var certificateAlerts = []tls.AlertError{42, 43, 44, 45, 46, 48, 116}
-
-// isCertificateAlert reports whether the broker does not accept the client's certificate, or misses one. The standard library does not
-// export the type of an alert that comes from a connection, only that of QUIC with the same texts.
-func isCertificateAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && isAlert(err) && slices.ContainsFunc(certificateAlerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
+	return fault.IsUntrusted(err) || fault.IsAlert(err)
 }

@@ -90,23 +90,19 @@ func (s *Stream) findStalls() {
 }
 
 // heard notes that a partition has nothing that has not come.
-func (l *illness) heard(partition int32) { delete(l.stalls, partition) }
+func (l *illness) heard(partition int32) { l.stalls.Set(partition, nil) }
 
 // stalled notes that nothing comes from a partition, from next on, which ends at end.
 func (l *illness) stalled(partition int32, next, end int64) {
-	if l.stalls[partition] == nil {
-		l.stalls[partition] = &symptom{}
-	}
-	l.stalls[partition].set(fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts,"+
+	l.stalls.Set(partition, fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts,"+
 		" the record at offset %d may be one that the client cannot read; set the group's offset behind it", partition, next, end-1, next))
 }
 
 // unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports
 // that once, and does not ask again while it has the partition. The lock is held.
 func (s *Stream) unplaced(partition int32) {
-	var what symptom
-	what.set(fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can", partition))
-	s.ill.stalls[partition] = &what
+	s.ill.stalls.Set(partition, nil)
+	s.ill.stalls.Set(partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can", partition))
 	s.broker.o.Logger.Warn("the group's offset in a partition could not be read", "topic", s.sub.Topic, "group", s.sub.Group,
 		"partition", partition)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -70,21 +71,21 @@ func (b *Broker) noteSkipped(ctx context.Context, sub leat.Subscription, ends ka
 	if skipped == 0 {
 		return
 	}
-	var s symptom
-	s.set(fmt.Errorf("group %s had no offsets of the topic, so it begins at the end (StartLatest) and does not get the %d records that"+
+	var s fault.Symptom
+	s.Set(fmt.Errorf("group %s had no offsets of the topic, so it begins at the end (StartLatest) and does not get the %d records that"+
 		" were there. A new group should; one that was used before has lost its offsets (the cluster's offsets.retention.minutes),"+
 		" and events with them: set its offsets back, or use StartEarliest", sub.Group, skipped))
 	b.begun.Store(startKey{sub.Topic, sub.Group}, s)
-	b.o.Logger.Warn("a group begins at the end of a topic", "topic", sub.Topic, "group", sub.Group, "skipped", skipped, "reason", s.err)
+	b.o.Logger.Warn("a group begins at the end of a topic", "topic", sub.Topic, "group", sub.Group, "skipped", skipped, "reason", s.Err)
 }
 
 // startKey names a group of a topic.
 type startKey struct{ topic, group string }
 
 // skipped returns what noteSkipped has noted of a group.
-func (b *Broker) skipped(sub leat.Subscription) symptom {
+func (b *Broker) skipped(sub leat.Subscription) fault.Symptom {
 	noted, _ := b.begun.Load(startKey{sub.Topic, sub.Group})
-	s, _ := noted.(symptom)
+	s, _ := noted.(fault.Symptom)
 	return s
 }
 

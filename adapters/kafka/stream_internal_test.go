@@ -29,7 +29,6 @@ func newLoose(t *testing.T, maxBytes int) *loose {
 		broker: &Broker{o: Options{GapLimit: 2}}, client: client, sub: leat.Subscription{Topic: "t", MaxInFlight: 10, MaxInFlightBytes: maxBytes},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{}, paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), commit: committer{due: make(chan struct{}, 1)},
-		ill: illness{partitions: map[int32]*symptom{}, stalls: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
 	}
 	s.begin(0)
 	return &loose{Stream: s, t: t}

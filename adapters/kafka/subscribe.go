@@ -26,7 +26,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := sub.Validate(); err != nil {
 		return nil, err
 	}
-	if err := b.refusal(ctx, "subscribe", sub.Topic); err != nil {
+	if err := b.life.Refuse(ctx, "subscribe", sub.Topic); err != nil {
 		return nil, err
 	}
 	sub = sub.WithDefaults()
@@ -51,7 +51,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		over: make(chan struct{}), signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
-		ill:  illness{start: b.skipped(sub), partitions: map[int32]*symptom{}, stalls: map[int32]*symptom{}, gaps: map[int32]*symptom{}},
+		ill:  illness{start: b.skipped(sub)},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
 	opts := b.consumerOptions(sub)
@@ -83,7 +83,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		}
 		s.wg.Go(s.stopWhenOver)
 	}
-	if err := b.remember(s); err != nil {
+	if err := b.life.Add(sub.Topic, s); err != nil {
 		_ = s.Close(ctx)
 		return nil, err
 	}
@@ -196,22 +196,11 @@ func (b *Broker) endOffsets(ctx context.Context, topic string) (kadm.ListedOffse
 	})
 }
 
-// remember enters a stream, so that Close finds it.
-func (b *Broker) remember(s *Stream) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return closedError("subscribe", s.sub.Topic)
-	}
-	b.streams[s] = struct{}{}
-	return nil
-}
-
 // forget is the end of a stream.
 func (b *Broker) forget(s *Stream) {
+	b.life.Remove(s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.streams, s)
 	if s.member > 0 {
 		delete(b.members[s.sub.Group], s.member)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/internal/backoff"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -25,12 +26,12 @@ type connector struct {
 	closed   bool
 	current  *session
 	attempt  *attempt
-	failures int         // attempts in a row that have failed
-	dropped  int         // of them, the last ones that were ended during the login
-	hopeless int         // of them, the last ones that will not pass by themselves
-	next     int         // the host to try next
-	dials    []time.Time // when each host was tried
-	lost     symptom     // why there is no connection
+	failures int           // attempts in a row that have failed
+	dropped  int           // of them, the last ones that were ended during the login
+	hopeless int           // of them, the last ones that will not pass by themselves
+	next     int           // the host to try next
+	dials    []time.Time   // when each host was tried
+	lost     fault.Symptom // why there is no connection
 }
 
 // attempt is one to connect, whose outcome all wait for that need a connection meanwhile.
@@ -100,8 +101,8 @@ func (c *connector) want() (*session, *attempt, error) {
 		return nil, nil, closedError("connect", "")
 	case c.current != nil && !c.current.over():
 		return c.current, nil, nil
-	case c.attempt != nil && !c.attempt.rested && c.lost.err != nil && isHopeless(c.lost.err):
-		return nil, nil, fmt.Errorf("%w (not tried again yet)", c.lost.err)
+	case c.attempt != nil && !c.attempt.rested && c.lost.Err != nil && isHopeless(c.lost.Err):
+		return nil, nil, fmt.Errorf("%w (not tried again yet)", c.lost.Err)
 	case c.attempt == nil:
 		c.attempt = &attempt{done: make(chan struct{})}
 		c.wg.Add(1)
@@ -129,7 +130,7 @@ func (c *connector) try(t *attempt) {
 		err = errClosedConnection
 	}
 	if err == nil {
-		c.failures, c.dropped, c.hopeless, c.current, c.lost.err = 0, 0, 0, s, nil
+		c.failures, c.dropped, c.hopeless, c.current, c.lost.Err = 0, 0, 0, s, nil
 		c.wg.Add(1)
 		go c.watch(s)
 		return
@@ -141,13 +142,13 @@ func (c *connector) try(t *attempt) {
 	} else if c.hopeless++; c.hopeless < len(c.o.Hosts) {
 		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err} // another host may be well
 	}
-	c.lost.set(err)
+	c.lost.Set(err)
 	t.err = err
 	if dropped := errors.Is(err, errDropped); !dropped {
 		c.dropped = 0
 	} else if c.dropped++; c.dropped >= mostDropped {
 		t.err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
-		c.lost.set(t.err)
+		c.lost.Set(t.err)
 	}
 }
 
@@ -202,7 +203,7 @@ func (c *connector) watch(s *session) {
 		c.current = nil
 	}
 	if lost {
-		c.lost.set(s.err)
+		c.lost.Set(s.err)
 		c.next = (c.next + 1) % len(c.o.Hosts)
 	}
 	c.mu.Unlock()
@@ -216,7 +217,7 @@ func (c *connector) watch(s *session) {
 func (c *connector) trouble() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lost.err
+	return c.lost.Err
 }
 
 // health returns what is wrong with the connection, nil also where nobody needed one yet.
@@ -227,8 +228,8 @@ func (c *connector) health() error {
 	if s != nil {
 		return s.health(c.purpose)
 	}
-	if lost.err != nil {
-		return unhealthy("", codeOf(lost.err), lost.since, fmt.Errorf("no connection to %s: %w", c.purpose, lost.err))
+	if lost.Err != nil {
+		return fault.Health("", codeOf(lost.Err), lost.Since, fmt.Errorf("no connection to %s: %w", c.purpose, lost.Err))
 	}
 	return nil
 }
@@ -309,27 +310,6 @@ func (b *Broker) closeConnections() {
 	wg.Go(func() { b.consuming.close(deadline) })
 	wg.Wait()
 	b.publisher.wg.Wait()
-}
-
-// symptom is something that is wrong, and since when.
-type symptom struct {
-	err   error
-	since time.Time
-}
-
-func (s *symptom) set(err error) {
-	if s.err == nil {
-		s.since = time.Now()
-	}
-	s.err = err
-}
-
-// unhealthy makes the error of a health report.
-func unhealthy(topic string, code leat.Code, since time.Time, err error) error {
-	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
-		err = own.Err
-	}
-	return &leat.Error{Op: "health", Topic: topic, Code: code, Err: fmt.Errorf("since %s: %w", since.Format(time.RFC3339), err)}
 }
 
 // connected reports whether there is a connection.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -17,7 +18,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 			return err
 		}
 	}
-	if err := b.refusal(ctx, "declare", ""); err != nil {
+	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
 		return err
 	}
 	caller := ctx
@@ -33,7 +34,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 			errs = append(errs, fail(caller, "declare", sub.Topic, err))
 		}
 	}
-	return join(errs)
+	return fault.Join(errs...)
 }
 
 func (b *Broker) declareOne(ctx context.Context, t *topology) error {

@@ -48,7 +48,7 @@ func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration
 	d.moving = append(d.moving, postponement{g, tag, slot.event, slot.trace, slot.deliveries, time.Now().Add(delay)})
 	if !d.running {
 		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
-		d.s.broker.tasks.Go(d.move)
+		d.s.broker.life.Tasks.Go(d.move)
 	}
 	signal(d.work)
 	return true

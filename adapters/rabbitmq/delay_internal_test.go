@@ -41,7 +41,7 @@ func TestMovingIsAwaited(t *testing.T) {
 		awaited := make(chan struct{})
 		go func() {
 			defer close(awaited)
-			s.broker.tasks.Wait()
+			s.broker.life.Tasks.Wait()
 		}()
 		synctest.Wait()
 		select {

@@ -2,13 +2,11 @@ package rabbitmq
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"net"
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -20,27 +18,15 @@ func codeOf(err error) leat.Code {
 	if amqpErr, ok := errors.AsType[*amqp.Error](err); ok {
 		return amqpCode(amqpErr)
 	}
-	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
-	_, isRecord := errors.AsType[tls.RecordHeaderError](err) // what answers does not speak TLS
-	if isCert || isRecord || isAlert(err) {
+	if fault.IsUntrusted(err) || fault.IsAlert(err) {
 		return leat.CodeUnauthenticated
 	}
-	_, isNet := errors.AsType[*net.OpError](err)
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isNet {
-		return leat.CodeCanceled
-	}
-	return leat.CodeUnavailable // connections that cannot be made, or broke in one way or another
+	return fault.Code(err)
 }
 
 // tlsAlert is how the text of an alert begins by which the broker has ended the TLS handshake, as it does without a client certificate
 // that it wants. With TLS 1.3 that is only seen after the handshake, by the client, which keeps nothing but the text.
 const tlsAlert = "remote error: tls:"
-
-// isAlert reports whether the broker ended the TLS handshake.
-func isAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
-}
 
 // amqpCode classifies a reply code of the broker or the client.
 func amqpCode(err *amqp.Error) leat.Code {
@@ -97,22 +83,9 @@ func notAllowed(reason string) leat.Code {
 	return leat.CodeUnsupported
 }
 
-// fail makes the error of an operation. A context that ended says so with its own error, the last thing that was wrong beside it; when
-// it was not the caller's, nobody answered within the adapter's timeout.
+// fail makes the error of an operation.
 func fail(ctx context.Context, op, topic string, err error) error {
-	code := codeOf(err)
-	if ctx.Err() != nil {
-		code = leat.CodeCanceled
-		if !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-	} else if code == leat.CodeCanceled {
-		code = leat.CodeUnavailable
-	}
-	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
-		err = own.Err
-	}
-	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
+	return fault.Fail(ctx, op, topic, codeOf(err), err)
 }
 
 func closedError(op, topic string) error {

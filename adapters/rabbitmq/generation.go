@@ -103,8 +103,8 @@ func (s *Stream) topology(session *session) (topology, error) {
 
 // start lets messages in. The stream's lock is held.
 func (g *generation) start() {
-	g.s.broker.tasks.Go(g.pump)
-	g.s.broker.tasks.Go(g.ackLoop)
+	g.s.broker.life.Tasks.Go(g.pump)
+	g.s.broker.life.Tasks.Go(g.ackLoop)
 }
 
 // pump decodes what comes into the window, until the channel or its consumer is over. The broker sends no more than the prefetch.

@@ -24,7 +24,7 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	if err := sub.Validate(); err != nil {
 		return leat.Lag{}, fail(ctx, "lag", topic, err)
 	}
-	if err := b.refusal(ctx, "lag", topic); err != nil {
+	if err := b.life.Refuse(ctx, "lag", topic); err != nil {
 		return leat.Lag{}, err
 	}
 	t, err := b.topologyOf(sub)

@@ -13,7 +13,7 @@ import (
 // CodeCanceled or CodeClosed. CodeUnknown is what was sent and not confirmed: the connection or channel was lost, no answer came within
 // the DeliveryTimeout, or the broker answered nack, which it does when one of the topic's queues did not take the event; others may have.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	err := b.refusal(ctx, "publish", topic)
+	err := b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {
 		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/publish"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -40,7 +41,7 @@ type publisher struct {
 	proven map[route]bool  // what the broker is known to take on its current connection
 	byKey  map[string]bool // topics of which it has refused a routing key there
 	// refusal is why a lane that has something to send has no channel. The writer sets it.
-	refusal symptom
+	refusal fault.Symptom
 }
 
 // lane is the queue of the keys that go by one channel. publisher.mu guards outlet and alone.
@@ -151,14 +152,14 @@ func (p *publisher) health() error {
 	p.mu.Lock()
 	refusal := p.refusal
 	p.mu.Unlock()
-	if refusal.err != nil {
-		return unhealthy("", codeOf(refusal.err), refusal.since, fmt.Errorf("no channel for a part of the keys: %w", refusal.err))
+	if refusal.Err != nil {
+		return fault.Health("", codeOf(refusal.Err), refusal.Since, fmt.Errorf("no channel for a part of the keys: %w", refusal.Err))
 	}
 	topic, since, slow := p.ledger.Slow()
 	if !slow {
 		return nil
 	}
-	return unhealthy(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered"))
+	return fault.Health(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered"))
 }
 
 // trouble says what is wrong with the connection or the channels, nil where they are well.
@@ -170,7 +171,7 @@ func (p *publisher) trouble() error {
 		return err
 	}
 	p.mu.Lock()
-	refusal := p.refusal.err
+	refusal := p.refusal.Err
 	p.mu.Unlock()
 	if refusal != nil {
 		return fmt.Errorf("no channel for a part of the keys: %w", refusal)

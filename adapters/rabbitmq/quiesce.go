@@ -13,7 +13,7 @@ func (s *Stream) Quiesce() {
 	s.quiet = true
 	if g := s.generation; g != nil && !s.sub.Broadcast && !g.topology.single() {
 		g.cancelled.Store(true)
-		s.broker.tasks.Go(func() { _ = g.ch.Cancel(consumerTag, true) }) // it writes to a socket, which may block
+		s.broker.life.Tasks.Go(func() { _ = g.ch.Cancel(consumerTag, true) }) // it writes to a socket, which may block
 	}
 }
 

@@ -105,7 +105,7 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 		g.lease.End(cause)
 	}
 	done := make(chan error, 1)
-	g.s.broker.tasks.Go(func() { done <- g.sendLast(ctx, a) })
+	g.s.broker.life.Tasks.Go(func() { done <- g.sendLast(ctx, a) })
 	var err error
 	select {
 	case err = <-done:
@@ -136,7 +136,7 @@ func (g *generation) giveUpInTime(cause error) {
 // When ctx ends before, the channel is left to the end of the connection.
 func (g *generation) close(ctx context.Context) error {
 	done := make(chan error, 1)
-	g.s.broker.tasks.Go(func() { done <- g.ch.Close() })
+	g.s.broker.life.Tasks.Go(func() { done <- g.ch.Close() })
 	select {
 	case err := <-done:
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -223,7 +224,7 @@ func (s *session) await() {
 // health returns what is wrong with the connection, or nil.
 func (s *session) health(purpose string) error {
 	if b := s.blocking(); b != nil {
-		return unhealthy("", leat.CodeUnavailable, b.since,
+		return fault.Health("", leat.CodeUnavailable, b.since,
 			fmt.Errorf("the broker has blocked the connection to %s: %s", purpose, b.reason))
 	}
 	return nil

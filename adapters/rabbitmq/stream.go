@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // Stream consumes from the queue of a group, or of a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is one
@@ -30,10 +31,10 @@ type Stream struct {
 	quiet      bool // Receive is not called any more
 	prefetch   int  // of the next channel: less than fullPrefetch where messages are large
 	delays     delays
-	waiting    bool        // Receive waits
-	generation *generation // nil while there is no channel
-	lost       symptom     // why there is none
-	overrun    symptom     // the last handler that outlasted a recycled channel
+	waiting    bool          // Receive waits
+	generation *generation   // nil while there is no channel
+	lost       fault.Symptom // why there is none
+	overrun    fault.Symptom // the last handler that outlasted a recycled channel
 }
 
 var (
@@ -90,14 +91,14 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 func (s *Stream) wake() { signal(s.signal) }
 
 // note notes something that is wrong; nil notes that it is well.
-func (s *Stream) note(what *symptom, err error) {
+func (s *Stream) note(what *fault.Symptom, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		what.err = nil
+		what.Err = nil
 		return
 	}
-	what.set(err)
+	what.Set(err)
 }
 
 // keep opens a channel again whenever one is over, until the stream is closed.
@@ -147,7 +148,7 @@ func (s *Stream) install(g *generation) bool {
 	s.mu.Lock()
 	over := s.closed || s.quiet
 	if !over {
-		s.generation, s.lost.err = g, nil
+		s.generation, s.lost.Err = g, nil
 		g.start()
 	}
 	s.mu.Unlock()
@@ -168,10 +169,10 @@ func (s *Stream) Health() error {
 	switch {
 	case s.closed:
 		return closedError("health", s.sub.Topic)
-	case s.generation == nil && s.lost.err != nil:
-		return unhealthy(s.sub.Topic, codeOf(s.lost.err), s.lost.since, fmt.Errorf("nothing is consumed: %w", s.lost.err))
-	case s.overrun.err != nil && time.Since(s.overrun.since) < overrunMemory:
-		return unhealthy(s.sub.Topic, leat.CodeHandler, s.overrun.since, s.overrun.err)
+	case s.generation == nil && s.lost.Err != nil:
+		return fault.Health(s.sub.Topic, codeOf(s.lost.Err), s.lost.Since, fmt.Errorf("nothing is consumed: %w", s.lost.Err))
+	case s.overrun.Err != nil && time.Since(s.overrun.Since) < overrunMemory:
+		return fault.Health(s.sub.Topic, leat.CodeHandler, s.overrun.Since, s.overrun.Err)
 	}
 	return nil
 }
@@ -202,7 +203,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	case <-s.kept:
 	case <-ctx.Done():
 	}
-	s.broker.forget(s)
+	s.broker.life.Remove(s)
 	if err != nil {
 		return fail(ctx, "close", s.sub.Topic, fmt.Errorf("what was finished last may not be acknowledged, and be handled again: %w", err))
 	}

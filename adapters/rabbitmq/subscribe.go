@@ -12,10 +12,10 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := sub.Validate(); err != nil {
 		return nil, err
 	}
-	if err := b.refusal(ctx, "subscribe", sub.Topic); err != nil {
+	if err := b.life.Refuse(ctx, "subscribe", sub.Topic); err != nil {
 		return nil, err
 	}
-	done, err := b.enter("subscribe", sub.Topic)
+	done, err := b.life.Enter("subscribe", sub.Topic)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, fail(ctx, "subscribe", sub.Topic, err)
 	}
 	s.install(g)
-	b.tasks.Go(func() { s.keep(g) })
-	if err := b.remember(s); err != nil {
+	b.life.Tasks.Go(func() { s.keep(g) })
+	if err := b.life.Add(sub.Topic, s); err != nil {
 		_ = s.Close(ctx)
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (p *publisher) pending() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.refusal.err = nil // what waited for a channel is reported by now
+	p.refusal.Err = nil // what waited for a channel is reported by now
 	return false
 }
 
@@ -90,7 +90,7 @@ func (p *publisher) openOutlets(s *session) {
 		case !needed:
 			continue
 		case time.Until(l.notBefore) > 0:
-			refusal = p.refusal.err
+			refusal = p.refusal.Err
 			continue
 		}
 		if err := p.openOutlet(i, s); err != nil {
@@ -104,9 +104,9 @@ func (p *publisher) openOutlets(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if refusal == nil {
-		p.refusal.err = nil
+		p.refusal.Err = nil
 	} else {
-		p.refusal.set(refusal)
+		p.refusal.Set(refusal)
 	}
 }
 
@@ -221,7 +221,7 @@ func (p *publisher) refuseAll(err error) {
 		return // closePublishing does it
 	}
 	p.mu.Lock()
-	p.refusal.err = nil
+	p.refusal.Err = nil
 	p.mu.Unlock()
 	for i := range p.lanes {
 		p.lanes[i].queue.Refuse(&leat.Error{Code: codeOf(err), Err: err}, nil)

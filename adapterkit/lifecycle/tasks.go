@@ -1,27 +1,28 @@
-// Package tasks counts the goroutines and timers of an adapter, so that its Close can await them (rule C3 of leat.Broker).
-package tasks
+package lifecycle
 
 import (
 	"sync"
 	"time"
 )
 
-// Group is goroutines and timers. Unlike those of a sync.WaitGroup, they may begin while somebody waits. The zero Group works.
-type Group struct {
+// Tasks counts the goroutines and timers of an adapter, so that its Close can await them (rule C3 of
+// [leat.Broker]). Unlike those of a [sync.WaitGroup], they may begin while somebody waits. The zero
+// Tasks works.
+type Tasks struct {
 	mu   sync.Mutex
 	n    int
 	idle chan struct{} // closed when n falls to zero; nil while nobody waits
 }
 
 // Begin counts something that End will end.
-func (g *Group) Begin() {
+func (g *Tasks) Begin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.n++
 }
 
 // End is the end of something that was begun.
-func (g *Group) End() {
+func (g *Tasks) End() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.n--; g.n == 0 && g.idle != nil {
@@ -31,7 +32,7 @@ func (g *Group) End() {
 }
 
 // Go calls f in a goroutine.
-func (g *Group) Go(f func()) {
+func (g *Tasks) Go(f func()) {
 	g.Begin()
 	go func() {
 		defer g.End()
@@ -40,7 +41,7 @@ func (g *Group) Go(f func()) {
 }
 
 // Wait waits until nothing is under way.
-func (g *Group) Wait() {
+func (g *Tasks) Wait() {
 	g.mu.Lock()
 	if g.n == 0 {
 		g.mu.Unlock()
@@ -54,14 +55,14 @@ func (g *Group) Wait() {
 	<-idle
 }
 
-// Timer is one of [Group.AfterFunc].
+// Timer is one of [Tasks.AfterFunc].
 type Timer struct {
-	g *Group
+	g *Tasks
 	t *time.Timer
 }
 
 // AfterFunc calls f in a goroutine after d. Wait waits for that, unless the Timer is stopped before.
-func (g *Group) AfterFunc(d time.Duration, f func()) *Timer {
+func (g *Tasks) AfterFunc(d time.Duration, f func()) *Timer {
 	g.Begin()
 	return &Timer{g, time.AfterFunc(d, func() {
 		defer g.End()

@@ -1,4 +1,4 @@
-package tasks_test
+package lifecycle_test
 
 import (
 	"sync/atomic"
@@ -6,13 +6,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/leatgo/leat/internal/tasks"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/stretchr/testify/assert"
 )
 
 func TestWaitAwaitsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g tasks.Group
+		var g lifecycle.Tasks
 		g.Wait() // for nothing
 		var ended atomic.Int32
 		g.Go(func() {
@@ -42,7 +42,7 @@ func TestWaitAwaitsWhatIsUnderWay(t *testing.T) {
 // A timer that has fired is awaited, also when it is stopped then.
 func TestStopOfATimerThatHasFired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g tasks.Group
+		var g lifecycle.Tasks
 		timer := g.AfterFunc(time.Second, func() { time.Sleep(time.Second) })
 		time.Sleep(1500 * time.Millisecond)
 		timer.Stop()
