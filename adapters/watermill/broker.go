@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -17,14 +18,12 @@ type Broker struct {
 	o         Options
 	publisher *publisher
 	single    message.Subscriber // of New
-	closing   sync.Once
-	failed    error // of Close
+	life      lifecycle.Life[*Stream]
 
 	mu          sync.Mutex
-	closed      bool
 	group       string // the one that uses single
 	subscribers map[string]message.Subscriber
-	streams     map[*Stream]struct{}
+	failed      error // of Close, until it is told
 }
 
 var (
@@ -36,7 +35,8 @@ var (
 // New returns a Broker over a Pub/Sub. The Subscriber is that of one group; it is nil where [Options].NewSubscriber makes one for each. The
 // Broker closes both unless KeepOpen is set. A nil o means the defaults. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, error) {
-	b := &Broker{o: o.withDefaults(), single: sub, subscribers: map[string]message.Subscriber{}, streams: map[*Stream]struct{}{}}
+	b := &Broker{o: o.withDefaults(), single: sub, subscribers: map[string]message.Subscriber{}}
+	b.life.Broker = broker
 	if err := b.o.validate(pub, sub); err != nil {
 		return nil, &leat.Error{Op: "open", Code: leat.CodeInvalid, Err: err}
 	}
@@ -109,16 +109,7 @@ func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) 
 	if err := sub.Validate(); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
-		return closedError(op, sub.Topic, "")
-	}
-	if ctx.Err() != nil {
-		return canceled(ctx, op, sub.Topic)
-	}
-	return nil
+	return b.life.Refuse(ctx, op, sub.Topic)
 }
 
 // unheld returns why a subscription cannot be held as asked, or nil.
@@ -141,8 +132,8 @@ func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscribe
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return nil, closedError(op, sub.Topic, "")
+	if err := b.life.Closed(op, sub.Topic); err != nil { // under the lock, so that Close sees what is added
+		return nil, err
 	}
 	if b.o.NewSubscriber == nil {
 		if b.group == "" {
@@ -184,33 +175,17 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
-	closed := b.closed
-	if !closed {
-		b.streams[s] = struct{}{}
-	}
-	b.mu.Unlock()
-	if closed {
-		return nil, errors.Join(closedError("subscribe", sub.Topic, ""), s.Close(ctx))
+	if err := b.life.Add(sub.Topic, s); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
-}
-
-// forget is called by a stream that was closed.
-func (b *Broker) forget(s *Stream) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.streams, s)
 }
 
 // Health returns nil, or an [*leat.Error] that says that the last publish failed. Whether a stream cannot subscribe again is in
 // [Stream.Health]. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
 func (b *Broker) Health() error {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
-		return closedError("health", "", "")
+	if err := b.life.Closed("health", ""); err != nil {
+		return err
 	}
 	return b.publisher.failure.health("publishing", "")
 }
@@ -219,7 +194,15 @@ func (b *Broker) Health() error {
 // was given, all within [Options].CloseTimeout. Publishes without an answer by then are reported as unknown. A call of the Pub/Sub that
 // does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub.
 func (b *Broker) Close() error {
-	b.closing.Do(b.close)
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
+	defer cancel()
+	quiet := false
+	b.life.Close(b.o.CloseTimeout, func(ctx context.Context) {
+		if b.o.Closing != nil {
+			b.o.Closing()
+		}
+		quiet = b.publisher.close(ctx)
+	}, func([]*Stream) { b.closePubSub(ctx, quiet) })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := b.failed
@@ -227,29 +210,14 @@ func (b *Broker) Close() error {
 	return err
 }
 
-func (b *Broker) close() {
+// closePubSub closes what the Broker has of the Pub/Sub. quiet says that no call of the Publisher is under way.
+func (b *Broker) closePubSub(ctx context.Context, quiet bool) {
+	var closers []func() error
 	b.mu.Lock()
-	b.closed = true
-	streams := make([]*Stream, 0, len(b.streams))
-	for s := range b.streams {
-		streams = append(streams, s)
-	}
-	b.mu.Unlock()
-	if b.o.Closing != nil {
-		b.o.Closing()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, s := range streams {
-		all.Go(func() { _ = s.Close(ctx) })
-	}
-	quiet := b.publisher.close(ctx)
-	all.Wait()
-	closers := make([]func() error, 0, len(b.subscribers)+2)
 	for _, s := range b.subscribers {
 		closers = append(closers, s.Close)
 	}
+	b.mu.Unlock()
 	if !b.o.KeepOpen {
 		if b.single != nil {
 			closers = append(closers, b.single.Close)
@@ -261,7 +229,10 @@ func (b *Broker) close() {
 			return b.publisher.pub.Close()
 		})
 	}
-	b.failed = closeAll(ctx, closers)
+	err := closeAll(ctx, closers)
+	b.mu.Lock()
+	b.failed = err
+	b.mu.Unlock()
 }
 
 // closeAll calls the functions side by side and waits for them until ctx ends.

@@ -5,37 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // failure is what went wrong last, since when, for health.
 type failure struct {
-	mu    sync.Mutex
-	err   error
-	since time.Time
+	mu sync.Mutex
+	fault.Symptom
 }
 
 // note takes the outcome of an operation; nil ends the failure.
 func (f *failure) note(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err != nil && f.err == nil {
-		f.since = time.Now()
-	}
-	f.err = err
+	f.Set(err)
 }
 
 // health returns the failure as an error, or nil.
 func (f *failure) health(op, topic string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err == nil {
+	if f.Err == nil {
 		return nil
 	}
-	return &leat.Error{Op: "health", Topic: topic, Code: leat.CodeUnavailable,
-		Err: fmt.Errorf("%s fails since %s: %w", op, f.since.UTC().Format(time.RFC3339), f.err)}
+	return fault.Health(topic, leat.CodeUnavailable, f.Since, fmt.Errorf("%s fails: %w", op, f.Err))
 }
 
 // failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where that is an [*leat.Error].
@@ -50,8 +45,11 @@ func failed(op, topic string, err error) error {
 	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
 }
 
+// broker is how errors call the Broker.
+const broker = "the broker over Watermill"
+
 func closedError(op, topic, id string) error {
-	return &leat.Error{Op: op, Topic: topic, EventID: id, Code: leat.CodeClosed, Err: errors.New("the broker over Watermill is closed")}
+	return &leat.Error{Op: op, Topic: topic, EventID: id, Code: leat.CodeClosed, Err: errors.New(broker + " is closed")}
 }
 
 // endOf returns the error of a context that ended, with its cause where that says more.

@@ -450,7 +450,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	} else {
 		close(ended)
 	}
-	s.b.forget(s)
+	s.b.life.Remove(s)
 	select {
 	case <-ended:
 		return nil

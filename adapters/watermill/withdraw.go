@@ -88,11 +88,11 @@ func (j *job) Err() error {
 func (f *failure) last() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err == nil {
+	if f.Err == nil {
 		return nil
 	}
-	if own, ok := errors.AsType[*leat.Error](f.err); ok && own.Err != nil {
+	if own, ok := errors.AsType[*leat.Error](f.Err); ok && own.Err != nil {
 		return own.Err
 	}
-	return f.err
+	return f.Err
 }
