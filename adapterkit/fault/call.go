@@ -44,7 +44,7 @@ func IsAlert(err error) bool {
 }
 
 // certificateAlerts are the alerts that are about the client's certificate (RFC 8446, section 6.2).
-var certificateAlerts = []tls.AlertError{42, 43, 44, 45, 46, 48, 116} //nolint:gochecknoglobals // a table
+var certificateAlerts = []tls.AlertError{42, 43, 44, 45, 46, 48, 116}
 
 // IsCertificateAlert reports whether the broker does not accept the client's certificate, or misses
 // one. The standard library does not export the type of an alert that comes from a connection, only

@@ -29,7 +29,9 @@ func (s *Symptom) Set(err error) {
 
 // Within reports whether something is wrong that was noted less than memory ago. It is for what happens
 // once, such as lost data, and for what nobody says the end of.
-func (s *Symptom) Within(memory time.Duration) bool { return s.Err != nil && time.Since(s.Last) < memory }
+func (s *Symptom) Within(memory time.Duration) bool {
+	return s.Err != nil && time.Since(s.Last) < memory
+}
 
 // Symptoms are the symptoms of parts, such as the partitions of a topic. The zero Symptoms work. They
 // are not safe for concurrent use.

@@ -77,7 +77,7 @@ func TestTLSIsRefusedWhereItIsOff(t *testing.T) {
 
 func TestSecureTLS(t *testing.T) {
 	assert.Nil(t, options.SecureTLS(nil))
-	given := &tls.Config{MinVersion: tls.VersionTLS10} //nolint:gosec // which is the test
+	given := &tls.Config{MinVersion: tls.VersionTLS10}
 	assert.EqualValues(t, tls.VersionTLS12, options.SecureTLS(given).MinVersion)
 	assert.EqualValues(t, tls.VersionTLS10, given.MinVersion, "the caller's is left alone")
 	assert.EqualValues(t, tls.VersionTLS13, options.SecureTLS(&tls.Config{MinVersion: tls.VersionTLS13}).MinVersion)

@@ -63,7 +63,7 @@ func (t Table) Check() error {
 // Reason is an error whose text has nothing of a URL in it: a constant of the adapter, or put together
 // from such constants and numbers of its own. [leat.Openers] shows a Reason without searching it for
 // secrets. Never convert a text to it that the URL, a client library or a broker had a part in.
-type Reason = secrets.Text
+type Reason = secrets.Text //nolint:errname // a Reason is first of all a text
 
 // Invalid makes the error of New and Open of what is wrong with options: an [*leat.Error] with
 // [leat.CodeInvalid]. A nil stays nil. An [*leat.Error] stays as it is, with its own code.
@@ -124,10 +124,10 @@ func Enum[T ~uint8](field string, p *T, names ...string) Option {
 		read: func(r *Reader) {
 			name := snake(field)
 			if word := r.Enum(name, "", names...); word != "" {
-				*p = T(slices.Index(names, word)) //nolint:gosec // there are few
+				*p = T(slices.Index(names, word))
 			}
 		},
-		check: func() error { return ranges.Enum(long(field), *p, T(len(names)-1)) }, //nolint:gosec // likewise
+		check: func() error { return ranges.Enum(long(field), *p, T(len(names)-1)) },
 	}
 }
 
