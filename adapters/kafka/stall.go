@@ -102,7 +102,8 @@ func (l *illness) stalled(partition int32, next, end int64) {
 // that once, and does not ask again while it has the partition. The lock is held.
 func (s *Stream) unplaced(partition int32) {
 	s.ill.stalls.Set(partition, nil)
-	s.ill.stalls.Set(partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can", partition))
+	s.ill.stalls.Set(partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can",
+		partition))
 	s.broker.o.Logger.Warn("the group's offset in a partition could not be read", "topic", s.sub.Topic, "group", s.sub.Group,
 		"partition", partition)
 }
