@@ -2,6 +2,7 @@ package eventtest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -15,6 +16,12 @@ func lateCases() []Case {
 			Name: "isolated-late-settlements", Level: Raw, Needs: []Need{NeedIsolate},
 			Rule:  "T4, L6: settlements of a client that was isolated, and arrive late, touch no newer delivery of the same events",
 			check: checkIsolatedLateSettlements,
+		},
+		{
+			Name: "isolated-acks-sent-once", Level: Raw, Needs: []Need{NeedIsolate, NeedCut},
+			Rule: "L6: acks that were lost with a connection are not sent again by the next one when their lease has ended, " +
+				"and touch no newer delivery of the same events",
+			check: checkAcksSentOnce,
 		},
 		{
 			Name: "isolated-end-awaits-settlements", Level: Raw, Needs: []Need{NeedIsolate},
@@ -108,6 +115,30 @@ func checkIsolatedLateSettlements(r *run) {
 	two.close() // it gives back everything
 	r.comeAgain(old[3:], "the stream that took over gave it back, and its former holder, whose lease had ended, settled it late",
 		one.reader, r.join(other, one.topic, groupA))
+}
+
+// checkAcksSentOnce loses acks for certain: the client is isolated before it acks, and its connection is
+// cut before that ends. When it connects again, their leases have ended. What moves back to it in order
+// may count as settled, since it may remember that it has finished those events.
+func checkAcksSentOnce(r *run) {
+	events := r.spread("held", 8)
+	one, other := r.holding(events...), r.open()
+	r.isolate(one.b)
+	one.settle(acked(), one.held...)
+	pause(r.brief()) // the adapter writes them into its connection
+	r.cut()
+	r.awaitLoss(one.held)
+	two := r.rejoin(other, one.topic, groupA)
+	held := two.take(len(events))
+	r.expectSet("in the stream that took over", held, events...)
+	r.rejoined(one.b)
+	r.mustEventuallyPublish(one.b, one.topic, "probe", 1)
+	one.reconnect()
+	held = slices.DeleteFunc(held, func(d leat.Delivery) bool { return d.Lease.Draining() })
+	one.close()
+	two.close() // it gives back everything
+	r.comeAgain(held, "the stream that took over gave it back, and its former holder sent its acks again by another connection",
+		r.join(other, one.topic, groupA))
 }
 
 func checkEndAwaitsSettlements(r *run) {

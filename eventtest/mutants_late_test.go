@@ -11,8 +11,12 @@ import (
 func lateMutants() []mutant {
 	return []mutant{
 		{
-			name: "settles late what another stream holds", rule: "isolated-late-settlements",
-			wrap: settlesByID(isHeld),
+			name: "settles late what another stream holds", rule: "isolated-late-settlements", others: []string{"isolated-acks-sent-once"},
+			wrap: settlesByID(func(d *leat.Delivery, _ bool) bool { return isHeld(d) }),
+		},
+		{
+			name: "sends acks again by its next connection", rule: "isolated-acks-sent-once",
+			wrap: settlesByID(func(d *leat.Delivery, ended bool) bool { return isHeld(d) && !ended && d.Lease.Ended() }),
 		},
 		{
 			name: "ends leases before their settlements are confirmed", rule: "isolated-end-awaits-settlements",
@@ -27,7 +31,7 @@ func lateMutants() []mutant {
 
 // settlesByID plays a broker that finds a message by its id and not by its delivery, with clients that send the settlements
 // that which wants. Others are sent while their lease lasts.
-func settlesByID(which func(d *leat.Delivery) bool) func(leat.Broker) leat.Broker {
+func settlesByID(which func(d *leat.Delivery, ended bool) bool) func(leat.Broker) leat.Broker {
 	type holding struct {
 		s *viewStream
 		d leat.Delivery
@@ -50,7 +54,7 @@ func settlesByID(which func(d *leat.Delivery) bool) func(leat.Broker) leat.Broke
 			h, ok := newest[name(s, d)]
 			mu.Unlock()
 			switch {
-			case ok && which(d):
+			case ok && which(d, ended):
 				h.s.broker().Settle(&h.d, how)
 			case !ended:
 				s.broker().Settle(d, how)
