@@ -27,13 +27,16 @@ const serverSession = 45 * time.Second
 // reach the group, however long that takes, and says that partitions are lost only when the group has said so.
 type presence struct {
 	timeout time.Duration
-	heard   chan struct{} // holds a token when a heartbeat was answered after the session had ended
+	news    chan struct{} // holds a token when watchPresence should look
 
 	mu      sync.Mutex
-	last    time.Time // when the group answered last; zero before it has
+	last    time.Time // when the group heard last of the member, for all it knows; zero before it has
 	before  time.Time // the same for the answer before that
 	joining bool      // the group keeps the member waiting, and counts it as present
+	asked   time.Time // when the request began that the group keeps waiting
+	looked  time.Time // when watchPresence looked while it waited; at first the same as asked
 	ended   bool      // the timeout has passed since the last answer
+	back    bool      // the group has answered twice since
 	waits   time.Time // since when the group has not said which partitions the member gets; zero when it has
 }
 
@@ -43,7 +46,7 @@ var (
 )
 
 func newPresence(o *Options) *presence {
-	s := &presence{timeout: o.SessionTimeout, heard: make(chan struct{}, 1)}
+	s := &presence{timeout: o.SessionTimeout, news: make(chan struct{}, 1)}
 	if o.Protocol == ProtocolConsumer {
 		s.timeout = max(s.timeout, serverSession)
 	}
@@ -55,9 +58,11 @@ func (s *presence) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ ti
 	if err == nil && (key == joinKey || key == syncKey) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.joining = true
+		now := time.Now()
+		s.joining, s.asked, s.looked = true, now, now
+		s.tell()
 		if s.waits.IsZero() {
-			s.waits = time.Now()
+			s.waits = now
 		}
 	}
 }
@@ -71,7 +76,7 @@ func (s *presence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2
 	switch key {
 	case joinKey, syncKey:
 		if s.joining {
-			s.answered(time.Now()) // the group counts a member as present as long as it waits, also where the connection breaks then
+			s.answered(s.asked) // the group counts a member as present as long as it waits, also where the connection breaks then
 		}
 		s.joining = false
 		if key == syncKey && e2e.Err() == nil {
@@ -81,47 +86,99 @@ func (s *presence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2
 		if e2e.Err() != nil {
 			return
 		}
-		if s.ended && s.last.After(s.before) { // the second in a row
-			select {
-			case s.heard <- struct{}{}:
-			default:
-			}
-		}
-		s.answered(time.Now().Add(-e2e.DurationE2E())) // the session counts from when the group got it
+		s.back = s.back || s.ended && s.last.After(s.before) // the second in a row
+		s.answered(time.Now().Add(-e2e.DurationE2E()))       // the session counts from when the group got it
 	case coordinatorKey:
 		s.last = s.before
 	}
 }
 
-func (s *presence) answered(at time.Time) { s.before, s.last = s.last, at }
+// answered notes that the group has heard of the member after a time. The lock is held.
+func (s *presence) answered(after time.Time) {
+	s.before, s.last = s.last, latest(s.last, after)
+	s.tell()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// tell makes watchPresence look. It does not block.
+func (s *presence) tell() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
 
 // begin notes that the group has given the member partitions.
 func (s *presence) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	s.before, s.last, s.ended = now, now, false
+	if s.last.IsZero() {
+		s.last = time.Now()
+	}
+	s.before, s.ended, s.back = s.last, false, false
+	s.tell()
 }
 
-// lasts is how long leases last after a heartbeat that was answered began: they end before the group's own timeout does.
-func (s *presence) lasts() time.Duration { return s.timeout - s.timeout/10 }
+// lasts is how long a session lasts here after a heartbeat that was answered began. It is a moment less
+// than the nine tenths of a [leat.TimedLease], so that leases end for the reason that watchPresence gives.
+func (s *presence) lasts() time.Duration { return s.timeout - s.timeout/10 - s.timeout/momentsOfSession }
 
-// left returns how long the session lasts without another answer; 0 or less when it is over.
-func (s *presence) left() (left, silence time.Duration) {
+// momentsOfSession is how many parts of a session are a moment: the time between two looks at a member that
+// the group keeps waiting.
+const momentsOfSession = 50
+
+// standing is what [presence.look] finds.
+type standing struct {
+	last time.Time     // when the group heard of the member last; zero where it has not yet, and when the session is over
+	next time.Duration // when to look again; 0 or less when the session is over by now
+	back bool          // the session is not over any more
+}
+
+// look returns how the member stands with its group. Where the group keeps it waiting, it has heard of the
+// member when watchPresence looked before, and not now: where the process stood still in between, the
+// answer may have come long ago.
+func (s *presence) look() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	silence, lasts := time.Since(s.last), s.lasts()
-	if s.joining || s.last.IsZero() || s.ended {
-		return lasts, silence
+	found := standing{next: s.lasts(), back: s.back}
+	if s.back {
+		s.ended, s.back = false, false
 	}
-	return lasts - silence, silence
+	if s.ended {
+		return found
+	}
+	now := time.Now()
+	if s.joining {
+		s.last, s.looked = latest(s.last, s.looked), now
+	}
+	if s.last.IsZero() {
+		return found
+	}
+	found.last, found.next = s.last, s.lasts()-now.Sub(s.last)
+	if s.joining {
+		found.next = min(found.next, s.timeout/momentsOfSession)
+	}
+	return found
+}
+
+// heard returns when the group heard of the member last; zero when its session is over.
+func (s *presence) heard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // end notes that the session is over, until the group answers twice.
 func (s *presence) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended, s.before, s.last = true, time.Now(), time.Time{}
+	s.ended, s.back, s.before, s.last = true, false, time.Now(), time.Time{}
 }
 
 // promised notes that the group means to give the member partitions that it does not have yet, or with false that it does not.
@@ -150,124 +207,6 @@ func (s *presence) waiting(grace time.Duration) (since time.Time, err error) {
 	}
 	return s.waits, errors.New("waiting for the group to assign partitions: another member has not given them up yet, for which it has its" +
 		" RebalanceTimeout")
-}
-
-// resume notes that the session goes on.
-func (s *presence) resume() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = false
-}
-
-// watchPresence ends the leases before the group can give the partitions to others, which it does when it has not heard of this member for
-// the session timeout; and goes on where it was when the group turns out not to have done so.
-func (s *Stream) watchPresence() {
-	timer := time.NewTimer(s.presence.lasts())
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			left, silence := s.presence.left()
-			if left <= 0 {
-				s.presence.end()
-				s.suspend(silence)
-				left = s.presence.lasts()
-			}
-			timer.Reset(max(left, time.Millisecond))
-		case <-s.presence.heard:
-			s.presence.resume()
-			s.mu.Lock()
-			s.resuming = true
-			s.wake()
-			s.mu.Unlock()
-		case <-s.quit:
-			return
-		}
-	}
-}
-
-// suspend ends the leases and keeps the partitions: nothing of them is delivered until the group has answered. What was delivered is
-// delivered again then, from the watermark on, with a new lease.
-func (s *Stream) suspend(silence time.Duration) {
-	cause := fmt.Errorf("the group has not answered a heartbeat for %v, and may have given the partition to another member after the session"+
-		" timeout of %v", silence.Round(time.Millisecond), s.presence.timeout)
-	if last := s.conns.last(); last != nil {
-		cause = fmt.Errorf("%w; the last connection: %w", cause, last)
-	}
-	s.mu.Lock()
-	over := s.renew()
-	s.ill.silent(cause)
-	s.mu.Unlock()
-	for _, t := range over {
-		s.broker.o.Logger.Warn("lease ended; its unfinished events are handled again", "topic", s.sub.Topic, "group", s.sub.Group,
-			"partition", t.partition, "error", cause)
-		t.lease.End(cause)
-	}
-}
-
-// renew puts suspended tenures in the place of those of which something was delivered, and returns these. The lock is held.
-func (s *Stream) renew() (over []*tenure) {
-	for _, t := range s.all() {
-		switch {
-		case t.draining:
-		case t.window.position() < 0: // nothing was delivered: what was polled can stay
-			t.suspended = true
-			s.setAside(t)
-		default:
-			above, epoch := t.finished()
-			from := kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.position()}
-			watermark := t.window.watermark
-			s.end([]*tenure{t})
-			s.begin(t.partition)
-			n := s.tenures[t.partition]
-			n.topic, n.committed, n.tried, n.above, n.aboveEpoch = t.topic, t.committed, t.tried, above, epoch
-			n.window.watermark, n.window.epoch, n.begin = watermark, from.Epoch, from.Offset
-			if len(above) > 0 {
-				n.owe(from.Offset, from.Epoch)
-				s.commit.soon()
-			}
-			n.suspended, n.rewind, n.from = true, true, from
-			n.asked, n.placed, n.next = t.asked, t.placed, from.Offset
-			over = append(over, t)
-		}
-	}
-	return over
-}
-
-// resumeSuspended lets the suspended partitions go on. Receive calls it, so that no poll is under way; no new tenure begins meanwhile,
-// which an offset would hit: assigned waits for that.
-func (s *Stream) resumeSuspended() {
-	s.mu.Lock()
-	if !s.resuming || s.idle != nil {
-		s.mu.Unlock()
-		return
-	}
-	s.resuming = false
-	s.ill.silent(nil)
-	idle := make(chan struct{})
-	s.idle = idle
-	from := map[int32]kgo.EpochOffset{}
-	for p, t := range s.tenures {
-		if t.suspended && t.rewind {
-			from[p] = t.from
-		}
-	}
-	s.mu.Unlock()
-	s.goOn(from)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range s.tenures {
-		if !t.suspended {
-			continue
-		}
-		if t.rewind {
-			t.aside = nil
-		}
-		t.suspended, t.rewind = false, false
-		s.bringBack(t)
-	}
-	s.idle = nil
-	close(idle)
 }
 
 // patient makes failures to connect pass for timeouts, after which the client tries again. It takes others for final, and ends the

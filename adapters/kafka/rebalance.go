@@ -40,6 +40,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	s.end(old)
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
+		s.hold(s.tenures[p])
 	}
 	s.wake() // an earlier tenure may have been paused
 }
@@ -201,11 +202,18 @@ func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string
 	var open atomic.Int64 // a handler that never returns must not leave a goroutine that waits for it
 	open.Store(int64(len(tenures)))
 	for _, t := range tenures {
-		t.lease.Drain(sync.OnceFunc(func() {
+		drained := sync.OnceFunc(func() {
 			if open.Add(-1) == 0 {
 				close(released)
 			}
-		}))
+		})
+		s.mu.Lock()
+		t.drained = drained
+		s.mu.Unlock()
+		t.lease.Drain(drained)
+		if t.lease.Ended() { // a lease that has ended does not drain
+			drained()
+		}
 	}
 	grace := time.NewTimer(s.broker.o.RebalanceTimeout / 2)
 	defer grace.Stop()

@@ -51,6 +51,13 @@ func (l *ledger) distinct() int {
 	return len(l.seen)
 }
 
+// has reports whether an event was handled.
+func (l *ledger) has(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[id]
+}
+
 // since counts what a consumer has finished from a time on.
 func (l *ledger) since(who int, at time.Time) (n int) {
 	l.mu.Lock()

@@ -28,11 +28,12 @@ type Stream struct {
 	decoder  decoder            // Receive's own
 	paused   map[int32]bool     // Receive's own: the partitions that the client does not fetch from
 	commit   committer
-	presence *presence      // nil for a broadcast
-	wg       sync.WaitGroup // the goroutines of the stream
-	quit     chan struct{}  // closed when Close begins
-	gone     chan struct{}  // closed when it ends
-	over     chan struct{}  // closed when fatal is set
+	presence *presence         // nil for a broadcast
+	leases   *leat.TimedLeases // of the group's session; nil for a broadcast
+	wg       sync.WaitGroup    // the goroutines of the stream
+	quit     chan struct{}     // closed when Close begins
+	gone     chan struct{}     // closed when it ends
+	over     chan struct{}     // closed when fatal is set
 
 	mu      sync.Mutex
 	closed  bool
@@ -205,11 +206,20 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 // the meantime are dropped, those of a key that is held back are kept.
 func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
 	s.blockKeys() // what was given back in the meantime comes before what is in the batch
+	var last *tenure
+	over := false
 	for i := range batch {
 		c := &batch[i]
 		d := into[i]
 		into[i] = leat.Delivery{}
 		if c.tenure.draining {
+			continue
+		}
+		if c.tenure != last { // the clock is read once for all records of a tenure
+			last, over = c.tenure, c.tenure.suspended || c.tenure.lease.Ended()
+		}
+		if over {
+			c.tenure.goBack(c)
 			continue
 		}
 		number := c.number

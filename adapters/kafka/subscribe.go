@@ -64,6 +64,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{sub.Topic: direct}))
 	} else {
 		s.presence = newPresence(&b.o)
+		s.leases = leat.NewTimedLeases(s.presence.timeout)
 		opts = append(opts, s.groupOptions()...)
 	}
 	_, s.cancel, err = b.newClient(s.conns, append(opts, kgo.WithHooks(s)))

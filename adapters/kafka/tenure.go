@@ -13,6 +13,8 @@ type tenure struct {
 	partition  int32
 	topic      topicID // zero where it is not known
 	lease      *leat.Lease
+	timed      *leat.TimedLease // that the lease belongs to; nil for a plain one
+	drained    func()           // ends the wait for the lease's drain; nil while it does not drain
 	window     window
 	begin      int64  // where the group had come to before; -1 where that is not known, or was compared already
 	committed  commit // what the group has committed, as far as the stream knows
