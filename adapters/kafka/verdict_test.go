@@ -26,7 +26,7 @@ func TestSessionTimeoutThatTheClusterRefuses(t *testing.T) {
 			t.Parallel()
 			topic := liveTopic(t, admin, 1)
 			o := liveOptions(addrs...)
-			o.SessionTimeout = timeout
+			o.SessionTimeout, o.HeartbeatInterval = timeout, 0
 			b := liveBroker(t, o)
 			ctx, cancel := context.WithTimeout(t.Context(), livePatience)
 			defer cancel()
