@@ -103,7 +103,8 @@ type Stream interface {
 	// T3. NativeReject is only used where [Capabilities.NativeReject] says so, and has no effect elsewhere.
 	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any other.
 	// T5. Settle after Close has no effect.
-	// T6. A second settlement of a delivery has no effect, on that delivery or on a later one of the same event.
+	// T6. A second settlement of a delivery has no effect, on that delivery or on a later one of the
+	// same event.
 	Settle(d *Delivery, s Settlement)
 
 	// Capabilities tells what this subscription really holds. It does not change.
@@ -366,8 +367,9 @@ type HealthReporter interface {
 	// H1. A Broker reports only what concerns it as a whole, such as the connection that it publishes by. A Stream reports what concerns
 	// its subscription, and the Broker does not repeat that: it would degrade every Consumer of the Broker, and stand twice in the
 	// health of one.
-	// H2. An outage shows while it lasts. A Stream reports it at the latest when it ends its leases for it, a Broker at the latest when an
-	// accepted publish has waited 10 s for its answer. Both return nil again when they are connected.
+	// H2. An outage shows while it lasts. A Stream reports it at the latest when it ends its leases
+	// for it, a Broker at the latest when an accepted publish has waited 10 s for its answer. Both
+	// return nil again when they are connected.
 	Health() error
 }
 

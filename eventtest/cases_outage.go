@@ -19,7 +19,8 @@ func outageCases() []Case {
 	}
 }
 
-// unansweredBound is how long a publish may wait for its answer until the broker's health has to say so.
+// unansweredBound is how long a publish may wait for its answer until the broker's health has to
+// say so.
 const unansweredBound = 10 * time.Second
 
 // patient is a part of an adapter, and what it says of its health.
@@ -69,7 +70,8 @@ func checkHealthShowsOutage(r *run) {
 	}
 }
 
-// awaitIllness waits until each part says that something is wrong, at most for as long as it may take for that.
+// awaitIllness waits until each part says that something is wrong, at most for as long as it may
+// take for that.
 func (rd *reader) awaitIllness(patients []*patient) {
 	r := rd.r
 	watch := r.stopwatch()

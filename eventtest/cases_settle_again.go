@@ -45,7 +45,8 @@ func checkSettleAgain(r *run) {
 	r.expectSet("unsettled when the stream closed", got, left...)
 }
 
-// leftovers receives until n events have come or nothing more comes, and then what else comes soon. It settles each at once.
+// leftovers receives until n events have come or nothing more comes, and then what else comes soon.
+// It settles each at once.
 func (rd *reader) leftovers(n int) []leat.Delivery {
 	seen := map[string]bool{}
 	var got []leat.Delivery

@@ -37,8 +37,8 @@ func neighbourMutants() []mutant {
 
 type publishFunc = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(i int, err error))
 
-// strangers publishes the events of the case to a topic that nobody declared with one function, and those to another topic with the other.
-// A nil function is the broker's own.
+// strangers publishes the events of the case to a topic that nobody declared with one function, and
+// those to another topic with the other. A nil function is the broker's own.
 func strangers(unknown, neighbours publishFunc) func(leat.Broker) leat.Broker {
 	var declared sync.Map
 	return bend(func(b *bent) {

@@ -15,14 +15,18 @@ const (
 	oneDelay = 100 * time.Millisecond
 )
 
-// ackLoop acknowledges in the background what is finished.
+// ackLoop acknowledges in the background what is finished, and keeps the lease.
 func (g *generation) ackLoop() {
+	defer g.pulse.stop()
 	timer := time.NewTimer(0)
 	<-timer.C
 	defer timer.Stop()
 	for {
 		select {
 		case <-g.due:
+		case <-g.pulse.beat.C:
+			g.ask()
+			continue
 		case <-g.over:
 			return
 		}
@@ -31,6 +35,9 @@ func (g *generation) ackLoop() {
 			select {
 			case <-timer.C:
 			case <-g.urgent:
+			case <-g.pulse.beat.C:
+				g.ask()
+				continue
 			case <-g.over:
 				return
 			}

@@ -65,8 +65,9 @@ func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 	return rabbitmq.New(&o)
 }
 
-// heartbeat is what the harness's clients agree on with the broker. A client gives up a connection that was silent for one and a half times
-// as long.
+// heartbeat is what the harness's clients agree on with the broker. A client gives up a connection
+// that was silent for one and a half times as long, and a lease when nothing was answered for 1.8
+// times as long.
 const heartbeat = 4 * time.Second
 
 // LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and ends the connection when it has

@@ -18,7 +18,8 @@ type generation struct {
 	ch       *amqp.Channel
 	arrivals <-chan amqp.Delivery
 	closes   chan *amqp.Error
-	lease    *leat.Lease
+	lease    *leat.Lease // the pulse's
+	pulse    *pulse
 	prefetch int
 	begun    time.Time
 	pumped   chan struct{} // closed when nothing comes any more, unless the stream wanted that
@@ -69,11 +70,12 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	g := &generation{
-		s: s, topology: t, session: session, lease: leat.NewLease(), prefetch: prefetch, begun: time.Now(),
+		s: s, topology: t, session: session, prefetch: prefetch, begun: time.Now(),
 		pumped: make(chan struct{}), over: make(chan struct{}), due: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		turn: make(chan struct{}, 1), used: make(chan struct{}, 1), blocked: map[string]*holding{},
 	}
 	g.window = newWindow(g.prefetch)
+	var asked time.Time
 	err = session.do(ctx, func(ch *amqp.Channel) error {
 		if err := g.topology.declare(ch, b.o.Provision); err != nil {
 			return err
@@ -82,6 +84,7 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 			return err
 		}
 		g.ch, g.closes = ch, ch.NotifyClose(make(chan *amqp.Error, 1))
+		asked = time.Now()
 		var err error
 		g.arrivals, err = ch.Consume(g.topology.queue.Name, consumerTag, false, false, false, false, nil)
 		return err
@@ -89,6 +92,8 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.pulse = newPulse(asked, session.conn.Config.Heartbeat)
+	g.lease = g.pulse.lease.Lease()
 	s.last = g
 	return g, nil
 }
@@ -192,7 +197,7 @@ func (g *generation) grow() {
 
 // fill delivers what it has. The stream's lock is held.
 func (g *generation) fill(into []leat.Delivery) (n int) {
-	if g.draining {
+	if g.draining || g.lease.Ended() {
 		return 0
 	}
 	g.sortReturns()
@@ -248,7 +253,7 @@ func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
 
 // settle says what became of a delivery. The stream's lock is held.
 func (g *generation) settle(tag uint64, how leat.Settlement) {
-	if g.ended {
+	if g.ended || g.lease.Ended() {
 		return
 	}
 	round := tag % (1 << roundBits)

@@ -33,8 +33,10 @@ type Options struct {
 	AllowPlaintext bool
 	// ClientID is what the management pages call the connections (connection_name), with what each is for behind it. "" means "leat".
 	ClientID string
-	// Heartbeat is how often both sides report at least. The client gives a connection up without a sign of life for one and a half
-	// times as long, RabbitMQ for two to three times; so leases end before the broker takes their messages back. 0 means 10 s.
+	// Heartbeat is how often both sides report at least. The client gives a connection up without a
+	// sign of life for one and a half times as long, RabbitMQ for two to three times. Leases end
+	// before RabbitMQ takes their messages back, at the latest when it has not answered the client
+	// for 1.8 times as long. 0 means 10 s.
 	Heartbeat time.Duration
 
 	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0 means 10,000.

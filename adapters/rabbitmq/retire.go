@@ -29,6 +29,10 @@ func (g *generation) await() error {
 			return g.cause()
 		case <-g.used:
 			return nil
+		case <-g.pulse.over.C:
+			if g.lease.Ended() { // else it was extended at the last moment
+				return g.pulse.unheard()
+			}
 		case now := <-recycle.C:
 			g.s.mu.Lock()
 			since, found := g.window.oldest()

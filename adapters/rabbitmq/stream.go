@@ -153,6 +153,8 @@ func (s *Stream) install(g *generation) bool {
 	}
 	s.mu.Unlock()
 	if over {
+		g.pulse.stop()
+		g.lease.End(nil)
 		_ = g.close(s.ctx)
 	}
 	return !over
