@@ -127,7 +127,9 @@ func (s *presence) begin() {
 
 // lasts is how long a session lasts here after a heartbeat that was answered began. It is a moment less
 // than the nine tenths of a [leat.TimedLease], so that leases end for the reason that watchPresence gives.
-func (s *presence) lasts() time.Duration { return s.timeout - s.timeout/10 - s.timeout/momentsOfSession }
+func (s *presence) lasts() time.Duration {
+	return s.timeout - s.timeout/10 - s.timeout/momentsOfSession
+}
 
 // momentsOfSession is how many parts of a session are a moment: the time between two looks at a member that
 // the group keeps waiting.
