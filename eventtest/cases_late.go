@@ -2,6 +2,7 @@ package eventtest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -189,9 +190,7 @@ func checkCloseTakesNothing(r *run) {
 		successors = append(successors, r.join(other, h.topic, groupA))
 	}
 	for i, h := range []*holding{away, back} {
-		for l, holder := range holdAll(successors[i].take(len(h.held))) {
-			holders[l] = holder
-		}
+		maps.Copy(holders, holdAll(successors[i].take(len(h.held))))
 		r.awaitLoss(h.held)
 	}
 	away.closeBy(r.brief())

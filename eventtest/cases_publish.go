@@ -57,7 +57,8 @@ func publishCases() []Case {
 		},
 		{
 			Name: "nobody-listens", Level: Raw, Needs: []Need{NeedStray},
-			Rule: "P5, P11, W1, W3, W4: what nobody was sent waits in the buffer, and is refused as unavailable when the ctx of a waiting publish ends, " +
+			Rule: "P5, P11, W1, W3, W4: what nobody was sent waits in the buffer, and is refused as unavailable when the ctx " +
+				"of a waiting publish ends, " +
 				"and it alone",
 			check: checkNobodyListens,
 		},

@@ -14,8 +14,10 @@ func faultPublishMutants() []mutant {
 	const outages = "publish-across-outages"
 	refusing := func(err error) error { return &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: err} }
 	return []mutant{
-		publishing("reports what a lost connection had taken as refused", cuts, []string{kills, outages, "close-while-publishing"}, unknownAs(refusing)),
-		publishing("reports what a killed broker had taken as refused", kills, []string{cuts, outages, "close-while-publishing"}, unknownAs(refusing)),
+		publishing("reports what a lost connection had taken as refused", cuts,
+			[]string{kills, outages, "close-while-publishing"}, unknownAs(refusing)),
+		publishing("reports what a killed broker had taken as refused", kills,
+			[]string{cuts, outages, "close-while-publishing"}, unknownAs(refusing)),
 		publishing("reports what a lost connection had taken as stored", cuts, []string{kills, outages, "close-while-publishing"},
 			unknownAs(func(error) error { return nil })),
 		publishing("publishes again by itself after a lost connection", cuts, []string{kills, outages},

@@ -32,7 +32,8 @@ func settleMutants() []mutant {
 					s.Settle(d, how)
 				}
 			}),
-		settling("acks what is given back", "give-back-redelivers", []string{"transport-key", "malformed", "give-back-counts-once", "settle-again"},
+		settling("acks what is given back", "give-back-redelivers",
+			[]string{"transport-key", "malformed", "give-back-counts-once", "settle-again"},
 			func(s leat.Stream, d *leat.Delivery, how leat.Settlement) {
 				if d.Event.Key() == "" && d.Key == "" && how.Delay == 0 {
 					how.Action = leat.Ack
@@ -75,7 +76,8 @@ func settleMutants() []mutant {
 				}
 			}),
 		},
-		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older", []string{"malformed", "deliveries-counted", "settle-again"},
+		returnsAtOnce("delivers again before older ones are settled", "give-back-awaits-older",
+			[]string{"malformed", "deliveries-counted", "settle-again"},
 			func(d *leat.Delivery) bool { return d.Event.Key() != "" }),
 		returnsAtOnce("keeps no order by the transport's key when it delivers again", "transport-key-give-back", nil,
 			func(d *leat.Delivery) bool { return d.Key != "" }),
