@@ -87,6 +87,10 @@ func (l *lane) remove(it *item) {
 	it.ahead, it.after, it.lane = nil, nil, nil
 }
 
+// The three lists of items have the same links under other names. One list for all three, with the
+// links in an array, took 5 to 10 percent more processor time for an event without a key
+// (BenchmarkHotPath), because the array costs what the inlined fields do not.
+
 // itemList is the list of everything in flight, oldest first.
 type itemList struct {
 	oldest, newest *item

@@ -111,9 +111,10 @@ func TestTableChecks(t *testing.T) {
 		"Options.Bytes is out of its range; use 1 to 1099511627776":                     with(func(a *all) { a.Bytes = -1 }),
 		"Options.AckWait is out of its range; use 1s to 1h0m0s, or 0 for the default":   with(func(a *all) { a.AckWait = 1 }),
 		"Options.Start is out of its range; use a constant of its type":                 with(func(a *all) { a.Start = 2 }),
-		"Options.APIEndpoint is not a URL of its kind; write it as in http://host:port": with(
-			func(a *all) { a.APIEndpoint = "h:1" }),
-		"Options.APIEndpoint has a user": with(func(a *all) { a.APIEndpoint = "http://a:Sesame@h" }),
+		"Options.APIEndpoint is not a URL of its kind; write it as in http://host:port": with(func(a *all) { a.APIEndpoint = "h:1" }),
+		"Options.APIEndpoint has a user": with(func(a *all) {
+			a.APIEndpoint = "http://a:Sesame@h"
+		}),
 	} {
 		_, err := newBroker(o)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), text)

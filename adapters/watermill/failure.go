@@ -12,8 +12,9 @@ import (
 
 // failure is what went wrong last, since when, for health.
 type failure struct {
-	mu sync.Mutex
 	fault.Symptom
+
+	mu sync.Mutex
 }
 
 // note takes the outcome of an operation; nil ends the failure.

@@ -76,3 +76,11 @@ func TestNilsAreRefused(t *testing.T) {
 	invalid(leat.Run(t.Context(), leat.NewConsumer(memory.New(nil), sub, handler,
 		&leat.ConsumerOptions{Middleware: []leat.Middleware{watermill.Middleware(nil, watermill.Codec{})}})))
 }
+
+// TestWrongPublisherOptions: NewPublisher has no error, so Publish has it.
+func TestWrongPublisherOptions(t *testing.T) {
+	p := watermill.NewPublisher(memory.New(nil), &watermill.PublisherOptions{CloseTimeout: -1})
+	err := p.Publish("t", message.NewMessage("1", nil))
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+	require.ErrorContains(t, err, "PublisherOptions.CloseTimeout is out of its range")
+}
