@@ -3,6 +3,8 @@ package rabbitmq
 import (
 	"context"
 	"time"
+
+	"github.com/leatgo/leat/adapterkit/book"
 )
 
 // quarter is how many finished messages do not wait to be acknowledged.
@@ -57,29 +59,28 @@ func (g *generation) ackSome() bool {
 	}
 	now := time.Now()
 	g.s.mu.Lock()
-	w := &g.window
-	a := w.collect(false, now)
-	if w.unacked > 0 && (w.unacked >= g.quarter() || now.Sub(w.moved) >= oneDelay) {
-		more := w.collect(true, now)
-		a.ones, a.count = more.ones, a.count+more.count
+	a := g.window.Collect(false)
+	left, since := g.window.Uncollected()
+	if left > 0 && (left >= g.quarter() || now.Sub(since) >= oneDelay) {
+		more := g.window.Collect(true)
+		a.Ones, a.Count, left = more.Ones, a.Count+more.Count, 0
 	}
-	left := w.unacked > 0
 	g.s.mu.Unlock()
 	if err := g.send(a); err != nil {
 		return false // the channel is over
 	}
-	return left
+	return left > 0
 }
 
 // send writes acknowledgements. A quorum queue takes 32 of them at a time; the others wait in the channel, and are dropped when that
 // closes, so that what they are for would be delivered again. RabbitMQ does not say when it has taken them. But what is acknowledged in
 // one transaction is one for the queue: so from where there is more than one, all that the channel acknowledges goes by transactions.
 // Classic queues have less to do, too.
-func (g *generation) send(a acks) error {
-	if a.count == 0 {
+func (g *generation) send(a book.Collected) error {
+	if a.Count == 0 {
 		return nil
 	}
-	if len(a.rejects)+len(a.ones) > 1 && !g.transactions {
+	if len(a.Rejects)+len(a.Ones) > 1 && !g.transactions {
 		if err := g.ch.Tx(); err != nil {
 			return err
 		}
@@ -92,20 +93,20 @@ func (g *generation) send(a acks) error {
 }
 
 // write writes them, together. Nothing is waited for meanwhile, since it would be in the link.
-func (g *generation) write(a acks) error {
+func (g *generation) write(a book.Collected) error {
 	g.session.link.cork()
 	defer g.session.link.uncork()
-	for _, tag := range a.rejects {
+	for _, tag := range a.Rejects {
 		if err := g.ch.Reject(tag, false); err != nil {
 			return err
 		}
 	}
-	if a.upTo > 0 {
-		if err := g.ch.Ack(a.upTo, true); err != nil {
+	if a.UpTo > 0 {
+		if err := g.ch.Ack(a.UpTo, true); err != nil {
 			return err
 		}
 	}
-	for _, tag := range a.ones {
+	for _, tag := range a.Ones {
 		if err := g.ch.Ack(tag, false); err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func (g *generation) write(a acks) error {
 // acknowledged on the channel, so that the lease may end (L7). The answer to the channel's close says
 // the same and comes too late: by then others have what is left (L3). A commit says it; tx.select does
 // too, for acknowledgements that need no transaction, and is the last that the channel is used for.
-func (g *generation) sendLast(ctx context.Context, a acks) error {
+func (g *generation) sendLast(ctx context.Context, a book.Collected) error {
 	select {
 	case g.turn <- struct{}{}:
 		defer func() { <-g.turn }()

@@ -41,11 +41,11 @@ const (
 )
 
 // take takes an event that was given back. It returns false when it has to wait here. The stream's lock is held.
-func (d *delays) take(g *generation, tag uint64, slot *slot, delay time.Duration) bool {
-	if len(d.moving) >= mostMoving || d.refused[d.queue(g, delay)] || slot.event.IsZero() {
+func (d *delays) take(g *generation, tag uint64, of *leat.Delivery, delay time.Duration) bool {
+	if len(d.moving) >= mostMoving || d.refused[d.queue(g, delay)] || of.Event.IsZero() {
 		return false
 	}
-	d.moving = append(d.moving, postponement{g, tag, slot.event, slot.trace, slot.deliveries, time.Now().Add(delay)})
+	d.moving = append(d.moving, postponement{g, tag, of.Event, of.Trace, of.Deliveries, time.Now().Add(delay)})
 	if !d.running {
 		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
 		d.s.broker.life.Tasks.Go(d.move)
@@ -167,14 +167,9 @@ func (d *delays) moved(p *postponement, queue string, err error) {
 	if g.ended {
 		return
 	}
-	slot := g.window.at(p.tag)
 	if err == nil {
-		g.finish(slot)
+		g.finish(p.tag)
 		return
 	}
-	slot.state = slotBack
-	if !g.draining {
-		g.returns = append(g.returns, p.tag)
-		g.s.wake()
-	}
+	g.window.GiveBack(p.tag, time.Until(p.until))
 }

@@ -31,10 +31,10 @@ func TestMovingIsAwaited(t *testing.T) {
 		s.delays = delays{s: s, least: time.Minute}
 		g.topology.queue.Name = strings.Repeat("q", maxShortString) // no delay queue can have such a name, which is logged
 		d := make([]leat.Delivery, 1)
-		s.mu.Lock()
-		assert.Equal(t, 1, g.fill(d))
-		g.settle(d[0].Tag, leat.Settlement{Action: leat.GiveBack, Delay: time.Minute})
-		s.mu.Unlock()
+		n, err := s.Receive(t.Context(), d)
+		assert.NoError(t, err)
+		assert.Equal(t, 1, n)
+		s.Settle(&d[0], leat.Settlement{Action: leat.GiveBack, Delay: time.Minute})
 		synctest.Wait()
 
 		s.cancel()

@@ -6,10 +6,8 @@ import "time"
 func Held(s *Stream) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.generation == nil {
-		return 0
-	}
-	return s.generation.held
+	_, bytes := s.book.Held()
+	return bytes
 }
 
 // Prefetch is described at Held.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -33,21 +34,14 @@ type generation struct {
 	// transactions says that what is acknowledged takes effect by a commit. It is who has the turn's.
 	transactions bool
 
-	window   window
-	events   int  // delivered and not settled
-	bytes    int  // of them
-	held     int  // bytes of everything that is not settled
-	most     int  // the largest held since calm has looked
-	overflow bool // nothing more is kept
-	draining bool
+	window   *book.Window[arrival] // its numbers are the channel's delivery tags, which have no gaps
+	most     int                   // the most bytes held since calm has looked
+	overflow bool                  // nothing more is kept
 	ended    bool
-	returns  []uint64            // given back since Receive last looked
-	blocked  map[string]*holding // keys of which something was given back while more was out
-	again    []uint64            // to be delivered again, in order
-	naps     []uint64            // the same, without a key, when their delay is over
-	alarm    *time.Timer         // for the delay that is over first, nil before the first
-	alarmAt  int64               // Unix nanoseconds: when that is, 0 when it is not set
 }
+
+// arrival is what a stream keeps for a message beside its delivery: when it came.
+type arrival time.Time
 
 // consumerTag names the only consumer of a channel.
 const consumerTag = "leat"
@@ -72,9 +66,8 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	g := &generation{
 		s: s, topology: t, session: session, prefetch: prefetch, begun: time.Now(),
 		pumped: make(chan struct{}), over: make(chan struct{}), due: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
-		turn: make(chan struct{}, 1), used: make(chan struct{}, 1), blocked: map[string]*holding{},
+		turn: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}
-	g.window = newWindow(g.prefetch)
 	var asked time.Time
 	err = session.do(ctx, func(ch *amqp.Channel) error {
 		if err := g.topology.declare(ch, b.o.Provision); err != nil {
@@ -108,6 +101,7 @@ func (s *Stream) topology(session *session) (topology, error) {
 
 // start lets messages in. The stream's lock is held.
 func (g *generation) start() {
+	g.window = g.s.book.Open(g.lease)
 	g.s.broker.life.Tasks.Go(g.pump)
 	g.s.broker.life.Tasks.Go(g.ackLoop)
 }
@@ -128,41 +122,32 @@ func (g *generation) pump() {
 			}
 			return
 		}
-		into.Event, into.Malformed, into.Key, into.Trace = leat.Event{}, nil, "", nil
+		into = leat.Delivery{Position: leat.Position{ID: g.topology.queue.Name}}
 		d.decode(&m, &into)
-		in := slot{
-			event: into.Event, malformed: into.Malformed, messageKey: into.Key, trace: into.Trace, size: sizeOf(&m), came: time.Now(),
-			deliveries: deliveries(&m, quorum),
+		if into.Deliveries = deliveries(&m, quorum); into.Deliveries > 0 {
+			into.Deliveries += deliveriesBefore(&m)
 		}
-		if in.deliveries > 0 {
-			in.deliveries += deliveriesBefore(&m)
-		}
+		came := time.Now()
 		s.mu.Lock()
-		g.take(in)
+		g.take(&into, sizeOf(&m), arrival(came))
 		s.mu.Unlock()
 	}
 }
 
 // take enters a message. RabbitMQ bounds the number of messages that a channel has, and not their bytes: what is too much for the limit is
 // left to another channel with a smaller prefetch. The stream's lock is held.
-func (g *generation) take(in slot) {
-	switch {
-	case g.ended:
+func (g *generation) take(d *leat.Delivery, size int, came arrival) {
+	if g.ended || g.overflow { // it is never delivered, nor acknowledged
 		return
-	case g.overflow:
-		in.forget() // it is never delivered
-	default:
-		g.held += in.size
-		g.most = max(g.most, g.held)
-		if fresh := int(g.window.next - g.window.fresh); fresh > 0 && g.held > g.mostHeld() {
-			g.overflow = true
-			mean := g.held / (fresh + g.events + 1)
-			g.s.prefetch = max(1, min(g.prefetch/2, g.s.sub.MaxInFlightBytes/max(mean, 1)))
-		}
 	}
-	g.window.push(in)
-	if g.s.waiting {
-		g.s.wake()
+	g.window.Push(d, size, came)
+	_, held := g.s.book.Held()
+	g.most = max(g.most, held)
+	if fresh := g.window.Fresh(); fresh > 1 && held > g.mostHeld() {
+		g.overflow = true
+		out, _ := g.s.book.Out()
+		mean := held / (fresh + out)
+		g.s.prefetch = max(1, min(g.prefetch/2, g.s.sub.MaxInFlightBytes/max(mean, 1)))
 	}
 }
 
@@ -182,7 +167,7 @@ func (g *generation) calm() bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
 	calm := g.prefetch < g.s.fullPrefetch() && !g.overflow && !g.s.quiet && g.most <= g.mostHeld()/(2*growth)
-	g.most = g.held
+	_, g.most = g.s.book.Held()
 	return calm
 }
 
@@ -195,131 +180,39 @@ func (g *generation) grow() {
 	}
 }
 
-// fill delivers what it has. The stream's lock is held.
-func (g *generation) fill(into []leat.Delivery) (n int) {
-	if g.draining || g.lease.Ended() {
-		return 0
-	}
-	g.sortReturns()
-	for n < len(into) && len(g.again) > 0 && g.fits(g.window.at(g.again[0])) {
-		g.deliver(&into[n], g.again[0], g.window.at(g.again[0]))
-		g.again = g.again[1:]
-		n++
-	}
-	w := &g.window
-	for n < len(into) && len(g.again) == 0 && w.fresh < w.next {
-		s := w.inRing(w.fresh)
-		if h := g.holding(s.key()); h != nil {
-			s.state = slotBack
-			h.waiting = append(h.waiting, w.fresh)
-			w.fresh++
-			continue
-		}
-		if g.overflow && s.event.IsZero() && s.malformed == nil {
-			signal(g.used)
-			break
-		}
-		if !g.fits(s) {
-			break
-		}
-		g.deliver(&into[n], w.fresh, s)
-		w.fresh++
-		n++
-	}
-	return n
-}
-
-// fits reports whether the limits leave room for a message.
-func (g *generation) fits(s *slot) bool {
-	return g.events == 0 || g.events < g.s.sub.MaxInFlight && g.bytes+s.size <= g.s.sub.MaxInFlightBytes
-}
-
-// roundBits is how much of a delivery's Tag says how often it was delivered; the rest is RabbitMQ's tag.
-const roundBits = 24
-
-// deliver makes a delivery of a message.
-func (g *generation) deliver(d *leat.Delivery, tag uint64, s *slot) {
-	s.state = slotOut
-	s.round++
-	*d = leat.Delivery{
-		Event: s.event, Malformed: s.malformed, Key: s.messageKey, Trace: s.trace, Lease: g.lease, Handle: g,
-		Tag:        tag<<roundBits | uint64(s.round)%(1<<roundBits),
-		Position:   leat.Position{ID: g.topology.queue.Name},
-		Deliveries: s.deliveries, // by the broker, whatever this stream delivers again by itself (R8)
-	}
-	g.events++
-	g.bytes += s.size
-}
-
 // settle says what became of a delivery. The stream's lock is held.
 func (g *generation) settle(tag uint64, how leat.Settlement) {
-	if g.ended || g.lease.Ended() {
-		return
-	}
-	round := tag % (1 << roundBits)
-	tag >>= roundBits
-	slot := g.window.at(tag)
-	if slot == nil || slot.state != slotOut || uint64(slot.round)%(1<<roundBits) != round {
-		return
-	}
-	switch how.Action {
-	case leat.Ack, leat.GiveBack:
-	case leat.NativeReject:
-		if !g.s.caps.NativeReject {
-			return
-		}
-	default:
-		return
-	}
-	g.events--
-	g.bytes -= slot.size
-	if h := g.holding(slot.key()); h != nil {
-		h.out--
-		if h.out == 0 {
-			g.s.wake()
-		}
-	}
-	switch how.Action {
-	case leat.GiveBack:
-		g.takeBack(tag, slot, how.Delay)
-	case leat.NativeReject:
-		g.held -= slot.size
-		g.window.reject(tag, slot)
+	switch {
+	case how.Action == leat.Ack:
+		g.finish(tag)
+	case how.Action == leat.GiveBack:
+		g.takeBack(tag, min(how.Delay, g.s.caps.LongestDelay))
+	case how.Action == leat.NativeReject && g.s.caps.NativeReject:
+		g.window.Reject(tag)
 		signal(g.due)
-	default:
-		g.finish(slot)
-	}
-	if g.s.waiting {
-		g.s.wake()
 	}
 }
 
-// takeBack is a GiveBack. While the generation drains, and on a quiet stream, what is given back is left to the broker. The stream's lock
-// is held.
-func (g *generation) takeBack(tag uint64, slot *slot, delay time.Duration) {
-	slot.state = slotBack
-	if g.draining || g.s.quiet {
+// takeBack is a GiveBack. While the generation drains, and on a quiet stream, what is given back is left to the broker. It never goes
+// back to the broker while the channel lasts: a quorum queue would put it behind later messages. The stream's lock is held.
+func (g *generation) takeBack(tag uint64, delay time.Duration) {
+	d := g.window.Delivery(tag)
+	keyless := d.Event.Key() == "" && d.Key == ""
+	if keyless && delay > 0 && delay >= g.s.delays.least && !g.window.Stopped() && !g.s.quiet && g.s.delays.take(g, tag, d, delay) {
+		g.window.SetAside(tag)
 		return
 	}
-	if delay = min(delay, g.s.caps.LongestDelay); delay > 0 {
-		slot.notBefore = time.Now().Add(delay).UnixNano()
-		if slot.key() == "" && delay >= g.s.delays.least && g.s.delays.take(g, tag, slot, delay) {
-			slot.state = slotMoved
-			return
-		}
-	}
-	g.returns = append(g.returns, tag)
-	g.s.wake()
+	g.window.GiveBack(tag, delay)
 }
 
 // finish is an Ack. The stream's lock is held.
-func (g *generation) finish(slot *slot) {
-	g.held -= slot.size
-	g.window.finish(slot, time.Now())
-	if g.window.unacked == 1 {
+func (g *generation) finish(tag uint64) {
+	g.window.Finish(tag)
+	n, _ := g.window.Uncollected()
+	if n == 1 {
 		signal(g.due)
 	}
-	if g.window.unacked >= g.quarter() {
+	if n >= g.quarter() {
 		signal(g.urgent)
 	}
 }

@@ -13,15 +13,14 @@ import (
 // bareGeneration is a generation without a channel, that holds n messages without a key.
 func bareGeneration(t *testing.T, n int) *generation {
 	t.Helper()
-	s := &Stream{signal: make(chan struct{}, 1), caps: leat.Capabilities{LongestDelay: time.Hour}}
+	s := &Stream{caps: leat.Capabilities{LongestDelay: time.Hour}}
 	s.sub.MaxInFlight, s.sub.MaxInFlightBytes = 100, 1<<20
 	s.delays.least = 2 * time.Hour
-	g := &generation{
-		s: s, prefetch: 100, window: newWindow(100), lease: leat.NewLease(), blocked: map[string]*holding{}, turn: make(chan struct{}, 1),
-		over: make(chan struct{}),
-	}
+	s.keepBook()
+	g := &generation{s: s, prefetch: 100, lease: leat.NewLease(), turn: make(chan struct{}, 1), over: make(chan struct{})}
+	g.window, s.generation = s.book.Open(g.lease), g
 	for range n {
-		g.take(slot{event: newEvent(t, leat.EventOptions{ID: "1", Source: "/s"}), size: 1})
+		g.take(&leat.Delivery{Event: newEvent(t, leat.EventOptions{ID: "1", Source: "/s"})}, 1, arrival(time.Now()))
 	}
 	return g
 }
@@ -43,22 +42,25 @@ func TestDelaysWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := bareGeneration(t, 3)
 		into := make([]leat.Delivery, 3)
-		require.Equal(t, 3, g.fill(into))
+		n, err := g.s.Receive(t.Context(), into)
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
 		for i, d := range []time.Duration{3 * time.Minute, time.Minute, 2 * time.Minute} {
-			g.settle(into[i].Tag, leat.Settlement{Action: leat.GiveBack, Delay: d})
+			g.s.Settle(&into[i], leat.Settlement{Action: leat.GiveBack, Delay: d})
 		}
-		<-g.s.signal
 		began := time.Now()
-		require.Zero(t, g.fill(into))
 		for i := 1; i <= 2; i++ {
-			<-g.s.signal
+			n, err := g.s.Receive(t.Context(), into)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
 			require.Equal(t, time.Duration(i)*time.Minute, time.Since(began))
-			require.Equal(t, 1, g.fill(into))
 		}
 		g.s.mu.Lock()
 		g.end()
 		g.s.mu.Unlock()
-		time.Sleep(time.Hour)
-		require.Empty(t, g.s.signal)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err = g.s.Receive(ctx, into)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }

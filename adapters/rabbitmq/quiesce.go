@@ -11,6 +11,7 @@ func (s *Stream) Quiesce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quiet = true
+	s.book.Quiesce()
 	if g := s.generation; g != nil && !s.sub.Broadcast && !g.topology.single() {
 		g.cancelled.Store(true)
 		s.broker.life.Tasks.Go(func() { _ = g.ch.Cancel(consumerTag, true) }) // it writes to a socket, which may block

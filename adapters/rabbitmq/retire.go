@@ -35,9 +35,9 @@ func (g *generation) await() error {
 			}
 		case now := <-recycle.C:
 			g.s.mu.Lock()
-			since, found := g.window.oldest()
+			since, found := g.window.Oldest()
 			g.s.mu.Unlock()
-			if found && now.Sub(since) >= g.s.broker.o.RecycleAfter {
+			if found && now.Sub(time.Time(since)) >= g.s.broker.o.RecycleAfter {
 				return nil
 			}
 			if calm++; !g.calm() {
@@ -85,9 +85,8 @@ func (g *generation) end() {
 	if g.ended {
 		return
 	}
-	g.draining, g.ended = true, true
-	g.wakeAt(0)
-	g.returns, g.again, g.naps, g.blocked = nil, nil, nil, nil
+	g.ended = true
+	g.window.End()
 	close(g.over)
 	if g.s.generation == g {
 		g.s.generation = nil
@@ -102,7 +101,7 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 		g.s.mu.Unlock()
 		return nil // somebody else did it
 	}
-	a := g.window.collect(true, time.Now())
+	a := g.window.Collect(true)
 	g.end()
 	g.s.mu.Unlock()
 	if cause != nil {
@@ -120,7 +119,7 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 	if e := g.close(ctx); err == nil {
 		err = e
 	}
-	if a.count == 0 && g.session.over() {
+	if a.Count == 0 && g.session.over() {
 		return nil
 	}
 	return err
@@ -158,7 +157,7 @@ const (
 // recycle gives up the generation before the broker's consumer_timeout does: handlers that run may finish, the rest goes back.
 func (g *generation) recycle() {
 	g.s.mu.Lock()
-	g.draining = true
+	g.window.Stop()
 	g.s.mu.Unlock()
 	released := make(chan struct{})
 	g.lease.Drain(sync.OnceFunc(func() { close(released) }))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
 	"github.com/leatgo/leat/adapterkit/fault"
 )
 
@@ -23,7 +24,6 @@ type Stream struct {
 	cancel context.CancelFunc
 	kept   chan struct{} // closed when keep has returned
 	gone   chan struct{} // closed when Close ends
-	signal chan struct{} // holds a token when Receive should look again
 	last   *generation   // that was opened; Subscribe's and then keep's own
 
 	mu         sync.Mutex
@@ -31,7 +31,7 @@ type Stream struct {
 	quiet      bool // Receive is not called any more
 	prefetch   int  // of the next channel: less than fullPrefetch where messages are large
 	delays     delays
-	waiting    bool          // Receive waits
+	book       *book.Book[arrival]
 	generation *generation   // nil while there is no channel
 	lost       fault.Symptom // why there is none
 	overrun    fault.Symptom // the last handler that outlasted a recycled channel
@@ -49,46 +49,36 @@ func (s *Stream) fullPrefetch() int { return min(s.sub.MaxInFlight, mostPrefetch
 // Capabilities implements [leat.Stream].
 func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 
+// keepBook makes the stream's book. What the broker sends counts against MaxInFlight until it is acknowledged.
+func (s *Stream) keepBook() {
+	s.book = book.New[arrival](&s.mu, book.Options{
+		Topic: s.sub.Topic, MaxInFlight: s.sub.MaxInFlight, MaxInFlightBytes: s.sub.MaxInFlightBytes, LongestDelay: s.caps.LongestDelay,
+		Acks: book.Ranges,
+	})
+}
+
 // Receive implements [leat.Stream].
 func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeCanceled, Err: err}
-		}
-		n := 0
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			return 0, closedError("receive", s.sub.Topic)
-		}
-		if s.generation != nil {
-			n = s.generation.fill(into)
-		}
-		s.waiting = n == 0
-		s.mu.Unlock()
-		if n > 0 {
-			return n, nil
-		}
-		select {
-		case <-s.signal:
-		case <-ctx.Done():
-		}
+	n, err := s.book.Receive(ctx, into)
+	if err != nil {
+		return 0, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.generation; g != nil && g.overflow && g.window.Fresh() == 0 {
+		signal(g.used)
+	}
+	return n, nil
 }
 
 // Settle implements [leat.Stream].
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
-	g, ok := d.Handle.(*generation)
-	if !ok || g.s != s {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.settle(d.Tag, how)
+	if w, tag, ok := s.book.Find(d); ok && s.generation != nil && s.generation.window == w {
+		s.generation.settle(tag, how)
+	}
 }
-
-// wake makes Receive look again. The lock is held.
-func (s *Stream) wake() { signal(s.signal) }
 
 // note notes something that is wrong; nil notes that it is well.
 func (s *Stream) note(what *fault.Symptom, err error) {
@@ -193,7 +183,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	g := s.generation
-	s.wake()
+	s.book.Shut(closedError("receive", s.sub.Topic))
 	s.mu.Unlock()
 	defer close(s.gone)
 	s.cancel()

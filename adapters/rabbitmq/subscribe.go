@@ -26,12 +26,13 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	s := &Stream{
-		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}), signal: make(chan struct{}, 1),
+		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}),
 	}
 	s.prefetch = s.fullPrefetch()
 	if sub.Group != "" {
 		s.caps.LongestDelay = b.o.RecycleAfter / 5 * 4 // a key that is held is not finished
 	}
+	s.keepBook()
 	s.delays = delays{s: s, least: leastQueued}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	request, cancel := b.bounded(ctx)
