@@ -53,7 +53,7 @@ func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 func (s *Stream) keepBook() {
 	s.book = book.New[arrival](&s.mu, book.Options{
 		Topic: s.sub.Topic, MaxInFlight: s.sub.MaxInFlight, MaxInFlightBytes: s.sub.MaxInFlightBytes, LongestDelay: s.caps.LongestDelay,
-		Acks: book.Ranges,
+		Acks: book.Ranges, Timed: true,
 	})
 }
 
