@@ -114,7 +114,7 @@ type pending struct {
 	tenure  *tenure
 	at      kgo.EpochOffset
 	note    note
-	settled uint64 // the window's
+	settled uint64 // the tenure's
 	text    string
 	missing int64
 }
@@ -127,7 +127,7 @@ func (s *Stream) gather(tenures []*tenure) (due []*pending) {
 		if t.ended || !t.uncommitted() {
 			continue
 		}
-		p := &pending{tenure: t, at: kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.position()}, settled: t.window.settled}
+		p := &pending{tenure: t, at: kgo.EpochOffset{Epoch: t.epoch, Offset: t.position()}, settled: t.settled()}
 		p.note = note{topic: t.topic, base: p.at.Offset}
 		p.note.above, p.note.epoch = t.finished()
 		due = append(due, p)

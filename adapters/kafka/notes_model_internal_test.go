@@ -201,16 +201,21 @@ func TestNoteOfATruncatedLog(t *testing.T) {
 func BenchmarkGather(b *testing.B) {
 	for _, done := range []int{0, 1_000, 100_000} {
 		b.Run(strconv.Itoa(done), func(b *testing.B) {
-			w := newWindow()
+			l := newLoose(&testing.T{}, 1<<30)
+			l.sub.MaxInFlight = done + 1
+			l.keepBook()
+			l.begin(0)
+			t := l.tenures[0]
 			for i := range done + 1 {
-				w.push(slot{offset: int64(i)})
+				t.push(&leat.Delivery{}, 1, place{offset: int64(i)})
 			}
+			deliveries := make([]leat.Delivery, done+1)
+			l.book.Fill(deliveries)
 			for n := 1; n <= done; n++ {
 				if n%100 > 0 {
-					w.finish(uint64(n))
+					l.Settle(&deliveries[n], leat.Settlement{Action: leat.Ack})
 				}
 			}
-			t := &tenure{window: w}
 			b.ReportAllocs()
 			for b.Loop() {
 				t.finished()

@@ -173,7 +173,7 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 		case ok && (was.committed == now || was.tried == now):
 			t.above, t.aboveEpoch = was.above, was.aboveEpoch
 			if was.watermark > committed {
-				t.begin, t.window.watermark, t.window.epoch = was.watermark, was.watermark, was.epoch
+				t.begin, t.watermark, t.epoch = was.watermark, was.watermark, was.epoch
 				offsets[p] = kgo.NewOffset().At(was.watermark).WithEpoch(was.epoch)
 				s.commit.soon()
 			} else if was.watermark == committed && len(was.above) > 0 {

@@ -1,12 +1,12 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -47,17 +47,12 @@ type Stream struct {
 	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
 	polled   []chunk
 	queued   int // records in polled
-	events   int // delivered and not settled
-	bytes    int // of them
 	full     bool
-	resuming bool                // the group has answered again: the suspended tenures may go on
-	returns  []returned          // given back since Receive last looked
-	blocked  map[string]*holding // keys of which something was given back while more was out
-	again    []returned          // to be delivered again, in order
-	held     int                 // records that wait in blocked or again
-	signal   chan struct{}       // holds a token when Receive should look again
-	poll     context.CancelFunc  // ends the poll that waits; nil when none does
-	idle     chan struct{}       // closed when no records are on their way from the client into polled; nil when none are
+	resuming bool               // the group has answered again: the suspended tenures may go on
+	book     *book.Book[place]  // what is in flight
+	signal   chan struct{}      // holds a token when Receive should look again
+	poll     context.CancelFunc // ends the poll that waits; nil when none does
+	idle     chan struct{}      // closed when no records are on their way from the client into polled; nil when none are
 	ill      illness
 	ident    identity
 }
@@ -109,7 +104,10 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 		return 0, false, err
 	}
 	s.full = false
-	s.sortReturns()
+	if n = s.book.Fill(into); n > 0 { // what was given back, or waited for room
+		s.mu.Unlock()
+		return n, false, nil
+	}
 	batch := s.cut(into)
 	s.mu.Unlock()
 	for i := range batch { // without the lock, which every settlement needs; a Mapping is code from outside
@@ -117,15 +115,17 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 		switch c := &batch[i]; {
 		case c.bad != nil:
 			into[i].Malformed = c.bad.malformed()
-		case c.record != nil && !c.isMarker():
+		case !c.isMarker():
 			s.decoder.decode(c.record, &into[i])
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n = s.track(into, batch)
+	s.track(into, batch)
+	n = s.book.Fill(into)
 	if n == 0 {
-		room = len(s.again) == 0 && s.queued == 0 && s.events+s.held < s.sub.MaxInFlight
+		held, _ := s.book.Held()
+		room = !s.book.Short() && s.queued == 0 && held < s.sub.MaxInFlight
 		if len(batch) > 0 { // all of it was dropped or held: look again
 			room = false
 			s.wake()
@@ -138,41 +138,19 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 // candidate is a record on its way into a delivery.
 type candidate struct {
 	tenure *tenure
-	record *kgo.Record // nil for one that was delivered before
+	record *kgo.Record
 	bad    *unreadable // instead of a record
 	size   int
-	number uint64 // in the window, of one that was delivered before
 }
 
 // isMarker reports whether the record is the end of a transaction, which is no delivery.
 func (c *candidate) isMarker() bool { return c.record != nil && c.record.Attrs.IsControl() }
 
-// passMarker enters the end of a transaction as finished. The lock is held.
-func (s *Stream) passMarker(c *candidate) {
-	w := &c.tenure.window
-	w.finish(w.push(slot{offset: c.record.Offset, epoch: c.record.LeaderEpoch}))
-	if !s.sub.Broadcast {
-		s.commit.soon()
-	}
-}
-
-// cut takes records for the deliveries in into, as far as the limits leave room: what was given back first, then what was polled.
+// cut takes polled records for the deliveries in into, as far as the limits leave room.
 func (s *Stream) cut(into []leat.Delivery) []candidate {
 	batch := s.decoder.batch[:0]
-	events, bytes := s.events, s.bytes
-	for len(batch) < len(into) && len(s.again) > 0 && events < s.sub.MaxInFlight {
-		r := s.again[0]
-		slot := r.tenure.window.at(r.number)
-		if events > 0 && bytes+slot.size > s.sub.MaxInFlightBytes {
-			break
-		}
-		batch = append(batch, candidate{tenure: r.tenure, size: slot.size, number: r.number})
-		s.again = s.again[1:]
-		s.held--
-		events++
-		bytes += slot.size
-	}
-	for len(s.again) == 0 && len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
+	events, bytes := s.book.Out()
+	for !s.book.Short() && len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
 		c := &s.polled[0]
 		if c.bad != nil && !c.tenure.draining {
 			batch = append(batch, candidate{tenure: c.tenure, bad: c.bad})
@@ -202,106 +180,60 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 	return batch
 }
 
-// track enters what was decoded into the windows, and returns how much of into is filled then: records of a partition that has moved in
-// the meantime are dropped, those of a key that is held back are kept.
-func (s *Stream) track(into []leat.Delivery, batch []candidate) (n int) {
-	s.blockKeys() // what was given back in the meantime comes before what is in the batch
+// track enters what was decoded into the windows. Records of a partition that has moved in the meantime are dropped, and those of one
+// whose lease is over are left to the client.
+func (s *Stream) track(into []leat.Delivery, batch []candidate) {
 	var last *tenure
 	over := false
 	for i := range batch {
 		c := &batch[i]
-		d := into[i]
-		into[i] = leat.Delivery{}
-		if c.tenure.draining {
-			continue
-		}
 		if c.tenure != last { // the clock is read once for all records of a tenure
 			last, over = c.tenure, c.tenure.suspended || c.tenure.lease.Ended()
 		}
-		if over {
-			c.tenure.goBack(c)
-			continue
-		}
-		number := c.number
-		if c.isMarker() {
-			s.passMarker(c)
-			continue
-		}
 		switch {
+		case c.tenure.draining:
+		case over:
+			c.tenure.goBack(c)
+		case c.isMarker():
+			c.tenure.skip(c.record)
+			if !s.sub.Broadcast {
+				s.commit.soon()
+			}
 		case c.bad != nil:
-			number = c.tenure.window.push(c.bad.slot(d.Malformed))
-		case c.record != nil:
-			number = c.tenure.window.push(slot{
-				event: d.Event, malformed: d.Malformed, recordKey: d.Key, trace: d.Trace,
-				size: c.size, offset: c.record.Offset, epoch: c.record.LeaderEpoch,
-			})
+			c.tenure.push(&into[i], 0, c.bad.asPlace())
 		default:
-			again := c.tenure.window.at(number)
-			d.Event, d.Malformed, d.Key, d.Trace = again.event, again.malformed, again.recordKey, again.trace
+			c.tenure.push(&into[i], c.size, place{offset: c.record.Offset, epoch: c.record.LeaderEpoch})
 		}
-		if h := s.holding(cmp.Or(d.Event.Key(), d.Key)); h != nil {
-			c.tenure.window.at(number).state = slotBack
-			h.waiting = append(h.waiting, returned{c.tenure, number})
-			s.held++
-			continue
-		}
-		into[n] = d
-		s.deliver(&into[n], c.tenure, number)
-		n++
 	}
+	clear(into[:len(batch)])
 	clear(batch)
-	return n
 }
 
-// deliver completes a delivery of a record in the window.
-func (s *Stream) deliver(d *leat.Delivery, t *tenure, number uint64) {
-	slot := t.window.at(number)
-	slot.state = slotOut
-	slot.round++
-	d.Lease, d.Handle, d.Tag = t.lease, t, number<<8|uint64(slot.round)
-	d.Position = leat.Position{Partition: t.partition, Offset: slot.offset - slot.before}
-	s.events++
-	s.bytes += slot.size
+// keepBook makes the stream's book.
+func (s *Stream) keepBook() {
+	s.book = book.New[place](&s.mu, book.Options{
+		MaxInFlight: s.sub.MaxInFlight, MaxInFlightBytes: s.sub.MaxInFlightBytes, Acks: book.Position, Timed: !s.sub.Broadcast, Wake: s.wake,
+	})
 }
 
 // Settle implements [leat.Stream].
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
-	t, ok := d.Handle.(*tenure)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, number, ok := s.book.Find(d)
 	if !ok {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	number := d.Tag >> 8
-	if t.ended || !t.window.has(number) {
-		return
-	}
-	slot := t.window.at(number)
-	if slot.state != slotOut || slot.round != uint8(d.Tag) {
-		return
-	}
+	t := w.Of(number).tenure
 	switch how.Action {
-	case leat.Ack, leat.GiveBack:
+	case leat.Ack:
+		t.finish(number)
+	case leat.GiveBack:
+		w.GiveBack(number, 0)
+		return
 	default:
 		return // there is no NativeReject
 	}
-	s.events--
-	s.bytes -= slot.size
-	if h := s.holding(slot.key()); h != nil {
-		h.out--
-		if h.out == 0 {
-			s.wake()
-		}
-	}
-	if how.Action == leat.GiveBack {
-		slot.state = slotBack
-		if !t.draining {
-			s.returns = append(s.returns, returned{t, number})
-			s.wake()
-		}
-		return
-	}
-	t.finish(number)
 	if !s.sub.Broadcast {
 		s.commit.soon()
 	}
@@ -426,9 +358,10 @@ func (s *Stream) resumePartitions() {
 		gap := t.gap()
 		switch {
 		case !t.paused && gap >= s.broker.o.GapLimit:
+			oldest, _ := t.window.Oldest()
 			t.paused = true
 			s.setAside(t)
-			s.ill.gapReached(t.partition, t.window.at(t.window.first).offset)
+			s.ill.gapReached(t.partition, oldest.offset)
 		case t.paused && gap <= s.broker.o.GapLimit/2:
 			t.paused = false
 			s.bringBack(t)

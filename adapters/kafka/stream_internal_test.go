@@ -27,9 +27,10 @@ func newLoose(t *testing.T, maxBytes int) *loose {
 	t.Cleanup(client.Close)
 	s := &Stream{
 		broker: &Broker{o: Options{GapLimit: 2}}, client: client, sub: leat.Subscription{Topic: "t", MaxInFlight: 10, MaxInFlightBytes: maxBytes},
-		tenures: map[int32]*tenure{}, progress: map[int32]progress{}, blocked: map[string]*holding{}, paused: map[int32]bool{},
+		tenures: map[int32]*tenure{}, progress: map[int32]progress{}, paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), commit: committer{due: make(chan struct{}, 1)},
 	}
+	s.keepBook()
 	s.begin(0)
 	return &loose{Stream: s, t: t}
 }
@@ -75,20 +76,23 @@ func TestGivenBackWaitsForRoomBeforeLaterOnes(t *testing.T) {
 		l := newLoose(t, 2_000)
 		l.keyless = keyless
 		l.put("k", strings.Repeat("x", 1_500))
-		_, large := l.get(1)
-		l.settle(leat.GiveBack, large...)
-		l.sortReturns()
-		held := l.again // until another one takes the room
-		l.again = nil
+		l.put("k", "")
+		_, both := l.get(10)
+		require.Len(t, both, 2)
+		l.settle(leat.GiveBack, both[0]) // it waits for the other one of its key
 		l.put("other", strings.Repeat("y", 1_000))
-		_, other := l.get(1)
-		l.again = held
+		ids, other := l.get(10)
+		require.Equal(t, []string{"2"}, ids)
+		l.settle(leat.Ack, both[1])
 		l.put("k", "small")
-		ids, _ := l.get(10)
+		l.put("yet another", "small")
+		ids, _ = l.get(10)
 		require.Empty(t, ids)
 		l.settle(leat.Ack, other...)
 		ids, _ = l.get(10)
-		assert.Equal(t, []string{"0", "2"}, ids)
+		require.Equal(t, []string{"0"}, ids)
+		ids, _ = l.get(10)
+		assert.Equal(t, []string{"3", "4"}, ids)
 	}
 }
 

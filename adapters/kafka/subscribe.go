@@ -45,7 +45,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, b.fail(caller, "subscribe", sub.Topic, err)
 	}
 	s := &Stream{
-		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{}, blocked: map[string]*holding{},
+		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
 		decoder: decoder{mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
@@ -54,6 +54,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		ill:  illness{start: b.skipped(sub)},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
+	s.keepBook()
 	opts := b.consumerOptions(sub)
 	if sub.Broadcast {
 		s.caps = leat.Capabilities{Order: leat.OrderPerStream, Durable: true, Broadcast: true}

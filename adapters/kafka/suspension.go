@@ -19,10 +19,12 @@ import (
 func (s *Stream) hold(t *tenure) {
 	if s.leases == nil {
 		t.lease = leat.NewLease()
-		return
+	} else {
+		t.timed = s.leases.New(s.presence.heard())
+		t.lease = t.timed.Lease()
 	}
-	t.timed = s.leases.New(s.presence.heard())
-	t.lease = t.timed.Lease()
+	t.window.End() // nothing was in it
+	t.window = s.book.Open(t.lease)
 }
 
 // extend makes the leases last for another term from the moment at which the group heard of the member. It
@@ -105,7 +107,7 @@ func (s *Stream) suspend(silence time.Duration) {
 // goBack notes that the client is to deliver a record again, of which the lease is over before it was
 // delivered. Where something was delivered before, renew goes back behind that. The lock is held.
 func (t *tenure) goBack(c *candidate) {
-	if t.rewind || t.window.position() >= 0 {
+	if t.rewind || t.position() >= 0 {
 		return
 	}
 	from := kgo.EpochOffset{Epoch: -1}
@@ -124,18 +126,18 @@ func (s *Stream) renew() (over []*tenure) {
 		switch {
 		case t.draining: // it is being given up; nothing of it is waited for any more
 			over = append(over, t)
-		case t.window.position() < 0: // nothing was delivered: what was polled can stay
+		case t.position() < 0: // nothing was delivered: what was polled can stay
 			t.suspended = true
 			s.setAside(t)
 		default:
 			above, epoch := t.finished()
-			from := kgo.EpochOffset{Epoch: t.window.epoch, Offset: t.window.position()}
-			watermark := t.window.watermark
+			from := kgo.EpochOffset{Epoch: t.epoch, Offset: t.position()}
+			watermark := t.watermark
 			s.end([]*tenure{t})
 			s.begin(t.partition)
 			n := s.tenures[t.partition]
 			n.topic, n.committed, n.tried, n.above, n.aboveEpoch = t.topic, t.committed, t.tried, above, epoch
-			n.window.watermark, n.window.epoch, n.begin = watermark, from.Epoch, from.Offset
+			n.watermark, n.epoch, n.begin = watermark, from.Epoch, from.Offset
 			if len(above) > 0 {
 				n.owe(from.Offset, from.Epoch)
 				s.commit.soon()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -15,13 +16,18 @@ type tenure struct {
 	lease      *leat.Lease
 	timed      *leat.TimedLease // that the lease belongs to; nil for a plain one
 	drained    func()           // ends the wait for the lease's drain; nil while it does not drain
-	window     window
+	window     *book.Window[place]
+	watermark  int64  // everything below is finished, as it is committed; -1 where that is not known yet
+	epoch      int32  // of the last record below
+	mark       place  // of the window, when watermark has followed it
+	last       int64  // the offset of the newest record in the window
+	owed       uint64 // how often the watermark moved without a record
 	begin      int64  // where the group had come to before; -1 where that is not known, or was compared already
 	committed  commit // what the group has committed, as far as the stream knows
 	tried      commit // the last commit, which may have arrived though no answer came
 	above      spans  // offsets that were finished in an earlier tenure: above the watermark, and not delivered again
 	aboveEpoch int32  // no record of above is of a later leader epoch
-	counted    uint64 // window.settled at the last commit
+	counted    uint64 // settled at the last commit
 	passed     int64  // the offset behind the last records that could not be read
 	next       int64  // where the client is; -1 where that is not known
 	seen       int64  // the same at the last look for stalls
@@ -56,41 +62,111 @@ type commit struct {
 
 // uncommitted reports whether something is finished and not committed. The lock is held.
 func (t *tenure) uncommitted() bool {
-	return t.window.settled != t.counted || t.window.watermark >= 0 && t.window.watermark != t.committed.offset
+	return t.settled() != t.counted || t.watermark >= 0 && t.watermark != t.committed.offset
 }
 
 // finished returns the offsets above the position whose events are finished, and an epoch that none of them is later than.
 func (t *tenure) finished() (above spans, epoch int32) {
-	above, epoch = t.window.done()
+	above, epoch = t.done()
 	if len(t.above) > 0 {
 		above, epoch = above.union(t.above), max(epoch, t.aboveEpoch)
 	}
-	_, above = above.absorb(t.window.position())
+	_, above = above.absorb(t.position())
 	return above, epoch
+}
+
+// place is what a tenure keeps for a delivery.
+type place struct {
+	tenure *tenure
+	offset int64
+	before int64 // how many offsets below that belong to it: more than 0 only for records that cannot be read
+	epoch  int32
+}
+
+// push enters a delivery in the window.
+func (t *tenure) push(d *leat.Delivery, size int, r place) {
+	r.tenure = t
+	d.Position = leat.Position{Partition: t.partition, Offset: r.offset - r.before}
+	t.last = r.offset
+	t.window.Push(d, size, r)
+}
+
+// skip enters the end of a transaction as finished.
+func (t *tenure) skip(r *kgo.Record) {
+	t.last = r.Offset
+	t.window.Skip(place{tenure: t, offset: r.Offset, epoch: r.LeaderEpoch})
+	t.follow()
 }
 
 // finish marks a record as done. What was finished above it before counts when the watermark comes there.
 func (t *tenure) finish(number uint64) {
-	t.window.finish(number)
-	if len(t.above) == 0 || t.window.watermark < t.above[0].from {
+	t.window.Finish(number)
+	t.follow()
+	if len(t.above) == 0 || t.watermark < t.above[0].from {
 		return
 	}
 	t.absorb()
 }
 
+// follow moves the watermark to the window's.
+func (t *tenure) follow() {
+	if mark, ok := t.window.Watermark(); ok && mark != t.mark {
+		t.mark, t.watermark, t.epoch = mark, mark.offset+1, mark.epoch
+	}
+}
+
+// settled counts what is finished, so that a commit sees what is new.
+func (t *tenure) settled() uint64 { return t.window.Settled() + t.owed }
+
+// position is the watermark or, while there is none, where the window begins; -1 for an empty one.
+func (t *tenure) position() int64 {
+	if t.watermark < 0 {
+		if oldest, ok := t.window.Oldest(); ok {
+			return oldest.offset - oldest.before
+		}
+	}
+	return t.watermark
+}
+
+// skipTo moves the watermark of an empty window to an offset below which everything is finished.
+func (t *tenure) skipTo(offset int64, epoch int32) {
+	if _, open := t.window.Oldest(); !open && t.watermark < offset {
+		t.watermark, t.epoch = offset, max(t.epoch, epoch)
+		t.owed++
+	}
+}
+
+// done returns the offsets above the oldest record that is not done at which the records are, and the latest leader epoch of them. Offsets
+// without a record between two that are done belong to them, and so do those before one behind a record that is not done. A log that was
+// truncated, whose offsets come again, has none.
+func (t *tenure) done() (above spans, epoch int32) {
+	epoch = -1
+	before := int64(-1)
+	for r, finished := range t.window.Above {
+		switch {
+		case r.offset <= before:
+			return nil, -1
+		case finished:
+			above, epoch = above.add(span{before + 1, r.offset + 1}), max(epoch, r.epoch)
+		}
+		before = r.offset
+	}
+	return above, epoch
+}
+
 // owe has the tenure commit what earlier ones finished above a position, also when nothing else finishes.
 func (t *tenure) owe(position int64, epoch int32) {
-	t.window.watermark, t.window.epoch = position, epoch
-	t.window.settled++
+	t.watermark, t.epoch = position, epoch
+	t.owed++
 }
 
 // absorb moves the watermark over what was finished before. That is known until its records have been polled, which may be later.
 func (t *tenure) absorb() {
-	watermark, _ := t.above.absorb(t.window.watermark)
-	if watermark > t.window.watermark {
-		t.window.watermark, t.window.epoch = watermark, max(t.window.epoch, t.aboveEpoch)
+	watermark, _ := t.above.absorb(t.watermark)
+	if watermark > t.watermark {
+		t.watermark, t.epoch = watermark, max(t.epoch, t.aboveEpoch)
 	}
-	for len(t.above) > 0 && t.above[0].to <= min(t.window.watermark, t.next) {
+	for len(t.above) > 0 && t.above[0].to <= min(t.watermark, t.next) {
 		t.above = t.above[1:]
 	}
 }
@@ -113,7 +189,7 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 	}
 	ofTenure := func(c chunk) bool { return c.tenure == t && c.len() > 0 }
 	if len(t.aside) == 0 && !slices.ContainsFunc(s.polled, ofTenure) { // else something below may be unfinished
-		t.window.skipTo(end, epoch)
+		t.skipTo(end, epoch)
 		t.absorb()
 		s.commit.soon()
 	}
@@ -123,11 +199,11 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 // gap is how many events are finished above the oldest that is not. What was finished before counts as soon as all that lies between has
 // been delivered, since a gap at the limit keeps the partition from being fetched.
 func (t *tenure) gap() int {
-	if len(t.above) > 0 && t.window.last >= t.above.end() {
-		_, above := t.above.absorb(t.window.watermark)
-		return t.window.gap() + int(above.count())
+	if len(t.above) > 0 && t.last >= t.above.end() {
+		_, above := t.above.absorb(t.watermark)
+		return t.window.Gap() + int(above.count())
 	}
-	return t.window.gap()
+	return t.window.Gap()
 }
 
 // chunk is polled records of one partition, or what stands in their place.
@@ -147,8 +223,9 @@ func (c *chunk) len() int {
 
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
-	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: leat.NewLease(), window: newWindow(), begin: -1,
-		committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
+	lease := leat.NewLease()
+	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: lease, window: s.book.Open(lease), watermark: -1, epoch: -1,
+		last: -1, begin: -1, committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
 }
 
 // queue appends what was polled. The lock is held.
@@ -186,6 +263,7 @@ func (s *Stream) bringBack(t *tenure) {
 func (s *Stream) stop(tenures []*tenure) {
 	for _, t := range tenures {
 		t.draining, t.aside = true, nil
+		t.window.Stop()
 	}
 	s.queued = 0
 	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
@@ -194,17 +272,6 @@ func (s *Stream) stop(tenures []*tenure) {
 		}
 		return c.tenure.draining
 	})
-	ofDraining := func(r returned) bool { return r.tenure.draining }
-	s.returns = slices.DeleteFunc(s.returns, ofDraining)
-	s.again = slices.DeleteFunc(s.again, ofDraining)
-	s.held = len(s.again)
-	for key, h := range s.blocked {
-		h.waiting = slices.DeleteFunc(h.waiting, ofDraining)
-		s.held += len(h.waiting)
-		if len(h.waiting) == 0 { // nothing of the key is held back any more
-			delete(s.blocked, key)
-		}
-	}
 }
 
 // end ends tenures: settlements have no effect any more. It returns, for each, the offset of the oldest record that is out, or -1. The
@@ -218,21 +285,17 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 			continue
 		}
 		t.ended = true
-		for n := t.window.next; n > t.window.first; n-- {
-			if slot := t.window.at(n - 1); slot.state == slotOut {
-				s.events--
-				s.bytes -= slot.size
-				if h := s.holding(slot.key()); h != nil { // of another partition, where a key has moved
-					h.out--
-				}
-				oldest[i] = slot.offset
+		for r, out := range t.window.Unsettled() {
+			if out {
+				oldest[i] = r.offset
+				break
 			}
 		}
 		above, epoch := t.finished()
-		if t.window.watermark >= 0 || len(above) > 0 { // else it has not come to anything, and an earlier one may have
-			s.progress[t.partition] = progress{t.committed, t.tried, t.window.position(), t.window.epoch, above, epoch}
+		if t.watermark >= 0 || len(above) > 0 { // else it has not come to anything, and an earlier one may have
+			s.progress[t.partition] = progress{t.committed, t.tried, t.position(), t.epoch, above, epoch}
 		}
-		t.window.clear()
+		t.window.End()
 		if s.tenures[t.partition] == t {
 			delete(s.tenures, t.partition)
 		}

@@ -47,9 +47,9 @@ func offsets(first, next int64) string {
 
 func (u *unreadable) malformed() *leat.Malformed { return &leat.Malformed{Reason: u.reason} }
 
-// slot is the delivery in a window.
-func (u *unreadable) slot(m *leat.Malformed) slot {
-	return slot{malformed: m, offset: u.next - 1, before: u.next - 1 - u.first, epoch: u.epoch}
+// asPlace is the delivery in a window.
+func (u *unreadable) asPlace() place {
+	return place{offset: u.next - 1, before: u.next - 1 - u.first, epoch: u.epoch}
 }
 
 // pass enters what cannot be read behind what was polled before it. The lock is held.
