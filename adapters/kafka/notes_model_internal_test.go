@@ -201,7 +201,7 @@ func TestNoteOfATruncatedLog(t *testing.T) {
 func BenchmarkGather(b *testing.B) {
 	for _, done := range []int{0, 1_000, 100_000} {
 		b.Run(strconv.Itoa(done), func(b *testing.B) {
-			l := newLoose(&testing.T{}, 1<<30)
+			l := newLoose(b, 1<<30)
 			l.sub.MaxInFlight = done + 1
 			l.keepBook()
 			l.begin(0)

@@ -15,12 +15,12 @@ import (
 type loose struct {
 	*Stream
 
-	t       *testing.T
+	t       testing.TB
 	next    int64
 	keyless bool // events have no key of their own, only their records
 }
 
-func newLoose(t *testing.T, maxBytes int) *loose {
+func newLoose(t testing.TB, maxBytes int) *loose {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"))
 	require.NoError(t, err)
