@@ -117,7 +117,7 @@ func (n Need) offered(o offer) bool {
 	return false
 }
 
-// runsAlone reports whether no other case may run beside this one: it takes the broker away from all, or measures the process.
-func (c *Case) runsAlone() bool {
-	return c.alone || slices.ContainsFunc(c.Needs, func(n Need) bool { return n == NeedKill || n == NeedPause || n == NeedCut })
+// ownsBroker reports whether no other case may run on the same broker: it takes the broker away.
+func (c *Case) ownsBroker() bool {
+	return slices.ContainsFunc(c.Needs, func(n Need) bool { return n == NeedKill || n == NeedPause || n == NeedCut })
 }

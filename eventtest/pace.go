@@ -26,7 +26,8 @@ type Pace struct {
 	OfKey int
 	// Parallel is how many cases may run at a time; 0 means one. More needs a harness whose methods may be called at the same time,
 	// and a broker where a group of one topic does not notice that one of the same name on another topic changes. Cases that kill,
-	// pause or cut the broker, or that measure the process, run alone, after all others.
+	// pause or cut the broker have it for themselves, after these; those that measure the process run last, one by one. A broker that
+	// takes one case at a time may have others beside it ([Options.Beside]).
 	Parallel int
 }
 

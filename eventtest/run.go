@@ -17,6 +17,7 @@ import (
 type run struct {
 	*session
 
+	h    Harness         // the one that the case runs on
 	ctx  context.Context // ends when the case is over, or took too long
 	rand *rand.Rand
 
@@ -83,12 +84,12 @@ func pause(d time.Duration) {
 	<-timer.C
 }
 
-// execute runs a case to its end.
-func (s *session) execute(c *Case) Result {
+// execute runs a case on h to its end.
+func (s *session) execute(c *Case, h Harness) Result {
 	seed, o := s.opts.Seed, s.opts
 	ctx, cancel := context.WithTimeout(context.Background(), o.CaseTimeout)
 	defer cancel()
-	r := &run{session: s, ctx: ctx, rand: rand.New(rand.NewPCG(seed, 0))}
+	r := &run{session: s, h: h, ctx: ctx, rand: rand.New(rand.NewPCG(seed, 0))}
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {

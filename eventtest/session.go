@@ -49,8 +49,8 @@ func newSession(h Harness, o *Options) *session {
 
 func (s *session) end() { s.stalls.end() }
 
-// check runs a case, or skips it where something that it needs is absent.
-func (s *session) check(c *Case) Result {
+// check runs a case on h, or skips it where something that it needs is absent.
+func (s *session) check(c *Case, h Harness) Result {
 	result := Result{Case: c.Name, Level: c.Level, Rule: c.Rule, Seed: s.opts.Seed}
 	if s.invalid != nil {
 		result.Status, result.Seen = Failed, []string{s.invalid.Error()}
@@ -69,38 +69,43 @@ func (s *session) check(c *Case) Result {
 		result.Status, result.Seen = Skipped, []string{"needed: " + string(missing)}
 		return result
 	}
-	return s.execute(c)
+	return s.execute(c, h)
 }
 
-// each calls do with the index of each case: several at a time, where the harness allows it, and one by one for those that must be alone.
-func (s *session) each(cases []Case, do func(i int)) {
-	if s.parallel <= 1 {
+// each calls do with the index of each case and the harness to run it on: as many at a time as the
+// harnesses allow, then one per broker for the cases that need a broker of their own, then one by
+// one for those that measure the process.
+func (s *session) each(cases []Case, do func(i int, h Harness)) {
+	harnesses := append([]Harness{s.h}, s.opts.Beside...)
+	if s.parallel <= 1 && len(harnesses) == 1 {
 		for i := range cases {
-			do(i)
+			do(i, s.h)
 		}
 		return
 	}
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range s.parallel {
-		workers.Go(func() {
-			for i := range next {
-				do(i)
+	spread := func(workers int, harnesses []Harness, chosen func(c *Case) bool) {
+		next := make(chan int)
+		var all sync.WaitGroup
+		for _, h := range harnesses {
+			for range workers {
+				all.Go(func() {
+					for i := range next {
+						do(i, h)
+					}
+				})
 			}
-		})
-	}
-	for i := range cases {
-		if !cases[i].runsAlone() {
-			next <- i
 		}
-	}
-	close(next)
-	workers.Wait()
-	for i := range cases {
-		if cases[i].runsAlone() {
-			do(i)
+		for i := range cases {
+			if chosen(&cases[i]) {
+				next <- i
+			}
 		}
+		close(next)
+		all.Wait()
 	}
+	spread(max(1, s.parallel), harnesses, func(c *Case) bool { return !c.alone && !c.ownsBroker() })
+	spread(1, harnesses, func(c *Case) bool { return !c.alone && c.ownsBroker() })
+	spread(1, harnesses[:1], func(c *Case) bool { return c.alone })
 }
 
 // missingNeed returns the first need of a case that the harness or the adapter does not fulfil.

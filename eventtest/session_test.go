@@ -277,6 +277,41 @@ func TestSuiteKeepsThePaceOfItsHarness(t *testing.T) {
 	assert.Greater(t, most, 4, "cases did not run side by side")
 }
 
+// TestCasesAreSpreadOverHarnesses: cases that have a broker for themselves run on all of them as well.
+func TestCasesAreSpreadOverHarnesses(t *testing.T) {
+	one, two := &countingHarness{memoryHarness: newMemoryHarness()}, &countingHarness{memoryHarness: newMemoryHarness()}
+	only := append(needing(eventtest.NeedKill), append(needing(eventtest.NeedCut), "publish-batch", "order", "nothing-leaks")...)
+	report := eventtest.Check(one, &eventtest.Options{Only: only, Beside: []eventtest.Harness{two}})
+	assert.NotEmpty(t, report.Results)
+	assert.Empty(t, report.Failed(), report.Table())
+	for i, h := range []*countingHarness{one, two} {
+		assert.Positive(t, h.opens.Load(), "harness %d", i)
+		assert.Positive(t, h.faults.Load(), "harness %d", i)
+	}
+}
+
+// countingHarness counts what the suite asks of it.
+type countingHarness struct {
+	*memoryHarness
+
+	opens, faults atomic.Int64
+}
+
+func (h *countingHarness) Open(ctx context.Context) (leat.Broker, error) {
+	h.opens.Add(1)
+	return h.memoryHarness.Open(ctx)
+}
+
+func (h *countingHarness) Kill(ctx context.Context) error {
+	h.faults.Add(1)
+	return h.memoryHarness.Kill(ctx)
+}
+
+func (h *countingHarness) Cut(ctx context.Context) error {
+	h.faults.Add(1)
+	return h.memoryHarness.Cut(ctx)
+}
+
 // TestWrongOptionsFailEveryCase: a wrong option is no default.
 func TestWrongOptionsFailEveryCase(t *testing.T) {
 	for field, o := range map[string]eventtest.Options{

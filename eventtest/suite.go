@@ -27,6 +27,9 @@ type Options struct {
 	Unordered bool
 	// Rounds is how often a case injects its fault that injects it again and again. 0 means 20 times, or twice where the broker is killed.
 	Rounds int
+	// Beside are more harnesses of the same kind, each with a broker of its own. The suite spreads the
+	// cases over all of them, which shortens a run that mostly waits for its broker.
+	Beside []Harness
 	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
 	CaseTimeout time.Duration
 }
@@ -65,10 +68,10 @@ func TestAdapter(t *testing.T, h Harness, o *Options) Report {
 	defer s.end()
 	cases := selected(s.opts)
 	results := make([]Result, len(cases))
-	s.each(cases, func(i int) {
+	s.each(cases, func(i int, h Harness) {
 		c := &cases[i]
 		t.Run(string(c.Level)+"/"+c.Name, func(t *testing.T) {
-			result := s.check(c)
+			result := s.check(c, h)
 			results[i] = result
 			switch result.Status {
 			case Failed:
@@ -90,7 +93,7 @@ func Check(h Harness, o *Options) Report {
 	defer s.end()
 	cases := selected(s.opts)
 	report := Report{Results: make([]Result, len(cases))}
-	s.each(cases, func(i int) { report.Results[i] = s.check(&cases[i]) })
+	s.each(cases, func(i int, h Harness) { report.Results[i] = s.check(&cases[i], h) })
 	return report
 }
 

@@ -143,16 +143,19 @@ func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 500 * time.Millisecond, Operation: 2 * time.Second}
 }
 
-// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker included.
-func suiteOptions() *eventtest.Options {
-	if !long() {
-		return nil
+// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times in a
+// long run, kills of the broker included.
+func suiteOptions(t *testing.T) *eventtest.Options {
+	t.Helper()
+	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t, 1)}}
+	if long() {
+		o.Rounds, o.CaseTimeout = 20, 10*time.Minute
 	}
-	return &eventtest.Options{Rounds: 20, CaseTimeout: 10 * time.Minute}
+	return o
 }
 
 func TestKafkaConforms(t *testing.T) {
-	report := eventtest.TestAdapter(t, newHarness(t, 1), suiteOptions())
+	report := eventtest.TestAdapter(t, newHarness(t, 1), suiteOptions(t))
 	report.Adapter, report.Broker = "kafka", "Apache Kafka 4.3.1"
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }

@@ -162,17 +162,20 @@ func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 2 * time.Second, Parallel: 4}
 }
 
-// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker included.
-func suiteOptions() *eventtest.Options {
-	if !long() {
-		return nil
+// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times in a
+// long run, kills of the broker included.
+func suiteOptions(t *testing.T) *eventtest.Options {
+	t.Helper()
+	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t)}}
+	if long() {
+		o.Rounds, o.CaseTimeout = 20, 10*time.Minute
 	}
-	return &eventtest.Options{Rounds: 20, CaseTimeout: 10 * time.Minute}
+	return o
 }
 
 func TestRabbitMQConforms(t *testing.T) {
 	h := newHarness(t)
-	report := eventtest.TestAdapter(t, h, suiteOptions())
+	report := eventtest.TestAdapter(t, h, suiteOptions(t))
 	report.Adapter, report.Broker = "rabbitmq", "RabbitMQ "+h.node.Version()
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }
