@@ -1,6 +1,7 @@
 package watermill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/lifecycle"
+	"github.com/leatgo/leat/adapterkit/publish"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -51,9 +54,9 @@ func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.Ma
 // where the Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows
 // better.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := leat.CheckTopic(topic); err != nil {
+	if err := b.life.Refuse(ctx, "publish", topic); err != nil {
 		for i, e := range events {
-			done(i, &leat.Error{Op: "publish", EventID: e.ID(), Code: leat.CodeInvalid, Err: fmt.Errorf("topic %w", err)})
+			done(i, publish.Error(topic, e, err))
 		}
 		return
 	}
@@ -65,25 +68,16 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
-		if err := b.declare(ctx, sub); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, b.declare(ctx, sub))
 	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return fault.Join(errs...)
 }
 
 func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
-	err := b.refusal(ctx, "declare", sub)
-	if err == nil {
-		err = b.unheld("declare", sub)
-	}
-	if err != nil || b.o.SkipInitialize {
+	if err := b.refusal(ctx, "declare", sub); err != nil || b.o.SkipInitialize {
 		return err
 	}
-	s, err := b.subscriber("declare", sub)
+	s, err := b.subscriber(ctx, "declare", sub)
 	if err != nil {
 		return err
 	}
@@ -96,7 +90,7 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 	select {
 	case err := <-done:
 		if err != nil {
-			return failed("declare", sub.Topic, err)
+			return failed(ctx, "declare", sub.Topic, err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -104,29 +98,25 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 	}
 }
 
-// refusal returns why a call cannot be served at all, or nil.
+// refusal returns why a call cannot be served, or nil: it cannot at all, or the subscription cannot be held as asked.
 func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) error {
-	if err := sub.Validate(); err != nil {
+	if err := cmp.Or(sub.Validate(), b.life.Refuse(ctx, op, sub.Topic)); err != nil {
 		return err
 	}
-	return b.life.Refuse(ctx, op, sub.Topic)
-}
-
-// unheld returns why a subscription cannot be held as asked, or nil.
-func (b *Broker) unheld(op string, sub leat.Subscription) error {
+	why := ""
 	switch {
 	case sub.Broadcast:
-		return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported,
-			Err: errors.New("there is no broadcast over Watermill; give each process a group of its own")}
+		why = "there is no broadcast over Watermill; give each process a group of its own"
 	case !sub.Unordered && b.o.Order == leat.OrderNone:
-		return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported,
-			Err: errors.New("the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")}
+		why = "the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order"
+	default:
+		return nil
 	}
-	return nil
+	return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New(why)}
 }
 
 // subscriber returns the Subscriber of a group.
-func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscriber, error) {
+func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscription) (message.Subscriber, error) {
 	refused := func(code leat.Code, format string, args ...any) error {
 		return &leat.Error{Op: op, Topic: sub.Topic, Code: code, Err: fmt.Errorf(format, args...)}
 	}
@@ -149,7 +139,7 @@ func (b *Broker) subscriber(op string, sub leat.Subscription) (message.Subscribe
 	}
 	s, err := b.o.NewSubscriber(sub.Group)
 	if err != nil {
-		return nil, failed(op, sub.Topic, fmt.Errorf("NewSubscriber failed: %w", err))
+		return nil, failed(ctx, op, sub.Topic, fmt.Errorf("NewSubscriber failed: %w", err))
 	}
 	if nils.Is(s) {
 		return nil, refused(leat.CodeInvalid, "NewSubscriber returned nil")
@@ -164,10 +154,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err := b.refusal(ctx, "subscribe", sub); err != nil {
 		return nil, err
 	}
-	if err := b.unheld("subscribe", sub); err != nil {
-		return nil, err
-	}
-	subscriber, err := b.subscriber("subscribe", sub)
+	subscriber, err := b.subscriber(ctx, "subscribe", sub)
 	if err != nil {
 		return nil, err
 	}

@@ -12,56 +12,46 @@ import (
 
 // failure is what went wrong last, since when, for health.
 type failure struct {
-	fault.Symptom
-
-	mu sync.Mutex
+	mu      sync.Mutex
+	symptom fault.Symptom
 }
 
 // note takes the outcome of an operation; nil ends the failure.
 func (f *failure) note(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.Set(err)
+	f.symptom.Set(err)
 }
 
 // health returns the failure as an error, or nil.
 func (f *failure) health(op, topic string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.Err == nil {
+	if f.symptom.Err == nil {
 		return nil
 	}
-	return fault.Health(topic, leat.CodeUnavailable, f.Since, fmt.Errorf("%s fails: %w", op, f.Err))
+	return fault.Health(topic, leat.CodeUnavailable, f.symptom.Since, fmt.Errorf("%s fails: %w", op, f.symptom.Err))
 }
 
-// failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where that is an [*leat.Error].
-func failed(op, topic string, err error) error {
-	code := leat.CodeUnavailable
-	if own, ok := errors.AsType[*leat.Error](err); ok {
-		code = own.Code
-		if own == err && own.Err != nil { //nolint:errorlint // only the outermost
-			err = own.Err
-		}
+// last returns the failure as an error for which the broker cannot be reached, or nil.
+func (f *failure) last() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if own, ok := errors.AsType[*leat.Error](f.symptom.Err); ok && own.Err != nil {
+		return own.Err
 	}
-	return &leat.Error{Op: op, Topic: topic, Code: code, Err: err}
+	return f.symptom.Err
 }
 
 // broker is how errors call the Broker.
 const broker = "the broker over Watermill"
 
-func closedError(op, topic, id string) error {
-	return &leat.Error{Op: op, Topic: topic, EventID: id, Code: leat.CodeClosed, Err: errors.New(broker + " is closed")}
+// failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where that is an [*leat.Error].
+func failed(ctx context.Context, op, topic string, err error) error {
+	return fault.Fail(ctx, op, topic, fault.Code(err), err)
 }
 
-// endOf returns the error of a context that ended, with its cause where that says more.
-func endOf(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if !errors.Is(cause, err) {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
-
+// canceled is the error of a call whose ctx has ended, with the cause where that says more.
 func canceled(ctx context.Context, op, topic string) error {
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeCanceled, Err: endOf(ctx)}
+	return fault.Fail(ctx, op, topic, leat.CodeCanceled, context.Cause(ctx))
 }

@@ -96,32 +96,33 @@ func (m *member) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(m.ctx, cancel)
 	out := make(chan *message.Message)
-	m.pumps.Go(func() { m.pump(ctx, shared, out) })
+	m.pumps.Go(func() {
+		defer cancel()
+		defer stop()
+		defer close(out)
+		pump(ctx, shared, out)
+	})
 	return out, nil
 }
 
-func (m *member) pump(ctx context.Context, shared <-chan *message.Message, out chan<- *message.Message) {
-	defer close(out)
+// pump hands on what a group shares, until ctx ends or the group does.
+func pump(ctx context.Context, shared <-chan *message.Message, out chan<- *message.Message) {
 	for {
-		var next *message.Message
 		select {
-		case next = <-shared:
+		case next := <-shared:
 			if next == nil {
 				return
 			}
+			select {
+			case out <- next:
+			case <-ctx.Done():
+				next.Nack()
+				return
+			}
 		case <-ctx.Done():
-			return
-		case <-m.ctx.Done():
-			return
-		}
-		select {
-		case out <- next:
-		case <-ctx.Done():
-			next.Nack()
-			return
-		case <-m.ctx.Done():
-			next.Nack()
 			return
 		}
 	}

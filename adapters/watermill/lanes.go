@@ -2,6 +2,7 @@ package watermill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -76,7 +77,7 @@ func (p *publisher) inline(ctx context.Context, topic string, e leat.Event, trac
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return closedError("publish", topic, e.ID())
+		return &leat.Error{Op: "publish", Code: leat.CodeClosed, Err: errors.New(broker + " is closed")}
 	}
 	p.idle.Add(1)
 	p.mu.Unlock()

@@ -38,30 +38,14 @@ func (h *throughHandler) Handle(ctx context.Context, e leat.Event) error {
 	if h.middleware == nil {
 		return leat.Pause(misusePause, h.missing(""))
 	}
-	return handleThrough(ctx, h.middleware, h.codec, h.next, e)
-}
-
-// Check tells [leat.Run] that the middleware is missing.
-func (h *throughHandler) Check(sub leat.Subscription) error {
-	if h.middleware == nil {
-		return h.missing(sub.Topic)
-	}
-	return nil
-}
-
-func (*throughHandler) missing(topic string) error {
-	return &leat.Error{Op: "run", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the middleware of Watermill is nil")}
-}
-
-func handleThrough(ctx context.Context, m message.HandlerMiddleware, codec Codec, next leat.Handler, e leat.Event) error {
-	original, err := codec.Restore(e)
+	original, err := h.codec.Restore(e)
 	if err != nil {
 		return leat.Reject(err)
 	}
 	handed := original.Copy()
 	handed.SetContext(ctx)
 	var decided, misuse error
-	produced, err := m(func(got *message.Message) ([]*message.Message, error) {
+	produced, err := h.middleware(func(got *message.Message) ([]*message.Message, error) {
 		switch {
 		case decided != nil:
 			return nil, decided
@@ -70,7 +54,7 @@ func handleThrough(ctx context.Context, m message.HandlerMiddleware, codec Codec
 			misuse = misused(e, "it changes the message before the handler")
 			return nil, misuse
 		}
-		err := next.Handle(got.Context(), e)
+		err := h.next.Handle(got.Context(), e)
 		if leat.IsDecided(err) {
 			decided = err
 		}
@@ -90,9 +74,21 @@ func handleThrough(ctx context.Context, m message.HandlerMiddleware, codec Codec
 	return leat.Pause(misusePause, misuse)
 }
 
+// Check tells [leat.Run] that the middleware is missing.
+func (h *throughHandler) Check(sub leat.Subscription) error {
+	if h.middleware == nil {
+		return h.missing(sub.Topic)
+	}
+	return nil
+}
+
+func (*throughHandler) missing(topic string) error {
+	return &leat.Error{Op: "run", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the middleware of Watermill is nil")}
+}
+
 func misused(e leat.Event, what string) error {
 	return &leat.Error{Op: "handle", EventID: e.ID(), Code: leat.CodeUnsupported,
-		Err: fmt.Errorf("the Watermill middleware does what has no meaning around a handler of Leat: %w", errors.New(what))}
+		Err: fmt.Errorf("the Watermill middleware does what has no meaning around a handler of Leat: %s", what)}
 }
 
 func closed(c <-chan struct{}) bool {

@@ -3,13 +3,12 @@ package watermill
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
 )
 
 // Stream is a subscription of Watermill as a stream of Leat. It implements [leat.Stream] and [leat.HealthReporter].
@@ -18,30 +17,24 @@ type Stream struct {
 	sub        leat.Subscription
 	subscriber message.Subscriber
 	caps       leat.Capabilities
-	room       chan struct{} // holds a token when something was settled
+	room       chan struct{} // holds a token when Receive should look again
 	over       chan struct{} // closed by Close
+	retry      time.Time     // not before then it subscribes again; Receive's own
 	failure    failure
 
-	mu       sync.Mutex
-	closed   bool
-	quiet    bool // Receive is not called any more
+	mu     sync.Mutex
+	closed bool
+	book   *book.Book[*message.Message]
+	feed   *feed              // nil while there is no subscription
+	acked  []*message.Message // since they may not have reached the message broker
+}
+
+// feed is what one Subscribe of Watermill returned. Its lease is as long as its channel.
+type feed struct {
 	messages <-chan *message.Message
 	cancel   context.CancelFunc
 	lease    *leat.Lease
-	bytes    int
-	held     map[uint64]*entry // what is not settled, and what was given back to a quiet stream
-	tag      uint64
-	acked    []*message.Message // since they may not have reached the message broker
-	retry    time.Time          // not before then it subscribes again
-	pending  *message.Message   // was read, and is not delivered
-	decoded  leat.Delivery      // of pending
-}
-
-// entry is a delivery that is not settled.
-type entry struct {
-	m    *message.Message
-	size int
-	back bool // it is settled: given back to a quiet stream, which nacks it when it closes
+	window   *book.Window[*message.Message]
 }
 
 var (
@@ -61,12 +54,25 @@ const (
 )
 
 func newStream(b *Broker, sub leat.Subscription, subscriber message.Subscriber) *Stream {
-	s := &Stream{b: b, sub: sub, subscriber: subscriber, room: make(chan struct{}, 1), over: make(chan struct{}), held: map[uint64]*entry{}}
+	s := &Stream{b: b, sub: sub, subscriber: subscriber, room: make(chan struct{}, 1), over: make(chan struct{})}
 	s.caps = leat.Capabilities{Standby: b.o.Standby, Durable: b.o.Durable, History: b.o.History, LongestHold: b.o.LongestHold}
 	if !sub.Unordered {
 		s.caps.Order = b.o.Order
 	}
+	s.book = book.New[*message.Message](&s.mu, book.Options{
+		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
+		Unordered: true, KeylessLeave: true, // the Pub/Sub takes back what is given back, and keeps the order or not
+		Wake: s.wake,
+	})
 	return s
+}
+
+// wake makes Receive look again.
+func (s *Stream) wake() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
 }
 
 // Capabilities returns what [Options] say, and nothing else: a Pub/Sub counts no deliveries, takes no delay and has no reject.
@@ -77,31 +83,27 @@ func (s *Stream) Health() error { return s.failure.health("subscribing", s.sub.T
 
 // open subscribes. Watermill's Subscribe may block, and its context is that of the subscription, so ctx is watched from outside.
 func (s *Stream) open(ctx context.Context) error {
-	type answer struct {
-		messages <-chan *message.Message
-		err      error
-	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	answered := make(chan answer, 1)
+	f := &feed{cancel: cancel, lease: leat.NewLease()}
+	answered := make(chan error, 1)
 	go func() {
-		messages, err := s.subscriber.Subscribe(own, s.sub.Topic)
-		answered <- answer{messages, err}
-	}()
-	var a answer
-	select {
-	case a = <-answered:
-		if a.err == nil && a.messages == nil {
-			a.err = errors.New("the Subscriber returned no channel")
+		var err error
+		if f.messages, err = s.subscriber.Subscribe(own, s.sub.Topic); err == nil && f.messages == nil {
+			err = errors.New("the Subscriber returned no channel")
 		}
-		if a.err != nil {
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
 			cancel()
-			return failed("subscribe", s.sub.Topic, a.err)
+			return failed(ctx, "subscribe", s.sub.Topic, err)
 		}
 	case <-ctx.Done():
 		cancel()
 		go func() {
-			if late := <-answered; late.err == nil && late.messages != nil {
-				refuse(late.messages)
+			if <-answered == nil {
+				refuse(f.messages)
 			}
 		}()
 		return canceled(ctx, "subscribe", s.sub.Topic)
@@ -110,10 +112,11 @@ func (s *Stream) open(ctx context.Context) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		cancel()
-		go refuse(a.messages)
+		go refuse(f.messages)
 		return s.closedError("subscribe")
 	}
-	s.messages, s.cancel, s.lease = a.messages, cancel, leat.NewLease()
+	f.window = s.book.Open(f.lease)
+	s.feed = f
 	return nil
 }
 
@@ -131,7 +134,8 @@ func (s *Stream) closedError(op string) error {
 }
 
 // Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is lost, and the stream subscribes
-// again, at most once a second.
+// again, at most once a second. A full stream reads on, as only the channel tells that it has ended, and keeps
+// one message more than there is room for.
 func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	if len(into) == 0 {
 		return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeInvalid, Err: errors.New("no room to receive into")}
@@ -142,81 +146,71 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 			s.mu.Unlock()
 			return 0, s.closedError("receive")
 		}
-		messages, pending := s.messages, s.pending != nil
-		full := len(s.held) >= s.sub.MaxInFlight || pending && !s.fits()
-		s.mu.Unlock()
 		if ctx.Err() != nil {
+			s.mu.Unlock()
 			return 0, canceled(ctx, "receive", s.sub.Topic)
 		}
-		switch {
-		case full && pending:
-			s.await(ctx, nil)
-		case full: // and the channel tells when it ends; what it has meanwhile is the pending one, one more than MaxInFlight
-			s.await(ctx, messages)
-		case messages == nil:
-			if err := s.reopen(ctx); err != nil {
-				return 0, err
-			}
-		default:
-			if !pending && !s.read(ctx, messages) {
-				continue
-			}
-			if n := s.fill(into, messages); n > 0 {
-				return n, nil
-			}
+		f, n := s.feed, s.book.Fill(into)
+		var messages <-chan *message.Message
+		if f != nil && !s.book.Short() {
+			messages = f.messages
+		}
+		s.mu.Unlock()
+		if n > 0 {
+			return n, nil
+		}
+		if f == nil {
+			s.reopen(ctx)
+			continue
+		}
+		select {
+		case m, ok := <-messages:
+			s.read(f, m, ok, len(into))
+		case <-s.room:
+		case <-ctx.Done():
+		case <-s.over:
 		}
 	}
 }
 
-// await waits for room, or until the channel has a message, which becomes the pending one, or has ended.
-func (s *Stream) await(ctx context.Context, messages <-chan *message.Message) {
-	select {
-	case <-s.room:
-	case m, ok := <-messages:
-		if !ok {
-			s.lose()
+// read takes a message, and what else the channel has at once and there is room for, most of them at the most.
+func (s *Stream) read(f *feed, m *message.Message, ok bool, most int) {
+	for ok && s.take(f, m) && most > 1 {
+		most--
+		select {
+		case m, ok = <-f.messages:
+		default:
 			return
 		}
-		s.take(m)
-	case <-ctx.Done():
-	case <-s.over:
+	}
+	if !ok {
+		s.lose(f)
 	}
 }
 
-// read waits for a message and makes it the pending one. It reports whether there is one.
-func (s *Stream) read(ctx context.Context, messages <-chan *message.Message) bool {
-	select {
-	case m, ok := <-messages:
-		if !ok {
-			s.lose()
-			return false
-		}
-		return s.take(m)
-	case <-ctx.Done():
-	case <-s.over:
-	}
-	return false
-}
-
-// take decodes a message that was read, as the pending one. It reports whether there is one.
-func (s *Stream) take(m *message.Message) bool {
+// take enters a message. It reports whether there is room for more.
+func (s *Stream) take(f *feed, m *message.Message) bool {
 	if m == nil {
-		return false
+		return true
 	}
-	d := s.decode(m)
+	d, size := s.decode(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		m.Nack()
 		return false
 	}
-	s.pending, s.decoded = m, d
-	return true
+	f.window.Push(&d, size, m)
+	events, bytes := s.book.Room()
+	return events > 0 && bytes > 0
 }
 
-// decode returns a delivery of the event of a message, or of why it is none.
-func (s *Stream) decode(m *message.Message) (d leat.Delivery) {
+// decode returns a delivery of the event of a message, or of why it is none, and its size.
+func (s *Stream) decode(m *message.Message) (d leat.Delivery, size int) {
 	o := &s.b.o
+	if d.Position.ID = m.UUID; o.Position != nil {
+		d.Position = o.Position(m)
+	}
 	key := ""
 	if o.Key != nil {
 		key = o.Key(m)
@@ -228,172 +222,84 @@ func (s *Stream) decode(m *message.Message) (d leat.Delivery) {
 	}
 	if err != nil {
 		d.Malformed = o.Codec.malformed(m, err)
-		return d
+		return d, d.Malformed.Size()
 	}
 	d.Event = e
 	if e.Key() == "" {
 		d.Key = key
 	}
-	return d
-}
-
-// fill delivers the pending message, and what the channel has at once.
-func (s *Stream) fill(into []leat.Delivery, messages <-chan *message.Message) (n int) {
-	for {
-		if !s.deliver(&into[n]) {
-			return n
-		}
-		n++
-		if n == len(into) {
-			return n
-		}
-		select {
-		case m, ok := <-messages:
-			if !ok {
-				return n // the next Receive finds out
-			}
-			if !s.take(m) {
-				return n
-			}
-		default:
-			return n
-		}
-	}
-}
-
-// fits reports whether there is room for the pending message. The caller holds the lock.
-func (s *Stream) fits() bool {
-	return len(s.held) == 0 || len(s.held) < s.sub.MaxInFlight && s.bytes+s.pendingSize() <= s.sub.MaxInFlightBytes
-}
-
-func (s *Stream) pendingSize() int {
-	if s.decoded.Malformed != nil {
-		return s.decoded.Malformed.Size()
-	}
-	return s.decoded.Event.Size()
-}
-
-// deliver fills in d with the pending message if there is room for it.
-func (s *Stream) deliver(d *leat.Delivery) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.pending == nil || !s.fits() {
-		return false
-	}
-	s.tag++
-	en := &entry{m: s.pending, size: s.pendingSize()}
-	s.held[s.tag] = en
-	s.bytes += en.size
-	*d = s.decoded
-	d.Lease, d.Handle, d.Tag, d.Position = s.lease, en, s.tag, leat.Position{ID: s.pending.UUID}
-	if s.b.o.Position != nil {
-		d.Position = s.b.o.Position(s.pending)
-	}
-	s.pending, s.decoded = nil, leat.Delivery{}
-	return true
+	return d, e.Size()
 }
 
 // lose is called when the channel was closed by the Subscriber: what was delivered from it belongs to the group again.
-func (s *Stream) lose() {
+func (s *Stream) lose(f *feed) {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	closed, held := s.closed, s.drop()
+	s.mu.Unlock()
+	if closed {
 		return
 	}
-	lease, cancel := s.lease, s.cancel
-	s.messages, s.lease, s.retry = nil, nil, time.Now().Add(resubscribe)
-	held := s.drop()
-	s.mu.Unlock()
-	cancel()
+	s.retry = time.Now().Add(resubscribe)
+	f.cancel()
 	err := errors.New("the Subscriber has closed its channel")
 	s.failure.note(err)
 	s.b.o.Logger.Warn("a subscription of Watermill ended; it is opened again", "topic", s.sub.Topic, "group", s.sub.Group)
-	lease.End(&leat.Error{Op: "lease", Topic: s.sub.Topic, Code: leat.CodeUnavailable, Err: err})
-	for _, en := range held {
-		en.m.Nack()
+	f.lease.End(&leat.Error{Op: "lease", Topic: s.sub.Topic, Code: leat.CodeUnavailable, Err: err})
+	for _, m := range held {
+		m.Nack()
 	}
-	s.signal()
 }
 
-// drop forgets what is held and what is pending, and returns it in the order of delivery. The caller holds the lock.
-func (s *Stream) drop() []*entry {
-	all := make([]*entry, 0, len(s.held)+1)
-	for _, tag := range slices.Sorted(maps.Keys(s.held)) {
-		all = append(all, s.held[tag])
+// drop forgets the feed and what came by it, and returns what of that is not settled, in order. The caller
+// holds the lock.
+func (s *Stream) drop() (held []*message.Message) {
+	if s.feed == nil {
+		return nil
 	}
-	if s.pending != nil {
-		all = append(all, &entry{m: s.pending})
+	for m := range s.feed.window.Unsettled() {
+		held = append(held, m)
 	}
-	clear(s.held)
-	s.bytes, s.pending, s.decoded = 0, nil, leat.Delivery{}
-	return all
+	s.feed.window.End()
+	s.feed = nil
+	return held
 }
 
 // reopen subscribes again when its time has come.
-func (s *Stream) reopen(ctx context.Context) error {
-	s.mu.Lock()
-	wait := time.Until(s.retry)
-	s.mu.Unlock()
-	timer := time.NewTimer(max(0, wait))
+func (s *Stream) reopen(ctx context.Context) {
+	timer := time.NewTimer(time.Until(s.retry))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-s.over:
-		return nil
+		return
 	case <-ctx.Done():
-		return canceled(ctx, "receive", s.sub.Topic)
+		return
 	}
 	err := s.open(ctx)
-	if ctx.Err() != nil {
-		return canceled(ctx, "receive", s.sub.Topic)
+	if ctx.Err() != nil || leat.CodeOf(err) == leat.CodeClosed {
+		return
 	}
-	if leat.CodeOf(err) != leat.CodeClosed {
-		s.failure.note(err)
-	}
+	s.failure.note(err)
 	if err != nil {
-		s.mu.Lock()
 		s.retry = time.Now().Add(resubscribe)
-		s.mu.Unlock()
-	}
-	return nil
-}
-
-func (s *Stream) signal() {
-	select {
-	case s.room <- struct{}{}:
-	default:
 	}
 }
 
 // Settle implements [leat.Stream]: Ack is the message's Ack, GiveBack its Nack, after which the Pub/Sub delivers it again when it likes.
 // NativeReject has no effect.
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
-	en, ok := d.Handle.(*entry)
-	if !ok || how.Action != leat.Ack && how.Action != leat.GiveBack {
-		return
-	}
 	s.mu.Lock()
-	if s.lease != d.Lease || s.held[d.Tag] != en || en.back {
-		s.mu.Unlock()
-		return // its lease has ended
-	}
-	if s.quiet && how.Action == leat.GiveBack {
-		en.back = true
-		s.mu.Unlock()
-		return
-	}
-	delete(s.held, d.Tag)
-	s.bytes -= en.size
-	if how.Action == leat.Ack {
-		s.remember(en.m)
+	m, effect := s.book.Settle(d, how)
+	if effect == book.Acked {
+		s.remember(m)
 	}
 	s.mu.Unlock()
-	if how.Action == leat.Ack {
-		en.m.Ack()
-	} else {
-		en.m.Nack()
+	switch effect {
+	case book.Acked:
+		m.Ack()
+	case book.Returned:
+		m.Nack()
 	}
-	s.signal()
 }
 
 // remember keeps a message until its context has ended. The caller holds the lock.
@@ -415,7 +321,7 @@ func (s *Stream) remember(m *message.Message) {
 func (s *Stream) Quiesce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.quiet = true
+	s.book.Quiesce()
 }
 
 // Close implements [leat.Stream]: it waits until the Pub/Sub has taken note of the acks, as far as it shows that, for a second at most;
@@ -428,27 +334,24 @@ func (s *Stream) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	close(s.over)
-	lease, acked, held, messages, cancel := s.lease, s.acked, s.drop(), s.messages, s.cancel
-	s.lease, s.acked = nil, nil
+	f, acked := s.feed, s.acked
+	held := s.drop()
+	s.acked = nil
 	s.mu.Unlock()
 	flush(ctx, acked)
-	if lease != nil {
-		lease.End(nil)
-	}
-	if messages != nil {
-		cancel() // before anything is nacked, which would come to this channel again
-	}
-	for _, en := range held {
-		en.m.Nack()
-	}
 	ended := make(chan struct{})
-	if messages != nil {
+	if f == nil {
+		close(ended)
+	} else {
+		f.lease.End(nil)
+		f.cancel() // before anything is nacked, which would come to this channel again
+		for _, m := range held {
+			m.Nack()
+		}
 		go func() {
-			refuse(messages)
+			refuse(f.messages)
 			close(ended)
 		}()
-	} else {
-		close(ended)
 	}
 	s.b.life.Remove(s)
 	select {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,8 +63,7 @@ type Subscriber struct {
 	cancel  context.CancelFunc
 	closing sync.Once
 
-	mu     sync.Mutex
-	closed bool
+	mu     sync.Mutex // cancel is called under it
 	runs   sync.WaitGroup
 	faults map[*subscription]struct{}
 }
@@ -152,9 +153,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	s.mu.Lock()
-	if s.closed {
+	if err := s.refusal(topic); err != nil {
 		s.mu.Unlock()
-		return nil, errors.Join(s.refusal(topic), stream.Close(ctx))
+		return nil, errors.Join(err, stream.Close(ctx))
 	}
 	s.faults[sub] = struct{}{}
 	ctx, cancel := context.WithCancel(ctx)
@@ -173,10 +174,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 // Several are joined.
 func (s *Subscriber) Health() error {
 	s.mu.Lock()
-	subs := make([]*subscription, 0, len(s.faults))
-	for sub := range s.faults {
-		subs = append(subs, sub)
-	}
+	subs := slices.Collect(maps.Keys(s.faults))
 	s.mu.Unlock()
 	errs := make([]error, 0, len(subs))
 	for _, sub := range subs {
@@ -190,9 +188,8 @@ func (s *Subscriber) Health() error {
 func (s *Subscriber) Close() (err error) {
 	s.closing.Do(func() {
 		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
 		s.cancel()
+		s.mu.Unlock()
 		ended := make(chan struct{})
 		go func() {
 			s.runs.Wait()

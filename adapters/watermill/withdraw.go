@@ -2,7 +2,6 @@ package watermill
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -82,17 +81,4 @@ func (j *job) Err() error {
 		return context.Canceled
 	}
 	return nil
-}
-
-// last returns the failure as an error for which the broker cannot be reached, or nil.
-func (f *failure) last() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.Err == nil {
-		return nil
-	}
-	if own, ok := errors.AsType[*leat.Error](f.Err); ok && own.Err != nil {
-		return own.Err
-	}
-	return f.Err
 }
