@@ -2,18 +2,21 @@
 // case, of which only ASCII has one here, since U+212A is no k.
 package mode
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // CloudEvents is how the content types of events begin.
 const CloudEvents = "application/cloudevents"
 
-// HasPrefix reports whether s begins with prefix, which is in lower case.
+// HasPrefix reports whether s begins with prefix.
 func HasPrefix[T string | []byte](s T, prefix string) bool {
 	if len(s) < len(prefix) {
 		return false
 	}
 	for i := range len(prefix) {
-		if LowerByte(s[i]) != prefix[i] {
+		if LowerByte(s[i]) != LowerByte(prefix[i]) {
 			return false
 		}
 	}
@@ -42,11 +45,14 @@ func LowerByte(c byte) byte {
 	return c
 }
 
+// Equal reports whether s is t.
+func Equal[T string | []byte](s T, t string) bool { return len(s) == len(t) && HasPrefix(s, t) }
+
 // IsJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
-func IsJSON(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = Lower(strings.TrimSpace(media))
-	return media == CloudEvents || media == CloudEvents+"+json"
+func IsJSON[T string | []byte](contentType T) bool {
+	media, _, _ := bytes.Cut([]byte(contentType), []byte(";"))
+	media = bytes.TrimSpace(media)
+	return Equal(media, CloudEvents) || Equal(media, CloudEvents+"+json")
 }
 
 // IsCompressed reports whether a content encoding is one in which the body is not what was meant. Others, such as utf-8, say what it is

@@ -1,0 +1,47 @@
+package wire
+
+import (
+	"bytes"
+
+	"github.com/leatgo/leat"
+)
+
+// The headers of a trace context, as W3C Trace Context writes them. They have no prefix, and are
+// compared with case, as brokers do.
+const (
+	TraceParent = "traceparent"
+	TraceState  = "tracestate"
+)
+
+// Trace collects the trace context of one message. A [Reader] has one. If a header is there twice
+// with different values, nobody knows which one is meant: W3C Trace Context has such a message go
+// on without it.
+type Trace struct {
+	parent, state         []byte
+	twoParents, twoStates bool
+}
+
+// Add looks at a header, whatever its name. It keeps value.
+func (t *Trace) Add(name string, value []byte) {
+	switch {
+	case len(name) != len(TraceParent) && len(name) != len(TraceState) || value == nil:
+	case name == TraceParent:
+		t.twoParents = t.twoParents || t.parent != nil && !bytes.Equal(t.parent, value)
+		t.parent = value
+	case name == TraceState:
+		t.twoStates = t.twoStates || t.state != nil && !bytes.Equal(t.state, value)
+		t.state = value
+	}
+}
+
+// Context returns the trace context, which shares nothing with the values, or nil.
+func (t *Trace) Context() *leat.TraceContext {
+	const most = 512 // bytes of the longest value that is taken
+	if t.parent == nil || t.twoParents || len(t.parent) > most {
+		return nil
+	}
+	if t.twoStates || len(t.state) > most {
+		return leat.NewTraceContext(string(t.parent), "")
+	}
+	return leat.NewTraceContext(string(t.parent), string(t.state))
+}
