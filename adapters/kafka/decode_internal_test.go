@@ -390,10 +390,6 @@ func TestHostileRecords(t *testing.T) {
 			c.decode(r, &d)
 			require.NotNil(t, d.Malformed)
 			assert.Less(t, len(d.Malformed.Reason.Error()), 1<<10, "the reason is not as long as the record")
-			assert.LessOrEqual(t, cap(c.attrs), 2*mostAttributes, "the scratch does not keep the size of the worst record")
-			for _, a := range c.attrs[:cap(c.attrs)] {
-				assert.Zero(t, a, "nor the record's bytes")
-			}
 			assert.Len(t, d.Malformed.Headers, len(r.Headers))
 			p := leat.Poisoned{Malformed: d.Malformed, Reason: d.Malformed.Reason, Info: leat.Info{Topic: "t", Group: "g"}}
 			e, err := p.AsEvent()

@@ -1,25 +1,19 @@
 package kafka
 
 import (
-	"bytes"
 	"errors"
-	"strings"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/mode"
-	"github.com/leatgo/leat/internal/tracing"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The headers of the CloudEvents Kafka binding.
-const (
-	headerPrefix      = "ce_"
-	contentTypeHeader = "content-type"
-	structuredType    = mode.CloudEvents + "+json; charset=UTF-8"
+// binding is the CloudEvents Kafka binding.
+func binding() wire.Binding { return wire.Binding{Prefix: "ce_", ContentType: contentTypeHeader} }
 
-	contentTypeName = "datacontenttype"
-	versionName     = "specversion"
-	keyName         = "partitionkey"
+const (
+	contentTypeHeader = "content-type"
+	keyHeader         = "ce_partitionkey"
 )
 
 // encoder turns the events of one publish into records. It keeps their headers, and the bytes that are not those of the events, in one
@@ -30,17 +24,16 @@ type encoder struct {
 	copies     bool // records share nothing with their events; else they refer to their bytes
 	most       int  // bytes that a record may have to be in structured mode; 0 means any number
 
-	text    []byte          // what is copied, or made of the events
-	names   strings.Builder // of headers that headerName does not know
+	text    []byte // what is copied, or made of the events
 	headers []kgo.RecordHeader
-	media   []byte             // structuredType, shared by the records
-	trace   []kgo.RecordHeader // the trace context of the publish, which every record gets
+	writer  wire.Writer
+	media   []byte             // wire.StructuredType, shared by the records
+	trace   *leat.TraceContext // of the publish, which every record gets
 }
 
 // What an encoder has room for at first; more costs an allocation.
 const (
 	typicalHeaders = 9   // of a record on its own
-	typicalNames   = 64  // bytes of header names that are no constants
 	typicalSyntax  = 128 // bytes that JSON adds to those of an event
 )
 
@@ -72,17 +65,18 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 
 // begin makes room for the events, in the memory of earlier ones where that is enough.
 func (n *encoder) begin(events []leat.Event, structured, keyed bool, trace *leat.TraceContext) {
-	n.structured, n.keyed = structured, keyed
-	n.beginTrace(trace)
+	n.structured, n.keyed, n.trace = structured, keyed, trace
 	bytes, headers := 0, 0
+	if trace != nil {
+		headers = 2 * len(events)
+	}
 	switch {
 	case structured:
 		for _, e := range events { // what is no text needs a third more for base64
 			bytes += e.Size() + typicalSyntax + len(e.DataString())/3
 		}
-		headers = len(events) * (1 + len(n.trace))
+		headers += len(events)
 	case len(events) > 0: // the events of one publish are mostly alike
-		headers = len(events) * len(n.trace)
 		for range events[0].Attributes() {
 			headers += len(events)
 		}
@@ -95,34 +89,21 @@ func (n *encoder) begin(events []leat.Event, structured, keyed bool, trace *leat
 	}
 }
 
-// beginTrace takes the trace context of a publish. Its records share the bytes, unless they are for somebody who may change them.
-func (n *encoder) beginTrace(t *leat.TraceContext) {
-	n.trace = n.trace[:0]
-	if t == nil {
-		return
-	}
-	n.trace = append(n.trace, kgo.RecordHeader{Key: tracing.Parent, Value: view(t.Parent)})
-	if t.State != "" {
-		n.trace = append(n.trace, kgo.RecordHeader{Key: tracing.State, Value: view(t.State)})
-	}
-}
-
 // addTrace appends the headers of the trace context.
 func (n *encoder) addTrace() {
-	for _, h := range n.trace {
-		if n.copies {
-			h.Value = bytes.Clone(h.Value)
-		}
-		n.headers = append(n.headers, h)
+	if n.trace == nil {
+		return
+	}
+	n.headers = append(n.headers, kgo.RecordHeader{Key: wire.TraceParent, Value: n.put(n.trace.Parent)})
+	if n.trace.State != "" {
+		n.headers = append(n.headers, kgo.RecordHeader{Key: wire.TraceState, Value: n.put(n.trace.State)})
 	}
 }
 
 // reset forgets what was encoded, and keeps its memory. Nothing that was encoded may be in use any more.
 func (n *encoder) reset() {
 	clear(n.headers)
-	clear(n.trace)
-	n.text, n.headers, n.trace = n.text[:0], n.headers[:0], n.trace[:0]
-	n.names.Reset()
+	n.text, n.headers, n.trace = n.text[:0], n.headers[:0], nil
 }
 
 // encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes
@@ -139,7 +120,7 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 
 // hasBinary reports whether an event can have its content type in the header for that, as binary mode wants: not where its data is said to
 // be an event, since by that header the record would be read in structured mode, as the event in the data.
-func hasBinary(e leat.Event) bool { return !mode.HasPrefix(e.DataContentType(), mode.CloudEvents) }
+func hasBinary(e leat.Event) bool { return wire.ModeOf(e.DataContentType()) == wire.Binary }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {
@@ -162,19 +143,15 @@ func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 // encodeAttributes fills in r's headers and key.
 func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 	begin := len(n.headers)
-	for name, value := range e.Attributes() {
-		h := kgo.RecordHeader{Key: n.headerName(name), Value: n.put(value)}
-		if name == contentTypeName && mode.HasPrefix(value, mode.CloudEvents) {
-			h.Key = headerPrefix + contentTypeName // which is read too
-		}
+	n.writer.Binding = binding()
+	for name, value := range n.writer.Headers(e) {
+		h := kgo.RecordHeader{Key: name, Value: n.put(value)}
 		n.headers = append(n.headers, h)
-		if name == keyName && n.keyed && value != "" {
+		if name == keyHeader && n.keyed && value != "" {
 			r.Key = h.Value
 		}
 	}
-	if len(n.trace) > 0 {
-		n.addTrace()
-	}
+	n.addTrace()
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 }
 
@@ -196,45 +173,10 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) (fits bool, err 
 	}
 	at := len(n.headers)
 	if n.media == nil || n.copies {
-		n.media = []byte(structuredType)
+		n.media = []byte(wire.StructuredType)
 	}
 	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
 	n.addTrace()
 	r.Headers = n.headers[at:len(n.headers):len(n.headers)]
 	return true, nil
-}
-
-// headerName returns the header of an attribute. The names that most events have are constants; others are put together in one place.
-func (n *encoder) headerName(attribute string) string {
-	switch attribute {
-	case contentTypeName:
-		return contentTypeHeader
-	case versionName:
-		return headerPrefix + versionName
-	case keyName:
-		return headerPrefix + keyName
-	case "id":
-		return headerPrefix + "id"
-	case "source":
-		return headerPrefix + "source"
-	case "type":
-		return headerPrefix + "type"
-	case "subject":
-		return headerPrefix + "subject"
-	case "time":
-		return headerPrefix + "time"
-	case "dataschema":
-		return headerPrefix + "dataschema"
-	case "traceparent":
-		return headerPrefix + "traceparent"
-	case "tracestate":
-		return headerPrefix + "tracestate"
-	}
-	begin := n.names.Len()
-	if begin == 0 {
-		n.names.Grow(typicalNames)
-	}
-	n.names.WriteString(headerPrefix)
-	n.names.WriteString(attribute)
-	return n.names.String()[begin:]
 }

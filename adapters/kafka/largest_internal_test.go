@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/internal/eventgen"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -69,11 +70,11 @@ func TestTooLargeForJSON(t *testing.T) {
 		most        int
 		want        header
 	}{
-		{"text/plain", 0, header{contentTypeHeader, structuredType}},
-		{"text/plain", 30_000, header{contentTypeHeader, structuredType}},
+		{"text/plain", 0, header{contentTypeHeader, wire.StructuredType}},
+		{"text/plain", 30_000, header{contentTypeHeader, wire.StructuredType}},
 		{"text/plain", 16_000, header{contentTypeHeader, "text/plain"}},
-		{"application/cloudevents+json", 16_000, header{contentTypeHeader, structuredType}}, // base64, a third more
-		{"application/cloudevents+json", 13_000, header{headerPrefix + contentTypeName, "application/cloudevents+json"}},
+		{"application/cloudevents+json", 16_000, header{contentTypeHeader, wire.StructuredType}}, // base64, a third more
+		{"application/cloudevents+json", 13_000, header{"ce_datacontenttype", "application/cloudevents+json"}},
 	} {
 		e := newEvent(t, leat.EventOptions{DataContentType: c.contentType, Data: quotes, Key: "k"})
 		var n encoder
