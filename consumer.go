@@ -276,7 +276,7 @@ func (c *Consumer) Pause() {
 		c.mu.Unlock()
 		return
 	}
-	c.engine.fullAt = time.Time{} // it waits for the end of the pause now, not for room
+	c.engine.full = false // it waits for the end of the pause now, not for room
 	c.engine.giveBackDraining()
 	c.engine.unlock(nil)
 }

@@ -41,7 +41,8 @@ type engine struct {
 
 	room     chan struct{} // wakes the receive loop, which waits on it while it is starved
 	starved  bool          // the receive loop waits for room
-	fullAt   time.Time     // since when the limits are used up; zero when they are not
+	full     bool          // the limits are used up
+	fullAt   time.Duration // since when, or when an item left last, by now
 	pauseEnd time.Time     // a handler's Pause lasts until then
 
 	stopping bool          // receiving and dispatching have stopped
@@ -134,7 +135,7 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 	defer e.c.mu.Unlock()
 	for ctx.Err() == nil {
 		if n := e.roomNow(); n > 0 {
-			e.fullAt = time.Time{}
+			e.full = false
 			return n
 		}
 		e.starved = true
@@ -152,8 +153,8 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 
 // noteFull notes since when the receive loop waits for room, unless it is a pause that it waits for.
 func (e *engine) noteFull() {
-	if e.starved && e.fullAt.IsZero() && !e.pausedNow() {
-		e.fullAt = time.Now()
+	if e.starved && !e.full && !e.pausedNow() {
+		e.full, e.fullAt = true, e.now()
 	}
 }
 
@@ -295,8 +296,8 @@ func (e *engine) leave(it *item) {
 	it.lease.unsettled--
 	e.releaseLease(it.lease)
 	e.free.put(it)
-	if !e.fullAt.IsZero() {
-		e.fullAt = time.Now() // it goes on, however slowly
+	if e.full {
+		e.fullAt = e.now() // it goes on, however slowly
 	}
 	e.signalRoom()
 }

@@ -75,7 +75,7 @@ func (h *parkHeap) Pop() any {
 // pauseUntil stops receiving and dispatching until t, or later where a longer pause is on.
 func (e *engine) pauseUntil(t time.Time) {
 	if t.After(e.pauseEnd) {
-		e.pauseEnd, e.fullAt = t, time.Time{}
+		e.pauseEnd, e.full = t, false
 		e.giveBackDraining()
 		e.armTimer(time.Now())
 	}

@@ -155,14 +155,14 @@ func (c *Consumer) Health() Health {
 	if e.tooManyRefused() {
 		problem(Stalled, CodeStalled, "nothing is received, because the poison queue refuses %d events, more than half of MaxInFlight (%d)",
 			e.poison.refused, c.sub.MaxInFlight)
-	} else if !e.fullAt.IsZero() && time.Since(e.fullAt) >= c.o.StallAfter {
+	} else if e.full && e.now()-e.fullAt >= c.o.StallAfter {
 		it := e.all.oldest
 		age := time.Duration(0)
 		if it != nil {
 			age = time.Since(it.batch.received).Round(time.Millisecond)
 		}
 		problem(Stalled, CodeStalled, "nothing was received for %v: %d events (%d bytes) are in flight, %d of them parked; the oldest since %v",
-			time.Since(e.fullAt).Round(time.Millisecond), e.all.count, e.all.bytes, e.park.count(), age)
+			(e.now() - e.fullAt).Round(time.Millisecond), e.all.count, e.all.bytes, e.park.count(), age)
 	}
 	stream := e.stream
 	c.mu.Unlock()
