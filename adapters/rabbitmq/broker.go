@@ -31,7 +31,7 @@ var (
 )
 
 // New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
-// broker. The error is an [*leat.Error] with [leat.CodeInvalid], or [leat.CodeUnsupported] for what cannot be done yet.
+// broker. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults()}
 	b.life.Broker = "the RabbitMQ broker"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -43,7 +44,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	}
 	if err = discreet(err); err != nil {
 		l.kill()
-		if errors.Is(err, amqp.ErrCredentials) && time.Since(began) < silentClose {
+		if errors.Is(err, amqp.ErrCredentials) && time.Since(began) < rabbit.SilentClose {
 			err = fmt.Errorf("%w: %w", errDropped, err)
 		}
 		return nil, because(ctx, err)
@@ -97,10 +98,6 @@ func isHopeless(err error) bool {
 	}
 	return false
 }
-
-// silentClose is less than what RabbitMQ waits before it ends a connection whose credentials it refuses, without a word. A broker that is
-// killed during the login does not wait.
-const silentClose = 2 * time.Second
 
 // errDropped is wrapped by the error of a login that was ended too early for a refusal.
 var errDropped error = &leat.Error{

@@ -7,6 +7,8 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/internal/rabbit"
+	"github.com/leatgo/leat/internal/secrets"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -28,59 +30,38 @@ func codeOf(err error) leat.Code {
 // that it wants. With TLS 1.3 that is only seen after the handshake, by the client, which keeps nothing but the text.
 const tlsAlert = "remote error: tls:"
 
-// amqpCode classifies a reply code of the broker or the client.
+// amqpCode classifies an error of the broker, or of the client, whose own reports are of the same type.
 func amqpCode(err *amqp.Error) leat.Code {
-	if !err.Server && strings.HasPrefix(err.Reason, tlsAlert) {
+	switch {
+	case !err.Server && strings.HasPrefix(err.Reason, tlsAlert):
+		return leat.CodeUnauthenticated
+	case !err.Server && err.Code == amqp.AccessRefused && err != amqp.ErrVhost:
 		return leat.CodeUnauthenticated
 	}
-	switch err.Code {
-	case amqp.ContentTooLarge:
-		return leat.CodeTooLarge
-	case amqp.NotFound, amqp.NoRoute:
-		return leat.CodeNotFound
-	case amqp.InvalidPath: // a virtual host that does not exist
-		return leat.CodeNotFound
-	case amqp.AccessRefused:
-		if err == amqp.ErrVhost {
-			return leat.CodePermissionDenied
-		}
-		if !err.Server || isLogin(err.Reason) {
-			return leat.CodeUnauthenticated
-		}
-		return leat.CodePermissionDenied
-	case amqp.NotAllowed:
-		return notAllowed(err.Reason)
-	case amqp.PreconditionFailed:
-		if strings.Contains(err.Reason, "message size") { // "is larger than configured max size"
-			return leat.CodeTooLarge
-		}
-		return leat.CodeConflict
-	case amqp.ResourceLocked:
-		return leat.CodeConflict
-	case amqp.NotImplemented:
-		return leat.CodeUnsupported
-	case amqp.ResourceError:
-		return leat.CodeExhausted
-	case amqp.SyntaxError, amqp.CommandInvalid:
-		return leat.CodeInvalid
-	}
-	return leat.CodeUnavailable // 320, 501, 541 and what the client says when the connection is gone
+	return rabbit.Code(err.Code, err.Reason)
 }
 
-// isLogin reports whether an ACCESS_REFUSED is about the login: "Login was refused using authentication mechanism PLAIN".
-func isLogin(reason string) bool { return strings.Contains(reason, "Login was refused") }
-
-// notAllowed classifies NOT_ALLOWED (530), by which the broker refuses a virtual host or a limit.
-func notAllowed(reason string) leat.Code {
-	switch {
-	case strings.Contains(reason, "not found"):
-		return leat.CodeNotFound
-	case strings.Contains(reason, "limit"):
-		return leat.CodeExhausted
-	case strings.Contains(reason, "access to vhost"), strings.Contains(reason, "access refused"):
-		return leat.CodePermissionDenied
+// discreet returns an error of the broker without the name of the user, which RabbitMQ adds to what it refuses: "access to vhost 'shop'
+// refused for user 'ann'". A user's name may be a token, and belongs to the URL like the password.
+func discreet(err error) error {
+	if e, ok := err.(*amqp.Error); ok { //nolint:errorlint // what wraps it has its text already
+		return discreetAMQP(e)
 	}
-	return leat.CodeUnsupported
+	return err
+}
+
+// discreetAMQP is discreet for what the client reports as its own type. It leaves the client's own errors, which are compared, as they are.
+func discreetAMQP(e *amqp.Error) *amqp.Error {
+	if e == nil {
+		return nil
+	}
+	reason := secrets.WithoutUser(e.Reason)
+	if reason == e.Reason {
+		return e
+	}
+	own := *e
+	own.Reason = reason
+	return &own
 }
 
 // fail makes the error of an operation.

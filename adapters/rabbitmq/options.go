@@ -67,9 +67,6 @@ type Options struct {
 	// RecycleAfter is how long a delivery may be unsettled before its channel is closed and opened again, which delivers it once more. It
 	// must be less than the broker's consumer_timeout, 30 minutes unless that is set. 0 means 25 minutes.
 	RecycleAfter time.Duration
-	// Partitions is for spreading the keys of a group over several queues, which cannot be done yet: more than 1 is an error with
-	// [leat.CodeUnsupported].
-	Partitions int
 	// Mapping makes events of messages that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
 	// own, or several by [foreign.First]. Nil means none: such messages are malformed.
 	Mapping foreign.Mapping
@@ -166,7 +163,6 @@ func (o *Options) table() options.Table {
 		options.Bool("Structured", &o.Structured),
 		options.Bool("AllowUnroutable", &o.AllowUnroutable),
 		options.Duration("RecycleAfter", &o.RecycleAfter, defaultRecycleAfter, time.Second, longest),
-		options.Int("Partitions", &o.Partitions, 0, 1, 1_000),
 		options.Mapping(&o.Mapping),
 		options.Text("KeyFrom", &o.KeyFrom, ""),
 		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
@@ -200,10 +196,6 @@ func (o *Options) withDefaults() Options {
 
 // validate returns the first thing that is wrong with options whose defaults are filled in.
 func (o *Options) validate() error {
-	if o.Partitions > 1 {
-		return &leat.Error{Op: "open", Code: leat.CodeUnsupported, Err: options.Reason(
-			"no more than 1 for Partitions yet; leave it out: a group has one queue, of which one consumer at a time is active")}
-	}
 	if o.External && o.TLS == nil {
 		return options.Reason("no TLS for External; set it, with the certificate to log in by")
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -59,7 +60,6 @@ const (
 	argDeadKey    = "x-dead-letter-routing-key"
 	argDeadHow    = "x-dead-letter-strategy"
 	argOverflow   = amqp.QueueOverflowArg
-	deadSuffix    = ":dead"
 	atLeastOnce   = "at-least-once"
 	allKeys       = "#"
 	broadcastName = ":broadcast:"
@@ -95,29 +95,20 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 		t.queue.Name += rand.Text()
 		t.queue.Exclusive, t.queue.Existing = true, false
 	}
-	t.queue.finish(queueName(sub.Topic, sub.Group) + deadSuffix)
+	t.queue.finish(rabbit.QueueName(sub.Topic, sub.Group) + rabbit.DeadSuffix)
 	if err := t.check(); err != nil {
 		return topology{}, err
 	}
 	return t, nil
 }
 
-// queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
-// where the topic ends.
-func queueName(topic, group string) string {
-	if strings.Contains(group, ".") {
-		return topic + ":" + group
-	}
-	return topic + "." + group
-}
-
 // groupQueue is the queue of a group, before Options.Queue changes it.
 func (o *Options) groupQueue(sub leat.Subscription) Queue {
-	q := Queue{Name: queueName(sub.Topic, sub.Group), Durable: true, Keys: []string{allKeys}}
+	q := Queue{Name: rabbit.QueueName(sub.Topic, sub.Group), Durable: true, Keys: []string{allKeys}}
 	if o.QueueType == QueueClassic {
 		q.Arguments = amqp.Table{argType: amqp.QueueTypeClassic}
 	} else {
-		q.DeadLetterQueue = q.Name + deadSuffix
+		q.DeadLetterQueue = q.Name + rabbit.DeadSuffix
 		q.Arguments = amqp.Table{
 			argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit),
 			argDeadHow: atLeastOnce, argOverflow: amqp.QueueOverflowRejectPublish, // which at-least-once needs

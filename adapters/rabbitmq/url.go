@@ -19,7 +19,7 @@ import (
 // that a user needs amqps://, a host on this machine, or allow_plaintext=true.
 //
 // Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer, buffer_bytes, confirm_window,
-// publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, partitions, mapping
+// publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, mapping
 // (lenient, plain, structured, or several as in lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
 // management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
 // Durations have their unit (30s). For security there are

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -99,16 +100,12 @@ func (d *dialer) failed(err error) error {
 	}
 	err = discreet(err)
 	code := codeOf(err)
-	if errors.Is(err, native.ErrCredentials) && time.Since(d.made) < silentClose {
+	if errors.Is(err, native.ErrCredentials) && time.Since(d.made) < rabbit.SilentClose {
 		code = leat.CodeUnavailable
 		err = fmt.Errorf("the broker ended the connection during the login: %w", err)
 	}
 	return &leat.Error{Op: "connect", Code: code, Err: err}
 }
-
-// silentClose is less than what RabbitMQ waits before it ends a connection whose credentials it refuses, without a word. A broker that is
-// killed during the login does not wait.
-const silentClose = 2 * time.Second
 
 // close ends the connection that may be left.
 func (d *dialer) close() {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"strings"
 	"time"
 
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
@@ -14,6 +13,7 @@ import (
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/rabbit"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -66,7 +66,6 @@ const (
 	argDeadKey = "x-dead-letter-routing-key"
 	argDeadHow = "x-dead-letter-strategy"
 	argLimit   = "x-delivery-limit"
-	deadSuffix = ":dead"
 	// deliveryLimit is how often a message is delivered again before it is a dead letter: RabbitMQ 4's own is 20, and every lost connection
 	// counts.
 	deliveryLimit = 100_000
@@ -88,7 +87,7 @@ func (o *Options) withDefaults() Options {
 		d.Codec.Prefix = "ce-"
 	}
 	if d.QueueName == nil {
-		d.QueueName = queueName
+		d.QueueName = rabbit.QueueName
 	}
 	return d
 }
@@ -127,15 +126,6 @@ func (o *Options) checkURL(text string) error {
 // closeGrace is how long the broker may take to answer when channels and connections are closed. Together with the time for publishes it
 // is less than the CloseTimeout.
 func (o *Options) closeGrace() time.Duration { return o.CloseTimeout / 4 }
-
-// queueName is the name of a group's queue. Names of topics and groups have no colon, and a group after a dot has no dot: so it is clear
-// where the topic ends.
-func queueName(topic, group string) string {
-	if strings.Contains(group, ".") {
-		return topic + ":" + group
-	}
-	return topic + "." + group
-}
 
 // config returns the configuration of watermill-amqp for a group, or for publishing, where there is none. d makes its connections. The
 // error is an [*leat.Error].

@@ -1,11 +1,11 @@
 package amqp
 
 import (
-	"crypto/tls"
 	"errors"
-	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/internal/rabbit"
 	"github.com/leatgo/leat/internal/secrets"
 	native "github.com/rabbitmq/amqp091-go"
 )
@@ -47,47 +47,14 @@ func codeOf(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code
 	}
-	if errors.Is(err, native.ErrCredentials) {
-		return leat.CodeUnauthenticated
-	}
-	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
-		return leat.CodeUnauthenticated
-	}
 	e, ok := errors.AsType[*native.Error](err)
-	if !ok {
-		return leat.CodeUnavailable
-	}
-	switch e.Code {
-	case native.PreconditionFailed, native.CommandInvalid:
-		return leat.CodeInvalid
-	case native.AccessRefused:
-		if strings.Contains(e.Reason, "Login was refused") {
-			return leat.CodeUnauthenticated
-		}
-		return leat.CodePermissionDenied
-	case native.NotFound, native.InvalidPath:
-		return leat.CodeNotFound
-	case native.NotAllowed:
-		return notAllowed(e.Reason)
-	case native.ResourceLocked: // a queue that is exclusive elsewhere
-		return leat.CodeConflict
-	case native.NotImplemented:
-		return leat.CodeUnsupported
-	case native.ContentTooLarge:
-		return leat.CodeTooLarge
-	}
-	return leat.CodeUnavailable
-}
-
-// notAllowed returns what NOT_ALLOWED means, by which the broker refuses a virtual host, a limit, or an exchange of another type.
-func notAllowed(reason string) leat.Code {
 	switch {
-	case strings.Contains(reason, "vhost") && strings.Contains(reason, "not found"):
-		return leat.CodeNotFound
-	case strings.Contains(reason, "limit"):
-		return leat.CodeExhausted
-	case strings.Contains(reason, "access to vhost"), strings.Contains(reason, "access refused"):
-		return leat.CodePermissionDenied
+	case errors.Is(err, native.ErrCredentials), fault.IsUntrusted(err):
+		return leat.CodeUnauthenticated
+	case !ok:
+		return leat.CodeUnavailable
+	case e.Code == native.PreconditionFailed: // what exists differs from what Configure says
+		return leat.CodeInvalid
 	}
-	return leat.CodeInvalid
+	return rabbit.Code(e.Code, e.Reason)
 }

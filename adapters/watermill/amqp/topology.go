@@ -6,6 +6,7 @@ import (
 
 	wm "github.com/ThreeDotsLabs/watermill"
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/leatgo/leat/internal/rabbit"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -30,7 +31,7 @@ const longestName = 255
 func checkNames(c *wmamqp.Config, topic string) error {
 	queue := c.Queue.GenerateName(topic)
 	if deadLetters(c) {
-		queue += deadSuffix
+		queue += rabbit.DeadSuffix
 	}
 	for _, n := range [][2]string{
 		{"queue", queue}, {"exchange", c.Exchange.GenerateName(topic)}, {"routing key", c.Publish.GenerateRoutingKey(topic)},
@@ -50,7 +51,7 @@ func (t topology) BuildTopology(ch *native.Channel, params wmamqp.BuildTopologyP
 		return nil
 	}
 	if deadLetters(&c) {
-		dead := params.QueueName + deadSuffix
+		dead := params.QueueName + rabbit.DeadSuffix
 		arguments := native.Table{native.QueueTypeArg: native.QueueTypeQuorum, argLimit: int64(deliveryLimit)}
 		if _, err := ch.QueueDeclare(dead, true, false, false, false, arguments); err != nil {
 			return err
