@@ -20,30 +20,25 @@ const (
 // ackLoop acknowledges in the background what is finished, and keeps the lease.
 func (g *generation) ackLoop() {
 	defer g.pulse.stop()
-	timer := time.NewTimer(0)
-	<-timer.C
+	timer, armed := time.NewTimer(ackDelay), true
 	defer timer.Stop()
 	for {
 		select {
 		case <-g.due:
+			if !armed {
+				timer.Reset(ackDelay)
+				armed = true
+			}
+			continue
 		case <-g.pulse.beat.C:
 			g.ask()
 			continue
+		case <-timer.C:
+		case <-g.urgent:
 		case <-g.over:
 			return
 		}
-		timer.Reset(ackDelay)
-		for again := true; again; {
-			select {
-			case <-timer.C:
-			case <-g.urgent:
-			case <-g.pulse.beat.C:
-				g.ask()
-				continue
-			case <-g.over:
-				return
-			}
-			again = g.ackSome()
+		if armed = g.ackSome(); armed {
 			timer.Reset(oneDelay / 4)
 		}
 	}

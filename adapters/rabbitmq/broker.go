@@ -55,13 +55,29 @@ func (b *Broker) Limits() leat.Limits {
 // connection for publishing, which an alarm of the broker blocks: its end is waited for. f should not consume by it. ctx bounds the
 // connecting, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
+	const op = "channel"
 	if f == nil {
-		return &leat.Error{Op: opChannel, Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
+		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
 	}
-	if err := b.life.Refuse(ctx, opChannel, ""); err != nil {
+	if err := b.life.Refuse(ctx, op, ""); err != nil {
 		return err
 	}
-	return b.withChannel(ctx, opChannel, "", f)
+	var own *amqp.Channel
+	s, err := b.publishing.connect(ctx)
+	if err == nil {
+		err = s.unblocked(ctx)
+	}
+	if err == nil {
+		err = s.do(ctx, func(ch *amqp.Channel) error {
+			own = ch
+			return nil
+		})
+	}
+	if err != nil {
+		return fail(ctx, op, "", err)
+	}
+	defer own.Close() //nolint:errcheck // it is done with
+	return f(own)
 }
 
 // Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is lost or blocked, or publishes are

@@ -84,8 +84,10 @@ func (c *connector) connect(ctx context.Context) (*session, error) {
 				return nil, t.err
 			}
 		case <-ctx.Done():
-			if err := c.trouble(); err != nil {
-				return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.lost.Err != nil {
+				return nil, fmt.Errorf("%w: %w", context.Cause(ctx), c.lost.Err)
 			}
 			return nil, context.Cause(ctx)
 		}
@@ -137,19 +139,21 @@ func (c *connector) try(t *attempt) {
 	}
 	c.failures++
 	c.next = (host + 1) % len(c.o.Hosts)
-	if !isHopeless(err) {
-		c.hopeless = 0
-	} else if c.hopeless++; c.hopeless < len(c.o.Hosts) {
-		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err} // another host may be well
+	inARow := func(n int, one bool) int {
+		if one {
+			return n + 1
+		}
+		return 0
+	}
+	c.hopeless, c.dropped = inARow(c.hopeless, isHopeless(err)), inARow(c.dropped, errors.Is(err, errDropped))
+	switch {
+	case c.dropped >= mostDropped:
+		err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
+	case c.hopeless > 0 && c.hopeless < len(c.o.Hosts): // another host may be well
+		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err}
 	}
 	c.lost.Set(err)
 	t.err = err
-	if dropped := errors.Is(err, errDropped); !dropped {
-		c.dropped = 0
-	} else if c.dropped++; c.dropped >= mostDropped {
-		t.err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
-		c.lost.Set(t.err)
-	}
 }
 
 // mostDropped is how many logins in a row the broker may end without a word until that is taken for a refusal of the credentials.
@@ -213,13 +217,6 @@ func (c *connector) watch(s *session) {
 	s.await() // those who asked for something are told by the end of the connection
 }
 
-// trouble returns why there is no connection, nil where that is not known.
-func (c *connector) trouble() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lost.Err
-}
-
 // health returns what is wrong with the connection, nil also where nobody needed one yet.
 func (c *connector) health() error {
 	c.mu.Lock()
@@ -247,49 +244,19 @@ func (c *connector) close(deadline time.Time) {
 	c.wg.Wait()
 }
 
-// withChannel calls f with a channel of its own: for requests on the connection to consume, which an alarm of the broker does not block,
-// and for the user's own purposes on the one to publish.
-func (b *Broker) withChannel(ctx context.Context, op, topic string, f func(ch *amqp.Channel) error) error {
-	if op != opChannel {
-		err := b.request(ctx, func(ch *amqp.Channel) error {
-			err := f(ch)
-			_ = ch.Close()
-			return err
-		})
-		if err != nil {
-			return fail(ctx, op, topic, err)
-		}
-		return nil
-	}
-	var own *amqp.Channel
-	s, err := b.publishing.connect(ctx)
-	if err == nil {
-		err = s.unblocked(ctx)
-	}
-	if err == nil {
-		err = s.do(ctx, func(ch *amqp.Channel) error {
-			own = ch
-			return nil
-		})
-	}
-	if err != nil {
-		return fail(ctx, op, topic, err)
-	}
-	defer own.Close() //nolint:errcheck // it is done with
-	return f(own)
-}
-
-// opChannel is the operation of [Broker.WithChannel].
-const opChannel = "channel"
-
-// request calls f with a channel of the connection to consume. f is called again when the connection is lost.
+// request calls f with a channel, on the connection to consume, which an alarm of the broker does not block. f is called again when the
+// connection is lost.
 func (b *Broker) request(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	return again(ctx, func() error {
 		s, err := b.consuming.connect(ctx)
 		if err != nil {
 			return err
 		}
-		return s.do(ctx, f)
+		return s.do(ctx, func(ch *amqp.Channel) error {
+			err := f(ch)
+			_ = ch.Close()
+			return err
+		})
 	})
 }
 

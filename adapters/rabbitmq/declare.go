@@ -38,7 +38,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 }
 
 func (b *Broker) declareOne(ctx context.Context, t *topology) error {
-	err := b.withChannel(ctx, "declare", t.sub.Topic, func(ch *amqp.Channel) error {
+	err := b.request(ctx, func(ch *amqp.Channel) error {
 		if t.sub.Broadcast { // its queue comes with its stream
 			return t.exchange.declareExchange(ch, t.sub.Topic, b.o.Provision)
 		}

@@ -139,15 +139,11 @@ func (d *delays) declare(ctx context.Context, g *generation, queue string, class
 		arguments[argDeadHow], arguments[argOverflow] = atLeastOnce, amqp.QueueOverflowRejectPublish
 	}
 	return d.s.broker.request(ctx, func(ch *amqp.Channel) error {
-		var err error
 		if d.s.broker.o.Provision == ProvisionCreate && !own.Existing {
-			_, err = ch.QueueDeclare(queue, own.Durable, false, false, false, arguments)
-		} else {
-			_, err = ch.QueueDeclarePassive(queue, own.Durable, false, false, false, nil)
+			_, err := ch.QueueDeclare(queue, own.Durable, false, false, false, arguments)
+			return err
 		}
-		if err == nil {
-			_ = ch.Close()
-		}
+		_, err := ch.QueueDeclarePassive(queue, own.Durable, false, false, false, nil)
 		return err
 	})
 }

@@ -35,7 +35,8 @@ type generation struct {
 	transactions bool
 
 	window   *book.Window[arrival] // its numbers are the channel's delivery tags, which have no gaps
-	most     int                   // the most bytes held since calm has looked
+	most     int                   // the most bytes held since outlived has looked
+	calm     int                   // how often that was little, in a row
 	overflow bool                  // nothing more is kept
 	ended    bool
 }
@@ -162,22 +163,25 @@ const (
 	growth    = 4 // how much larger that is
 )
 
-// calm reports whether little was held since it was called before, on a channel whose prefetch was made smaller for large messages.
-func (g *generation) calm() bool {
+// outlived looks at the channel from time to time, and reports whether another one should take its place: it has a message for too long,
+// or a prefetch that was made smaller for large messages, and little was held at several looks. Else a few large messages
+// would slow the stream down for as long as its connection lasts.
+func (g *generation) outlived(now time.Time) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
-	calm := g.prefetch < g.s.fullPrefetch() && !g.overflow && !g.s.quiet && g.most <= g.mostHeld()/(2*growth)
-	_, g.most = g.s.book.Held()
-	return calm
-}
-
-// grow makes the prefetch of the next channel larger.
-func (g *generation) grow() {
-	g.s.mu.Lock()
-	defer g.s.mu.Unlock()
-	if !g.overflow {
-		g.s.prefetch = min(growth*g.prefetch, g.s.fullPrefetch())
+	if since, found := g.window.Oldest(); found && now.Sub(time.Time(since)) >= g.s.broker.o.RecycleAfter {
+		return true
 	}
+	g.calm++
+	if g.prefetch >= g.s.fullPrefetch() || g.overflow || g.s.quiet || g.most > g.mostHeld()/(2*growth) {
+		g.calm = 0
+	}
+	_, g.most = g.s.book.Held()
+	if g.calm < calmLooks {
+		return false
+	}
+	g.s.prefetch = min(growth*g.prefetch, g.s.fullPrefetch())
+	return true
 }
 
 // settle says what became of a delivery. The stream's lock is held.

@@ -34,23 +34,23 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	caller := ctx
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	part := leat.LagPart{Name: t.queue.Name}
-	err = b.withChannel(ctx, "lag", topic, func(ch *amqp.Channel) error {
-		q, err := ch.QueueDeclarePassive(t.queue.Name, t.queue.Durable, false, false, false, nil)
-		if err != nil {
-			return explain(topic, "queue", t.queue.Name, err)
+	part := leat.LagPart{Name: t.queue.Name, Details: map[string]int64{}}
+	err = b.request(ctx, func(ch *amqp.Channel) error {
+		look := func(name string, durable bool) (amqp.Queue, error) {
+			q, err := ch.QueueDeclarePassive(name, durable, false, false, false, nil)
+			if err != nil {
+				return q, explain(topic, "queue", name, err)
+			}
+			return q, nil
 		}
+		q, err := look(t.queue.Name, t.queue.Durable)
 		part.Events = int64(q.Messages)
-		part.Details = map[string]int64{"ready": int64(q.Messages), "consumers": int64(q.Consumers)}
-		if t.queue.DeadLetterQueue == "" {
-			return nil
+		part.Details["ready"], part.Details["consumers"] = part.Events, int64(q.Consumers)
+		if dead := t.queue.DeadLetterQueue; err == nil && dead != "" {
+			q, err = look(dead, true)
+			part.Details["dead_letters"] = int64(q.Messages)
 		}
-		q, err = ch.QueueDeclarePassive(t.queue.DeadLetterQueue, true, false, false, false, nil)
-		if err != nil {
-			return explain(topic, "queue", t.queue.DeadLetterQueue, err)
-		}
-		part.Details["dead_letters"] = int64(q.Messages)
-		return nil
+		return err
 	})
 	if err != nil {
 		return leat.Lag{}, fail(caller, "lag", topic, err)

@@ -197,17 +197,16 @@ func (t *outlet) answered(all []verdict) []verdict {
 		}
 		answer := e.Value.answer.Load()
 		if answer == nil {
-			break
+			continue
 		}
 		select {
 		case <-answer.Done():
 		default:
 			continue
 		}
-		if !answer.Acked() && t.ch.IsClosed() {
-			break
+		if answer.Acked() || !t.ch.IsClosed() {
+			all = append(all, verdict{entry: e, tag: tag, proves: answer.Acked()})
 		}
-		all = append(all, verdict{entry: e, tag: tag, proves: answer.Acked()})
 	}
 	return all
 }
@@ -239,31 +238,21 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	return nil
 }
 
-// bury takes everything out of the ring, for the last time: what the broker has acknowledged, and what has no answer.
-func (t *outlet) bury() (acked []verdict, open []*entry) {
-	t.mu.Lock()
-	t.dead = true
-	for tag := t.first; tag < t.next; tag++ {
-		e := *t.at(tag)
-		if e == nil {
-			continue
-		}
-		if answer := e.Value.answer.Load(); answer != nil && answer.Acked() {
-			acked = append(acked, verdict{entry: e, tag: tag, proves: true})
-		} else {
-			open = append(open, e)
-		}
-	}
-	t.mu.Unlock()
-	t.noteReturns()
-	t.judge(acked)
-	return acked, open
-}
-
 // end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
 // channel alone, because then it was for that message.
 func (t *outlet) end(cause *amqp.Error) {
-	all, open := t.bury()
+	t.mu.Lock()
+	t.dead = true
+	t.mu.Unlock()
+	all := t.answered(nil)
+	t.noteReturns()
+	t.judge(all)
+	var open []*entry // nobody else changes the ring any more
+	for tag := t.first; tag < t.next; tag++ {
+		if e := *t.at(tag); e != nil {
+			open = append(open, e)
+		}
+	}
 	why := errClosedConnection
 	switch {
 	case cause != nil:

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,11 +150,8 @@ func (b *Broker) closePublishing(ctx context.Context) {
 
 // health returns nil, or since when publishes are not answered, or some of them have no channel.
 func (p *publisher) health() error {
-	p.mu.Lock()
-	refusal := p.refusal
-	p.mu.Unlock()
-	if refusal.Err != nil {
-		return fault.Health("", codeOf(refusal.Err), refusal.Since, fmt.Errorf("no channel for a part of the keys: %w", refusal.Err))
+	if err := p.refused(); err != nil {
+		return err
 	}
 	topic, since, slow := p.ledger.Slow()
 	if !slow {
@@ -162,19 +160,21 @@ func (p *publisher) health() error {
 	return fault.Health(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered"))
 }
 
+// refused returns nil, or since when some lanes have no channel.
+func (p *publisher) refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refusal.Err == nil {
+		return nil
+	}
+	return fault.Health("", codeOf(p.refusal.Err), p.refusal.Since, fmt.Errorf("no channel for a part of the keys: %w", p.refusal.Err))
+}
+
 // trouble says what is wrong with the connection or the channels, nil where they are well.
 func (p *publisher) trouble() error {
-	if err := p.broker.publishing.health(); err != nil {
-		if own, ok := errors.AsType[*leat.Error](err); ok {
-			return own.Err
-		}
-		return err
-	}
-	p.mu.Lock()
-	refusal := p.refusal.Err
-	p.mu.Unlock()
-	if refusal != nil {
-		return fmt.Errorf("no channel for a part of the keys: %w", refusal)
+	err := cmp.Or(p.broker.publishing.health(), p.refused())
+	if own, ok := errors.AsType[*leat.Error](err); ok {
+		return own.Err
 	}
 	if !p.broker.publishing.connected() {
 		return errors.New("there is no connection yet")

@@ -18,7 +18,6 @@ var (
 func (g *generation) await() error {
 	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
 	defer recycle.Stop()
-	calm := 0
 	for {
 		select {
 		case <-g.s.ctx.Done():
@@ -34,16 +33,7 @@ func (g *generation) await() error {
 				return g.pulse.unheard()
 			}
 		case now := <-recycle.C:
-			g.s.mu.Lock()
-			since, found := g.window.Oldest()
-			g.s.mu.Unlock()
-			if found && now.Sub(time.Time(since)) >= g.s.broker.o.RecycleAfter {
-				return nil
-			}
-			if calm++; !g.calm() {
-				calm = 0
-			} else if calm >= calmLooks {
-				g.grow()
+			if g.outlived(now) {
 				return nil
 			}
 		}
@@ -107,14 +97,7 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 	if cause != nil {
 		g.lease.End(cause)
 	}
-	done := make(chan error, 1)
-	g.s.broker.life.Tasks.Go(func() { done <- g.sendLast(ctx, a) })
-	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err := g.inTime(ctx, func() error { return g.sendLast(ctx, a) })
 	g.lease.End(cause)
 	if e := g.close(ctx); err == nil {
 		err = e
@@ -138,8 +121,13 @@ func (g *generation) giveUpInTime(cause error) {
 // close closes the channel. When the broker answers it has read everything that was acknowledged; see send for what its queue has of that.
 // When ctx ends before, the channel is left to the end of the connection.
 func (g *generation) close(ctx context.Context) error {
+	return g.inTime(ctx, g.ch.Close)
+}
+
+// inTime calls f, which waits for the broker and cannot be interrupted, and returns at the end of ctx in any case.
+func (g *generation) inTime(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
-	g.s.broker.life.Tasks.Go(func() { done <- g.ch.Close() })
+	g.s.broker.life.Tasks.Go(func() { done <- f() })
 	select {
 	case err := <-done:
 		return err

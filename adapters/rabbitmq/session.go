@@ -112,34 +112,20 @@ func (s *session) over() bool {
 	}
 }
 
-// request is one that is under way.
-type request struct {
-	mu        sync.Mutex
-	done      bool
-	abandoned bool
-}
-
 // mostLate is how many requests may be late. The broker may not answer what concerns one queue, and be well otherwise, so that a few are no
 // reason to end the connection for all streams, each of which has one request under way at most; but each request has a goroutine and a
 // channel, of which a connection has 2,047.
 const mostLate = 256
 
-// isLate counts a request that has no answer for too long. When there are too many, the connection ends, and with it they do; but not
-// in an alarm, in which nothing is answered.
-func (s *session) isLate() {
+// countLate counts requests that have no answer for too long, or have ended after all. When there are too many, the connection ends, and
+// with it they do; but not in an alarm, in which nothing is answered.
+func (s *session) countLate(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.late++
-	if s.late >= mostLate && s.blocked == nil {
+	s.late += n
+	if n > 0 && s.late >= mostLate && s.blocked == nil {
 		s.link.kill()
 	}
-}
-
-// notLate is the end of a request that was counted as late.
-func (s *session) notLate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.late--
 }
 
 // do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be interrupted: when ctx ends before f, do
@@ -152,40 +138,33 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 	}
 	s.wg.Add(1)
 	s.mu.Unlock()
-	answer := make(chan error, 1)
-	r := &request{}
+	answer := make(chan error) // without a buffer: who sends it knows whether somebody took it
 	go func() {
 		defer s.wg.Done()
-		late := time.AfterFunc(s.patience, s.isLate)
+		late := time.AfterFunc(s.patience, func() { s.countLate(1) })
 		defer func() {
 			if !late.Stop() {
-				s.notLate()
+				s.countLate(-1)
 			}
 		}()
 		ch, err := s.conn.Channel()
 		if err == nil {
 			err = f(ch)
 		}
-		r.mu.Lock()
-		r.done = true
-		abandoned := r.abandoned
-		r.mu.Unlock()
-		if ch != nil && (abandoned || err != nil) {
+		owned := err == nil
+		select {
+		case answer <- err:
+		case <-ctx.Done():
+			owned = false
+		}
+		if ch != nil && !owned {
 			_ = ch.Close()
 		}
-		answer <- err
 	}()
 	select {
 	case err := <-answer:
 		return s.explain(err)
 	case <-ctx.Done():
-		r.mu.Lock()
-		r.abandoned = true
-		done := r.done
-		r.mu.Unlock()
-		if done {
-			return s.explain(<-answer)
-		}
 		return context.Cause(ctx)
 	}
 }
@@ -203,9 +182,6 @@ func (s *session) explain(err error) error {
 
 // close ends the connection, in order where the broker answers by the deadline.
 func (s *session) close(deadline time.Time) {
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
 	timer := time.AfterFunc(time.Until(deadline), s.link.kill)
 	defer timer.Stop()
 	_ = s.conn.CloseDeadline(deadline)

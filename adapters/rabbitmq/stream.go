@@ -80,14 +80,10 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	}
 }
 
-// note notes something that is wrong; nil notes that it is well.
+// note notes something that is wrong.
 func (s *Stream) note(what *fault.Symptom, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		what.Err = nil
-		return
-	}
 	what.Set(err)
 }
 

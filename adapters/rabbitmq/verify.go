@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/leatgo/leat"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -26,22 +25,20 @@ func (b *Broker) verify(ctx context.Context, t *topology) error {
 		return nil
 	}
 	d := &differences{}
-	if err := b.verifyExchange(ctx, t, d); err != nil {
-		return err
+	err := b.verifyExchange(ctx, t, d)
+	if err == nil && !t.sub.Broadcast {
+		err = b.verifyQueue(ctx, t, d)
 	}
-	if !t.sub.Broadcast {
-		if err := b.verifyQueue(ctx, t, d); err != nil {
-			return err
-		}
-	}
+	found := errors.Join(d.found...)
 	switch {
+	case err != nil:
+		return err
 	case d.unordered:
-		return t.unordered(errors.Join(d.found...))
+		return t.unordered(found)
 	case d.ordered:
-		return t.ordered(errors.Join(d.found...))
-	}
-	if len(d.found) > 0 {
-		return topologyError(t.sub.Topic, leat.CodeConflict, "%w", errors.Join(d.found...))
+		return t.ordered(found)
+	case found != nil:
+		return topologyError(t.sub.Topic, leat.CodeConflict, "%w", found)
 	}
 	return nil
 }
@@ -53,110 +50,89 @@ type differences struct {
 	ordered   bool // the queue keeps order that is to be given up
 }
 
-func (d *differences) add(what string, is, want any) {
-	d.found = append(d.found, fmt.Errorf("%s is %v and should be %v", what, is, want))
+func (d *differences) compare(what string, is, want any) {
+	if is != want {
+		d.found = append(d.found, fmt.Errorf("%s is %v and should be %v", what, is, want))
+	}
 }
 
 // arguments compares all of want and is. One that is not there is "not set".
-func (d *differences) arguments(what string, is map[string]any, want amqp.Table, ignore ...string) {
-	all := maps.Clone(want)
-	if all == nil {
-		all = amqp.Table{}
-	}
-	for name := range is {
-		all[name] = nil
-	}
+func (d *differences) arguments(what string, is map[string]any, want amqp.Table) {
+	all := map[string]any{}
+	maps.Copy(all, is)
+	maps.Copy(all, want)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if slices.Contains(ignore, name) {
-			continue
-		}
-		if got, should := shown(is[name]), shown(want[name]); got != should {
-			d.add("the argument "+name+" of "+what, got, should)
-		}
+		d.compare("the argument "+name+" of "+what, shown(is[name]), shown(want[name]))
 	}
 }
 
 // shown is an argument as text: the API writes in JSON what the protocol has types for.
 func shown(value any) string {
-	if value == nil {
+	switch v := value.(type) {
+	case nil:
 		return "not set"
-	}
-	if n, ok := value.(json.Number); ok {
-		return n.String()
-	}
-	if i, ok := value.(int); ok {
-		return strconv.Itoa(i)
+	case json.Number, int:
+		return fmt.Sprint(v)
 	}
 	return string(textOf(value))
 }
 
+// object is what the API says of an exchange or a queue.
+type object struct {
+	Type       string         `json:"type"`
+	Durable    bool           `json:"durable"`
+	AutoDelete bool           `json:"auto_delete"`
+	Internal   bool           `json:"internal"`
+	Arguments  map[string]any `json:"arguments"`
+}
+
 func (b *Broker) verifyExchange(ctx context.Context, t *topology, d *differences) error {
-	x := &t.exchange
+	x, is := &t.exchange, object{}
 	if x.Existing || x.predeclared() {
 		return nil
-	}
-	var is struct {
-		Type       string         `json:"type"`
-		Durable    bool           `json:"durable"`
-		AutoDelete bool           `json:"auto_delete"`
-		Internal   bool           `json:"internal"`
-		Arguments  map[string]any `json:"arguments"`
 	}
 	if err := b.management.get(ctx, &is, "exchanges", b.o.VHost, x.Name); err != nil {
 		return managementError(t.sub.Topic, "exchange", x.Name, err)
 	}
 	what := fmt.Sprintf("the exchange %q", x.Name)
-	if is.Type != x.Kind {
-		d.add("the kind of "+what, is.Type, x.Kind)
-	}
-	for _, flag := range []struct {
-		name     string
-		is, want bool
-	}{{"durable", is.Durable, x.Durable}, {"auto_delete", is.AutoDelete, x.AutoDelete}, {"internal", is.Internal, x.Internal}} {
-		if flag.is != flag.want {
-			d.add(flag.name+" of "+what, flag.is, flag.want)
-		}
-	}
+	d.compare("the kind of "+what, is.Type, x.Kind)
+	d.compare("durable of "+what, is.Durable, x.Durable)
+	d.compare("auto_delete of "+what, is.AutoDelete, x.AutoDelete)
+	d.compare("internal of "+what, is.Internal, x.Internal)
 	d.arguments(what, is.Arguments, x.Arguments)
 	return nil
 }
 
-// queueState is what the API says of a queue.
-type queueState struct {
-	Type      string         `json:"type"`
-	Durable   bool           `json:"durable"`
-	Exclusive bool           `json:"exclusive"`
-	Arguments map[string]any `json:"arguments"`
-}
-
 func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) error {
-	q := &t.queue
-	var is queueState
+	q, is := &t.queue, object{}
 	if err := b.management.get(ctx, &is, "queues", b.o.VHost, q.Name); err != nil {
 		return managementError(t.sub.Topic, "queue", q.Name, err)
 	}
+	what, want := fmt.Sprintf("the queue %q", q.Name), maps.Clone(q.Arguments)
 	single, _ := is.Arguments[argSingle].(bool)
 	d.unordered, d.ordered = !t.sub.Unordered && !single, single && !t.single()
-	what := fmt.Sprintf("the queue %q", q.Name)
-	if kind, ok := q.Arguments[argType].(string); ok && is.Type != kind { // which may be the virtual host's default
-		d.add("the type of "+what, is.Type, kind)
+	if kind, ok := want[argType].(string); ok {
+		d.compare("the type of "+what, is.Type, kind) // which may be the virtual host's default, and no argument
 	}
 	if q.Existing {
-		if single != t.single() {
-			d.add("the argument "+argSingle+" of "+what, single, t.single())
-		}
+		d.compare("the argument "+argSingle+" of "+what, single, t.single())
 		return nil
 	}
-	if is.Durable != q.Durable {
-		d.add("durable of "+what, is.Durable, q.Durable)
-	}
-	d.arguments(what, is.Arguments, q.Arguments, argType)
+	d.compare("durable of "+what, is.Durable, q.Durable)
+	delete(want, argType)
+	delete(is.Arguments, argType)
+	d.arguments(what, is.Arguments, want)
 	if q.DeadLetterQueue != "" {
-		if err := b.management.get(ctx, &queueState{}, "queues", b.o.VHost, q.DeadLetterQueue); err != nil {
+		if err := b.management.get(ctx, &object{}, "queues", b.o.VHost, q.DeadLetterQueue); err != nil {
 			return managementError(t.sub.Topic, "queue", q.DeadLetterQueue, err)
 		}
 	}
 	return b.verifyBindings(ctx, t, d)
+}
+
+// binding is what the API says of one.
+type binding struct {
+	Key string `json:"routing_key"`
 }
 
 // verifyBindings looks for the bindings that the queue should have. Others may be there too.
@@ -164,18 +140,12 @@ func (b *Broker) verifyBindings(ctx context.Context, t *topology, d *differences
 	if t.exchange.Name == "" || len(t.queue.Keys) == 0 {
 		return nil
 	}
-	var bindings []struct {
-		Key string `json:"routing_key"`
-	}
+	var bindings []binding
 	if err := b.management.get(ctx, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name); err != nil {
 		return managementError(t.sub.Topic, "queue", t.queue.Name, err)
 	}
 	for _, key := range t.queue.Keys {
-		bound := false
-		for _, binding := range bindings {
-			bound = bound || binding.Key == key
-		}
-		if !bound {
+		if !slices.Contains(bindings, binding{key}) {
 			d.found = append(d.found, fmt.Errorf("the queue %q is not bound to the exchange %q with the routing key %q",
 				t.queue.Name, t.exchange.Name, key))
 		}

@@ -68,9 +68,7 @@ func (p *publisher) pending() bool {
 			return true
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refusal.Err = nil // what waited for a channel is reported by now
+	p.noteRefusal(nil) // what waited for a channel is reported by now
 	return false
 }
 
@@ -101,13 +99,14 @@ func (p *publisher) openOutlets(s *session) {
 			p.later.Reset(dialPause)
 		}
 	}
+	p.noteRefusal(refusal)
+}
+
+// noteRefusal notes why a lane has no channel, nil that none needs one or each has its own.
+func (p *publisher) noteRefusal(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if refusal == nil {
-		p.refusal.Err = nil
-	} else {
-		p.refusal.Set(refusal)
-	}
+	p.refusal.Set(err)
 }
 
 // openOutlet opens the channel of a lane.
@@ -220,9 +219,7 @@ func (p *publisher) refuseAll(err error) {
 	if errors.Is(err, context.Canceled) {
 		return // closePublishing does it
 	}
-	p.mu.Lock()
-	p.refusal.Err = nil
-	p.mu.Unlock()
+	p.noteRefusal(nil)
 	for i := range p.lanes {
 		p.lanes[i].queue.Refuse(&leat.Error{Code: codeOf(err), Err: err}, nil)
 	}
