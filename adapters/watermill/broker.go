@@ -26,7 +26,6 @@ type Broker struct {
 	mu          sync.Mutex
 	group       string // the one that uses single
 	subscribers map[string]message.Subscriber
-	failed      error // of Close, until it is told
 }
 
 var (
@@ -179,8 +178,8 @@ func (b *Broker) Health() error {
 
 // Close closes the streams, waits for the Publisher's answers, and closes the Subscribers and, unless [Options].KeepOpen is set, what New
 // was given, all within [Options].CloseTimeout. Publishes without an answer by then are reported as unknown. A call of the Pub/Sub that
-// does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub.
-func (b *Broker) Close() error {
+// does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub. Closing again returns nil.
+func (b *Broker) Close() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
 	defer cancel()
 	quiet := false
@@ -189,16 +188,12 @@ func (b *Broker) Close() error {
 			b.o.Closing()
 		}
 		quiet = b.publisher.close(ctx)
-	}, func([]*Stream) { b.closePubSub(ctx, quiet) })
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	err := b.failed
-	b.failed = nil
+	}, func([]*Stream) { err = b.closePubSub(ctx, quiet) })
 	return err
 }
 
 // closePubSub closes what the Broker has of the Pub/Sub. quiet says that no call of the Publisher is under way.
-func (b *Broker) closePubSub(ctx context.Context, quiet bool) {
+func (b *Broker) closePubSub(ctx context.Context, quiet bool) error {
 	var closers []func() error
 	b.mu.Lock()
 	for _, s := range b.subscribers {
@@ -216,14 +211,6 @@ func (b *Broker) closePubSub(ctx context.Context, quiet bool) {
 			return b.publisher.pub.Close()
 		})
 	}
-	err := closeAll(ctx, closers)
-	b.mu.Lock()
-	b.failed = err
-	b.mu.Unlock()
-}
-
-// closeAll calls the functions side by side and waits for them until ctx ends.
-func closeAll(ctx context.Context, closers []func() error) error {
 	results := make(chan error, len(closers))
 	for _, c := range closers {
 		go func() { results <- c() }()
@@ -232,9 +219,7 @@ func closeAll(ctx context.Context, closers []func() error) error {
 	for range closers {
 		select {
 		case err := <-results:
-			if err != nil {
-				errs = append(errs, err)
-			}
+			errs = append(errs, err)
 		case <-ctx.Done():
 			return errors.Join(append(errs, &leat.Error{Op: "close", Code: leat.CodeUnavailable,
 				Err: errors.New("the Pub/Sub did not close within the CloseTimeout")})...)

@@ -2,7 +2,6 @@ package watermill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -25,11 +24,10 @@ type publisher struct {
 
 	failure failure
 
-	mu     sync.Mutex
-	closed bool // no call is made inline any more
-	ended  bool // no lane begins any more
-	lanes  []lane
-	idle   sync.WaitGroup // goroutines of lanes and calls that are inline
+	mu    sync.Mutex
+	ended bool // the Publisher is not called any more, except by lanes that run
+	lanes []lane
+	idle  sync.WaitGroup // goroutines of lanes and calls that are inline
 }
 
 // lane is guarded by publisher.mu.
@@ -55,40 +53,36 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 	trace := leat.TraceFrom(ctx)
 	batch := p.ledger.Batch(topic, len(events), done)
 	for i, e := range events {
-		if p.o.Inline {
-			if err := p.inline(ctx, topic, e, trace); err != nil {
-				done(i, publish.Error(topic, e, err))
-			} else {
-				done(i, nil)
-			}
-			continue
-		}
 		j := &batch.Add(i, e).Value
 		j.p, j.trace = p, trace
 		if err := publish.Check(e, p.o.MaxEventBytes); err != nil {
 			batch.Refuse(err)
 		}
 	}
-	p.ledger.Admit(ctx, batch, p.accept)
+	if p.o.Inline {
+		p.ledger.Admit(ctx, batch, p.inline)
+	} else {
+		p.ledger.Admit(ctx, batch, p.accept)
+	}
 }
 
-// inline publishes an event in the goroutine of the caller.
-func (p *publisher) inline(ctx context.Context, topic string, e leat.Event, trace *leat.TraceContext) error {
+// inline publishes what was admitted in the goroutine of the caller.
+func (p *publisher) inline(entries []outgoing) {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return &leat.Error{Op: "publish", Code: leat.CodeClosed, Err: errors.New(broker + " is closed")}
+	ended := p.ended
+	if !ended {
+		p.idle.Add(1)
 	}
-	p.idle.Add(1)
 	p.mu.Unlock()
+	if ended {
+		return // they have their outcomes
+	}
 	defer p.idle.Done()
-	if ctx.Err() != nil {
-		return canceled(ctx, "publish", topic)
+	for i := range entries {
+		if e := &entries[i]; e.Begin() {
+			e.Done(p.send(nil, e.Topic(), e.Event(), e.Value.trace))
+		}
 	}
-	if err := publish.Check(e, p.o.MaxEventBytes); err != nil {
-		return err
-	}
-	return p.send(nil, topic, e, trace)
 }
 
 // accept puts what was admitted into its lanes.
@@ -164,9 +158,6 @@ func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceCo
 // close refuses further events, waits until ctx ends for those that were taken, and gives up what is left. It reports whether no call of
 // the Publisher runs any more.
 func (p *publisher) close(ctx context.Context) (quiet bool) {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
 	p.ledger.Close(ctx)
 	p.mu.Lock()
 	p.ended = true

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,16 +16,20 @@ import (
 // dialer makes the connections of one ConnectionWrapper of watermill-amqp, which goes on to connect when it is closed during an outage, and
 // leaves what it gets open.
 type dialer struct {
-	over chan struct{} // closed when no connection is to be made any more
+	ctx    context.Context    // ends when no connection is to be made any more
+	refuse context.CancelFunc // ends it
 
-	mu     sync.Mutex
-	closed bool
-	begun  time.Time // the last dial
-	last   net.Conn
-	made   time.Time // when last was
+	mu    sync.Mutex
+	begun time.Time // the last dial, or the next
+	last  net.Conn
+	made  time.Time // when last was
 }
 
-func newDialer() *dialer { return &dialer{over: make(chan struct{})} }
+func newDialer() *dialer {
+	d := &dialer{}
+	d.ctx, d.refuse = context.WithCancel(context.Background())
+	return d
+}
 
 // dialPause is how long after one dial the next begins at the earliest. watermill-amqp waits only where a connection cannot be made, and
 // not where it is made and lost.
@@ -49,7 +54,7 @@ func (d *dialer) around(inner dial) dial {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.closed {
+		if d.ctx.Err() != nil {
 			return nil, errors.Join(errOver, conn.Close())
 		}
 		d.last, d.made = conn, time.Now()
@@ -59,36 +64,15 @@ func (d *dialer) around(inner dial) dial {
 
 // pause waits until the next dial may begin. It returns false when there is to be none.
 func (d *dialer) pause() bool {
-	for {
-		d.mu.Lock()
-		closed, wait := d.closed, time.Until(d.begun.Add(dialPause))
-		if !closed && wait <= 0 {
-			d.begun = time.Now()
-		}
-		d.mu.Unlock()
-		if closed || wait <= 0 {
-			return !closed
-		}
-		select {
-		case <-time.After(wait):
-		case <-d.over:
-		}
-	}
-}
-
-// refuse lets no connection be made any more.
-func (d *dialer) refuse() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.end()
-}
-
-// end is refuse with the lock held.
-func (d *dialer) end() {
-	if !d.closed {
-		d.closed = true
-		close(d.over)
+	wait := max(0, time.Until(d.begun.Add(dialPause)))
+	d.begun = time.Now().Add(wait)
+	d.mu.Unlock()
+	select {
+	case <-time.After(wait):
+	case <-d.ctx.Done():
 	}
+	return d.ctx.Err() == nil
 }
 
 // failed makes the error of a connection that could not be made, and ends what may be left of it.
@@ -107,11 +91,11 @@ func (d *dialer) failed(err error) error {
 	return &leat.Error{Op: "connect", Code: code, Err: err}
 }
 
-// close ends the connection that may be left.
+// close lets no connection be made any more, and ends the one that may be left.
 func (d *dialer) close() {
+	d.refuse()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.end()
 	if d.last != nil {
 		_ = d.last.Close() // it is closed already, unless it was left
 	}

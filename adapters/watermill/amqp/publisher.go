@@ -54,7 +54,7 @@ func newPublisher(o *Options) (*publisher, error) {
 		return nil, p.dialer.failed(err)
 	}
 	for range o.Channels {
-		p.free <- &outlet{p: p, topology: p.config.TopologyBuilder}
+		p.free <- &outlet{p: p, TopologyBuilder: p.config.TopologyBuilder}
 	}
 	return p, nil
 }
@@ -111,8 +111,10 @@ func (p *publisher) Close() (err error) {
 // outlet is a Publisher of watermill-amqp with one channel. It is also its Marshaler and its TopologyBuilder, to be told of what that does.
 // It is used by one goroutine at a time.
 type outlet struct {
+	Marshaler
+	wmamqp.TopologyBuilder
+
 	p        *publisher
-	topology wmamqp.TopologyBuilder
 	inner    *wmamqp.Publisher  // nil before it is needed, and after an error
 	conn     *native.Connection // of inner
 	channel  *native.Channel    // of inner, once it has declared an exchange
@@ -260,11 +262,6 @@ func (t *outlet) Marshal(*message.Message) (native.Publishing, error) {
 	return t.next, nil
 }
 
-// Unmarshal is not called of a Publisher.
-func (*outlet) Unmarshal(d native.Delivery) (*message.Message, error) {
-	return Marshaler{}.Unmarshal(d)
-}
-
 // ExchangeDeclare declares the exchange of a topic that is new to the channel, and asks that for what is returned.
 func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.Config) error {
 	if t.channel != ch {
@@ -273,10 +270,5 @@ func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.C
 		}
 		t.channel, t.returned, t.ended = ch, ch.NotifyReturn(make(chan native.Return, 1)), ch.NotifyClose(make(chan *native.Error, 1))
 	}
-	return t.topology.ExchangeDeclare(ch, exchange, c)
-}
-
-// BuildTopology is not called of a Publisher.
-func (t *outlet) BuildTopology(ch *native.Channel, params wmamqp.BuildTopologyParams, c wmamqp.Config, logger wm.LoggerAdapter) error {
-	return t.topology.BuildTopology(ch, params, c, logger)
+	return t.TopologyBuilder.ExchangeDeclare(ch, exchange, c)
 }

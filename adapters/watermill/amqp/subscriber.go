@@ -159,6 +159,8 @@ func (s *subscriber) Close() error {
 
 // feed is a subscription. It is also the Marshaler of its Subscriber of watermill-amqp, from which it learns what channel that has.
 type feed struct {
+	Marshaler
+
 	s       *subscriber
 	inner   *wmamqp.Subscriber
 	out     chan *message.Message
@@ -168,9 +170,6 @@ type feed struct {
 }
 
 var _ wmamqp.Marshaler = (*feed)(nil)
-
-// Marshal is not called of a Subscriber.
-func (*feed) Marshal(m *message.Message) (native.Publishing, error) { return Marshaler{}.Marshal(m) }
 
 // Unmarshal returns the message of a delivery. A delivery that came from nowhere is what watermill-amqp reads when the broker has canceled
 // the consumer.
@@ -190,7 +189,7 @@ func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
 			f.lose()
 		}()
 	}
-	return Marshaler{}.Unmarshal(d)
+	return f.Marshaler.Unmarshal(d)
 }
 
 func (f *feed) lose() { f.once.Do(func() { close(f.lost) }) }
