@@ -1,9 +1,9 @@
 package rabbitmq
 
 import (
-	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -15,11 +15,12 @@ import (
 // must not overtake, are waited for by the stream. Stream.mu guards it.
 type delays struct {
 	s       *Stream
-	least   time.Duration // the least delay that is worth moving an event
-	running bool
-	moving  []postponement
-	work    chan struct{}   // holds a token when there is something to move
+	least   time.Duration   // the least delay that is worth moving an event
+	moving  int             // events on their way
 	refused map[string]bool // queues that cannot be used
+
+	declaring sync.Mutex
+	declared  map[string]bool // queues that are there; declaring guards it
 }
 
 // postponement is an event on its way to a delay queue.
@@ -42,15 +43,15 @@ const (
 
 // take takes an event that was given back. It returns false when it has to wait here. The stream's lock is held.
 func (d *delays) take(g *generation, tag uint64, of *leat.Delivery, delay time.Duration) bool {
-	if len(d.moving) >= mostMoving || d.refused[d.queue(g, delay)] || of.Event.IsZero() {
+	if d.moving >= mostMoving || d.refused[d.queue(g, delay)] || of.Event.IsZero() {
 		return false
 	}
-	d.moving = append(d.moving, postponement{g, tag, of.Event, of.Trace, of.Deliveries, time.Now().Add(delay)})
-	if !d.running {
-		d.running, d.work, d.refused = true, make(chan struct{}, 1), map[string]bool{}
-		d.s.broker.life.Tasks.Go(d.move)
+	if d.refused == nil {
+		d.refused, d.declared = map[string]bool{}, map[string]bool{}
 	}
-	signal(d.work)
+	d.moving++
+	p := &postponement{g, tag, of.Event, of.Trace, of.Deliveries, time.Now().Add(delay)}
+	d.s.broker.life.Tasks.Go(func() { d.move(p) })
 	return true
 }
 
@@ -69,41 +70,13 @@ func (d *delays) queue(g *generation, delay time.Duration) string {
 	return g.topology.queue.Name + ":delay:" + d.class(delay).String()
 }
 
-// move publishes events to delay queues until the stream is closed.
-func (d *delays) move() {
-	ready := map[string]bool{}
-	for {
-		select {
-		case <-d.work:
-		case <-d.s.ctx.Done():
-			return
-		}
-		d.s.mu.Lock()
-		all := d.moving
-		d.moving = nil
-		d.s.mu.Unlock()
-		for i := range all {
-			d.moveOne(&all[i], ready)
-		}
-	}
-}
-
-func (d *delays) moveOne(p *postponement, ready map[string]bool) {
+// move publishes an event to its delay queue.
+func (d *delays) move(p *postponement) {
 	delay := time.Until(p.until)
 	queue := d.queue(p.generation, delay)
-	if len(queue) > maxShortString {
-		d.moved(p, queue, fmt.Errorf("the name of the queue %q is too long", queue))
+	if err := d.declare(p.generation, queue, d.class(delay)); err != nil {
+		d.moved(p, queue, err)
 		return
-	}
-	if !ready[queue] {
-		ctx, cancel := d.s.broker.bounded(d.s.ctx)
-		err := d.declare(ctx, p.generation, queue, d.class(delay))
-		cancel()
-		if err != nil {
-			d.moved(p, queue, err)
-			return
-		}
-		ready[queue] = true
 	}
 	batch := d.s.broker.publisher.ledger.Batch(queue, 1, func(_ int, err error) { d.moved(p, queue, err) })
 	m := &batch.Add(0, p.event).Value
@@ -129,7 +102,15 @@ func deliveriesBefore(m *amqp.Delivery) int {
 }
 
 // declare creates a delay queue, or looks whether it is there, where nothing is to be created.
-func (d *delays) declare(ctx context.Context, g *generation, queue string, class time.Duration) error {
+func (d *delays) declare(g *generation, queue string, class time.Duration) error {
+	d.declaring.Lock()
+	defer d.declaring.Unlock()
+	switch {
+	case d.declared[queue]:
+		return nil
+	case len(queue) > maxShortString:
+		return fmt.Errorf("the name of the queue %q is too long", queue)
+	}
 	own := &g.topology.queue
 	arguments := amqp.Table{argDeadTo: "", argDeadKey: own.Name, amqp.QueueMessageTTLArg: class.Milliseconds()}
 	if kind, ok := own.Arguments[argType]; ok {
@@ -138,7 +119,9 @@ func (d *delays) declare(ctx context.Context, g *generation, queue string, class
 	if g.topology.quorum() {
 		arguments[argDeadHow], arguments[argOverflow] = atLeastOnce, amqp.QueueOverflowRejectPublish
 	}
-	return d.s.broker.request(ctx, func(ch *amqp.Channel) error {
+	ctx, cancel := d.s.broker.bounded(d.s.ctx)
+	defer cancel()
+	err := d.s.broker.request(ctx, func(ch *amqp.Channel) error {
 		if d.s.broker.o.Provision == ProvisionCreate && !own.Existing {
 			_, err := ch.QueueDeclare(queue, own.Durable, false, false, false, arguments)
 			return err
@@ -146,6 +129,8 @@ func (d *delays) declare(ctx context.Context, g *generation, queue string, class
 		_, err := ch.QueueDeclarePassive(queue, own.Durable, false, false, false, nil)
 		return err
 	})
+	d.declared[queue] = err == nil
+	return err
 }
 
 // moved ends a postponement: the event is in the delay queue, or has to wait here.
@@ -156,6 +141,7 @@ func (d *delays) moved(p *postponement, queue string, err error) {
 	}
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
+	d.moving--
 	switch codeOf(err) {
 	case leat.CodeNotFound, leat.CodePermissionDenied, leat.CodeConflict, leat.CodeUnsupported, leat.CodeInvalid:
 		d.refused[queue] = err != nil

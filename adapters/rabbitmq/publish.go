@@ -8,18 +8,18 @@ import (
 	"github.com/leatgo/leat/adapterkit/publish"
 )
 
-// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that
+// Publish implements [leat.Broker]: it admits the events, which the writer then sends. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that
 // takes the event), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable (not sent within [Options].DeliveryTimeout),
 // CodeCanceled or CodeClosed. CodeUnknown is what was sent and not confirmed: the connection or channel was lost, no answer came within
 // the DeliveryTimeout, or the broker answered nack, which it does when one of the topic's queues did not take the event; others may have.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	err := b.life.Refuse(ctx, "publish", topic)
+	p, err := b.publisher, b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {
 		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
 	}
 	var exchange string
 	if err == nil {
-		exchange, err = b.publisher.exchange(topic)
+		exchange, err = p.exchange(topic)
 	}
 	if err != nil {
 		for i, e := range events {
@@ -27,24 +27,6 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 		}
 		return
 	}
-	b.publisher.publish(ctx, topic, exchange, events, done)
-}
-
-// exchange returns the name of a topic's exchange.
-func (p *publisher) exchange(topic string) (string, error) {
-	if name, ok := p.exchanges.Load(topic); ok {
-		return name.(string), nil //nolint:forcetypeassert // nothing else is stored
-	}
-	x, err := p.broker.exchangeOf(topic)
-	if err != nil {
-		return "", err
-	}
-	p.exchanges.Store(topic, x.Name)
-	return x.Name, nil
-}
-
-// publish admits the events, which the writer then sends.
-func (p *publisher) publish(ctx context.Context, topic, exchange string, events []leat.Event, done func(i int, err error)) {
 	batch, trace := p.ledger.Batch(topic, len(events), done), leat.TraceFrom(ctx)
 	for i, e := range events {
 		m := &batch.Add(i, e).Value
@@ -58,6 +40,19 @@ func (p *publisher) publish(ctx context.Context, topic, exchange string, events 
 		}
 	}
 	p.ledger.Admit(ctx, batch, p.accept)
+}
+
+// exchange returns the name of a topic's exchange.
+func (p *publisher) exchange(topic string) (string, error) {
+	if name, ok := p.exchanges.Load(topic); ok {
+		return name.(string), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	x, err := p.broker.exchangeOf(topic)
+	if err != nil {
+		return "", err
+	}
+	p.exchanges.Store(topic, x.Name)
+	return x.Name, nil
 }
 
 // leatEventBytes is the largest event that Leat allows on any broker.

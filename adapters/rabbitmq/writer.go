@@ -136,7 +136,9 @@ func (p *publisher) send(i int) bool {
 	t, batch, more := p.next(i)
 	for n, e := range batch {
 		if !p.sendOne(t, e) {
-			p.putBack(i, batch[n:])
+			for _, unsent := range slices.Backward(batch[n:]) {
+				p.lanes[i].queue.PutBack(unsent)
+			}
 			more = false
 			break
 		}
@@ -180,13 +182,6 @@ func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	}
 	p.batch = batch
 	return t, batch, len(batch) == mostSent && !l.queue.Empty()
-}
-
-// putBack undoes next for entries that were certainly not sent.
-func (p *publisher) putBack(i int, batch []*entry) {
-	for _, e := range slices.Backward(batch) {
-		p.lanes[i].queue.PutBack(e)
-	}
 }
 
 // sendOne sends an entry, and returns false when it was not, because the channel is over.
