@@ -2,15 +2,12 @@ package kafka_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,17 +15,17 @@ import (
 
 // What follows is for tests on a real Kafka, which other tests may use at the same time.
 
-// livePatience is how long to wait for what must happen, on a busy machine.
-const livePatience = 30 * time.Second
+// What tests of all adapters share.
+const livePatience = brokertest.Patience
 
-var liveNames atomic.Int64
-
-// liveName returns a name that no other test uses.
-func liveName(t testing.TB) string {
-	t.Helper()
-	base := strings.NewReplacer("/", "-", "#", "-", "_", "-", "=", "-").Replace(t.Name())
-	return fmt.Sprintf("%s.%d.%d", base[:min(len(base), 80)], time.Now().UnixNano()%1_000_000_000, liveNames.Add(1))
-}
+var (
+	liveName    = brokertest.Name
+	liveEvents  = brokertest.Events
+	liveHold    = brokertest.Hold
+	liveReceive = brokertest.Receive
+	liveNothing = brokertest.Nothing
+	silent      = brokertest.Silent
+)
 
 // liveOptions are options whose intervals suit a test.
 func liveOptions(addrs ...string) kafka.Options {
@@ -68,22 +65,6 @@ func liveTopic(t testing.TB, admin *kadm.Client, partitions int32) string {
 	return topic
 }
 
-// liveEvents returns events first to last-1, whose ids are their numbers, with as many keys; 0 keys are none.
-func liveEvents(t testing.TB, first, last, keys int) []leat.Event {
-	t.Helper()
-	var events []leat.Event
-	for i := first; i < last; i++ {
-		o := &leat.EventOptions{ID: fmt.Sprint(i), Source: "/live"}
-		if keys > 0 {
-			o.Key = fmt.Sprint("key-", i%keys)
-		}
-		e, err := leat.NewEvent("live", o)
-		require.NoError(t, err)
-		events = append(events, e)
-	}
-	return events
-}
-
 // livePublish publishes the events and returns the first error.
 func livePublish(ctx context.Context, b leat.Broker, topic string, events ...leat.Event) error {
 	answers := make(chan error, len(events))
@@ -95,43 +76,6 @@ func livePublish(ctx context.Context, b leat.Broker, topic string, events ...lea
 		}
 	}
 	return first
-}
-
-// liveReceive receives until n deliveries have come, acknowledges them and returns their ids.
-func liveReceive(t testing.TB, s leat.Stream, n int) []string {
-	t.Helper()
-	var ids []string
-	for _, d := range liveHold(t, s, n) {
-		ids = append(ids, d.Event.ID())
-		s.Settle(&d, leat.Settlement{Action: leat.Ack})
-	}
-	return ids
-}
-
-// liveHold receives until n deliveries have come.
-func liveHold(t testing.TB, s leat.Stream, n int) []leat.Delivery {
-	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), livePatience, errors.New("the events do not come"))
-	defer cancel()
-	var all []leat.Delivery
-	for len(all) < n {
-		into := make([]leat.Delivery, n-len(all))
-		got, err := s.Receive(ctx, into)
-		require.NoError(t, err, "%d of %d events came, health: %v", len(all), n, health(s))
-		all = append(all, into[:got]...)
-	}
-	return all
-}
-
-// liveNothing checks that nothing more comes for a while.
-func liveNothing(t testing.TB, s leat.Stream, wait time.Duration) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), wait)
-	defer cancel()
-	into := make([]leat.Delivery, 1)
-	n, err := s.Receive(ctx, into)
-	require.Error(t, err, "%d: event %s came", n, into[0].Event.ID())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 // liveCommitted waits until the group has committed the offset in partition 0.

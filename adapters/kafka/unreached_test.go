@@ -12,6 +12,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/leatgo/leat/internal/goroutines"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,24 +22,12 @@ import (
 // vacant returns an address where nobody listens.
 func vacant(t testing.TB) (addr string, port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends at once
-	require.NoError(t, err)
-	addr = l.Addr().String()
-	require.NoError(t, l.Close())
+	addr = brokertest.Vacant(t)
 	_, number, err := net.SplitHostPort(addr)
 	require.NoError(t, err)
 	port, err = strconv.Atoi(number)
 	require.NoError(t, err)
 	return addr, port
-}
-
-// silent returns an address where connections are taken and nothing is answered.
-func silent(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the end of the test closes it
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	return l.Addr().String() // the kernel takes the connections
 }
 
 // onlyFailure returns the error of the only event of a publish.

@@ -1,9 +1,6 @@
 package rabbitmq_test
 
 import (
-	"fmt"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,17 +13,18 @@ import (
 
 // What follows is for tests on a real RabbitMQ, which other tests may use at the same time.
 
-// livePatience is how long to wait for what must happen, on a busy machine.
-const livePatience = 30 * time.Second
+// What tests of all adapters share.
+const livePatience = brokertest.Patience
 
-var liveNames atomic.Int64
-
-// liveName returns a name that no other test uses.
-func liveName(t testing.TB) string {
-	t.Helper()
-	base := strings.NewReplacer("/", "-", "#", "-", "_", "-", "=", "-", ",", "-").Replace(t.Name())
-	return fmt.Sprintf("%s.%d.%d", base[:min(len(base), 80)], time.Now().UnixNano()%1_000_000_000, liveNames.Add(1))
-}
+var (
+	liveName    = brokertest.Name
+	liveEvents  = brokertest.Events
+	liveHold    = brokertest.Hold
+	liveReceive = brokertest.Receive
+	liveNothing = brokertest.Nothing
+	vacant      = brokertest.Vacant
+	silent      = brokertest.Silent
+)
 
 // liveSub returns a subscription that no other test has.
 func liveSub(t testing.TB) leat.Subscription {

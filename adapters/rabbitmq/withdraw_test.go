@@ -2,7 +2,6 @@ package rabbitmq_test
 
 import (
 	"context"
-	"net"
 	"testing"
 	"time"
 
@@ -11,24 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// vacant returns an address where nobody listens.
-func vacant(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends at once
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
-// silent returns an address where connections are taken and nothing is answered.
-func silent(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the end of the test closes it
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	return l.Addr().String()
-}
 
 func unsent(t testing.TB, id, key string) leat.Event {
 	t.Helper()

@@ -46,6 +46,16 @@ func Main(m *testing.M) {
 	m.Run()
 }
 
+// MainChecked is [Main], and fails the run when leaks, which is goleak's Find, reports goroutines that are left when all tests have
+// closed what they opened.
+func MainChecked(m *testing.M, leaks func() error) {
+	Main(m)
+	if err := leaks(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
 func (s *sharedKafka) open(ctx context.Context) {
 	addrs, err := kafkaFromEnv()
 	if err != nil {

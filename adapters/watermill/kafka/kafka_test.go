@@ -3,10 +3,8 @@ package kafka_test
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/adapters/watermill/kafka"
 	"github.com/leatgo/leat/internal/brokertest"
-	"github.com/leatgo/leat/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -47,86 +44,21 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// gather runs a Consumer until it has handled n events successfully, and returns them by id in the order in which they succeeded.
+// gather runs a Consumer until it has handled n events successfully, and returns them in the order in which they succeeded.
 func gather(t *testing.T, b leat.Broker, topic string, n int, h func(e leat.Event) error, more ...leat.Middleware) []leat.Event {
 	t.Helper()
-	ctx, stop := context.WithCancel(within(t))
-	defer stop()
-	var mu sync.Mutex
-	var got []leat.Event
-	sub := leat.Subscription{Topic: topic, Group: "g-" + topic}
-	c := leat.NewConsumer(b, sub, leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
-		if err := h(e); err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if got = append(got, e); len(got) == n {
-			stop()
-		}
-		return nil
-	}), &leat.ConsumerOptions{Middleware: more})
-	require.NoError(t, leat.Run(ctx, c))
-	require.Len(t, got, n)
-	return got
+	return brokertest.Handle(within(t), t, b, leat.Subscription{Topic: topic, Group: "g-" + topic}, n, h, more...)
 }
 
 func ok(leat.Event) error { return nil }
 
-// TestRoundTrip: events of every shape, in both modes; order by key with failures; nothing comes twice after a clean stop.
+// TestRoundTrip: events of every shape, in both modes.
 func TestRoundTrip(t *testing.T) {
 	for _, structured := range []bool{false, true} {
 		t.Run(fmt.Sprintf("structured=%t", structured), func(t *testing.T) {
 			b := open(t, kafka.Options{Codec: watermill.Codec{Structured: structured}})
 			topic := "round-" + rand.Text()
-			var events []leat.Event
-			for i := range 60 {
-				o := &leat.EventOptions{
-					ID: fmt.Sprint(i), Source: "/s", Key: fmt.Sprintf("k%d", i%7), Extensions: map[string]any{"n": i, "yes": true},
-				}
-				switch i % 4 {
-				case 0:
-					o.Data, o.DataContentType = []byte(`{"a":1}`), "application/json"
-				case 1:
-					o.Data = []byte{}
-				case 2:
-					o.Data, o.Key, o.Subject = []byte{0, 0xff}, "", "Köln"
-				}
-				e, err := leat.NewEvent("t", o)
-				require.NoError(t, err)
-				events = append(events, e)
-			}
-			require.NoError(t, leat.Declare(t.Context(), b, leat.Subscription{Topic: topic, Group: "g-" + topic}))
-			require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), topic, events...))
-			failed := map[string]bool{}
-			var mu sync.Mutex
-			got := gather(t, b, topic, len(events), func(e leat.Event) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if !failed[e.ID()] {
-					failed[e.ID()] = true
-					return errors.New("once")
-				}
-				return nil
-			}, middleware.Retry(&middleware.RetryOptions{InitialDelay: time.Millisecond}))
-			seen, last := map[string]leat.Event{}, map[string]int{}
-			for _, e := range got {
-				seen[e.ID()] = e
-				var i int
-				_, _ = fmt.Sscan(e.ID(), &i)
-				if key := e.Key(); key != "" {
-					assert.Greater(t, i+1, last[key], "order of %s", key)
-					last[key] = i + 1
-				}
-			}
-			for _, e := range events {
-				require.True(t, seen[e.ID()].Equal(e), "%v: %v", e, maps.Collect(seen[e.ID()].Attributes()))
-				assert.Equal(t, e.Data(), seen[e.ID()].Data())
-			}
-			marker, err := leat.NewEvent("t", &leat.EventOptions{ID: "marker", Source: "/s"})
-			require.NoError(t, err)
-			require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), topic, marker))
-			assert.Equal(t, "marker", gather(t, b, topic, 1, ok)[0].ID(), "nothing else comes again")
+			brokertest.RoundTrip(within(t), t, b, leat.Subscription{Topic: topic, Group: "g-" + topic})
 		})
 	}
 }
