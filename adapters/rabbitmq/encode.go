@@ -8,24 +8,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/mode"
-	"github.com/leatgo/leat/internal/tracing"
+	"github.com/leatgo/leat/adapterkit/wire"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// How an event is written. CloudEvents has no binding for AMQP 0-9-1; "ce-" is what its binding for AMQP 1.0 would say if ':' were not
-// taken, and what Knative writes.
-const (
-	headerPrefix   = "ce-"
-	structuredType = "application/cloudevents+json; charset=UTF-8"
+// wireBinding is how events are written and read. CloudEvents has no binding for AMQP 0-9-1; "ce-" is what its binding for AMQP 1.0 would say
+// if ':' were not taken, and what Knative writes. The content type is a property. Empty data and no data have the same body.
+func wireBinding() wire.Binding {
+	return wire.Binding{Prefix: headerPrefix, AnyPrefix: true, Empty: "leat-data"}
+}
 
-	contentTypeName = "datacontenttype"
-	versionName     = "specversion"
-
-	// dataHeader tells empty data from no data, which have the same body. An empty body without it is no data.
-	dataHeader = "leat-data"
-	emptyData  = "empty"
-)
+const headerPrefix = "ce-"
 
 // encoder turns events into messages. It is used by one goroutine at a time; what it returns is valid until the next call, which uses the
 // same memory: amqp091-go has written a message when its publish returns. The zero encoder has no limits.
@@ -34,14 +27,13 @@ type encoder struct {
 	frameBytes int // the connection's frame_max, into which headers and properties must fit; 0 means no limit
 	bodyBytes  int // the largest body; 0 means no limit
 
-	headers amqp.Table        // of the last message: values that are the same in the next one stay
-	names   map[string]string // header by attribute, for names that headerName does not know
-	present []string          // headers of this message
+	writer  wire.Writer
+	headers amqp.Table // of the last message: values that are the same in the next one stay
+	present []string   // headers of this message
 	body    []byte
 }
 
 const (
-	mostNames    = 256      // header names that an encoder remembers
 	mostKeptBody = 64 << 10 // bytes of an encoder's body that are kept for the next message
 	// contentBytes is what a header frame has besides names and values: its own head and end, the class, the size, the flags, the lengths
 	// of the table and the properties, the delivery mode, the timestamp, and a correlation id.
@@ -90,16 +82,16 @@ func (n *encoder) tooLarge(p *amqp.Publishing) bool {
 func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event, trace *leat.TraceContext) bool {
 	n.begin()
 	size := contentBytes + len(p.MessageId)
-	for name, value := range e.Attributes() {
-		if name == contentTypeName && isProperty(value) {
+	for name, value := range n.writer.Headers(e) {
+		switch {
+		case name != "":
+			size += n.put(name, value)
+		case len(value) > maxShortString: // no property can have it
+			size += n.put(headerPrefix+"datacontenttype", value)
+		default:
 			p.ContentType = value
 			size += len(value)
-			continue
 		}
-		size += n.put(n.headerName(name), value)
-	}
-	if e.HasData() && e.DataString() == "" {
-		size += n.put(dataHeader, emptyData)
 	}
 	if n.frameBytes > 0 && size > n.frameBytes {
 		p.ContentType = ""
@@ -110,12 +102,6 @@ func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event, trace *leat.Tra
 	n.body = append(n.body[:0], e.DataString()...)
 	p.Headers, p.Body = n.headers, n.body
 	return true
-}
-
-// isProperty reports whether a datacontenttype can be the property content_type: where it fits, and where it is not that of an event as
-// data, by which the message would be read in structured mode. Otherwise it is a header like other attributes.
-func isProperty(contentType string) bool {
-	return len(contentType) <= maxShortString && !mode.HasPrefix(contentType, mode.CloudEvents)
 }
 
 // put sets a header, and returns how many bytes of a frame it takes.
@@ -134,10 +120,10 @@ func (n *encoder) encodeStructured(p *amqp.Publishing, e leat.Event, trace *leat
 		return err
 	}
 	n.body = body
-	p.ContentType, p.Body = structuredType, body
+	p.ContentType, p.Body = wire.StructuredType, body
 	if trace != nil {
 		n.begin()
-		n.putTrace(trace, contentBytes+len(p.MessageId)+len(structuredType))
+		n.putTrace(trace, contentBytes+len(p.MessageId)+len(wire.StructuredType))
 		n.forgetOthers()
 		p.Headers = n.headers
 	}
@@ -147,7 +133,7 @@ func (n *encoder) encodeStructured(p *amqp.Publishing, e leat.Event, trace *leat
 // begin begins a table of headers.
 func (n *encoder) begin() {
 	if n.headers == nil {
-		n.headers, n.names = amqp.Table{}, map[string]string{}
+		n.headers, n.writer.Binding = amqp.Table{}, wireBinding()
 	}
 	n.present = n.present[:0]
 }
@@ -157,12 +143,12 @@ func (n *encoder) putTrace(t *leat.TraceContext, size int) {
 	if t == nil {
 		return
 	}
-	if size += fieldBytes + len(tracing.Parent) + len(t.Parent); n.frameBytes > 0 && size > n.frameBytes {
+	if size += fieldBytes + len(wire.TraceParent) + len(t.Parent); n.frameBytes > 0 && size > n.frameBytes {
 		return
 	}
-	n.put(tracing.Parent, t.Parent)
-	if size += fieldBytes + len(tracing.State) + len(t.State); t.State != "" && (n.frameBytes == 0 || size <= n.frameBytes) {
-		n.put(tracing.State, t.State)
+	n.put(wire.TraceParent, t.Parent)
+	if size += fieldBytes + len(wire.TraceState) + len(t.State); t.State != "" && (n.frameBytes == 0 || size <= n.frameBytes) {
+		n.put(wire.TraceState, t.State)
 	}
 }
 
@@ -171,35 +157,6 @@ func (n *encoder) forgetOthers() {
 	if len(n.headers) > len(n.present) {
 		maps.DeleteFunc(n.headers, func(name string, _ any) bool { return !slices.Contains(n.present, name) })
 	}
-}
-
-// headerName returns the header of an attribute. The names that most events have are constants; others are remembered.
-func (n *encoder) headerName(attribute string) string {
-	switch attribute {
-	case versionName:
-		return headerPrefix + versionName
-	case "id":
-		return headerPrefix + "id"
-	case "source":
-		return headerPrefix + "source"
-	case "type":
-		return headerPrefix + "type"
-	case "subject":
-		return headerPrefix + "subject"
-	case "time":
-		return headerPrefix + "time"
-	case "partitionkey":
-		return headerPrefix + "partitionkey"
-	}
-	name, ok := n.names[attribute]
-	if !ok {
-		name = headerPrefix + attribute
-		if len(n.names) == mostNames {
-			clear(n.names)
-		}
-		n.names[name[len(headerPrefix):]] = name
-	}
-	return name
 }
 
 // routingKey returns the routing key of an event.

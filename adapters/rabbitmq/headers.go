@@ -1,15 +1,11 @@
 package rabbitmq
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/wire"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -34,96 +30,33 @@ func headersOf(m *amqp.Delivery) []leat.Header {
 		}
 	}
 	if !m.Timestamp.IsZero() {
-		text, _ := appendScalar(nil, m.Timestamp)
-		headers = append(headers, leat.Header{Name: "timestamp", Value: text})
+		headers = append(headers, leat.Header{Name: "timestamp", Value: wire.Text(m.Timestamp)})
 	}
 	return tableHeaders(headers, m.Headers)
 }
 
 // tableHeaders appends the headers of a table, sorted, since a table has no order.
 func tableHeaders(headers []leat.Header, t amqp.Table) []leat.Header {
-	headers = slices.Grow(headers, len(t))
-	for _, name := range slices.Sorted(maps.Keys(t)) {
-		headers = append(headers, leat.Header{Name: name, Value: textOf(t[name])})
-	}
-	return headers
+	return wire.Sorted(headers, t, textOf)
 }
 
-// textOf returns the value of a header as text: nil for a null one, what is text or bytes as it is, JSON for tables and lists.
+// textOf returns the value of a header as text.
 func textOf(value any) []byte {
-	switch v := value.(type) {
-	case nil:
-		return nil
-	case string:
-		return append([]byte{}, v...)
-	case []byte:
-		return append([]byte{}, v...)
-	case amqp.Decimal:
-		return appendDecimal(nil, v)
-	case amqp.Table, []any:
-		if text, err := json.Marshal(v); err == nil {
-			return text
-		}
+	if d, ok := value.(amqp.Decimal); ok {
+		return decimalText(d)
 	}
-	if text, ok := appendScalar(nil, value); ok {
-		return text
-	}
-	return fmt.Append(nil, value)
+	return wire.Text(value)
 }
 
-// appendScalar appends a boolean, an integer or a time in its canonical form. It reports whether the value is one.
-func appendScalar(dst []byte, value any) ([]byte, bool) {
-	switch v := value.(type) {
-	case bool:
-		return strconv.AppendBool(dst, v), true
-	case int8:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case byte:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case int16:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case uint16:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case int32:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case uint32:
-		return strconv.AppendInt(dst, int64(v), 10), true
-	case int64:
-		return strconv.AppendInt(dst, v, 10), true
-	case time.Time: // whole seconds, without a zone
-		return v.UTC().AppendFormat(dst, time.RFC3339), true
+// decimalText returns a decimal number, which has Scale digits after the point.
+func decimalText(d amqp.Decimal) []byte {
+	sign, value := "", int64(d.Value)
+	if value < 0 {
+		sign, value = "-", -value
 	}
-	return dst, false
-}
-
-// appendDecimal appends a decimal number, which has Scale digits after the point.
-func appendDecimal(dst []byte, d amqp.Decimal) []byte {
-	digits := strconv.FormatInt(int64(d.Value), 10)
-	if d.Value < 0 {
-		dst, digits = append(dst, '-'), digits[1:]
+	digits := fmt.Appendf(nil, "%s%0*d", sign, int(d.Scale)+1, value)
+	if d.Scale == 0 {
+		return digits
 	}
-	if missing := int(d.Scale) + 1 - len(digits); missing > 0 {
-		digits = strings.Repeat("0", missing) + digits
-	}
-	point := len(digits) - int(d.Scale)
-	dst = append(dst, digits[:point]...)
-	if d.Scale > 0 {
-		dst = append(append(dst, '.'), digits[point:]...)
-	}
-	return dst
-}
-
-// typeName names the type of a header's value, for a person.
-func typeName(value any) string {
-	switch value.(type) {
-	case float32, float64:
-		return "a floating-point number"
-	case amqp.Decimal:
-		return "a decimal number"
-	case amqp.Table:
-		return "a table"
-	case []any:
-		return "a list"
-	}
-	return fmt.Sprintf("a %T", value)
+	return slices.Insert(digits, len(digits)-int(d.Scale), '.')
 }

@@ -16,8 +16,8 @@ import (
 
 const wirePatience = 30 * time.Second
 
-// wire is a topic on a real RabbitMQ whose messages a test sees.
-type wire struct {
+// wireTest is a topic on a real RabbitMQ whose messages a test sees.
+type wireTest struct {
 	broker     *Broker
 	topology   topology
 	conn       *amqp.Connection
@@ -25,7 +25,7 @@ type wire struct {
 	deliveries <-chan amqp.Delivery
 }
 
-func newWire(t *testing.T, change func(o *Options)) *wire {
+func newWire(t *testing.T, change func(o *Options)) *wireTest {
 	t.Helper()
 	b, err := open(t, brokertest.RabbitMQ(t))
 	require.NoError(t, err)
@@ -34,14 +34,14 @@ func newWire(t *testing.T, change func(o *Options)) *wire {
 	}
 	sub := leat.Subscription{Topic: fmt.Sprintf("wire.%d", time.Now().UnixNano()), Group: "g"}
 	require.NoError(t, b.Declare(t.Context(), sub))
-	w := &wire{broker: b}
+	w := &wireTest{broker: b}
 	w.topology, err = b.topologyOf(sub)
 	require.NoError(t, err)
 	w.connect(t)
 	return w
 }
 
-func (w *wire) connect(t *testing.T) {
+func (w *wireTest) connect(t *testing.T) {
 	t.Helper()
 	s, err := w.broker.o.dial(t.Context(), w.broker.o.Hosts[0], "test")
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func (w *wire) connect(t *testing.T) {
 }
 
 // send publishes a message, waits for its confirm and returns what is delivered.
-func (w *wire) send(t *testing.T, p amqp.Publishing) *amqp.Delivery {
+func (w *wireTest) send(t *testing.T, p amqp.Publishing) *amqp.Delivery {
 	t.Helper()
 	confirm, err := w.ch.PublishWithDeferredConfirm(w.topology.exchange.Name, "k", true, false, p)
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestDeclaredAgain(t *testing.T) {
 }
 
 // declare declares the topology on a channel of its own.
-func (w *wire) declare(t *testing.T, p Provision, want leat.Code) {
+func (w *wireTest) declare(t *testing.T, p Provision, want leat.Code) {
 	t.Helper()
 	ch, err := w.conn.Channel()
 	require.NoError(t, err)
