@@ -7,9 +7,8 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/mode"
-	"github.com/leatgo/leat/internal/tracing"
 )
 
 // Crash is a control for tests: the broker crashes and is back at once. What was confirmed survives. Publishes that wait for room get
@@ -82,7 +81,7 @@ func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
 	}
 	m.Key, m.Body = bytes.Clone(m.Key), bytes.Clone(m.Body)
 	m.Headers = append([]leat.Header(nil), m.Headers...)
-	var trace tracing.Headers
+	var trace wire.Trace
 	for i := range m.Headers {
 		m.Headers[i].Value = bytes.Clone(m.Headers[i].Value)
 		trace.Add(m.Headers[i].Name, m.Headers[i].Value)
@@ -112,12 +111,7 @@ func (b *Broker) mapped(topic string, seq uint64, raw leat.Malformed) record {
 	position := leat.Position{Offset: int64(seq)}
 	m := foreign.Message{
 		Topic: topic, ID: topic + "/" + position.String(), Position: position, Time: time.Now(), Key: raw.Key, Headers: raw.Headers,
-		Body: raw.Body, Err: raw.Reason,
-	}
-	for _, h := range raw.Headers {
-		if mode.Lower(h.Name) == "content-type" {
-			m.ContentType = string(h.Value)
-		}
+		ContentType: wire.Find(raw.Headers, "content-type"), Body: raw.Body, Err: raw.Reason,
 	}
 	r.event, raw.Reason = b.o.Mapping.Event(m)
 	return r

@@ -1,10 +1,10 @@
 package watermill
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"mime"
 	"net/url"
 	"slices"
 	"sort"
@@ -12,9 +12,9 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/foreign"
-	"github.com/leatgo/leat/internal/mode"
-	"github.com/leatgo/leat/internal/tracing"
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
@@ -36,29 +36,18 @@ type Codec struct {
 	Strict bool
 }
 
-// Names and values of metadata.
-const (
-	defaultPrefix   = "ce_"
-	contentTypeName = "content-type"
-	structuredType  = "application/cloudevents+json; charset=UTF-8"
+// contentTypeName is the metadata with the content type.
+const contentTypeName = "content-type"
 
-	// emptyName marks the data of an event as there, and empty: Watermill knows no difference between an empty payload and none.
-	emptyName  = "leatdata"
-	emptyValue = "empty"
+// largestMessage bounds what is read of a message. An event of 1 MiB may need more than that: its id is there twice, and JSON has bytes in
+// base64 and escapes text.
+const largestMessage = 8 << 20
 
-	// largestMessage bounds what is read of a message. An event of 1 MiB may need more than that: its id is there twice, and JSON has bytes in
-	// base64 and escapes text.
-	largestMessage = 8 << 20
-)
-
-// read is a message that was looked at.
-type read struct {
-	attributes  []leat.Header // without datacontenttype where that is a metadata of its own
-	rest        message.Metadata
-	contentType string
-	typed       int // how many content types there are, which differ in case
-	version     bool
-	empty       bool
+// binding is how events are written and read. Watermill knows no difference between an empty payload and none.
+func (c Codec) binding() wire.Binding {
+	return wire.Binding{
+		Prefix: cmp.Or(c.Prefix, "ce_"), AnyPrefix: true, Mixed: true, ContentType: contentTypeName, Empty: "leatdata",
+	}
 }
 
 // Event returns the event of a message that came from a topic, or is on its way there.
@@ -105,24 +94,24 @@ func (c Codec) event(topic string, m *message.Message, traced bool) (leat.Event,
 		return leat.Event{}, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the message has %d bytes; at most %d are allowed",
 			size, largestMessage)}
 	}
-	r := c.look(m, traced)
-	switch {
-	case r.typed > 1 && (r.version || mode.HasPrefix(r.contentType, mode.CloudEvents)):
-		return leat.Event{}, errors.New("the metadata content-type is there twice")
-	case mode.HasPrefix(r.contentType, mode.CloudEvents+"-batch"):
-		return leat.Event{}, errors.New("the message is a batch of events; publish them one by one")
-	case mode.HasPrefix(r.contentType, mode.CloudEvents):
-		return c.structured(topic, m, r)
-	case r.version:
-		return c.binary(topic, m, r)
-	case c.Strict:
-		return leat.Event{}, errPlain
+	var r wire.Reader
+	r.Begin(c.binding(), len(m.Metadata)+2) // with room for what complete adds
+	rest := message.Metadata{}
+	for name, value := range m.Metadata {
+		if !r.AddText(name, value) && (!traced || name != wire.TraceParent && name != wire.TraceState) {
+			rest[name] = value
+		}
 	}
-	return c.foreign(topic, m)
+	switch kind, err := r.Mode(); {
+	case !c.Strict && errors.Is(err, foreign.ErrPlain):
+		return c.foreign(topic, m)
+	case err != nil:
+		return leat.Event{}, err
+	case kind == wire.Structured:
+		return c.structured(topic, m, rest)
+	}
+	return c.complete(topic, m, r.Attributes(), rest, r.Data(m.Payload))
 }
-
-// errPlain is why a message is not an event that does not claim to be one.
-var errPlain = fmt.Errorf("the message is not a CloudEvent: %w", foreign.ErrPlain)
 
 // sizeOf counts what the message holds.
 func sizeOf(m *message.Message) int {
@@ -133,134 +122,57 @@ func sizeOf(m *message.Message) int {
 	return size
 }
 
-// look sorts the metadata into those of CloudEvents and the others.
-func (c Codec) look(m *message.Message, traced bool) (r read) {
-	r.attributes = make([]leat.Header, 0, len(m.Metadata)+3) // with room for what complete adds
-	size := 0
-	for _, value := range m.Metadata {
-		size += len(value)
-	}
-	values := make([]byte, 0, size)
-	for name, value := range m.Metadata {
-		if attribute, ok := c.attributeOf(name); ok {
-			r.version = r.version || attribute == "specversion"
-			values = append(values, value...)
-			r.attributes = append(r.attributes, leat.Header{Name: attribute, Value: values[len(values)-len(value):]})
-			continue
-		}
-		switch {
-		case len(name) == len(contentTypeName) && mode.HasPrefix(name, contentTypeName):
-			r.typed++
-			if r.typed == 1 || mode.HasPrefix(value, mode.CloudEvents) {
-				r.contentType = value
-			}
-		case name == emptyName && value == emptyValue:
-			r.empty = true
-		case traced && (name == tracing.Parent || name == tracing.State):
-		default:
-			if r.rest == nil {
-				r.rest = message.Metadata{}
-			}
-			r.rest[name] = value
-		}
-	}
-	return r
-}
-
-// attributeOf returns the attribute that a metadata is, without its prefix.
-func (c Codec) attributeOf(name string) (string, bool) {
-	if len(name) < 3 {
-		return "", false
-	}
-	if c.Prefix != "" && strings.HasPrefix(name, c.Prefix) {
-		return name[len(c.Prefix):], true
-	}
-	switch {
-	case mode.HasPrefix(name, "ce_"), mode.HasPrefix(name, "ce-"):
-		return mode.Lower(name[3:]), true
-	case mode.HasPrefix(name, "cloudevents:"), mode.HasPrefix(name, "cloudevents_"):
-		return mode.Lower(name[len("cloudevents:"):]), true
-	}
-	return "", false
-}
-
-// binary reads a message whose metadata are the attributes.
-func (c Codec) binary(topic string, m *message.Message, r read) (leat.Event, error) {
-	if r.contentType != "" {
-		i := slices.IndexFunc(r.attributes, func(h leat.Header) bool { return h.Name == "datacontenttype" })
-		switch {
-		case i < 0:
-			r.attributes = append(r.attributes, leat.Header{Name: "datacontenttype", Value: []byte(r.contentType)})
-		case string(r.attributes[i].Value) != r.contentType:
-			return leat.Event{}, errors.New("the metadata content-type and ce_datacontenttype contradict each other")
-		}
-	}
-	var data []byte
-	if len(m.Payload) > 0 {
-		data = m.Payload
-	} else if r.empty {
-		data = []byte{}
-	}
-	return c.complete(topic, m, r, data)
-}
-
 // structured reads a message whose payload is the event.
-func (c Codec) structured(topic string, m *message.Message, r read) (leat.Event, error) {
-	if media, _, err := mime.ParseMediaType(r.contentType); err != nil || !strings.HasSuffix(media, "+json") {
-		return leat.Event{}, errors.New("the message is in structured mode in a format other than JSON")
-	}
+func (c Codec) structured(topic string, m *message.Message, rest message.Metadata) (leat.Event, error) {
 	e, err := leat.ParseEvent(m.Payload)
 	if err != nil {
 		return e, err
 	}
 	key := e.Key() != "" || c.Key == nil
-	if key && len(r.rest) == 0 && (m.UUID == "" || m.UUID == e.ID()) {
+	if key && len(rest) == 0 && (m.UUID == "" || m.UUID == e.ID()) {
 		return e, nil
 	}
-	r.attributes = r.attributes[:0]
+	var attributes []leat.Header
 	for name, value := range e.Attributes() {
-		r.attributes = append(r.attributes, leat.Header{Name: name, Value: []byte(value)})
+		attributes = append(attributes, leat.Header{Name: name, Value: []byte(value)})
 	}
-	return c.complete(topic, m, r, e.Data())
+	return c.complete(topic, m, attributes, rest, e.Data())
 }
 
 // complete makes the event of attributes, with the key and the metadata that are none of CloudEvents.
-func (c Codec) complete(topic string, m *message.Message, r read, data []byte) (leat.Event, error) {
+func (c Codec) complete(topic string, m *message.Message, attributes []leat.Header, rest message.Metadata, data []byte) (leat.Event, error) {
 	find := func(name string) int {
-		return slices.IndexFunc(r.attributes, func(h leat.Header) bool { return h.Name == name })
+		return slices.IndexFunc(attributes, func(h leat.Header) bool { return h.Name == name })
 	}
-	if id := find("id"); id >= 0 && m.UUID != "" && m.UUID != string(r.attributes[id].Value) {
-		if r.rest == nil {
-			r.rest = message.Metadata{}
-		}
-		r.rest[uuidName] = m.UUID
+	if id := find("id"); id >= 0 && m.UUID != "" && m.UUID != string(attributes[id].Value) {
+		rest[uuidName] = m.UUID
 	}
-	if len(r.rest) > 0 {
+	if len(rest) > 0 {
 		kind := escapeExtra
 		at := find(EscapeName)
 		if at >= 0 {
-			before, known, err := unescape(string(r.attributes[at].Value))
+			before, known, err := unescape(string(attributes[at].Value))
 			if err != nil {
 				return leat.Event{}, err
 			}
 			for name, value := range known {
-				if _, ok := r.rest[name]; !ok {
-					r.rest[name] = value
+				if _, ok := rest[name]; !ok {
+					rest[name] = value
 				}
 			}
 			kind = before
 		} else {
-			at = len(r.attributes)
-			r.attributes = append(r.attributes, leat.Header{Name: EscapeName})
+			at = len(attributes)
+			attributes = append(attributes, leat.Header{Name: EscapeName})
 		}
-		r.attributes[at].Value = []byte(escape(kind, r.rest))
+		attributes[at].Value = []byte(escape(kind, rest))
 	}
 	if c.Key != nil && find("partitionkey") < 0 {
 		if key := c.Key(topic, m); key != "" {
-			r.attributes = append(r.attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
+			attributes = append(attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
 		}
 	}
-	return leat.DecodeEvent(r.attributes, data)
+	return leat.DecodeEvent(attributes, data)
 }
 
 // foreign makes an event of a message that is none.
@@ -317,11 +229,7 @@ func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 
 // isMediaType reports whether a value of content-type can be a datacontenttype. What cannot is escaped.
 func isMediaType(value string) bool {
-	_, err := leat.DecodeEvent([]leat.Header{
-		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/")},
-		{Name: "type", Value: []byte("t")}, {Name: "datacontenttype", Value: []byte(value)},
-	}, nil)
-	return err == nil && value != "" && !mode.HasPrefix(value, mode.CloudEvents)
+	return len(value) <= longestMediaType && wire.ModeOf(value) == wire.Binary && attribute.MediaTypeRule(value) == "" && isText(value)
 }
 
 // Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event,
@@ -330,57 +238,24 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
-	prefix := c.Prefix
-	if prefix == "" {
-		prefix = defaultPrefix
-	}
+	w := wire.Writer{Binding: c.binding()}
 	if c.Structured {
 		text, err := e.AppendJSON(nil)
 		if err != nil {
 			return nil, err
 		}
 		m := message.NewMessage(e.ID(), text)
-		m.Metadata[contentTypeName] = structuredType
+		m.Metadata[contentTypeName] = wire.StructuredType
 		if key := e.Key(); key != "" { // for a Marshaler; it counts for nothing when the message is read
-			m.Metadata[metadataName(prefix, "partitionkey")] = key
+			m.Metadata[w.Name("partitionkey")] = key
 		}
 		return m, nil
 	}
 	m := message.NewMessage(e.ID(), e.Data())
-	for name, value := range e.Attributes() {
-		if name == "datacontenttype" && !mode.HasPrefix(value, mode.CloudEvents) { // else the data would be read as the event
-			m.Metadata[contentTypeName] = value
-			continue
-		}
-		m.Metadata[metadataName(prefix, name)] = value
-	}
-	if e.HasData() && len(m.Payload) == 0 {
-		m.Metadata[emptyName] = emptyValue
+	for name, value := range w.Headers(e) {
+		m.Metadata[name] = value
 	}
 	return m, nil
-}
-
-// metadataName returns the name of an attribute among the metadata. Those that every event has cost no allocation.
-func metadataName(prefix, name string) string {
-	if prefix == defaultPrefix {
-		switch name {
-		case "specversion":
-			return "ce_specversion"
-		case "id":
-			return "ce_id"
-		case "source":
-			return "ce_source"
-		case "type":
-			return "ce_type"
-		case "time":
-			return "ce_time"
-		case "subject":
-			return "ce_subject"
-		case "partitionkey":
-			return "ce_partitionkey"
-		}
-	}
-	return prefix + name
 }
 
 // Restore returns the message that [Codec.Event] made an event of, with its UUID, its metadata and its payload. Metadata that are
@@ -450,9 +325,10 @@ func (c Codec) malformed(m *message.Message, reason error) *leat.Malformed {
 	if m.UUID != "" {
 		bad.Headers = append(bad.Headers, leat.Header{Name: uuidName, Value: []byte(m.UUID)})
 	}
+	b := c.binding()
 	for _, h := range headersOf(m) {
 		bad.Headers = append(bad.Headers, h)
-		if attribute, ok := c.attributeOf(h.Name); ok && attribute == "partitionkey" {
+		if name, _ := b.Attribute(h.Name); name == "partitionkey" {
 			bad.Key = h.Value
 		}
 	}
@@ -461,11 +337,7 @@ func (c Codec) malformed(m *message.Message, reason error) *leat.Malformed {
 
 // headersOf returns the metadata of a message, sorted by name.
 func headersOf(m *message.Message) []leat.Header {
-	headers := make([]leat.Header, 0, len(m.Metadata))
-	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
-		headers = append(headers, leat.Header{Name: name, Value: []byte(m.Metadata[name])})
-	}
-	return headers
+	return wire.Sorted(nil, m.Metadata, func(value string) []byte { return []byte(value) })
 }
 
 // foreignMessage returns a message that the Codec refuses, for a Mapping.
@@ -473,13 +345,9 @@ func foreignMessage(topic, key string, m *message.Message, reason error) foreign
 	in := foreign.Message{
 		Topic: topic, ID: m.UUID, Position: leat.Position{ID: m.UUID}, Headers: headersOf(m), Body: m.Payload, Err: reason,
 	}
+	in.ContentType = wire.Find(in.Headers, contentTypeName)
 	if key != "" {
 		in.Key = []byte(key)
-	}
-	for _, h := range in.Headers {
-		if mode.Lower(h.Name) == contentTypeName {
-			in.ContentType = string(h.Value)
-		}
 	}
 	return in
 }

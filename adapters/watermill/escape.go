@@ -2,13 +2,13 @@ package watermill
 
 import (
 	"errors"
+	"maps"
 	"net/url"
-	"sort"
+	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat/internal/attribute"
 )
 
 // EscapeName is the extension that carries the metadata of a message that cannot be extensions of their own, so that nothing of a message
@@ -29,26 +29,19 @@ const uuidName = "_watermill_message_uuid"
 
 // Bounds of what becomes an extension of its own; everything else is escaped.
 const (
-	longestName    = 20
-	longestValue   = 4 << 10
-	mostExtensions = 40
+	longestName      = 20
+	longestValue     = 4 << 10
+	longestMediaType = 64 << 10
+	mostExtensions   = 40
 )
 
 var errEscape = errors.New("the extension " + EscapeName + " is not as this adapter writes it")
 
 // escape returns the value of the extension.
 func escape(kind string, metadata message.Metadata) string {
-	if len(metadata) == 0 {
-		return kind
-	}
-	names := make([]string, 0, len(metadata))
-	for name := range metadata {
-		names = append(names, name)
-	}
-	sort.Strings(names)
 	var b strings.Builder
 	b.WriteString(kind)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		b.WriteByte('&')
 		b.WriteString(url.QueryEscape(name))
 		b.WriteByte('=')
@@ -107,15 +100,5 @@ func isExtension(name, value string) bool {
 	return value != "" && len(value) <= longestValue && isText(value)
 }
 
-// isText reports whether s is a String of CloudEvents 1.0.2: valid UTF-8 without control characters and noncharacters.
-func isText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) || 0xfdd0 <= r && r <= 0xfdef || r&0xfffe == 0xfffe {
-			return false
-		}
-	}
-	return true
-}
+// isText reports whether s is a String of CloudEvents 1.0.2.
+func isText(s string) bool { return attribute.TextRule(s) == "" }

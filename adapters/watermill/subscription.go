@@ -8,7 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/internal/tracing"
+	"github.com/leatgo/leat/adapterkit/wire"
 )
 
 // subscription is one Subscribe of a [Subscriber]: a Consumer of Leat whose handler hands the message out and waits for its Ack.
@@ -109,7 +109,7 @@ func (s *subscription) handle(ctx context.Context, e leat.Event) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if info, _ := leat.InfoFrom(ctx); info.Trace != nil && m.Metadata[tracing.Parent] == "" {
+	if info, _ := leat.InfoFrom(ctx); info.Trace != nil && m.Metadata[wire.TraceParent] == "" {
 		addTrace(m, info.Trace) // what is in the message itself is the start of its way
 	}
 	m.SetContext(ctx)

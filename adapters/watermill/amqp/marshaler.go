@@ -2,19 +2,16 @@ package amqp
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 	"unicode/utf8"
 
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/adapters/watermill"
 	native "github.com/rabbitmq/amqp091-go"
 )
@@ -31,7 +28,7 @@ var _ wmamqp.Marshaler = Marshaler{}
 const (
 	contentTypeName = "content-type"
 	// emptyName and emptyHeader mark empty data: the Codec's way, and that of adapters/rabbitmq.
-	emptyName, emptyHeader, emptyValue = "leatdata", "leat-data", "empty"
+	emptyName, emptyHeader = "leatdata", "leat-data"
 
 	maxShortString = 255 // bytes of a header's name and of a property (AMQP 0-9-1, shortstr)
 	// frameBytes is RabbitMQ's frame_max by default, into which the headers must fit: for a larger frame it ends the connection.
@@ -58,8 +55,8 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 	if len(m.UUID) <= maxShortString {
 		p.MessageId = m.UUID
 	}
-	if m.Metadata[emptyName] == emptyValue {
-		p.Headers[emptyHeader] = emptyValue
+	if m.Metadata[emptyName] == wire.Empty {
+		p.Headers[emptyHeader] = wire.Empty
 	}
 	size := contentBytes + len(p.ContentType) + len(p.MessageId)
 	for name, value := range p.Headers {
@@ -82,13 +79,12 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 // structured returns a message with metadata that are a CloudEvent as one in structured mode. It reports false for what is none, or is in
 // that mode already.
 func structured(m *message.Message) (*message.Message, bool) {
-	if strings.HasPrefix(strings.ToLower(m.Metadata[contentTypeName]), "application/cloudevents") {
+	if wire.ModeOf(m.Metadata[contentTypeName]) != wire.Binary {
 		return nil, false
 	}
-	bare := message.NewMessage(m.UUID, m.Payload)
-	maps.Copy(bare.Metadata, m.Metadata)
-	delete(bare.Metadata, "traceparent")
-	delete(bare.Metadata, "tracestate")
+	bare := m.Copy()
+	delete(bare.Metadata, wire.TraceParent)
+	delete(bare.Metadata, wire.TraceState)
 	e, err := watermill.Codec{Strict: true}.Event("", bare)
 	if err != nil {
 		return nil, false
@@ -97,7 +93,7 @@ func structured(m *message.Message) (*message.Message, bool) {
 	if err != nil {
 		return nil, false
 	}
-	for _, name := range []string{"traceparent", "tracestate"} {
+	for _, name := range []string{wire.TraceParent, wire.TraceState} {
 		if value, ok := m.Metadata[name]; ok {
 			out.Metadata[name] = value
 		}
@@ -116,6 +112,7 @@ func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
 		return nil, errors.New("the broker has canceled the consumer")
 	}
 	m := message.NewMessage(d.MessageId, d.Body)
+	binding := wire.Binding{Prefix: "ce-", AnyPrefix: true} // whatever the Codec reads
 	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
 		value := d.Headers[name]
 		switch name {
@@ -125,7 +122,7 @@ func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
 		case emptyHeader:
 			m.Metadata[emptyName] = textOf(value)
 		default:
-			if value != nil || !isAttribute(name) { // an attribute that is null is unset
+			if _, ok := binding.Attribute(name); !ok || value != nil { // an attribute that is null is unset
 				m.Metadata[name] = textOf(value)
 			}
 		}
@@ -142,37 +139,15 @@ func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
 	return m, nil
 }
 
-// isAttribute reports whether a header is an attribute of a CloudEvent, in one of the spellings that the Codec reads.
-func isAttribute(name string) bool {
-	name = strings.ToLower(name)
-	return strings.HasPrefix(name, "ce-") || strings.HasPrefix(name, "ce_") || strings.HasPrefix(name, "cloudevents:") ||
-		strings.HasPrefix(name, "cloudevents_")
-}
-
 // textOf returns the value of a header as text.
 func textOf(value any) string {
 	switch v := value.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
 	case []byte:
-		if utf8.Valid(v) {
-			return string(v)
+		if !utf8.Valid(v) {
+			return base64.StdEncoding.EncodeToString(v)
 		}
-		return base64.StdEncoding.EncodeToString(v)
-	case time.Time: // whole seconds, without a zone
-		return v.UTC().Format(time.RFC3339)
-	case float32:
-		return strconv.FormatFloat(float64(v), 'g', -1, 32)
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
 	case native.Decimal:
 		return fmt.Sprintf("%de-%d", v.Value, v.Scale)
-	case native.Table, []any:
-		if text, err := json.Marshal(v); err == nil {
-			return string(text)
-		}
 	}
-	return fmt.Sprint(value)
+	return string(wire.Text(value))
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
@@ -138,11 +139,7 @@ func (r Marshaler) Marshal(topic string, m *message.Message) (*sarama.ProducerMe
 	if err != nil {
 		return nil, err
 	}
-	prefix := r.Prefix
-	if prefix == "" {
-		prefix = "ce_"
-	}
-	if key := m.Metadata[prefix+"partitionkey"]; key != "" {
+	if key := m.Metadata[cmp.Or(r.Prefix, "ce_")+"partitionkey"]; key != "" {
 		record.Key = sarama.StringEncoder(key)
 	}
 	return record, nil
