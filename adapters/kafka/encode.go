@@ -27,7 +27,6 @@ type encoder struct {
 	text    []byte // what is copied, or made of the events
 	headers []kgo.RecordHeader
 	writer  wire.Writer
-	media   []byte             // wire.StructuredType, shared by the records
 	trace   *leat.TraceContext // of the publish, which every record gets
 }
 
@@ -49,16 +48,9 @@ func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 		record  kgo.Record
 		headers [typicalHeaders]kgo.RecordHeader
 	}{}
-	n := encoder{keyed: true, copies: true, text: make([]byte, 0, e.Size()-len(e.DataString())), headers: both.headers[:0]}
-	if !hasBinary(e) {
-		if _, err := n.encodeStructured(&both.record, e); err != nil {
-			return nil, err
-		}
-		return &both.record, nil
-	}
-	n.encodeAttributes(&both.record, e)
-	if e.HasData() {
-		both.record.Value = []byte(e.DataString()) // by itself: memory that is copied into like this is not cleared before
+	n := encoder{keyed: true, copies: true, text: make([]byte, 0, e.Size()), headers: both.headers[:0]}
+	if err := n.encode(&both.record, e); err != nil {
+		return nil, err
 	}
 	return &both.record, nil
 }
@@ -109,7 +101,7 @@ func (n *encoder) reset() {
 // encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes
 // in base64, is written in binary mode, which adds next to nothing.
 func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
-	if n.structured || !hasBinary(e) {
+	if n.structured || wire.ModeOf(e.DataContentType()) != wire.Binary { // that of its data, by which the record would be read
 		if fits, err := n.encodeStructured(r, e); fits || err != nil {
 			return err
 		}
@@ -117,10 +109,6 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	n.encodeBinary(r, e)
 	return nil
 }
-
-// hasBinary reports whether an event can have its content type in the header for that, as binary mode wants: not where its data is said to
-// be an event, since by that header the record would be read in structured mode, as the event in the data.
-func hasBinary(e leat.Event) bool { return wire.ModeOf(e.DataContentType()) == wire.Binary }
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {
@@ -134,14 +122,9 @@ func (n *encoder) put(s string) []byte {
 
 // encodeBinary is binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an empty one.
 func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
-	n.encodeAttributes(r, e)
 	if e.HasData() {
 		r.Value = n.put(e.DataString())
 	}
-}
-
-// encodeAttributes fills in r's headers and key.
-func (n *encoder) encodeAttributes(r *kgo.Record, e leat.Event) {
 	begin := len(n.headers)
 	n.writer.Binding = binding()
 	for name, value := range n.writer.Headers(e) {
@@ -172,10 +155,7 @@ func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) (fits bool, err 
 		r.Key = n.put(key)
 	}
 	at := len(n.headers)
-	if n.media == nil || n.copies {
-		n.media = []byte(wire.StructuredType)
-	}
-	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.media})
+	n.headers = append(n.headers, kgo.RecordHeader{Key: contentTypeHeader, Value: n.put(wire.StructuredType)})
 	n.addTrace()
 	r.Headers = n.headers[at:len(n.headers):len(n.headers)]
 	return true, nil
