@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -181,45 +180,36 @@ func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 		return leat.Event{}, fmt.Errorf("the message has no UUID, which becomes the event's id; make messages with watermill.NewUUID(): %w",
 			foreign.ErrPlain)
 	}
-	source := c.Source
-	if source == "" {
-		source = "/watermill/" + url.PathEscape(topic)
+	attributes := make([]leat.Header, 0, 6+len(m.Metadata))
+	add := func(name, value string) {
+		attributes = append(attributes, leat.Header{Name: name, Value: []byte(value)})
 	}
-	attributes := append(make([]leat.Header, 0, 8+len(m.Metadata)),
-		leat.Header{Name: "specversion", Value: []byte("1.0")}, leat.Header{Name: "id", Value: []byte(m.UUID)},
-		leat.Header{Name: "source", Value: []byte(source)}, leat.Header{Name: "type", Value: []byte(topic)})
-	rest := message.Metadata{}
-	var direct []string
-	media := ""
-	for name, value := range m.Metadata {
-		switch {
+	add("specversion", "1.0")
+	add("id", m.UUID)
+	if c.Source != "" {
+		add("source", c.Source)
+	} else {
+		add("source", "/watermill/"+url.PathEscape(topic))
+	}
+	add("type", topic)
+	rest, extensions := message.Metadata{}, 0
+	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
+		switch value := m.Metadata[name]; {
 		case name == contentTypeName && isMediaType(value):
-			media = value
-		case isExtension(name, value):
-			direct = append(direct, name)
+			add("datacontenttype", value)
+		case extensions < mostExtensions && isExtension(name, value):
+			add(name, value)
+			extensions++
 		default:
 			rest[name] = value
 		}
 	}
-	if len(direct) > mostExtensions {
-		sort.Strings(direct)
-		for _, name := range direct[mostExtensions:] {
-			rest[name] = m.Metadata[name]
-		}
-		direct = direct[:mostExtensions]
-	}
-	for _, name := range direct {
-		attributes = append(attributes, leat.Header{Name: name, Value: []byte(m.Metadata[name])})
-	}
-	if media != "" {
-		attributes = append(attributes, leat.Header{Name: "datacontenttype", Value: []byte(media)})
-	}
 	if c.Key != nil {
 		if key := c.Key(topic, m); key != "" {
-			attributes = append(attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
+			add("partitionkey", key)
 		}
 	}
-	attributes = append(attributes, leat.Header{Name: EscapeName, Value: []byte(escape(escapeForeign, rest))})
+	add(EscapeName, escape(escapeForeign, rest))
 	var data []byte
 	if len(m.Payload) > 0 {
 		data = m.Payload
