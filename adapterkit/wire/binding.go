@@ -60,30 +60,21 @@ func ModeOf[T string | []byte](contentType T) Mode {
 
 // Attribute returns the attribute that a header is, in lower case. ok is false for other headers.
 func (b *Binding) Attribute(header string) (name string, ok bool) {
-	if i := b.prefixOf(header); i >= 0 {
-		return mode.Lower(header[len(b.prefix(i)):]), true
-	}
-	return "", false
+	prefix, name := b.split(header)
+	return mode.Lower(name), prefix != ""
 }
 
-// prefix returns the binding's own prefix for 0, and otherwise one of those that libraries write:
-// Knative; Spring and the SDKs for Java and Go; the SDKs for Python and C#; those for Kafka.
-func (b *Binding) prefix(i int) string {
-	if i == 0 {
-		return b.Prefix
-	}
-	return [...]string{"ce-", "cloudevents:", "cloudevents_", "ce_"}[i-1]
-}
-
-// prefixOf returns which prefix a header has, or -1.
-func (b *Binding) prefixOf(header string) int {
-	for i := range 5 {
-		if mode.HasPrefix(header, b.prefix(i)) {
-			return i
-		}
-		if !b.AnyPrefix {
+// split returns the prefix of a header, "" for none, and what follows it. The prefixes besides the
+// binding's own are those of Knative, of libraries for Kafka, of Spring and the SDKs for Java and Go,
+// and of the SDKs for Python and C#.
+func (b *Binding) split(header string) (prefix, name string) {
+	for i, prefix := range [...]string{b.Prefix, "ce-", "ce_", "cloudevents:", "cloudevents_"} {
+		if i > 0 && !b.AnyPrefix {
 			break
 		}
+		if mode.HasPrefix(header, prefix) {
+			return prefix, header[len(prefix):]
+		}
 	}
-	return -1
+	return "", ""
 }

@@ -6,9 +6,7 @@
 //	binding := wire.Binding{Prefix: "ce-", ContentType: "content-type", Empty: "leat-data"}
 //
 //	w := wire.Writer{Binding: binding}
-//	for name, value := range w.Headers(e) {
-//		m.header[name] = value
-//	}
+//	maps.Insert(m.header, w.Headers(e))
 //	m.body = e.Data()
 //
 //	var r wire.Reader

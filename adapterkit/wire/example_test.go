@@ -22,9 +22,7 @@ func binding() wire.Binding {
 
 func encode(w *wire.Writer, e leat.Event) message {
 	m := message{header: map[string]string{}, body: e.Data()}
-	for name, value := range w.Headers(e) {
-		m.header[name] = value
-	}
+	maps.Insert(m.header, w.Headers(e))
 	return m
 }
 

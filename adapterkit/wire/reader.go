@@ -33,7 +33,7 @@ type Reader struct {
 
 	contentType []byte // of several, one of CloudEvents; nil for none
 	types       int    // how many content types there are, null ones included
-	prefix      int    // that of the attributes
+	prefix      string // of the attributes
 	version     bool   // there is a specversion
 	empty       bool   // an empty body is empty data
 	err         error  // why the attributes cannot be read
@@ -42,10 +42,7 @@ type Reader struct {
 // Begin begins a message that has about this many headers.
 func (r *Reader) Begin(b Binding, headers int) {
 	r.Reset()
-	r.binding = b
-	if r.attrs == nil {
-		r.attrs = make([]leat.Header, 0, min(headers, mostAttributes)+1) // and the content type
-	}
+	r.binding, r.attrs = b, slices.Grow(r.attrs, min(headers, mostAttributes)+1) // and the content type
 }
 
 // Reset ends a message, so that a Reader that waits holds on to nothing of it.
@@ -63,9 +60,9 @@ func (r *Reader) Reset() {
 // of a trace context are not.
 func (r *Reader) Add(name string, value []byte) bool {
 	b := &r.binding
-	switch i := b.prefixOf(name); {
-	case i >= 0:
-		r.attribute(i, mode.Lower(name[len(b.prefix(i)):]), value)
+	switch prefix, attribute := b.split(name); {
+	case prefix != "":
+		r.attribute(prefix, mode.Lower(attribute), value)
 		return true
 	case b.ContentType != "" && mode.Equal(name, b.ContentType):
 		r.addType(value)
@@ -131,28 +128,26 @@ func (r *Reader) addType(value []byte) {
 	}
 }
 
-// attribute takes an attribute whose header has the i-th prefix. After an error only the version
-// matters.
-func (r *Reader) attribute(i int, name string, value []byte) {
+// attribute takes an attribute. After an error only the version matters.
+func (r *Reader) attribute(prefix, name string, value []byte) {
 	r.version = r.version || name == versionName && value != nil
 	switch {
 	case r.err != nil:
 		return
-	case len(r.attrs) > 0 && r.prefix != i && !r.binding.Mixed:
+	case len(r.attrs) > 0 && r.prefix != prefix && !r.binding.Mixed:
 		r.err = fmt.Errorf("the message has attributes in headers that begin with %s and with %s; "+
-			"which are meant is not known",
-			r.binding.prefix(min(i, r.prefix)), r.binding.prefix(max(i, r.prefix)))
+			"which are meant is not known", min(prefix, r.prefix), max(prefix, r.prefix))
 		return
 	case len(r.attrs) == mostAttributes:
 		r.err = &leat.Error{Op: "decode", Code: leat.CodeTooLarge, Err: fmt.Errorf(
-			"the message has more than %d headers that begin with %s", mostAttributes, r.binding.prefix(i))}
+			"the message has more than %d headers that begin with %s", mostAttributes, prefix)}
 		return
 	case r.binding.Percent && value != nil:
 		if value, r.err = r.unescape(name, value); r.err != nil {
 			return
 		}
 	}
-	r.prefix = i
+	r.prefix = prefix
 	r.attrs = append(r.attrs, leat.Header{Name: name, Value: value})
 }
 

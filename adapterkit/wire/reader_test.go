@@ -188,7 +188,7 @@ func TestRefused(t *testing.T) {
 			minimal("ce-", typed{"CE-ID": "1"}), `"id" is there twice`, leat.CodeInvalid,
 		},
 		"two prefixes": {
-			minimal("ce_", typed{"cloudEvents:id": "1"}), "begin with cloudevents: and with ce_", 0,
+			minimal("ce_", typed{"cloudEvents:id": "1"}), "begin with ce_ and with cloudevents:", 0,
 		},
 		"a content type twice": {
 			minimal("ce-", typed{"content-type": "a/b", "Content-Type": "a/b"}),

@@ -49,9 +49,7 @@ func (w *Writer) headers(e leat.Event, yield func(name, value string) bool) {
 }
 
 // known are the attributes that most events have, in their order, and their headers with the usual
-// prefixes.
-//
-//nolint:gochecknoglobals // a lookup table, never written
+// prefixes. The table is never written.
 var known = [...]struct{ attribute, kafka, others string }{
 	{versionName, "ce_" + versionName, "ce-" + versionName}, {"id", "ce_id", "ce-id"},
 	{"source", "ce_source", "ce-source"}, {"type", "ce_type", "ce-type"},

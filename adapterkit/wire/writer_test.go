@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -128,9 +129,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		w, r, headers := wire.Writer{Binding: b}, wire.Reader{}, map[string]string{}
 		assert.Zero(t, testing.AllocsPerRun(10, func() {
-			for name, value := range w.Headers(e) {
-				headers[name] = value
-			}
+			maps.Insert(headers, w.Headers(e))
 		}), "%+v", b)
 		body, attributes := []byte("x"), []leat.Header(nil)
 		for name, value := range e.Attributes() {

@@ -30,7 +30,7 @@ func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 		e, err = c.mapping.Event(c.message(m, err))
 	}
 	if err != nil {
-		d.Malformed = &leat.Malformed{Headers: headersOf(m), Key: bytesOf(m.RoutingKey), Body: bodyOf(m), Reason: err}
+		d.Malformed = &leat.Malformed{Headers: headersOf(m), Key: bytesOf(m.RoutingKey), Body: bytesOf(m.Body), Reason: err}
 		return
 	}
 	d.Event = e
@@ -86,15 +86,14 @@ func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
 	headers := tableHeaders(nil, m.Headers)
 	own := wireBinding()
 	for i, h := range headers { // bytes in an attribute are the type Binary for a Mapping as well
-		if name, ok := own.Attribute(h.Name); ok && m.Headers[h.Name] != nil {
-			if text, ok := wire.AppendValue([]byte{}, name, m.Headers[h.Name]); ok {
-				headers[i].Value = text
-			}
+		bytes, isBytes := m.Headers[h.Name].([]byte)
+		if name, ok := own.Attribute(h.Name); ok && isBytes {
+			headers[i].Value, _ = wire.AppendValue([]byte{}, name, bytes)
 		}
 	}
 	return foreign.Message{
 		Topic: c.topic, ID: m.MessageId, Time: m.Timestamp, Key: c.keyFrom.key(m), Headers: headers, ContentType: m.ContentType,
-		Body: bodyOf(m), Properties: properties, Err: reason,
+		Body: bytesOf(m.Body), Properties: properties, Err: reason,
 	}
 }
 
@@ -152,17 +151,9 @@ func valueSize(value any) int {
 	return headerBytes // numbers and times, also as text
 }
 
-// bodyOf returns the body, nil where it is empty.
-func bodyOf(m *amqp.Delivery) []byte {
-	if len(m.Body) == 0 {
-		return nil
-	}
-	return m.Body
-}
-
 // bytesOf returns s as bytes, nil where it is empty.
-func bytesOf(s string) []byte {
-	if s == "" {
+func bytesOf[T string | []byte](s T) []byte {
+	if len(s) == 0 {
 		return nil
 	}
 	return []byte(s)
