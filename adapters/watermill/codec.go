@@ -139,7 +139,8 @@ func (c Codec) structured(topic string, m *message.Message, rest message.Metadat
 }
 
 // complete makes the event of attributes, with the key and the metadata that are none of CloudEvents.
-func (c Codec) complete(topic string, m *message.Message, attributes []leat.Header, rest message.Metadata, data []byte) (leat.Event, error) {
+func (c Codec) complete(topic string, m *message.Message, attributes []leat.Header, rest message.Metadata, data []byte,
+) (leat.Event, error) {
 	find := func(name string) int {
 		return slices.IndexFunc(attributes, func(h leat.Header) bool { return h.Name == name })
 	}
@@ -242,9 +243,7 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 		return m, nil
 	}
 	m := message.NewMessage(e.ID(), e.Data())
-	for name, value := range w.Headers(e) {
-		m.Metadata[name] = value
-	}
+	maps.Insert(m.Metadata, w.Headers(e))
 	return m, nil
 }
 
