@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/internal/attribute"
 )
 
-// The context attributes of CloudEvents 1.0 other than specversion, which is always "1.0", in the order in which they are written.
+// The context attributes of CloudEvents 1.0 other than specversion, which is always "1.0", in the
+// order in which they are written.
 const (
 	attrID = iota
 	attrSource
@@ -53,8 +54,9 @@ func coreIndex(name string) (int, bool) {
 	return 0, false
 }
 
-// Limits of attribute names and values. What comes from elsewhere may be longer than what is made here, because the specification
-// has no such limit (names longer than 20 are only a SHOULD NOT) and an event that is passed on must not be lost for it.
+// Limits of attribute names and values. What comes from elsewhere may be longer than what is made
+// here, because the specification has no such limit (names longer than 20 are only a SHOULD NOT)
+// and an event that is passed on must not be lost for it.
 const (
 	maxExtensionName        = 20
 	maxExtensionNameDecoded = 128
@@ -84,11 +86,11 @@ var coreSpecs = [coreCount]string{
 	attrSubject:     specOptional + ": subject",
 }
 
-// AttributeError is the cause of an [*Error] about an event that breaks a rule of CloudEvents or a limit of Leat. It names the
-// attribute, never the value.
+// AttributeError is the cause of an [*Error] about an event that breaks a rule of CloudEvents or a
+// limit of Leat. It names the attribute, never the value.
 type AttributeError struct {
-	// Name is the attribute concerned, or "data", "data_base64" or "event" where the rule is about those. A name that is too long
-	// is cut to 128 bytes and ends in "...".
+	// Name is the attribute concerned, or "data", "data_base64" or "event" where the rule is about
+	// those. A name that is too long is cut to 128 bytes and ends in "...".
 	Name string
 	// Rule says what is wrong, such as "is empty".
 	Rule string
@@ -151,17 +153,20 @@ const (
 	kindTimestamp
 )
 
-// extension is one extension attribute. Its value is kept in the canonical string form of its type, by which values of different
-// types compare as equal when they are the same attribute after a transport without types.
+// extension is one extension attribute. Its value is kept in the canonical string form of its type,
+// by which values of different types compare as equal when they are the same attribute after a
+// transport without types.
 type extension struct {
 	name, text string
 	kind       attrKind
 }
 
-// URI is the value of an extension of the CloudEvents type URI: an absolute URI of RFC 3986 §4.3. It is kept byte for byte.
+// URI is the value of an extension of the CloudEvents type URI: an absolute URI of RFC 3986 §4.3.
+// It is kept byte for byte.
 type URI string
 
-// URIRef is the value of an extension of the CloudEvents type URI-reference of RFC 3986 §4.1. It is kept byte for byte.
+// URIRef is the value of an extension of the CloudEvents type URI-reference of RFC 3986 §4.1. It is
+// kept byte for byte.
 type URIRef string
 
 // value returns the value in the Go type of its kind. It shares no memory with x.
@@ -233,7 +238,8 @@ func newExtension(name string, value any) (extension, *AttributeError) {
 	return x, nil
 }
 
-// canonical returns the kind and canonical string of a value, without its name (CloudEvents 1.0.2, Type System).
+// canonical returns the kind and canonical string of a value, without its name (CloudEvents 1.0.2,
+// Type System).
 func canonical(value any) (x extension, rule string) {
 	switch v := value.(type) {
 	case string:
@@ -266,7 +272,8 @@ func canonical(value any) (x extension, rule string) {
 	return extension{text: strconv.FormatInt(n, 10), kind: kindInteger}, ""
 }
 
-// integer returns the value of any Go integer; what is too large even for an int64 becomes its maximum.
+// integer returns the value of any Go integer; what is too large even for an int64 becomes its
+// maximum.
 func integer(value any) (int64, bool) {
 	switch v := value.(type) {
 	case int:

@@ -14,42 +14,51 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
-// ConsumerOptions are the options of a [Consumer]. The zero value works. With a field that is out of its range, [Run] refuses the Consumer.
+// ConsumerOptions are the options of a [Consumer]. The zero value works. With a field that is out
+// of its range, [Run] refuses the Consumer.
 type ConsumerOptions struct {
-	// Concurrency is how many handlers run at once. Events of one key still run one after the other. 0 means 16.
+	// Concurrency is how many handlers run at once. Events of one key still run one after the
+	// other. 0 means 16.
 	Concurrency int
-	// MaxInFlight bounds the events that are received and not settled: running, waiting, parked and prefetched. At the bound
-	// the Consumer stops receiving. 0 means 1,000.
+	// MaxInFlight bounds the events that are received and not settled: running, waiting, parked and
+	// prefetched. At the bound the Consumer stops receiving. 0 means 1,000.
 	MaxInFlight int
-	// MaxInFlightBytes bounds their size in bytes; one event larger than that is still handled, alone. 0 means 64 MiB.
+	// MaxInFlightBytes bounds their size in bytes; one event larger than that is still handled,
+	// alone. 0 means 64 MiB.
 	MaxInFlightBytes int
 	// Middleware wraps the handler; the first is the outermost. The chain runs once per attempt.
 	Middleware []Middleware
-	// PoisonQueue takes rejected events. Without it the broker's own dead-letter mechanism takes them where it has one, else they
-	// stay unsettled and health says so. While it is down, rejected events wait. An event that it refuses waits alone, and is tried
-	// again at least once a minute. Such events may use up half of MaxInFlight; with more of them the Consumer stops receiving and is
-	// stalled.
+	// PoisonQueue takes rejected events. Without it the broker's own dead-letter mechanism takes
+	// them where it has one, else they stay unsettled and health says so. While it is down,
+	// rejected events wait. An event that it refuses waits alone, and is tried again at least once
+	// a minute. Such events may use up half of MaxInFlight; with more of them the Consumer stops
+	// receiving and is stalled.
 	PoisonQueue PoisonQueue
-	// PassRefused lets the successors of an event pass it when the PoisonQueue refuses it: for a permission that is missing, a limit
-	// that is too low. Otherwise its key waits until somebody mends that. Either way the event stays unsettled and is tried again,
-	// and when the Consumer stops before it is in the poison queue, it comes again, behind successors that were handled: the order of
-	// its key is lost.
+	// PassRefused lets the successors of an event pass it when the PoisonQueue refuses it: for a
+	// permission that is missing, a limit that is too low. Otherwise its key waits until somebody
+	// mends that. Either way the event stays unsettled and is tried again, and when the Consumer
+	// stops before it is in the poison queue, it comes again, behind successors that were handled:
+	// the order of its key is lost.
 	PassRefused bool
-	// MaxDeliveries guards against events that crash the process. An event that the broker has delivered more often than this is a
-	// suspect: the count also rises for what was prefetched and given back, so it proves nothing. A suspect runs alone among all
-	// consumers of the same Run, and each of its runs is noted in the topic "<topic>.<group>.suspects" of the broker before it begins. Only
-	// when two of these runs ended with the process it is given up like a rejected event. A run that returned, failed or panicked, lost
-	// its lease, or was still under way when the Consumer was told to stop, does not count. While the notes cannot be written,
-	// suspects wait, and health says so.
+	// MaxDeliveries guards against events that crash the process. An event that the broker has
+	// delivered more often than this is a suspect: the count also rises for what was prefetched and
+	// given back, so it proves nothing. A suspect runs alone among all consumers of the same Run,
+	// and each of its runs is noted in the topic "<topic>.<group>.suspects" of the broker before it
+	// begins. Only when two of these runs ended with the process it is given up like a rejected
+	// event. A run that returned, failed or panicked, lost its lease, or was still under way when
+	// the Consumer was told to stop, does not count. While the notes cannot be written, suspects
+	// wait, and health says so.
 	//
-	// Run refuses it with [CodeUnsupported] where the broker does not count deliveries, and for a broadcast. 0 means off.
+	// Run refuses it with [CodeUnsupported] where the broker does not count deliveries, and for a
+	// broadcast. 0 means off.
 	MaxDeliveries int
 	// ShutdownTimeout is how long running handlers may go on when the Consumer stops. 0 means 30 s.
 	ShutdownTimeout time.Duration
-	// StallAfter is how long the Consumer may be unable to receive, its limits used up, before its health says that it
-	// is stalled. 0 means 30 s.
+	// StallAfter is how long the Consumer may be unable to receive, its limits used up, before its
+	// health says that it is stalled. 0 means 30 s.
 	StallAfter time.Duration
-	// Observer sees what becomes of each delivery, for metrics and test tools. Nil means nobody does, and costs nothing.
+	// Observer sees what becomes of each delivery, for metrics and test tools. Nil means nobody
+	// does, and costs nothing.
 	Observer Observer
 	// Logger gets what an operator should know, never a payload. Nil means no log.
 	Logger *slog.Logger
@@ -85,8 +94,8 @@ func (o ConsumerOptions) withDefaults() ConsumerOptions {
 	return o
 }
 
-// Consumer receives the events of one subscription and runs a handler for them: several at a time, those of one key in order, each
-// until it succeeded or is in the poison queue. [Run] runs it.
+// Consumer receives the events of one subscription and runs a handler for them: several at a time,
+// those of one key in order, each until it succeeded or is in the poison queue. [Run] runs it.
 type Consumer struct {
 	broker  Broker
 	sub     Subscription
@@ -95,7 +104,8 @@ type Consumer struct {
 	routes  []Route // of the Router that handler is or wraps, nil for others
 	invalid error   // what is wrong with the arguments of NewConsumer
 
-	// mu guards what follows, and all of the engine. It is never held while a handler, a callback, the broker or a Lease is called.
+	// mu guards what follows, and all of the engine. It is never held while a handler, a callback,
+	// the broker or a Lease is called.
 	mu     sync.Mutex
 	engine *engine // nil while it does not run
 	paused bool    // by Pause
@@ -105,8 +115,8 @@ type Consumer struct {
 	attempts    attemptTable
 }
 
-// NewConsumer returns a Consumer of sub on broker; it does nothing until [Run]. A nil o means the defaults. Wrong arguments are
-// reported by Run.
+// NewConsumer returns a Consumer of sub on broker; it does nothing until [Run]. A nil o means the
+// defaults. Wrong arguments are reported by Run.
 func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions) *Consumer {
 	if o == nil {
 		o = &ConsumerOptions{}
@@ -149,13 +159,16 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	return c
 }
 
-// Run declares what the consumers need, then runs them until ctx ends or one of them fails, and drains them: receiving stops, running
-// handlers may go on until ShutdownTimeout, everything else goes back to the broker. It returns nil after a clean drain, and nothing
-// runs any more then. Otherwise the errors are joined: why a consumer failed, which handlers still run (their contexts have ended),
-// and which events a panic left unhandled. A Consumer runs once at a time, and may run again after Run returned.
+// Run declares what the consumers need, then runs them until ctx ends or one of them fails, and
+// drains them: receiving stops, running handlers may go on until ShutdownTimeout, everything else
+// goes back to the broker. It returns nil after a clean drain, and nothing runs any more then.
+// Otherwise the errors are joined: why a consumer failed, which handlers still run (their contexts
+// have ended), and which events a panic left unhandled. A Consumer runs once at a time, and may run
+// again after Run returned.
 //
-// Consumers of one call whose poison topics are the same, on one broker and for another topic or group, are refused with [CodeInvalid],
-// unless their PoisonQueue says that this is meant (middleware.PoisonOptions.Shared).
+// Consumers of one call whose poison topics are the same, on one broker and for another topic or
+// group, are refused with [CodeInvalid], unless their PoisonQueue says that this is meant
+// (middleware.PoisonOptions.Shared).
 func Run(ctx context.Context, consumers ...*Consumer) error {
 	for i, c := range consumers {
 		if err := c.acquire(); err != nil {
@@ -196,7 +209,8 @@ func Run(ctx context.Context, consumers ...*Consumer) error {
 	return errors.Join(errs...)
 }
 
-// unlessStopped drops an error of starting up that says no more than that ctx has ended: to be stopped then is no failure.
+// unlessStopped drops an error of starting up that says no more than that ctx has ended: to be
+// stopped then is no failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && CodeOf(err) == CodeCanceled {
 		return nil
@@ -204,8 +218,9 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// Declare creates or checks the topics and groups of subs, as the broker's provisioning option says, so that events published from
-// then on are kept for them. It does nothing on a broker that has nothing to declare. Broadcast subscriptions declare their topic.
+// Declare creates or checks the topics and groups of subs, as the broker's provisioning option
+// says, so that events published from then on are kept for them. It does nothing on a broker that
+// has nothing to declare. Broadcast subscriptions declare their topic.
 func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 	if nils.Is(broker) {
 		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil")}
@@ -224,8 +239,9 @@ func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 	return d.Declare(ctx, full...)
 }
 
-// subscriptions returns what Run declares for c: its own, and the group that reads its poison topic, so that the poison queue keeps events
-// that nobody reads yet. all are the consumers of the Run. The topic of suspects comes later, see checkSuspects; it always has order.
+// subscriptions returns what Run declares for c: its own, and the group that reads its poison
+// topic, so that the poison queue keeps events that nobody reads yet. all are the consumers of the
+// Run. The topic of suspects comes later, see checkSuspects; it always has order.
 func (c *Consumer) subscriptions(all []*Consumer) []Subscription {
 	topic := c.poisonTopic()
 	if topic == "" {
@@ -267,8 +283,8 @@ func (c *Consumer) release() {
 	c.engine = nil
 }
 
-// Pause stops receiving and starting handlers until [Consumer.Resume], also of a Consumer that is not running yet. Running handlers
-// go on and leases are kept.
+// Pause stops receiving and starting handlers until [Consumer.Resume], also of a Consumer that is
+// not running yet. Running handlers go on and leases are kept.
 func (c *Consumer) Pause() {
 	c.mu.Lock()
 	c.paused = true

@@ -1,9 +1,9 @@
-// Package leat writes and handles events the same way on every message broker: producers and handlers are written once, and a URL
-// picks the broker.
+// Package leat writes and handles events the same way on every message broker: producers and
+// handlers are written once, and a URL picks the broker.
 //
-// Events are immutable CloudEvents 1.0 envelopes. A [Producer] returns nil only when the broker has an event durably. A [Consumer]
-// runs handlers concurrently, keeps the order of each key, retries without blocking other keys, and loses nothing: what is not
-// handled goes to the poison queue.
+// Events are immutable CloudEvents 1.0 envelopes. A [Producer] returns nil only when the broker has
+// an event durably. A [Consumer] runs handlers concurrently, keeps the order of each key, retries
+// without blocking other keys, and loses nothing: what is not handled goes to the poison queue.
 //
 //	broker := memory.New(nil)
 //	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop/checkout"})

@@ -6,17 +6,20 @@ import (
 	"time"
 )
 
-// engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready items from them. Everything in it is
-// guarded by Consumer.mu; stream, observer, caps and base do not change once the receive loop has begun.
+// engine is one run of a Consumer: a receive loop that fills lanes, and workers that take ready
+// items from them. Everything in it is guarded by Consumer.mu; stream, observer, caps and base do
+// not change once the receive loop has begun.
 type engine struct {
-	// What the workers read without the lock comes first, so that it shares no cache line with what changes.
+	// What the workers read without the lock comes first, so that it shares no cache line with what
+	// changes.
 	c        *Consumer
 	stream   Stream
 	observer Observer // nil for most
 	caps     Capabilities
 
 	base context.Context // what handlers' contexts descend from: the values of Run's context, not its end
-	// leaseOver is the cause of contexts whose lease ended in order: one for all, as there may be a lease for each message.
+	// leaseOver is the cause of contexts whose lease ended in order: one for all, as there may be a
+	// lease for each message.
 	leaseOver error
 	epoch     time.Time     // the zero of the engine's clock, which is cheaper to read than the time
 	leaseZero time.Duration // the same moment on the clock of leases
@@ -55,7 +58,8 @@ type engine struct {
 	crashes  []error       // panics that left an event unhandled at the drain
 }
 
-// settling is a settlement that waits for the lock to be free, and what an observer is told before it. Either may be missing.
+// settling is a settlement that waits for the lock to be free, and what an observer is told before
+// it. Either may be missing.
 type settling struct {
 	d     Delivery
 	s     Settlement
@@ -128,8 +132,9 @@ func (e *engine) receive(ctx context.Context) error {
 	}
 }
 
-// awaitRoom waits until the limits leave room and returns for how many events, at most receiveBatch; 0 when ctx has ended. With work
-// still waiting it lets the room grow to a batch first, so that a busy Consumer receives in batches instead of one by one.
+// awaitRoom waits until the limits leave room and returns for how many events, at most
+// receiveBatch; 0 when ctx has ended. With work still waiting it lets the room grow to a batch
+// first, so that a busy Consumer receives in batches instead of one by one.
 func (e *engine) awaitRoom(ctx context.Context) int {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
@@ -151,7 +156,8 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 	return 0
 }
 
-// noteFull notes since when the receive loop waits for room, unless it is a pause that it waits for.
+// noteFull notes since when the receive loop waits for room, unless it is a pause that it waits
+// for.
 func (e *engine) noteFull() {
 	if e.starved && !e.full && !e.pausedNow() {
 		e.full, e.fullAt = true, e.now()
@@ -189,8 +195,9 @@ func (e *engine) now() time.Duration { return time.Since(e.epoch) }
 func (e *engine) take(deliveries []Delivery) {
 	b := &batch{engine: e, received: time.Now()}
 	attempts := make([]attempt, len(deliveries)) // handlers may keep their contexts, so these are not used again
-	// What is needed of each event is read in loops of their own, without the lock: the processor then waits for many events at once
-	// to come from the other core's cache, instead of for one after the other.
+	// What is needed of each event is read in loops of their own, without the lock: the processor
+	// then waits for many events at once to come from the other core's cache, instead of for one
+	// after the other.
 	var sizes [receiveBatch]int
 	var keys [receiveBatch]string
 	var hashes [receiveBatch]uint64
@@ -260,7 +267,8 @@ func (e *engine) admit(it *item, key string, hash uint64) {
 	}
 }
 
-// dispatch hands over an item that nothing holds up any more: to the workers, or to the poison queue, which needs none.
+// dispatch hands over an item that nothing holds up any more: to the workers, or to the poison
+// queue, which needs none.
 func (e *engine) dispatch(it *item) {
 	if it.poison != nil {
 		e.startPoison(it)
@@ -269,8 +277,8 @@ func (e *engine) dispatch(it *item) {
 	}
 }
 
-// leave takes an item out of everything, because it is settled, given back or lost, and lets the next of its lane go on. The lock is
-// held.
+// leave takes an item out of everything, because it is settled, given back or lost, and lets the
+// next of its lane go on. The lock is held.
 func (e *engine) leave(it *item) {
 	if it.state == itemReady {
 		e.ready.remove(it)
@@ -312,14 +320,15 @@ func (e *engine) giveBack(it *item, delay time.Duration) {
 	e.settleLater(it, Settlement{Action: GiveBack, Delay: delay}, seen{kind: ObservedGivenBack, attempt: it.attempts, delay: delay})
 }
 
-// settleLater settles an item that leaves, when the lock is free, and tells an observer why before that. Until it is done the item
-// counts for its lease, which must not be released before.
+// settleLater settles an item that leaves, when the lock is free, and tells an observer why before
+// that. Until it is done the item counts for its lease, which must not be released before.
 func (e *engine) settleLater(it *item, how Settlement, s seen) {
 	it.lease.unsettled++
 	e.later = append(e.later, settling{it.d, how, it.lease, s})
 }
 
-// unlock frees the lock, wakes w, which may be nil, and then does what has gathered in later and after, in that order.
+// unlock frees the lock, wakes w, which may be nil, and then does what has gathered in later and
+// after, in that order.
 func (e *engine) unlock(w *worker) {
 	if len(e.later) == 0 && len(e.after) == 0 {
 		e.c.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It is used once, so that a handler may
-// keep it, and small, because every event costs one.
+// attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It
+// is used once, so that a handler may keep it, and small, because every event costs one.
 type attempt struct {
 	lease      *leaseWork
 	batch      *batch
@@ -18,7 +18,8 @@ type attempt struct {
 	partition  int32
 	deliveries int32
 	number     int32
-	// skipped is set by the Router when no handler wants the event's type. Only the handler's own goroutine touches it.
+	// skipped is set by the Router when no handler wants the event's type. Only the handler's own
+	// goroutine touches it.
 	skipped bool
 	rare    *attemptRare // nil for most
 }
@@ -88,7 +89,8 @@ func (a *attempt) info() Info {
 	return info
 }
 
-// info tells about the delivery as its present attempt sees it, or, before the first, as nobody has yet.
+// info tells about the delivery as its present attempt sees it, or, before the first, as nobody has
+// yet.
 func (it *item) info() Info {
 	info := Info{
 		Topic: it.batch.engine.c.sub.Topic, Group: it.batch.engine.c.sub.Group, Key: it.d.Key, Trace: it.d.Trace, Attempt: it.attempts,
@@ -107,8 +109,9 @@ func markSkipped(ctx context.Context) {
 	}
 }
 
-// attemptTable remembers the attempts of events that left the process unsettled, so that a redelivery to it goes on counting. It is
-// bounded: the oldest entries go first. The group is that of the Consumer.
+// attemptTable remembers the attempts of events that left the process unsettled, so that a
+// redelivery to it goes on counting. It is bounded: the oldest entries go first. The group is that
+// of the Consumer.
 type attemptTable struct {
 	seed    maphash.Seed
 	entries map[attemptID]attemptEntry
@@ -116,8 +119,9 @@ type attemptTable struct {
 	next    int
 }
 
-// attemptID is a hash of source and id. The strings themselves would keep all attributes of the event in memory, and have no bound. Two of
-// 10,000 events share a hash with a chance of 1 to 300 thousand million; one of the two then has the attempts of both.
+// attemptID is a hash of source and id. The strings themselves would keep all attributes of the
+// event in memory, and have no bound. Two of 10,000 events share a hash with a chance of 1 to 300
+// thousand million; one of the two then has the attempts of both.
 type attemptID uint64
 
 type attemptEntry struct {
@@ -191,9 +195,10 @@ func panicked(who string, v any) error {
 	return &crashError{fmt.Sprintf("%s panicked: %v\n%s", who, v, debug.Stack())}
 }
 
-// guard makes an error of a panic of h. It stands directly around the user's handler, inside all middleware, so that Retry and Logging
-// see a panic as they see any error. A runtime.Goexit cannot be stopped: it ends the whole chain. The goroutine's last act then is to
-// call the chain once more for the same attempt, and guard answers for the handler with what happened to it.
+// guard makes an error of a panic of h. It stands directly around the user's handler, inside all
+// middleware, so that Retry and Logging see a panic as they see any error. A runtime.Goexit cannot
+// be stopped: it ends the whole chain. The goroutine's last act then is to call the chain once more
+// for the same attempt, and guard answers for the handler with what happened to it.
 func guard(h Handler) Handler {
 	return HandlerFunc(func(ctx context.Context, e Event) (err error) {
 		a, ok := ctx.(*attempt)

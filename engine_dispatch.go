@@ -15,9 +15,10 @@ func (w *worker) signal() {
 	}
 }
 
-// wake returns a worker to signal when the lock is free, because an item is ready: an idle one, or a new one; nil when all are busy
-// or one is on its way already. Each worker that starts an item wakes the next while more are ready, so a burst reaches
-// all of them, while a handler that returns at once is served by few.
+// wake returns a worker to signal when the lock is free, because an item is ready: an idle one, or
+// a new one; nil when all are busy or one is on its way already. Each worker that starts an item
+// wakes the next while more are ready, so a burst reaches all of them, while a handler that returns
+// at once is served by few.
 func (e *engine) wake() *worker {
 	if e.waking || !e.startable() {
 		return nil
@@ -78,7 +79,8 @@ func (e *engine) work(w *worker) {
 	}
 }
 
-// next takes the next ready item and marks it running; nil when there is none to start. The lock is held.
+// next takes the next ready item and marks it running; nil when there is none to start. The lock is
+// held.
 func (e *engine) next() *item {
 	if !e.startable() {
 		return nil
@@ -113,9 +115,10 @@ func (e *engine) next() *item {
 	return it
 }
 
-// goexit ends the attempt of a handler that ended its goroutine, and this is the last that the goroutine does: another one takes its place.
-// The chain runs once more, with the crash in place of the handler, so that it gets to see that. If it was the chain itself that ended the
-// goroutine it does so again, and that is an error like another.
+// goexit ends the attempt of a handler that ended its goroutine, and this is the last that the
+// goroutine does: another one takes its place. The chain runs once more, with the crash in place of
+// the handler, so that it gets to see that. If it was the chain itself that ended the goroutine it
+// does so again, and that is an error like another.
 func (e *engine) goexit(it *item) {
 	crash := &crashError{"the handler called runtime.Goexit\n" + string(debug.Stack())}
 	var o outcome
@@ -137,7 +140,8 @@ func (e *engine) goexit(it *item) {
 	}
 }
 
-// call runs the chain of middleware and handler, or, with a crash, of middleware and what has become of the handler.
+// call runs the chain of middleware and handler, or, with a crash, of middleware and what has
+// become of the handler.
 func (e *engine) call(it *item, crash error) (err error) {
 	a := newAttempt(it, crash)
 	it.skipped = false
@@ -151,8 +155,8 @@ func (e *engine) call(it *item, crash error) (err error) {
 	return err
 }
 
-// laneTable finds the lane of a key: a hash table with chains through the lanes themselves, so that a lane that ends leaves without
-// its key being hashed again, and nothing is left behind.
+// laneTable finds the lane of a key: a hash table with chains through the lanes themselves, so that
+// a lane that ends leaves without its key being hashed again, and nothing is left behind.
 type laneTable struct {
 	seed    maphash.Seed
 	buckets []*lane

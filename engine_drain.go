@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// endGrace is how long a handler may take to return once its context has ended at the ShutdownTimeout, and closeGrace how long the
-// stream may take to close after that. Together they keep Run within 250 ms of the ShutdownTimeout.
+// endGrace is how long a handler may take to return once its context has ended at the
+// ShutdownTimeout, and closeGrace how long the stream may take to close after that. Together they
+// keep Run within 250 ms of the ShutdownTimeout.
 const (
 	endGrace   = 100 * time.Millisecond
 	closeGrace = 100 * time.Millisecond
@@ -18,8 +19,9 @@ const (
 // errShutdown is why handlers' contexts end at the ShutdownTimeout.
 var errShutdown error = &Error{Op: "handle", Code: CodeCanceled, Err: errors.New("the ShutdownTimeout of the Consumer has passed")}
 
-// drain stops the engine: no item is started any more, except what finishes a watermark lease; what waits goes back to the broker;
-// handlers may run until the ShutdownTimeout, then their contexts end. The error names those that do not return even then.
+// drain stops the engine: no item is started any more, except what finishes a watermark lease; what
+// waits goes back to the broker; handlers may run until the ShutdownTimeout, then their contexts
+// end. The error names those that do not return even then.
 func (e *engine) drain() error {
 	deadline := time.Now().Add(e.c.o.ShutdownTimeout)
 	quiesce(e.stream)
@@ -81,9 +83,10 @@ func await(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// giveBackWaiting gives back what does not run: of one lease, or of all when w is nil. On a watermark stream, what lies below the
-// newest started item of its lease is still run, so that nothing that has finished is handled again, unless the order of its key
-// would break, or a pause keeps it from running. The lock is held.
+// giveBackWaiting gives back what does not run: of one lease, or of all when w is nil. On a
+// watermark stream, what lies below the newest started item of its lease is still run, so that
+// nothing that has finished is handled again, unless the order of its key would break, or a pause
+// keeps it from running. The lock is held.
 func (e *engine) giveBackWaiting(w *leaseWork) {
 	runs := e.caps.Watermark && (e.stopping || !e.pausedNow())
 	e.sweep(w, func(it *item) bool {
@@ -97,7 +100,8 @@ func (e *engine) giveBackDraining() {
 	e.sweep(nil, func(it *item) bool { return it.lease.draining && it.state != itemRunning }, e.giveBackLane)
 }
 
-// giveBackLane gives back an item, and what waits behind it in its lane on whatever lease, which must not overtake it.
+// giveBackLane gives back an item, and what waits behind it in its lane on whatever lease, which
+// must not overtake it.
 func (e *engine) giveBackLane(it *item) {
 	for it != nil {
 		after := it.after
@@ -114,7 +118,8 @@ func (e *engine) checkDrained() {
 	}
 }
 
-// checkQuiet tells drain when the only workers left are those whose handler does not return. The lock is held.
+// checkQuiet tells drain when the only workers left are those whose handler does not return. The
+// lock is held.
 func (e *engine) checkQuiet() {
 	if e.stopped && e.workers == e.running {
 		closeOnce(e.quiet)

@@ -35,7 +35,8 @@ func TestAttemptTableIsBounded(t *testing.T) {
 	assert.Equal(t, 7, newest.attempts)
 }
 
-// An entry that was forgotten and made again must not be dropped when the place of the first is used again.
+// An entry that was forgotten and made again must not be dropped when the place of the first is
+// used again.
 func TestAttemptTableEntryMadeAgainIsAsYoungAsItIs(t *testing.T) {
 	e := &engine{epoch: time.Now()}
 	table := &attemptTable{}
@@ -77,7 +78,8 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// What the table remembers must not keep the events in memory: source and id share one string with all attributes.
+// What the table remembers must not keep the events in memory: source and id share one string with
+// all attributes.
 func TestAttemptTableKeepsNoEventInMemory(t *testing.T) {
 	e := &engine{epoch: time.Now()}
 	table := &attemptTable{}
@@ -107,7 +109,8 @@ func TestAttemptTableIsAsLargeAsItSays(t *testing.T) {
 	assert.Len(t, table.entries, maxAttemptEntries)
 }
 
-// lapsing is a broker with one event, under a lease whose time a test lets run out without its timer, as it does while a process stands.
+// lapsing is a broker with one event, under a lease whose time a test lets run out without its
+// timer, as it does while a process stands.
 type lapsing struct {
 	timed *TimedLease
 
@@ -163,7 +166,8 @@ type noPoison struct{ called func() }
 func (q noPoison) Poison(context.Context, Poisoned) error { q.called(); return nil }
 func (noPoison) Topic(Subscription) string                { return "orders.billing.poison" }
 
-// L2: under a lease whose time is over, though its timer is late, nothing is started and nothing is settled.
+// L2: under a lease whose time is over, though its timer is late, nothing is started and nothing is
+// settled.
 func TestNothingHappensUnderALeaseWhoseTimeIsOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		early   bool // it is over before the handler would be called
@@ -258,17 +262,17 @@ func (ls *TimedLeases) listed() (n int) {
 	return n
 }
 
-// takeOut does what takeDue does with a lease whose time was over a moment ago, and that was extended
-// since.
+// takeOut does what takeDue does with a lease whose time was over a moment ago, and that was
+// extended since.
 func (ls *TimedLeases) takeOut(t *TimedLease) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	ls.remove(t)
 }
 
-// TestEndedTimedLeaseIsNotPutBack: the adapter ends a lease after the timer saw that it was extended.
-// The lease must not come back into the list. It would stay there, and keep the timer going, until a
-// deadline that is a term away.
+// TestEndedTimedLeaseIsNotPutBack: the adapter ends a lease after the timer saw that it was
+// extended. The lease must not come back into the list. It would stay there, and keep the timer
+// going, until a deadline that is a term away.
 func TestEndedTimedLeaseIsNotPutBack(t *testing.T) {
 	leases := NewTimedLeases(time.Hour)
 	ended, lasting := leases.New(time.Now()), leases.New(time.Now())

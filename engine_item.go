@@ -4,8 +4,9 @@ import (
 	"time"
 )
 
-// item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and lease, which do not change while it
-// is in flight; while a handler runs, its worker has skipped for itself. Items are used again.
+// item is one delivery in the engine. The engine's lock guards all of it but d, size, batch and
+// lease, which do not change while it is in flight; while a handler runs, its worker has skipped
+// for itself. Items are used again.
 type item struct {
 	d     Delivery
 	size  int
@@ -52,8 +53,8 @@ const (
 	itemSuspect // waits to run alone
 )
 
-// lane holds the events of one key in their order. Only its first can be ready, running or parked. A lane exists as long as it has
-// an event.
+// lane holds the events of one key in their order. Only its first can be ready, running or parked.
+// A lane exists as long as it has an event.
 type lane struct {
 	key         string
 	first, last *item

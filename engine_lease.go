@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// leaseWork is what the engine knows about a lease. A lease carries it, and is its holder then. The engine's lock guards what is not said
-// otherwise.
+// leaseWork is what the engine knows about a lease. A lease carries it, and is its holder then. The
+// engine's lock guards what is not said otherwise.
 type leaseWork struct {
 	engine    *engine // nil while the lease is new; only the receive loop reads or writes it
 	ctx       leaseContext
@@ -19,7 +19,8 @@ type leaseWork struct {
 	release   func() // tells the adapter that the drain is over; nil when there is nothing to tell
 }
 
-// leaseOf returns the engine's state for l, which it attaches to at first sight. Only the receive loop calls it.
+// leaseOf returns the engine's state for l, which it attaches to at first sight. Only the receive
+// loop calls it.
 func (e *engine) leaseOf(l *Lease) *leaseWork {
 	w := &l.work
 	if w.engine == nil {
@@ -43,7 +44,8 @@ func (e *engine) drainLease(w *leaseWork, release func()) {
 	e.unlock(e.wake())
 }
 
-// releaseLease tells the adapter, when the lock is free, that nothing of a draining lease is left here.
+// releaseLease tells the adapter, when the lock is free, that nothing of a draining lease is left
+// here.
 func (e *engine) releaseLease(w *leaseWork) {
 	if w.draining && w.unsettled == 0 && w.release != nil {
 		e.after = append(e.after, w.release)
@@ -51,8 +53,9 @@ func (e *engine) releaseLease(w *leaseWork) {
 	}
 }
 
-// endLease ends the handlers' contexts and forgets what waits: it belongs to somebody else now. What runs is forgotten when its
-// handler returns, and keeps its place in its lane until then, so that a redelivery waits for it.
+// endLease ends the handlers' contexts and forgets what waits: it belongs to somebody else now.
+// What runs is forgotten when its handler returns, and keeps its place in its lane until then, so
+// that a redelivery waits for it.
 func (e *engine) endLease(w *leaseWork, cause error) {
 	e.c.mu.Lock()
 	w.ended.Store(true)
@@ -76,7 +79,8 @@ func (e *engine) lose(it *item) {
 	e.dropLost(it)
 }
 
-// dropLost is lose without telling. What waits behind the item on another lease is given back: it would overtake.
+// dropLost is lose without telling. What waits behind the item on another lease is given back: it
+// would overtake.
 func (e *engine) dropLost(it *item) {
 	for next := it.after; next != nil && !sameEvent(next, it); {
 		follower := next
@@ -97,8 +101,9 @@ func sameEvent(a, b *item) bool {
 	return a.d.Event.ID() == b.d.Event.ID() && a.d.Event.Source() == b.d.Event.Source()
 }
 
-// sweep calls do, which may take items out, for everything in flight that matches, oldest first: of one lease, or of all when w is nil.
-// There may be as many leases as items, so it stops when it has seen all items of w.
+// sweep calls do, which may take items out, for everything in flight that matches, oldest first: of
+// one lease, or of all when w is nil. There may be as many leases as items, so it stops when it has
+// seen all items of w.
 func (e *engine) sweep(w *leaseWork, match func(*item) bool, do func(*item)) {
 	left := e.all.count
 	if w != nil {
@@ -121,8 +126,9 @@ func (e *engine) sweep(w *leaseWork, match func(*item) bool, do func(*item)) {
 	}
 }
 
-// leaseContext is the context that those of a lease's handlers descend from. The real one is made when somebody needs a channel, a value
-// or a child of it, which most handlers do not: with a lease for each message it would be half of what a message costs.
+// leaseContext is the context that those of a lease's handlers descend from. The real one is made
+// when somebody needs a channel, a value or a child of it, which most handlers do not: with a lease
+// for each message it would be half of what a message costs.
 type leaseContext struct {
 	base     context.Context //nolint:containedctx // it is the parent of a context
 	canceled atomic.Bool
@@ -132,8 +138,8 @@ type leaseContext struct {
 	cause error // set with canceled
 }
 
-// madeContext is a context of the standard library. It finds its children by its own type, without a goroutine for each, and tells
-// context.Cause.
+// madeContext is a context of the standard library. It finds its children by its own type, without
+// a goroutine for each, and tells context.Cause.
 type madeContext struct {
 	context.Context
 

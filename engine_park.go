@@ -35,7 +35,8 @@ func (p *park) remove(it *item) {
 // count is how many items are parked.
 func (p *park) count() int { return len(p.items) + p.stuck }
 
-// parkHeap orders items by when they are due, then by how often the poison queue did not take them, then by age.
+// parkHeap orders items by when they are due, then by how often the poison queue did not take them,
+// then by age.
 type parkHeap []*item
 
 func (h parkHeap) Len() int { return len(h) }
@@ -134,11 +135,12 @@ func (e *engine) onTimer() {
 	e.restart()
 }
 
-// IsOutage reports whether err says that a broker that the [Handler] publishes to is down, which is no failure of the event. It does
-// when it is, or wraps, the error of a publish of Leat's own with [CodeUnavailable], [CodeUnknown], [CodeExhausted] or [CodeClosed]. It
-// does not when the publish, or one event of a [*PublishError], was refused with another code, nor when [Reject] or [Pause] decided. An
-// event of it with [CodeCanceled] says nothing either way. A [Consumer] tries the event again later, as often as it takes, and counts no
-// attempt; its health says so.
+// IsOutage reports whether err says that a broker that the [Handler] publishes to is down, which is
+// no failure of the event. It does when it is, or wraps, the error of a publish of Leat's own with
+// [CodeUnavailable], [CodeUnknown], [CodeExhausted] or [CodeClosed]. It does not when the publish,
+// or one event of a [*PublishError], was refused with another code, nor when [Reject] or [Pause]
+// decided. An event of it with [CodeCanceled] says nothing either way. A [Consumer] tries the event
+// again later, as often as it takes, and counts no attempt; its health says so.
 func IsOutage(err error) bool { return outageIn(err) != nil }
 
 // outageIn returns the outcome of a publish that makes err an outage, or nil.
@@ -185,7 +187,8 @@ func (s *outageSearch) look(err error) {
 	}
 }
 
-// judge looks at the outcome of one event. One whose context ended says nothing either way: the handler may have been slow.
+// judge looks at the outcome of one event. One whose context ended says nothing either way: the
+// handler may have been slow.
 func (s *outageSearch) judge(err error) {
 	switch CodeOf(err) {
 	case CodeUnavailable, CodeUnknown, CodeExhausted, CodeClosed:
@@ -204,8 +207,9 @@ type outageStage struct {
 	cause   error // of the last one
 }
 
-// outageOutcome returns what follows from an attempt that met an outage: the event waits in its lane. A pause of the whole Consumer would
-// hold up the events whose handlers publish nothing, or elsewhere, and let one event whose publish never succeeds stop all others.
+// outageOutcome returns what follows from an attempt that met an outage: the event waits in its
+// lane. A pause of the whole Consumer would hold up the events whose handlers publish nothing, or
+// elsewhere, and let one event whose publish never succeeds stop all others.
 func (e *engine) outageOutcome(it *item, v *verdict, cause error) outcome {
 	o := outcome{kind: outcomeOutage, outage: cause}
 	if v != nil {
@@ -243,7 +247,8 @@ func (e *engine) outageOver(it *item) {
 	}
 }
 
-// describe returns what the health says of the events that wait, to be called without the lock: the cause is foreign code.
+// describe returns what the health says of the events that wait, to be called without the lock: the
+// cause is foreign code.
 func (s *outageStage) describe() func() (Code, error) {
 	waiting, cause := s.waiting, s.cause
 	return func() (Code, error) {

@@ -15,8 +15,9 @@ import (
 // poisonTimeout bounds one publish to the poison queue.
 const poisonTimeout = 10 * time.Second
 
-// poisonStage is the engine's state for the poison queue. What the queue cannot take at all is told from what it cannot take of one event:
-// an outage holds up all items, and a refusal the one that it concerns.
+// poisonStage is the engine's state for the poison queue. What the queue cannot take at all is told
+// from what it cannot take of one event: an outage holds up all items, and a refusal the one that
+// it concerns.
 type poisonStage struct {
 	topic   string    // where its events go, as the queue says
 	running int       // publishes to it that run now
@@ -28,9 +29,10 @@ type poisonStage struct {
 	refused int       // items that it refuses
 }
 
-// startPoison carries out the verdict on an item: it leaves for the poison queue or the broker's dead letters, or stays where there
-// is neither. A publish has a goroutine of its own and no handler's place, so that a poison queue that hangs holds up no other key. The
-// number of these is bounded by MaxInFlight. The lock is held.
+// startPoison carries out the verdict on an item: it leaves for the poison queue or the broker's
+// dead letters, or stays where there is neither. A publish has a goroutine of its own and no
+// handler's place, so that a poison queue that hangs holds up no other key. The number of these is
+// bounded by MaxInFlight. The lock is held.
 func (e *engine) startPoison(it *item) {
 	if e.c.o.PoisonQueue == nil {
 		e.poisonNatively(it)
@@ -73,7 +75,8 @@ func (e *engine) poisonNatively(it *item) {
 	e.park.stuck++
 }
 
-// holdPoison keeps an item until the poison queue is tried again, or gives it back when the engine stops.
+// holdPoison keeps an item until the poison queue is tried again, or gives it back when the engine
+// stops.
 func (e *engine) holdPoison(it *item) {
 	if e.mustGiveBack(it) {
 		e.giveBackLane(it)
@@ -90,8 +93,9 @@ func (e *engine) holdPoison(it *item) {
 	e.armTimer(now)
 }
 
-// retimePoison lets the items that wait for the poison queue wait until due, and no longer. Of those that are due at the same time, the
-// park takes first what has failed least, so that one item that cannot be written is not the probe again and again. The lock is held.
+// retimePoison lets the items that wait for the poison queue wait until due, and no longer. Of
+// those that are due at the same time, the park takes first what has failed least, so that one item
+// that cannot be written is not the probe again and again. The lock is held.
 func (e *engine) retimePoison(due time.Time) {
 	for _, it := range e.park.items {
 		if it.poison != nil && !it.refused() {
@@ -113,7 +117,8 @@ func (e *engine) runPoison(it *item, probe bool) {
 	refused, err = e.callPoison(it)
 }
 
-// callPoison also reports whether the error concerns the event alone. To look into it is to call foreign code, as the queue is.
+// callPoison also reports whether the error concerns the event alone. To look into it is to call
+// foreign code, as the queue is.
 func (e *engine) callPoison(it *item) (refused bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -146,7 +151,8 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 		"position", cut(it.d.Position.String()), "bytes", note.size, "kept_data_bytes", note.kept, "dropped_attributes", note.missing)
 }
 
-// poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that err concerns it alone.
+// poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that
+// err concerns it alone.
 func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	lost, ended := it.d.Lease.lapsed() || it.lease.ended.Load(), it.lease.ctx.canceled.Load()
 	switch {
@@ -217,17 +223,19 @@ func (t *poisonTrouble) failures() int {
 // refused reports whether the poison queue refuses the item, and is not just down.
 func (it *item) refused() bool { return it.trouble != nil && it.trouble.refusal != nil }
 
-// aloneLimit is how often an event has to fail, while the queue takes others in between, until that counts as its own. Some brokers
-// answer an event that they cannot take by closing the connection, and no code tells that from an outage.
+// aloneLimit is how often an event has to fail, while the queue takes others in between, until that
+// counts as its own. Some brokers answer an event that they cannot take by closing the connection,
+// and no code tells that from an outage.
 const aloneLimit = 4
 
-// refusalBackoff paces the tries of an event that the poison queue refuses: it heals when somebody mends the limit or the permission.
+// refusalBackoff paces the tries of an event that the poison queue refuses: it heals when somebody
+// mends the limit or the permission.
 //
 //nolint:gochecknoglobals // Go has no constants of a struct type
 var refusalBackoff = backoff.Policy{Initial: time.Second, Max: time.Minute, Multiplier: 2, Jitter: 0.5}
 
-// poisonCause returns the error that says why an event is not in the poison queue: the first whose code says more than that it is
-// the poison queue that failed; nil where there is none.
+// poisonCause returns the error that says why an event is not in the poison queue: the first whose
+// code says more than that it is the poison queue that failed; nil where there is none.
 func poisonCause(err error) *Error {
 	for {
 		cause, ok := errors.AsType[*Error](err)
@@ -241,10 +249,11 @@ func poisonCause(err error) *Error {
 	}
 }
 
-// refusesOne reports whether err of the poison queue whose topic is given concerns the event alone and no time mends it. Other codes
-// are those of a queue that is down, where any event fails: credentials, a closed Producer, a full buffer, an unknown outcome, a
-// poison topic that does not exist. A missing permission fails any event too, but waiting does not mend it, and the events that wait
-// must not use up the limits of the Consumer.
+// refusesOne reports whether err of the poison queue whose topic is given concerns the event alone
+// and no time mends it. Other codes are those of a queue that is down, where any event fails:
+// credentials, a closed Producer, a full buffer, an unknown outcome, a poison topic that does not
+// exist. A missing permission fails any event too, but waiting does not mend it, and the events
+// that wait must not use up the limits of the Consumer.
 func refusesOne(err error, topic string) bool {
 	cause := poisonCause(err)
 	if cause == nil {
@@ -259,7 +268,8 @@ func refusesOne(err error, topic string) bool {
 	return false
 }
 
-// concernsOne counts a failure of it and reports whether that is the item's own. refused is what refusesOne says. The lock is held.
+// concernsOne counts a failure of it and reports whether that is the item's own. refused is what
+// refusesOne says. The lock is held.
 func (e *engine) concernsOne(it *item, refused bool) bool {
 	t := it.trouble
 	if t == nil {
@@ -274,8 +284,8 @@ func (e *engine) concernsOne(it *item, refused bool) bool {
 	return refused || t.alone >= aloneLimit || it.refused()
 }
 
-// refuse notes that the poison queue refuses an item, for good if refused is set. It stays, and counts against the bound of such items. The
-// lock is held.
+// refuse notes that the poison queue refuses an item, for good if refused is set. It stays, and
+// counts against the bound of such items. The lock is held.
 func (e *engine) refuse(it *item, err error, refused bool) {
 	if it.refused() {
 		if refused {
@@ -310,7 +320,8 @@ func (e *engine) stepAside(it *item) {
 	}
 }
 
-// refusedBound is how many items that the poison queue refuses the engine keeps while it goes on receiving: half of MaxInFlight.
+// refusedBound is how many items that the poison queue refuses the engine keeps while it goes on
+// receiving: half of MaxInFlight.
 func (e *engine) refusedBound() int { return (e.c.sub.MaxInFlight + 1) / 2 }
 
 func (e *engine) tooManyRefused() bool { return e.poison.refused > e.refusedBound() }
@@ -325,8 +336,8 @@ func (e *engine) oldestRefused() *item {
 	return nil
 }
 
-// describeRefused returns what the health says of what the poison queue refuses: why, and what to do. The lock is held, and free when the
-// result is called, since the error is foreign code.
+// describeRefused returns what the health says of what the poison queue refuses: why, and what to
+// do. The lock is held, and free when the result is called, since the error is foreign code.
 func (e *engine) describeRefused() func() (Code, error) {
 	it := e.oldestRefused()
 	what := "a malformed delivery"

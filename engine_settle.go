@@ -32,16 +32,18 @@ const (
 	outcomePoison                          // to the poison queue
 )
 
-// defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue that fails.
+// defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue
+// that fails.
 //
 //nolint:gochecknoglobals // Go has no constants of a struct type
 var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2, Jitter: 0.5}
 
-// brokerDelay is from where on the delay of an event without a key is left to a broker that can delay.
+// brokerDelay is from where on the delay of an event without a key is left to a broker that can
+// delay.
 const brokerDelay = time.Minute
 
-// handle runs one attempt of an item and acks it when that went well. With a crash, the attempt goes on: the handler is not called again.
-// The lock is free.
+// handle runs one attempt of an item and acks it when that went well. With a crash, the attempt
+// goes on: the handler is not called again. The lock is free.
 func (e *engine) handle(it *item, crash error) outcome {
 	if crash == nil {
 		if it.d.Lease.lapsedBy(e.leaseZero + it.started) {
@@ -64,8 +66,9 @@ func (e *engine) handle(it *item, crash error) outcome {
 	return o
 }
 
-// judgeError turns the error of an attempt into what follows from it. The lock is free and the error is foreign code that may take its
-// time, while others look at the item: so it changes nothing there. It returns the error that others may look into, too.
+// judgeError turns the error of an attempt into what follows from it. The lock is free and the
+// error is foreign code that may take its time, while others look at the item: so it changes
+// nothing there. It returns the error that others may look into, too.
 func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 	switch {
 	case it.lease.ended.Load(), it.d.Lease.lapsed():
@@ -103,8 +106,9 @@ func (e *engine) holdAtMost(d time.Duration) time.Duration {
 	return d
 }
 
-// classify finds the verdict, the outage and the crash in a handler's error, nil where there is none. The error is foreign code: one that
-// panics when it is looked into, such as a nil pointer in an interface, is a crash itself, which takes its place.
+// classify finds the verdict, the outage and the crash in a handler's error, nil where there is
+// none. The error is foreign code: one that panics when it is looked into, such as a nil pointer in
+// an interface, is a crash itself, which takes its place.
 func classify(err error) (v *verdict, outage, crash, fit error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -176,8 +180,8 @@ func (e *engine) finish(it *item, o outcome) {
 	e.hold(it, o)
 }
 
-// mustGiveBack reports whether an item that is not finished has to go back to the broker instead of waiting here: the engine stops,
-// or the adapter wants the lease. The lock is held.
+// mustGiveBack reports whether an item that is not finished has to go back to the broker instead of
+// waiting here: the engine stops, or the adapter wants the lease. The lock is held.
 func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining }
 
 // hold keeps an item for another attempt. The lock is held.

@@ -8,20 +8,26 @@ import (
 	"time"
 )
 
-// An event that the broker has delivered more often than MaxDeliveries is a suspect: it may crash the process, or it was prefetched and
-// given back by many processes, which the count does not tell apart. So each of its runs is noted in the broker before it begins, and runs
-// alone: among the handlers of all consumers of a Run, nothing else can have ended the process. A run that came back, in whatever way, is
-// taken out of the notes; a suspect of which suspectRuns runs are still there is poisoned.
+// An event that the broker has delivered more often than MaxDeliveries is a suspect: it may crash
+// the process, or it was prefetched and given back by many processes, which the count does not tell
+// apart. So each of its runs is noted in the broker before it begins, and runs alone: among the
+// handlers of all consumers of a Run, nothing else can have ended the process. A run that came
+// back, in whatever way, is taken out of the notes; a suspect of which suspectRuns runs are still
+// there is poisoned.
 
 const (
-	// suspectRuns is how many runs of a suspect have to end with the process. One could be a kill from outside, which looks the same.
+	// suspectRuns is how many runs of a suspect have to end with the process. One could be a kill
+	// from outside, which looks the same.
 	suspectRuns = 2
-	// suspectGrace is how long a suspect waits, once that many are noted, before it is poisoned: a process that lost its connection while
-	// the suspect ran, and lives, has that time to take its run out of the notes.
+	// suspectGrace is how long a suspect waits, once that many are noted, before it is poisoned: a
+	// process that lost its connection while the suspect ran, and lives, has that time to take its
+	// run out of the notes.
 	suspectGrace = 10 * time.Second
-	// suspectSlice is how long suspects run one after the other before the other events get as much time.
+	// suspectSlice is how long suspects run one after the other before the other events get as much
+	// time.
 	suspectSlice = time.Second
-	// holdPatience is how long the running handlers may take at first until a suspect can run alone.
+	// holdPatience is how long the running handlers may take at first until a suspect can run
+	// alone.
 	holdPatience, longestHoldPatience = 10 * time.Second, 10 * time.Minute
 )
 
@@ -52,8 +58,8 @@ type suspectStage struct {
 	soloDone chan struct{} // closed when its run came back
 }
 
-// checkSuspects refuses MaxDeliveries on a stream that does not count deliveries, instead of ignoring it. Elsewhere it declares the topic
-// of the notes.
+// checkSuspects refuses MaxDeliveries on a stream that does not count deliveries, instead of
+// ignoring it. Elsewhere it declares the topic of the notes.
 func (e *engine) checkSuspects(ctx context.Context) error {
 	if e.c.o.MaxDeliveries == 0 {
 		return nil
@@ -71,7 +77,8 @@ func (e *engine) checkSuspects(ctx context.Context) error {
 			"for an event that it has started too often", what, e.c.o.MaxDeliveries)}
 }
 
-// makeReady hands an item that nothing holds up to the workers, or, if it is a suspect, to the goroutine that lets it run alone.
+// makeReady hands an item that nothing holds up to the workers, or, if it is a suspect, to the
+// goroutine that lets it run alone.
 func (e *engine) makeReady(it *item) {
 	if it.suspect == nil || it.poison != nil {
 		e.ready.push(it)
@@ -99,7 +106,8 @@ func (e *engine) workSuspects() {
 	go e.serveSuspects()
 }
 
-// serveSuspects is the goroutine: it takes the turn with the notes whenever there is something to do, and gives it back in between.
+// serveSuspects is the goroutine: it takes the turn with the notes whenever there is something to
+// do, and gives it back in between.
 func (e *engine) serveSuspects() {
 	s := &e.suspects
 	defer close(s.ended)
@@ -136,7 +144,8 @@ func (e *engine) noteSuspects(err error) {
 	}
 }
 
-// awaitSuspects waits for something to do; false when there is nothing any more, because the engine stops.
+// awaitSuspects waits for something to do; false when there is nothing any more, because the engine
+// stops.
 func (e *engine) awaitSuspects() bool {
 	s := &e.suspects
 	for {
@@ -159,7 +168,8 @@ func (e *engine) awaitSuspects() bool {
 	}
 }
 
-// sleepSuspects waits for d, or until the engine stops and then only as long as ends may still be noted.
+// sleepSuspects waits for d, or until the engine stops and then only as long as ends may still be
+// noted.
 func (e *engine) sleepSuspects(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -211,8 +221,8 @@ func (e *engine) serveSession(session *suspectSession) error {
 	return session.over()
 }
 
-// soloOver notes that the suspect that runs came back: it returned, or its lease was lost, or the engine stops, which is all that the
-// process has to live to see. The lock is held.
+// soloOver notes that the suspect that runs came back: it returned, or its lease was lost, or the
+// engine stops, which is all that the process has to live to see. The lock is held.
 func (e *engine) soloOver() {
 	s := &e.suspects
 	if s.solo == nil {
@@ -234,8 +244,8 @@ func (e *engine) suspectLeaves(it *item) {
 	e.suspects.count--
 }
 
-// stopSuspects ends the wait of the goroutine: a run that is not back by now came back, since the process lives to see the shutdown. The
-// lock is held.
+// stopSuspects ends the wait of the goroutine: a run that is not back by now came back, since the
+// process lives to see the shutdown. The lock is held.
 func (e *engine) stopSuspects() {
 	e.soloOver()
 	closeOnce(e.suspects.stop)
@@ -244,7 +254,8 @@ func (e *engine) stopSuspects() {
 	}
 }
 
-// awaitSuspectNotes waits until the ends of runs are noted, at most until the deadline, and says what could not be noted.
+// awaitSuspectNotes waits until the ends of runs are noted, at most until the deadline, and says
+// what could not be noted.
 func (e *engine) awaitSuspectNotes(deadline time.Time) {
 	e.c.mu.Lock()
 	ended := e.suspects.ended
@@ -263,7 +274,8 @@ func (e *engine) awaitSuspectNotes(deadline time.Time) {
 	}
 }
 
-// finishSuspect notes that a run came back, and takes an event that is done out of the notes. The lock is held.
+// finishSuspect notes that a run came back, and takes an event that is done out of the notes. The
+// lock is held.
 func (e *engine) finishSuspect(it *item, o outcome) {
 	if it == e.suspects.solo {
 		e.soloOver()
@@ -294,8 +306,8 @@ func describeNotes(sub Subscription, err error) (Code, error) {
 		quote(suspectsTopic(sub.Topic, sub.Group)), err)
 }
 
-// gate lets a suspect run alone among all consumers of one Run: what else runs in them could end the process meanwhile, and the suspect
-// would be blamed.
+// gate lets a suspect run alone among all consumers of one Run: what else runs in them could end
+// the process meanwhile, and the suspect would be blamed.
 type gate struct {
 	turn    chan struct{} // has one place: whose suspect runs
 	engines []*engine
@@ -310,8 +322,9 @@ func newGate(consumers []*Consumer) *gate {
 	return g
 }
 
-// hold keeps the consumers from starting handlers, and waits, at most for d, until those that run have returned. Otherwise everything
-// goes on: a running handler may wait for another event to be handled.
+// hold keeps the consumers from starting handlers, and waits, at most for d, until those that run
+// have returned. Otherwise everything goes on: a running handler may wait for another event to be
+// handled.
 func (g *gate) hold(stop <-chan struct{}, d time.Duration) bool {
 	select {
 	case g.turn <- struct{}{}:

@@ -9,9 +9,11 @@ import (
 	"time"
 )
 
-// The runs of suspects are noted in a topic of the group, because the process that a run ends has no memory afterwards, and the broker's
-// count of deliveries does not tell a run from a prefetch. The newest note of the topic is the state: all runs that began and have not
-// come back. Only the stream that holds the topic's one key reads and writes it, so that the members of a group take turns.
+// The runs of suspects are noted in a topic of the group, because the process that a run ends has
+// no memory afterwards, and the broker's count of deliveries does not tell a run from a prefetch.
+// The newest note of the topic is the state: all runs that began and have not come back. Only the
+// stream that holds the topic's one key reads and writes it, so that the members of a group take
+// turns.
 
 // suspectNote is the data of one event of that topic.
 type suspectNote struct {
@@ -30,10 +32,11 @@ type suspectRun struct {
 type noteKind string
 
 const (
-	// noteKnock is published by a member that waits for its turn: when it comes to the member itself, the turn has come.
+	// noteKnock is published by a member that waits for its turn: when it comes to the member
+	// itself, the turn has come.
 	noteKnock noteKind = "knock"
-	// noteBegin is published when the turn has come. All notes of the member before come before it, so the state is known then; a state that
-	// another session publishes after it does not count.
+	// noteBegin is published when the turn has come. All notes of the member before come before it,
+	// so the state is known then; a state that another session publishes after it does not count.
 	noteBegin noteKind = "begin"
 	// noteState has the state.
 	noteState noteKind = "state"
@@ -47,7 +50,8 @@ const (
 	maxSuspectRuns = 1_000
 )
 
-// suspectsTopic returns the topic in which the runs of a group's suspects are noted, named by the rule of [PoisonTopic].
+// suspectsTopic returns the topic in which the runs of a group's suspects are noted, named by the
+// rule of [PoisonTopic].
 func suspectsTopic(topic, group string) string { return topicOfGroup(topic, group, "suspects") }
 
 // suspectID returns the hash that names an event in the notes: of source, id and data.

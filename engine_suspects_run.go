@@ -75,7 +75,8 @@ func (s *suspectSession) begin(ctx context.Context) error {
 	return s.readUntil(ctx, cancel, func() bool { return len(s.held) > 0 })
 }
 
-// write makes runs the state, and returns when it has been read back: then it is stored, and the turn was not over.
+// write makes runs the state, and returns when it has been read back: then it is stored, and the
+// turn was not over.
 func (s *suspectSession) write(ctx context.Context, runs []suspectRun) error {
 	if len(runs) > maxSuspectRuns {
 		runs = runs[len(runs)-maxSuspectRuns:]
@@ -166,9 +167,10 @@ func (s *suspectSession) readUntil(ctx context.Context, cancel context.CancelFun
 	return nil
 }
 
-// take reads one note. It is settled at once, since there are brokers that deliver the next one of a key only then. Only the newest state
-// stays unsettled. So the state of another session is published again, as this one's, before it is acked: whenever the process ends, a
-// state is in the topic.
+// take reads one note. It is settled at once, since there are brokers that deliver the next one of
+// a key only then. Only the newest state stays unsettled. So the state of another session is
+// published again, as this one's, before it is acked: whenever the process ends, a state is in the
+// topic.
 func (s *suspectSession) take(ctx context.Context, d Delivery) error {
 	var n suspectNote
 	if d.Malformed != nil || d.Event.Type() != suspectType || json.Unmarshal(d.Event.Data(), &n) != nil {
@@ -278,7 +280,8 @@ func (s *suspectSession) ofEvent(id string) []string {
 	return runs
 }
 
-// runSlice lets suspects run alone, one after the other, until the slice is over, and notes the end of the last.
+// runSlice lets suspects run alone, one after the other, until the slice is over, and notes the end
+// of the last.
 func (e *engine) runSlice(session *suspectSession, until time.Time) error {
 	for it := e.firstSuspect(); it != nil && time.Now().Before(until) && session.over() == nil; it = e.firstSuspect() {
 		if err := e.serveSuspect(session, it); errors.Is(err, errReopen) || errors.Is(err, errNotesWanted) {
@@ -289,7 +292,8 @@ func (e *engine) runSlice(session *suspectSession, until time.Time) error {
 		if e.gate.awaitAlone(e.suspects.stop, 0) {
 			continue
 		}
-		// Its lease was lost, or the engine stops, and its handler goes on: what that does to the process from now on does not count.
+		// Its lease was lost, or the engine stops, and its handler goes on: what that does to the
+		// process from now on does not count.
 		if err := e.noteEnds(session); err != nil {
 			return err
 		}
@@ -300,7 +304,8 @@ func (e *engine) runSlice(session *suspectSession, until time.Time) error {
 	return e.noteEnds(session)
 }
 
-// suspectRef is a suspect as the goroutine may keep it while the lock is free: the item itself may be used for another delivery meanwhile.
+// suspectRef is a suspect as the goroutine may keep it while the lock is free: the item itself may
+// be used for another delivery meanwhile.
 type suspectRef struct {
 	it  *item
 	seq uint64
@@ -354,7 +359,8 @@ func (e *engine) serveSuspect(session *suspectSession, r *suspectRef) error {
 	return nil
 }
 
-// condemn poisons a suspect whose runs did not come back, unless a process that lives has not had the time to say that one did.
+// condemn poisons a suspect whose runs did not come back, unless a process that lives has not had
+// the time to say that one did.
 func (e *engine) condemn(session *suspectSession, r *suspectRef, id string, open []string) error {
 	now := time.Now()
 	e.c.mu.Lock()
@@ -383,8 +389,8 @@ func (e *engine) condemn(session *suspectSession, r *suspectRef, id string, open
 	return nil
 }
 
-// startSolo lets a suspect start whose run is noted. It returns what is closed when the run came back, or nil when it is not to start any
-// more.
+// startSolo lets a suspect start whose run is noted. It returns what is closed when the run came
+// back, or nil when it is not to start any more.
 func (e *engine) startSolo(r *suspectRef, run suspectRun, open []string) (done, stopped <-chan struct{}) {
 	s := &e.suspects
 	e.c.mu.Lock()

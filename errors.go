@@ -8,28 +8,33 @@ import (
 	"strings"
 )
 
-// Code classifies an [Error], so that a program can decide without reading text. The zero value is no code.
+// Code classifies an [Error], so that a program can decide without reading text. The zero value is
+// no code.
 type Code uint8
 
-// The codes of an [Error]. A publish that failed with [CodeUnknown] may have stored the event; with every other code it
-// certainly has not.
+// The codes of an [Error]. A publish that failed with [CodeUnknown] may have stored the event; with
+// every other code it certainly has not.
 const (
-	// CodeInvalid says that the caller's input breaks a rule: an event that is no CloudEvent, a bad name, a bad option.
-	// Trying again without a change cannot succeed.
+	// CodeInvalid says that the caller's input breaks a rule: an event that is no CloudEvent, a bad
+	// name, a bad option. Trying again without a change cannot succeed.
 	CodeInvalid Code = iota + 1
 	// CodeTooLarge says that an event exceeds a limit of Leat or of the broker.
 	CodeTooLarge
 	// CodeNotFound says that a topic, a group or a queue does not exist.
 	CodeNotFound
-	// CodeUnsupported says that the broker, or the existing topology, cannot hold what was asked for, such as order by key.
+	// CodeUnsupported says that the broker, or the existing topology, cannot hold what was asked
+	// for, such as order by key.
 	CodeUnsupported
-	// CodeConflict says that the object is in a state that excludes the call, such as a Consumer that runs already.
+	// CodeConflict says that the object is in a state that excludes the call, such as a Consumer
+	// that runs already.
 	CodeConflict
 	// CodeClosed says that the Producer, the Stream or the Broker was closed.
 	CodeClosed
-	// CodeCanceled says that the caller's context ended before the broker took the event, or before the call could finish.
+	// CodeCanceled says that the caller's context ended before the broker took the event, or before
+	// the call could finish.
 	CodeCanceled
-	// CodeExhausted says that a bound was reached and room did not come in time: a full buffer, a quota.
+	// CodeExhausted says that a bound was reached and room did not come in time: a full buffer, a
+	// quota.
 	CodeExhausted
 	// CodeUnauthenticated says that the broker does not accept the credentials.
 	CodeUnauthenticated
@@ -37,15 +42,20 @@ const (
 	CodePermissionDenied
 	// CodeUnavailable says that the broker cannot be reached or refuses work for now.
 	CodeUnavailable
-	// CodeUnknown says that the outcome of a publish is unknown: the event may be stored, or may be later.
+	// CodeUnknown says that the outcome of a publish is unknown: the event may be stored, or may be
+	// later.
 	CodeUnknown
-	// CodeLeaseLost says that the broker took a delivery away while it was handled; see [ErrLeaseLost].
+	// CodeLeaseLost says that the broker took a delivery away while it was handled; see
+	// [ErrLeaseLost].
 	CodeLeaseLost
-	// CodeHandler says that a handler failed, panicked, left with runtime.Goexit, or did not return in time.
+	// CodeHandler says that a handler failed, panicked, left with runtime.Goexit, or did not return
+	// in time.
 	CodeHandler
-	// CodePoisonQueue says that an event could not be put into the poison queue, so that it stays unsettled.
+	// CodePoisonQueue says that an event could not be put into the poison queue, so that it stays
+	// unsettled.
 	CodePoisonQueue
-	// CodeStalled says that a Consumer cannot receive because its limits are used up by events that do not finish.
+	// CodeStalled says that a Consumer cannot receive because its limits are used up by events that
+	// do not finish.
 	CodeStalled
 	// CodeInternal says that Leat or an adapter broke its own rule.
 	CodeInternal
@@ -67,13 +77,15 @@ func (c Code) String() string {
 	return "code " + strconv.Itoa(int(c))
 }
 
-// Error is the error type of Leat and its adapters: what failed, where, and a [Code]. It holds no payload and no secret.
+// Error is the error type of Leat and its adapters: what failed, where, and a [Code]. It holds no
+// payload and no secret.
 type Error struct {
 	// Op is what failed, in the words of the API: "publish", "subscribe", "decode".
 	Op string
 	// Topic is the topic concerned, or empty.
 	Topic string
-	// EventID is the id of the event concerned, or empty. It is cut to 128 bytes and quoted where it is printed.
+	// EventID is the id of the event concerned, or empty. It is cut to 128 bytes and quoted where
+	// it is printed.
 	EventID string
 	// Code classifies the failure.
 	Code Code
@@ -109,8 +121,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, ErrLeaseLost) true for every error with [CodeLeaseLost].
 func (e *Error) Is(target error) bool { return target == ErrLeaseLost && e.Code == CodeLeaseLost }
 
-// ErrLeaseLost is the cause ([context.Cause]) with which a handler's context ends when the broker took the event away: the
-// event is, or will be, handled by somebody else, and what this handler returns no longer counts.
+// ErrLeaseLost is the cause ([context.Cause]) with which a handler's context ends when the broker
+// took the event away: the event is, or will be, handled by somebody else, and what this handler
+// returns no longer counts.
 var ErrLeaseLost error = &Error{Op: "handle", Code: CodeLeaseLost}
 
 // quote makes a name from outside safe to print: cut to 128 bytes, control characters escaped.
@@ -122,12 +135,13 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// CodeOf returns the code of err: that of the outermost [Error] that it is or wraps, [CodeCanceled] for a bare context error, 0 for
-// nil, and [CodeInternal] for anything else.
+// CodeOf returns the code of err: that of the outermost [Error] that it is or wraps, [CodeCanceled]
+// for a bare context error, 0 for nil, and [CodeInternal] for anything else.
 //
-// An error of several outcomes answers with one code. That of a [*PublishError] is [CodeUnknown] where one of its events may be stored.
-// Otherwise, and for what [errors.Join] or fmt.Errorf has joined, it is the first code after which trying again cannot help, else the
-// first code of all. The order of the parts decides nothing else.
+// An error of several outcomes answers with one code. That of a [*PublishError] is [CodeUnknown]
+// where one of its events may be stored. Otherwise, and for what [errors.Join] or fmt.Errorf has
+// joined, it is the first code after which trying again cannot help, else the first code of all.
+// The order of the parts decides nothing else.
 func CodeOf(err error) Code {
 	if err == nil {
 		return 0
@@ -173,13 +187,13 @@ func oneCode(errs []error) (code Code, found bool) {
 	return code, found
 }
 
-// Retryable reports whether trying the same call again may succeed: for [CodeExhausted], [CodeUnavailable], [CodeUnknown],
-// [CodeCanceled] and [CodePoisonQueue]. After [CodeUnknown] a retry may store the event twice; publish the same events again, so
-// that their ids tell.
+// Retryable reports whether trying the same call again may succeed: for [CodeExhausted],
+// [CodeUnavailable], [CodeUnknown], [CodeCanceled] and [CodePoisonQueue]. After [CodeUnknown] a
+// retry may store the event twice; publish the same events again, so that their ids tell.
 //
-// A [*PublishError] is retryable while one of its events is: publish those of [PublishError.Events] again until it is not any more, and
-// what is left is refused for good. An error that [errors.Join] or fmt.Errorf has joined, such as that of [Run], is retryable
-// when all of its parts are.
+// A [*PublishError] is retryable while one of its events is: publish those of [PublishError.Events]
+// again until it is not any more, and what is left is refused for good. An error that [errors.Join]
+// or fmt.Errorf has joined, such as that of [Run], is retryable when all of its parts are.
 func Retryable(err error) bool {
 	if err == nil {
 		return false
@@ -224,8 +238,9 @@ func (c Code) retryable() bool {
 	return false
 }
 
-// PublishError is what a synchronous publish returns when at least one event failed. The events that are not in it are stored. [CodeOf]
-// and [Retryable] say what they make of several outcomes; Refused and Unknown tell them apart.
+// PublishError is what a synchronous publish returns when at least one event failed. The events
+// that are not in it are stored. [CodeOf] and [Retryable] say what they make of several outcomes;
+// Refused and Unknown tell them apart.
 type PublishError struct {
 	// Topic is where the events were published to.
 	Topic string
@@ -237,10 +252,11 @@ type PublishError struct {
 
 // PublishFailure is one event of a [PublishError].
 type PublishFailure struct {
-	// Event is the event as it was sent: with its id, and with the producer's source where it had none. Publishing it again
-	// does not make a new event of it.
+	// Event is the event as it was sent: with its id, and with the producer's source where it had
+	// none. Publishing it again does not make a new event of it.
 	Event Event
-	// Err tells why. [CodeOf] returns [CodeUnknown] when the event may be stored, any other code when it certainly is not.
+	// Err tells why. [CodeOf] returns [CodeUnknown] when the event may be stored, any other code
+	// when it certainly is not.
 	Err error
 }
 
@@ -275,8 +291,8 @@ func (e *PublishError) Events() []Event {
 	return events
 }
 
-// Refused returns the events that certainly are not stored, in the order of the call. [Retryable] of a [PublishFailure]'s Err says of
-// each whether publishing it again may help.
+// Refused returns the events that certainly are not stored, in the order of the call. [Retryable]
+// of a [PublishFailure]'s Err says of each whether publishing it again may help.
 func (e *PublishError) Refused() []Event { return e.events(false) }
 
 // Unknown returns the events that may be stored, or may be later, in the order of the call.

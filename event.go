@@ -11,12 +11,12 @@ import (
 	"github.com/leatgo/leat/internal/attribute"
 )
 
-// Event is an immutable CloudEvents 1.0 event. It is one pointer wide: pass it by value. The zero Event is no event; its accessors
-// return zero values and Validate returns an error.
+// Event is an immutable CloudEvents 1.0 event. It is one pointer wide: pass it by value. The zero
+// Event is no event; its accessors return zero values and Validate returns an error.
 //
-// Nothing changes an Event after it was made: the methods that begin with With return a new one, what the caller gave is copied, and
-// what an accessor returns is a copy or a string. Events may be shared between goroutines. Two events with the same content are not ==;
-// use Equal.
+// Nothing changes an Event after it was made: the methods that begin with With return a new one,
+// what the caller gave is copied, and what an accessor returns is a copy or a string. Events may be
+// shared between goroutines. Two events with the same content are not ==; use Equal.
 type Event struct{ p *eventData }
 
 // eventData is what all copies of an Event share. It is never changed once an Event points to it.
@@ -34,7 +34,8 @@ type eventData struct {
 	poisoned   bool // it carries the poison queue's extensions and may use its reserve
 }
 
-// Limits of an event. Ordinary publishes leave poisonReserveBytes and some attributes free, which only poison publishes use.
+// Limits of an event. Ordinary publishes leave poisonReserveBytes and some attributes free, which
+// only poison publishes use.
 const (
 	maxEventBytes        = 1 << 20
 	poisonReserveBytes   = 8 << 10
@@ -73,14 +74,15 @@ func (e Event) Type() string { return e.d().core[attrType] }
 // Subject returns the attribute subject, or "".
 func (e Event) Subject() string { return e.d().core[attrSubject] }
 
-// DataContentType returns the attribute datacontenttype, or "". Without it, JSON is to be assumed (CloudEvents JSON format 1.0.2 §3.1.2).
+// DataContentType returns the attribute datacontenttype, or "". Without it, JSON is to be assumed
+// (CloudEvents JSON format 1.0.2 §3.1.2).
 func (e Event) DataContentType() string { return e.d().core[attrContentType] }
 
 // DataSchema returns the attribute dataschema, or "".
 func (e Event) DataSchema() string { return e.d().core[attrSchema] }
 
-// Time returns the attribute time to the nanosecond, or the zero Time where there is none. The leap second :60 is the first
-// second of the next minute. TimeString has what was written.
+// Time returns the attribute time to the nanosecond, or the zero Time where there is none. The leap
+// second :60 is the first second of the next minute. TimeString has what was written.
 func (e Event) Time() time.Time {
 	t, _ := attribute.ParseTime(e.d().core[attrTime])
 	return t
@@ -92,9 +94,10 @@ func (e Event) TimeString() string { return e.d().core[attrTime] }
 // Key returns the extension partitionkey, or "". Events with equal keys keep their order.
 func (e Event) Key() string { return e.d().key }
 
-// Extension returns the value of an extension, partitionkey included, and whether it is there. The value is a bool, int32, string,
-// []byte (a copy), [URI], [URIRef] or [time.Time]. A transport keeps the text of a value, not always the type: after JSON, what
-// was neither bool nor int32 is a string, and after transports that only know text, everything is.
+// Extension returns the value of an extension, partitionkey included, and whether it is there. The
+// value is a bool, int32, string, []byte (a copy), [URI], [URIRef] or [time.Time]. A transport
+// keeps the text of a value, not always the type: after JSON, what was neither bool nor int32 is a
+// string, and after transports that only know text, everything is.
 func (e Event) Extension(name string) (any, bool) {
 	d := e.d()
 	if name == keyName {
@@ -111,7 +114,8 @@ func (e Event) Extension(name string) (any, bool) {
 	return nil, false
 }
 
-// Extensions returns the extensions, partitionkey included, sorted by name, with values as Extension returns them.
+// Extensions returns the extensions, partitionkey included, sorted by name, with values as
+// Extension returns them.
 func (e Event) Extensions() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		for x := range e.d().extensions {
@@ -141,8 +145,9 @@ func (d *eventData) extensions(yield func(x extension) bool) {
 	}
 }
 
-// Attributes returns all attributes that are set, specversion first, extensions last and sorted, each with the canonical string form
-// of its value (CloudEvents 1.0.2, Type System). It is what an adapter writes into headers; [DecodeEvent] is the way back.
+// Attributes returns all attributes that are set, specversion first, extensions last and sorted,
+// each with the canonical string form of its value (CloudEvents 1.0.2, Type System). It is what an
+// adapter writes into headers; [DecodeEvent] is the way back.
 func (e Event) Attributes() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		d := e.d()
@@ -179,13 +184,15 @@ func (e Event) Data() []byte {
 // DataString returns the bytes of the data as a string, without a copy; "" when there is none.
 func (e Event) DataString() string { return e.d().data }
 
-// Size returns the bytes of all attribute names and values and of the data. It does not depend on a transport and costs nothing.
+// Size returns the bytes of all attribute names and values and of the data. It does not depend on a
+// transport and costs nothing.
 func (e Event) Size() int { return e.d().size }
 
 // IsZero reports whether e is the zero Event, which is no event.
 func (e Event) IsZero() bool { return e.p == nil }
 
-// Validate returns nil for an event that can be published, else an [*Error] with [CodeInvalid] or [CodeTooLarge] whose cause is an
+// Validate returns nil for an event that can be published, else an [*Error] with [CodeInvalid] or
+// [CodeTooLarge] whose cause is an
 // [*AttributeError]: for the zero Event, for an event without a source, and for the first invalid value that a With method got.
 func (e Event) Validate() error {
 	d := e.d()
@@ -200,8 +207,9 @@ func (e Event) Validate() error {
 	return nil
 }
 
-// Equal reports whether e and o have the same attributes, compared by their canonical strings, and the same data. An extension with
-// the int32 5 and one with the string "5" are equal, since some transports cannot tell them apart. Times are compared as written.
+// Equal reports whether e and o have the same attributes, compared by their canonical strings, and
+// the same data. An extension with the int32 5 and one with the string "5" are equal, since some
+// transports cannot tell them apart. Times are compared as written.
 func (e Event) Equal(o Event) bool {
 	a, b := e.d(), o.d()
 	if a == b {
@@ -214,7 +222,8 @@ func (e Event) Equal(o Event) bool {
 	return slices.EqualFunc(a.ext, b.ext, func(x, y extension) bool { return x.name == y.name && x.text == y.text })
 }
 
-// String returns one line with type, id, source and size, safe to log: names are quoted and cut, and there is no data in it.
+// String returns one line with type, id, source and size, safe to log: names are quoted and cut,
+// and there is no data in it.
 func (e Event) String() string {
 	if e.IsZero() {
 		return "no event"

@@ -11,9 +11,9 @@ import (
 // span is a piece of a draft's text.
 type span struct{ start, end int32 }
 
-// draft collects what was read from a transport until it becomes an event. Names and values are put into one buffer, so that an event
-// needs one string for its attributes and another for its data; an id that is kept somewhere does not keep the data. The arrays
-// let a draft live on the stack.
+// draft collects what was read from a transport until it becomes an event. Names and values are put
+// into one buffer, so that an event needs one string for its attributes and another for its data;
+// an id that is kept somewhere does not keep the data. The arrays let a draft live on the stack.
 type draft struct {
 	small   [768]byte // with few no larger than what most events need, since both are cleared for each
 	large   []byte    // used instead of small once that is full
@@ -154,14 +154,17 @@ func decodeError(p *eventData, err error) error {
 	return e
 }
 
-// DecodeEvent makes an event of the attributes of a transport, named without its prefix, with canonical strings as their values
-// (CloudEvents binary mode), and of the data. It copies all of it. It is what an adapter reads headers with, and the way back from
-// [Event.Attributes]. specversion must be among the attributes, "1.0", and datacontenttype is one of them. An attribute with a nil value
-// is null and thereby unset, as in the JSON format; an empty one is not. Nil data means no data.
+// DecodeEvent makes an event of the attributes of a transport, named without its prefix, with
+// canonical strings as their values (CloudEvents binary mode), and of the data. It copies all of
+// it. It is what an adapter reads headers with, and the way back from [Event.Attributes].
+// specversion must be among the attributes, "1.0", and datacontenttype is one of them. An attribute
+// with a nil value is null and thereby unset, as in the JSON format; an empty one is not. Nil data
+// means no data.
 //
-// The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80 attributes, extension names of up to 128
-// bytes, values of up to 64 KiB and names that begin with "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or
-// [CodeTooLarge], whose cause is an [*AttributeError].
+// The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80
+// attributes, extension names of up to 128 bytes, values of up to 64 KiB and names that begin with
+// "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or [CodeTooLarge], whose
+// cause is an [*AttributeError].
 func DecodeEvent(attributes []Header, data []byte) (Event, error) {
 	var d draft
 	d.n = 1 // so that the span of no value, even of an empty first one, is that of an absent one

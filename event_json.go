@@ -10,14 +10,16 @@ import (
 	"github.com/leatgo/leat/internal/jsontext"
 )
 
-// AppendJSON appends e in the CloudEvents JSON event format 1.0.2 to dst. Decoding it gives an event that is Equal to e, its data byte
-// for byte; no data, empty data and JSON null stay three different things.
+// AppendJSON appends e in the CloudEvents JSON event format 1.0.2 to dst. Decoding it gives an
+// event that is Equal to e, its data byte for byte; no data, empty data and JSON null stay three
+// different things.
 //
-// Data goes into the member data as it is where the content type is JSON or absent and the data is valid JSON without white space
-// around it, and as a string where the content type is text and the data is valid UTF-8 without noncharacters and without control
-// characters other than tab and line ends. JSON with U+FFFE or U+FFFF in it, not escaped, and all else goes into data_base64 (§3.1.1). So
-// the text has only characters that XML 1.0 allows, which some transports ask for. The error is that of Validate, and dst is returned
-// unchanged.
+// Data goes into the member data as it is where the content type is JSON or absent and the data is
+// valid JSON without white space around it, and as a string where the content type is text and the
+// data is valid UTF-8 without noncharacters and without control characters other than tab and line
+// ends. JSON with U+FFFE or U+FFFF in it, not escaped, and all else goes into data_base64 (§3.1.1).
+// So the text has only characters that XML 1.0 allows, which some transports ask for. The error is
+// that of Validate, and dst is returned unchanged.
 func (e Event) AppendJSON(dst []byte) ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return dst, err
@@ -25,8 +27,8 @@ func (e Event) AppendJSON(dst []byte) ([]byte, error) {
 	return e.p.appendJSON(dst), nil
 }
 
-// MarshalJSON returns e as AppendJSON writes it. Note that [encoding/json.Marshal] compacts what it returns and escapes HTML in it, data
-// included; AppendJSON keeps the bytes.
+// MarshalJSON returns e as AppendJSON writes it. Note that [encoding/json.Marshal] compacts what it
+// returns and escapes HTML in it, data included; AppendJSON keeps the bytes.
 func (e Event) MarshalJSON() ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
@@ -34,8 +36,9 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return e.p.appendJSON(make([]byte, 0, e.p.jsonSize())), nil
 }
 
-// AppendJSONBatch appends events in the CloudEvents JSON batch format 1.0.2 (§4) to dst: a JSON array, empty for no events. The error
-// is that of the first invalid event, and dst is returned unchanged.
+// AppendJSONBatch appends events in the CloudEvents JSON batch format 1.0.2 (§4) to dst: a JSON
+// array, empty for no events. The error is that of the first invalid event, and dst is returned
+// unchanged.
 func AppendJSONBatch(dst []byte, events []Event) ([]byte, error) {
 	for _, e := range events {
 		if err := e.Validate(); err != nil {
@@ -115,8 +118,9 @@ func (d *eventData) appendData(dst []byte) []byte {
 	return append(dst, '"')
 }
 
-// leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even escaped: U+FFFE or U+FFFF. SQS refuses
-// a message with one. The others that XML does not allow are control characters, which stand in JSON only as escapes.
+// leavesXML reports whether valid JSON has a character that XML 1.0 does not allow (§2.2), not even
+// escaped: U+FFFE or U+FFFF. SQS refuses a message with one. The others that XML does not allow are
+// control characters, which stand in JSON only as escapes.
 func leavesXML(json string) bool {
 	for {
 		at := strings.IndexByte(json, 0xef) // their first byte of three
@@ -130,8 +134,9 @@ func leavesXML(json string) bool {
 	}
 }
 
-// isPlainText reports whether s is text that a JSON string carries well: valid UTF-8 without control characters but tab and line ends.
-// Other control characters would need six bytes each, and some transports refuse them even so.
+// isPlainText reports whether s is text that a JSON string carries well: valid UTF-8 without
+// control characters but tab and line ends. Other control characters would need six bytes each, and
+// some transports refuse them even so.
 func isPlainText(s string) bool {
 	for i := 0; i < len(s); {
 		i += attribute.PlainASCII(s[i:])

@@ -15,15 +15,18 @@ const (
 	maxJSONBatchBytes = 16 << 20
 )
 
-// ParseEvent reads one event in the CloudEvents JSON event format 1.0.2; it keeps no part of data. The error is an [*Error] with Op
-// "decode": [CodeTooLarge] for more than 1 MiB of event, 8 MiB of text or 80 attributes, else [CodeInvalid]. Its cause is an
-// [*AttributeError] or says at which byte the JSON is malformed; it quotes nothing of the data.
+// ParseEvent reads one event in the CloudEvents JSON event format 1.0.2; it keeps no part of data.
+// The error is an [*Error] with Op "decode": [CodeTooLarge] for more than 1 MiB of event, 8 MiB of
+// text or 80 attributes, else [CodeInvalid]. Its cause is an [*AttributeError] or says at which
+// byte the JSON is malformed; it quotes nothing of the data.
 //
-// A member that is null is an attribute that is not set (§2.2). Extensions keep the types Boolean and Integer; strings are Strings.
-// With a content type that is JSON, or none, the data is the text of the member data, byte for byte, JSON null included; with another
-// one it is the content of the string (§3.1.2), or the text of the member where that is no string, and null is no data. A missing
-// datacontenttype stays missing. Refused are: members that are there twice, data beside data_base64, fractions, objects and
-// arrays as attributes, control characters and surrogate halves, nesting of more than 64 levels, and anything after the event.
+// A member that is null is an attribute that is not set (§2.2). Extensions keep the types Boolean
+// and Integer; strings are Strings. With a content type that is JSON, or none, the data is the text
+// of the member data, byte for byte, JSON null included; with another one it is the content of the
+// string (§3.1.2), or the text of the member where that is no string, and null is no data. A
+// missing datacontenttype stays missing. Refused are: members that are there twice, data beside
+// data_base64, fractions, objects and arrays as attributes, control characters and surrogate
+// halves, nesting of more than 64 levels, and anything after the event.
 func ParseEvent(data []byte) (Event, error) {
 	r, err := newJSONReader(data, maxJSONBytes)
 	if err != nil {
@@ -51,8 +54,9 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// ParseEventBatch reads events in the CloudEvents JSON batch format 1.0.2 (§4), a JSON array of at most 16 MiB, each by the rules of
-// [ParseEvent]. One malformed event makes the whole batch an error, which says which one it is.
+// ParseEventBatch reads events in the CloudEvents JSON batch format 1.0.2 (§4), a JSON array of at
+// most 16 MiB, each by the rules of [ParseEvent]. One malformed event makes the whole batch an
+// error, which says which one it is.
 func ParseEventBatch(data []byte) ([]Event, error) {
 	r, err := newJSONReader(data, maxJSONBatchBytes)
 	if err != nil {
@@ -273,7 +277,8 @@ func (r *jsonReader) attribute(d *draft, name span) error {
 	return nil
 }
 
-// canonicalInteger checks that a JSON number is an Integer and returns its canonical string, which differs for -0 only.
+// canonicalInteger checks that a JSON number is an Integer and returns its canonical string, which
+// differs for -0 only.
 func canonicalInteger(raw []byte) (text []byte, rule string) {
 	digits := bytes.TrimPrefix(raw, []byte("-"))
 	if jsontext.SkipDigits(digits, 0) != len(digits) {

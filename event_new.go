@@ -14,35 +14,38 @@ import (
 	"github.com/leatgo/leat/internal/uuid"
 )
 
-// EventOptions are the optional parts of a new [Event]. Attribute values have at most 4 KiB and are kept byte for byte; an event has
-// at most 64 attributes and 1 MiB.
+// EventOptions are the optional parts of a new [Event]. Attribute values have at most 4 KiB and are
+// kept byte for byte; an event has at most 64 attributes and 1 MiB.
 type EventOptions struct {
-	// ID is unique for the source; equal source and id mean the same event. Empty means a new UUIDv7 (RFC 9562).
+	// ID is unique for the source; equal source and id mean the same event. Empty means a new
+	// UUIDv7 (RFC 9562).
 	ID string
-	// Source is the context in which the event happened, a URI-reference (RFC 3986 §4.1) such as "/shop/checkout". Empty means
-	// that the [Producer] fills in its own.
+	// Source is the context in which the event happened, a URI-reference (RFC 3986 §4.1) such as
+	// "/shop/checkout". Empty means that the [Producer] fills in its own.
 	Source string
 	// Subject is what the event is about within the source. Empty means none.
 	Subject string
 	// Time is when it happened; the zero Time means now, in UTC.
 	Time time.Time
-	// DataContentType is the media type (RFC 2046) of Data. Empty means none, which consumers of the JSON format take as
-	// application/json; nothing is guessed from Data.
+	// DataContentType is the media type (RFC 2046) of Data. Empty means none, which consumers of
+	// the JSON format take as application/json; nothing is guessed from Data.
 	DataContentType string
 	// DataSchema is an absolute URI without a fragment (RFC 3986 §4.3). Empty means none.
 	DataSchema string
 	// Key is the extension partitionkey: events with equal keys keep their order. Empty means none.
 	Key string
-	// Extensions are further attributes. Names are 1 to 20 of a-z and 0-9 and do not begin with "leat". Values are bool, an
-	// integer of at most 32 bits, string, []byte, [URI], [URIRef] or [time.Time]; a nil value is none.
+	// Extensions are further attributes. Names are 1 to 20 of a-z and 0-9 and do not begin with
+	// "leat". Values are bool, an integer of at most 32 bits, string, []byte, [URI], [URIRef] or
+	// [time.Time]; a nil value is none.
 	Extensions map[string]any
 	// Data is the payload. Nil means no data, which differs from empty data.
 	Data []byte
 }
 
-// NewEvent returns an event of the given type, such as "com.example.order.placed.v1". A nil o means the defaults. The error is an
-// [*Error] with [CodeInvalid] or [CodeTooLarge] whose cause is an [*AttributeError]. An event without a source is accepted here, but
-// published only by a [Producer] that has one.
+// NewEvent returns an event of the given type, such as "com.example.order.placed.v1". A nil o means
+// the defaults. The error is an [*Error] with [CodeInvalid] or [CodeTooLarge] whose cause is an
+// [*AttributeError]. An event without a source is accepted here, but published only by a [Producer]
+// that has one.
 func NewEvent(eventType string, o *EventOptions) (Event, error) {
 	if o == nil {
 		o = &EventOptions{}
@@ -54,7 +57,8 @@ func NewEvent(eventType string, o *EventOptions) (Event, error) {
 	return e, nil
 }
 
-// newEvent returns the event, with the first error in it. dataErr, if not nil, is why there is no data.
+// newEvent returns the event, with the first error in it. dataErr, if not nil, is why there is no
+// data.
 func newEvent(eventType string, o *EventOptions, dataErr error) Event {
 	d := &eventData{data: string(o.Data), hasData: o.Data != nil}
 	d.core = [coreCount]string{
@@ -124,7 +128,8 @@ func (d *eventData) setKey(key string) {
 	d.key, d.hasKey = key, true
 }
 
-// setExtension sets or, with a nil value, removes an extension of a d that no Event points to yet. d.ext is not shared.
+// setExtension sets or, with a nil value, removes an extension of a d that no Event points to yet.
+// d.ext is not shared.
 func (d *eventData) setExtension(name string, value any) {
 	i, found := slices.BinarySearchFunc(d.ext, name, func(x extension, name string) int { return cmp.Compare(x.name, name) })
 	if value == nil && !strings.HasPrefix(name, reservedPrefix) {
@@ -196,7 +201,8 @@ func limitError(attributes, attributesLimit, size int) error {
 	return nil
 }
 
-// derive returns a copy of e changed by f. A copy of an event that came with more attributes than are allowed here keeps them.
+// derive returns a copy of e changed by f. A copy of an event that came with more attributes than
+// are allowed here keeps them.
 func (e Event) derive(f func(d *eventData)) Event {
 	d := *e.d()
 	limit := max(maxAttributes, d.attributes)
@@ -221,8 +227,9 @@ func (e Event) withCore(i int, v string) Event {
 	})
 }
 
-// WithID returns e with another id. Like all With methods it returns an event that Validate refuses when the value is invalid, so
-// that calls can be chained and checked once; publishing such an event fails.
+// WithID returns e with another id. Like all With methods it returns an event that Validate refuses
+// when the value is invalid, so that calls can be chained and checked once; publishing such an
+// event fails.
 func (e Event) WithID(id string) Event { return e.withCore(attrID, id) }
 
 // WithSource returns e with another source, a URI-reference; "" removes it.
@@ -234,7 +241,8 @@ func (e Event) WithType(eventType string) Event { return e.withCore(attrType, ev
 // WithSubject returns e with another subject; "" removes it.
 func (e Event) WithSubject(subject string) Event { return e.withCore(attrSubject, subject) }
 
-// WithDataSchema returns e with another dataschema, an absolute URI without a fragment; "" removes it.
+// WithDataSchema returns e with another dataschema, an absolute URI without a fragment; "" removes
+// it.
 func (e Event) WithDataSchema(uri string) Event { return e.withCore(attrSchema, uri) }
 
 // WithTime returns e with another time, in the zone of t; the zero Time removes it.
@@ -261,7 +269,8 @@ func (e Event) WithKey(key string) Event {
 	return e.derive(func(d *eventData) { d.setKey(key) })
 }
 
-// WithExtension returns e with an extension set or, by a nil value, removed. Names and types are those of [EventOptions].Extensions.
+// WithExtension returns e with an extension set or, by a nil value, removed. Names and types are
+// those of [EventOptions].Extensions.
 func (e Event) WithExtension(name string, value any) Event {
 	return e.derive(func(d *eventData) {
 		if name != keyName {
@@ -271,7 +280,8 @@ func (e Event) WithExtension(name string, value any) Event {
 	})
 }
 
-// WithData returns e with a copy of data and its media type; "" removes the datacontenttype, nil data the data.
+// WithData returns e with a copy of data and its media type; "" removes the datacontenttype, nil
+// data the data.
 func (e Event) WithData(contentType string, data []byte) Event {
 	return e.withData(contentType, string(data), data != nil)
 }
@@ -295,10 +305,12 @@ func (e Event) WithJSON(v any) Event {
 	})
 }
 
-// Decode reads the JSON data of e into v, a pointer, as [JSONCodec] does; it is the inverse of [Event.WithJSON]. The error is an outcome
-// of [Reject] around an [*Error] with Op "decode" and [CodeInvalid], like that of [EventType.Decode]: for an event without data, with
-// data that is not JSON or does not fit into v, which may be changed in part then. It quotes nothing of the data. A v that is not a
-// pointer, or a nil one, is the caller's mistake: that error has [CodeInvalid] too and rejects nothing.
+// Decode reads the JSON data of e into v, a pointer, as [JSONCodec] does; it is the inverse of
+// [Event.WithJSON]. The error is an outcome of [Reject] around an [*Error] with Op "decode" and
+// [CodeInvalid], like that of [EventType.Decode]: for an event without data, with data that is not
+// JSON or does not fit into v, which may be changed in part then. It quotes nothing of the data. A
+// v that is not a pointer, or a nil one, is the caller's mistake: that error has [CodeInvalid] too
+// and rejects nothing.
 func (e Event) Decode(v any) error {
 	invalid := func(err error) *Error { return &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: err} }
 	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {

@@ -18,13 +18,15 @@ type Codec interface {
 	ContentType() string
 	// Encode returns the data for v. The caller copies it.
 	Encode(v any) ([]byte, error)
-	// Decode reads data into v, a pointer. It may keep data. It returns an error for a contentType that it does not read; ""
-	// means that the event has none. The error goes to logs and into the poison queue, so it must not quote the data.
+	// Decode reads data into v, a pointer. It may keep data. It returns an error for a contentType
+	// that it does not read; "" means that the event has none. The error goes to logs and into the
+	// poison queue, so it must not quote the data.
 	Decode(contentType string, data []byte, v any) error
 }
 
-// JSONCodec is the [Codec] of [encoding/json]: application/json. It reads every content type whose subtype is json or ends with +json,
-// and events without one. Its decode errors name fields and types, never values.
+// JSONCodec is the [Codec] of [encoding/json]: application/json. It reads every content type whose
+// subtype is json or ends with +json, and events without one. Its decode errors name fields and
+// types, never values.
 type JSONCodec struct{}
 
 // ContentType returns "application/json".
@@ -50,7 +52,8 @@ func (JSONCodec) Decode(contentType string, data []byte, v any) error {
 	return nil
 }
 
-// decodeFault says what went wrong without the values that the errors of encoding/json, and of what it calls, quote.
+// decodeFault says what went wrong without the values that the errors of encoding/json, and of what
+// it calls, quote.
 func decodeFault(err error) error {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("malformed JSON at byte %d", e.Offset)
@@ -65,7 +68,8 @@ func decodeFault(err error) error {
 	return fmt.Errorf("JSON value does not fit its Go type (%T)", err)
 }
 
-// encodeFault does the same for encoding, where only errors of the caller's own types are passed on.
+// encodeFault does the same for encoding, where only errors of the caller's own types are passed
+// on.
 func encodeFault(err error) error {
 	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
 		return fmt.Errorf("a value of Go type %v cannot be written as JSON", e.Value.Type())
@@ -73,8 +77,8 @@ func encodeFault(err error) error {
 	return err
 }
 
-// EventType is a contract that services share: the type of an event, its data, where it travels and what keeps its order. Name and
-// Topic are required; the zero value of the rest works.
+// EventType is a contract that services share: the type of an event, its data, where it travels and
+// what keeps its order. Name and Topic are required; the zero value of the rest works.
 type EventType[T any] struct {
 	// Name is the attribute type, such as "com.example.order.placed.v1".
 	Name string
@@ -99,7 +103,8 @@ func (t EventType[T]) codec() Codec {
 	return t.Codec
 }
 
-// New returns an event with v as its data. The error is an [*Error] with [CodeInvalid] or [CodeTooLarge].
+// New returns an event with v as its data. The error is an [*Error] with [CodeInvalid] or
+// [CodeTooLarge].
 func (t EventType[T]) New(v T) (Event, error) {
 	e := t.event(v)
 	if err := e.d().err; err != nil {
@@ -108,7 +113,8 @@ func (t EventType[T]) New(v T) (Event, error) {
 	return e, nil
 }
 
-// event returns the event for v. When that cannot be made, it is one that Validate refuses with the reason.
+// event returns the event for v. When that cannot be made, it is one that Validate refuses with the
+// reason.
 func (t EventType[T]) event(v T) Event {
 	c := t.codec()
 	o := EventOptions{Source: t.Source, DataSchema: t.DataSchema}
@@ -133,8 +139,9 @@ func (t EventType[T]) event(v T) Event {
 	return e
 }
 
-// Decode returns the data of e. The error is an outcome of [Reject] around an [*Error] with Op "decode" and [CodeInvalid]: for another
-// type, for an event without data, and when the codec cannot read the data. It quotes nothing of the data.
+// Decode returns the data of e. The error is an outcome of [Reject] around an [*Error] with Op
+// "decode" and [CodeInvalid]: for another type, for an event without data, and when the codec
+// cannot read the data. It quotes nothing of the data.
 func (t EventType[T]) Decode(e Event) (v T, err error) {
 	fail := func(err error) (T, error) {
 		var zero T
@@ -163,8 +170,9 @@ func decodeData(e Event, c Codec, v any) error {
 	return nil
 }
 
-// Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and waits as [Producer.Publish] does. A
-// value that cannot become an event is refused, with its error in the [*PublishError]; the others are published.
+// Publish publishes an event for each of vs to the Topic through p, a [Producer] or an outbox, and
+// waits as [Producer.Publish] does. A value that cannot become an event is refused, with its error
+// in the [*PublishError]; the others are published.
 func (t EventType[T]) Publish(ctx context.Context, p Publisher, vs ...T) error {
 	if _, ok := p.(*Producer); !ok && nils.Is(p) {
 		p = unfitProducer("the Publisher is nil; give a Producer or an outbox")
@@ -176,8 +184,9 @@ func (t EventType[T]) Publish(ctx context.Context, p Publisher, vs ...T) error {
 	return p.Publish(ctx, t.Topic, events...)
 }
 
-// Handler returns the route for a handler that gets the decoded data. What Decode refuses goes to the poison queue. A nil fn makes a route
-// without a handler, which [Router.Check] and [Run] refuse.
+// Handler returns the route for a handler that gets the decoded data. What Decode refuses goes to
+// the poison queue. A nil fn makes a route without a handler, which [Router.Check] and [Run]
+// refuse.
 func (t EventType[T]) Handler(fn func(ctx context.Context, e Event, v T) error) Route {
 	if fn == nil {
 		return Route{Type: t.Name, Topic: t.Topic, Data: reflect.TypeFor[T]()}
@@ -191,8 +200,8 @@ func (t EventType[T]) Handler(fn func(ctx context.Context, e Event, v T) error) 
 	})}
 }
 
-// Program is what a program publishes and consumes, as data, for documents such as AsyncAPI that are made from it. [Describe] makes one;
-// there is no registry.
+// Program is what a program publishes and consumes, as data, for documents such as AsyncAPI that
+// are made from it. [Describe] makes one; there is no registry.
 type Program struct {
 	// Publishes are the types that it publishes.
 	Publishes []TypeInfo
@@ -200,7 +209,8 @@ type Program struct {
 	Consumes []ConsumerInfo
 }
 
-// TypeInfo is what is known of a type of events. [EventType.Describe] fills in all of it; of a [Route] only Type, Topic and Data are known.
+// TypeInfo is what is known of a type of events. [EventType.Describe] fills in all of it; of a
+// [Route] only Type, Topic and Data are known.
 type TypeInfo struct {
 	// Type is the attribute type, or [AnyType].
 	Type string
@@ -224,13 +234,14 @@ type ConsumerInfo struct {
 	Subscription Subscription
 	// PoisonTopic is where its rejected events go. Empty means that Leat publishes them nowhere.
 	PoisonTopic string
-	// Types are those of the routes of its [Router], in their order. It is nil where the handler is neither a Router nor one in a [Chain]:
-	// then the Consumer may handle any type.
+	// Types are those of the routes of its [Router], in their order. It is nil where the handler is
+	// neither a Router nor one in a [Chain]: then the Consumer may handle any type.
 	Types []TypeInfo
 }
 
-// Describe returns what consumers and published tell of a program. Its order is theirs. It runs nothing and asks no broker, and takes
-// a Consumer as it is, also one that Run would refuse; a nil one is left out.
+// Describe returns what consumers and published tell of a program. Its order is theirs. It runs
+// nothing and asks no broker, and takes a Consumer as it is, also one that Run would refuse; a nil
+// one is left out.
 func Describe(consumers []*Consumer, published ...TypeInfo) Program {
 	p := Program{Publishes: append([]TypeInfo(nil), published...)}
 	for _, c := range consumers {
@@ -257,7 +268,8 @@ func (t EventType[T]) Describe() TypeInfo {
 	}
 }
 
-// Routes returns the routes of r in their order, those included that [Router.Check] finds fault with.
+// Routes returns the routes of r in their order, those included that [Router.Check] finds fault
+// with.
 func (r *Router) Routes() []Route {
 	if r == nil {
 		return nil

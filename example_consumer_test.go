@@ -49,7 +49,8 @@ func ExampleConsumer() {
 	// handled 1, retried 1
 }
 
-// What a handler rejects, or fails too often, goes to the poison queue, where its group "replay" keeps it until somebody reads it.
+// What a handler rejects, or fails too often, goes to the poison queue, where its group "replay"
+// keeps it until somebody reads it.
 func ExampleReject() {
 	broker := memory.New(nil)
 	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop"})

@@ -88,7 +88,8 @@ func ExampleEvent_HasData() {
 	// true "null" ,"datacontenttype":"application/json","data":null} true <nil>
 }
 
-// The content type decides how data stands in JSON. What cannot stand there as it is becomes base64, so that the bytes survive.
+// The content type decides how data stands in JSON. What cannot stand there as it is becomes
+// base64, so that the bytes survive.
 func ExampleEvent_AppendJSON() {
 	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC()})
 	for _, e := range []leat.Event{

@@ -10,7 +10,8 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// One call publishes many events, and tells the outcome of each: what is not named in the error is stored.
+// One call publishes many events, and tells the outcome of each: what is not named in the error is
+// stored.
 func ExampleProducer_Publish() {
 	broker := memory.New(&memory.Options{MaxEventBytes: 20_000})
 	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop"})
@@ -40,7 +41,8 @@ func ExampleProducer_Publish() {
 	// photo-1 is not stored: too large
 }
 
-// PublishAsync does not wait for the broker. Its callback tells the outcome, and Close waits for all of them.
+// PublishAsync does not wait for the broker. Its callback tells the outcome, and Close waits for
+// all of them.
 func ExampleProducer_PublishAsync() {
 	producer := leat.NewProducer(memory.New(nil), &leat.ProducerOptions{Source: "/shop"})
 	ctx := context.Background()

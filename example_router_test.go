@@ -69,7 +69,8 @@ func ExampleOpeners() {
 	// leat: open: invalid: no adapter for the scheme of the broker URL; use one of mem://, own://
 }
 
-// A program lists what it publishes and consumes. A table, an AsyncAPI document or a test is made of that.
+// A program lists what it publishes and consumes. A table, an AsyncAPI document or a test is made
+// of that.
 func ExampleDescribe() {
 	type Order struct{ ID string }
 	type Invoice struct{ Order string }

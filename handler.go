@@ -19,9 +19,10 @@ import (
 //   - the error of a publish to a broker that is down ([IsOutage]): the event is tried again later; no attempt is counted.
 //   - any other error: the event is tried again, after the Consumer's own backoff.
 //
-// A panic and runtime.Goexit count as errors. Handle may be called from several goroutines, but never for two events of one key at
-// once. ctx carries an [Info] and ends when the lease is lost or the Consumer's ShutdownTimeout has passed; it stays alive during
-// an orderly shutdown before that. Events are delivered at least once.
+// A panic and runtime.Goexit count as errors. Handle may be called from several goroutines, but
+// never for two events of one key at once. ctx carries an [Info] and ends when the lease is lost or
+// the Consumer's ShutdownTimeout has passed; it stays alive during an orderly shutdown before that.
+// Events are delivered at least once.
 type Handler interface {
 	Handle(ctx context.Context, e Event) error
 }
@@ -39,15 +40,19 @@ type Middleware func(next Handler) Handler
 type Info struct {
 	// Topic and Group are those of the subscription. Group is empty for a broadcast.
 	Topic, Group string
-	// Key is the transport's key where the event has no partitionkey of its own, as [Delivery].Key. Empty means none.
+	// Key is the transport's key where the event has no partitionkey of its own, as [Delivery].Key.
+	// Empty means none.
 	Key string
-	// Trace is the trace context that the transport carried beside the event, as [Delivery].Trace. Nil means none.
+	// Trace is the trace context that the transport carried beside the event, as [Delivery].Trace.
+	// Nil means none.
 	Trace *TraceContext
 	// Attempt counts the calls of the handler for this event in this process, from 1.
 	Attempt int
-	// FirstAttempt is when the first of them began, put off by what a pause or an outage of the event took, which count as no attempt.
+	// FirstAttempt is when the first of them began, put off by what a pause or an outage of the
+	// event took, which count as no attempt.
 	FirstAttempt time.Time
-	// Deliveries is how often the broker has delivered the event to this group, this time included; 0 means unknown.
+	// Deliveries is how often the broker has delivered the event to this group, this time included;
+	// 0 means unknown.
 	Deliveries int
 	// Received is when this delivery was received.
 	Received time.Time
@@ -55,7 +60,8 @@ type Info struct {
 	Position Position
 }
 
-// InfoFrom returns the [Info] of the delivery that ctx belongs to; false where ctx does not come from a [Consumer].
+// InfoFrom returns the [Info] of the delivery that ctx belongs to; false where ctx does not come
+// from a [Consumer].
 func InfoFrom(ctx context.Context) (Info, bool) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		return a.info(), true
@@ -63,7 +69,8 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 	return Info{}, false
 }
 
-// ContextWithInfo returns a context that carries info, for tests of handlers and middleware, which then see it by [InfoFrom].
+// ContextWithInfo returns a context that carries info, for tests of handlers and middleware, which
+// then see it by [InfoFrom].
 func ContextWithInfo(ctx context.Context, info Info) context.Context {
 	return context.WithValue(ctx, attemptKey{}, &attempt{rare: &attemptRare{fixed: &info}})
 }
@@ -100,18 +107,20 @@ func (v *verdict) Error() string {
 
 func (v *verdict) Unwrap() error { return v.err }
 
-// Reject returns an error with which a [Handler] says that trying again cannot help: the event goes to the poison queue with err as
-// the reason. The reason is stored there and read by people: put no secret into it.
+// Reject returns an error with which a [Handler] says that trying again cannot help: the event goes
+// to the poison queue with err as the reason. The reason is stored there and read by people: put no
+// secret into it.
 func Reject(err error) error { return &verdict{kind: verdictReject, err: err} }
 
-// RetryAfter returns an error with which a [Handler] asks to be called again for this event after d at the earliest. The
-// delay is not capped by the Consumer's own backoff, but by the stream's [Capabilities.LongestHold]. Later events of the key wait.
+// RetryAfter returns an error with which a [Handler] asks to be called again for this event after d
+// at the earliest. The delay is not capped by the Consumer's own backoff, but by the stream's
+// [Capabilities.LongestHold]. Later events of the key wait.
 func RetryAfter(d time.Duration, err error) error {
 	return &verdict{kind: verdictRetry, delay: max(d, 0), err: err}
 }
 
-// Pause returns an error with which a [Handler] stops the whole Consumer for d, because what all of its events need is down. No
-// attempt is counted, for this event or any other.
+// Pause returns an error with which a [Handler] stops the whole Consumer for d, because what all of
+// its events need is down. No attempt is counted, for this event or any other.
 func Pause(d time.Duration, err error) error {
 	return &verdict{kind: verdictPause, delay: max(d, 0), err: err}
 }
@@ -128,15 +137,16 @@ func IsPaused(err error) bool {
 	return ok && v.kind == verdictPause
 }
 
-// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], or is an outage ([IsOutage]), so that a
-// middleware leaves the decision alone.
+// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], or
+// is an outage ([IsOutage]), so that a middleware leaves the decision alone.
 func IsDecided(err error) bool {
 	_, ok := errors.AsType[*verdict](err)
 	return ok || IsOutage(err)
 }
 
-// Chain returns h wrapped in the middleware. The first is the outermost: it sees the event first and the outcome last. A nil among
-// them is reported by [Run], as is what a [Router] or another h says that has a method Check.
+// Chain returns h wrapped in the middleware. The first is the outermost: it sees the event first
+// and the outcome last. A nil among them is reported by [Run], as is what a [Router] or another h
+// says that has a method Check.
 func Chain(h Handler, middleware ...Middleware) Handler {
 	wrapped, checks := chain(h, middleware)
 	if len(checks) == 0 {
@@ -145,8 +155,9 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	return &checkedHandler{Handler: wrapped, checks: checks, routes: routesOf(h)}
 }
 
-// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does not fit a subscription, by one that a
-// middleware has made and that lacks something, and by a PoisonQueue.
+// subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does
+// not fit a subscription, by one that a middleware has made and that lacks something, and by a
+// PoisonQueue.
 type subscriptionChecker interface{ Check(sub Subscription) error }
 
 // chain wraps h, and returns those that have to be asked before it is used.

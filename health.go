@@ -18,11 +18,13 @@ type Stats struct {
 	Handled int64
 	// Skipped counts events whose type no handler of the Router wanted. They are not in Handled.
 	Skipped int64
-	// Retried counts attempts that failed and are followed by another, here or, after a drain, elsewhere.
+	// Retried counts attempts that failed and are followed by another, here or, after a drain,
+	// elsewhere.
 	Retried int64
 	// Poisoned counts events that are in the poison queue.
 	Poisoned int64
-	// PoisonReduced counts those of them that did not fit as they are and were written in the reduced form; see [Reduction].
+	// PoisonReduced counts those of them that did not fit as they are and were written in the
+	// reduced form; see [Reduction].
 	PoisonReduced int64
 	// GivenBack counts deliveries that were returned to the broker unhandled.
 	GivenBack int64
@@ -31,9 +33,11 @@ type Stats struct {
 	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
 	InFlight      int
 	InFlightBytes int
-	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see [ConsumerOptions].PoisonQueue.
+	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see
+	// [ConsumerOptions].PoisonQueue.
 	PoisonRefused int
-	// Suspects is how many of them were delivered more often than [ConsumerOptions].MaxDeliveries, and run or wait to run alone.
+	// Suspects is how many of them were delivered more often than [ConsumerOptions].MaxDeliveries,
+	// and run or wait to run alone.
 	Suspects int
 	// Parked is how many of them wait for a retry or for the poison queue.
 	Parked int
@@ -71,8 +75,8 @@ const (
 	Healthy HealthState = iota
 	// Paused: by Pause, or by a handler that returned [Pause].
 	Paused
-	// Degraded: it works, but something needs attention: an event that keeps failing, a poison queue that is down, a broker that
-	// cannot be reached for now.
+	// Degraded: it works, but something needs attention: an event that keeps failing, a poison
+	// queue that is down, a broker that cannot be reached for now.
 	Degraded
 	// Stalled: it cannot receive, its limits used up by events that do not finish.
 	Stalled

@@ -14,7 +14,8 @@ type Lag struct {
 	Topic, Group string
 	// Events is how many published events the group has not settled.
 	Events int64
-	// AtLeast says that there may be more than Events: the broker does not tell those that consumers hold.
+	// AtLeast says that there may be more than Events: the broker does not tell those that
+	// consumers hold.
 	AtLeast bool
 	// Oldest is how long ago the oldest of them was published, 0 where there is none.
 	Oldest time.Duration
@@ -28,7 +29,8 @@ type LagPart struct {
 	Name string
 	// Events is how many events of it the group has not settled.
 	Events int64
-	// Details are other figures that operators of this broker need, by names that the adapter documents. One that is not there is unknown.
+	// Details are other figures that operators of this broker need, by names that the adapter
+	// documents. One that is not there is unknown.
 	Details map[string]int64
 }
 

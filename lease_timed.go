@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// TimedLease is a [Lease] for brokers that take a delivery back when nobody extends it in time: a visibility timeout, an ack deadline,
-// a pin. It keeps the rules L1 to L3 of [Lease] for its adapter: it ends by itself at nine tenths of the term, counted by this process's
-// clock from the moment at which the last extension was asked for, with a cause that is [ErrLeaseLost]. No goroutine of the adapter takes
-// part in that, so a request that blocks cannot hold it up. Where its timer is late, because the process stood still, no handler starts
-// any more, and [Lease.Ended] already says that it has ended.
+// TimedLease is a [Lease] for brokers that take a delivery back when nobody extends it in time: a
+// visibility timeout, an ack deadline, a pin. It keeps the rules L1 to L3 of [Lease] for its
+// adapter: it ends by itself at nine tenths of the term, counted by this process's clock from the
+// moment at which the last extension was asked for, with a cause that is [ErrLeaseLost]. No
+// goroutine of the adapter takes part in that, so a request that blocks cannot hold it up. Where
+// its timer is late, because the process stood still, no handler starts any more, and [Lease.Ended]
+// already says that it has ended.
 //
-// [TimedLeases] makes it. Its methods may be called from several goroutines at once, and with locks held.
+// [TimedLeases] makes it. Its methods may be called from several goroutines at once, and with locks
+// held.
 type TimedLease struct {
 	lease    Lease
 	all      *TimedLeases
@@ -26,8 +29,9 @@ type TimedLease struct {
 	gone       bool // it has ended, and is never put into the list again
 }
 
-// TimedLeases makes the [TimedLease] values of one stream, which share a term and a timer. One for each delivery costs little more
-// than a plain lease. Its methods may be called from several goroutines at once.
+// TimedLeases makes the [TimedLease] values of one stream, which share a term and a timer. One for
+// each delivery costs little more than a plain lease. Its methods may be called from several
+// goroutines at once.
 type TimedLeases struct {
 	term time.Duration
 
@@ -52,8 +56,9 @@ func NewTimedLeases(term time.Duration) *TimedLeases {
 	return ls
 }
 
-// New returns a lease that is held. asked is the [time.Now] at which the request that brought its deliveries began: the broker's term
-// began later. A lease whose time is over by now has ended already.
+// New returns a lease that is held. asked is the [time.Now] at which the request that brought its
+// deliveries began: the broker's term began later. A lease whose time is over by now has ended
+// already.
 func (ls *TimedLeases) New(asked time.Time) *TimedLease {
 	t := &TimedLease{all: ls}
 	t.lease.timed = t
@@ -95,8 +100,8 @@ func (ls *TimedLeases) remove(t *TimedLease) {
 	t.prev, t.next, t.listed = nil, nil, false
 }
 
-// arm sets the timer for the first of the list. One that is set for an earlier moment stays so: it finds nothing to do then. The lock is
-// held.
+// arm sets the timer for the first of the list. One that is set for an earlier moment stays so: it
+// finds nothing to do then. The lock is held.
 func (ls *TimedLeases) arm(now time.Duration) {
 	first := ls.root.next
 	if first == &ls.root || ls.armed && ls.wakes <= first.queued {
@@ -156,9 +161,9 @@ func (ls *TimedLeases) putBack(t *TimedLease) {
 // Lease returns the lease, for [Delivery].Lease, and to drain or end it.
 func (t *TimedLease) Lease() *Lease { return &t.lease }
 
-// Extended notes that the broker confirmed an extension by the term. asked is the [time.Now] at which the request for it began. It
-// reports whether the lease still lasts; else the extension came too late. A request that began before one that was noted already
-// changes nothing.
+// Extended notes that the broker confirmed an extension by the term. asked is the [time.Now] at
+// which the request for it began. It reports whether the lease still lasts; else the extension came
+// too late. A request that began before one that was noted already changes nothing.
 func (t *TimedLease) Extended(asked time.Time) bool {
 	t.lease.mu.Lock()
 	defer t.lease.mu.Unlock()
@@ -169,7 +174,8 @@ func (t *TimedLease) Extended(asked time.Time) bool {
 	return true
 }
 
-// ExtendAt returns when the next extension is due: at half of the term. Try one that fails again at every tenth of the term.
+// ExtendAt returns when the next extension is due: at half of the term. Try one that fails again at
+// every tenth of the term.
 func (t *TimedLease) ExtendAt() time.Time {
 	return time.Now().Add(t.left() - (t.all.keeps() - t.all.term/2))
 }

@@ -9,9 +9,10 @@ import (
 // maxNameBytes is Kafka's limit for a topic, the smallest of the brokers that Leat supports.
 const maxNameBytes = 249
 
-// CheckName returns nil for a name that a topic or a group may have: 1 to 249 bytes of letters, digits, '.', '_' and '-', but not "." or
-// "..", which Kafka does not take. Otherwise the error says what is wrong, such as "is empty", without a code: the caller puts it behind
-// the word for what has the name, into an [*Error] with [CodeInvalid].
+// CheckName returns nil for a name that a topic or a group may have: 1 to 249 bytes of letters,
+// digits, '.', '_' and '-', but not "." or "..", which Kafka does not take. Otherwise the error
+// says what is wrong, such as "is empty", without a code: the caller puts it behind the word for
+// what has the name, into an [*Error] with [CodeInvalid].
 func CheckName(name string) error {
 	if name == "" {
 		return errors.New("is empty")
@@ -31,9 +32,10 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckTopic is [CheckName] for a topic, which must not be what a broker has for itself: it does not begin with "amq.", as names of
-// RabbitMQ's own do, and is none of Kafka's own, such as __consumer_offsets. An adapter checks the topic of a publish with it;
-// [Subscription.Validate] does so for a subscription.
+// CheckTopic is [CheckName] for a topic, which must not be what a broker has for itself: it does
+// not begin with "amq.", as names of RabbitMQ's own do, and is none of Kafka's own, such as
+// __consumer_offsets. An adapter checks the topic of a publish with it; [Subscription.Validate]
+// does so for a subscription.
 func CheckTopic(name string) error {
 	if err := CheckName(name); err != nil {
 		return err

@@ -13,14 +13,17 @@ import (
 	"github.com/leatgo/leat/internal/secrets"
 )
 
-// Opener connects to the broker that u names. Each adapter has one, which documents the parameters that it takes; one that it
-// does not know is an error with [CodeInvalid], so that a typing slip does not pass for a setting. ctx bounds the opening only.
+// Opener connects to the broker that u names. Each adapter has one, which documents the parameters
+// that it takes; one that it does not know is an error with [CodeInvalid], so that a typing slip
+// does not pass for a setting. ctx bounds the opening only.
 //
-// u.Host is the list of hosts as the URL has it, such as "host1:9092,host2:9092,[::1]:9092", which [Openers] has checked. An Opener
-// splits it at the commas itself. The error should name parameters that the Opener knows, and quote no other piece of u.
+// u.Host is the list of hosts as the URL has it, such as "host1:9092,host2:9092,[::1]:9092", which
+// [Openers] has checked. An Opener splits it at the commas itself. The error should name parameters
+// that the Opener knows, and quote no other piece of u.
 type Opener func(ctx context.Context, u *url.URL) (Broker, error)
 
-// Openers says which adapter opens which URL scheme. The map is explicit, so that the compiler knows which adapters a program has:
+// Openers says which adapter opens which URL scheme. The map is explicit, so that the compiler
+// knows which adapters a program has:
 //
 //	brokers := leat.Openers{"mem": memory.Open, "kafka": kafka.Open}
 //	broker, err := brokers.Open(ctx, os.Getenv("BROKER_URL"))
@@ -28,16 +31,17 @@ type Opener func(ctx context.Context, u *url.URL) (Broker, error)
 // Schemes are written in lower case; a URL may spell them as it likes.
 type Openers map[string]Opener
 
-// Open connects to the broker that rawURL names, by the Opener of its scheme. Space around the URL is ignored. Its form is
+// Open connects to the broker that rawURL names, by the Opener of its scheme. Space around the URL
+// is ignored. Its form is
 //
 //	scheme://user:password@host1:port,host2:port/path?parameter=value
 //
-// Only the scheme is always required. An IPv6 address stands in brackets, its zone behind "%25". An '@' behind the hosts is
-// percent-encoded (%40), and there is no fragment.
+// Only the scheme is always required. An IPv6 address stands in brackets, its zone behind "%25". An
+// '@' behind the hosts is percent-encoded (%40), and there is no fragment.
 //
-// The error is an [*Error], with [CodeInvalid] when the URL cannot be used. It quotes nothing of the URL. Where the text of an adapter of
-// somebody else, or a cause of its error, has the URL's password or another secret of it, Open drops the text and the causes, and keeps
-// the code.
+// The error is an [*Error], with [CodeInvalid] when the URL cannot be used. It quotes nothing of
+// the URL. Where the text of an adapter of somebody else, or a cause of its error, has the URL's
+// password or another secret of it, Open drops the text and the causes, and keeps the code.
 func (o Openers) Open(ctx context.Context, rawURL string) (Broker, error) {
 	rawURL = strings.TrimSpace(rawURL)
 	u, err := parseBrokerURL(rawURL)
@@ -78,12 +82,12 @@ func (o Openers) known() string {
 	return "use one of " + strings.Join(schemes, ", ")
 }
 
-// errWithheld takes the place of a text with a secret. Nothing of such a text is kept: with a piece masked, what is left would tell a
-// short secret, or one that is a word of the text.
+// errWithheld takes the place of a text with a secret. Nothing of such a text is kept: with a piece
+// masked, what is left would tell a short secret, or one that is a word of the text.
 const errWithheld = secrets.Text("the adapter's error is not shown, because it has a piece of the broker URL in it that may be secret")
 
-// safeError returns err as an *Error without secrets. The texts of Leat's own adapters are made of parts that are not secret, and are not
-// searched: a password may be a word of theirs.
+// safeError returns err as an *Error without secrets. The texts of Leat's own adapters are made of
+// parts that are not secret, and are not searched: a password may be a word of theirs.
 func safeError(secret secrets.Set, err error) error {
 	if isPlain(err) {
 		return err
@@ -107,7 +111,8 @@ func isPlain(err error) bool {
 	return ok
 }
 
-// maxCauses is how many errors of a tree are looked at; in a larger one, a secret is taken for granted.
+// maxCauses is how many errors of a tree are looked at; in a larger one, a secret is taken for
+// granted.
 const maxCauses = 100
 
 // reveals reports whether err, or an error that unwrapping leads to, has a secret in its text.
@@ -140,11 +145,13 @@ const (
 	errURLPath = secrets.Text("what follows the hosts in the broker URL cannot be parsed; percent-encode what is neither a letter nor a digit")
 )
 
-// parseBrokerURL parses scheme://user:password@host:port,host:port/path?parameters. Only what follows the hosts is left to [url.Parse],
-// whose opinion of lists of hosts changes with the Go release: 1.26.0 dropped all but the last of several IPv6 addresses.
+// parseBrokerURL parses scheme://user:password@host:port,host:port/path?parameters. Only what
+// follows the hosts is left to [url.Parse], whose opinion of lists of hosts changes with the Go
+// release: 1.26.0 dropped all but the last of several IPv6 addresses.
 //
-// No '@' may follow the hosts. So the last one is the end of user and password wherever they stand, and neither a host, a path nor a
-// parameter can be a piece of a password whose '/' or '?' was not percent-encoded.
+// No '@' may follow the hosts. So the last one is the end of user and password wherever they stand,
+// and neither a host, a path nor a parameter can be a piece of a password whose '/' or '?' was not
+// percent-encoded.
 func parseBrokerURL(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errURLEmpty
@@ -199,8 +206,8 @@ func isScheme(text string) bool {
 	})
 }
 
-// isForeignToUserinfo reports whether r has to be percent-encoded in user and password (RFC 3986, section 3.2.1). The '@' should be too,
-// and is clear where it is not.
+// isForeignToUserinfo reports whether r has to be percent-encoded in user and password (RFC 3986,
+// section 3.2.1). The '@' should be too, and is clear where it is not.
 func isForeignToUserinfo(r rune) bool {
 	return !isLetter(r) && !isDigit(r) && !strings.ContainsRune("-._~!$&'()*+,;=:%@", r)
 }

@@ -37,28 +37,33 @@ const (
 	reducedType    = "leat.reduced.v1"
 )
 
-// AsEvent returns the event that stands for p in a poison queue: the original with its attributes and data unchanged, plus the extensions
-// leatreason (a String of at most 1 KiB, control characters escaped), leatattempts and leatdeliveries (Integer), leatfirstattempt,
-// leatreceived and leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out; those of an earlier
-// stay in a poison queue are replaced.
+// AsEvent returns the event that stands for p in a poison queue: the original with its attributes
+// and data unchanged, plus the extensions leatreason (a String of at most 1 KiB, control characters
+// escaped), leatattempts and leatdeliveries (Integer), leatfirstattempt, leatreceived and
+// leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out;
+// those of an earlier stay in a poison queue are replaced.
 //
-// An event without a partitionkey that came with a key of the transport gets that as its partitionkey, so that the poison queue keeps the
-// order. The extension leatkey says in which form: "text" as it is; "base64" where it is not a valid String; "sha256" where it is longer
-// than 64 KiB, as "sha256:" and the hash in hexadecimal, because the key itself does not fit. A second word "empty" says that
-// the original had an empty partitionkey.
+// An event without a partitionkey that came with a key of the transport gets that as its
+// partitionkey, so that the poison queue keeps the order. The extension leatkey says in which form:
+// "text" as it is; "base64" where it is not a valid String; "sha256" where it is longer than 64
+// KiB, as "sha256:" and the hash in hexadecimal, because the key itself does not fit. A second word
+// "empty" says that the original had an empty partitionkey.
 //
-// A malformed delivery becomes an event of type leat.malformed.v1 with the source "/leat/<topic>/<group>", whose JSON data holds
-// headers, key and body. Its id is a UUIDv8 (RFC 9562 §5.8) of the SHA-256 of topic, position and that data. So it is the same
-// whenever the delivery is poisoned, which happens again after an outcome that is unknown, and in every group; its time is when the
-// delivery was received.
+// A malformed delivery becomes an event of type leat.malformed.v1 with the source
+// "/leat/<topic>/<group>", whose JSON data holds headers, key and body. Its id is a UUIDv8 (RFC
+// 9562 §5.8) of the SHA-256 of topic, position and that data. So it is the same whenever the
+// delivery is poisoned, which happens again after an outcome that is unknown, and in every group;
+// its time is when the delivery was received.
 //
-// What does not fit into 1 MiB and 80 attributes is written in the reduced form, which [Reduction] describes, so that everything that a
-// Consumer can receive can be poisoned. [PoisonedFrom] is the way back. The error is an [*Error] with [CodeInvalid] when p has neither
-// an event nor a malformed delivery, or an invalid event.
+// What does not fit into 1 MiB and 80 attributes is written in the reduced form, which [Reduction]
+// describes, so that everything that a Consumer can receive can be poisoned. [PoisonedFrom] is the
+// way back. The error is an [*Error] with [CodeInvalid] when p has neither an event nor a malformed
+// delivery, or an invalid event.
 func (p Poisoned) AsEvent() (Event, error) { return p.AsEventWithin(Limits{}) }
 
-// AsEventWithin is AsEvent for a queue with limits of its own, such as [Producer].Limits: what they do not take whole is written in the
-// reduced form. The reduced form needs 8 KiB and 20 attributes; below that the error has [CodeTooLarge].
+// AsEventWithin is AsEvent for a queue with limits of its own, such as [Producer].Limits: what they
+// do not take whole is written in the reduced form. The reduced form needs 8 KiB and 20 attributes;
+// below that the error has [CodeTooLarge].
 func (p Poisoned) AsEventWithin(limits Limits) (Event, error) {
 	limits = producerLimits(limits)
 	if p.Reduced == nil && (p.Malformed == nil || p.Malformed.Size() <= limits.MaxEventBytes) {
@@ -138,7 +143,8 @@ func (d *eventData) setLeatText(name, text string, limit int) {
 	}
 }
 
-// isPoisonName reports whether an extension is one of the poison queue. Others that begin with leat belong to the original.
+// isPoisonName reports whether an extension is one of the poison queue. Others that begin with leat
+// belong to the original.
 func isPoisonName(name string) bool {
 	switch name {
 	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned, leatTopic, leatGroup, leatPosition, leatKey:
@@ -147,8 +153,9 @@ func isPoisonName(name string) bool {
 	return false
 }
 
-// withoutLeat returns a copy of ext without the poison queue's extensions, with room for more. leatkey stays where that is asked for: an
-// event that is poisoned once more still has the key that it tells of.
+// withoutLeat returns a copy of ext without the poison queue's extensions, with room for more.
+// leatkey stays where that is asked for: an event that is poisoned once more still has the key that
+// it tells of.
 func withoutLeat(ext []extension, room int, keepKey bool) []extension {
 	kept := make([]extension, 0, len(ext)+room)
 	for _, x := range ext {
@@ -166,8 +173,8 @@ func reasonText(err error, limit int) string {
 	return printable(err.Error(), limit)
 }
 
-// printable makes s a valid String of at most limit bytes: what a String cannot have is escaped as Go does, and what does
-// not fit is cut, which "..." shows.
+// printable makes s a valid String of at most limit bytes: what a String cannot have is escaped as
+// Go does, and what does not fit is cut, which "..." shows.
 func printable(s string, limit int) string {
 	if len(s) <= limit && attribute.TextRule(s) == "" {
 		return s
@@ -192,14 +199,17 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
-// PoisonedFrom returns what an event that was read from a poison queue tells: it is the inverse of [Poisoned.AsEvent]. Event is the
-// original, without the extensions of the poison queue, or Malformed is the delivery, byte for byte. Where some of it did not fit into
-// the queue, Reduced says what is missing and Event is the zero Event, so that nobody takes a piece for the whole. Reason is an error
-// with the text that was stored, which may be escaped and cut; of Malformed.Reason it is the same one. Info and At are those of the
-// Consumer that gave up; what the event does not tell, or tells in a form that cannot be read, is zero.
+// PoisonedFrom returns what an event that was read from a poison queue tells: it is the inverse of
+// [Poisoned.AsEvent]. Event is the original, without the extensions of the poison queue, or
+// Malformed is the delivery, byte for byte. Where some of it did not fit into the queue, Reduced
+// says what is missing and Event is the zero Event, so that nobody takes a piece for the whole.
+// Reason is an error with the text that was stored, which may be escaped and cut; of
+// Malformed.Reason it is the same one. Info and At are those of the Consumer that gave up; what the
+// event does not tell, or tells in a form that cannot be read, is zero.
 //
-// The error is an [*Error] with [CodeInvalid]: for an event without leatreason, which is not from a poison queue, and for one of
-// type leat.malformed.v1 or leat.reduced.v1 whose data is not what AsEvent writes.
+// The error is an [*Error] with [CodeInvalid]: for an event without leatreason, which is not from a
+// poison queue, and for one of type leat.malformed.v1 or leat.reduced.v1 whose data is not what
+// AsEvent writes.
 func PoisonedFrom(e Event) (Poisoned, error) {
 	fail := func(text string) (Poisoned, error) {
 		return Poisoned{}, &Error{Op: "decode", EventID: e.ID(), Code: CodeInvalid, Err: errors.New(text)}
@@ -237,13 +247,16 @@ func PoisonedFrom(e Event) (Poisoned, error) {
 	return p, nil
 }
 
-// IsPoisoned reports whether e is from a poison queue, or on its way there: an event that [Poisoned.AsEvent] made, which has the
-// extension leatreason. It may be the original with its type and data, or stand for a malformed delivery or for what did not fit, with a
-// type and data of Leat's own. A [PublishMiddleware] that checks or changes data lets such an event pass as it is: what it refuses stays
-// unsettled, and holds up its key. Whoever can publish can set that extension, so nobody's permission may depend on it.
+// IsPoisoned reports whether e is from a poison queue, or on its way there: an event that
+// [Poisoned.AsEvent] made, which has the extension leatreason. It may be the original with its type
+// and data, or stand for a malformed delivery or for what did not fit, with a type and data of
+// Leat's own. A [PublishMiddleware] that checks or changes data lets such an event pass as it is:
+// what it refuses stays unsettled, and holds up its key. Whoever can publish can set that
+// extension, so nobody's permission may depend on it.
 func IsPoisoned(e Event) bool { return e.d().poisoned }
 
-// leat returns the text of one of the reserved extensions, and whether it is there. A transport may have made a String of any type.
+// leat returns the text of one of the reserved extensions, and whether it is there. A transport may
+// have made a String of any type.
 func (d *eventData) leat(name string) (string, bool) {
 	i, ok := slices.BinarySearchFunc(d.ext, name, func(x extension, name string) int { return cmp.Compare(x.name, name) })
 	if !ok {
@@ -291,7 +304,8 @@ func original(poisoned *eventData) Event {
 	return Event{&d}
 }
 
-// How leatkey says that the partitionkey of an event in a poison queue was made of the transport's key.
+// How leatkey says that the partitionkey of an event in a poison queue was made of the transport's
+// key.
 const (
 	keyText   = "text"
 	keyBase64 = "base64"
@@ -299,7 +313,8 @@ const (
 	keyEmpty  = " empty" // behind one of the others: the original has an empty partitionkey
 )
 
-// setPoisonKey makes the transport's key the partitionkey of a poisoned event that has none, of at most limit bytes.
+// setPoisonKey makes the transport's key the partitionkey of a poisoned event that has none, of at
+// most limit bytes.
 func (d *eventData) setPoisonKey(key string, limit int) {
 	if key == "" || d.key != "" {
 		return
@@ -324,7 +339,8 @@ func hashedKey(key string) string {
 	return keySHA256 + ":" + hex.EncodeToString(sum[:])
 }
 
-// poisonKey returns the transport's key that setPoisonKey was given, or what stands for it; empty where there is none.
+// poisonKey returns the transport's key that setPoisonKey was given, or what stands for it; empty
+// where there is none.
 func (d *eventData) poisonKey() string {
 	form, _ := d.leat(leatKey)
 	switch strings.TrimSuffix(form, keyEmpty) {

@@ -14,8 +14,8 @@ import (
 	"github.com/leatgo/leat/internal/uuid"
 )
 
-// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64; null means none. KeySize and
-// missingData are there only in the reduced form.
+// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64;
+// null means none. KeySize and missingData are there only in the reduced form.
 type malformedData struct {
 	missingData
 
@@ -62,12 +62,14 @@ func poisonSource(info Info) string {
 	return source
 }
 
-// malformedID derives an id from where the delivery came from and what was in it, and not from the group that found it malformed.
+// malformedID derives an id from where the delivery came from and what was in it, and not from the
+// group that found it malformed.
 func malformedID(info Info, data string) string {
 	return uuid.Hash(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
 }
 
-// reducedMalformedID is malformedID for the reduced form. What fits is not in it, so that it does not depend on the limits of the queue.
+// reducedMalformedID is malformedID for the reduced form. What fits is not in it, so that it does
+// not depend on the limits of the queue.
 func reducedMalformedID(info Info, r *Reduction) string {
 	return malformedID(info, fmt.Sprintf("%d %d %s", r.Size, r.DataSize, r.DataSHA256))
 }
@@ -109,8 +111,9 @@ func appendBase64(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// reduceMalformed returns the data of the reduced form, of at most room bytes, how much of the body is in it, and what is missing. Half
-// of the room is for the body, if it needs so much; the rest is for the key and the headers, in their order.
+// reduceMalformed returns the data of the reduced form, of at most room bytes, how much of the body
+// is in it, and what is missing. Half of the room is for the body, if it needs so much; the rest is
+// for the key and the headers, in their order.
 func reduceMalformed(m *Malformed, whole *Reduction, room int) (string, int, *Reduction) {
 	lost := *whole
 	names := room / 16

@@ -10,25 +10,29 @@ import (
 	"time"
 )
 
-// PoisonQueue takes the events that a [Consumer] gives up on. middleware.PoisonQueue is the one that publishes them to a topic.
+// PoisonQueue takes the events that a [Consumer] gives up on. middleware.PoisonQueue is the one
+// that publishes them to a topic.
 type PoisonQueue interface {
-	// Poison stores p durably and returns nil, or returns an error; the Consumer then keeps the event unsettled and calls
-	// again later, without running the handler. It ends when ctx ends.
+	// Poison stores p durably and returns nil, or returns an error; the Consumer then keeps the
+	// event unsettled and calls again later, without running the handler. It ends when ctx ends.
 	//
-	// The code of the error says what else waits; of an error with [CodePoisonQueue] it is that of its cause. [CodeInvalid],
-	// [CodeTooLarge], [CodeUnsupported], [CodePermissionDenied], and [CodeNotFound] with another Topic than the poison topic, refuse this
-	// event alone. With any other code, or none, the queue is down: all rejected events wait, and one at a time tries whether it is up
-	// again. An event that fails again and again, while others go through in between, is refused as well.
+	// The code of the error says what else waits; of an error with [CodePoisonQueue] it is that of
+	// its cause. [CodeInvalid], [CodeTooLarge], [CodeUnsupported], [CodePermissionDenied], and
+	// [CodeNotFound] with another Topic than the poison topic, refuse this event alone. With any
+	// other code, or none, the queue is down: all rejected events wait, and one at a time tries
+	// whether it is up again. An event that fails again and again, while others go through in
+	// between, is refused as well.
 	Poison(ctx context.Context, p Poisoned) error
-	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together with [ReplayGroup] on it;
-	// empty where there is none to declare.
+	// Topic returns the topic that the poisoned events of sub go to, which [Run] declares together
+	// with [ReplayGroup] on it; empty where there is none to declare.
 	Topic(sub Subscription) string
 }
 
-// Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it. AsEvent makes the event that travels in a
-// poison queue; [PoisonedFrom] is the way back.
+// Poisoned is an event that a [Consumer] gave up on, with what a person needs to know about it.
+// AsEvent makes the event that travels in a poison queue; [PoisonedFrom] is the way back.
 type Poisoned struct {
-	// Event is the original event, unchanged. It is the zero Event when Malformed is set, and when Reduced is.
+	// Event is the original event, unchanged. It is the zero Event when Malformed is set, and when
+	// Reduced is.
 	Event Event
 	// Malformed is set when the delivery was no valid CloudEvent.
 	Malformed *Malformed
@@ -38,21 +42,24 @@ type Poisoned struct {
 	Info Info
 	// At is when the Consumer gave up.
 	At time.Time
-	// Reduced is set by [PoisonedFrom] when some of the event or of the malformed delivery is missing, because it did not fit into
-	// the poison queue. Nil means that nothing is.
+	// Reduced is set by [PoisonedFrom] when some of the event or of the malformed delivery is
+	// missing, because it did not fit into the poison queue. Nil means that nothing is.
 	Reduced *Reduction
 
 	// note gets what AsEvent had to reduce, for the Consumer's log and statistics.
 	note *atomic.Pointer[reducedNote]
 }
 
-// ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events that nobody reads yet. To read or
-// replay a poison queue, subscribe as [ReplayOf] says; [PoisonedFrom] tells what the events are.
+// ReplayGroup is the group that [Run] declares on a poison topic, so that the broker keeps events
+// that nobody reads yet. To read or replay a poison queue, subscribe as [ReplayOf] says;
+// [PoisonedFrom] tells what the events are.
 const ReplayGroup = "replay"
 
-// ReplayOf returns the subscription that reads the poison queue of sub, as [Run] declares it: the group [ReplayGroup] on [PoisonTopic],
-// Unordered where sub is, because a broker that keeps no order for sub keeps none there either. Where the PoisonQueue has a topic of its
-// own, set Topic to that. A poison topic that several consumers of one Run share is Unordered only if all of them are.
+// ReplayOf returns the subscription that reads the poison queue of sub, as [Run] declares it: the
+// group [ReplayGroup] on [PoisonTopic], Unordered where sub is, because a broker that keeps no
+// order for sub keeps none there either. Where the PoisonQueue has a topic of its own, set Topic to
+// that. A poison topic that several consumers of one Run share is Unordered only if all of them
+// are.
 func ReplayOf(sub Subscription) Subscription {
 	return Subscription{Topic: PoisonTopic(sub.Topic, sub.Group), Group: ReplayGroup, Unordered: sub.Unordered}
 }
@@ -64,10 +71,12 @@ const (
 	poisonPartBroadcast = poisonPart + "-broadcast" // of a broadcast, which has no group
 )
 
-// PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison". For a group with dots it is
-// "<topic>.<group>.poison-N", where N is the number of the group's parts between dots, because topic and group could not be told apart
-// otherwise: "orders.eu.billing.poison" belongs to the topic orders.eu, "orders.eu.billing.poison-2" to the topic orders. For a
-// broadcast, whose group is empty, it is "<topic>.poison-broadcast". So no two pairs of topic and group share a poison topic.
+// PoisonTopic returns the topic that poisoned events of a group go to: "<topic>.<group>.poison".
+// For a group with dots it is "<topic>.<group>.poison-N", where N is the number of the group's
+// parts between dots, because topic and group could not be told apart otherwise:
+// "orders.eu.billing.poison" belongs to the topic orders.eu, "orders.eu.billing.poison-2" to the
+// topic orders. For a broadcast, whose group is empty, it is "<topic>.poison-broadcast". So no two
+// pairs of topic and group share a poison topic.
 func PoisonTopic(topic, group string) string {
 	if group == "" {
 		return topic + "." + poisonPartBroadcast
@@ -75,8 +84,9 @@ func PoisonTopic(topic, group string) string {
 	return topicOfGroup(topic, group, poisonPart)
 }
 
-// topicOfGroup returns a topic that belongs to a group of a topic for the purpose that last names: "<topic>.<group>.<last>", or, where the
-// group has dots, "<topic>.<group>.<last>-<parts of the group>". So no two pairs of topic and group share one.
+// topicOfGroup returns a topic that belongs to a group of a topic for the purpose that last names:
+// "<topic>.<group>.<last>", or, where the group has dots, "<topic>.<group>.<last>-<parts of the
+// group>". So no two pairs of topic and group share one.
 func topicOfGroup(topic, group, last string) string {
 	name := topic + "." + group + "." + last
 	if dots := strings.Count(group, "."); dots > 0 {
@@ -85,7 +95,8 @@ func topicOfGroup(topic, group, last string) string {
 	return name
 }
 
-// poisonedTopic is the way back from PoisonTopic to the topic: it returns false where name is no poison topic.
+// poisonedTopic is the way back from PoisonTopic to the topic: it returns false where name is no
+// poison topic.
 func poisonedTopic(name string) (string, bool) {
 	rest, last, ok := cutLast(name)
 	parts := 1
@@ -121,8 +132,8 @@ func cutLast(name string) (rest, last string, found bool) {
 	return name[:i], name[i+1:], true
 }
 
-// isPoisonTopicOf reports whether poison is PoisonTopic(topic, group) for some group: the poison topic of a group that replays a poison
-// topic belongs to the first topic too.
+// isPoisonTopicOf reports whether poison is PoisonTopic(topic, group) for some group: the poison
+// topic of a group that replays a poison topic belongs to the first topic too.
 func isPoisonTopicOf(poison, topic string) bool {
 	for {
 		of, ok := poisonedTopic(poison)
@@ -144,8 +155,8 @@ func (c *Consumer) poisonTopic() string {
 	return c.o.PoisonQueue.Topic(c.sub)
 }
 
-// checkPoisonTopics returns an error when a poison topic of the consumers is not a valid name, or is that of two topics or groups on one
-// broker without being meant to be shared.
+// checkPoisonTopics returns an error when a poison topic of the consumers is not a valid name, or
+// is that of two topics or groups on one broker without being meant to be shared.
 func checkPoisonTopics(consumers []*Consumer) error {
 	topics := make([]string, len(consumers))
 	for i, c := range consumers {
@@ -176,7 +187,8 @@ func checkPoisonTopics(consumers []*Consumer) error {
 	return nil
 }
 
-// sameBroker reports whether a and b are one broker; of values that cannot be compared nobody knows.
+// sameBroker reports whether a and b are one broker; of values that cannot be compared nobody
+// knows.
 func sameBroker(a, b Broker) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

@@ -25,7 +25,8 @@ const (
 	// keptBytes is how long an id, a source and a short text of the reduced form may be.
 	keptBytes   = 256
 	maxTimeKept = 64
-	// rePoisonBytes is kept free, so that the reduced form can be poisoned once more, for a longer reason.
+	// rePoisonBytes is kept free, so that the reduced form can be poisoned once more, for a longer
+	// reason.
 	rePoisonBytes = 4 << 10
 	// missingBytes is what appendMissing takes at most, without the names.
 	missingBytes = len(`,"size":,"data_size":,"data_sha256":"","dropped":[],"dropped_more":`) + 3*20 + 2*sha256.Size
@@ -75,8 +76,8 @@ func (p Poisoned) reduce(limits Limits) (Event, *reducedNote, error) {
 	return Event{d}, &reducedNote{lost.Size, kept, len(lost.Dropped) + lost.DroppedMore}, nil
 }
 
-// unwrapped returns p with the original of an event that comes from a poison queue itself, so that this is reduced and not what the queue
-// made of it; and the id that the queue gave it, if any.
+// unwrapped returns p with the original of an event that comes from a poison queue itself, so that
+// this is reduced and not what the queue made of it; and the id that the queue gave it, if any.
 func (p Poisoned) unwrapped() (Poisoned, string) {
 	again, err := PoisonedFrom(p.Event)
 	if err != nil {
@@ -127,8 +128,9 @@ func reducedShell(e Event, info Info, keyLimit int) *eventData {
 	return d
 }
 
-// reduceEvent returns the data of the reduced form of e, of at most room bytes, how much of e's data is in it, and what is missing. Half
-// of the room is for the data, if it needs so much; the rest is for the attributes. shell has the required ones that do not fit.
+// reduceEvent returns the data of the reduced form of e, of at most room bytes, how much of e's
+// data is in it, and what is missing. Half of the room is for the data, if it needs so much; the
+// rest is for the attributes. shell has the required ones that do not fit.
 func reduceEvent(e Event, whole *Reduction, shell *eventData, room int) (string, int, *Reduction) {
 	lost := *whole
 	names := room / 16
@@ -192,7 +194,8 @@ func (d *eventData) fitData(e *eventData, room int) []byte {
 		if len(text) <= room || n == 0 {
 			return text
 		}
-		// What the form adds to each byte is what it added this time, unless a cut changes the form.
+		// What the form adds to each byte is what it added this time, unless a cut changes the
+		// form.
 		n = min(n-1, max(0, int(float64(n)*float64(room-bare)/float64(len(text)-bare))-8))
 	}
 }
@@ -204,7 +207,8 @@ type reducedData struct {
 	Event json.RawMessage `json:"event"`
 }
 
-// parseReduced is the way back from reduceEvent: the event, where nothing is missing, or else what is left and what is not.
+// parseReduced is the way back from reduceEvent: the event, where nothing is missing, or else what
+// is left and what is not.
 func parseReduced(text string) (Event, *Reduction, error) {
 	var data reducedData
 	if err := json.Unmarshal([]byte(text), &data); err != nil {
@@ -225,25 +229,30 @@ func parseReduced(text string) (Event, *Reduction, error) {
 	return e, nil, nil
 }
 
-// Reduction says what is missing of an event or a malformed delivery that did not fit into its poison queue whole. It is what
-// [PoisonedFrom] reads from the reduced form, in which Leat writes what does not fit as it is.
+// Reduction says what is missing of an event or a malformed delivery that did not fit into its
+// poison queue whole. It is what [PoisonedFrom] reads from the reduced form, in which Leat writes
+// what does not fit as it is.
 //
-// The reduced form of an event is one of type leat.reduced.v1, which no handler takes for the original. Its id and source are the
-// original's where they have at most 256 bytes each; else the id is a UUIDv8 of the SHA-256 of both and the source is
-// "/leat/<topic>/<group>". Its JSON data has the original in the CloudEvents JSON format as the member event, and the members size,
-// data_size, data_sha256, dropped and dropped_more, as the fields here. When all of the original fits in this form, nothing is missing.
-// Else its data is cut at the end, and attributes that do not fit are left out, extensions first.
+// The reduced form of an event is one of type leat.reduced.v1, which no handler takes for the
+// original. Its id and source are the original's where they have at most 256 bytes each; else the
+// id is a UUIDv8 of the SHA-256 of both and the source is "/leat/<topic>/<group>". Its JSON data
+// has the original in the CloudEvents JSON format as the member event, and the members size,
+// data_size, data_sha256, dropped and dropped_more, as the fields here. When all of the original
+// fits in this form, nothing is missing. Else its data is cut at the end, and attributes that do
+// not fit are left out, extensions first.
 //
-// The reduced form of a malformed delivery has the type of the whole one, leat.malformed.v1, and the same members of its data: headers
-// that do not fit are left out, and key and body are cut at their ends. key_size is the size of the whole key, and data_size, data_sha256
-// are those of the body.
+// The reduced form of a malformed delivery has the type of the whole one, leat.malformed.v1, and
+// the same members of its data: headers that do not fit are left out, and key and body are cut at
+// their ends. key_size is the size of the whole key, and data_size, data_sha256 are those of the
+// body.
 type Reduction struct {
-	// Event is what is left of an event; the zero Event for a malformed delivery. A required attribute that is missing is that
-	// of the event in the poison queue.
+	// Event is what is left of an event; the zero Event for a malformed delivery. A required
+	// attribute that is missing is that of the event in the poison queue.
 	Event Event
 	// Size is the size in bytes of the whole, as [Event.Size] or [Malformed.Size] counts it.
 	Size int
-	// DataSize is how many bytes the whole data or body has, and DataSHA256 their hash in hexadecimal.
+	// DataSize is how many bytes the whole data or body has, and DataSHA256 their hash in
+	// hexadecimal.
 	DataSize   int
 	DataSHA256 string
 	// KeySize is how many bytes the whole key of a malformed delivery has.
@@ -254,7 +263,8 @@ type Reduction struct {
 	DroppedMore int
 }
 
-// drop notes that an attribute or header is missing, with its name as far as room has bytes for names.
+// drop notes that an attribute or header is missing, with its name as far as room has bytes for
+// names.
 func (r *Reduction) drop(name string, room *int) {
 	name = printable(name, 128)
 	if n := len(jsontext.AppendEscaped(nil, name)) + len(`"",`); n <= *room {

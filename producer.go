@@ -11,21 +11,25 @@ import (
 	"github.com/leatgo/leat/internal/nils"
 )
 
-// PublishFunc publishes events to a topic and reports each outcome through done, by the rules of [Broker].Publish.
+// PublishFunc publishes events to a topic and reports each outcome through done, by the rules of
+// [Broker].Publish.
 type PublishFunc func(ctx context.Context, topic string, events []Event, done func(i int, err error))
 
-// Publisher publishes events to a topic: a [Producer], or what keeps events for one, such as an outbox in a transaction.
+// Publisher publishes events to a topic: a [Producer], or what keeps events for one, such as an
+// outbox in a transaction.
 //
-// Publish returns nil when all events are taken: stored by the broker, or where the Publisher keeps them. Otherwise the error is a
-// [*PublishError] that names the events that failed, with the code of each; the others are taken. An event is checked with
-// [Event.Validate], because [EventType.Publish] passes on what could not be made, as an event that Validate refuses. Without
+// Publish returns nil when all events are taken: stored by the broker, or where the Publisher keeps
+// them. Otherwise the error is a [*PublishError] that names the events that failed, with the code
+// of each; the others are taken. An event is checked with [Event.Validate], because
+// [EventType.Publish] passes on what could not be made, as an event that Validate refuses. Without
 // events it returns nil.
 type Publisher interface {
 	Publish(ctx context.Context, topic string, events ...Event) error
 }
 
-// PublishMiddleware wraps a [PublishFunc]. It sees the events after validation, with their source, and must see to it that done is
-// called once for each. The events belong to the Producer again when it returns.
+// PublishMiddleware wraps a [PublishFunc]. It sees the events after validation, with their source,
+// and must see to it that done is called once for each. The events belong to the Producer again
+// when it returns.
 type PublishMiddleware func(next PublishFunc) PublishFunc
 
 // ProducerOptions are the options of a [Producer]. The zero value works.
@@ -34,13 +38,13 @@ type ProducerOptions struct {
 	Source string
 	// Middleware wraps every publish; the first is the outermost.
 	Middleware []PublishMiddleware
-	// Observer sees the outcome of each event, also of those that are refused before they reach the Middleware. Nil means nobody does, and
-	// costs nothing.
+	// Observer sees the outcome of each event, also of those that are refused before they reach the
+	// Middleware. Nil means nobody does, and costs nothing.
 	Observer Observer
 }
 
-// Producer publishes events. It is safe for concurrent use, keeps no buffer of its own, and does not own the broker: close the
-// Producer first, then the broker.
+// Producer publishes events. It is safe for concurrent use, keeps no buffer of its own, and does
+// not own the broker: close the Producer first, then the broker.
 type Producer struct {
 	source     string
 	limits     Limits
@@ -54,7 +58,8 @@ type Producer struct {
 	unanswered unanswered
 }
 
-// NewProducer returns a Producer on broker. A nil o means the defaults. Wrong arguments are reported by every publish.
+// NewProducer returns a Producer on broker. A nil o means the defaults. Wrong arguments are
+// reported by every publish.
 func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	if o == nil {
 		o = &ProducerOptions{}
@@ -84,7 +89,8 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	return p
 }
 
-// fit returns p, or one in its place that refuses everything, where p is nil or was not made by [NewProducer].
+// fit returns p, or one in its place that refuses everything, where p is nil or was not made by
+// [NewProducer].
 func (p *Producer) fit() *Producer {
 	if p != nil && (p.publish != nil || p.invalid != nil) {
 		return p
@@ -110,15 +116,18 @@ func producerLimits(l Limits) Limits {
 	return l
 }
 
-// Limits returns what an event may have at most where the broker of p takes it: the broker's limits, or Leat's own where these are
-// lower. Events that are not from a poison queue have 8 KiB and 16 attributes less, or, of smaller limits, an eighth and a fifth. They are
-// zero where the arguments of [NewProducer] were wrong.
+// Limits returns what an event may have at most where the broker of p takes it: the broker's
+// limits, or Leat's own where these are lower. Events that are not from a poison queue have 8 KiB
+// and 16 attributes less, or, of smaller limits, an eighth and a fifth. They are zero where the
+// arguments of [NewProducer] were wrong.
 func (p *Producer) Limits() Limits { return p.fit().limits }
 
-// Publish publishes events to topic and waits for the broker. Nil means that the broker has all of them, as durably as it can.
-// Otherwise the error is a [*PublishError] with the events that failed; those that it does not name are stored. When ctx ends, what
-// was sent and not answered is reported with [CodeUnknown]; what was never sent is refused, with [CodeUnavailable] where the broker
-// cannot be reached and [CodeCanceled] elsewhere, on a broker that is a [Withdrawer]. Events with the same key keep their order.
+// Publish publishes events to topic and waits for the broker. Nil means that the broker has all of
+// them, as durably as it can. Otherwise the error is a [*PublishError] with the events that failed;
+// those that it does not name are stored. When ctx ends, what was sent and not answered is reported
+// with [CodeUnknown]; what was never sent is refused, with [CodeUnavailable] where the broker
+// cannot be reached and [CodeCanceled] elsewhere, on a broker that is a [Withdrawer]. Events with
+// the same key keep their order.
 func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -151,9 +160,10 @@ func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) e
 	return err
 }
 
-// PublishAsync publishes events to topic and returns when the broker's client has accepted them, which blocks while its buffer is
-// full. done, which may be nil, is called once for each event, possibly before PublishAsync returns and from any goroutine; it must
-// not block. Its error is nil when the broker has the event, else an [*Error]: with [CodeUnknown] the event may be stored, with
+// PublishAsync publishes events to topic and returns when the broker's client has accepted them,
+// which blocks while its buffer is full. done, which may be nil, is called once for each event,
+// possibly before PublishAsync returns and from any goroutine; it must not block. Its error is nil
+// when the broker has the event, else an [*Error]: with [CodeUnknown] the event may be stored, with
 // every other code it is not. ctx bounds the acceptance only.
 func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e Event, err error), events ...Event) {
 	if len(events) == 0 {
@@ -170,19 +180,21 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 	c.release(1)
 }
 
-// Flush waits until the broker has answered every event that was published before the call, or until ctx ends; then the [*Error] has
-// [CodeUnknown] and says how many answers are missing.
+// Flush waits until the broker has answered every event that was published before the call, or
+// until ctx ends; then the [*Error] has [CodeUnknown] and says how many answers are missing.
 func (p *Producer) Flush(ctx context.Context) error { return p.fit().unanswered.wait(ctx) }
 
-// Close refuses further events and waits like [Producer.Flush]. Closing twice is no error. The broker stays open.
+// Close refuses further events and waits like [Producer.Flush]. Closing twice is no error. The
+// broker stays open.
 func (p *Producer) Close(ctx context.Context) error {
 	p = p.fit()
 	p.closed.Store(true)
 	return p.Flush(ctx)
 }
 
-// reserve is what an ordinary publish leaves free below a limit, so that what the poison queue adds fits wherever the event itself fitted.
-// Of a small limit that is a part, beyond which the poison queue reduces the event.
+// reserve is what an ordinary publish leaves free below a limit, so that what the poison queue adds
+// fits wherever the event itself fitted. Of a small limit that is a part, beyond which the poison
+// queue reduces the event.
 func reserve(limit, most, part int) int { return min(most, limit/part) }
 
 // check returns why e must not be published to the broker, or nil.

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// publishCall is one call of Publish or PublishAsync on its way. It is used again when all of its events are done.
+// publishCall is one call of Publish or PublishAsync on its way. It is used again when all of its
+// events are done.
 //
-// Every use gives away a function of its own, so that a second answer from an adapter that breaks rule P1 does not count for the use
-// that follows. A function comes around again after mostTurns uses, since a new one for each would cost an allocation. So the first
-// answer too many ends the reuse of calls in this Producer, and where there is middleware, which nobody has tested like an adapter,
-// there is none from the start: what is never used again cannot be mistaken.
+// Every use gives away a function of its own, so that a second answer from an adapter that breaks
+// rule P1 does not count for the use that follows. A function comes around again after mostTurns
+// uses, since a new one for each would cost an allocation. So the first answer too many ends the
+// reuse of calls in this Producer, and where there is middleware, which nobody has tested like an
+// adapter, there is none from the start: what is never used again cannot be mistaken.
 type publishCall struct {
 	p      *Producer
 	topic  string
@@ -90,7 +92,8 @@ func (p *Producer) putCall(c *publishCall) {
 	}
 }
 
-// run checks the events and publishes those that are in order; the others are refused without reaching the broker.
+// run checks the events and publishes those that are in order; the others are refused without
+// reaching the broker.
 func (c *publishCall) run(ctx context.Context) {
 	p, t := c.p, c.turn
 	c.phase = p.unanswered.add(len(c.events))
@@ -149,7 +152,8 @@ func (p *Producer) refusal(topic string) error {
 	return nil
 }
 
-// finish takes the outcome of one event. The first counts; one that is of an earlier use, or of no event, counts for nothing.
+// finish takes the outcome of one event. The first counts; one that is of an earlier use, or of no
+// event, counts for nothing.
 func (t *publishTurn) finish(i int, err error) {
 	c, coded := t.c, false
 	if err != nil {
@@ -184,7 +188,8 @@ func (t *publishTurn) finish(i int, err error) {
 	c.release(1)
 }
 
-// release counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to the pool.
+// release counts n of left down and unlocks. At 0, c goes to Publish where that waits, else back to
+// the pool.
 func (c *publishCall) release(n int) {
 	c.left -= n
 	last, wake := c.left == 0, c.wake
@@ -198,7 +203,8 @@ func (c *publishCall) release(n int) {
 	}
 }
 
-// publishError collects the failures; what has no outcome yet counts as unknown. The caller holds c.mu.
+// publishError collects the failures; what has no outcome yet counts as unknown. The caller holds
+// c.mu.
 func (c *publishCall) publishError(ctx context.Context) error {
 	e := &PublishError{Topic: c.topic, Total: len(c.events)}
 	for i, err := range c.errs {
@@ -213,8 +219,8 @@ func (c *publishCall) publishError(ctx context.Context) error {
 	return e
 }
 
-// lookInto reports whether what an adapter or middleware reported is an *Error. An error that panics when it is looked into, such as a nil
-// pointer in an interface, is replaced.
+// lookInto reports whether what an adapter or middleware reported is an *Error. An error that
+// panics when it is looked into, such as a nil pointer in an interface, is replaced.
 func lookInto(err error) (coded bool, seen error) {
 	defer func() {
 		if v := recover(); v != nil {

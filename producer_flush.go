@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// unanswered counts the events that a Producer has given to the broker and has no answer for. They count in one of two phases; a Flush
-// turns to the other phase and waits for the first to fall to zero, so that it does not wait for what is published after it.
+// unanswered counts the events that a Producer has given to the broker and has no answer for. They
+// count in one of two phases; a Flush turns to the other phase and waits for the first to fall to
+// zero, so that it does not wait for what is published after it.
 type unanswered struct {
 	phase  atomic.Uint32
 	counts [2]atomic.Int64

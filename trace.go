@@ -2,8 +2,9 @@ package leat
 
 import "context"
 
-// TraceContext is a trace context as text, as W3C Trace Context has it: the values of the headers traceparent and tracestate. Leat carries
-// it and does not read more of it than its form. Make one with [NewTraceContext].
+// TraceContext is a trace context as text, as W3C Trace Context has it: the values of the headers
+// traceparent and tracestate. Leat carries it and does not read more of it than its form. Make one
+// with [NewTraceContext].
 type TraceContext struct {
 	// Parent is the value of traceparent.
 	Parent string
@@ -17,10 +18,11 @@ const (
 	maxTraceState  = 512
 )
 
-// NewTraceContext returns the trace context of the values of the headers traceparent and tracestate, for adapters. It returns nil where
-// parent is not a traceparent of W3C Trace Context (§3.2) in version 00 or a later one, in lower case, with ids that are not all zero, and
-// 128 bytes at most. A state that is not printable ASCII of 512 bytes at most is dropped. A value that is not valid is never an error: it
-// comes from other programs, and no event fails because of it.
+// NewTraceContext returns the trace context of the values of the headers traceparent and
+// tracestate, for adapters. It returns nil where parent is not a traceparent of W3C Trace Context
+// (§3.2) in version 00 or a later one, in lower case, with ids that are not all zero, and 128 bytes
+// at most. A state that is not printable ASCII of 512 bytes at most is dropped. A value that is not
+// valid is never an error: it comes from other programs, and no event fails because of it.
 func NewTraceContext(parent, state string) *TraceContext {
 	if !isTraceParent(parent) {
 		return nil
@@ -31,7 +33,8 @@ func NewTraceContext(parent, state string) *TraceContext {
 	return &TraceContext{Parent: parent, State: state}
 }
 
-// isTraceParent checks version-traceid-parentid-flags, with what later versions may append behind another '-'.
+// isTraceParent checks version-traceid-parentid-flags, with what later versions may append behind
+// another '-'.
 func isTraceParent(s string) bool {
 	const version, traceID, parentID, flags = 2, 3 + 32, 3 + 32 + 17, 55 // where each ends
 	switch {
@@ -80,9 +83,10 @@ func isPrintable(s string, least byte) bool {
 
 type traceKey struct{}
 
-// ContextWithTrace returns a context for a publish that carries the trace context of the span that sends. An adapter writes it beside
-// each event, as the bare headers traceparent and tracestate, so that programs without CloudEvents read it; the event stays as it is. A t
-// that [NewTraceContext] would not make is none, whatever ctx carried before.
+// ContextWithTrace returns a context for a publish that carries the trace context of the span that
+// sends. An adapter writes it beside each event, as the bare headers traceparent and tracestate, so
+// that programs without CloudEvents read it; the event stays as it is. A t that [NewTraceContext]
+// would not make is none, whatever ctx carried before.
 func ContextWithTrace(ctx context.Context, t TraceContext) context.Context {
 	return withTrace(ctx, NewTraceContext(t.Parent, t.State))
 }
@@ -91,7 +95,8 @@ func withTrace(ctx context.Context, t *TraceContext) context.Context {
 	return context.WithValue(ctx, traceKey{}, t)
 }
 
-// TraceFrom returns the trace context that [ContextWithTrace] put into ctx, for adapters; nil where there is none. Nobody changes it.
+// TraceFrom returns the trace context that [ContextWithTrace] put into ctx, for adapters; nil where
+// there is none. Nobody changes it.
 func TraceFrom(ctx context.Context) *TraceContext {
 	t, _ := ctx.Value(traceKey{}).(*TraceContext)
 	return t

@@ -1,4 +1,5 @@
-// Command benchmarks measures Leat beside bare Go, Watermill and the CloudEvents SDK, and writes the result as Markdown.
+// Command benchmarks measures Leat beside bare Go, Watermill and the CloudEvents SDK, and writes
+// the result as Markdown.
 //
 //	go run . -out README.md
 //

@@ -13,7 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestEveryCaseOnce runs each case with few events. A round fails unless every event was handled exactly once.
+// TestEveryCaseOnce runs each case with few events. A round fails unless every event was handled
+// exactly once.
 func TestEveryCaseOnce(t *testing.T) {
 	var report bytes.Buffer
 	flags := command.Flags{Short: true, Timeout: time.Minute, Stdout: &report, Progress: io.Discard}

@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// ahead is a stream that fetches ahead of Receive, as adapters of real brokers do, by one path to the broker or by several.
+// ahead is a stream that fetches ahead of Receive, as adapters of real brokers do, by one path to
+// the broker or by several.
 type ahead struct {
 	leat.Stream // the first path
 
@@ -80,8 +81,8 @@ func (s *ahead) follow(path leat.Stream) {
 	})
 }
 
-// overtakes reports whether a delivery was on its way while an earlier one of its key was given back, which has to come first. The lock is
-// held.
+// overtakes reports whether a delivery was on its way while an earlier one of its key was given
+// back, which has to come first. The lock is held.
 func (s *ahead) overtakes(d *leat.Delivery) bool {
 	key := orderKey(d)
 	first, ok := s.awaited[key]

@@ -13,7 +13,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// barrage publishes events of several keys all the time, each event once, and notes what became of each.
+// barrage publishes events of several keys all the time, each event once, and notes what became of
+// each.
 type barrage struct {
 	r         *run
 	broker    leat.Broker
@@ -40,7 +41,8 @@ type volley struct {
 	err       error
 }
 
-// A barrage has publishers of two kinds, which own two keys each: those that do not wait for answers, and those that wait for a short time.
+// A barrage has publishers of two kinds, which own two keys each: those that do not wait for
+// answers, and those that wait for a short time.
 const (
 	eagerPublishers     = 2
 	impatientPublishers = 2

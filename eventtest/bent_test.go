@@ -97,7 +97,8 @@ func (b *bent) Close() error {
 	return b.close(b.Broker, closed)
 }
 
-// bentStream is a stream of which some methods are replaced. Each replacement gets the stream behind it.
+// bentStream is a stream of which some methods are replaced. Each replacement gets the stream
+// behind it.
 type bentStream struct {
 	leat.Stream
 

@@ -33,7 +33,8 @@ type Case struct {
 	check func(r *run)
 }
 
-// Need is something that a case cannot do without. A case is skipped where it is absent, and only there.
+// Need is something that a case cannot do without. A case is skipped where it is absent, and only
+// there.
 type Need string
 
 // What cases may need: a control of the [Harness], or a capability that the stream declares.
@@ -60,7 +61,8 @@ const (
 	NeedLag           Need = "the adapter tells the lag of a group (leat.LagReporter)"
 )
 
-// control returns what tells whether a harness has the control that is needed; nil where the need is none of the harness.
+// control returns what tells whether a harness has the control that is needed; nil where the need
+// is none of the harness.
 func (n Need) control() func(h Harness) bool {
 	switch n {
 	case NeedInject:

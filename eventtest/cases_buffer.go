@@ -18,11 +18,12 @@ func bufferCases() []Case {
 	}
 }
 
-// publishBuffer is the most that an adapter may keep of events that wait for the broker, unless an option says otherwise.
+// publishBuffer is the most that an adapter may keep of events that wait for the broker, unless an
+// option says otherwise.
 const publishBuffer = 64 << 20
 
-// checkPublishBuffer publishes until the adapter takes no more, but no more than twice what it may take: a bound that counts the bytes
-// of an event in another way is well below that.
+// checkPublishBuffer publishes until the adapter takes no more, but no more than twice what it may
+// take: a bound that counts the bytes of an event in another way is well below that.
 func checkPublishBuffer(r *run) {
 	b := r.open()
 	l := r.newLedger(b)

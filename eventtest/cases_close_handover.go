@@ -33,8 +33,8 @@ func handoverCases() []Case {
 	}
 }
 
-// handoverBound is how soon after Close another stream has what the closed one held. It is well below the period after which a lease
-// runs out by itself, where the harness knows that.
+// handoverBound is how soon after Close another stream has what the closed one held. It is well
+// below the period after which a lease runs out by itself, where the harness knows that.
 func (r *run) handoverBound() time.Duration {
 	bound := lossBound + r.operation
 	if t, ok := r.h.(LeaseTimer); ok {
@@ -43,8 +43,9 @@ func (r *run) handoverBound() time.Duration {
 	return bound
 }
 
-// promptly tries something up to three times, until it takes no longer than the bound of a hand-over: a machine that is busy with other
-// work makes one hand-over slow, and an adapter that waits for leases to run out makes each of them slow.
+// promptly tries something up to three times, until it takes no longer than the bound of a
+// hand-over: a machine that is busy with other work makes one hand-over slow, and an adapter that
+// waits for leases to run out makes each of them slow.
 func (r *run) promptly(what string, try func() (took time.Duration)) {
 	bound := r.handoverBound()
 	var all []time.Duration
@@ -96,8 +97,8 @@ func without(events []leat.Event, ds []leat.Delivery) []leat.Event {
 	})
 }
 
-// expectByKey fails the case unless the deliveries are the events, each once, and those of a key are in the order of the events where the
-// stream keeps one.
+// expectByKey fails the case unless the deliveries are the events, each once, and those of a key
+// are in the order of the events where the stream keeps one.
 func (rd *reader) expectByKey(what string, got []leat.Delivery, want ...leat.Event) {
 	rd.r.expectSet(what, got, want...)
 	if rd.stream.Capabilities().Order == leat.OrderNone || rd.sub.Unordered {
@@ -120,7 +121,8 @@ func (rd *reader) expectByKey(what string, got []leat.Delivery, want ...leat.Eve
 	}
 }
 
-// settling takes n deliveries as takeAfter does, and acks each at once, so that a stream that withholds later events of a key delivers all.
+// settling takes n deliveries as takeAfter does, and acks each at once, so that a stream that
+// withholds later events of a key delivers all.
 func (rd *reader) settling(n int, w stopwatch) (got []leat.Delivery, longest time.Duration) {
 	for len(got) < n {
 		ds, waited := rd.takeAfter(1, w)
@@ -216,8 +218,8 @@ func checkCloseInTransit(r *run) {
 	})
 }
 
-// closeUnderLoad opens and closes streams while events are published, each as soon as it has received a few, of which it acks half. It
-// returns the events that no stream acked.
+// closeUnderLoad opens and closes streams while events are published, each as soon as it has
+// received a few, of which it acks half. It returns the events that no stream acked.
 func (r *run) closeUnderLoad(b leat.Broker, topic, name string) []leat.Event {
 	const streams = 8
 	l := r.pour(topic, name)
@@ -245,15 +247,16 @@ type pouring struct {
 	stop   func() []leat.Event // returns what was published; may be called again
 }
 
-// pourPerStream is how often a pouring publishes for each stream at most: most of it while the stream closes, where that takes a normal
-// time. Each stream receives again what its predecessors left, so that without a bound a slow one would have ever more to receive.
+// pourPerStream is how often a pouring publishes for each stream at most: most of it while the
+// stream closes, where that takes a normal time. Each stream receives again what its predecessors
+// left, so that without a bound a slow one would have ever more to receive.
 const (
 	pourPerStream = 16
 	pourWhileOpen = 4
 )
 
-// pour publishes to a topic: as fast as it can while a stream closes, and else only now and then, so that an adapter that is slow to open
-// streams has no more to hand over than a quick one.
+// pour publishes to a topic: as fast as it can while a stream closes, and else only now and then,
+// so that an adapter that is slow to open streams has no more to hand over than a quick one.
 func (r *run) pour(topic, name string) *pouring {
 	const keys = 50
 	p := &pouring{}

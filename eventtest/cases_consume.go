@@ -133,7 +133,8 @@ func checkBroadcastConsumers(r *run) {
 	}
 }
 
-// checkDeclared publishes more than some brokers keep as history, so that only the declared group can have kept the first events.
+// checkDeclared publishes more than some brokers keep as history, so that only the declared group
+// can have kept the first events.
 func checkDeclared(r *run) {
 	b := r.open()
 	l := r.newLedger(b)
@@ -240,8 +241,8 @@ func checkCloseRaces(r *run) {
 	}
 }
 
-// leakChecks numbers the calls of checkLeaks. A number is not used again, as the address of something would be: goroutines that another
-// suite's adapter has leaked are not to count here.
+// leakChecks numbers the calls of checkLeaks. A number is not used again, as the address of
+// something would be: goroutines that another suite's adapter has leaked are not to count here.
 //
 //nolint:gochecknoglobals // goroutine labels belong to the process, so what tells them apart does too
 var leakChecks atomic.Int64
@@ -270,8 +271,8 @@ func checkLeaks(r *run) {
 	r.eventually("no goroutine is left", func() bool { return labelled(name) == 0 })
 }
 
-// labelled counts the goroutines with the label eventtest=name. A profile has a line "<count> @ <addresses>" for each stack, and
-// below it the labels.
+// labelled counts the goroutines with the label eventtest=name. A profile has a line "<count> @
+// <addresses>" for each stack, and below it the labels.
 func labelled(name string) int {
 	var profile bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {

@@ -93,7 +93,8 @@ func checkDrainEnds(r *run) {
 	})
 	l.send(b, l.events(12, 6)...)
 	r.eventually("handlers are at work", func() bool { return s.consumer.Stats().Running == l.heads(12, 6) })
-	// At the end of the ShutdownTimeout there are 200 ms for the rest, in which a slow broker need not have closed the stream.
+	// At the end of the ShutdownTimeout there are 200 ms for the rest, in which a slow broker need
+	// not have closed the stream.
 	if err := s.stop(); err != nil && (r.operation == 0 || leat.CodeOf(err) == leat.CodeHandler) {
 		r.failf("stopping the consumer: %v", err)
 	}

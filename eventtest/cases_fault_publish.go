@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// faultPublishCases publish while faults happen, and compare what publishers were told with what is stored in the end.
+// faultPublishCases publish while faults happen, and compare what publishers were told with what is
+// stored in the end.
 func faultPublishCases() []Case {
 	const outcomes = ": what is confirmed is stored, what is refused is not, nothing is stored twice, and the order of a key " +
 		"among confirmed events is that of their publishes, "
@@ -34,8 +35,8 @@ func faultPublishCases() []Case {
 	}
 }
 
-// How often a case injects its fault unless Options.Rounds says so: a fault that is quick, one after which the client dials for a while,
-// and one after which the broker starts again.
+// How often a case injects its fault unless Options.Rounds says so: a fault that is quick, one
+// after which the client dials for a while, and one after which the broker starts again.
 const (
 	manyRounds = 20
 	someRounds = 6
@@ -50,7 +51,8 @@ func (r *run) rounds(usual int) int {
 	return usual
 }
 
-// publishAcross publishes without a pause while a fault happens again and again. After each one, publishing has to go on.
+// publishAcross publishes without a pause while a fault happens again and again. After each one,
+// publishing has to go on.
 func (r *run) publishAcross(rounds int, fault func(b *barrage, round int)) {
 	b := r.newBarrage()
 	b.start()
@@ -64,8 +66,8 @@ func (r *run) publishAcross(rounds int, fault func(b *barrage, round int)) {
 	b.compare()
 }
 
-// cut cuts all connections. Every other time the client is isolated before, where the harness can do that, so that the answers to what the
-// broker has stored are lost for certain.
+// cut cuts all connections. Every other time the client is isolated before, where the harness can
+// do that, so that the answers to what the broker has stored are lost for certain.
 func (b *barrage) cut(round int) {
 	cutter, _ := b.r.h.(Cutter)
 	isolator, ok := b.r.h.(Isolator)
@@ -77,7 +79,8 @@ func (b *barrage) cut(round int) {
 	b.r.must(cutter.Cut(b.r.ctx), "cutting connections")
 }
 
-// isolate isolates the client for about as long as an impatient publish lasts. Nothing that is published meanwhile can be confirmed.
+// isolate isolates the client for about as long as an impatient publish lasts. Nothing that is
+// published meanwhile can be confirmed.
 func (b *barrage) isolate(int) {
 	isolator, _ := b.r.h.(Isolator)
 	b.r.must(isolator.Isolate(b.r.ctx, b.broker), "isolating the client")
@@ -87,8 +90,8 @@ func (b *barrage) isolate(int) {
 	b.r.must(isolator.Rejoin(b.r.ctx, b.broker), "ending the isolation")
 }
 
-// outage cuts all connections of a client that cannot dial again for a while, so that it knows of the
-// outage and is given events meanwhile.
+// outage cuts all connections of a client that cannot dial again for a while, so that it knows of
+// the outage and is given events meanwhile.
 func (b *barrage) outage(int) {
 	isolator, _ := b.r.h.(Isolator)
 	b.r.must(isolator.Isolate(b.r.ctx, b.broker), "isolating the client")
@@ -100,7 +103,8 @@ func (b *barrage) outage(int) {
 // kill kills the broker and starts it again.
 func (b *barrage) kill(int) { b.r.restart() }
 
-// compare reads the topic to its end, by another instance of the adapter, and compares it with the outcomes.
+// compare reads the topic to its end, by another instance of the adapter, and compares it with the
+// outcomes.
 func (b *barrage) compare() {
 	r, other := b.r, b.r.open()
 	last := map[string]bool{}

@@ -10,10 +10,12 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// keysOfMany are so many keys that one stream's share of them has several leases, where an adapter has more than one.
+// keysOfMany are so many keys that one stream's share of them has several leases, where an adapter
+// has more than one.
 const keysOfMany = 200
 
-// handover is a stream that takes over from another one, and the leases under which that one holds each key.
+// handover is a stream that takes over from another one, and the leases under which that one holds
+// each key.
 type handover struct {
 	*reader
 
@@ -23,7 +25,8 @@ type handover struct {
 	seen map[string]bool // ids of what came
 }
 
-// watch receives and acks until ctx ends. Whatever comes while the lease of its key's former holder lasts breaks the rule.
+// watch receives and acks until ctx ends. Whatever comes while the lease of its key's former holder
+// lasts breaks the rule.
 func (h *handover) watch(ctx context.Context) {
 	holders := map[*leat.Lease]*holder{}
 	for ctx.Err() == nil {
@@ -66,9 +69,11 @@ func (h *handover) count() int {
 	return len(h.seen)
 }
 
-// checkLeaseEndsFirst lets a stream take over what another one holds, first by drains and then by Close. The holder of the leases is slow
-// when the first of them ends, so that an adapter that hands keys on before it has ended all of their leases is seen to do so.
-// A lease that the broker takes away is not looked at: the client that lost it may learn of that later than the one that got the key.
+// checkLeaseEndsFirst lets a stream take over what another one holds, first by drains and then by
+// Close. The holder of the leases is slow when the first of them ends, so that an adapter that
+// hands keys on before it has ended all of their leases is seen to do so. A lease that the broker
+// takes away is not looked at: the client that lost it may learn of that later than the one that
+// got the key.
 func checkLeaseEndsFirst(r *run) {
 	b, topic := r.start(groupA)
 	one := r.join(b, topic, groupA)
@@ -102,7 +107,8 @@ func checkLeaseEndsFirst(r *run) {
 	r.eventually("everything came to the other stream", func() bool { return two.count() == len(events) })
 }
 
-// letGo releases the leases that are to be drained: one, then, when its keys came or do not come alone, the others.
+// letGo releases the leases that are to be drained: one, then, when its keys came or do not come
+// alone, the others.
 func (h *handover) letGo(holders []*holder) {
 	await := func(d time.Duration) { // the first delivery
 		for deadline := time.Now().Add(d); h.count() == 0 && time.Now().Before(deadline); {

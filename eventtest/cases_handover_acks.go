@@ -15,8 +15,9 @@ func handoverAckCases() []Case {
 	}}
 }
 
-// checkHandoverKeepsAcks settles what a stream holds when its keys are to move to one that joined, and not before, so that an adapter has
-// to store the acks as part of the hand-over. Where the other one stands by, it takes over when the first closes.
+// checkHandoverKeepsAcks settles what a stream holds when its keys are to move to one that joined,
+// and not before, so that an adapter has to store the acks as part of the hand-over. Where the
+// other one stands by, it takes over when the first closes.
 func checkHandoverKeepsAcks(r *run) {
 	b, topic := r.start(groupA)
 	one := r.join(b, topic, groupA)

@@ -6,7 +6,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// heldCases look at the limits of a stream from the broker's side, where what an adapter has fetched ahead counts as well.
+// heldCases look at the limits of a stream from the broker's side, where what an adapter has
+// fetched ahead counts as well.
 func heldCases() []Case {
 	return []Case{
 		{
@@ -41,7 +42,8 @@ func (r *run) neverHeld(topic string, most int, when string) {
 	}
 }
 
-// slowly receives as slowly as MaxInFlight allows, and looks at the broker meanwhile. It returns what it received and settled.
+// slowly receives as slowly as MaxInFlight allows, and looks at the broker meanwhile. It returns
+// what it received and settled.
 func (rd *reader) slowly(topic string, rounds int) (got []leat.Delivery) {
 	limit := rd.sub.MaxInFlight
 	var mine []leat.Delivery
@@ -96,8 +98,8 @@ func checkHeldAfterReconnect(r *run) {
 	}
 }
 
-// mustEventuallyPublish publishes n events of different keys that were not published before, again while connections come back. What had
-// another outcome may be stored as well.
+// mustEventuallyPublish publishes n events of different keys that were not published before, again
+// while connections come back. What had another outcome may be stored as well.
 func (r *run) mustEventuallyPublish(b leat.Broker, topic, name string, n int) (sure []leat.Event) {
 	r.eventually("events can be published", func() bool {
 		r.published++

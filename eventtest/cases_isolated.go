@@ -137,7 +137,8 @@ func (r *run) declareAll(b leat.Broker, subs []leat.Subscription) {
 	}
 }
 
-// fillWindow lets a stream of the client that is to crash hold all that it may, with some of it acked and newer events waiting.
+// fillWindow lets a stream of the client that is to crash hold all that it may, with some of it
+// acked and newer events waiting.
 func (r *run) fillWindow(doomed, b leat.Broker, sub leat.Subscription) *crash {
 	c := &crash{
 		r: r, sub: sub, seqs: map[string]int{}, acked: map[string]bool{}, last: map[string]leat.Delivery{}, seen: map[string]bool{},

@@ -19,8 +19,8 @@ type shape struct {
 	each        int    // bytes of a value
 }
 
-// shapes of the largest event. Data may become base64 or be escaped in JSON; attributes may be percent-encoded, escaped, or written twice,
-// as the key is that is also one of the transport.
+// shapes of the largest event. Data may become base64 or be escaped in JSON; attributes may be
+// percent-encoded, escaped, or written twice, as the key is that is also one of the transport.
 func largestShapes() []shape {
 	const made, read = 4 << 10, 64 << 10 // the largest value of an attribute that Leat makes, and that it reads
 	return []shape{

@@ -90,8 +90,8 @@ func (r *run) comeAgain(ds []leat.Delivery, why string, readers ...*reader) {
 	}
 }
 
-// reconnect gives a stream time to connect again and to send what it has: until it says that it is well,
-// or the second in which it has to dial (R2). Some are only well while somebody receives.
+// reconnect gives a stream time to connect again and to send what it has: until it says that it is
+// well, or the second in which it has to dial (R2). Some are only well while somebody receives.
 func (rd *reader) reconnect() {
 	h, ok := rd.stream.(leat.HealthReporter)
 	for watch := rd.r.stopwatch(); watch.took() < time.Second && (!ok || h.Health() != nil); {
@@ -118,9 +118,10 @@ func checkIsolatedLateSettlements(r *run) {
 		one.reader, r.join(other, one.topic, groupA))
 }
 
-// checkAcksSentOnce loses acks for certain: the client is isolated before it acks, and its connection is
-// cut before that ends. When it connects again, their leases have ended. What moves back to it in order
-// may count as settled, since it may remember that it has finished those events.
+// checkAcksSentOnce loses acks for certain: the client is isolated before it acks, and its
+// connection is cut before that ends. When it connects again, their leases have ended. What moves
+// back to it in order may count as settled, since it may remember that it has finished those
+// events.
 func checkAcksSentOnce(r *run) {
 	events := r.spread("held", 8)
 	one, other := r.holding(events...), r.open()
@@ -175,8 +176,8 @@ func checkEndAwaitsSettlements(r *run) {
 	}
 }
 
-// checkCloseTakesNothing closes one stream while its client is isolated, and another one after that. What
-// the first one sent may arrive when the isolation ends.
+// checkCloseTakesNothing closes one stream while its client is isolated, and another one after
+// that. What the first one sent may arrive when the isolation ends.
 func checkCloseTakesNothing(r *run) {
 	if r.tooLong() {
 		return

@@ -171,8 +171,8 @@ func checkDrainAwaitsRelease(r *run) {
 	}
 }
 
-// awaitMove waits, with look, until keys are to move to a stream that has joined. A stream that stands by gets none: awaitMove then waits
-// for settled.
+// awaitMove waits, with look, until keys are to move to a stream that has joined. A stream that
+// stands by gets none: awaitMove then waits for settled.
 func (r *run) awaitMove(holders map[*leat.Lease]*holder, look func(), settled func() bool) {
 	moves := func() bool {
 		for lease, h := range holders {
@@ -210,8 +210,9 @@ type heldKey struct {
 	count int
 }
 
-// take notes that a member got d. It reports whether the delivery counts, that is its lease has not ended, and whether another member holds
-// the key. An adapter ends the old lease before it hands a key on, so what is seen under the lock is in order.
+// take notes that a member got d. It reports whether the delivery counts, that is its lease has not
+// ended, and whether another member holds the key. An adapter ends the old lease before it hands a
+// key on, so what is seen under the lock is in order.
 func (c *custody) take(m *member, d *leat.Delivery) (counts, conflict bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,7 +242,8 @@ func (c *custody) give(m *member, d *leat.Delivery) {
 	}
 }
 
-// member is a stream with a goroutine that receives from it, attaches to its leases and lets go of them when asked, as a Consumer does.
+// member is a stream with a goroutine that receives from it, attaches to its leases and lets go of
+// them when asked, as a Consumer does.
 type member struct {
 	r       *run
 	stream  leat.Stream
@@ -340,7 +342,8 @@ func (c *crowd) finished() bool {
 	return len(c.acks) >= c.total
 }
 
-// run keeps n members going, each of which leaves after some milliseconds and is followed by another, until all events were acked.
+// run keeps n members going, each of which leaves after some milliseconds and is followed by
+// another, until all events were acked.
 func (c *crowd) run(b leat.Broker, n int) {
 	// As long as the broker's work on a few generations of members takes.
 	patience := c.r.opts.Patience + 10*c.r.operation

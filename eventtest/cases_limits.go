@@ -47,7 +47,8 @@ func limitCases() []Case {
 	}
 }
 
-// checkInFlightEvents looks at a consumer whose handlers are held: it must not take more than it may, and goes on when they finish.
+// checkInFlightEvents looks at a consumer whose handlers are held: it must not take more than it
+// may, and goes on when they finish.
 func checkInFlightEvents(r *run) {
 	const most, handlers = 8, 4
 	b := r.open()
@@ -112,7 +113,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// reserve is what a Producer keeps free below the broker's limit for the poison queue, with something for the event's attributes.
+// reserve is what a Producer keeps free below the broker's limit for the poison queue, with
+// something for the event's attributes.
 const reserve = 10 << 10
 
 func checkOversized(r *run) {

@@ -152,8 +152,8 @@ func checkOrderGroupChanges(r *run) {
 	fourth.stopClean()
 }
 
-// kill ends a consumer at work: its process vanishes, where the harness can bring that about, else its
-// handlers are cut short.
+// kill ends a consumer at work: its process vanishes, where the harness can bring that about, else
+// its handlers are cut short.
 func (r *run) kill(b leat.Broker, s *program) {
 	if d, ok := r.h.(Dropper); ok {
 		r.must(d.Drop(r.ctx, b), "making a consumer's process vanish")
@@ -164,9 +164,10 @@ func (r *run) kill(b leat.Broker, s *program) {
 // groupWorkers is the concurrency of each consumer that joins and leaves.
 const groupWorkers = 8
 
-// putToWork publishes until handlers of s run, so that the next change of the group meets it at work. At first it also wants more to wait
-// than can run, so that there is something to give back, which a slow broker does not bring about. A consumer that stands by, or that is
-// still waiting for the group to settle, gets nothing, and is given up soon.
+// putToWork publishes until handlers of s run, so that the next change of the group meets it at
+// work. At first it also wants more to wait than can run, so that there is something to give back,
+// which a slow broker does not bring about. A consumer that stands by, or that is still waiting for
+// the group to settle, gets nothing, and is given up soon.
 func (l *ledger) putToWork(b leat.Broker, s *program) {
 	const tries = 6
 	for try := range tries {
@@ -179,7 +180,8 @@ func (l *ledger) putToWork(b leat.Broker, s *program) {
 	}
 }
 
-// checkNoOverlap keeps every key at work, so that each that moves meets a handler, which takes longer than a broker needs to hand a key on.
+// checkNoOverlap keeps every key at work, so that each that moves meets a handler, which takes
+// longer than a broker needs to hand a key on.
 func checkNoOverlap(r *run) {
 	const keys = 80 // so many that some of those at work must move
 	b := r.open()
@@ -193,8 +195,8 @@ func checkNoOverlap(r *run) {
 	l.send(b, l.events(4*keys, keys)...)
 	r.eventually("the first consumer is at work", func() bool { return l.begun() > keys/2 })
 	second := l.serve(b, work, &leat.ConsumerOptions{Concurrency: keys})
-	// A slow broker moves keys later, and none moves them to a stream that stands by. Meanwhile the first consumer has something to do, and
-	// no more than it can finish soon.
+	// A slow broker moves keys later, and none moves them to a stream that stands by. Meanwhile the
+	// first consumer has something to do, and no more than it can finish soon.
 	most := 2*r.operation + r.opts.Quiet
 	for moved := r.stopwatch(); !r.standby() && second.consumer.Stats().Received == 0 && moved.took() < most; pause(time.Millisecond) {
 		if l.waiting() < 2*keys {

@@ -51,7 +51,8 @@ type poisonReader struct {
 	events []leat.Event
 }
 
-// poisonQueue returns the poison queue of the ledger's topic. Run declares it, where the adapter is a leat.Declarer.
+// poisonQueue returns the poison queue of the ledger's topic. Run declares it, where the adapter is
+// a leat.Declarer.
 func (l *ledger) poisonQueue(b leat.Broker) leat.PoisonQueue {
 	if _, declares := b.(leat.Declarer); !declares {
 		l.r.declare(b, leat.PoisonTopic(l.topic, testGroup), leat.ReplayGroup)
@@ -154,7 +155,8 @@ func checkOnePoisoned(r *run, l *ledger, e leat.Event) {
 	}
 }
 
-// checkPoisonBeforeAck stops a consumer whose poison queue has not confirmed: the event must come again.
+// checkPoisonBeforeAck stops a consumer whose poison queue has not confirmed: the event must come
+// again.
 func checkPoisonBeforeAck(r *run) {
 	b := r.open()
 	l := r.newLedger(b)

@@ -113,7 +113,8 @@ func injected(r *run, id string, extensions int) leat.Event {
 	return e
 }
 
-// rejectInjected injects e with a key of the transport, rejects it and returns what comes to the poison queue.
+// rejectInjected injects e with a key of the transport, rejects it and returns what comes to the
+// poison queue.
 func rejectInjected(r *run, key string, e leat.Event) (leat.Event, leat.Poisoned) {
 	b := r.open()
 	topic := r.h.Topic()

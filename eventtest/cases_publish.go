@@ -415,8 +415,8 @@ func checkByteForByte(r *run) {
 	}
 }
 
-// oddEvents returns events with everything that a transport may get wrong. Each has few attributes, except the last, which has all and
-// is left out where the broker takes fewer.
+// oddEvents returns events with everything that a transport may get wrong. Each has few attributes,
+// except the last, which has all and is left out where the broker takes fewer.
 func oddEvents(r *run, b leat.Broker) []leat.Event {
 	plain := r.event("odd", "").WithData("", nil)
 	text := "Grüße, \"100 %\" = 漢字 🎉 e\u0301 \u202e\u200d \\ ; , %41"

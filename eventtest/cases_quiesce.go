@@ -32,8 +32,9 @@ func (rd *reader) quiesce() {
 	}
 }
 
-// checkGiveBackCountsOnce restarts a consumer that handles nothing. Before each Close there is time for what was given back to come to
-// the stream once more, as it does where the stream still fetches.
+// checkGiveBackCountsOnce restarts a consumer that handles nothing. Before each Close there is time
+// for what was given back to come to the stream once more, as it does where the stream still
+// fetches.
 func checkGiveBackCountsOnce(r *run) {
 	b, topic := r.start(groupA)
 	events := append(r.spread("keyed", 6), r.series("", 6)...)

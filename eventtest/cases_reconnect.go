@@ -80,7 +80,8 @@ func (a *ackBook) ack(rd *reader, ds ...leat.Delivery) {
 	rd.settle(acked(), ds...)
 }
 
-// stored waits until every ack so far is stored, and notes those whose leases were not lost until then.
+// stored waits until every ack so far is stored, and notes those whose leases were not lost until
+// then.
 func (a *ackBook) stored() {
 	pause(a.r.opts.Quiet)
 	for id, lease := range a.acks {
@@ -90,7 +91,8 @@ func (a *ackBook) stored() {
 	}
 }
 
-// missing reports how many of the events are not acked under a lease that lasts, or have come again since.
+// missing reports how many of the events are not acked under a lease that lasts, or have come again
+// since.
 func (a *ackBook) missing(events []leat.Event) (n int) {
 	for _, e := range events {
 		if lease := a.acks[e.ID()]; lease == nil || a.lost(lease) && !a.settled[e.ID()] {
@@ -149,7 +151,8 @@ func (a *ackBook) nothingHeld(topic string) bool {
 	return !ok || a.r.held(topic) == 0
 }
 
-// checkAfterClose looks whether something comes again once the stream is closed, also when leases have run out, where the broker has some.
+// checkAfterClose looks whether something comes again once the stream is closed, also when leases
+// have run out, where the broker has some.
 func (a *ackBook) checkAfterClose(b leat.Broker, topic string, events []leat.Event) {
 	wait := a.r.opts.Quiet
 	if t, ok := a.r.h.(LeaseTimer); ok && t.LeasePeriod() < a.r.opts.CaseTimeout/4 {
@@ -193,7 +196,8 @@ func (rd *reader) cutWhileReceiving() {
 	cutting.Wait()
 }
 
-// reconnected publishes until that works and one of those events has come, and settles all that came.
+// reconnected publishes until that works and one of those events has come, and settles all that
+// came.
 func (rd *reader) reconnected(b leat.Broker) {
 	probe := rd.r.mustEventuallyPublish(b, rd.sub.Topic, "probe", 1)[0]
 	rd.r.eventually("events come again after connections were lost", func() bool {
@@ -223,7 +227,8 @@ func checkReconnectOnePath(r *run) {
 	}
 }
 
-// onePath receives the events with as many of them unsettled as allowed. It returns the longest that one let wait.
+// onePath receives the events with as many of them unsettled as allowed. It returns the longest
+// that one let wait.
 func (rd *reader) onePath(events []leat.Event) (longest time.Duration) {
 	r := rd.r
 	held, seen := map[string]*leat.Lease{}, map[string]bool{}

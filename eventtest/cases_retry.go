@@ -69,7 +69,8 @@ func retryCases() []Case {
 			Rule: "the retries of middleware.Retry for an event that always fails back off, also by a delay that the broker keeps",
 			check: func(r *run) {
 				checkCalm(r, []leat.Middleware{middleware.Retry(&middleware.RetryOptions{NoLimit: true})}, 100*time.Millisecond)
-				// So long a delay is left to the broker where that can delay an event without a key.
+				// So long a delay is left to the broker where that can delay an event without a
+				// key.
 				long := middleware.RetryOptions{NoLimit: true, InitialDelay: 10 * time.Minute, MaxDelay: 10 * time.Minute}
 				checkCalm(r, []leat.Middleware{middleware.Retry(&long)}, long.InitialDelay)
 			},
@@ -121,7 +122,8 @@ func checkGivenBack(r *run) {
 	l.await()
 }
 
-// holdingHandler is a handler that holds the first call for each event until its context ends or gate opens, and lets later calls succeed.
+// holdingHandler is a handler that holds the first call for each event until its context ends or
+// gate opens, and lets later calls succeed.
 type holdingHandler struct {
 	gate  *latch
 	mu    sync.Mutex
@@ -179,8 +181,9 @@ func checkLostLeaseRedelivers(r *run) {
 	checkFault(r, func(l *ledger, _ func()) { r.must(expirer.Expire(r.ctx, l.topic, testGroup), "expiring leases") })
 }
 
-// checkFault brings a fault about while handlers hold events. All are delivered again, and the stream goes on. A fault that need not
-// end leases, on brokers without connections, lets the handlers succeed by release.
+// checkFault brings a fault about while handlers hold events. All are delivered again, and the
+// stream goes on. A fault that need not end leases, on brokers without connections, lets the
+// handlers succeed by release.
 func checkFault(r *run, fault func(l *ledger, release func())) {
 	b := r.open()
 	l := r.newLedger(b)
@@ -191,7 +194,8 @@ func checkFault(r *run, fault func(l *ledger, release func())) {
 	r.eventually("the handlers hold their events", h.holding(l, held))
 	fault(l, h.gate.release)
 	l.await()
-	// The stream goes on: what comes now is held at first like all others, so it is handled by those that succeed at once.
+	// The stream goes on: what comes now is held at first like all others, so it is handled by
+	// those that succeed at once.
 	after := l.events(10, 0)
 	h.mu.Lock()
 	for _, e := range after {
@@ -327,8 +331,8 @@ func checkAttemptsNotDeliveries(r *run) {
 	l.checkPoisoned()
 }
 
-// checkCalm counts the calls for an event that always fails, whose first retry comes after first or, with the most jitter, half of that,
-// and each further one after twice as long.
+// checkCalm counts the calls for an event that always fails, whose first retry comes after first
+// or, with the most jitter, half of that, and each further one after twice as long.
 func checkCalm(r *run, m []leat.Middleware, first time.Duration) {
 	b := r.open()
 	l := r.newLedger(b)

@@ -74,7 +74,8 @@ func settleCases() []Case {
 	}
 }
 
-// remains returns what the group still delivers of the key k to a new stream, once no other stream of it is open.
+// remains returns what the group still delivers of the key k to a new stream, once no other stream
+// of it is open.
 func (r *run) remains(b leat.Broker, topic string) []leat.Delivery {
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)

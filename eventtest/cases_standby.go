@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// pair is two streams of a group that work side by side, as Consumers do: they settle what comes and let go of what they are asked for.
+// pair is two streams of a group that work side by side, as Consumers do: they settle what comes
+// and let go of what they are asked for.
 type pair struct {
 	r       *run
 	readers [2]*reader
@@ -16,7 +17,8 @@ type pair struct {
 	holders map[*leat.Lease]*holder
 }
 
-// work lets both receive for d, each in turn. Where streams share, the one that asks first may get everything: so that changes.
+// work lets both receive for d, each in turn. Where streams share, the one that asks first may get
+// everything: so that changes.
 func (p *pair) work(d time.Duration) {
 	p.first = 1 - p.first
 	for until := time.Now().Add(d); time.Now().Before(until); {

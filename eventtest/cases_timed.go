@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// timedCases are about leases that last for a term, and about clients that the broker does not hear of.
+// timedCases are about leases that last for a term, and about clients that the broker does not hear
+// of.
 func timedCases() []Case {
 	return []Case{
 		{
@@ -110,7 +111,8 @@ func (w *witness) unended(ds []leat.Delivery) (n int) {
 	return n
 }
 
-// nothingLeft is checked when all other streams of the group are closed: a new one gets none of the events.
+// nothingLeft is checked when all other streams of the group are closed: a new one gets none of the
+// events.
 func (r *run) nothingLeft(b leat.Broker, topic, what string) {
 	probe := r.event("probe", "probe")
 	r.mustPublish(b, topic, probe)

@@ -56,7 +56,8 @@ type traced struct {
 	trace *leat.TraceContext // nil for none
 }
 
-// tracedEvents returns events of all kinds, some of which have extensions of the same names, which are independent.
+// tracedEvents returns events of all kinds, some of which have extensions of the same names, which
+// are independent.
 func (r *run) tracedEvents(prefix string) []traced {
 	longest := longestTrace()
 	full := leat.TraceContext{Parent: traceParent, State: "rojo=00f067aa0ba902b7, congo=t61=\"1"}

@@ -14,17 +14,21 @@ import (
 const (
 	// maxSteps ends a run that does not come to rest.
 	maxSteps = 50_000
-	// restTime is how long nothing may happen, in the bubble's time, before a run that has nothing left to do is over.
+	// restTime is how long nothing may happen, in the bubble's time, before a run that has nothing
+	// left to do is over.
 	restTime = time.Minute
-	// stuckTime is how long nothing may happen before a run that has something left to do is stuck. It is longer than any backoff.
+	// stuckTime is how long nothing may happen before a run that has something left to do is stuck.
+	// It is longer than any backoff.
 	stuckTime = 2 * time.Hour
-	// gatherTime is how long time goes on, once something happened, until every delivery that is waiting has acted. Retries have
-	// jitter: without this, chance would decide which of two comes first.
+	// gatherTime is how long time goes on, once something happened, until every delivery that is
+	// waiting has acted. Retries have jitter: without this, chance would decide which of two comes
+	// first.
 	gatherTime = 5 * time.Second
 )
 
-// chaos is one run: the broker, the services and the scheduler. mu guards all of it, and is not held while a lease ends. Apart from the
-// scheduler's goroutine, services only post ops, subscribe, and give back what they hold when they close a stream.
+// chaos is one run: the broker, the services and the scheduler. mu guards all of it, and is not
+// held while a lease ends. Apart from the scheduler's goroutine, services only post ops, subscribe,
+// and give back what they hold when they close a stream.
 type chaos struct {
 	mu       sync.Mutex
 	plan     *plan
@@ -204,7 +208,8 @@ func word(s string) string {
 	}, s)
 }
 
-// next takes the action that is to be done next, nil when none can be. What waits for steps of others goes on when there are none.
+// next takes the action that is to be done next, nil when none can be. What waits for steps of
+// others goes on when there are none.
 func (c *chaos) next() *action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -300,7 +305,8 @@ func (c *chaos) stirred(d time.Duration) bool {
 	}
 }
 
-// waiting counts the deliveries whose handler is in a retry, or waits for something that is not the scheduler.
+// waiting counts the deliveries whose handler is in a retry, or waits for something that is not the
+// scheduler.
 func (c *chaos) waiting() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,7 +29,8 @@ type handle struct {
 
 type handleKey struct{}
 
-// Publish implements [leat.Broker]. It asks the scheduler for each event in turn and waits for the answer.
+// Publish implements [leat.Broker]. It asks the scheduler for each event in turn and waits for the
+// answer.
 func (h *handle) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	for i := range events {
 		done(i, h.publish(ctx, topic, events[i]))
@@ -54,7 +55,8 @@ func (h *handle) publish(ctx context.Context, topic string, e leat.Event) error 
 	return nil
 }
 
-// ask hands an op to the scheduler; false when nobody is there to answer it. In a service that has crashed, it does not return.
+// ask hands an op to the scheduler; false when nobody is there to answer it. In a service that has
+// crashed, it does not return.
 func (h *handle) ask(ctx context.Context, o *op) bool {
 	h.c.mu.Lock()
 	if h.dead {
@@ -71,7 +73,8 @@ func (h *handle) ask(ctx context.Context, o *op) bool {
 	return true
 }
 
-// await waits for the answer to an op. A publish is given up when ctx ends. In a service that crashes it does not return.
+// await waits for the answer to an op. A publish is given up when ctx ends. In a service that
+// crashes it does not return.
 func (h *handle) await(ctx context.Context, o *op) answer {
 	var ended <-chan struct{}
 	if o.kind == opPublish {
@@ -108,8 +111,8 @@ func (h *handle) isDead() bool {
 	return h.dead
 }
 
-// handoutOf finds the delivery that a handler's context belongs to, or that an event of a poison queue stands for; nil where there is
-// none, or it was lost.
+// handoutOf finds the delivery that a handler's context belongs to, or that an event of a poison
+// queue stands for; nil where there is none, or it was lost.
 func (h *handle) handoutOf(ctx context.Context, e leat.Event) *handout {
 	info, ok := leat.InfoFrom(ctx)
 	if !ok {
@@ -271,7 +274,8 @@ func (s *stream) Close(ctx context.Context) error {
 	return nil
 }
 
-// leave takes s out of its group, gives back what it holds, and returns the leases that end with it.
+// leave takes s out of its group, gives back what it holds, and returns the leases that end with
+// it.
 func (s *stream) leave() []*leat.Lease {
 	g := s.group
 	for i, other := range g.streams {

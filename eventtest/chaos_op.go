@@ -53,7 +53,8 @@ func (o *op) cancel() bool {
 	return true
 }
 
-// compareOps is an order for ops that came at once, which does not depend on which goroutine was first.
+// compareOps is an order for ops that came at once, which does not depend on which goroutine was
+// first.
 func compareOps(a, b *op) int {
 	return cmp.Or(
 		cmp.Compare(a.h.service.index, b.h.service.index), cmp.Compare(a.kind, b.kind), strings.Compare(a.topic, b.topic),

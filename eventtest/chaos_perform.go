@@ -119,7 +119,8 @@ func (c *chaos) doPublish(a *action) answer {
 	return ans
 }
 
-// doEffect counts an effect; false when it has taken place before and shall not again. The lock is held.
+// doEffect counts an effect; false when it has taken place before and shall not again. The lock is
+// held.
 func (c *chaos) doEffect(o *op) bool {
 	id, name := effectID{idOf(o.event), o.effect}, c.names[idOf(o.event)]
 	switch {
@@ -213,7 +214,8 @@ func (c *chaos) lose(out *handout, cause error) {
 	out.lease.End(cause)
 }
 
-// crash ends a life of a service: nothing that it does counts any more, its calls do not return, its context ends.
+// crash ends a life of a service: nothing that it does counts any more, its calls do not return,
+// its context ends.
 func (c *chaos) crash(h *handle, when string, cause int) {
 	c.mu.Lock()
 	c.noteLockedf(h.service, cause, "CRASH %s", when)
@@ -221,8 +223,8 @@ func (c *chaos) crash(h *handle, when string, cause int) {
 	h.fence()
 }
 
-// fence makes a handle dead. The leases end before its calls do, so that the engine takes a handler whose goroutine ends there for
-// lost, not for failed.
+// fence makes a handle dead. The leases end before its calls do, so that the engine takes a handler
+// whose goroutine ends there for lost, not for failed.
 func (h *handle) fence() {
 	h.c.mu.Lock()
 	h.dead = true

@@ -32,8 +32,9 @@ var faults = []fault{
 // maxDelay is the most steps of others that an action is made to wait for.
 const maxDelay = 12
 
-// decision is one deviation of a schedule from the plain one: a fault of the action that has the label. Actions are told apart by what they
-// are and not by when they happen, so that leaving out one decision leaves the others what they were.
+// decision is one deviation of a schedule from the plain one: a fault of the action that has the
+// label. Actions are told apart by what they are and not by when they happen, so that leaving out
+// one decision leaves the others what they were.
 type decision struct {
 	label string
 	fault fault
@@ -48,7 +49,8 @@ func (d decision) String() string {
 	return text
 }
 
-// plan decides what goes wrong in a run: by chance within a budget, or as a list says. Only the scheduler's goroutine uses it.
+// plan decides what goes wrong in a run: by chance within a budget, or as a list says. Only the
+// scheduler's goroutine uses it.
 type plan struct {
 	seed   uint64
 	limit  time.Duration       // how much real time the run may take
@@ -61,7 +63,8 @@ type plan struct {
 	rate           float64 // of an action that can fail
 }
 
-// newPlan returns a plan of chance. Runs differ in how many faults they have, of which kinds, and how close together.
+// newPlan returns a plan of chance. Runs differ in how many faults they have, of which kinds, and
+// how close together.
 func newPlan(seed uint64) *plan {
 	p := &plan{seed: seed, limit: runTimeout, rand: rand.New(rand.NewPCG(seed, 1))}
 	for _, f := range faults {

@@ -122,7 +122,8 @@ func (c *chaos) enqueue(g *group, e *entry) {
 	}
 }
 
-// isNote reports whether e is one of the notes that a Consumer with MaxDeliveries keeps, which it reads only when it has a suspect.
+// isNote reports whether e is one of the notes that a Consumer with MaxDeliveries keeps, which it
+// reads only when it has a suspect.
 func isNote(e leat.Event) bool { return e.Type() == "leat.suspects.v1" }
 
 // take hands the head of a lane out to a stream.
@@ -134,7 +135,8 @@ func (l *lane) take(s *stream) *handout {
 	return h
 }
 
-// end takes a handout back. Its entry leaves the queue when it is done, else it is the next to be handed out again.
+// end takes a handout back. Its entry leaves the queue when it is done, else it is the next to be
+// handed out again.
 func (c *chaos) end(h *handout, done bool) {
 	g := h.lane.group
 	h.over = true

@@ -22,8 +22,8 @@ var (
 	OrderPaid   = leat.EventType[Order]{Name: "order.paid", Topic: "payments", Key: func(o Order) string { return o.Customer }}
 )
 
-// runBilling is a service as it runs in production: it opens its broker by URL, shows an observer, such as one for metrics, what it does,
-// and runs until ctx ends.
+// runBilling is a service as it runs in production: it opens its broker by URL, shows an observer,
+// such as one for metrics, what it does, and runs until ctx ends.
 func runBilling(ctx context.Context, brokers leat.Openers, url string, o leat.Observer) (err error) {
 	broker, err := brokers.Open(ctx, url)
 	if err != nil {

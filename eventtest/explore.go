@@ -8,27 +8,34 @@ import (
 	"testing"
 )
 
-// The environment of a test that replays what [Explore] found. The seed alone is where a search begins.
+// The environment of a test that replays what [Explore] found. The seed alone is where a search
+// begins.
 const (
 	seedVariable     = "LEAT_EXPLORE_SEED"
 	scheduleVariable = "LEAT_EXPLORE_SCHEDULE"
 )
 
-// Explore runs an application many times under chaos and fails t when it finds a run that breaks an invariant.
+// Explore runs an application many times under chaos and fails t when it finds a run that breaks an
+// invariant.
 //
-// wire is called once for each run. It makes the services, the events from outside and the invariants of that run, and all state that
-// they share, so that no run sees another. Each run has a seed, from which follows a schedule: which delivery, publish, effect and
-// settlement comes next, and what goes wrong with it. Services crash and start again; publishes are refused, or end without anybody
-// knowing whether the event is stored; leases are lost; events are delivered again, and late. Only one handler goes on at a time, in a
-// bubble of [testing/synctest] with its fake time, so that a seed gives the same schedule every time. The first run has no faults at
-// all. A run has few faults; after them everything is delivered, and when nothing is left to do, the invariants are checked.
+// wire is called once for each run. It makes the services, the events from outside and the
+// invariants of that run, and all state that they share, so that no run sees another. Each run has
+// a seed, from which follows a schedule: which delivery, publish, effect and settlement comes next,
+// and what goes wrong with it. Services crash and start again; publishes are refused, or end
+// without anybody knowing whether the event is stored; leases are lost; events are delivered again,
+// and late. Only one handler goes on at a time, in a bubble of [testing/synctest] with its fake
+// time, so that a seed gives the same schedule every time. The first run has no faults at all. A
+// run has few faults; after them everything is delivered, and when nothing is left to do, the
+// invariants are checked.
 //
-// A failure tells the seed, a schedule that was shortened until every fault in it is needed, what happened under it, and a command that
-// replays just that. LEAT_EXPLORE_SEED alone sets the seed of the first run, 1 otherwise.
+// A failure tells the seed, a schedule that was shortened until every fault in it is needed, what
+// happened under it, and a command that replays just that. LEAT_EXPLORE_SEED alone sets the seed of
+// the first run, 1 otherwise.
 //
-// Handlers must block only on what the bubble knows: channels, timers and Leat, no network and no disk. What they share needs locks, as it
-// does in production, but no [sync.Mutex] may be held across a call of Publish or Effect: another handler that waits for it keeps the
-// bubble from coming to rest, and a crash ends the goroutine there.
+// Handlers must block only on what the bubble knows: channels, timers and Leat, no network and no
+// disk. What they share needs locks, as it does in production, but no [sync.Mutex] may be held
+// across a call of Publish or Effect: another handler that waits for it keeps the bubble from
+// coming to rest, and a crash ends the goroutine there.
 func Explore(t *testing.T, runs int, wire func(x *Exploration)) {
 	t.Helper()
 	if schedule, ok := os.LookupEnv(scheduleVariable); ok {
@@ -40,8 +47,8 @@ func Explore(t *testing.T, runs int, wire func(x *Exploration)) {
 	}
 }
 
-// Search does what [Explore] does and returns what it found, nil for nothing, instead of failing t. It takes no notice of a schedule in the
-// environment.
+// Search does what [Explore] does and returns what it found, nil for nothing, instead of failing t.
+// It takes no notice of a schedule in the environment.
 func Search(t *testing.T, runs int, wire func(x *Exploration)) *Finding {
 	t.Helper()
 	first := uint64(1)
@@ -78,10 +85,12 @@ type Finding struct {
 	// Invariant names what was broken, and Err says how.
 	Invariant string
 	Err       error
-	// Schedule is the shortened list of what must go wrong: "label=fault", empty where it fails without any fault.
+	// Schedule is the shortened list of what must go wrong: "label=fault", empty where it fails
+	// without any fault.
 	Schedule []string
-	// Timeline is what happened under that schedule, a line for each step, with the line from which it follows. What happened to events
-	// that the faults do not concern is left out; a replay prints it all.
+	// Timeline is what happened under that schedule, a line for each step, with the line from which
+	// it follows. What happened to events that the faults do not concern is left out; a replay
+	// prints it all.
 	Timeline string
 	// Command replays it.
 	Command string

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// busy wires services whose handlers fail, publish and act, with random ids and retries with jitter.
+// busy wires services whose handlers fail, publish and act, with random ids and retries with
+// jitter.
 func busy(x *Exploration) {
 	var mu sync.Mutex
 	failures := map[string]int{}
@@ -56,7 +57,8 @@ func busy(x *Exploration) {
 	x.NoLoss()
 }
 
-// TestEveryFaultHappens: the runs together have every fault at every kind of action that can have it.
+// TestEveryFaultHappens: the runs together have every fault at every kind of action that can have
+// it.
 func TestEveryFaultHappens(t *testing.T) {
 	happened := map[string]bool{}
 	for seed := range uint64(1500) {
@@ -78,7 +80,8 @@ func TestEveryFaultHappens(t *testing.T) {
 	}
 }
 
-// TestRunThatHangsIsGivenUp: what waits outside of the bubble, or is busy, ends the run after its limit of real time.
+// TestRunThatHangsIsGivenUp: what waits outside of the bubble, or is busy, ends the run after its
+// limit of real time.
 func TestRunThatHangsIsGivenUp(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

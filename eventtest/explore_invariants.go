@@ -12,13 +12,15 @@ type invariant struct {
 	check func() error
 }
 
-// Invariant adds a condition that must hold at the end of the run, when every event has been delivered and nothing is left to do.
+// Invariant adds a condition that must hold at the end of the run, when every event has been
+// delivered and nothing is left to do.
 func (x *Exploration) Invariant(name string, check func() error) {
 	x.invariants = append(x.invariants, invariant{name, check})
 }
 
-// ExactlyOnce adds the invariant that the effect took place once for every stored event that of accepts, and at most once for every
-// other. With a nil of, it only finds effects that took place twice. Two copies of an event, with the same source and id, are one event.
+// ExactlyOnce adds the invariant that the effect took place once for every stored event that of
+// accepts, and at most once for every other. With a nil of, it only finds effects that took place
+// twice. Two copies of an event, with the same source and id, are one event.
 func (x *Exploration) ExactlyOnce(effect string, of func(e leat.Event) bool) {
 	x.Invariant("exactly once: "+effect, func() error {
 		for _, id := range x.c.firsts {
@@ -40,8 +42,8 @@ func (x *Exploration) ExactlyOnce(effect string, of func(e leat.Event) bool) {
 	})
 }
 
-// OrderPerKey adds the invariant that the effect took place, for the first time, in the order in which the events of a topic and key
-// were stored.
+// OrderPerKey adds the invariant that the effect took place, for the first time, in the order in
+// which the events of a topic and key were stored.
 func (x *Exploration) OrderPerKey(effect string) {
 	x.Invariant("order per key: "+effect, func() error {
 		for _, t := range x.c.topics {
@@ -76,8 +78,9 @@ func (x *Exploration) checkOrder(t *topic, effect string) error {
 	return nil
 }
 
-// NoLoss adds the invariant that every event that was stored was acknowledged or poisoned in every group that somebody has subscribed
-// to. What a service failed to publish and did not publish again is not stored; only an invariant of your own knows that it is missed.
+// NoLoss adds the invariant that every event that was stored was acknowledged or poisoned in every
+// group that somebody has subscribed to. What a service failed to publish and did not publish again
+// is not stored; only an invariant of your own knows that it is missed.
 func (x *Exploration) NoLoss() {
 	x.Invariant("no loss", func() error {
 		for _, t := range x.c.topics {
@@ -91,8 +94,8 @@ func (x *Exploration) NoLoss() {
 	})
 }
 
-// NothingPoisoned adds the invariant that no event ended in a poison queue or was rejected, but those that may accepts. A nil may
-// accepts none.
+// NothingPoisoned adds the invariant that no event ended in a poison queue or was rejected, but
+// those that may accepts. A nil may accepts none.
 func (x *Exploration) NothingPoisoned(may func(e leat.Event) bool) {
 	x.Invariant("nothing wrongly poisoned", func() error {
 		for _, t := range x.c.topics {

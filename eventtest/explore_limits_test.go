@@ -21,7 +21,8 @@ func one(t *testing.T, x *eventtest.Exploration, handle leat.HandlerFunc) {
 	publishOrders(t, x, 1)
 }
 
-// TestFindsMarkAfterEffect: a store of its own does not make an effect idempotent, since a crash can come between the two.
+// TestFindsMarkAfterEffect: a store of its own does not make an effect idempotent, since a crash
+// can come between the two.
 func TestFindsMarkAfterEffect(t *testing.T) {
 	f := eventtest.Search(t, 500, func(x *eventtest.Exploration) {
 		store := middleware.NewMemoryStore(1000, time.Hour)
@@ -66,7 +67,8 @@ func TestFindsSwallowedPublishError(t *testing.T) {
 	}))
 }
 
-// TestFindsCheckThenAct: to ask and then to act is not idempotent when a lost lease brings the event to another process meanwhile.
+// TestFindsCheckThenAct: to ask and then to act is not idempotent when a lost lease brings the
+// event to another process meanwhile.
 func TestFindsCheckThenAct(t *testing.T) {
 	f := eventtest.Search(t, 500, func(x *eventtest.Exploration) {
 		for _, name := range []string{"one", "two"} {

@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mixed wires what makes it hard to repeat a run: two consumers in one service, handlers that sleep, pause and are rejected, retries of two
-// kinds, asynchronous publishes, a driver of its own, and random ids.
+// mixed wires what makes it hard to repeat a run: two consumers in one service, handlers that
+// sleep, pause and are rejected, retries of two kinds, asynchronous publishes, a driver of its own,
+// and random ids.
 func mixed(x *Exploration) {
 	var mu sync.Mutex
 	attempts := map[eventID]int{}

@@ -64,7 +64,8 @@ func TestFindsLostOrder(t *testing.T) {
 	}))
 }
 
-// TestFindsMissingEffect: a handler that passes over an event that comes again, although it may not have been handled the first time.
+// TestFindsMissingEffect: a handler that passes over an event that comes again, although it may not
+// have been handled the first time.
 func TestFindsMissingEffect(t *testing.T) {
 	found(t, eventtest.Search(t, 500, func(x *eventtest.Exploration) {
 		x.Service("billing", consume("orders", "billing", func(ctx context.Context, e leat.Event) error {

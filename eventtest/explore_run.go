@@ -14,7 +14,8 @@ import (
 const (
 	// runTimeout is how much real time one run may take.
 	runTimeout = 30 * time.Second
-	// stopTimeout is how much of the bubble's time services may take to return when a run is over. It is longer than a ShutdownTimeout.
+	// stopTimeout is how much of the bubble's time services may take to return when a run is over.
+	// It is longer than a ShutdownTimeout.
 	stopTimeout = 10 * time.Minute
 )
 
@@ -25,7 +26,8 @@ type result struct {
 	trace   []line
 }
 
-// execute1 makes one run, in a bubble of its own. A run that does not end is given up, and its goroutines are left to themselves.
+// execute1 makes one run, in a bubble of its own. A run that does not end is given up, and its
+// goroutines are left to themselves.
 func execute1(t *testing.T, p *plan, wire func(x *Exploration)) *result {
 	t.Helper()
 	results := make(chan *result, 1)
@@ -139,7 +141,8 @@ func (c *chaos) stillRunning() string {
 	return ""
 }
 
-// handleOf returns the life of a service that a context belongs to; nil for a context that is of none.
+// handleOf returns the life of a service that a context belongs to; nil for a context that is of
+// none.
 func handleOf(ctx context.Context) *handle {
 	h, _ := ctx.Value(handleKey{}).(*handle)
 	return h

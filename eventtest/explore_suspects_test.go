@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSuspectsUnderChaos: the crashes of a service, its lost leases and its outages make suspects of healthy events. All of them are
-// handled: a schedule has too few faults to end two runs of one event while it runs alone.
+// TestSuspectsUnderChaos: the crashes of a service, its lost leases and its outages make suspects
+// of healthy events. All of them are handled: a schedule has too few faults to end two runs of one
+// event while it runs alone.
 func TestSuspectsUnderChaos(t *testing.T) {
 	var suspects atomic.Bool
 	eventtest.Explore(t, 300, func(x *eventtest.Exploration) {

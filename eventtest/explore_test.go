@@ -61,8 +61,8 @@ func TestFindsMissingIdempotency(t *testing.T) {
 	}))
 }
 
-// TestFindsOrderBetweenKeys: a handler that takes for granted that a customer's event comes before the customer's order, which has
-// another key.
+// TestFindsOrderBetweenKeys: a handler that takes for granted that a customer's event comes before
+// the customer's order, which has another key.
 func TestFindsOrderBetweenKeys(t *testing.T) {
 	found(t, eventtest.Search(t, 500, func(x *eventtest.Exploration) {
 		known := map[string]bool{}
@@ -134,7 +134,8 @@ func (c *counter) add(name string) int {
 	return c.n[name]
 }
 
-// shop wires services that are right: what they do is idempotent, what they publish follows what they did and keeps its id.
+// shop wires services that are right: what they do is idempotent, what they publish follows what
+// they did and keeps its id.
 func shop(t *testing.T, x *eventtest.Exploration, events int) {
 	t.Helper()
 	attempts := &counter{n: map[string]int{}}

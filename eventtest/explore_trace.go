@@ -36,7 +36,8 @@ func (c *chaos) noteLockedf(s *service, cause int, format string, args ...any) i
 	return len(c.trace)
 }
 
-// timeline returns what happened as text. Times are left out: the order is what matters, and retries have jitter.
+// timeline returns what happened as text. Times are left out: the order is what matters, and
+// retries have jitter.
 func (r *result) timeline() string { return r.print(func(int) bool { return true }) }
 
 // shortTimeline leaves out the events with which nothing is wrong.
@@ -45,7 +46,8 @@ func (r *result) shortTimeline() string {
 	return r.print(func(at int) bool { return shown[r.root(at)] })
 }
 
-// maxLines is how many lines are printed at most: the first and the last of a run that went on and on.
+// maxLines is how many lines are printed at most: the first and the last of a run that went on and
+// on.
 const maxLines = 400
 
 func (r *result) print(show func(at int) bool) string {
@@ -84,8 +86,8 @@ func (r *result) root(at int) int {
 	return at
 }
 
-// relevant returns the roots of odd lines, and of the lines that came between an odd one and what it follows from, or between two
-// odd ones of a root: what overtook, or was overtaken.
+// relevant returns the roots of odd lines, and of the lines that came between an odd one and what
+// it follows from, or between two odd ones of a root: what overtook, or was overtaken.
 func (r *result) relevant() map[int]bool {
 	from, to := map[int]int{}, map[int]int{}
 	for i, l := range r.trace {
@@ -127,7 +129,8 @@ func command(t *testing.T, p *plan) string {
 		seedVariable, p.seed, scheduleVariable, strings.Join(p.schedule(), ","), strings.Join(name, "/"), packagePath())
 }
 
-// packagePath returns the path of the package under test within its module. A test runs in its package's directory.
+// packagePath returns the path of the package under test within its module. A test runs in its
+// package's directory.
 func packagePath() string {
 	dir, err := os.Getwd()
 	if err != nil {

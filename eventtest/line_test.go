@@ -11,9 +11,10 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// line is what publishes of a view go through: a connection to the broker in memory, as if there were one. The broker has an event at once,
-// and its answer takes a little while. A cut loses answers. While the view is isolated, some events are written into the connection, and
-// what does not fit there waits.
+// line is what publishes of a view go through: a connection to the broker in memory, as if there
+// were one. The broker has an event at once, and its answer takes a little while. A cut loses
+// answers. While the view is isolated, some events are written into the connection, and what does
+// not fit there waits.
 type line struct {
 	broker *memory.Broker
 
@@ -74,7 +75,8 @@ func (l *line) publish(ctx context.Context, topic string, events []leat.Event, d
 	}
 }
 
-// store hands events to the broker. What it refuses is told at once, as the client would; what it has is told a little later.
+// store hands events to the broker. What it refuses is told at once, as the client would; what it
+// has is told a little later.
 func (l *line) store(ctx context.Context, topic string, events []leat.Event, index func(i int) int, done func(i int, err error)) {
 	l.broker.Publish(ctx, topic, events, func(i int, err error) {
 		if err != nil {
@@ -152,8 +154,8 @@ func (l *line) thaw() {
 	}
 }
 
-// cut loses the answers that are on their way, and what was written into a frozen connection. What waits behind that goes out by the next
-// connection.
+// cut loses the answers that are on their way, and what was written into a frozen connection. What
+// waits behind that goes out by the next connection.
 func (l *line) cut() {
 	l.mu.Lock()
 	lost := l.answers

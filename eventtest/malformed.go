@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// malformed returns a message that is not a CloudEvent: the n-th of the harness's own, where its broker cannot carry every byte, else m.
+// malformed returns a message that is not a CloudEvent: the n-th of the harness's own, where its
+// broker cannot carry every byte, else m.
 func (r *run) malformed(n int, m leat.Malformed) leat.Malformed {
 	own, ok := r.h.(Malformer)
 	if !ok {
@@ -21,8 +22,8 @@ func (r *run) malformed(n int, m leat.Malformed) leat.Malformed {
 	return given
 }
 
-// largeMalformed does the same for a message with a body of about size bytes. That of a harness is repeated, in characters that its broker
-// carries.
+// largeMalformed does the same for a message with a body of about size bytes. That of a harness is
+// repeated, in characters that its broker carries.
 func (r *run) largeMalformed(n, size int, m leat.Malformed) leat.Malformed {
 	if m = r.malformed(n, m); len(m.Body) < size {
 		m.Body = bytes.Repeat(m.Body, size/len(m.Body))
@@ -40,8 +41,9 @@ func valuesOf(headers []leat.Header, name string) (values [][]byte) {
 	return values
 }
 
-// expectHeaders looks for the headers of an injected message. The transport may have added others, and may have no order of names; the
-// values of one name are in theirs. A transport whose headers are a map has one value of each name.
+// expectHeaders looks for the headers of an injected message. The transport may have added others,
+// and may have no order of names; the values of one name are in theirs. A transport whose headers
+// are a map has one value of each name.
 func (r *run) expectHeaders(injected leat.Malformed, m *leat.Malformed) {
 	for i, h := range injected.Headers {
 		want, got := valuesOf(injected.Headers, h.Name), valuesOf(m.Headers, h.Name)

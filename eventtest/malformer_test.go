@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// textHarness is a harness whose broker carries text only, and no message without a body, as SQS does.
+// textHarness is a harness whose broker carries text only, and no message without a body, as SQS
+// does.
 type textHarness struct{ *memoryHarness }
 
 func (h textHarness) Inject(ctx context.Context, topic string, m leat.Malformed) error {
@@ -48,7 +49,8 @@ func (textMalformer) Malformed(n int) leat.Malformed {
 	}
 }
 
-// TestMalformer: the suite injects nothing that a broker cannot carry where the harness says what it can.
+// TestMalformer: the suite injects nothing that a broker cannot carry where the harness says what
+// it can.
 func TestMalformer(t *testing.T) {
 	report := eventtest.TestAdapter(t, textMalformer{textHarness{newMemoryHarness()}}, &eventtest.Options{Only: needing(eventtest.NeedInject)})
 	for _, result := range report.Results {

@@ -41,9 +41,10 @@ func (h mutantHarness) Open(ctx context.Context) (leat.Broker, error) {
 	return h.wrap(b), nil
 }
 
-// TestEveryMutantIsCaught runs the suite on mutants. With LEAT_MUTANTS=all, as in make mutants, it runs all of them on all cases of the
-// level that they were made for, which takes minutes: the rule that one breaks must fail, and no rule outside its declared set.
-// With any other value, those whose names it matches have to be caught by their rules. Without it, every fifth has to be.
+// TestEveryMutantIsCaught runs the suite on mutants. With LEAT_MUTANTS=all, as in make mutants, it
+// runs all of them on all cases of the level that they were made for, which takes minutes: the rule
+// that one breaks must fail, and no rule outside its declared set. With any other value, those
+// whose names it matches have to be caught by their rules. Without it, every fifth has to be.
 func TestEveryMutantIsCaught(t *testing.T) {
 	named := os.Getenv("LEAT_MUTANTS")
 	all, step := named == "all", 5
@@ -88,7 +89,8 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	assert.Positive(t, ran, "no mutant has such a name")
 }
 
-// harness returns one that hands out the mutant. Those of whole cases are shells, which can be paused.
+// harness returns one that hands out the mutant. Those of whole cases are shells, which can be
+// paused.
 func (m *mutant) harness(level eventtest.Level) eventtest.Harness {
 	h := mutantHarness{newMemoryHarness(), m.wrap}
 	if level == eventtest.Whole || m.shelled {
@@ -108,7 +110,8 @@ func casesOf(level eventtest.Level) []string {
 	return names
 }
 
-// TestEveryCaseCanFail: a case that no mutant was made for proves nothing. One that fails beside others may just be in their way.
+// TestEveryCaseCanFail: a case that no mutant was made for proves nothing. One that fails beside
+// others may just be in their way.
 func TestEveryCaseCanFail(t *testing.T) {
 	var broken []string
 	for _, m := range slices.Concat(rawMutants(), wholeMutants()) {

@@ -10,10 +10,12 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// runsOut is how long the leases of the mutants here last: longer than what has to come at once may take.
+// runsOut is how long the leases of the mutants here last: longer than what has to come at once may
+// take.
 const runsOut = 3 * time.Second
 
-// fetching is a mutant of streams that fetch ahead. Only those of subscriptions with that MaxInFlight do, which one case has.
+// fetching is a mutant of streams that fetch ahead. Only those of subscriptions with that
+// MaxInFlight do, which one case has.
 func fetching(name, rule string, maxInFlight int, others []string, change func(sub *leat.Subscription)) mutant {
 	return mutant{name: name, rule: rule, others: others, wrap: bend(func(b *bent) {
 		b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
@@ -31,7 +33,8 @@ func fetching(name, rule string, maxInFlight int, others []string, change func(s
 	})}
 }
 
-// closing is a mutant with another Close of streams that have received an event whose id begins like that.
+// closing is a mutant with another Close of streams that have received an event whose id begins
+// like that.
 func closing(name, rule, prefix string, closeStream func(s leat.Stream, unsettled []leat.Delivery)) mutant {
 	return mutant{name: name, rule: rule, wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 		var mu sync.Mutex
@@ -217,7 +220,8 @@ func forgetsAcksOnReconnect() mutant {
 	}
 }
 
-// subscribesAgain is a mutant that asks by a new path when connections are lost, and goes on to ask by the old ones.
+// subscribesAgain is a mutant that asks by a new path when connections are lost, and goes on to ask
+// by the old ones.
 func subscribesAgain(name, rule string, maxInFlight int, others []string) mutant {
 	var c cuttable
 	return mutant{name: name, rule: rule, others: others, shelled: true,
@@ -236,8 +240,8 @@ func subscribesAgain(name, rule string, maxInFlight int, others []string) mutant
 		})}
 }
 
-// leavesPathOpen is a mutant that asks by a new path when connections are lost, while the broker still sends to the old one, until it
-// notices that the leases of what it sent run out.
+// leavesPathOpen is a mutant that asks by a new path when connections are lost, while the broker
+// still sends to the old one, until it notices that the leases of what it sent run out.
 func leavesPathOpen() mutant {
 	var c cuttable
 	return mutant{name: "lets the broker send to where nobody receives after a reconnect", rule: "reconnect-one-path", shelled: true,

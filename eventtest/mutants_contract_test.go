@@ -23,7 +23,8 @@ func cancelMutants() []mutant {
 			}),
 		},
 		{
-			// Only a wait that is as short as that of one case, so that the others do not wait as well.
+			// Only a wait that is as short as that of one case, so that the others do not wait as
+			// well.
 			name: "notices late that ctx has ended", rule: "receive-canceled",
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 				s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {

@@ -7,8 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// faultPublishMutants are right as long as no connection is lost and no publish is given up. Real adapters were like that, and nothing
-// noticed.
+// faultPublishMutants are right as long as no connection is lost and no publish is given up. Real
+// adapters were like that, and nothing noticed.
 func faultPublishMutants() []mutant {
 	const cuts, isolation, kills = "publish-across-cuts", "publish-across-isolation", "publish-across-kills"
 	const outages = "publish-across-outages"

@@ -29,8 +29,8 @@ func lateMutants() []mutant {
 	}
 }
 
-// settlesByID plays a broker that finds a message by its id and not by its delivery, with clients that send the settlements
-// that which wants. Others are sent while their lease lasts.
+// settlesByID plays a broker that finds a message by its id and not by its delivery, with clients
+// that send the settlements that which wants. Others are sent while their lease lasts.
 func settlesByID(which func(d *leat.Delivery, ended bool) bool) func(leat.Broker) leat.Broker {
 	type holding struct {
 		s *viewStream
@@ -76,7 +76,8 @@ func takesFromSuccessor(s *viewStream) {
 	}
 }
 
-// sendsLaterInOutage refuses what is published while it knows of an outage, and its client library keeps that and sends it afterwards.
+// sendsLaterInOutage refuses what is published while it knows of an outage, and its client library
+// keeps that and sends it afterwards.
 func sendsLaterInOutage(b *bent) {
 	b.publish = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 		if v, ok := b.(*view); !ok || !v.line.isDown() {

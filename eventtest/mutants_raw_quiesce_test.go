@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// polling is a stream that asks the broker for more for as long as it is open, whether somebody will receive that or not.
+// polling is a stream that asks the broker for more for as long as it is open, whether somebody
+// will receive that or not.
 type polling struct {
 	leat.Stream
 

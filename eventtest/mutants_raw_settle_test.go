@@ -108,7 +108,8 @@ func settleMutants() []mutant {
 	}
 }
 
-// storesOnePosition acks an event only when all that were delivered before it are acked, and forgets the other acks on Close.
+// storesOnePosition acks an event only when all that were delivered before it are acked, and
+// forgets the other acks on Close.
 func storesOnePosition() mutant {
 	return mutant{
 		name: "stores one position and nothing above it", rule: "ack-above-unsettled",
@@ -141,7 +142,8 @@ func storesOnePosition() mutant {
 	}
 }
 
-// returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else of its key the stream holds.
+// returnsAtOnce delivers what is given back as soon as Receive is called, in order, whatever else
+// of its key the stream holds.
 func returnsAtOnce(name, rule string, others []string, which func(d *leat.Delivery) bool) mutant {
 	return mutant{
 		name: name, rule: rule, others: others,
@@ -200,7 +202,8 @@ func staleMutant(name, rule string, byClose bool) mutant {
 	})}
 }
 
-// leasing is a mutant that hands out leases of its own; follow ties each to that of its first delivery.
+// leasing is a mutant that hands out leases of its own; follow ties each to that of its first
+// delivery.
 func leasing(name, rule string, others []string, follow func(d *leat.Delivery, outer *leat.Lease)) mutant {
 	return mutant{name: name, rule: rule, others: others, wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 		leases := map[*leat.Lease]*leat.Lease{} // Receive is called by one goroutine at a time
@@ -401,7 +404,8 @@ func closeMutants() []mutant {
 			}),
 		publishing("never answers a publish that Close interrupts", "close-while-publishing", nil,
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
-				// It is so slow with the first event of each publisher that Close comes before the answer, which is then forgotten.
+				// It is so slow with the first event of each publisher that Close comes before the
+				// answer, which is then forgotten.
 				if e := events[0]; !strings.HasPrefix(e.Key(), "publisher-") || e.ID() != e.Key()+"-0" {
 					b.Publish(ctx, topic, events, done)
 				}
@@ -440,7 +444,8 @@ type deadStream struct{ leat.Stream }
 
 func (deadStream) Close(context.Context) error { return nil }
 
-// dropsDelayed keeps what is given back with a delay in the stream's own memory, and forgets it at Close.
+// dropsDelayed keeps what is given back with a delay in the stream's own memory, and forgets it at
+// Close.
 func dropsDelayed() func(leat.Broker) leat.Broker {
 	return bendStreams(func(_ leat.Subscription, s *bentStream) {
 		var mu sync.Mutex

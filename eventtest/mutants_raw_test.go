@@ -14,8 +14,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// rawMutants break rules of leat.Broker and leat.Stream. Where a defect would break many cases at once, which then all wait in vain, the
-// mutant has it only for the events of one case, by their ids.
+// rawMutants break rules of leat.Broker and leat.Stream. Where a defect would break many cases at
+// once, which then all wait in vain, the mutant has it only for the events of one case, by their
+// ids.
 func rawMutants() []mutant {
 	return slices.Concat(
 		publishMutants(), faultPublishMutants(), neighbourMutants(), eventMutants(), subscribeMutants(),
@@ -34,7 +35,8 @@ func publishing(name, rule string, others []string,
 	return mutant{name: name, rule: rule, others: others, wrap: bend(func(b *bent) { b.publish = f })}
 }
 
-// sizing is a mutant that counts what it writes against the limit of events, with the room that names and lengths take.
+// sizing is a mutant that counts what it writes against the limit of events, with the room that
+// names and lengths take.
 func sizing(name string, others []string, wireSize func(e leat.Event) int) mutant {
 	const room = 2 << 10
 	return publishing(name, "largest-event-any-bytes", others,

@@ -23,7 +23,8 @@ func endsAfter(tenths int) func(leat.Broker) leat.Broker {
 	return flawed(func(f *flaws) { f.term = viewTerm / 10 * time.Duration(tenths) })
 }
 
-// extendsNothing makes a stream forget its leases once a case about them is under way: other cases may take as long as a term.
+// extendsNothing makes a stream forget its leases once a case about them is under way: other cases
+// may take as long as a term.
 func extendsNothing(mutes func(d *leat.Delivery) bool) func(leat.Broker) leat.Broker {
 	return flawed(func(f *flaws) { f.mutes = mutes })
 }

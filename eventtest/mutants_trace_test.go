@@ -10,8 +10,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// traceMutants break the rules about the trace context, and those about what is malformed that only a transport with other bytes or headers
-// breaks.
+// traceMutants break the rules about the trace context, and those about what is malformed that only
+// a transport with other bytes or headers breaks.
 func traceMutants() []mutant {
 	return []mutant{
 		{

@@ -10,7 +10,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// onEach returns a Receive that passes each delivery of the broker to keep, and drops it, settled, where that says so.
+// onEach returns a Receive that passes each delivery of the broker to keep, and drops it, settled,
+// where that says so.
 func onEach(keep func(s *shellStream, d *leat.Delivery) bool) func(leat.Broker) leat.Broker {
 	return (&defect{receive: filtered(keep)}).wrap()
 }
@@ -127,7 +128,8 @@ func dropsLost() func(leat.Broker) leat.Broker {
 	}}).wrap()
 }
 
-// onPublish returns a shell that publishes what change makes of each event; false drops it and reports success.
+// onPublish returns a shell that publishes what change makes of each event; false drops it and
+// reports success.
 func onPublish(change func(topic string, e leat.Event) (leat.Event, bool)) func(leat.Broker) leat.Broker {
 	return (&defect{publish: func(b *shell, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 		var kept []leat.Event

@@ -23,8 +23,8 @@ func reordersRedelivered() func(leat.Broker) leat.Broker {
 	}}).wrap()
 }
 
-// overtakes keeps some events with a key back, from the hundredth of the topic on, until the next one of their keys came by, or for a while
-// where none comes.
+// overtakes keeps some events with a key back, from the hundredth of the topic on, until the next
+// one of their keys came by, or for a while where none comes.
 func overtakes() func(leat.Broker) leat.Broker {
 	return (&defect{receive: func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
 		n, err := s.receive(ctx, into)
@@ -102,7 +102,8 @@ func keepsLostLeases() func(leat.Broker) leat.Broker {
 	}}).wrap()
 }
 
-// endsSlowLeases ends a lease when one of its deliveries, small and without a key as few cases have them, is not settled after 20 ms.
+// endsSlowLeases ends a lease when one of its deliveries, small and without a key as few cases have
+// them, is not settled after 20 ms.
 func endsSlowLeases() func(leat.Broker) leat.Broker {
 	d := &defect{leases: func(_ *shellStream, inner *leat.Lease) *leat.Lease {
 		own := leat.NewLease()

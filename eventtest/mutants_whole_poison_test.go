@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// poisonMutants break what a poison queue needs of an adapter when something does not fit, or is refused.
+// poisonMutants break what a poison queue needs of an adapter when something does not fit, or is
+// refused.
 func poisonMutants() []mutant {
 	return []mutant{
 		{name: "cannot be reached with large events in a poison topic", rule: "whole-poison-what-does-not-fit", wrap: unreachableForLarge()},
@@ -51,7 +52,8 @@ func takesPoisonKey() func(leat.Broker) leat.Broker {
 	})
 }
 
-// ordersPoison declares what reads a poison queue as nobody has asked for, so that the Unordered subscription cannot be held.
+// ordersPoison declares what reads a poison queue as nobody has asked for, so that the Unordered
+// subscription cannot be held.
 func ordersPoison() func(leat.Broker) leat.Broker {
 	return (&defect{declare: func(b *shell, ctx context.Context, subs ...leat.Subscription) error {
 		subs = slices.Clone(subs)

@@ -10,8 +10,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// redeliveryMutants deliver again too much, too little, or at the wrong time. Most do so with the events of one case, which they know by
-// their ids or keys, since all cases with slow handlers would fail otherwise.
+// redeliveryMutants deliver again too much, too little, or at the wrong time. Most do so with the
+// events of one case, which they know by their ids or keys, since all cases with slow handlers
+// would fail otherwise.
 func redeliveryMutants() []mutant {
 	return []mutant{
 		{
@@ -47,8 +48,9 @@ func redeliveryMutants() []mutant {
 	}
 }
 
-// takesBack gives some events with a key a lease of their own, which it ends when they are not settled after a while and when says so. Then
-// it delivers them again: the more late, the more likely behind later ones of their keys.
+// takesBack gives some events with a key a lease of their own, which it ends when they are not
+// settled after a while and when says so. Then it delivers them again: the more late, the more
+// likely behind later ones of their keys.
 func takesBack(
 	after, late time.Duration, which func(d *leat.Delivery) bool, when func(s *shellStream, d *leat.Delivery) bool,
 ) func(leat.Broker) leat.Broker {
@@ -135,7 +137,8 @@ func losesAmongThree() func(leat.Broker) leat.Broker {
 	return d.wrap()
 }
 
-// forgetsAcksBeside keeps the last three acks of a stream for a batch, which Close sends only for the last stream of a group.
+// forgetsAcksBeside keeps the last three acks of a stream for a batch, which Close sends only for
+// the last stream of a group.
 func forgetsAcksBeside() func(leat.Broker) leat.Broker {
 	var open groupSizes
 	d := open.defect()

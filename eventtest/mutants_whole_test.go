@@ -7,8 +7,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// TestWholeLevelUnderFaults runs the whole level on a shell around the in-memory broker that breaks nothing, but can be paused, killed
-// and cut, so that the cases which need that are seen to pass.
+// TestWholeLevelUnderFaults runs the whole level on a shell around the in-memory broker that breaks
+// nothing, but can be paused, killed and cut, so that the cases which need that are seen to pass.
 func TestWholeLevelUnderFaults(t *testing.T) {
 	var names []string
 	for _, c := range eventtest.Cases() {
@@ -20,8 +20,8 @@ func TestWholeLevelUnderFaults(t *testing.T) {
 	eventtest.TestAdapter(t, h, &eventtest.Options{Only: names})
 }
 
-// wholeMutants break rules that show with a Producer and a Consumer. Each breaks as little as it can, so that the cases of other rules
-// pass.
+// wholeMutants break rules that show with a Producer and a Consumer. Each breaks as little as it
+// can, so that the cases of other rules pass.
 func wholeMutants() []mutant {
 	return append(slices.Concat(timedWholeMutants(), redeliveryMutants(), poisonMutants()), []mutant{
 		{

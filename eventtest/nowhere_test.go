@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// The broker in memory is always there, so that only mutants, which stand for any adapter, can be opened where nobody listens.
+// The broker in memory is always there, so that only mutants, which stand for any adapter, can be
+// opened where nobody listens.
 var _ eventtest.Stray = mutantHarness{}
 
 func (h mutantHarness) OpenNowhere(context.Context) (leat.Broker, error) {

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestStopwatchLeavesOutStalls: what the machine takes is not what the adapter takes, and an adapter that blocks stalls no machine.
+// TestStopwatchLeavesOutStalls: what the machine takes is not what the adapter takes, and an
+// adapter that blocks stalls no machine.
 func TestStopwatchLeavesOutStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &run{session: &session{stalls: measureStalls()}}

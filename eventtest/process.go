@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// PauseProcess stops a process (SIGSTOP): its connections stay open, and it does nothing until [ResumeProcess]. A negative pid names the
-// process group -pid. PauseProcess returns when every thread has stopped, which Linux tells; on other systems it returns when the signal is
-// sent. When ctx ends first, the error says so, and the process stops later. The error wraps [errors.ErrUnsupported] where processes
-// cannot be stopped.
+// PauseProcess stops a process (SIGSTOP): its connections stay open, and it does nothing until
+// [ResumeProcess]. A negative pid names the process group -pid. PauseProcess returns when every
+// thread has stopped, which Linux tells; on other systems it returns when the signal is sent. When
+// ctx ends first, the error says so, and the process stops later. The error wraps
+// [errors.ErrUnsupported] where processes cannot be stopped.
 func PauseProcess(ctx context.Context, pid int) error {
 	if err := pauseSignal(pid); err != nil {
 		return fmt.Errorf("pausing process %d: %w", pid, err)
@@ -40,7 +41,8 @@ func ResumeProcess(pid int) error {
 	return nil
 }
 
-// standsStill reports whether all threads of a process, or of the processes of a group, have stopped or ended.
+// standsStill reports whether all threads of a process, or of the processes of a group, have
+// stopped or ended.
 func standsStill(pid int) bool {
 	if pid > 0 {
 		return threadsStand(strconv.Itoa(pid))
@@ -68,7 +70,8 @@ func threadsStand(pid string) bool {
 	return true
 }
 
-// statOf returns what Linux tells about a process or thread: its state, its parent, its group, and more; nothing when it is gone.
+// statOf returns what Linux tells about a process or thread: its state, its parent, its group, and
+// more; nothing when it is gone.
 func statOf(path string) []string {
 	text, err := os.ReadFile(path) //nolint:gosec // below /proc
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startTalking starts a process, in a group of its own, whose child writes lines as fast as it can, and counts them.
+// startTalking starts a process, in a group of its own, whose child writes lines as fast as it can,
+// and counts them.
 func startTalking(t *testing.T) (pid int, lines *atomic.Int64) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `sh -c 'while echo line; do :; done'; exit 0`)

@@ -20,8 +20,8 @@ type program struct {
 	active   atomic.Int64  // handlers that run
 }
 
-// serve runs a Consumer of the ledger's topic on b, in the group g, and waits until it is subscribed. It is stopped when the case is
-// over.
+// serve runs a Consumer of the ledger's topic on b, in the group g, and waits until it is
+// subscribed. It is stopped when the case is over.
 func (l *ledger) serve(b leat.Broker, h leat.HandlerFunc, o *leat.ConsumerOptions) *program {
 	s := l.r.launch(b, l.r.subscription(l.topic, testGroup), l.record(h), o)
 	s.await()

@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy on 127.0.0.1 that stands between one client and its broker and injects the faults of a network. Give each client a
-// Proxy of its own, so that a fault hits that client alone.
+// Proxy is a TCP proxy on 127.0.0.1 that stands between one client and its broker and injects the
+// faults of a network. Give each client a Proxy of its own, so that a fault hits that client alone.
 //
-// A client finds its way through a Proxy in one of two ways. A client that connects to the addresses it is given (RabbitMQ, NATS) gets
-// [Proxy.Addr] instead of the broker's address. A client that connects to addresses that brokers advertise (Kafka) gets [Proxy.Dial] as its
-// dial function; the brokers advertise their own addresses then.
+// A client finds its way through a Proxy in one of two ways. A client that connects to the
+// addresses it is given (RabbitMQ, NATS) gets [Proxy.Addr] instead of the broker's address. A
+// client that connects to addresses that brokers advertise (Kafka) gets [Proxy.Dial] as its dial
+// function; the brokers advertise their own addresses then.
 //
-// Faults last until they are taken back and combine with each other. They also hit the connections that are made later. All methods are
-// safe for concurrent use.
+// Faults last until they are taken back and combine with each other. They also hit the connections
+// that are made later. All methods are safe for concurrent use.
 type Proxy struct {
 	addr   string
 	ctx    context.Context // ends with Close
@@ -55,8 +56,8 @@ type way struct {
 	delay  time.Duration
 }
 
-// StartProxy starts a proxy that passes connections on to target, "host:port". An empty target ends each connection at once, until
-// [Proxy.Point] names one. Close ends the proxy.
+// StartProxy starts a proxy that passes connections on to target, "host:port". An empty target ends
+// each connection at once, until [Proxy.Point] names one. Close ends the proxy.
 func StartProxy(target string) (*Proxy, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Proxy{ctx: ctx, cancel: cancel, target: target, fronts: map[string]net.Listener{}, links: map[*link]struct{}{}}
@@ -75,14 +76,16 @@ func StartProxy(target string) (*Proxy, error) {
 // Addr returns the address where the proxy listens for the target of [StartProxy].
 func (p *Proxy) Addr() string { return p.addr }
 
-// Point makes target the one that later connections to [Proxy.Addr] are passed on to. Those that there are stay as they are.
+// Point makes target the one that later connections to [Proxy.Addr] are passed on to. Those that
+// there are stay as they are.
 func (p *Proxy) Point(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Dial connects to address through the proxy. Use it as the dial function of a client. The network must be "tcp".
+// Dial connects to address through the proxy. Use it as the dial function of a client. The network
+// must be "tcp".
 func (p *Proxy) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "tcp" {
 		return nil, fmt.Errorf("dialing through a proxy: the network %q is not supported; use tcp", network)
@@ -96,7 +99,8 @@ func (p *Proxy) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return (&net.Dialer{}).DialContext(ctx, network, front.Addr().String())
 }
 
-// Close ends the proxy: it closes all connections, and returns when no goroutine of it is left. Closing twice does nothing.
+// Close ends the proxy: it closes all connections, and returns when no goroutine of it is left.
+// Closing twice does nothing.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -109,7 +113,8 @@ func (p *Proxy) Close() {
 	p.work.Wait()
 }
 
-// front returns the listener for a target, which it starts the first time. The caller holds the lock.
+// front returns the listener for a target, which it starts the first time. The caller holds the
+// lock.
 func (p *Proxy) front(target string) (net.Listener, error) {
 	if p.closed {
 		return nil, fmt.Errorf("the proxy is closed: %w", net.ErrClosed)

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// link is one connection through a [Proxy]: that of the client, and the one to the broker that belongs to it.
+// link is one connection through a [Proxy]: that of the client, and the one to the broker that
+// belongs to it.
 type link struct {
 	proxy  *Proxy
 	target string
@@ -184,8 +185,8 @@ func (l *link) filtered(d Direction, b []byte) bool {
 	return l.pass(d, b)
 }
 
-// pass writes bytes, as soon as nothing is frozen, and reports whether the link still is there. An end that is gone without the other one's
-// knowledge takes everything.
+// pass writes bytes, as soon as nothing is frozen, and reports whether the link still is there. An
+// end that is gone without the other one's knowledge takes everything.
 func (l *link) pass(d Direction, b []byte) bool {
 	l.turns[d].Lock()
 	defer l.turns[d].Unlock()
@@ -201,7 +202,8 @@ func (l *link) pass(d Direction, b []byte) bool {
 	return l.open(d)
 }
 
-// enter waits until bytes may go in a direction, says that they are written, and returns where to. That is nil where nobody takes them.
+// enter waits until bytes may go in a direction, says that they are written, and returns where to.
+// That is nil where nobody takes them.
 func (l *link) enter(d Direction) *net.TCPConn {
 	p := l.proxy
 	p.mu.Lock()
@@ -246,7 +248,8 @@ func (l *link) endOf(d Direction, err error) {
 	}
 }
 
-// cutHalf closes the end that d leads to without the knowledge of the other one. The caller holds the lock of the proxy.
+// cutHalf closes the end that d leads to without the knowledge of the other one. The caller holds
+// the lock of the proxy.
 func (l *link) cutHalf(d Direction) {
 	switch {
 	case l.cut[d.back()] || l.ends[d] == nil:
@@ -257,7 +260,8 @@ func (l *link) cutHalf(d Direction) {
 	}
 }
 
-// end closes both ends, with a reset where that is asked for. The caller holds the lock of the proxy.
+// end closes both ends, with a reset where that is asked for. The caller holds the lock of the
+// proxy.
 func (l *link) end(reset bool) {
 	if l.ended {
 		return

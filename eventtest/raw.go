@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// The groups that the raw cases use. Groups belong to a topic, and every case has topics of its own.
+// The groups that the raw cases use. Groups belong to a topic, and every case has topics of its
+// own.
 const (
 	groupA = "a"
 	groupB = "b"
@@ -21,8 +22,9 @@ const (
 func acked() leat.Settlement     { return leat.Settlement{Action: leat.Ack} }
 func givenBack() leat.Settlement { return leat.Settlement{Action: leat.GiveBack} }
 
-// openToClose returns an instance of the adapter that the case closes itself. It is closed again at the end, whatever that returns, since
-// a case that looks at Close reports by itself what it thinks of it.
+// openToClose returns an instance of the adapter that the case closes itself. It is closed again at
+// the end, whatever that returns, since a case that looks at Close reports by itself what it thinks
+// of it.
 func (r *run) openToClose() leat.Broker {
 	b, err := r.h.Open(r.ctx)
 	r.must(err, "opening the adapter")
@@ -37,8 +39,9 @@ func (r *run) start(groups ...string) (b leat.Broker, topic string) {
 	return b, topic
 }
 
-// declare makes sure that groups of a topic exist, so that what is published from then on is kept for them. An adapter that
-// declares nothing makes them when it subscribes, or finds them made by its broker.
+// declare makes sure that groups of a topic exist, so that what is published from then on is kept
+// for them. An adapter that declares nothing makes them when it subscribes, or finds them made by
+// its broker.
 func (r *run) declare(b leat.Broker, topic string, groups ...string) {
 	_, declares := b.(leat.Declarer)
 	for _, group := range groups {
@@ -83,7 +86,8 @@ func (r *run) sized(id string, n int) leat.Event {
 	return r.event(id, "k").WithData("", make([]byte, n))
 }
 
-// tooLarge returns an event of one byte more than the broker, or Leat, takes. It may be invalid as well, as only With methods make it.
+// tooLarge returns an event of one byte more than the broker, or Leat, takes. It may be invalid as
+// well, as only With methods make it.
 func (r *run) tooLarge(b leat.Broker, id string) leat.Event {
 	e := r.sized(id, 0)
 	return e.WithData("", make([]byte, maxEvent(b)+1-e.Size()))
@@ -147,7 +151,8 @@ func (r *run) mustPublish(b leat.Broker, topic string, events ...leat.Event) {
 	}
 }
 
-// reader receives from a stream by hand, in the goroutine of the case, and settles nothing by itself.
+// reader receives from a stream by hand, in the goroutine of the case, and settles nothing by
+// itself.
 type reader struct {
 	r      *run
 	stream leat.Stream
@@ -201,7 +206,8 @@ func (r *run) join(b leat.Broker, topic, group string) *reader {
 	return r.subscribe(b, r.subscription(topic, group))
 }
 
-// receive calls Receive once, for at most limit deliveries. It copes with a wrong n, which only one case is about.
+// receive calls Receive once, for at most limit deliveries. It copes with a wrong n, which only one
+// case is about.
 func (rd *reader) receive(ctx context.Context, limit int) ([]leat.Delivery, error) {
 	into := make([]leat.Delivery, limit)
 	n, err := rd.stream.Receive(ctx, into)
@@ -227,9 +233,10 @@ func (rd *reader) take(n int) []leat.Delivery {
 	return got
 }
 
-// until receives until the event with that id comes, and returns what came before it. Where a test is for the absence of an event,
-// this takes no time: an event that is published last, with the same key, comes after everything that should not have come. Only
-// where the stream keeps no order, what comes soon after counts as well.
+// until receives until the event with that id comes, and returns what came before it. Where a test
+// is for the absence of an event, this takes no time: an event that is published last, with the
+// same key, comes after everything that should not have come. Only where the stream keeps no order,
+// what comes soon after counts as well.
 func (rd *reader) until(id string) []leat.Delivery {
 	var before []leat.Delivery
 	for {

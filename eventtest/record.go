@@ -30,15 +30,18 @@ const (
 	RecordRetried RecordKind = "retried"
 	// RecordPaused: the handler stopped its consumer for Delay, because of Err.
 	RecordPaused RecordKind = "paused"
-	// RecordRejected: the handler, or a middleware that lost patience, gave the event up because of Err.
+	// RecordRejected: the handler, or a middleware that lost patience, gave the event up because of
+	// Err.
 	RecordRejected RecordKind = "rejected"
 	// RecordPoisoned: the event is in the poison queue, because of Err.
 	RecordPoisoned RecordKind = "poisoned"
 	// RecordPoisonFailed: the poison queue did not take the event, because of Err.
 	RecordPoisonFailed RecordKind = "poison failed"
-	// RecordStuck: the event was given up because of Err, and there is no poison queue that could take it.
+	// RecordStuck: the event was given up because of Err, and there is no poison queue that could
+	// take it.
 	RecordStuck RecordKind = "stuck"
-	// RecordGivenBack: the event went back to the broker unhandled, which delivers it again after Delay.
+	// RecordGivenBack: the event went back to the broker unhandled, which delivers it again after
+	// Delay.
 	RecordGivenBack RecordKind = "given back"
 	// RecordLost: the lease ended before the event was settled.
 	RecordLost RecordKind = "lease lost"
@@ -52,11 +55,13 @@ type Record struct {
 	At time.Duration
 	// Topic is the event's topic.
 	Topic string
-	// Group is the group that received the event, [BroadcastGroup] for a broadcast. It is empty for a publish.
+	// Group is the group that received the event, [BroadcastGroup] for a broadcast. It is empty for
+	// a publish.
 	Group string
 	// Event is the event. It is the zero Event for a malformed delivery.
 	Event leat.Event
-	// TransportKey is the transport's key where the event has no partitionkey, as Key of [leat.Delivery]. It is empty for a publish.
+	// TransportKey is the transport's key where the event has no partitionkey, as Key of
+	// [leat.Delivery]. It is empty for a publish.
 	TransportKey string
 	// Attempt is the attempt's number, from 1; 0 where the handler was not called.
 	Attempt int
@@ -68,10 +73,11 @@ type Record struct {
 	Cause Cause
 }
 
-// Cause is the attempt whose handler's context was passed to a publish. For an event in a poison queue it is the attempt that gave the
-// event up.
+// Cause is the attempt whose handler's context was passed to a publish. For an event in a poison
+// queue it is the attempt that gave the event up.
 type Cause struct {
-	// Topic and Group are those of the handler's subscription; Group is [BroadcastGroup] for a broadcast.
+	// Topic and Group are those of the handler's subscription; Group is [BroadcastGroup] for a
+	// broadcast.
 	Topic, Group string
 	// Event is the event that was handled.
 	Event leat.Event
@@ -82,7 +88,8 @@ type Cause struct {
 // BroadcastGroup stands for the group of a broadcast subscription, which has none.
 const BroadcastGroup = "broadcast"
 
-// Records are records in the order in which things happened. The methods that filter return what is left.
+// Records are records in the order in which things happened. The methods that filter return what is
+// left.
 type Records []Record
 
 // Len returns how many there are.
@@ -93,7 +100,8 @@ func (r Records) Type(name string) Records {
 	return r.filter(func(x *Record) bool { return x.Event.Type() == name })
 }
 
-// Key keeps the records of events with one key, their own or else the transport's; an empty key keeps those without.
+// Key keeps the records of events with one key, their own or else the transport's; an empty key
+// keeps those without.
 func (r Records) Key(key string) Records {
 	return r.filter(func(x *Record) bool { return cmp.Or(x.Event.Key(), x.TransportKey) == key })
 }

@@ -16,32 +16,37 @@ var _ leat.Observer = (*Recorder)(nil)
 
 // RecorderOptions are the options of a [Recorder]. The zero value works.
 type RecorderOptions struct {
-	// Broker is the broker to record; the test closes it. Nil means a broker in memory of the Recorder's own, which keeps all events
-	// for groups that are declared later.
+	// Broker is the broker to record; the test closes it. Nil means a broker in memory of the
+	// Recorder's own, which keeps all events for groups that are declared later.
 	//
-	// Whatever is wrapped here, all events should go through the Recorder, both ways. An event that somebody else published is
-	// recorded, and counts, from its first delivery on. Where streams have a history, a group that comes later is expected to get all of
-	// it, so that history should be long enough.
+	// Whatever is wrapped here, all events should go through the Recorder, both ways. An event that
+	// somebody else published is recorded, and counts, from its first delivery on. Where streams
+	// have a history, a group that comes later is expected to get all of it, so that history should
+	// be long enough.
 	Broker leat.Broker
-	// Timeout bounds [Recorder.Settled] and [Recorder.Start]. 0 means 10 s, or 24 h of the fake time in a bubble of testing/synctest,
-	// which pass at once when nothing is left to do.
+	// Timeout bounds [Recorder.Settled] and [Recorder.Start]. 0 means 10 s, or 24 h of the fake
+	// time in a bubble of testing/synctest, which pass at once when nothing is left to do.
 	Timeout time.Duration
-	// KeepWaiting lets [Recorder.Wait] go on when an event is stuck, which is to say given up without a poison queue. Such an event
-	// cannot settle while its consumer runs, so a wait fails at once otherwise.
+	// KeepWaiting lets [Recorder.Wait] go on when an event is stuck, which is to say given up
+	// without a poison queue. Such an event cannot settle while its consumer runs, so a wait fails
+	// at once otherwise.
 	KeepWaiting bool
 }
 
-// Recorder is a broker for tests of applications: it records what goes through it, knows when all of it is settled, and draws what
-// caused what. The application gets [Recorder.Open] as its Opener, or [Recorder.Broker] as its Broker, and is otherwise the one that
-// runs in production. What a broker cannot see, which is what a Consumer does between delivery and settlement, the Recorder sees as the
-// Observer of [leat.ConsumerOptions]:
+// Recorder is a broker for tests of applications: it records what goes through it, knows when all
+// of it is settled, and draws what caused what. The application gets [Recorder.Open] as its Opener,
+// or [Recorder.Broker] as its Broker, and is otherwise the one that runs in production. What a
+// broker cannot see, which is what a Consumer does between delivery and settlement, the Recorder
+// sees as the Observer of [leat.ConsumerOptions]:
 //
 //	leat.ConsumerOptions{Observer: rec}
 //
-// Without that it still knows when everything is settled. But attempts, retries, pauses and rejections are not in its records; a skipped
-// event counts as handled; and a wait does not notice that an event is stuck or that a lease was lost, until the event comes again.
+// Without that it still knows when everything is settled. But attempts, retries, pauses and
+// rejections are not in its records; a skipped event counts as handled; and a wait does not notice
+// that an event is stuck or that a lease was lost, until the event comes again.
 //
-// In a bubble of testing/synctest, make the Recorder inside it. All methods may be called from several goroutines at once.
+// In a bubble of testing/synctest, make the Recorder inside it. All methods may be called from
+// several goroutines at once.
 type Recorder struct {
 	broker leat.Broker
 	o      RecorderOptions
@@ -84,7 +89,8 @@ func NewRecorder(t testing.TB, o *RecorderOptions) *Recorder {
 	return r
 }
 
-// defaultTimeout tells fake time by its beginning: a bubble of testing/synctest starts at midnight UTC of 2000-01-01.
+// defaultTimeout tells fake time by its beginning: a bubble of testing/synctest starts at midnight
+// UTC of 2000-01-01.
 func defaultTimeout(now time.Time) time.Duration {
 	if now.Year() < 2010 {
 		return 24 * time.Hour
@@ -92,7 +98,8 @@ func defaultTimeout(now time.Time) time.Duration {
 	return 10 * time.Second
 }
 
-// Observe implements [leat.Observer]. Deliveries that did not come from this Recorder, and publishes, it does not need to be told of.
+// Observe implements [leat.Observer]. Deliveries that did not come from this Recorder, and
+// publishes, it does not need to be told of.
 func (r *Recorder) Observe(o leat.Observation) {
 	if o.Delivery == nil {
 		return
@@ -102,21 +109,23 @@ func (r *Recorder) Observe(o leat.Observation) {
 	}
 }
 
-// Broker returns a connection to the recorded broker. Every call returns a new one, whose Close ends it and its streams as that of a
-// real connection would, and nothing else: events and groups stay for the next one.
+// Broker returns a connection to the recorded broker. Every call returns a new one, whose Close
+// ends it and its streams as that of a real connection would, and nothing else: events and groups
+// stay for the next one.
 func (r *Recorder) Broker() leat.Broker {
 	return &recorderConn{r: r, streams: map[*recorderStream]bool{}}
 }
 
-// Open is a [leat.Opener] that returns [Recorder.Broker], whatever the URL is. With it in its Openers, an application meets the
-// Recorder under the scheme that it uses in production:
+// Open is a [leat.Opener] that returns [Recorder.Broker], whatever the URL is. With it in its
+// Openers, an application meets the Recorder under the scheme that it uses in production:
 //
 //	leat.Openers{"kafka": rec.Open}
 func (r *Recorder) Open(context.Context, *url.URL) (leat.Broker, error) { return r.Broker(), nil }
 
-// Start runs an application, such as a function that calls [leat.Run], and returns when each of the groups has a stream, so that it
-// counts what is published from then on. The application stops, and its error fails the test, when stop is called or else when the
-// test ends; stop returns when it has. A group is named as its subscription does; [BroadcastGroup] is any broadcast.
+// Start runs an application, such as a function that calls [leat.Run], and returns when each of the
+// groups has a stream, so that it counts what is published from then on. The application stops, and
+// its error fails the test, when stop is called or else when the test ends; stop returns when it
+// has. A group is named as its subscription does; [BroadcastGroup] is any broadcast.
 func (r *Recorder) Start(t testing.TB, run func(ctx context.Context) error, groups ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -180,10 +189,12 @@ func (r *Recorder) Records() Records {
 // Published returns what the broker confirmed.
 func (r *Recorder) Published() Records { return r.Records().Kind(RecordPublished) }
 
-// Handled returns what the group handled successfully. An event that was delivered again after that is in it again.
+// Handled returns what the group handled successfully. An event that was delivered again after that
+// is in it again.
 func (r *Recorder) Handled(group string) Records { return r.Records().Kind(RecordHandled).Group(group) }
 
-// Retried returns the group's attempts that failed and are followed by another. They are seen where the Recorder is the Observer.
+// Retried returns the group's attempts that failed and are followed by another. They are seen where
+// the Recorder is the Observer.
 func (r *Recorder) Retried(group string) Records { return r.Records().Kind(RecordRetried).Group(group) }
 
 // Poisoned returns what the group gave up and its poison queue has.

@@ -131,7 +131,8 @@ type recorderStream struct {
 	closed bool
 }
 
-// Receive implements [leat.Stream]. What it returns has the Recorder's own Handle, which leads to the delivery's record.
+// Receive implements [leat.Stream]. What it returns has the Recorder's own Handle, which leads to
+// the delivery's record.
 func (s *recorderStream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	n, err := s.inner.Receive(ctx, into)
 	if n > 0 {

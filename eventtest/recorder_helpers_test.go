@@ -32,7 +32,8 @@ func publish(t testing.TB, rec *eventtest.Recorder, topic string, events ...leat
 	require.NoError(t, leat.NewProducer(rec.Broker(), nil).Publish(t.Context(), topic, events...))
 }
 
-// serve starts a consumer on a connection of its own, whose Observer is the Recorder, and returns what stops it.
+// serve starts a consumer on a connection of its own, whose Observer is the Recorder, and returns
+// what stops it.
 func serve(t testing.TB, rec *eventtest.Recorder, topic, group string, h handle, o *leat.ConsumerOptions) (stop func()) {
 	t.Helper()
 	var observed leat.ConsumerOptions

@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// publishBegins takes note of events before the broker gets them, since it may deliver them before it has confirmed them.
+// publishBegins takes note of events before the broker gets them, since it may deliver them before
+// it has confirmed them.
 func (r *Recorder) publishBegins(ctx context.Context, topic string, events []leat.Event) []*publication {
 	info, fromHandler := leat.InfoFrom(ctx)
 	r.mu.Lock()
@@ -73,8 +74,9 @@ func (r *Recorder) visitAt(info leat.Info) *visit {
 	return found
 }
 
-// visitOfPoisoned finds what was given up, for an event on its way to a poison queue; nil for any other. The engine publishes these,
-// so there is no handler's context; but they tell where they come from.
+// visitOfPoisoned finds what was given up, for an event on its way to a poison queue; nil for any
+// other. The engine publishes these, so there is no handler's context; but they tell where they
+// come from.
 func (r *Recorder) visitOfPoisoned(e leat.Event) *visit {
 	if _, ok := e.Extension("leatreason"); !ok {
 		return nil
@@ -132,7 +134,8 @@ func (r *Recorder) declared(subs []leat.Subscription) {
 	}
 }
 
-// subscribed takes note of a new stream. history says whether its group gets what was published before it.
+// subscribed takes note of a new stream. history says whether its group gets what was published
+// before it.
 func (r *Recorder) subscribed(sub leat.Subscription, history bool) *groupLog {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,7 +156,8 @@ func (r *Recorder) subscribed(sub leat.Subscription, history bool) *groupLog {
 	return g
 }
 
-// unsubscribed takes note that a stream closes: what it holds goes back to its group, or is gone with a broadcast.
+// unsubscribed takes note that a stream closes: what it holds goes back to its group, or is gone
+// with a broadcast.
 func (r *Recorder) unsubscribed(s *recorderStream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -51,8 +51,8 @@ type groupLog struct {
 	byPosition map[leat.Position]*visit
 }
 
-// counts reports whether the group's events must be settled. Those that a poison queue keeps for a replay need not be, until somebody
-// replays them.
+// counts reports whether the group's events must be settled. Those that a poison queue keeps for a
+// replay need not be, until somebody replays them.
 func (g *groupLog) counts() bool { return !g.closed && (g.subscribed || g.name != leat.ReplayGroup) }
 
 // visit is one event in one group, over all of its deliveries.
@@ -65,7 +65,8 @@ type visit struct {
 	held  int  // deliveries that are not settled
 	done  bool // acked, or gone with the lease of a broadcast
 	stuck bool
-	// poisoned says that since its last delivery it was stored in a poison queue that is behind the Recorder too.
+	// poisoned says that since its last delivery it was stored in a poison queue that is behind the
+	// Recorder too.
 	poisoned bool
 	open     bool // counted as not settled
 	steps    []*step
@@ -82,7 +83,8 @@ func (v *visit) isOpen() bool {
 	return v.seen || v.pub.state == pubStored
 }
 
-// step is one thing that happened to a visit. An attempt is one step, from its beginning to its outcome.
+// step is one thing that happened to a visit. An attempt is one step, from its beginning to its
+// outcome.
 type step struct {
 	kind      RecordKind // RecordDelivered, RecordAttempted, or what else happened
 	at        time.Duration

@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chain starts three services: orders are billed, payments are shipped, and mail is told about both.
+// chain starts three services: orders are billed, payments are shipped, and mail is told about
+// both.
 func chain(t testing.TB, rec *eventtest.Recorder) {
 	t.Helper()
 	var failed atomic.Bool
@@ -258,7 +259,8 @@ func TestRecorderKeepsTheRulesOfABroker(t *testing.T) {
 	eventtest.TestAdapter(t, recorded{eventtest.NewRecorder(t, nil), &atomic.Int64{}}, nil)
 }
 
-// watched is a broker that has a health, and whose streams have one and want to know when nobody receives any more.
+// watched is a broker that has a health, and whose streams have one and want to know when nobody
+// receives any more.
 type watched struct {
 	*memory.Broker
 

@@ -13,8 +13,8 @@ import (
 // errStuck is why a wait ends early.
 var errStuck = errors.New("an event is stuck: it was given up, and there is no poison queue")
 
-// Settled waits as [Recorder.Wait] does, no longer than the Timeout of the options, and fails the test when that is not enough. Only
-// the goroutine of the test may call it.
+// Settled waits as [Recorder.Wait] does, no longer than the Timeout of the options, and fails the
+// test when that is not enough. Only the goroutine of the test may call it.
 func (r *Recorder) Settled(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), r.o.Timeout, fmt.Errorf("%v have passed", r.o.Timeout))
@@ -24,16 +24,19 @@ func (r *Recorder) Settled(t testing.TB) {
 	}
 }
 
-// Wait returns nil as soon as everything that was published, and everything that this caused, is settled in every group: handled,
-// skipped, or in the poison queue. It counts and does not watch the clock: each publish that is under way counts, and each stored event
-// counts once for each group until it is acked, so one that waits for a retry, for its key's turn or for a consumer does too. An event
-// counts for the groups that are declared or subscribed, with a history also for those that come later, and for broadcast streams that
-// are there when it is published. What [leat.ReplayGroup] keeps counts once somebody subscribes to it.
+// Wait returns nil as soon as everything that was published, and everything that this caused, is
+// settled in every group: handled, skipped, or in the poison queue. It counts and does not watch
+// the clock: each publish that is under way counts, and each stored event counts once for each
+// group until it is acked, so one that waits for a retry, for its key's turn or for a consumer does
+// too. An event counts for the groups that are declared or subscribed, with a history also for
+// those that come later, and for broadcast streams that are there when it is published. What
+// [leat.ReplayGroup] keeps counts once somebody subscribes to it.
 //
-// What an application does without an event in flight, such as publishing from a timer, is not waited for.
+// What an application does without an event in flight, such as publishing from a timer, is not
+// waited for.
 //
-// The error says what is not settled when ctx ends, or, where the Recorder is the Observer, when an event is stuck, followed by the
-// timeline.
+// The error says what is not settled when ctx ends, or, where the Recorder is the Observer, when an
+// event is stuck, followed by the timeline.
 func (r *Recorder) Wait(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

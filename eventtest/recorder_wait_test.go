@@ -354,7 +354,8 @@ func TestRecorderTakesBackWhatAHandlerHeldWhenItsServiceEnded(t *testing.T) {
 	})
 }
 
-// Without the Observer, what goes through the broker is still known, and a wait that fails says what is not.
+// Without the Observer, what goes through the broker is still known, and a wait that fails says
+// what is not.
 func TestRecorderThatIsNotTheObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := eventtest.NewRecorder(t, nil)

@@ -57,7 +57,8 @@ func (r *Report) Table() string {
 	return b.String()
 }
 
-// fileReport and fileResult are what [Report.WriteFile] writes of a report: nothing that differs between two runs with the same outcome.
+// fileReport and fileResult are what [Report.WriteFile] writes of a report: nothing that differs
+// between two runs with the same outcome.
 type fileReport struct {
 	Adapter string       `json:"adapter"`
 	Broker  string       `json:"broker"`
@@ -72,9 +73,10 @@ type fileResult struct {
 	Reason string `json:"reason,omitempty"` // why it was skipped
 }
 
-// WriteFile writes the report to a file as JSON, for the matrix of adapters: the names, and of each case its level, rule and status and
-// why it was skipped, in the order of the suite. Seeds, timings and what was seen of a failure are left out, so that the file changes
-// only when a result does. An existing file is replaced. The error is that of [os.WriteFile].
+// WriteFile writes the report to a file as JSON, for the matrix of adapters: the names, and of each
+// case its level, rule and status and why it was skipped, in the order of the suite. Seeds, timings
+// and what was seen of a failure are left out, so that the file changes only when a result does. An
+// existing file is replaced. The error is that of [os.WriteFile].
 func (r *Report) WriteFile(path string) error {
 	file := fileReport{Adapter: r.Adapter, Broker: r.Broker, Results: make([]fileResult, 0, len(r.Results))}
 	for _, result := range r.Results {

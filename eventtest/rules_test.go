@@ -17,13 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A rule's text begins with its number; a case cites rules before a colon, such as "P5, P11, W1:" and "P1, P4 to P6:".
+// A rule's text begins with its number; a case cites rules before a colon, such as "P5, P11, W1:"
+// and "P1, P4 to P6:".
 var (
 	ruleText   = regexp.MustCompile(`(?m)^\s*([A-Z][0-9]+)\. [A-Z\[a-z]`)
 	ruleNumber = regexp.MustCompile(`\b([A-Z])([0-9]+)(?: to [A-Z]([0-9]+))?\b`)
 )
 
-// contractRules returns the numbers of the rules in the comments of the root package, and how often each is there.
+// contractRules returns the numbers of the rules in the comments of the root package, and how often
+// each is there.
 func contractRules(t *testing.T) map[string]int {
 	t.Helper()
 	rules := map[string]int{}
@@ -95,7 +97,8 @@ func TestEveryRuleHasItsCase(t *testing.T) {
 	}
 }
 
-// TestCitedRulesExist: comments and the guide name no rule that the contract does not have, and the guide's table has each.
+// TestCitedRulesExist: comments and the guide name no rule that the contract does not have, and the
+// guide's table has each.
 func TestCitedRulesExist(t *testing.T) {
 	rules := contractRules(t)
 	for _, folder := range []string{".", filepath.Join("..", "adapters", "memory"), filepath.Join("..", "internal", "withdrawal")} {

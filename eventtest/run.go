@@ -13,7 +13,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// run is one case that runs. Its methods fail the case by ending its goroutine, as those of testing.T do.
+// run is one case that runs. Its methods fail the case by ending its goroutine, as those of
+// testing.T do.
 type run struct {
 	*session
 
@@ -77,7 +78,8 @@ func (r *run) eventually(what string, ok func() bool) {
 	}
 }
 
-// pause lets d pass. The suite only ever waits for a state, by eventually, or for the absence of one, for which nothing but time serves.
+// pause lets d pass. The suite only ever waits for a state, by eventually, or for the absence of
+// one, for which nothing but time serves.
 func pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

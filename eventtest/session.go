@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// session is one run of the suite: what it knows of the adapter, so that each thing is asked for once.
+// session is one run of the suite: what it knows of the adapter, so that each thing is asked for
+// once.
 type session struct {
 	invalid   error // what is wrong with the options
 	h         Harness
@@ -162,8 +163,8 @@ func declareAndSubscribe(ctx context.Context, b leat.Broker, sub leat.Subscripti
 	return b.Subscribe(ctx, sub)
 }
 
-// subscription returns that of a group as most cases want it: with order by key, unless the adapter refuses that to every group, or the
-// whole run is without.
+// subscription returns that of a group as most cases want it: with order by key, unless the adapter
+// refuses that to every group, or the whole run is without.
 func (s *session) subscription(topic, group string) leat.Subscription {
 	o, _ := s.group() // what is wrong there is reported by the first case that asks the adapter
 	return leat.Subscription{Topic: topic, Group: group, Unordered: o.unordered}
@@ -175,7 +176,8 @@ func (s *session) standby() bool {
 	return o.capabilities.Standby
 }
 
-// learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there is none.
+// learnBroadcast tries whether there is a broadcast: a refusal with CodeUnsupported says that there
+// is none.
 func (s *session) learnBroadcast() (offer, error) {
 	return s.learn("whether there is a broadcast", func(ctx context.Context, b leat.Broker) (offer, error) {
 		sub := leat.Subscription{Topic: s.h.Topic(), Broadcast: true}.WithDefaults()
@@ -235,8 +237,9 @@ func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) 
 	return a.offer, nil
 }
 
-// claims compares what a stream declares with what the first one of the run declared, since that decided which cases run. It returns
-// the difference in words, or nothing. Only streams of the subscriptions that most cases use are alike.
+// claims compares what a stream declares with what the first one of the run declared, since that
+// decided which cases run. It returns the difference in words, or nothing. Only streams of the
+// subscriptions that most cases use are alike.
 func (s *session) claims(sub leat.Subscription, c leat.Capabilities) string {
 	if sub.Broadcast || sub.Unordered != s.subscription(sub.Topic, sub.Group).Unordered {
 		return ""

@@ -59,8 +59,8 @@ func needing(n eventtest.Need) []string {
 	return names
 }
 
-// TestMissingControlIsNamed: a case that needs a control which the harness lacks is skipped, at once, and the reason names the interface
-// to implement. Where it needs several, that is the first.
+// TestMissingControlIsNamed: a case that needs a control which the harness lacks is skipped, at
+// once, and the reason names the interface to implement. Where it needs several, that is the first.
 func TestMissingControlIsNamed(t *testing.T) {
 	first := map[string]string{}
 	for _, c := range eventtest.Cases() {
@@ -162,7 +162,8 @@ func uncounted() func(leat.Broker) leat.Broker {
 	})
 }
 
-// TestSuiteEndsWhateverTheAdapterDoes: a call that never returns, and a wait that can never be satisfied, end with a message, in time.
+// TestSuiteEndsWhateverTheAdapterDoes: a call that never returns, and a wait that can never be
+// satisfied, end with a message, in time.
 func TestSuiteEndsWhateverTheAdapterDoes(t *testing.T) {
 	forever := make(chan struct{})
 	t.Cleanup(func() { close(forever) })
@@ -210,7 +211,8 @@ func TestSuiteEndsWhateverTheAdapterDoes(t *testing.T) {
 	}
 }
 
-// tardy is an adapter whose broker takes its time, and that makes groups when it subscribes, as it is no leat.Declarer.
+// tardy is an adapter whose broker takes its time, and that makes groups when it subscribes, as it
+// is no leat.Declarer.
 type tardy struct {
 	inner leat.Broker
 	takes time.Duration
@@ -237,7 +239,8 @@ func (b *tardy) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stre
 func (b *tardy) Limits() leat.Limits { return b.inner.Limits() }
 func (b *tardy) Close() error        { return b.inner.Close() }
 
-// TestSuiteKeepsThePaceOfItsHarness runs all cases, several at a time, on an adapter that is slow to subscribe and declares nothing.
+// TestSuiteKeepsThePaceOfItsHarness runs all cases, several at a time, on an adapter that is slow
+// to subscribe and declares nothing.
 func TestSuiteKeepsThePaceOfItsHarness(t *testing.T) {
 	const takes = 50 * time.Millisecond
 	var mu sync.Mutex
@@ -277,7 +280,8 @@ func TestSuiteKeepsThePaceOfItsHarness(t *testing.T) {
 	assert.Greater(t, most, 4, "cases did not run side by side")
 }
 
-// TestCasesAreSpreadOverHarnesses: cases that have a broker for themselves run on all of them as well.
+// TestCasesAreSpreadOverHarnesses: cases that have a broker for themselves run on all of them as
+// well.
 func TestCasesAreSpreadOverHarnesses(t *testing.T) {
 	one, two := &countingHarness{memoryHarness: newMemoryHarness()}, &countingHarness{memoryHarness: newMemoryHarness()}
 	only := append(needing(eventtest.NeedKill), append(needing(eventtest.NeedCut), "publish-batch", "order", "nothing-leaks")...)

@@ -123,7 +123,8 @@ func (h shellHarness) Cut(context.Context) error {
 	return nil
 }
 
-// shell is an instance of an adapter around the in-memory broker, with a Close of its own and a defect.
+// shell is an instance of an adapter around the in-memory broker, with a Close of its own and a
+// defect.
 type shell struct {
 	leat.Broker
 

@@ -9,13 +9,15 @@ import (
 )
 
 const (
-	// shrinkTime is how much real time the shortening of a schedule may take, and shrinkRuns how many runs.
+	// shrinkTime is how much real time the shortening of a schedule may take, and shrinkRuns how
+	// many runs.
 	shrinkTime = 20 * time.Second
 	shrinkRuns = 400
 )
 
-// shrink shortens the schedule of a run that failed: it leaves out decisions as long as the same invariant breaks, first many at a time,
-// then one by one (delta debugging). What remains is needed, all of it, unless the time was not enough.
+// shrink shortens the schedule of a run that failed: it leaves out decisions as long as the same
+// invariant breaks, first many at a time, then one by one (delta debugging). What remains is
+// needed, all of it, unless the time was not enough.
 func shrink(t *testing.T, failed *result, wire func(x *Exploration)) *result {
 	t.Helper()
 	s := &shrinker{best: failed, deadline: time.Now().Add(shrinkTime), runs: shrinkRuns}

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// unhurried is a broker whose groups take their time: a stream that joins others gets its share only after delay, as on brokers that
-// move keys between clients in rounds.
+// unhurried is a broker whose groups take their time: a stream that joins others gets its share
+// only after delay, as on brokers that move keys between clients in rounds.
 type unhurried struct {
 	leat.Broker
 
@@ -102,7 +102,8 @@ func (h unhurriedHarness) Pace() eventtest.Pace {
 	return eventtest.Pace{Operation: h.delay + h.delay/10}
 }
 
-// TestSlowGroupPasses: a right adapter that moves keys slowly has no more to work off than a quick one.
+// TestSlowGroupPasses: a right adapter that moves keys slowly has no more to work off than a quick
+// one.
 func TestSlowGroupPasses(t *testing.T) {
 	t.Parallel()
 	h := unhurriedHarness{newMemoryHarness(), 1500 * time.Millisecond}
@@ -110,8 +111,8 @@ func TestSlowGroupPasses(t *testing.T) {
 	assert.Empty(t, report.Failed(), "\n"+report.Table())
 }
 
-// TestQuickRefusalPasses: a right adapter that gives publishes up soon while the broker does not answer has none under way when it is
-// closed.
+// TestQuickRefusalPasses: a right adapter that gives publishes up soon while the broker does not
+// answer has none under way when it is closed.
 func TestQuickRefusalPasses(t *testing.T) {
 	t.Parallel()
 	for _, timeout := range []time.Duration{time.Nanosecond, 5 * time.Millisecond, 60 * time.Millisecond} {

@@ -11,30 +11,35 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
-// Options are the options of the suite. The zero value works. With a field that is out of its range, every case fails.
+// Options are the options of the suite. The zero value works. With a field that is out of its
+// range, every case fails.
 type Options struct {
 	// Seed makes the run repeatable as far as the broker is; 0 means a random one.
 	Seed uint64
 	// Only names the cases to run; empty means all.
 	Only []string
-	// Patience is how long the suite waits for something that should happen soon. 0 means what the harness says by [Pacer], or 10 s.
+	// Patience is how long the suite waits for something that should happen soon. 0 means what the
+	// harness says by [Pacer], or 10 s.
 	Patience time.Duration
-	// Quiet is how long the suite waits before it believes that something does not happen. 0 means what the harness says, or
-	// 100 ms.
+	// Quiet is how long the suite waits before it believes that something does not happen. 0 means
+	// what the harness says, or 100 ms.
 	Quiet time.Duration
-	// Unordered runs every case on subscriptions with leat.Subscription.Unordered. Cases that need order by key are skipped. An adapter
-	// that offers order passes the suite with it and without.
+	// Unordered runs every case on subscriptions with leat.Subscription.Unordered. Cases that need
+	// order by key are skipped. An adapter that offers order passes the suite with it and without.
 	Unordered bool
-	// Rounds is how often a case injects its fault that injects it again and again. 0 means 20 times, or twice where the broker is killed.
+	// Rounds is how often a case injects its fault that injects it again and again. 0 means 20
+	// times, or twice where the broker is killed.
 	Rounds int
-	// Beside are more harnesses of the same kind, each with a broker of its own. The suite spreads the
-	// cases over all of them, which shortens a run that mostly waits for its broker.
+	// Beside are more harnesses of the same kind, each with a broker of its own. The suite spreads
+	// the cases over all of them, which shortens a run that mostly waits for its broker.
 	Beside []Harness
-	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is longer.
+	// CaseTimeout bounds one case. 0 means 60 s, or six times the harness's Patience where that is
+	// longer.
 	CaseTimeout time.Duration
 }
 
-// validate returns the first thing that is wrong with options as they were given. With it, every case fails.
+// validate returns the first thing that is wrong with options as they were given. With it, every
+// case fails.
 func (o *Options) validate() error {
 	if o == nil {
 		return nil
@@ -61,7 +66,8 @@ func (o *Options) withDefaults(p Pace) *Options {
 	return &full
 }
 
-// TestAdapter runs every case of the suite as a subtest, and logs the table of rules and results. A nil o means the defaults.
+// TestAdapter runs every case of the suite as a subtest, and logs the table of rules and results. A
+// nil o means the defaults.
 func TestAdapter(t *testing.T, h Harness, o *Options) Report {
 	t.Helper()
 	s := newSession(h, o)

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the broker in memory can be made to do. It has no connections, so it cannot stop answering; a cut is what it would do to leases. The
-// views have: they can be isolated.
+// What the broker in memory can be made to do. It has no connections, so it cannot stop answering;
+// a cut is what it would do to leases. The views have: they can be isolated.
 var (
 	_ eventtest.Cutter      = (*memoryHarness)(nil)
 	_ eventtest.Holder      = (*memoryHarness)(nil)
@@ -31,8 +31,9 @@ var (
 	_ eventtest.Dropper     = (*memoryHarness)(nil)
 )
 
-// memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker, so Open hands out views of it, whose
-// Close closes what was opened through them and leaves the broker open. They are clients of a broker whose leases have a term.
+// memoryHarness runs the suite on the in-memory broker. Instances of the adapter share one broker,
+// so Open hands out views of it, whose Close closes what was opened through them and leaves the
+// broker open. They are clients of a broker whose leases have a term.
 type memoryHarness struct {
 	broker *memory.Broker
 	topics atomic.Int64
@@ -122,7 +123,8 @@ func (h *memoryHarness) Held(_ context.Context, topic, group string) (int, error
 	return unsettled, err
 }
 
-// TestMemoryConforms writes its report to the directory that LEAT_REPORTS names, as make conformance does. Without it nothing is written.
+// TestMemoryConforms writes its report to the directory that LEAT_REPORTS names, as make
+// conformance does. Without it nothing is written.
 func TestMemoryConforms(t *testing.T) {
 	report := eventtest.TestAdapter(t, newMemoryHarness(), nil)
 	dir := os.Getenv("LEAT_REPORTS")

@@ -9,9 +9,10 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Timeline draws what caused what: below each published event the groups that received it, below these their attempts and what became
-// of them, below an attempt the events that its handler published. The left column is the time since the Recorder was made. Events are
-// named by type, id and key; their data is not in it.
+// Timeline draws what caused what: below each published event the groups that received it, below
+// these their attempts and what became of them, below an attempt the events that its handler
+// published. The left column is the time since the Recorder was made. Events are named by type, id
+// and key; their data is not in it.
 func (r *Recorder) Timeline() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +100,8 @@ func (w *timelineWriter) visit(v *visit, depth int) {
 // shownSteps is how many steps at either end of a visit a timeline shows whose lines are limited.
 const shownSteps = 5
 
-// shown leaves out the middle of a long row of steps; nil stands for it. What published something is never left out.
+// shown leaves out the middle of a long row of steps; nil stands for it. What published something
+// is never left out.
 func (w *timelineWriter) shown(steps []*step) []*step {
 	if w.limit == 0 || len(steps) <= 2*shownSteps+1 {
 		return steps
@@ -111,7 +113,8 @@ func (w *timelineWriter) shown(steps []*step) []*step {
 	return slices.Concat(steps[:shownSteps], []*step{nil}, steps[len(steps)-shownSteps:])
 }
 
-// step writes a step and what was published in it. The first delivery is not worth a line when more happened.
+// step writes a step and what was published in it. The first delivery is not worth a line when more
+// happened.
 func (w *timelineWriter) step(s *step, depth int, first bool) {
 	switch s.kind {
 	case RecordDelivered:

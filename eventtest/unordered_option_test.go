@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestMemoryConformsUnordered runs the suite on Unordered subscriptions of a broker that has order to offer.
+// TestMemoryConformsUnordered runs the suite on Unordered subscriptions of a broker that has order
+// to offer.
 func TestMemoryConformsUnordered(t *testing.T) {
 	report := eventtest.TestAdapter(t, newMemoryHarness(), &eventtest.Options{Unordered: true})
 	for _, c := range eventtest.Cases() {
@@ -23,7 +24,8 @@ func TestMemoryConformsUnordered(t *testing.T) {
 	}
 }
 
-// TestUnorderedReachesEverySubscription: a broker that refuses every ordered subscription passes as one that has order would.
+// TestUnorderedReachesEverySubscription: a broker that refuses every ordered subscription passes as
+// one that has order would.
 func TestUnorderedReachesEverySubscription(t *testing.T) {
 	var ordered set
 	h := mutantHarness{newMemoryHarness(), bend(func(b *bent) {

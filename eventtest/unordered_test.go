@@ -21,7 +21,8 @@ func (b orderless) Subscribe(ctx context.Context, sub leat.Subscription) (leat.S
 	return b.view.Subscribe(ctx, sub)
 }
 
-// Declare refuses a group with order as Subscribe does: the poison queue's group of an Unordered consumer has none either.
+// Declare refuses a group with order as Subscribe does: the poison queue's group of an Unordered
+// consumer has none either.
 func (b orderless) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
 		if sub.Validate() == nil && !sub.Unordered {
@@ -37,7 +38,8 @@ func (h orderlessHarness) Open(context.Context) (leat.Broker, error) {
 	return orderless{h.view()}, nil
 }
 
-// TestAdapterWithoutOrder: an adapter that refuses every subscription with order by key is tested without it.
+// TestAdapterWithoutOrder: an adapter that refuses every subscription with order by key is tested
+// without it.
 func TestAdapterWithoutOrder(t *testing.T) {
 	report := eventtest.TestAdapter(t, orderlessHarness{newMemoryHarness()}, nil)
 	var skipped []string

@@ -13,8 +13,8 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// viewStream is a stream of a view. The broker extends no lease of it by itself: the stream does that, from time to time, and gives
-// the deliveries leases of its own, which end by its own clock.
+// viewStream is a stream of a view. The broker extends no lease of it by itself: the stream does
+// that, from time to time, and gives the deliveries leases of its own, which end by its own clock.
 type viewStream struct {
 	v      *view
 	sub    leat.Subscription
@@ -45,7 +45,8 @@ var (
 	_ leat.HealthReporter = (*viewStream)(nil)
 )
 
-// beats is how often a stream reports within a term: often enough for a machine that is busy with other tests.
+// beats is how often a stream reports within a term: often enough for a machine that is busy with
+// other tests.
 const beats = 5
 
 func newViewStream(ctx context.Context, v *view, sub leat.Subscription) (*viewStream, error) {

@@ -10,12 +10,13 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// viewTerm is the term of the broker's leases. A process that is kept waiting for four fifths of it loses them.
+// viewTerm is the term of the broker's leases. A process that is kept waiting for four fifths of it
+// loses them.
 const viewTerm = time.Second
 
-// view is one client of a memory broker that others use as well. It plays an adapter with a connection and with timed leases: what it
-// delivers has leases of its own, which it extends; while it is isolated, nothing passes between it and the broker, and both go on by
-// their own clocks.
+// view is one client of a memory broker that others use as well. It plays an adapter with a
+// connection and with timed leases: what it delivers has leases of its own, which it extends; while
+// it is isolated, nothing passes between it and the broker, and both go on by their own clocks.
 type view struct {
 	broker *memory.Broker
 	line   *line // what publishes go through
@@ -38,7 +39,8 @@ type flaws struct {
 	received func(s *viewStream, ds []leat.Delivery)
 	// mutes says after which delivery a stream extends no lease any more; nil is after none.
 	mutes func(d *leat.Delivery) bool
-	// late settles in place of the stream, also what is late. ended says whether the lease had ended by the call of Settle.
+	// late settles in place of the stream, also what is late. ended says whether the lease had
+	// ended by the call of Settle.
 	late func(s *viewStream, d *leat.Delivery, how leat.Settlement, ended bool)
 	// closing is called when a stream closes, before anything else.
 	closing func(s *viewStream)

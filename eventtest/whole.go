@@ -13,8 +13,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// grace is how much later than its deadline a Publish or a shutdown may end: the 250 ms that the rules allow, and what a machine that is
-// busy with other tests may take beside the stalls that a stopwatch sees.
+// grace is how much later than its deadline a Publish or a shutdown may end: the 250 ms that the
+// rules allow, and what a machine that is busy with other tests may take beside the stalls that a
+// stopwatch sees.
 const grace = time.Second
 
 // sent is an event that a case published.
@@ -31,8 +32,8 @@ type handling struct {
 	overlapped bool // another of its key began meanwhile, with this one's context alive
 }
 
-// ledger writes down what becomes of the events of a case: published, started, handled, poisoned. Its methods may be called from any
-// goroutine, except those that end the case.
+// ledger writes down what becomes of the events of a case: published, started, handled, poisoned.
+// Its methods may be called from any goroutine, except those that end the case.
 type ledger struct {
 	r       *run
 	topic   string
@@ -48,8 +49,8 @@ type ledger struct {
 	overlaps []overlap
 }
 
-// overlap is a handling during which another one of its key began, before it was known that its lease was lost, if it was: a broker that
-// takes a key away tells the client later.
+// overlap is a handling during which another one of its key began, before it was known that its
+// lease was lost, if it was: a broker that takes a key away tells the client later.
 type overlap struct {
 	ctx     context.Context
 	key, id string
@@ -76,7 +77,8 @@ func (l *ledger) checkOverlaps() {
 	}
 }
 
-// event makes an event of key, which may be empty, with size random bytes that no text encoding leaves alone, and notes it.
+// event makes an event of key, which may be empty, with size random bytes that no text encoding
+// leaves alone, and notes it.
 func (l *ledger) event(key string, size int) leat.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +122,8 @@ func (l *ledger) key(e leat.Event) string {
 	return e.Key()
 }
 
-// events makes n events of 64 bytes; their keys are key-0 to key-(keys-1) in turn, or none where keys is 0.
+// events makes n events of 64 bytes; their keys are key-0 to key-(keys-1) in turn, or none where
+// keys is 0.
 func (l *ledger) events(n, keys int) []leat.Event {
 	events := make([]leat.Event, n)
 	for i := range events {
@@ -202,7 +205,8 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 		l.r.notef("a handler got %v with other attributes or bytes than were published", e)
 	}
 	hd := &handling{ctx: ctx}
-	// A handler that begins with its lease lost already, as one may that was on its way then, disturbs nobody.
+	// A handler that begins with its lease lost already, as one may that was on its way then,
+	// disturbs nobody.
 	if key := l.key(e); key != "" && l.ordered && !leaseLost(ctx) {
 		if other := l.busy[key]; other != nil && other.ctx.Err() == nil {
 			other.overlapped = true
@@ -212,8 +216,9 @@ func (l *ledger) begin(ctx context.Context, e leat.Event) *handling {
 	return hd
 }
 
-// end notes the end of a handling. While its lease was held, none of its key may have begun; once the lease is lost, it does not count.
-// One that succeeds after the ShutdownTimeout, but before Run gave it up, counts.
+// end notes the end of a handling. While its lease was held, none of its key may have begun; once
+// the lease is lost, it does not count. One that succeeds after the ShutdownTimeout, but before Run
+// gave it up, counts.
 func (l *ledger) end(hd *handling, e leat.Event, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +271,8 @@ func (l *ledger) missing() []string {
 	return ids
 }
 
-// await waits until every confirmed event is handled or poisoned, and says what is missing when that does not happen.
+// await waits until every confirmed event is handled or poisoned, and says what is missing when
+// that does not happen.
 func (l *ledger) await() {
 	defer func() {
 		if ids := l.missing(); len(ids) > 0 {
@@ -276,7 +282,8 @@ func (l *ledger) await() {
 	l.r.eventually("every confirmed event is handled or in the poison queue", l.done)
 }
 
-// checkOnce notes events that were handled, or begun, more than once, which needs a reason: an error, a fault, a hard stop.
+// checkOnce notes events that were handled, or begun, more than once, which needs a reason: an
+// error, a fault, a hard stop.
 func (l *ledger) checkOnce() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,7 +294,8 @@ func (l *ledger) checkOnce() {
 	}
 }
 
-// checkPoisoned notes events that are in the poison queue, or not, against want, and those that are there more than once.
+// checkPoisoned notes events that are in the poison queue, or not, against want, and those that are
+// there more than once.
 func (l *ledger) checkPoisoned(want ...leat.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -335,7 +343,8 @@ func (l *ledger) handledCount() int {
 	return len(l.handled)
 }
 
-// fakeQueue is a poison queue without a broker: the ledger. work, where it is set, may fail or wait first.
+// fakeQueue is a poison queue without a broker: the ledger. work, where it is set, may fail or wait
+// first.
 type fakeQueue struct {
 	l    *ledger
 	work func(ctx context.Context, p leat.Poisoned) error

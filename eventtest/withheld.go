@@ -6,8 +6,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// A stream may withhold later deliveries of a key while earlier ones of it are unsettled (R3, Pace.OfKey). What is here keeps cases from
-// expecting more of one key at a time. Where nothing is withheld it changes nothing.
+// A stream may withhold later deliveries of a key while earlier ones of it are unsettled (R3,
+// Pace.OfKey). What is here keeps cases from expecting more of one key at a time. Where nothing is
+// withheld it changes nothing.
 
 // withholds reports whether a stream hands out fewer than n deliveries of one key at a time.
 func (r *run) withholds(n int) bool { return r.ofKey(n) < n }
@@ -20,7 +21,8 @@ func (r *run) ofKey(n int) int {
 	return n
 }
 
-// keyOf returns the key for the i-th of n events that are to be unsettled together: the same for all, or one each.
+// keyOf returns the key for the i-th of n events that are to be unsettled together: the same for
+// all, or one each.
 func (r *run) keyOf(i, n int) string {
 	if r.withholds(n) {
 		return fmt.Sprint("k-", i)
@@ -28,14 +30,16 @@ func (r *run) keyOf(i, n int) string {
 	return "k"
 }
 
-// pass acks deliveries that the case is done with, where the next ones of their keys would be withheld.
+// pass acks deliveries that the case is done with, where the next ones of their keys would be
+// withheld.
 func (rd *reader) pass(ds ...leat.Delivery) {
 	if paceOf(rd.r.h).OfKey > 0 {
 		rd.settle(acked(), ds...)
 	}
 }
 
-// all takes n deliveries to look at, of any keys. Where a stream withholds, it acks each, so that the case cannot settle them.
+// all takes n deliveries to look at, of any keys. Where a stream withholds, it acks each, so that
+// the case cannot settle them.
 func (rd *reader) all(n int) []leat.Delivery {
 	if paceOf(rd.r.h).OfKey == 0 {
 		return rd.take(n)

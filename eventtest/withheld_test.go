@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// withholdingHarness runs the suite on streams that withhold later deliveries of a key while ofKey earlier ones are unsettled.
+// withholdingHarness runs the suite on streams that withhold later deliveries of a key while ofKey
+// earlier ones are unsettled.
 type withholdingHarness struct {
 	*memoryHarness
 
@@ -38,8 +39,8 @@ type candidHarness struct{ withholdingHarness }
 
 func (h candidHarness) Pace() eventtest.Pace { return eventtest.Pace{OfKey: h.ofKey} }
 
-// TestWithholdingAdapterConforms: R3 lets a stream withhold later deliveries of a key. One that says how many of a key it hands out passes
-// every case.
+// TestWithholdingAdapterConforms: R3 lets a stream withhold later deliveries of a key. One that
+// says how many of a key it hands out passes every case.
 func TestWithholdingAdapterConforms(t *testing.T) {
 	for _, ofKey := range []int{1, 10} {
 		t.Run(fmt.Sprint(ofKey), func(t *testing.T) {
@@ -48,7 +49,8 @@ func TestWithholdingAdapterConforms(t *testing.T) {
 	}
 }
 
-// TestWithholdingIsDeclared: the same adapter fails cases that have more deliveries of a key unsettled, where the harness does not say so.
+// TestWithholdingIsDeclared: the same adapter fails cases that have more deliveries of a key
+// unsettled, where the harness does not say so.
 func TestWithholdingIsDeclared(t *testing.T) {
 	h := withholdingHarness{newMemoryHarness(), 1}
 	cases := []string{"ack-ends", "give-back-order", "order-of-a-key", "settle-after-loss"}

@@ -1,2 +1,3 @@
-// Package foreign reads messages that are not valid CloudEvents, so that a consumer handles them instead of poisoning them.
+// Package foreign reads messages that are not valid CloudEvents, so that a consumer handles them
+// instead of poisoning them.
 package foreign

@@ -7,8 +7,8 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// spring-kafka writes a source in JSON quotes and a time in seconds, both of which CloudEvents forbids. An adapter calls the Mapping that
-// its options have; here it is called by hand.
+// spring-kafka writes a source in JSON quotes and a time in seconds, both of which CloudEvents
+// forbids. An adapter calls the Mapping that its options have; here it is called by hand.
 func ExampleLenient() {
 	read := foreign.Lenient(nil)
 	e, err := read(foreign.Message{

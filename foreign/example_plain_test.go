@@ -9,8 +9,9 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// A topic has plain JSON of an older program, and events of a producer that breaks a rule of CloudEvents. Lenient reads the latter and
-// leaves the former to Plain. The broker in memory stands for Kafka or RabbitMQ, whose Options have the same field.
+// A topic has plain JSON of an older program, and events of a producer that breaks a rule of
+// CloudEvents. Lenient reads the latter and leaves the former to Plain. The broker in memory stands
+// for Kafka or RabbitMQ, whose Options have the same field.
 func ExamplePlain() {
 	broker := memory.New(&memory.Options{
 		Mapping: foreign.First(foreign.Lenient(nil), foreign.Plain(&foreign.PlainOptions{Type: "order.placed", Source: "/legacy"})),

@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/internal/mode"
 )
 
-// linesOf writes headers as lines of "name=value", so that the fuzzer can move, repeat and cut them; null ones are names alone.
+// linesOf writes headers as lines of "name=value", so that the fuzzer can move, repeat and cut
+// them; null ones are names alone.
 func linesOf(headers []leat.Header) []byte {
 	var b bytes.Buffer
 	for i, h := range headers {
@@ -41,8 +42,8 @@ func headersFrom(lines []byte) (headers []leat.Header) {
 	return headers
 }
 
-// FuzzLenient reads messages of any kind. Lenient never panics, returns events that are valid and says in them what it did, and reads what
-// needs no repair as the strict reader does.
+// FuzzLenient reads messages of any kind. Lenient never panics, returns events that are valid and
+// says in them what it did, and reads what needs no repair as the strict reader does.
 func FuzzLenient(f *testing.F) {
 	for _, c := range foreigncases.All(f) {
 		f.Add(linesOf(c.Headers), c.ContentType, c.Body, c.Key, c.Transport == foreigncases.RabbitMQ, c.Body != nil)
@@ -93,7 +94,8 @@ func checkRefused(t *testing.T, e leat.Event, err error) {
 	}
 }
 
-// checkEvent checks an event that Lenient has made: it is valid, says what was done, and is read as it is in both modes.
+// checkEvent checks an event that Lenient has made: it is valid, says what was done, and is read as
+// it is in both modes.
 func checkEvent(t *testing.T, e leat.Event) {
 	t.Helper()
 	if err := e.Validate(); err != nil {

@@ -8,8 +8,9 @@ import (
 	"github.com/leatgo/leat/internal/mode"
 )
 
-// prefixes are the spellings of an attribute's header: that of Kafka, that of HTTP and Knative, that of Spring and the SDKs for Java and
-// Go, and that of the SDKs for Python and C#, the last two for AMQP.
+// prefixes are the spellings of an attribute's header: that of Kafka, that of HTTP and Knative,
+// that of Spring and the SDKs for Java and Go, and that of the SDKs for Python and C#, the last two
+// for AMQP.
 func prefixes() [4]string { return [...]string{"ce_", "ce-", "cloudevents:", "cloudevents_"} }
 
 // dataHeader is how the RabbitMQ adapter tells empty data from none.
@@ -99,7 +100,8 @@ func fromHeaders(m Message, h headers, contentType string, n notes) (leat.Event,
 	return r.event(m.Err)
 }
 
-// noteSpellings notes spellings that the adapters do not take for attributes: those of AMQP and HTTP on Kafka, and more than one.
+// noteSpellings notes spellings that the adapters do not take for attributes: those of AMQP and
+// HTTP on Kafka, and more than one.
 func noteSpellings(r *repair, m Message, h headers) {
 	var spellings []string
 	for i, prefix := range prefixes() {

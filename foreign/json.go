@@ -20,8 +20,8 @@ type member struct {
 
 const byteOrderMark = "\ufeff"
 
-// members reads a JSON object whose members are an event's, in their order, duplicates included. A batch of one is its event. n says what
-// was around the object.
+// members reads a JSON object whose members are an event's, in their order, duplicates included. A
+// batch of one is its event. n says what was around the object.
 func members(body []byte) (found []member, n notes, err error) {
 	if rest, ok := bytes.CutPrefix(body, []byte(byteOrderMark)); ok {
 		n.kept(noteMessage, "byte order mark removed")
@@ -43,7 +43,8 @@ func members(body []byte) (found []member, n notes, err error) {
 	return found, n, err
 }
 
-// object reads a JSON object. What is wrong with JSON is in the message's own reason: encoding/json would quote the data.
+// object reads a JSON object. What is wrong with JSON is in the message's own reason: encoding/json
+// would quote the data.
 func object(body []byte) ([]member, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -86,8 +87,8 @@ func isEvent(body []byte) bool {
 	return len(need) == 0
 }
 
-// isData reports whether a body that is said to be an event is none: an object without a version, or neither an object nor an array. One
-// that is cut off is not data.
+// isData reports whether a body that is said to be an event is none: an object without a version,
+// or neither an object nor an array. One that is cut off is not data.
 func isData(body []byte) bool {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
 	if len(body) == 0 || body[0] != '{' {

@@ -75,7 +75,8 @@ func TestStructuredContentTypeBesideHeaders(t *testing.T) {
 	}
 }
 
-// TestOtherSpellingsOnKafka are headers like others where Kafka's own has the event, since the adapter does not read them.
+// TestOtherSpellingsOnKafka are headers like others where Kafka's own has the event, since the
+// adapter does not read them.
 func TestOtherSpellingsOnKafka(t *testing.T) {
 	t.Parallel()
 	m := spellings()["Kafka"].inHeaders("subject", "")

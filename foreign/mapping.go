@@ -7,13 +7,16 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Mapping makes an event of a message that is not a CloudEvent. An adapter calls it before it gives a message up as malformed, whatever
-// the reason is; a message that can be read never reaches it. An error, a panic or an event that is not valid makes the message malformed.
-// A Mapping must not keep or change the slices and the map of m. It is called by one goroutine of each stream, so by several at once.
+// Mapping makes an event of a message that is not a CloudEvent. An adapter calls it before it gives
+// a message up as malformed, whatever the reason is; a message that can be read never reaches it.
+// An error, a panic or an event that is not valid makes the message malformed. A Mapping must not
+// keep or change the slices and the map of m. It is called by one goroutine of each stream, so by
+// several at once.
 type Mapping func(m Message) (leat.Event, error)
 
-// Event calls the Mapping as an adapter has to: a panic and an event that is not valid are errors. The error wraps m.Err, and the
-// Mapping's own error where that is another. A nil Mapping returns m.Err.
+// Event calls the Mapping as an adapter has to: a panic and an event that is not valid are errors.
+// The error wraps m.Err, and the Mapping's own error where that is another. A nil Mapping returns
+// m.Err.
 func (f Mapping) Event(m Message) (leat.Event, error) {
 	if f == nil {
 		return leat.Event{}, m.Err
@@ -41,7 +44,8 @@ func (f Mapping) try(m Message) (e leat.Event, err error) {
 	return e, err
 }
 
-// First returns a Mapping that asks others in turn, and takes the first event. Its error has those of all.
+// First returns a Mapping that asks others in turn, and takes the first event. Its error has those
+// of all.
 func First(mappings ...Mapping) Mapping {
 	return func(m Message) (leat.Event, error) {
 		var own []error // those that are not m.Err
@@ -64,8 +68,8 @@ func First(mappings ...Mapping) Mapping {
 	}
 }
 
-// Structured is a [Mapping] that reads the body of a plain message as a CloudEvent in JSON. It is for producers that write structured mode
-// without its content type, such as Dapr and Wolverine.
+// Structured is a [Mapping] that reads the body of a plain message as a CloudEvent in JSON. It is
+// for producers that write structured mode without its content type, such as Dapr and Wolverine.
 func Structured(m Message) (leat.Event, error) {
 	if !errors.Is(m.Err, ErrPlain) {
 		return leat.Event{}, m.Err

@@ -14,7 +14,8 @@ const (
 
 var errContentTypes = errors.New("the message has two content types that contradict each other")
 
-// contentTypeOf returns the content type of a message. A Kafka record can have several, which must differ in case only.
+// contentTypeOf returns the content type of a message. A Kafka record can have several, which must
+// differ in case only.
 func contentTypeOf(m Message) (string, notes, error) {
 	if m.Properties != nil {
 		return m.ContentType, nil, nil
@@ -38,8 +39,9 @@ func contentTypeOf(m Message) (string, notes, error) {
 	return first, n, nil
 }
 
-// mendContentType makes the content type of a message whose attributes are headers its datacontenttype. spring-amqp writes
-// application/octet-stream beside the real one, others write the two in different case.
+// mendContentType makes the content type of a message whose attributes are headers its
+// datacontenttype. spring-amqp writes application/octet-stream beside the real one, others write
+// the two in different case.
 func mendContentType(r *repair, contentType string) error {
 	if text, ok := quoted(contentType); ok {
 		r.notes.add(attrContentType, "JSON quotes removed", contentType)
@@ -66,7 +68,8 @@ func mendContentType(r *repair, contentType string) error {
 	return nil
 }
 
-// alike reports whether b says what a does: the two differ in case only, or b has parameters and a has none.
+// alike reports whether b says what a does: the two differ in case only, or b has parameters and a
+// has none.
 func alike(a, b string) bool {
 	media, parameters, _ := strings.Cut(b, ";")
 	return strings.EqualFold(a, b) || strings.TrimSpace(parameters) != "" && strings.EqualFold(a, strings.TrimSpace(media))

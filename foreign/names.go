@@ -8,8 +8,8 @@ import (
 
 const reservedPrefix = "leat"
 
-// mendNames takes capital letters and separators out of names, such as Debezium's iodebeziumtxId. Two attributes that have one name then
-// must have one value.
+// mendNames takes capital letters and separators out of names, such as Debezium's iodebeziumtxId.
+// Two attributes that have one name then must have one value.
 func mendNames(r *repair) error {
 	kept := r.attributes[:0:0]
 	at := map[string]int{}

@@ -24,7 +24,8 @@ func (n *notes) add(name, rule, was string) {
 // kept adds a change whose original is to be seen in the event.
 func (n *notes) kept(name, rule string) { *n = append(*n, name+": "+rule) }
 
-// text returns the list. It ends with what the message said itself, which is not to be confused with what Lenient did.
+// text returns the list. It ends with what the message said itself, which is not to be confused
+// with what Lenient did.
 func (n *notes) text(outside *attribute) (string, error) {
 	list := strings.Join(*n, "; ")
 	if outside != nil {

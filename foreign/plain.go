@@ -17,8 +17,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// PlainOptions say what [Plain] makes of a message. Nil and the zero value have the defaults. Where a function is set it wins over the
-// constant. Its error makes the message malformed; it must be the same for the same message, and not keep its slices.
+// PlainOptions say what [Plain] makes of a message. Nil and the zero value have the defaults. Where
+// a function is set it wins over the constant. Its error makes the message malformed; it must be
+// the same for the same message, and not keep its slices.
 type PlainOptions struct {
 	// Type is the event's type. Empty means the topic.
 	Type   string
@@ -26,27 +27,34 @@ type PlainOptions struct {
 	// Source is the event's source, a URI-reference. Empty means "/" and the topic.
 	Source   string
 	SourceOf func(m Message) (string, error)
-	// IDOf returns the event's id, which is to be the same whenever the message is delivered: a Retry, an Idempotency and a poison queue
-	// know the event by it. Nil, or "", means Message.ID, and a hash of the message where it has none; see [Plain].
+	// IDOf returns the event's id, which is to be the same whenever the message is delivered: a
+	// Retry, an Idempotency and a poison queue know the event by it. Nil, or "", means Message.ID,
+	// and a hash of the message where it has none; see [Plain].
 	IDOf func(m Message) (string, error)
-	// TimeOf returns when the event happened. Nil means the transport's timestamp, Message.Time. The zero Time means that nobody knows.
+	// TimeOf returns when the event happened. Nil means the transport's timestamp, Message.Time.
+	// The zero Time means that nobody knows.
 	TimeOf func(m Message) (time.Time, error)
 	// Subject is what the event is about. Empty means none.
 	Subject   string
 	SubjectOf func(m Message) (string, error)
-	// KeyOf returns the event's partitionkey. Nil, or "", means none: order is kept by the transport's key then.
+	// KeyOf returns the event's partitionkey. Nil, or "", means none: order is kept by the
+	// transport's key then.
 	KeyOf func(m Message) (string, error)
-	// DataContentType is the media type of messages that name none, such as "application/json". Empty means none.
+	// DataContentType is the media type of messages that name none, such as "application/json".
+	// Empty means none.
 	DataContentType string
 }
 
-// Plain returns a [Mapping] that makes events of messages without any trace of CloudEvents: the body becomes the data, the transport's
-// content type the datacontenttype, and the options say the rest. One that is not a media type is left out. It takes a message only where
-// errors.Is(m.Err, [ErrPlain]): what claims to be a CloudEvent and is not one stays malformed, unless [First] asks [Lenient] before.
+// Plain returns a [Mapping] that makes events of messages without any trace of CloudEvents: the
+// body becomes the data, the transport's content type the datacontenttype, and the options say the
+// rest. One that is not a media type is left out. It takes a message only where errors.Is(m.Err,
+// [ErrPlain]): what claims to be a CloudEvent and is not one stays malformed, unless [First] asks
+// [Lenient] before.
 //
-// The id is Message.ID: on Kafka topic, partition and offset, on RabbitMQ the property message_id. RabbitMQ itself has no name for a
-// message, so where the publisher sets no message_id, the id is a hash of all that the publisher wrote. Two messages that are equal in all
-// of that, timestamp included, have the same id, and an Idempotency handles only one of them: set message_id, or IDOf.
+// The id is Message.ID: on Kafka topic, partition and offset, on RabbitMQ the property message_id.
+// RabbitMQ itself has no name for a message, so where the publisher sets no message_id, the id is a
+// hash of all that the publisher wrote. Two messages that are equal in all of that, timestamp
+// included, have the same id, and an Idempotency handles only one of them: set message_id, or IDOf.
 func Plain(o *PlainOptions) Mapping {
 	var opts PlainOptions
 	if o != nil {
@@ -100,7 +108,8 @@ func mediaType(contentType string) string {
 	return contentType
 }
 
-// fingerprint returns a hash of what a publisher wrote, and of nothing that a broker adds when it delivers.
+// fingerprint returns a hash of what a publisher wrote, and of nothing that a broker adds when it
+// delivers.
 func fingerprint(m Message) string {
 	h := sha256.New()
 	write(h, m.Topic, m.ContentType, m.Time.UTC().Format(time.RFC3339Nano), string(m.Key), string(m.Body))
@@ -123,7 +132,8 @@ func write(h hash.Hash, texts ...string) {
 	}
 }
 
-// addedLater reports whether a header is one that RabbitMQ writes into a message that it delivers again.
+// addedLater reports whether a header is one that RabbitMQ writes into a message that it delivers
+// again.
 func addedLater(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "x-death") || strings.HasPrefix(name, "x-first-death") || strings.HasPrefix(name, "x-last-death") ||

@@ -140,7 +140,8 @@ func TestPlainRefuses(t *testing.T) {
 	assert.Equal(t, leat.CodeTooLarge, leat.CodeOf(err))
 }
 
-// TestPlainIDWithoutName: a message that the transport has no name for is known by what its publisher wrote.
+// TestPlainIDWithoutName: a message that the transport has no name for is known by what its
+// publisher wrote.
 func TestPlainIDWithoutName(t *testing.T) {
 	t.Parallel()
 	id := func(change func(m *foreign.Message)) string {

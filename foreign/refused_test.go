@@ -82,7 +82,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestPlainMessages are not read unless they are CloudEvents beyond doubt. The error is the reason itself, so that First asks the next one.
+// TestPlainMessages are not read unless they are CloudEvents beyond doubt. The error is the reason
+// itself, so that First asks the next one.
 func TestPlainMessages(t *testing.T) {
 	t.Parallel()
 	event := `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1}`

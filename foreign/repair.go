@@ -50,7 +50,8 @@ type attribute struct {
 	raw  []byte // the JSON of the value as it came, nil in headers and once it is changed
 }
 
-// repair is an event while it is repaired: attributes that the rules change, the data and what was changed.
+// repair is an event while it is repaired: attributes that the rules change, the data and what was
+// changed.
 type repair struct {
 	attributes []attribute
 	notes      notes

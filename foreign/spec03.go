@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// mendVersion writes the version as CloudEvents has it: some write that of the document, or a number.
+// mendVersion writes the version as CloudEvents has it: some write that of the document, or a
+// number.
 func mendVersion(r *repair) error {
 	a := r.get(attrVersion)
 	if a == nil {
@@ -28,8 +29,9 @@ func mendVersion(r *repair) error {
 	return nil
 }
 
-// mend03 makes an event of CloudEvents 1.0 of one of 0.3: its schemaurl is now dataschema, unless it is relative, and data that is not text
-// is in base64 by its content type or its datacontentencoding.
+// mend03 makes an event of CloudEvents 1.0 of one of 0.3: its schemaurl is now dataschema, unless
+// it is relative, and data that is not text is in base64 by its content type or its
+// datacontentencoding.
 func mend03(r *repair) error {
 	if !r.version03 {
 		return nil
@@ -51,7 +53,8 @@ func mend03(r *repair) error {
 	return decode03Body(r, coded)
 }
 
-// decode03JSON decodes data of structured mode. Where the data is not a string, the encoding means nothing (0.3, datacontentencoding).
+// decode03JSON decodes data of structured mode. Where the data is not a string, the encoding means
+// nothing (0.3, datacontentencoding).
 func decode03JSON(r *repair, coded bool) error {
 	if len(r.data) == 0 || r.data[0] != '"' || r.base64 != nil || !coded && !isBinary(r) {
 		return nil
@@ -75,7 +78,8 @@ func decode03JSON(r *repair, coded bool) error {
 	return nil
 }
 
-// decode03Body decodes data of binary mode. CloudEvents 0.3 does not say whether the encoding counts there; the SDKs of its time decode.
+// decode03Body decodes data of binary mode. CloudEvents 0.3 does not say whether the encoding
+// counts there; the SDKs of its time decode.
 func decode03Body(r *repair, coded bool) error {
 	if !coded || r.body == nil {
 		return nil

@@ -23,8 +23,9 @@ func springTypes(value []byte) map[string]string {
 	return lower
 }
 
-// unquote takes the JSON off the values of headers, in h. spring-kafka writes headers as JSON whose Java type is not String, and all of
-// them where it is told to. Quotes of a String may be its own, so that they stay where nothing else tells.
+// unquote takes the JSON off the values of headers, in h. spring-kafka writes headers as JSON whose
+// Java type is not String, and all of them where it is told to. Quotes of a String may be its own,
+// so that they stay where nothing else tells.
 func unquote(r *repair, h headers) {
 	all := false
 	for _, x := range h.found {
@@ -63,8 +64,8 @@ func quoted(value string) (text string, ok bool) {
 	return text, true
 }
 
-// wholeText reports whether encoding/json reads all of a JSON string. It replaces bytes that are not UTF-8 and halves of surrogate pairs,
-// which must not happen unnoticed.
+// wholeText reports whether encoding/json reads all of a JSON string. It replaces bytes that are
+// not UTF-8 and halves of surrogate pairs, which must not happen unnoticed.
 func wholeText(raw []byte) bool {
 	var text string
 	if !utf8.Valid(raw) || json.Unmarshal(raw, &text) != nil {

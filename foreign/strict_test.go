@@ -11,8 +11,8 @@ import (
 
 var errStrict = errors.New("refused")
 
-// strict reads a message as the adapters do without a Mapping, as far as text headers go. The tests of the adapters hold it to that: they
-// have the same outcomes for the same cases.
+// strict reads a message as the adapters do without a Mapping, as far as text headers go. The tests
+// of the adapters hold it to that: they have the same outcomes for the same cases.
 func strict(m foreign.Message) (leat.Event, error) {
 	if mode.IsCompressed(m.Properties["content_encoding"]) {
 		return leat.Event{}, errStrict

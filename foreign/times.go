@@ -37,8 +37,9 @@ func mendTime(r *repair) error {
 	return nil
 }
 
-// sinceEpoch reads seconds since 1970, which may have a fraction as spring-kafka writes them, and milliseconds. Of integers, those below
-// 100,000,000 (1973) are not taken for a time, and those from 100,000,000,000 on are milliseconds: as seconds they are the year 5138.
+// sinceEpoch reads seconds since 1970, which may have a fraction as spring-kafka writes them, and
+// milliseconds. Of integers, those below 100,000,000 (1973) are not taken for a time, and those
+// from 100,000,000,000 on are milliseconds: as seconds they are the year 5138.
 func sinceEpoch(s string) (text, rule string) {
 	const first, firstMillis, most = 1e8, 1e11, 1e14
 	whole, fraction, isSeconds := strings.Cut(s, ".")
@@ -58,8 +59,9 @@ func sinceEpoch(s string) (text, rule string) {
 	return "", ""
 }
 
-// isoTime reads the forms of ISO 8601 that RFC 3339 leaves out: without seconds as Java's OffsetDateTime writes them, without a zone as
-// Python and .NET do, with a space for the T, a comma before the fraction, and a zone of another form.
+// isoTime reads the forms of ISO 8601 that RFC 3339 leaves out: without seconds as Java's
+// OffsetDateTime writes them, without a zone as Python and .NET do, with a space for the T, a comma
+// before the fraction, and a zone of another form.
 func isoTime(s string) (text, rule string) {
 	const minutes = "2006-01-02T15:04"
 	if len(s) < len(minutes) || s[4] != '-' || s[7] != '-' || s[13] != ':' || !strings.ContainsRune("Tt ", rune(s[10])) {
@@ -99,7 +101,8 @@ func isoTime(s string) (text, rule string) {
 	return day + "T" + clock + seconds + fraction + offset, rule
 }
 
-// mailTime reads the dates of HTTP and mail, "Thu, 28 Nov 2024 10:15:30 GMT", and of Java's Date, "Thu Nov 28 10:15:30 GMT 2024".
+// mailTime reads the dates of HTTP and mail, "Thu, 28 Nov 2024 10:15:30 GMT", and of Java's Date,
+// "Thu Nov 28 10:15:30 GMT 2024".
 func mailTime(s string) (text, rule string) {
 	f := strings.Fields(s)
 	if len(f) != 6 {

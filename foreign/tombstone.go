@@ -12,14 +12,16 @@ import (
 // tombstoneType is the default of LenientOptions.Tombstone.
 const tombstoneType = "leat.tombstone.v1"
 
-// isTombstone reports whether a message says that its key is gone: a Kafka record with a key, a null value and no attribute.
+// isTombstone reports whether a message says that its key is gone: a Kafka record with a key, a
+// null value and no attribute.
 func isTombstone(m Message) bool {
 	plain := m.Err == nil || errors.Is(m.Err, ErrPlain)
 	return plain && m.Properties == nil && m.Body == nil && len(m.Key) > 0 && len(headersOf(m).found) == 0
 }
 
-// tombstoneEvent is what a tombstone becomes: an event without data. Its id is the place of the record, which is the same at
-// every delivery, and its partitionkey is the key that is gone. Id and source are those of [Plain].
+// tombstoneEvent is what a tombstone becomes: an event without data. Its id is the place of the
+// record, which is the same at every delivery, and its partitionkey is the key that is gone. Id and
+// source are those of [Plain].
 func tombstoneEvent(m Message, eventType string) (leat.Event, error) {
 	r := &repair{}
 	r.add(attrVersion, "1.0")

@@ -15,8 +15,9 @@ func mendSource(r *repair) error {
 	return nil
 }
 
-// mendSchema removes the dataschema "#" of Azure Event Grid, which names no schema, percent-encodes what no URI has, and keeps a reference
-// that is not an absolute URI as schemaurl, which is what CloudEvents 0.3 had for those.
+// mendSchema removes the dataschema "#" of Azure Event Grid, which names no schema, percent-encodes
+// what no URI has, and keeps a reference that is not an absolute URI as schemaurl, which is what
+// CloudEvents 0.3 had for those.
 func mendSchema(r *repair) error {
 	a := r.get(attrSchema)
 	switch {
@@ -53,7 +54,8 @@ func isAbsolute(s string) bool {
 	return ok && !strings.Contains(s, "#")
 }
 
-// encodeURI percent-encodes the bytes that a URI-reference cannot have where they are, and leaves the others.
+// encodeURI percent-encodes the bytes that a URI-reference cannot have where they are, and leaves
+// the others.
 func encodeURI(s string) string {
 	authority, path := uriParts(s)
 	firstColon := -1

@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// mendScalars makes texts of JSON values that no type of CloudEvents is: fractions, integers of more than 32 bits, objects and arrays; and
-// of numbers and booleans in the attributes that CloudEvents defines, which are texts.
+// mendScalars makes texts of JSON values that no type of CloudEvents is: fractions, integers of
+// more than 32 bits, objects and arrays; and of numbers and booleans in the attributes that
+// CloudEvents defines, which are texts.
 func mendScalars(r *repair) error {
 	for i := range r.attributes {
 		a := &r.attributes[i]
@@ -40,7 +41,8 @@ func isInteger(text string) bool {
 	return err == nil
 }
 
-// dropEmpty removes optional attributes that are empty, such as the subject of Azure Event Grid. CloudEvents wants them to be absent.
+// dropEmpty removes optional attributes that are empty, such as the subject of Azure Event Grid.
+// CloudEvents wants them to be absent.
 func dropEmpty(r *repair) error {
 	for _, name := range []string{attrTime, attrContentType, attrSchema, attrSubject} {
 		if a := r.get(name); a != nil && a.text == "" {

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// zoneOffset returns the offset that a zone has in RFC 3339: of Z, GMT, UTC, an offset of another form such as +0100 or GMT+1, an offset
-// with a name in brackets as Java's ZonedDateTime writes it, the abbreviations of RFC 822, and a name such as Europe/Berlin where the
-// machine has the database of zones. wall is the local time. A time that the zone has twice or not at all has no offset.
+// zoneOffset returns the offset that a zone has in RFC 3339: of Z, GMT, UTC, an offset of another
+// form such as +0100 or GMT+1, an offset with a name in brackets as Java's ZonedDateTime writes it,
+// the abbreviations of RFC 822, and a name such as Europe/Berlin where the machine has the database
+// of zones. wall is the local time. A time that the zone has twice or not at all has no offset.
 func zoneOffset(zone string, wall time.Time) (string, bool) {
 	zone = strings.TrimSpace(zone)
 	if before, after, ok := strings.Cut(zone, "["); ok {
@@ -30,7 +31,8 @@ func zoneOffset(zone string, wall time.Time) (string, bool) {
 	return signedOffset(strings.TrimPrefix(strings.TrimPrefix(upper, "UTC"), "GMT"))
 }
 
-// abbreviation returns the offset of a zone by RFC 822. Other abbreviations have more than one meaning.
+// abbreviation returns the offset of a zone by RFC 822. Other abbreviations have more than one
+// meaning.
 func abbreviation(zone string) string {
 	switch zone {
 	case "Z", "GMT", "UTC", "UT":

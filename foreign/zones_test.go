@@ -11,7 +11,8 @@ import (
 
 var errNested = errors.New("the time is wrong")
 
-// TestNestedZones: brackets within brackets name no zone, and however many there are, they cost no stack, whose overflow ends the process.
+// TestNestedZones: brackets within brackets name no zone, and however many there are, they cost no
+// stack, whose overflow ends the process.
 func TestNestedZones(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{8 << 20, 2} {

@@ -1,4 +1,5 @@
-// Package middleware is what goes around a handler: retry, idempotency, a time limit, a log, and the poison queue behind them.
+// Package middleware is what goes around a handler: retry, idempotency, a time limit, a log, and
+// the poison queue behind them.
 //
 //	consumer := leat.NewConsumer(broker, sub, handler, &leat.ConsumerOptions{
 //		Middleware: []leat.Middleware{
@@ -10,10 +11,12 @@
 //		PoisonQueue: middleware.PoisonQueue(producer, nil),
 //	})
 //
-// The order matters, and it is the order above. Retry is inside Logging, so that the log tells a retry from giving up, and outside all
-// that can fail. Idempotent is directly outside Timeout: it marks an event only after the handler's success, and its store has time
-// of its own. The poison queue is not a link of the chain but the Consumer's last stage, so that a rejected event is
-// never handled again because the poison queue was down.
+// The order matters, and it is the order above. Retry is inside Logging, so that the log tells a
+// retry from giving up, and outside all that can fail. Idempotent is directly outside Timeout: it
+// marks an event only after the handler's success, and its store has time of its own. The poison
+// queue is not a link of the chain but the Consumer's last stage, so that a rejected event is never
+// handled again because the poison queue was down.
 //
-// The chain runs once per attempt. No middleware here sleeps, starts a goroutine or changes an event.
+// The chain runs once per attempt. No middleware here sleeps, starts a goroutine or changes an
+// event.
 package middleware

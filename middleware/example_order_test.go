@@ -13,8 +13,8 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// The first middleware is the outermost: it sees the event first and the outcome last. This is the order that the package is made
-// for; spy prints what passes between two of them.
+// The first middleware is the outermost: it sees the event first and the outcome last. This is the
+// order that the package is made for; spy prints what passes between two of them.
 func Example_order() {
 	spy := func(between string) leat.Middleware {
 		return func(next leat.Handler) leat.Handler {

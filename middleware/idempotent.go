@@ -14,9 +14,10 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
-// Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes share, best of all in the database
-// that the handler writes to. Both methods must be safe for concurrent use and return when ctx ends. A key is text of at most 255
-// bytes, different for every subscription.
+// Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes
+// share, best of all in the database that the handler writes to. Both methods must be safe for
+// concurrent use and return when ctx ends. A key is text of at most 255 bytes, different for every
+// subscription.
 type Store interface {
 	// Seen reports whether key was marked. An error means that this is not known.
 	Seen(ctx context.Context, key string) (bool, error)
@@ -26,30 +27,35 @@ type Store interface {
 
 // IdempotentOptions are the options of [Idempotent]. The zero value works.
 type IdempotentOptions struct {
-	// Key returns what makes two events of a subscription the same, for producers that do not keep an event's id when they
-	// publish it again. An empty key means that the event is handled whenever it comes. Nil means source and id, which
-	// CloudEvents makes unique for an event. It must be safe for concurrent use.
+	// Key returns what makes two events of a subscription the same, for producers that do not keep
+	// an event's id when they publish it again. An empty key means that the event is handled
+	// whenever it comes. Nil means source and id, which CloudEvents makes unique for an event. It
+	// must be safe for concurrent use.
 	Key func(e leat.Event) string
 	// StoreTimeout bounds each call to the Store. 0 means 5 s.
 	StoreTimeout time.Duration
 }
 
-// Idempotent passes over events that the group has handled before, which come again wherever events are delivered at least once:
-// the handler is not called, and the outcome is nil. A nil o means the defaults. Put it directly outside [Timeout].
+// Idempotent passes over events that the group has handled before, which come again wherever events
+// are delivered at least once: the handler is not called, and the outcome is nil. A nil o means the
+// defaults. Put it directly outside [Timeout].
 //
-// The key in s is made of the subscription's topic and group and the event's source and id. The topic is in it because every poison
-// topic has a group of the same name, which handles the same events for other reasons.
+// The key in s is made of the subscription's topic and group and the event's source and id. The
+// topic is in it because every poison topic has a group of the same name, which handles the same
+// events for other reasons.
 //
-// An event is marked after the handler succeeded, never before: a mark that came first would turn a failed attempt into a lost event.
-// So a process that dies between the two makes the handler run again, and two deliveries of one event that are handled at the same
-// time, possible after a lost lease, both run. A handler that must not repeat itself even then needs the mark in
-// its own transaction.
+// An event is marked after the handler succeeded, never before: a mark that came first would turn a
+// failed attempt into a lost event. So a process that dies between the two makes the handler run
+// again, and two deliveries of one event that are handled at the same time, possible after a lost
+// lease, both run. A handler that must not repeat itself even then needs the mark in its own
+// transaction.
 //
-// An error of s tells nothing about the event: all events of the Consumer need s. So the outcome is a [leat.Pause] of 1 s around it,
-// whatever s decided: no attempt is counted, no event goes to the poison queue, and the Consumer goes on by itself when s works again.
-// When Mark failed, the event is not done: it comes again after the pause, but in this process only its mark is tried then, not the
-// handler, as long as the event is among the latest 1,000 in that state. The mark is tried even if the Consumer has ended the
-// handler's context meanwhile, because the work is done.
+// An error of s tells nothing about the event: all events of the Consumer need s. So the outcome is
+// a [leat.Pause] of 1 s around it, whatever s decided: no attempt is counted, no event goes to the
+// poison queue, and the Consumer goes on by itself when s works again. When Mark failed, the event
+// is not done: it comes again after the pause, but in this process only its mark is tried then, not
+// the handler, as long as the event is among the latest 1,000 in that state. The mark is tried even
+// if the Consumer has ended the handler's context meanwhile, because the work is done.
 //
 // Without a Store, or with wrong options, [leat.Run] refuses the Consumer.
 //
@@ -82,7 +88,8 @@ var errNoStore = errors.New("Idempotent was made without a Store")
 
 const (
 	maxUnmarked = 1_000
-	// storePause is how long a Consumer leaves a Store alone that failed: about as long as clients take to connect again.
+	// storePause is how long a Consumer leaves a Store alone that failed: about as long as clients
+	// take to connect again.
 	storePause = time.Second
 	// maxKeyBytes is what every database indexes, also as a VARCHAR(255).
 	maxKeyBytes = 255
@@ -137,8 +144,8 @@ func (m *idempotent) mark(ctx context.Context, key string) error {
 	return nil
 }
 
-// storeDown returns the outcome for an error of the Store. What the Store may have decided by it does not count, since the outermost
-// decision does.
+// storeDown returns the outcome for an error of the Store. What the Store may have decided by it
+// does not count, since the outermost decision does.
 func storeDown(what string, err error) error {
 	return leat.Pause(storePause, fmt.Errorf("idempotency store: %s: %w", what, err))
 }
@@ -146,8 +153,8 @@ func storeDown(what string, err error) error {
 // sourceAndID is the default of IdempotentOptions.Key.
 func sourceAndID(e leat.Event) string { return withLength(e.Source()) + e.ID() }
 
-// storeKey joins topic, group and the event's own key, or returns the hash where that is too long for a Store, as sources and ids, which
-// have no limit of their own, can make it.
+// storeKey joins topic, group and the event's own key, or returns the hash where that is too long
+// for a Store, as sources and ids, which have no limit of their own, can make it.
 func storeKey(topic, group, key string) string {
 	key = withLength(topic) + withLength(group) + key
 	if len(key) <= maxKeyBytes {
@@ -157,5 +164,6 @@ func storeKey(topic, group, key string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// withLength makes the joining of parts unambiguous, whatever they contain, without a separator that a database may not take.
+// withLength makes the joining of parts unambiguous, whatever they contain, without a separator
+// that a database may not take.
 func withLength(s string) string { return strconv.Itoa(len(s)) + ":" + s + " " }

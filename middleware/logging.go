@@ -17,11 +17,13 @@ import (
 //   - outcome: "handled" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error, "ended" at Info
 //   - error, cut to 1 KiB, unless the outcome is "handled"
 //
-// "ended" means that the Consumer ended the handler's context, on shutdown or with a lost lease, which is no failure. "panic" means
-// that a panic, or runtime.Goexit, comes through; it goes on after the record is written, and carries no error.
+// "ended" means that the Consumer ended the handler's context, on shutdown or with a lost lease,
+// which is no failure. "panic" means that a panic, or runtime.Goexit, comes through; it goes on
+// after the record is written, and carries no error.
 //
-// The event's data is never logged. The error's text is the handler's own. Put Logging outermost, so that it sees what [Retry] made
-// of an error. A level that l does not take costs nothing but the question. A nil l means no log.
+// The event's data is never logged. The error's text is the handler's own. Put Logging outermost,
+// so that it sees what [Retry] made of an error. A level that l does not take costs nothing but the
+// question. A nil l means no log.
 func Logging(l *slog.Logger) leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
 		if l == nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
-// MemoryStore is a [Store] in memory: it tells duplicates within one process and its lifetime, which is what a redelivery after a lost
-// connection needs, but neither a restart nor the other members of the group. It starts no goroutine; forgotten keys
-// are freed by later marks.
+// MemoryStore is a [Store] in memory: it tells duplicates within one process and its lifetime,
+// which is what a redelivery after a lost connection needs, but neither a restart nor the other
+// members of the group. It starts no goroutine; forgotten keys are freed by later marks.
 type MemoryStore struct {
 	limit   int
 	ttl     time.Duration
@@ -21,7 +21,8 @@ type MemoryStore struct {
 
 	mu    sync.Mutex
 	byKey map[string]*list.Element
-	// order has the keys as *memoryEntry, the one marked longest ago first. With one ttl for all it is the order of expiry too.
+	// order has the keys as *memoryEntry, the one marked longest ago first. With one ttl for all it
+	// is the order of expiry too.
 	order *list.List
 }
 
@@ -30,9 +31,9 @@ type memoryEntry struct {
 	expires time.Time // zero where keys do not expire
 }
 
-// NewMemoryStore returns a MemoryStore that holds the limit keys that were marked last, each for ttl. A limit of 0 means
-// 100,000 keys, about 25 MB of them; a ttl of 0 means that keys do not expire. Negative ones are reported by every Seen and Mark, and by
-// [leat.Run] for [Idempotent].
+// NewMemoryStore returns a MemoryStore that holds the limit keys that were marked last, each for
+// ttl. A limit of 0 means 100,000 keys, about 25 MB of them; a ttl of 0 means that keys do not
+// expire. Negative ones are reported by every Seen and Mark, and by [leat.Run] for [Idempotent].
 func NewMemoryStore(limit int, ttl time.Duration) *MemoryStore {
 	invalid := cmp.Or(ranges.Int("the limit of a MemoryStore", limit, 1, math.MaxInt32),
 		ranges.Duration("the ttl of a MemoryStore", ttl, 1, math.MaxInt64))
@@ -42,10 +43,12 @@ func NewMemoryStore(limit int, ttl time.Duration) *MemoryStore {
 	return &MemoryStore{limit: limit, ttl: ttl, invalid: invalid, byKey: map[string]*list.Element{}, order: list.New()}
 }
 
-// wrong returns what is wrong with the arguments of NewMemoryStore, also to those who embed a MemoryStore.
+// wrong returns what is wrong with the arguments of NewMemoryStore, also to those who embed a
+// MemoryStore.
 func (s *MemoryStore) wrong() error { return s.invalid }
 
-// Seen implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. It does not make a key stay longer.
+// Seen implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. It does not
+// make a key stay longer.
 func (s *MemoryStore) Seen(_ context.Context, key string) (bool, error) {
 	if s.invalid != nil {
 		return false, s.invalid
@@ -53,8 +56,8 @@ func (s *MemoryStore) Seen(_ context.Context, key string) (bool, error) {
 	return s.has(key), nil
 }
 
-// Mark implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. Marking a key again makes it the one that was marked
-// last.
+// Mark implements [Store]. Its error is that of wrong arguments of [NewMemoryStore]. Marking a key
+// again makes it the one that was marked last.
 func (s *MemoryStore) Mark(_ context.Context, key string) error {
 	if s.invalid != nil {
 		return s.invalid
@@ -104,7 +107,8 @@ func (s *MemoryStore) remove(key string) {
 	}
 }
 
-// expire drops the keys whose time is over. Each key is dropped once, so a mark pays for one on average.
+// expire drops the keys whose time is over. Each key is dropped once, so a mark pays for one on
+// average.
 func (s *MemoryStore) expire(now time.Time) {
 	for front := s.order.Front(); front != nil; front = s.order.Front() {
 		if !front.Value.(*memoryEntry).expired(now) { //nolint:forcetypeassert // order has nothing else

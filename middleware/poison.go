@@ -13,25 +13,29 @@ type PoisonOptions struct {
 	// Topic returns the topic for what the group of a topic gives up on; group is empty for a broadcast, which has none. It must
 	// return the same name every time. Nil means [leat.PoisonTopic]: "<topic>.<group>.poison", whose names are unique.
 	Topic func(topic, group string) string
-	// Shared says that several groups, or groups of several topics, may share one topic on purpose. Without it [leat.Run] refuses
-	// consumers that it is given together and that would share one: a Topic that returns topic + "-" + group has the same name for
-	// "a-b" with "c" as for "a" with "b-c". A Router that replays a shared topic needs routes with an empty Topic, because the name no
-	// longer tells whose events these are; Info of [leat.PoisonedFrom] does.
+	// Shared says that several groups, or groups of several topics, may share one topic on purpose.
+	// Without it [leat.Run] refuses consumers that it is given together and that would share one: a
+	// Topic that returns topic + "-" + group has the same name for "a-b" with "c" as for "a" with
+	// "b-c". A Router that replays a shared topic needs routes with an empty Topic, because the
+	// name no longer tells whose events these are; Info of [leat.PoisonedFrom] does.
 	Shared bool
 }
 
-// PoisonQueue returns a [leat.PoisonQueue] that publishes through p what a Consumer gives up on: the original event with its
-// attributes and data unchanged, and extensions that say why, when and where ([leat.Poisoned].AsEvent). [leat.PoisonedFrom]
-// reads them, and [Original] only takes them off. A nil o means the defaults.
+// PoisonQueue returns a [leat.PoisonQueue] that publishes through p what a Consumer gives up on:
+// the original event with its attributes and data unchanged, and extensions that say why, when and
+// where ([leat.Poisoned].AsEvent). [leat.PoisonedFrom] reads them, and [Original] only takes them
+// off. A nil o means the defaults.
 //
-// What exceeds the limits of p is written in the reduced form, which [leat.Reduction] describes. p tells them with a method Limits, as
-// [leat.Producer] has; without it Leat's own hold. Where the topic takes even less, which its refusal with [leat.CodeTooLarge] tells,
-// Poison tries half the size, down to 8 KiB.
+// What exceeds the limits of p is written in the reduced form, which [leat.Reduction] describes. p
+// tells them with a method Limits, as [leat.Producer] has; without it Leat's own hold. Where the
+// topic takes even less, which its refusal with [leat.CodeTooLarge] tells, Poison tries half the
+// size, down to 8 KiB.
 //
 // Without a Publisher, or with a Producer that has no broker, [leat.Run] refuses the Consumer.
 //
-// Poison waits until p has taken the event, as long as its ctx lasts: the Consumer settles the event then, so p must have stored it. Its
-// error is an [*leat.Error] with [leat.CodePoisonQueue] that wraps that of p. p must stay open until the Consumer has stopped.
+// Poison waits until p has taken the event, as long as its ctx lasts: the Consumer settles the
+// event then, so p must have stored it. Its error is an [*leat.Error] with [leat.CodePoisonQueue]
+// that wraps that of p. p must stay open until the Consumer has stopped.
 func PoisonQueue(p leat.Publisher, o *PoisonOptions) leat.PoisonQueue {
 	q := &poisonQueue{publisher: p, topic: leat.PoisonTopic}
 	if nils.Is(p) {
@@ -44,8 +48,9 @@ func PoisonQueue(p leat.Publisher, o *PoisonOptions) leat.PoisonQueue {
 	return q
 }
 
-// Original returns the event that was given up on, without the poison queue's extensions. An event that is not from a poison queue is
-// returned as it is, and so is one that stands for a malformed delivery, which has no original, and one of whose original some is missing.
+// Original returns the event that was given up on, without the poison queue's extensions. An event
+// that is not from a poison queue is returned as it is, and so is one that stands for a malformed
+// delivery, which has no original, and one of whose original some is missing.
 func Original(e leat.Event) leat.Event {
 	p, err := leat.PoisonedFrom(e)
 	if err != nil || p.Malformed != nil || p.Reduced != nil {
@@ -69,8 +74,8 @@ func (q *poisonQueue) Check(sub leat.Subscription) error {
 	return nil
 }
 
-// limited is implemented by a [leat.Publisher] that knows what an event may have at most. Those of a Producer are never zero where it can
-// publish.
+// limited is implemented by a [leat.Publisher] that knows what an event may have at most. Those of
+// a Producer are never zero where it can publish.
 type limited interface{ Limits() leat.Limits }
 
 func (q *poisonQueue) limits() leat.Limits {

@@ -170,7 +170,8 @@ func TestPoisonQueueEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestPoisonQueueReducesWhatDoesNotFit: the limits are those of the broker, or less where the topic says so.
+// TestPoisonQueueReducesWhatDoesNotFit: the limits are those of the broker, or less where the topic
+// says so.
 func TestPoisonQueueReducesWhatDoesNotFit(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits  leat.Limits
@@ -221,7 +222,8 @@ func TestPoisonQueueReducesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestPoisonQueueTriesTheLeastSize: half of an event may be less than the least size of the reduced form, which the topic still takes.
+// TestPoisonQueueTriesTheLeastSize: half of an event may be less than the least size of the reduced
+// form, which the topic still takes.
 func TestPoisonQueueTriesTheLeastSize(t *testing.T) {
 	for takes, fits := range map[int]bool{16_100: true, 12_000: true, 8 << 10: true, 5_000: false} {
 		b := &fakeBroker{takes: takes}

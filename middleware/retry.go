@@ -13,31 +13,37 @@ import (
 	"github.com/leatgo/leat/internal/ranges"
 )
 
-// RetryOptions are the options of [Retry]. The zero value works. With a field that is out of its range, [leat.Run] refuses the Consumer.
+// RetryOptions are the options of [Retry]. The zero value works. With a field that is out of its
+// range, [leat.Run] refuses the Consumer.
 type RetryOptions struct {
-	// MaxAttempts is how often the handler is called for an event, in this process, before it goes to the poison queue. 0 means
-	// no limit where MaxElapsed is set, else 15, which with the default delays takes about five minutes: longer than a restart or
-	// a failover of what the handler needs should, and short enough for the later events of the key, which wait
-	// meanwhile. 1 means no retry.
+	// MaxAttempts is how often the handler is called for an event, in this process, before it goes
+	// to the poison queue. 0 means no limit where MaxElapsed is set, else 15, which with the
+	// default delays takes about five minutes: longer than a restart or a failover of what the
+	// handler needs should, and short enough for the later events of the key, which wait meanwhile.
+	// 1 means no retry.
 	MaxAttempts int
 	// NoLimit tries for as long as it takes. It is for neither MaxAttempts nor MaxElapsed.
 	NoLimit bool
-	// MaxElapsed sends an event to the poison queue when an attempt fails this long, or longer, after its first attempt
-	// in this process began. The last delay is cut so that an attempt begins at this time. 0 means no limit.
+	// MaxElapsed sends an event to the poison queue when an attempt fails this long, or longer,
+	// after its first attempt in this process began. The last delay is cut so that an attempt
+	// begins at this time. 0 means no limit.
 	MaxElapsed time.Duration
 	// InitialDelay is the delay after the first attempt. 0 means 100 ms.
 	InitialDelay time.Duration
-	// MaxDelay caps the delay. 0 means 1 minute. The stream's Capabilities.LongestHold caps it further.
+	// MaxDelay caps the delay. 0 means 1 minute. The stream's Capabilities.LongestHold caps it
+	// further.
 	MaxDelay time.Duration
-	// Multiplier is how much longer each delay is than the one before, from 1 to 1,000. 0 means 2; 1 is a constant delay.
+	// Multiplier is how much longer each delay is than the one before, from 1 to 1,000. 0 means 2;
+	// 1 is a constant delay.
 	Multiplier float64
-	// Jitter is the share of a delay that chance may take away, at most 1. 0 means 0.2: each delay is 80 % to 100 % of what
-	// the other fields say.
+	// Jitter is the share of a delay that chance may take away, at most 1. 0 means 0.2: each delay
+	// is 80 % to 100 % of what the other fields say.
 	Jitter float64
 	// NoJitter takes nothing away. It is for no Jitter.
 	NoJitter bool
-	// If tells which errors another attempt may cure; the others go to the poison queue at once. Nil means all. It is not
-	// asked about a decision of the handler, and must be safe for concurrent use.
+	// If tells which errors another attempt may cure; the others go to the poison queue at once.
+	// Nil means all. It is not asked about a decision of the handler, and must be safe for
+	// concurrent use.
 	If func(error) bool
 }
 
@@ -87,14 +93,17 @@ func (o *RetryOptions) validate() error {
 	)
 }
 
-// Retry decides what becomes of a handler's error: another attempt after a delay that grows ([leat.RetryAfter]), or, when the
-// limits are reached, the poison queue ([leat.Reject]). It is policy only and never sleeps: the Consumer keeps the event, and the
-// handler's slot is free for others meanwhile. A nil o means the defaults.
+// Retry decides what becomes of a handler's error: another attempt after a delay that grows
+// ([leat.RetryAfter]), or, when the limits are reached, the poison queue ([leat.Reject]). It is
+// policy only and never sleeps: the Consumer keeps the event, and the handler's slot is free for
+// others meanwhile. A nil o means the defaults.
 //
-// What the handler decided by [leat.Reject] or [leat.Pause] stays as it is, and so does a [leat.RetryAfter] until the limits, which it
-// counts against, are reached. The error of a publish to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer
-// tries again without counting, and If is not asked. An error that came because the Consumer ended the handler's context, on shutdown
-// or with a lost lease, is no failure and is passed on unchanged; one from a [Timeout] or another deadline is a failure like any other.
+// What the handler decided by [leat.Reject] or [leat.Pause] stays as it is, and so does a
+// [leat.RetryAfter] until the limits, which it counts against, are reached. The error of a publish
+// to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries again
+// without counting, and If is not asked. An error that came because the Consumer ended the
+// handler's context, on shutdown or with a lost lease, is no failure and is passed on unchanged;
+// one from a [Timeout] or another deadline is a failure like any other.
 //
 // Outside of a Consumer, without a [leat.Info] in the context, every attempt is the first.
 func Retry(o *RetryOptions) leat.Middleware {
@@ -150,8 +159,8 @@ func (p *retryPolicy) decide(ctx context.Context, err error) error {
 	return leat.RetryAfter(delay, err)
 }
 
-// endedByConsumer reports whether the Consumer has ended ctx, which it does by cancelling it. A deadline was set by a middleware
-// further out: what fails by it is a failure.
+// endedByConsumer reports whether the Consumer has ended ctx, which it does by cancelling it. A
+// deadline was set by a middleware further out: what fails by it is a failure.
 func endedByConsumer(ctx context.Context) bool {
 	return ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)
 }

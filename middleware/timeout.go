@@ -9,15 +9,16 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Timeout gives each attempt a deadline, d after it began. A d of 0 means none; with a negative one, [leat.Run]
-// refuses the Consumer.
+// Timeout gives each attempt a deadline, d after it began. A d of 0 means none; with a negative
+// one, [leat.Run] refuses the Consumer.
 //
-// The handler sees its context end and must return; Timeout waits until it has, because an abandoned handler would still run
-// when the event is handled again. If it then returns an error, that says that it timed out after d, is [context.DeadlineExceeded] to
-// errors.Is, and keeps the handler's own error and decision; if it returns nil all the same, the event is handled.
+// The handler sees its context end and must return; Timeout waits until it has, because an
+// abandoned handler would still run when the event is handled again. If it then returns an error,
+// that says that it timed out after d, is [context.DeadlineExceeded] to errors.Is, and keeps the
+// handler's own error and decision; if it returns nil all the same, the event is handled.
 //
-// The context of what lies further out, such as [Idempotent] and [Retry], keeps its own end. The cause ([context.Cause]) of the
-// handler's context is an [*leat.Error] with [leat.CodeHandler].
+// The context of what lies further out, such as [Idempotent] and [Retry], keeps its own end. The
+// cause ([context.Cause]) of the handler's context is an [*leat.Error] with [leat.CodeHandler].
 func Timeout(d time.Duration) leat.Middleware {
 	if d < 0 {
 		return unfit(errors.New("Timeout was made with a negative duration; use a positive one, or 0 for none"))
@@ -31,7 +32,8 @@ func Timeout(d time.Duration) leat.Middleware {
 			ctx, cancel := context.WithTimeoutCause(ctx, d, timedOut)
 			defer cancel()
 			err := next.Handle(ctx, e)
-			// The cause tells this deadline from one further out, and from the Consumer's end of the handler.
+			// The cause tells this deadline from one further out, and from the Consumer's end of
+			// the handler.
 			if err == nil || !errors.Is(context.Cause(ctx), timedOut) || errors.Is(err, timedOut) {
 				return err
 			}

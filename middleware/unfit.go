@@ -6,9 +6,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// unfit returns the Handler of a middleware that was made with wrong options. [leat.Run] asks it before the first event, and refuses the
-// Consumer. Where nobody asks, such as within a middleware of the user's own, every event pauses the Consumer: the options are to blame,
-// and not the event.
+// unfit returns the Handler of a middleware that was made with wrong options. [leat.Run] asks it
+// before the first event, and refuses the Consumer. Where nobody asks, such as within a middleware
+// of the user's own, every event pauses the Consumer: the options are to blame, and not the event.
 func unfit(err error) leat.Middleware {
 	return func(leat.Handler) leat.Handler { return unfitHandler{err} }
 }

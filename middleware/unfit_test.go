@@ -14,7 +14,8 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// TestWrongOptionsAreReportedByRun: a constructor has no error, so Run has it, before the first event, and nothing takes a default instead.
+// TestWrongOptionsAreReportedByRun: a constructor has no error, so Run has it, before the first
+// event, and nothing takes a default instead.
 func TestWrongOptionsAreReportedByRun(t *testing.T) {
 	retry := func(o middleware.RetryOptions) leat.Middleware { return middleware.Retry(&o) }
 	idempotent := func(limit int, ttl time.Duration) leat.Middleware {

@@ -23,7 +23,8 @@ func someTime() time.Time {
 	return time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("", 2*60*60))
 }
 
-// decoded makes an event of pairs of attribute and value, as a transport does. Of the required ones, those that are not given have a value.
+// decoded makes an event of pairs of attribute and value, as a transport does. Of the required
+// ones, those that are not given have a value.
 func decoded(t *testing.T, data []byte, pairs ...string) leat.Event {
 	t.Helper()
 	attributes := map[string]string{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
@@ -183,7 +184,8 @@ func sdkEvent(change func(e *event.Event, ec *event.EventContextV1)) event.Event
 
 type foreignContext struct{ event.EventContext }
 
-// TestFromSDKRefusesInvalidEvents: what the SDK's setters refused, what was put past them, and what the SDK lets pass.
+// TestFromSDKRefusesInvalidEvents: what the SDK's setters refused, what was put past them, and what
+// the SDK lets pass.
 func TestFromSDKRefusesInvalidEvents(t *testing.T) {
 	t.Parallel()
 	empty := ""
@@ -260,7 +262,8 @@ func TestFromSDKRefusesInvalidEvents(t *testing.T) {
 	}
 }
 
-// TestFromSDKTakesWhatOnlyOthersMake: long names and values, and names that begin with leat, lose their type, not their text.
+// TestFromSDKTakesWhatOnlyOthersMake: long names and values, and names that begin with leat, lose
+// their type, not their text.
 func TestFromSDKTakesWhatOnlyOthersMake(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("n", 100)

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// plainData reports whether the SDK's JSON format gets data back from the member data; all else must go into data_base64. It would write
-// JSON data as it is, valid or not, and text with whatever it has.
+// plainData reports whether the SDK's JSON format gets data back from the member data; all else
+// must go into data_base64. It would write JSON data as it is, valid or not, and text with whatever
+// it has.
 func plainData(contentType, data string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))

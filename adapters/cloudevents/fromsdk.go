@@ -24,16 +24,18 @@ const (
 	maxShownBytes  = 128
 )
 
-// FromSDK returns an event of the SDK as an event of Leat. It copies all of it, so that the SDK's may be changed afterwards, but not while
-// FromSDK runs. It takes as much as [leat.DecodeEvent] does.
+// FromSDK returns an event of the SDK as an event of Leat. It copies all of it, so that the SDK's
+// may be changed afterwards, but not while FromSDK runs. It takes as much as [leat.DecodeEvent]
+// does.
 //
-// Attributes are what the SDK's own accessors return, byte for byte. Extensions keep their types, except that those named longer than 20
-// bytes, those that begin with "leat" and those whose text is longer than 4 KiB become Strings with the same text. An extension that
-// is nil is none.
+// Attributes are what the SDK's own accessors return, byte for byte. Extensions keep their types,
+// except that those named longer than 20 bytes, those that begin with "leat" and those whose text
+// is longer than 4 KiB become Strings with the same text. An extension that is nil is none.
 //
-// The error is an [*leat.Error] with Op "convert" and [leat.CodeInvalid], [leat.CodeTooLarge] or, for a version other than 1.0,
-// [leat.CodeUnsupported]. Its cause is a [*leat.AttributeError]: for what the SDK's setters or its Validate refuse, and for what the SDK
-// lets pass and CloudEvents forbids.
+// The error is an [*leat.Error] with Op "convert" and [leat.CodeInvalid], [leat.CodeTooLarge] or,
+// for a version other than 1.0, [leat.CodeUnsupported]. Its cause is a [*leat.AttributeError]: for
+// what the SDK's setters or its Validate refuse, and for what the SDK lets pass and CloudEvents
+// forbids.
 func FromSDK(e event.Event) (leat.Event, error) {
 	ec, err := contextOf(&e)
 	if err != nil {
@@ -104,7 +106,8 @@ func contextOf(e *event.Event) (*event.EventContextV1, error) {
 	return nil, convertError("", leat.CodeInvalid, attributeError(eventName, "has no context; make it with the SDK's NewEvent", ruleSDK))
 }
 
-// coreOf returns the context attributes that are set. What is empty and set is given too, so that it is refused.
+// coreOf returns the context attributes that are set. What is empty and set is given too, so that
+// it is refused.
 func coreOf(ec *event.EventContextV1) ([]leat.Header, error) {
 	attributes := make([]leat.Header, 0, 8+len(ec.Extensions))
 	add := func(name, value string) {
@@ -133,7 +136,8 @@ func coreOf(ec *event.EventContextV1) ([]leat.Header, error) {
 	return attributes, nil
 }
 
-// timeText returns t in RFC 3339, in its own zone where that has whole minutes, as package leat writes it.
+// timeText returns t in RFC 3339, in its own zone where that has whole minutes, as package leat
+// writes it.
 func timeText(t time.Time) (text string, ok bool) {
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -24*3600 || offset >= 24*3600 {
 		t = t.UTC()
@@ -141,7 +145,8 @@ func timeText(t time.Time) (text string, ok bool) {
 	return t.Format(time.RFC3339Nano), 0 <= t.Year() && t.Year() <= 9999
 }
 
-// extension is one of the SDK's, with its canonical text. value is what [leat.Event.WithExtension] takes, nil where the text says all.
+// extension is one of the SDK's, with its canonical text. value is what [leat.Event.WithExtension]
+// takes, nil where the text says all.
 type extension struct {
 	name, text string
 	value      any
@@ -221,7 +226,8 @@ func extensionOf(name string, value any) (extension, error) {
 	return x, nil
 }
 
-// integerOf returns the value of the Go integers that the SDK has after a SetExtension, or that somebody put there without one.
+// integerOf returns the value of the Go integers that the SDK has after a SetExtension, or that
+// somebody put there without one.
 func integerOf(value any) (n int64, ok bool) {
 	switch v := value.(type) {
 	case int32:
@@ -241,8 +247,9 @@ const (
 	reservedNames = "leat"
 )
 
-// withTypes gives the extensions, which are Strings so far, the types that they have. Where their names or lengths are such that only
-// another producer can have set them, they stay Strings; their texts are the same.
+// withTypes gives the extensions, which are Strings so far, the types that they have. Where their
+// names or lengths are such that only another producer can have set them, they stay Strings; their
+// texts are the same.
 func withTypes(e leat.Event, extensions []extension) (leat.Event, error) {
 	for _, x := range extensions {
 		if x.value == nil || x.name == keyName || len(x.name) > maxTypedName || len(x.text) > maxTypedValue ||
@@ -254,8 +261,8 @@ func withTypes(e leat.Event, extensions []extension) (leat.Event, error) {
 	return e, e.Validate()
 }
 
-// refusedAttribute returns an error for the first, by name, of the attributes that the SDK refuses. It drops the SDK's texts, which quote
-// values.
+// refusedAttribute returns an error for the first, by name, of the attributes that the SDK refuses.
+// It drops the SDK's texts, which quote values.
 func refusedAttribute(err error) error {
 	refused, ok := errors.AsType[event.ValidationError](err)
 	if !ok || len(refused) == 0 {

@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// message is an event that Receive returns: the SDK's own message of an event, with the context of the attempt.
+// message is an event that Receive returns: the SDK's own message of an event, with the context of
+// the attempt.
 type message struct {
 	*binding.EventMessage
 
@@ -32,8 +33,8 @@ func newMessage(ctx context.Context, e event.Event) *message {
 // GetWrappedMessage makes the SDK see the event.
 func (m *message) GetWrappedMessage() binding.Message { return m.EventMessage }
 
-// Context is that of the attempt, which the client's receiver gets: it lives on while the Protocol drains, and ends when the event is
-// lost or the ShutdownTimeout has passed.
+// Context is that of the attempt, which the client's receiver gets: it lives on while the Protocol
+// drains, and ends when the event is lost or the ShutdownTimeout has passed.
 func (m *message) Context() context.Context { return m.ctx }
 
 // Finish ends the attempt with err as its outcome. Only the first call counts.
@@ -42,8 +43,9 @@ func (m *message) Finish(err error) error {
 	return nil
 }
 
-// handle is the handler of the consumer: it gives the event to whoever receives, and waits until the message is finished. Like every
-// handler it does not leave before that, so that no two events of one key are with the client at a time.
+// handle is the handler of the consumer: it gives the event to whoever receives, and waits until
+// the message is finished. Like every handler it does not leave before that, so that no two events
+// of one key are with the client at a time.
 func (p *Protocol) handle(ctx context.Context, e leat.Event) error {
 	in, err := ToSDK(e)
 	if err != nil {
@@ -70,5 +72,6 @@ func (p *Protocol) handle(ctx context.Context, e leat.Event) error {
 	return err
 }
 
-// stopped is the outcome of an attempt that failed because the Protocol stops, which is no failure of the event.
+// stopped is the outcome of an attempt that failed because the Protocol stops, which is no failure
+// of the event.
 func stopped(err error) error { return leat.Pause(0, err) }

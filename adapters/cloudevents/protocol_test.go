@@ -213,8 +213,8 @@ func TestReceiverMayChangeItsEvent(t *testing.T) {
 	})
 }
 
-// TestOrderByKeyAndConcurrency: the client starts a goroutine for each message, and has only one of a key at a time even so, and no more
-// than Concurrency.
+// TestOrderByKeyAndConcurrency: the client starts a goroutine for each message, and has only one of
+// a key at a time even so, and no more than Concurrency.
 func TestOrderByKeyAndConcurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -255,8 +255,9 @@ func TestOrderByKeyAndConcurrency(t *testing.T) {
 	})
 }
 
-// TestDrain: when the client stops, the receiver's context lives on, what it finishes is acknowledged, and the rest goes back without
-// counting as a failure: with a limit of one attempt a failure would be in the poison queue.
+// TestDrain: when the client stops, the receiver's context lives on, what it finishes is
+// acknowledged, and the rest goes back without counting as a failure: with a limit of one attempt a
+// failure would be in the poison queue.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +302,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestNothingIsHeldThatNobodyReceives: an event that waits for a Receive goes back when the Protocol stops.
+// TestNothingIsHeldThatNobodyReceives: an event that waits for a Receive goes back when the
+// Protocol stops.
 func TestNothingIsHeldThatNobodyReceives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -370,7 +372,8 @@ func TestLostLease(t *testing.T) {
 	})
 }
 
-// TestWhatTheClientNeverSees: what is no event, and what the SDK would change, is in the poison queue and harms nothing.
+// TestWhatTheClientNeverSees: what is no event, and what the SDK would change, is in the poison
+// queue and harms nothing.
 func TestWhatTheClientNeverSees(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 // maxJSONBytes is as much as [leat.ParseEvent] takes.
 const maxJSONBytes = 8 << 20
 
-// readMessage returns the event of a message of the SDK. Foreign code runs here, and the SDK can be made to panic by what it reads.
+// readMessage returns the event of a message of the SDK. Foreign code runs here, and the SDK can be
+// made to panic by what it reads.
 func readMessage(ctx context.Context, m binding.Message, transformers []binding.Transformer) (e leat.Event, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -54,7 +55,8 @@ func unreadable(reason string, args ...any) (leat.Event, error) {
 	return leat.Event{}, convertError("", leat.CodeInvalid, fmt.Errorf(reason, args...))
 }
 
-// transformed has the SDK read the message and apply the transformers, which know only the SDK's event.
+// transformed has the SDK read the message and apply the transformers, which know only the SDK's
+// event.
 func transformed(ctx context.Context, m binding.Message, transformers []binding.Transformer) (leat.Event, error) {
 	in, err := binding.ToEvent(ctx, m, transformers...)
 	switch {
@@ -80,7 +82,8 @@ var (
 	_ binding.BinaryWriter     = (*reader)(nil)
 )
 
-// failed returns why a message could not be read: the reader's own error, or that of the SDK without its text, which may quote values.
+// failed returns why a message could not be read: the reader's own error, or that of the SDK
+// without its text, which may quote values.
 func (r *reader) failed(err error) (leat.Event, error) {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return leat.Event{}, own
@@ -136,7 +139,8 @@ func (r *reader) SetAttribute(a spec.Attribute, value any) error {
 	return nil
 }
 
-// SetExtension takes an extension, as text or in the SDK's type. Names are in lower case, since headers have none.
+// SetExtension takes an extension, as text or in the SDK's type. Names are in lower case, since
+// headers have none.
 func (r *reader) SetExtension(name string, value any) error {
 	if value == nil {
 		return nil

@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRoundTrip takes 10,000 generated events to the SDK and back: each is equal in every attribute and type, its data byte for byte, or
-// was refused with the name of an attribute. Then it looks that every type came through, and what was refused.
+// TestRoundTrip takes 10,000 generated events to the SDK and back: each is equal in every attribute
+// and type, its data byte for byte, or was refused with the name of an attribute. Then it looks
+// that every type came through, and what was refused.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	const events = 10_000
@@ -65,8 +66,8 @@ func typeName(value any) string {
 	return "Timestamp"
 }
 
-// TestRoundTripByTheSDKsJSON sends the events through the SDK's own writer. Times are the same instants after that, extensions the same
-// texts.
+// TestRoundTripByTheSDKsJSON sends the events through the SDK's own writer. Times are the same
+// instants after that, extensions the same texts.
 func TestRoundTripByTheSDKsJSON(t *testing.T) {
 	t.Parallel()
 	g := newGenerator(2)

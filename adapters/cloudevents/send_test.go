@@ -168,7 +168,8 @@ func (m *otherMessage) Finish(err error) error {
 	return m.finish
 }
 
-// TestMessagesOfOtherProtocols: they are finished once, with the outcome, and what is bad about them is a typed error, not a panic.
+// TestMessagesOfOtherProtocols: they are finished once, with the outcome, and what is bad about
+// them is a typed error, not a panic.
 func TestMessagesOfOtherProtocols(t *testing.T) {
 	t.Parallel()
 	b := memory.New(nil)
@@ -204,8 +205,8 @@ func TestMessagesOfOtherProtocols(t *testing.T) {
 	}
 }
 
-// TestMessagesAreReadAsTheyCame: what the SDK's HTTP protocol received goes on byte for byte, though the SDK's own reader would write it
-// anew.
+// TestMessagesAreReadAsTheyCame: what the SDK's HTTP protocol received goes on byte for byte,
+// though the SDK's own reader would write it anew.
 func TestMessagesAreReadAsTheyCame(t *testing.T) {
 	t.Parallel()
 	b := newSlowBroker(t)

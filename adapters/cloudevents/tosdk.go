@@ -29,14 +29,18 @@ const (
 	ruleMust  = "CloudEvents 1.0.2, Required Attributes: specversion"
 )
 
-// ToSDK returns e as an event of the SDK, of CloudEvents 1.0. It shares nothing with e, so that the SDK may change it.
+// ToSDK returns e as an event of the SDK, of CloudEvents 1.0. It shares nothing with e, so that the
+// SDK may change it.
 //
-// Attributes are kept byte for byte, the types of extensions and the data included; no data, empty data and JSON null stay three things.
-// The time is the same instant with the same offset, to the nanosecond, in the spelling of the SDK: Z for +00:00, no zeros at the end of
-// a fraction. DataBase64, which tells the SDK's JSON writer how to write the data, is set where it would spoil them otherwise.
+// Attributes are kept byte for byte, the types of extensions and the data included; no data, empty
+// data and JSON null stay three things. The time is the same instant with the same offset, to the
+// nanosecond, in the spelling of the SDK: Z for +00:00, no zeros at the end of a fraction.
+// DataBase64, which tells the SDK's JSON writer how to write the data, is set where it would spoil
+// them otherwise.
 //
-// The error is an [*leat.Error] with Op "convert": that of [leat.Event.Validate], or [leat.CodeUnsupported] with a [*leat.AttributeError]
-// for an attribute that the SDK would write anew or refuse: one with white space around it, a URI that net/url changes, a leap second, a
+// The error is an [*leat.Error] with Op "convert": that of [leat.Event.Validate], or
+// [leat.CodeUnsupported] with a [*leat.AttributeError] for an attribute that the SDK would write
+// anew or refuse: one with white space around it, a URI that net/url changes, a leap second, a
 // fraction of a second of more than nine digits, a media type that package mime does not read.
 func ToSDK(e leat.Event) (event.Event, error) {
 	if err := e.Validate(); err != nil {
@@ -63,7 +67,8 @@ func attributeError(name, rule, spec string) *leat.AttributeError {
 	return &leat.AttributeError{Name: name, Rule: rule, Spec: spec}
 }
 
-// setContext sets the context attributes with the SDK's own setters, and looks what has become of them.
+// setContext sets the context attributes with the SDK's own setters, and looks what has become of
+// them.
 func setContext(out *event.Event, e leat.Event) error {
 	out.SetID(e.ID())
 	out.SetSource(e.Source())
@@ -111,7 +116,8 @@ func setTime(out *event.Event, e leat.Event) error {
 	return nil
 }
 
-// finerThanNano reports whether a valid timestamp has digits below the nanosecond that are not zeros.
+// finerThanNano reports whether a valid timestamp has digits below the nanosecond that are not
+// zeros.
 func finerThanNano(text string) bool {
 	_, fraction, _ := strings.Cut(text, ".")
 	if end := strings.IndexAny(fraction, "Zz+-"); end >= 0 {

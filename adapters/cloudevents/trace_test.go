@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTraceOfASend: the trace context of a Send's ctx travels beside the event, and the receiver's ctx tells it. The event is unchanged.
+// TestTraceOfASend: the trace context of a Send's ctx travels beside the event, and the receiver's
+// ctx tells it. The event is unchanged.
 func TestTraceOfASend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// waiter is a publish that found no room. Only the first waiter of a topic admits, so that publishes are stored in the order in
-// which they came.
+// waiter is a publish that found no room. Only the first waiter of a topic admits, so that
+// publishes are stored in the order in which they came.
 type waiter struct {
 	ready chan struct{} // holds a token when the waiter is first and may find room, or was dismissed
 	need  int           // bytes of its next event
@@ -38,7 +38,8 @@ func (t *topic) fullGroup(size int) *group {
 	return nil
 }
 
-// exhausted returns the error of a publish that lost its patience, and says who is slow. The caller holds the lock.
+// exhausted returns the error of a publish that lost its patience, and says who is slow. The caller
+// holds the lock.
 func (t *topic) exhausted(w *waiter) error {
 	who := "other publishes wait for room"
 	if g := t.fullGroup(w.need); g != nil && g.broadcast {
@@ -74,8 +75,9 @@ func (t *topic) leave(w *waiter) {
 	}
 }
 
-// waitForRoom admits events from the index next as room comes, and refuses what is left when ctx ends, when nothing could be
-// admitted for [Options].FullTimeout, or when the broker closes or crashes.
+// waitForRoom admits events from the index next as room comes, and refuses what is left when ctx
+// ends, when nothing could be admitted for [Options].FullTimeout, or when the broker closes or
+// crashes.
 func (t *topic) waitForRoom(
 	ctx context.Context, events []leat.Event, next int, trace *leat.TraceContext, done func(i int, err error),
 ) {

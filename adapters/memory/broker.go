@@ -11,11 +11,12 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Broker is a message broker inside the process. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is safe
-// for concurrent use. Several brokers share nothing.
+// Broker is a message broker inside the process. It implements [leat.Broker], [leat.Declarer] and
+// [leat.HealthReporter], and is safe for concurrent use. Several brokers share nothing.
 //
-// Locks, in this order: Broker.mu (the set of topics), then topic.mu (everything in a topic, its groups and streams). Neither is held
-// while a done callback, a lease's Drain or End, or any other code from outside runs.
+// Locks, in this order: Broker.mu (the set of topics), then topic.mu (everything in a topic, its
+// groups and streams). Neither is held while a done callback, a lease's Drain or End, or any other
+// code from outside runs.
 type Broker struct {
 	o       Options
 	invalid error // what is wrong with the options of New
@@ -32,8 +33,8 @@ var (
 	_ leat.HealthReporter = (*Broker)(nil)
 )
 
-// New returns an empty broker. A nil o means the defaults. Wrong options are reported by Health and by every call that can fail, which Run
-// makes before the first event.
+// New returns an empty broker. A nil o means the defaults. Wrong options are reported by Health and
+// by every call that can fail, which Run makes before the first event.
 func New(o *Options) *Broker {
 	b := &Broker{seed: maphash.MakeSeed()}
 	if o != nil {
@@ -57,7 +58,8 @@ func (b *Broker) refusal(op, topic string) error {
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
 
-// Health returns nil, or an error with [leat.CodeClosed] after Close, and with [leat.CodeInvalid] for wrong options.
+// Health returns nil, or an error with [leat.CodeClosed] after Close, and with [leat.CodeInvalid]
+// for wrong options.
 func (b *Broker) Health() error {
 	if err := b.refusal("health", ""); err != nil {
 		return err
@@ -68,9 +70,10 @@ func (b *Broker) Health() error {
 	return nil
 }
 
-// Publish implements [leat.Broker]: done is called for every event before it returns. An event is confirmed when every group of the
-// topic has it. It is refused with CodeTooLarge, CodeNotFound (the topic, unless provisioning creates it), CodeCanceled,
-// CodeExhausted (no room within [Options].FullTimeout) or CodeClosed; only [Broker.Crash] makes an outcome unknown.
+// Publish implements [leat.Broker]: done is called for every event before it returns. An event is
+// confirmed when every group of the topic has it. It is refused with CodeTooLarge, CodeNotFound
+// (the topic, unless provisioning creates it), CodeCanceled, CodeExhausted (no room within
+// [Options].FullTimeout) or CodeClosed; only [Broker.Crash] makes an outcome unknown.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	t, err := b.topic("publish", topic, b.o.Provision == ProvisionCreate)
 	if err != nil {
@@ -80,9 +83,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	t.publish(ctx, events, done)
 }
 
-// Subscribe implements [leat.Broker]. The group must have been declared: otherwise, as for an unknown topic, the error has
-// [leat.CodeNotFound]. A group that was declared with another Unordered than sub has is [leat.CodeUnsupported]. The stream is a
-// [*Stream].
+// Subscribe implements [leat.Broker]. The group must have been declared: otherwise, as for an
+// unknown topic, the error has [leat.CodeNotFound]. A group that was declared with another
+// Unordered than sub has is [leat.CodeUnsupported]. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	if err := sub.Validate(); err != nil {
 		return nil, err
@@ -97,8 +100,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	return t.subscribe(sub)
 }
 
-// Declare implements [leat.Declarer] as [Options].Provision says. It creates the groups with what the topics' history holds. A group
-// that exists with another Unordered is [leat.CodeUnsupported].
+// Declare implements [leat.Declarer] as [Options].Provision says. It creates the groups with what
+// the topics' history holds. A group that exists with another Unordered is [leat.CodeUnsupported].
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
@@ -186,8 +189,8 @@ func (b *Broker) all() (topics []*topic) {
 	return topics
 }
 
-// Close ends the streams and refuses the publishes that wait for room with [leat.CodeClosed]: they are certainly not stored. It does
-// not block. Closing twice returns nil.
+// Close ends the streams and refuses the publishes that wait for room with [leat.CodeClosed]: they
+// are certainly not stored. It does not block. Closing twice returns nil.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	if b.closed.Load() {

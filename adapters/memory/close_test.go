@@ -62,7 +62,8 @@ func TestC2EverythingAfterCloseIsClosed(t *testing.T) {
 	})
 }
 
-// TestC3NothingIsLeft relies on synctest, which fails when a goroutine is left; a timer that is left would fire into the checks.
+// TestC3NothingIsLeft relies on synctest, which fails when a goroutine is left; a timer that is
+// left would fire into the checks.
 func TestC3NothingIsLeft(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, b *memory.Broker) {
 		subs := []leat.Subscription{billing, {Topic: "orders", Broadcast: true}, {Topic: "orders", Group: "u", Unordered: true}}

@@ -11,9 +11,10 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// Crash is a control for tests: the broker crashes and is back at once. What was confirmed survives. Publishes that wait for room get
-// [leat.CodeUnknown], and their events are dropped. All leases are lost, with a cause of [leat.CodeUnavailable]; the streams
-// live on with new ones, and what was not settled is delivered again, in order. Broadcast streams lose it.
+// Crash is a control for tests: the broker crashes and is back at once. What was confirmed
+// survives. Publishes that wait for room get [leat.CodeUnknown], and their events are dropped. All
+// leases are lost, with a cause of [leat.CodeUnavailable]; the streams live on with new ones, and
+// what was not settled is delivered again, in order. Broadcast streams lose it.
 func (b *Broker) Crash() {
 	for _, t := range b.all() {
 		t.mu.Lock()
@@ -36,8 +37,9 @@ func (t *topic) loseLeases(groups []*group, cause error) {
 	}
 }
 
-// StallLeases is a control for tests: like [Stream.StallLease] for every stream of the broker, also those that are opened while stall
-// is set. A stream that is stalled by itself stays so when stall is lifted here.
+// StallLeases is a control for tests: like [Stream.StallLease] for every stream of the broker, also
+// those that are opened while stall is set. A stream that is stalled by itself stays so when stall
+// is lifted here.
 func (b *Broker) StallLeases(stall bool) {
 	b.stalled.Store(stall)
 	if stall {
@@ -56,8 +58,8 @@ func (b *Broker) StallLeases(stall bool) {
 	}
 }
 
-// ExpireLeases is a control for tests: all leases of the group's streams are lost at once, and the streams get new ones. An unknown topic
-// or group is an error with [leat.CodeNotFound].
+// ExpireLeases is a control for tests: all leases of the group's streams are lost at once, and the
+// streams get new ones. An unknown topic or group is an error with [leat.CodeNotFound].
 func (b *Broker) ExpireLeases(topic, groupName string) error {
 	t, g, err := b.lockGroup("expire", topic, groupName)
 	if err != nil {
@@ -67,10 +69,11 @@ func (b *Broker) ExpireLeases(topic, groupName string) error {
 	return nil
 }
 
-// DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic, as a foreign publisher might, for
-// all groups. Headers traceparent and tracestate are its trace context. [Options].Mapping may make an event of it: its Err is m.Reason,
-// [foreign.ErrPlain] where that is nil. It takes part in order by m.Key where that is set. It does not wait for room. An unknown topic is
-// an error with [leat.CodeNotFound] unless provisioning creates it.
+// DeliverRaw is a control for tests: it stores something that is no valid CloudEvent in the topic,
+// as a foreign publisher might, for all groups. Headers traceparent and tracestate are its trace
+// context. [Options].Mapping may make an event of it: its Err is m.Reason, [foreign.ErrPlain] where
+// that is nil. It takes part in order by m.Key where that is set. It does not wait for room. An
+// unknown topic is an error with [leat.CodeNotFound] unless provisioning creates it.
 func (b *Broker) DeliverRaw(topic string, m leat.Malformed) error {
 	t, err := b.topic("deliver", topic, b.o.Provision == ProvisionCreate)
 	if err != nil {
@@ -131,8 +134,9 @@ func (t *topic) appendAt(seq uint64, r record) (stored bool, err error) {
 	return true, nil
 }
 
-// Depth tells how many events a group has: queued ones wait for delivery, those that were given back with a delay included; unsettled
-// ones are delivered. An unknown topic or group is an error with [leat.CodeNotFound].
+// Depth tells how many events a group has: queued ones wait for delivery, those that were given
+// back with a delay included; unsettled ones are delivered. An unknown topic or group is an error
+// with [leat.CodeNotFound].
 func (b *Broker) Depth(topic, group string) (queued, unsettled int, err error) {
 	t, g, err := b.lockGroup("depth", topic, group)
 	if err != nil {

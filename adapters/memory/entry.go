@@ -6,12 +6,13 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// entry is one event in the queue of one group. Entries come in slabs and are used again once they are settled, so that an event
-// costs no allocation in the steady state; what makes that safe is the generation, which grows with each delivery for as
-// long as the entry exists.
+// entry is one event in the queue of one group. Entries come in slabs and are used again once they
+// are settled, so that an event costs no allocation in the steady state; what makes that safe is
+// the generation, which grows with each delivery for as long as the entry exists.
 //
-// state and size are atomics since Settle reads them without the lock; a Settle that is late may even meet an entry that carries
-// another event by now, and its CompareAndSwap fails. Everything else is guarded by the topic's lock.
+// state and size are atomics since Settle reads them without the lock; a Settle that is late may
+// even meet an entry that carries another event by now, and its CompareAndSwap fails. Everything
+// else is guarded by the topic's lock.
 type entry struct {
 	// state holds generation<<stateBits | one of the states below.
 	state      atomic.Uint64
@@ -38,7 +39,8 @@ func (e *entry) before(other *entry) bool { return e.seq < other.seq }
 
 func (e *entry) bytes() int { return int(e.size.Load()) }
 
-// move takes the entry from one state to another if it is still in the delivery that gen stands for.
+// move takes the entry from one state to another if it is still in the delivery that gen stands
+// for.
 func (e *entry) move(gen uint64, from, to uint64) bool {
 	return e.state.CompareAndSwap(gen<<stateBits|from, gen<<stateBits|to)
 }
@@ -68,8 +70,8 @@ func (p *pool) get() *entry {
 	return e
 }
 
-// put takes back an entry that is in no queue and whose last delivery is settled. Its state stays: no flight holds that delivery any
-// more, and the next one has a new generation.
+// put takes back an entry that is in no queue and whose last delivery is settled. Its state stays:
+// no flight holds that delivery any more, and the next one has a new generation.
 func (p *pool) put(e *entry) {
 	e.event, e.raw, e.trace, e.tenure, e.deliveries = leat.Event{}, nil, nil, nil, 0
 	if len(p.free) < poolKeep {
@@ -77,8 +79,9 @@ func (p *pool) put(e *entry) {
 	}
 }
 
-// flight is what one lease has delivered, in order. Settled entries are dropped lazily: from the front whenever it is touched, and
-// from everywhere before it would grow, so that it is at most twice as long as what is unsettled.
+// flight is what one lease has delivered, in order. Settled entries are dropped lazily: from the
+// front whenever it is touched, and from everywhere before it would grow, so that it is at most
+// twice as long as what is unsettled.
 type flight struct{ ring[flown] }
 
 // flown is one delivery; it is live while its entry is still held in the generation gen.
@@ -121,7 +124,8 @@ func (f *flight) compact(p *pool) {
 	f.n = kept
 }
 
-// settled reports whether the delivery is over, and frees its entry if that was acked. Callers drop the delivery then.
+// settled reports whether the delivery is over, and frees its entry if that was acked. Callers drop
+// the delivery then.
 func (d flown) settled(p *pool) bool {
 	switch d.entry.state.Load() {
 	case d.gen<<stateBits | stateHeld:
@@ -132,7 +136,8 @@ func (d flown) settled(p *pool) bool {
 	return true // or it was given back, and lives on under another generation or none
 }
 
-// land empties the flight and returns the entries that are not settled, which no Settle can reach any more.
+// land empties the flight and returns the entries that are not settled, which no Settle can reach
+// any more.
 func (f *flight) land(p *pool) (taken []*entry) {
 	for f.n > 0 {
 		d := f.pop()

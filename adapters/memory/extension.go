@@ -17,7 +17,8 @@ func (s *Stream) startLease() {
 	s.timer = time.AfterFunc(o.LeaseDuration/extensionsPerLease, s.tick)
 }
 
-// tick extends the lease, or finds that it ran out. It also frees what the flights of a quiet stream still keep.
+// tick extends the lease, or finds that it ran out. It also frees what the flights of a quiet
+// stream still keep.
 func (s *Stream) tick() {
 	g := s.group
 	g.topic.mu.Lock()
@@ -57,9 +58,9 @@ func (s *Stream) sweep() {
 	}
 }
 
-// StallLease is a control for tests: while stall is set, the stream's leases are not extended, as when a process hangs or is cut off.
-// After [Options].LeaseDuration without extension they are lost, and the group's other streams take over. When stall is lifted, the
-// stream gets new leases.
+// StallLease is a control for tests: while stall is set, the stream's leases are not extended, as
+// when a process hangs or is cut off. After [Options].LeaseDuration without extension they are
+// lost, and the group's other streams take over. When stall is lifted, the stream gets new leases.
 func (s *Stream) StallLease(stall bool) {
 	s.group.topic.mu.Lock()
 	s.stalled = stall
@@ -85,7 +86,8 @@ func (s *Stream) resume() {
 	g.drain(drains)
 }
 
-// Health returns nil, or an error with [leat.CodeLeaseLost] while the stream's leases are lost and not renewed.
+// Health returns nil, or an error with [leat.CodeLeaseLost] while the stream's leases are lost and
+// not renewed.
 func (s *Stream) Health() error {
 	s.group.topic.mu.Lock()
 	defer s.group.topic.mu.Unlock()

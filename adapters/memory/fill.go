@@ -2,7 +2,8 @@ package memory
 
 import "github.com/leatgo/leat"
 
-// turn is how many events a fill takes from the shared queue, or from one slot, before it goes on to the next.
+// turn is how many events a fill takes from the shared queue, or from one slot, before it goes on
+// to the next.
 const turn = 8
 
 // filler fills the deliveries of one Receive.
@@ -15,7 +16,8 @@ type filler struct {
 	exceeded bool // the next event does not fit into room
 }
 
-// fill delivers what waits for the stream, under the lock. short says that nothing came since too much is in flight.
+// fill delivers what waits for the stream, under the lock. short says that nothing came since too
+// much is in flight.
 func (s *Stream) fill(into []leat.Delivery, load uint64) (n int, short bool) {
 	flying := int(load >> loadShift)
 	if flying >= s.maxEvents {
@@ -43,7 +45,8 @@ func (s *Stream) fill(into []leat.Delivery, load uint64) (n int, short bool) {
 	return f.n, false
 }
 
-// fillFromSlot takes from the first slot in the ready list that has something, and puts it behind the others while it has more.
+// fillFromSlot takes from the first slot in the ready list that has something, and puts it behind
+// the others while it has more.
 func (s *Stream) fillFromSlot(f *filler) {
 	for s.ready.n > 0 {
 		tn := *s.ready.at(0)

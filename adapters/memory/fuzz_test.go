@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// FuzzOpen opens brokers by URL: each gives a broker that works and has the limits that were asked for, or an error that says so.
+// FuzzOpen opens brokers by URL: each gives a broker that works and has the limits that were asked
+// for, or an error that says so.
 func FuzzOpen(f *testing.F) {
 	for _, s := range []string{
 		"mem://", "mem:", "mem:///", "mem://?buffer=1&buffer_bytes=1&no_history=true&history_bytes=1&max_event_bytes=1" +

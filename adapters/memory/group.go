@@ -9,10 +9,12 @@ import (
 // longestDelay is the longest delay of a GiveBack.
 const longestDelay = 24 * time.Hour
 
-// group is a queue of a topic's events and the streams that share it. Everything in it is guarded by the topic's lock.
+// group is a queue of a topic's events and the streams that share it. Everything in it is guarded
+// by the topic's lock.
 //
-// An event is in one of four places: a queue (the shared one, or its slot's), the heap of delays, the flight of the lease that it was
-// delivered under, or, while a lease that was taken away is being ended, that lease's taken entries.
+// An event is in one of four places: a queue (the shared one, or its slot's), the heap of delays,
+// the flight of the lease that it was delivered under, or, while a lease that was taken away is
+// being ended, that lease's taken entries.
 type group struct {
 	topic     *topic
 	name      string // empty for a broadcast
@@ -32,8 +34,9 @@ type group struct {
 	timer   *time.Timer // for the first of delayed; nil until there was one
 }
 
-// queue holds events that wait for delivery: first what came back, by sequence, then what was never delivered. All of the former was
-// published before all of the latter, so this is the order of publishing.
+// queue holds events that wait for delivery: first what came back, by sequence, then what was never
+// delivered. All of the former was published before all of the latter, so this is the order of
+// publishing.
 type queue struct {
 	returned heap[*entry]
 	pending  ring[*entry]
@@ -94,7 +97,8 @@ func (g *group) enqueue(e *entry, slot int) {
 	g.offer(sl)
 }
 
-// wakeIdle wakes one stream that waits and may take from the shared queue, if there is anything in it.
+// wakeIdle wakes one stream that waits and may take from the shared queue, if there is anything in
+// it.
 func (g *group) wakeIdle() {
 	if g.idle == 0 || g.shared.empty() {
 		return
@@ -107,7 +111,8 @@ func (g *group) wakeIdle() {
 	}
 }
 
-// giveBack puts an entry that its stream does not want any more back into its queue. The caller has taken it out of its delivery.
+// giveBack puts an entry that its stream does not want any more back into its queue. The caller has
+// taken it out of its delivery.
 func (g *group) giveBack(e *entry, delay time.Duration) {
 	tn := e.tenure
 	e.tenure = nil
@@ -135,7 +140,8 @@ func (g *group) delay(d delayed) {
 	}
 }
 
-// setTimer sets the timer for the first of delayed. A timer that fires too early, since the first changed, does no harm.
+// setTimer sets the timer for the first of delayed. A timer that fires too early, since the first
+// changed, does no harm.
 func (g *group) setTimer() {
 	if len(g.delayed) == 0 || g.topic.closed || g.gone {
 		return

@@ -3,7 +3,8 @@ package memory
 // ordered is what a heap holds: a value that knows whether it comes before another.
 type ordered[T any] interface{ before(other T) bool }
 
-// heap is a binary heap with the first element at index 0. It is container/heap without the interface calls and boxing.
+// heap is a binary heap with the first element at index 0. It is container/heap without the
+// interface calls and boxing.
 type heap[T ordered[T]] []T
 
 func (h *heap[T]) push(v T) {

@@ -22,7 +22,8 @@ var (
 	giveBack  = leat.Settlement{Action: leat.GiveBack}
 )
 
-// bubble runs f with fake time and a broker that is closed at the end; goroutines or timers that are left fail the test.
+// bubble runs f with fake time and a broker that is closed at the end; goroutines or timers that
+// are left fail the test.
 func bubble(t *testing.T, o *memory.Options, f func(t *testing.T, b *memory.Broker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +49,8 @@ func events(t testing.TB, key string, count int) (all []leat.Event) {
 	return all
 }
 
-// outcomes publishes and returns the outcome of each event, having checked P1. It may be called in any goroutine.
+// outcomes publishes and returns the outcome of each event, having checked P1. It may be called in
+// any goroutine.
 func outcomes(ctx context.Context, t testing.TB, b *memory.Broker, topic string, events ...leat.Event) []error {
 	t.Helper()
 	var mu sync.Mutex

@@ -2,7 +2,8 @@ package memory
 
 import "github.com/leatgo/leat"
 
-// record is one published event, or one message that was delivered raw. Of the latter, event is set too where the Mapping made one.
+// record is one published event, or one message that was delivered raw. Of the latter, event is set
+// too where the Mapping made one.
 type record struct {
 	event leat.Event
 	raw   *leat.Malformed

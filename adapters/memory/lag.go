@@ -9,9 +9,10 @@ import (
 
 var _ leat.LagReporter = (*Broker)(nil)
 
-// Lag implements [leat.LagReporter]. Its one part has the details "waiting" and "held": events that nobody has, and those that streams
-// have delivered. The broker keeps no time of a publish, so Oldest goes by the event's own attribute time, and is [leat.LagUnknown] where
-// that has none, or one that is still to come. The error is an [*leat.Error].
+// Lag implements [leat.LagReporter]. Its one part has the details "waiting" and "held": events that
+// nobody has, and those that streams have delivered. The broker keeps no time of a publish, so
+// Oldest goes by the event's own attribute time, and is [leat.LagUnknown] where that has none, or
+// one that is still to come. The error is an [*leat.Error].
 func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 	if err := (leat.Subscription{Topic: topic, Group: group}).Validate(); err != nil {
 		return leat.Lag{}, &leat.Error{Op: "lag", Topic: topic, Code: leat.CodeInvalid, Err: err}
@@ -51,7 +52,8 @@ func (e *entry) age() time.Duration {
 	return leat.LagUnknown
 }
 
-// oldest returns the entry that was published first and is not settled, nil where there is none. The caller holds the lock.
+// oldest returns the entry that was published first and is not settled, nil where there is none.
+// The caller holds the lock.
 func (g *group) oldest() *entry {
 	var first *entry
 	see := func(e *entry) {

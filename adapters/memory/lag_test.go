@@ -23,7 +23,8 @@ func lagOf(t *testing.T, b *memory.Broker) leat.Lag {
 	return lag
 }
 
-// TestLag follows events of a key and without one from their publish to their ack, held and delayed in between.
+// TestLag follows events of a key and without one from their publish to their ack, held and delayed
+// in between.
 func TestLag(t *testing.T) {
 	for name, sub := range map[string]leat.Subscription{"ordered": billing, "unordered": unordered} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +80,8 @@ func TestLag(t *testing.T) {
 	}
 }
 
-// TestLagSaysWhatItDoesNotKnow: an event without a time, or one from the future, has no age; a group that is not there has no lag.
+// TestLagSaysWhatItDoesNotKnow: an event without a time, or one from the future, has no age; a
+// group that is not there has no lag.
 func TestLagSaysWhatItDoesNotKnow(t *testing.T) {
 	for name, at := range map[string]time.Time{"no time": {}, "future": time.Date(2222, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		t.Run(name, func(t *testing.T) {

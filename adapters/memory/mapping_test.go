@@ -51,8 +51,8 @@ func TestMapping(t *testing.T) {
 	})
 }
 
-// TestMappingBesidePublishes: a publish while the Mapping runs takes the place, and the message gets the next, with its id. The Mapping is
-// not called under a lock: it may use the broker.
+// TestMappingBesidePublishes: a publish while the Mapping runs takes the place, and the message
+// gets the next, with its id. The Mapping is not called under a lock: it may use the broker.
 func TestMappingBesidePublishes(t *testing.T) {
 	var b *memory.Broker
 	calls := 0

@@ -15,7 +15,8 @@ type Provision uint8
 
 // The ways of provisioning.
 const (
-	// ProvisionCreate creates them; publishing to a topic that does not exist creates it too. It is the default.
+	// ProvisionCreate creates them; publishing to a topic that does not exist creates it too. It is
+	// the default.
 	ProvisionCreate Provision = iota
 	// ProvisionVerify reports them with [leat.CodeNotFound].
 	ProvisionVerify
@@ -23,13 +24,15 @@ const (
 	ProvisionOff
 )
 
-// Options are the options of a [Broker]. The zero value works. With a field that is out of its range, every call of the Broker, and with it
-// Run, returns an error with [leat.CodeInvalid] that names the field and the range.
+// Options are the options of a [Broker]. The zero value works. With a field that is out of its
+// range, every call of the Broker, and with it Run, returns an error with [leat.CodeInvalid] that
+// names the field and the range.
 type Options struct {
-	// Buffer is how many events may wait in a group before publishers of its topic wait for room; given-back ones count. 0
-	// means 10,000.
+	// Buffer is how many events may wait in a group before publishers of its topic wait for room;
+	// given-back ones count. 0 means 10,000.
 	Buffer int
-	// BufferBytes bounds their size in bytes. A larger event is still taken when the queue is empty. 0 means 64 MiB.
+	// BufferBytes bounds their size in bytes. A larger event is still taken when the queue is
+	// empty. 0 means 64 MiB.
 	BufferBytes int
 	// History is how many events a topic keeps for groups that are declared later. 0 means 1,000.
 	History int
@@ -39,15 +42,17 @@ type Options struct {
 	HistoryBytes int
 	// MaxEventBytes is the largest event. 0 means 1 MiB.
 	MaxEventBytes int
-	// LeaseDuration is after how long without extension a lease is lost; it is extended three times as often. 0 means 30 s.
+	// LeaseDuration is after how long without extension a lease is lost; it is extended three times
+	// as often. 0 means 30 s.
 	LeaseDuration time.Duration
-	// FullTimeout is how long a publish waits for room before the rest of it is refused with [leat.CodeExhausted], so that a handler
-	// which publishes to its own full topic fails instead of waiting for itself. 0 means 10 s.
+	// FullTimeout is how long a publish waits for room before the rest of it is refused with
+	// [leat.CodeExhausted], so that a handler which publishes to its own full topic fails instead
+	// of waiting for itself. 0 means 10 s.
 	FullTimeout time.Duration
 	// Provision says what Declare does about what does not exist.
 	Provision Provision
-	// Mapping makes events of what [Broker.DeliverRaw] stores, so that a service that reads foreign messages can be tried without their
-	// broker. Nil means none: all of it is malformed.
+	// Mapping makes events of what [Broker.DeliverRaw] stores, so that a service that reads foreign
+	// messages can be tried without their broker. Nil means none: all of it is malformed.
 	Mapping foreign.Mapping
 }
 
@@ -78,11 +83,12 @@ func (o *Options) validate() error {
 	return o.table().Check()
 }
 
-// Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, buffer_bytes, history, history_bytes and max_event_bytes
-// (numbers), no_history (true, false), lease_duration and full_timeout (durations such as 30s), and provision (create, verify, off), named
-// after the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL with a host or path is refused.
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
-// the URL.
+// Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, buffer_bytes,
+// history, history_bytes and max_event_bytes (numbers), no_history (true, false), lease_duration
+// and full_timeout (durations such as 30s), and provision (create, verify, off), named after the
+// fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL
+// with a host or path is refused. A parameter that is unknown, repeated or wrong is an error with
+// [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, func(o *Options) (*Broker, error) {
 		b := New(o)

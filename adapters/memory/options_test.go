@@ -74,7 +74,8 @@ func TestOpenWithoutHistory(t *testing.T) {
 	require.NoError(t, b.Close())
 }
 
-// TestWrongOptionsAreReported: New has no error, so every call has it, and none takes a default instead.
+// TestWrongOptionsAreReported: New has no error, so every call has it, and none takes a default
+// instead.
 func TestWrongOptionsAreReported(t *testing.T) {
 	for field, o := range map[string]memory.Options{
 		"Buffer": {Buffer: -1}, "BufferBytes": {BufferBytes: -1}, "History": {History: -1}, "HistoryBytes": {HistoryBytes: -1},

@@ -142,7 +142,8 @@ func TestT4SettlementOfAnEndedLease(t *testing.T) {
 			settle(s, giveBack, stale...)
 			requireDepth(t, b, 0, 2)
 			settle(s, ack, again...)
-			// The entries are used again by now; what is stale must not hit the events that they carry.
+			// The entries are used again by now; what is stale must not hit the events that they
+			// carry.
 			publish(t, b, event(t, "c", key, 1), event(t, "d", key, 1))
 			settle(s, ack, stale...)
 			settle(s, ack, again...)

@@ -2,17 +2,18 @@ package memory
 
 import "time"
 
-// slotCount is over how many slots the keys of a group are spread: at most that many streams of a group get keyed events.
+// slotCount is over how many slots the keys of a group are spread: at most that many streams of a
+// group get keyed events.
 const slotCount = 64
 
-// slot is the unit in which keys are owned: one stream at a time, under one lease. Its events are delivered in order, and keys that
-// fall into one slot share its fate.
+// slot is the unit in which keys are owned: one stream at a time, under one lease. Its events are
+// delivered in order, and keys that fall into one slot share its fate.
 type slot struct {
 	queue  queue
 	tenure *tenure // of the owner; nil when nobody owns it. It may be draining, or over and about to be replaced
 	next   *Stream // who should own it; equal to the owner unless it moves
-	// blocked says that an event was given back: nothing is delivered until all others in flight are settled and until
-	// the largest delay has passed, since they may have to come first.
+	// blocked says that an event was given back: nothing is delivered until all others in flight
+	// are settled and until the largest delay has passed, since they may have to come first.
 	blocked bool
 	until   time.Time
 	parked  bool // it is in the group's delayed heap, for until
@@ -28,7 +29,8 @@ func (sl *slot) block(until time.Time) {
 	}
 }
 
-// unblock lets the slot go on if nothing of it is in flight and its delay has passed. It does nothing to one that is not blocked.
+// unblock lets the slot go on if nothing of it is in flight and its delay has passed. It does
+// nothing to one that is not blocked.
 func (g *group) unblock(sl *slot) {
 	if !sl.blocked || sl.parked {
 		return
@@ -61,9 +63,10 @@ func (g *group) offer(sl *slot) {
 	}
 }
 
-// rearrange gives every slot and every stream of the group what it should have: live streams their lease on the shared queue, slots
-// without an owner a new one, and too many slots of one stream, one by one, to the stream with the fewest. It returns the leases that
-// must be drained for that, which the caller passes to drain without the lock.
+// rearrange gives every slot and every stream of the group what it should have: live streams their
+// lease on the shared queue, slots without an owner a new one, and too many slots of one stream,
+// one by one, to the stream with the fewest. It returns the leases that must be drained for that,
+// which the caller passes to drain without the lock.
 func (g *group) rearrange() (drains []*tenure) {
 	live := make([]*Stream, 0, len(g.streams))
 	for _, s := range g.streams {
@@ -93,7 +96,8 @@ func (g *group) rearrange() (drains []*tenure) {
 	return drains
 }
 
-// balance sets next of every slot: to whom it belongs already as far as shares stay even, with as few moves as possible.
+// balance sets next of every slot: to whom it belongs already as far as shares stay even, with as
+// few moves as possible.
 func (g *group) balance(live []*Stream) {
 	for _, sl := range g.slots {
 		if sl.next != nil && (sl.next.lapsed || sl.next.closed) {

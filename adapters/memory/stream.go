@@ -9,8 +9,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Stream is the [leat.Stream] of a [Broker]. It also implements [leat.HealthReporter]. It is no [leat.Quiescer], since it fetches nothing
-// ahead: what nobody receives stays in the group.
+// Stream is the [leat.Stream] of a [Broker]. It also implements [leat.HealthReporter]. It is no
+// [leat.Quiescer], since it fetches nothing ahead: what nobody receives stays in the group.
 type Stream struct {
 	group        *group
 	maxEvents    int
@@ -18,13 +18,14 @@ type Stream struct {
 	capabilities leat.Capabilities
 	token        chan struct{} // holds a token when a waiting Receive must look again
 
-	// load is what is unsettled: the number in the upper bits, the bytes in the lower loadShift bits. It grows under the topic's
-	// lock only; Settle lowers it without.
+	// load is what is unsettled: the number in the upper bits, the bytes in the lower loadShift
+	// bits. It grows under the topic's lock only; Settle lowers it without.
 	load atomic.Uint64
-	// full says that Receive waits for load to fall. Settle lowers load first and then looks at full; Receive sets full first and then
-	// looks at load.
+	// full says that Receive waits for load to fall. Settle lowers load first and then looks at
+	// full; Receive sets full first and then looks at load.
 	full atomic.Bool
-	// watched counts the tenures whose slot waits for their flight to be settled, so that Settle must look.
+	// watched counts the tenures whose slot waits for their flight to be settled, so that Settle
+	// must look.
 	watched atomic.Int32
 
 	// Guarded by the topic's lock:
@@ -64,8 +65,8 @@ func newStream(g *group, sub leat.Subscription) *Stream {
 	return s
 }
 
-// Capabilities returns what the subscription holds: order per group unless it is Unordered, history unless it is a broadcast, a
-// delivery count, and delays up to 24 h.
+// Capabilities returns what the subscription holds: order per group unless it is Unordered, history
+// unless it is a broadcast, a delivery count, and delays up to 24 h.
 func (s *Stream) Capabilities() leat.Capabilities { return s.capabilities }
 
 // Receive implements [leat.Stream]. An empty into is an error with [leat.CodeInvalid].
@@ -111,7 +112,8 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 	}
 }
 
-// stopWaiting is for a Receive that leaves without a delivery: one that was woken for an event hands that on.
+// stopWaiting is for a Receive that leaves without a delivery: one that was woken for an event
+// hands that on.
 func (s *Stream) stopWaiting() {
 	s.full.Store(false)
 	t := s.group.topic
@@ -148,8 +150,9 @@ func (s *Stream) settled(n, bytes int) {
 	}
 }
 
-// Settle implements [leat.Stream]. It takes no lock for an Ack, unless an event of the same slot was given back. NativeReject has no
-// effect, since [Stream.Capabilities] does not offer it. Delays are exact to the timer and cut to 24 h.
+// Settle implements [leat.Stream]. It takes no lock for an Ack, unless an event of the same slot
+// was given back. NativeReject has no effect, since [Stream.Capabilities] does not offer it. Delays
+// are exact to the timer and cut to 24 h.
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	e, ok := d.Handle.(*entry)
 	if !ok {
@@ -157,7 +160,8 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	}
 	switch how.Action {
 	case leat.Ack:
-		// The size belongs to this delivery if the move succeeds, as the entry cannot be used again before.
+		// The size belongs to this delivery if the move succeeds, as the entry cannot be used again
+		// before.
 		bytes := e.bytes()
 		if !e.move(d.Tag, stateHeld, stateAcked) {
 			return
@@ -189,8 +193,8 @@ func (s *Stream) lookAtWatched() {
 	}
 }
 
-// Close implements [leat.Stream]. It does not block: there is nothing to flush. Leases end in order, and what is not settled goes
-// to the other streams at once.
+// Close implements [leat.Stream]. It does not block: there is nothing to flush. Leases end in
+// order, and what is not settled goes to the other streams at once.
 func (s *Stream) Close(context.Context) error {
 	g := s.group
 	g.topic.mu.Lock()

@@ -81,7 +81,8 @@ func (m *model) settling(w *worker, d *leat.Delivery, handled bool) {
 	}
 }
 
-// worker consumes one stream, one batch after the other, and releases drained leases between batches.
+// worker consumes one stream, one batch after the other, and releases drained leases between
+// batches.
 type worker struct {
 	m        *model
 	s        leat.Stream
@@ -142,7 +143,8 @@ func (w *worker) run(ctx context.Context, batches int) {
 	_ = w.s.Close(ctx)
 }
 
-// settle handles a delivery, gives it back together with the later ones of its key, or lets it be until the lease ends.
+// settle handles a delivery, gives it back together with the later ones of its key, or lets it be
+// until the lease ends.
 func (w *worker) settle(d *leat.Delivery, given map[string]bool) {
 	if w.rng.IntN(20) == 0 {
 		time.Sleep(time.Duration(w.rng.IntN(30)) * time.Millisecond)

@@ -2,7 +2,8 @@ package memory
 
 import "github.com/leatgo/leat"
 
-// tenure is one period in which a stream owns a slot, or takes part in the shared queue: a lease and what was delivered under it.
+// tenure is one period in which a stream owns a slot, or takes part in the shared queue: a lease
+// and what was delivered under it.
 type tenure struct {
 	stream  *Stream
 	slot    *slot // nil for the shared queue
@@ -46,8 +47,9 @@ func (tn *tenure) setWatched(watched bool) {
 	}
 }
 
-// retire makes every settlement of a tenure void, with the lock held; the caller passes what it returns to conclude, without the
-// lock. In between, nobody else gets the slot or the events, so that no two streams hold a key with leases that both seem to last.
+// retire makes every settlement of a tenure void, with the lock held; the caller passes what it
+// returns to conclude, without the lock. In between, nobody else gets the slot or the events, so
+// that no two streams hold a key with leases that both seem to last.
 func (g *group) retire(retired []*tenure, tn *tenure, cause error) []*tenure {
 	if tn == nil || tn.phase == over {
 		return retired
@@ -75,7 +77,8 @@ func (g *group) retireAll(s *Stream, cause error) (retired []*tenure) {
 	return retired
 }
 
-// conclude ends the leases of retired tenures, puts their events back, and hands their slots on. The caller does not hold the lock.
+// conclude ends the leases of retired tenures, puts their events back, and hands their slots on.
+// The caller does not hold the lock.
 func (g *group) conclude(retired []*tenure) {
 	if len(retired) == 0 {
 		return
@@ -96,7 +99,8 @@ func (g *group) conclude(retired []*tenure) {
 	g.drain(drains)
 }
 
-// putBack returns the events of a retired tenure to their queue, in order. A broadcast is at most once: what it lost is gone.
+// putBack returns the events of a retired tenure to their queue, in order. A broadcast is at most
+// once: what it lost is gone.
 func (g *group) putBack(tn *tenure) {
 	q := &g.shared
 	if tn.slot != nil {
@@ -120,7 +124,8 @@ func (g *group) putBack(tn *tenure) {
 	g.unblock(tn.slot)
 }
 
-// drain asks the holders of leases to let go; each slot moves on its own as soon as they have. The caller does not hold the lock.
+// drain asks the holders of leases to let go; each slot moves on its own as soon as they have. The
+// caller does not hold the lock.
 func (g *group) drain(tenures []*tenure) {
 	for _, tn := range tenures {
 		tn.lease.Drain(func() {

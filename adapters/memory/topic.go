@@ -11,8 +11,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// topic is a sequence of events and the groups that get them. Its lock covers its groups, slots, queues and streams; what Settle and a
-// blocked Receive do without the lock is said at the atomics of entry and Stream.
+// topic is a sequence of events and the groups that get them. Its lock covers its groups, slots,
+// queues and streams; what Settle and a blocked Receive do without the lock is said at the atomics
+// of entry and Stream.
 type topic struct {
 	broker *Broker
 	name   string
@@ -79,8 +80,8 @@ func (t *topic) publish(ctx context.Context, events []leat.Event, done func(i in
 	}
 }
 
-// admit appends events from the index next until one finds no room, and returns that one's index. It passes over those that are
-// refused. The caller holds the lock.
+// admit appends events from the index next until one finds no room, and returns that one's index.
+// It passes over those that are refused. The caller holds the lock.
 func (t *topic) admit(events []leat.Event, next int, trace *leat.TraceContext) int {
 	for ; next < len(events); next++ {
 		e := events[next]
@@ -139,7 +140,8 @@ func (t *topic) append(r record) {
 	}
 }
 
-// slotOf returns the slot of the record's key, which is the event's, else that of the raw message, or -1 where it has none.
+// slotOf returns the slot of the record's key, which is the event's, else that of the raw message,
+// or -1 where it has none.
 func (t *topic) slotOf(r *record) int {
 	key := r.event.Key()
 	if key == "" && r.raw != nil {

@@ -1,5 +1,5 @@
-// Command kafka measures Leat's Kafka adapter beside the native client and the usual peers, on a real Kafka, and writes the result as
-// Markdown.
+// Command kafka measures Leat's Kafka adapter beside the native client and the usual peers, on a
+// real Kafka, and writes the result as Markdown.
 //
 //	go run . -out README.md
 //

@@ -1,5 +1,5 @@
-// Command peerlab runs the same scenarios on Leat and on other Go libraries for RabbitMQ, each on a private RabbitMQ, and writes what was
-// seen as tables.
+// Command peerlab runs the same scenarios on Leat and on other Go libraries for RabbitMQ, each on a
+// private RabbitMQ, and writes what was seen as tables.
 //
 //	go run . -out README.md
 //

@@ -16,8 +16,9 @@ import (
 
 func TestMain(m *testing.M) { brokertest.Main(m) }
 
-// TestScenarios runs those that are quick. Leat has to hold; the others have to do what README.md says of them, where that does not
-// depend on the moment. The program is built without the race detector, which would report the races of the others.
+// TestScenarios runs those that are quick. Leat has to hold; the others have to do what README.md
+// says of them, where that does not depend on the moment. The program is built without the race
+// detector, which would report the races of the others.
 func TestScenarios(t *testing.T) {
 	brokertest.StartRabbitMQ(t, nil).Kill() // skips the test where there is no RabbitMQ
 	program := filepath.Join(t.TempDir(), "peerlab")

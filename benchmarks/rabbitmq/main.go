@@ -1,5 +1,5 @@
-// Command rabbitmq measures Leat's RabbitMQ adapter beside the native client and the usual peers, on a real RabbitMQ, and writes the result
-// as Markdown.
+// Command rabbitmq measures Leat's RabbitMQ adapter beside the native client and the usual peers,
+// on a real RabbitMQ, and writes the result as Markdown.
 //
 //	go run . -out README.md
 //

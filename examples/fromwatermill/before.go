@@ -18,7 +18,8 @@ func before(ctx context.Context, s *shop) error {
 	return errors.Join(route(ctx, s, pubSub, pubSub, true), pubSub.Close())
 }
 
-// route runs the Router, publishes the orders, and stops when all are shipped. Nothing in it changes from before to step 1.
+// route runs the Router, publishes the orders, and stops when all are shipped. Nothing in it
+// changes from before to step 1.
 func route(ctx context.Context, s *shop, pub message.Publisher, sub message.Subscriber, ships bool) error {
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
 	if err != nil {

@@ -1,12 +1,14 @@
-// Command fromwatermill moves a service with a Watermill Router to Leat in three steps, and runs each. The service has two handlers: one
-// charges an order that was placed and says so, one ships what was paid.
+// Command fromwatermill moves a service with a Watermill Router to Leat in three steps, and runs
+// each. The service has two handlers: one charges an order that was placed and says so, one ships
+// what was paid.
 //
 //	before    the Router on Watermill's own gochannel
 //	step 1    the same Router and handlers; the Pub/Sub is a broker of Leat
 //	step 2    one handler is Leat's; it reads what the Router publishes
 //	step 3    all is Leat's; the Router is gone
 //
-// In the place of the broker in memory there may be any other: steps 1 to 3 do not know which it is.
+// In the place of the broker in memory there may be any other: steps 1 to 3 do not know which it
+// is.
 package main
 
 import (

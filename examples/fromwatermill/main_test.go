@@ -10,7 +10,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestSteps: every step does the same work, each order charged and shipped, and failures tried again.
+// TestSteps: every step does the same work, each order charged and shipped, and failures tried
+// again.
 func TestSteps(t *testing.T) {
 	for _, step := range steps() {
 		t.Run(step.name, func(t *testing.T) {

@@ -26,14 +26,16 @@ func pubSub(broker leat.Broker) (*leatmill.Publisher, *leatmill.Subscriber) {
 		leatmill.NewSubscriber(broker, &leatmill.SubscriberOptions{Group: "shop"})
 }
 
-// step1 changes the Pub/Sub and nothing else. What gets safer: messages wait for the group while the service is down, a message that fails
-// holds up its order only, and a shutdown lets handlers finish.
+// step1 changes the Pub/Sub and nothing else. What gets safer: messages wait for the group while
+// the service is down, a message that fails holds up its order only, and a shutdown lets handlers
+// finish.
 func step1(ctx context.Context, broker leat.Broker, s *shop) error {
 	pub, sub := pubSub(broker)
 	return errors.Join(route(ctx, s, pub, sub, true), pub.Close(), sub.Close())
 }
 
-// Paid is the contract of what the Router publishes: a message that is no CloudEvent becomes an event whose type is its topic.
+// Paid is the contract of what the Router publishes: a message that is no CloudEvent becomes an
+// event whose type is its topic.
 var Paid = leat.EventType[Order]{
 	Name: paidTopic, Topic: paidTopic, Source: "/shop", Key: func(o Order) string { return o.ID },
 }
@@ -46,12 +48,14 @@ func consume(broker leat.Broker, topic string, route leat.Route) *leat.Consumer 
 	})
 }
 
-// shipping is the handler that ships, as Leat has it: the order is decoded, and the error is the outcome.
+// shipping is the handler that ships, as Leat has it: the order is decoded, and the error is the
+// outcome.
 func shipping(broker leat.Broker, s *shop) *leat.Consumer {
 	return consume(broker, paidTopic, Paid.Handler(func(_ context.Context, _ leat.Event, o Order) error { return s.ship(o) }))
 }
 
-// step2 moves one handler. The Router that is left and the Consumer share the broker and its topics; they might as well be two services.
+// step2 moves one handler. The Router that is left and the Consumer share the broker and its
+// topics; they might as well be two services.
 func step2(ctx context.Context, broker leat.Broker, s *shop) error {
 	pub, sub := pubSub(broker)
 	return beside(ctx, func(ctx context.Context) error {

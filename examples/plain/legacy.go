@@ -116,7 +116,8 @@ func (l *rabbitLegacy) read(ctx context.Context) (string, error) {
 
 func (l *rabbitLegacy) stop() error { return l.connection.Close() }
 
-// memoryLegacy stands for the older program where there is no broker. It reads what would be the value of a Kafka record.
+// memoryLegacy stands for the older program where there is no broker. It reads what would be the
+// value of a Kafka record.
 type memoryLegacy struct {
 	broker *memory.Broker
 	types  contracts

@@ -1,5 +1,6 @@
-// Command plain is a service beside an older program that knows nothing of CloudEvents. The older program writes orders as plain JSON. The
-// service reads them with a mapping, and publishes invoices, which the older program reads as plain JSON.
+// Command plain is a service beside an older program that knows nothing of CloudEvents. The older
+// program writes orders as plain JSON. The service reads them with a mapping, and publishes
+// invoices, which the older program reads as plain JSON.
 //
 //	go run ./examples/plain                             the broker in memory
 //	go run ./examples/plain -kafka localhost:9092
@@ -55,8 +56,9 @@ func (c *config) contracts() contracts {
 	}
 }
 
-// mapping makes events of the older program's messages. Everything that is not said here has its default: the id is the position on Kafka
-// and the message_id on RabbitMQ, the time the transport's timestamp. The order of a customer is kept by the message's key.
+// mapping makes events of the older program's messages. Everything that is not said here has its
+// default: the id is the position on Kafka and the message_id on RabbitMQ, the time the transport's
+// timestamp. The order of a customer is kept by the message's key.
 func (c *config) mapping() foreign.Mapping {
 	return foreign.Plain(&foreign.PlainOptions{
 		Type: c.contracts().placed.Name, Source: "/legacy/shop", DataContentType: "application/json",

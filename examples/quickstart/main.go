@@ -17,7 +17,8 @@ type Order struct {
 	Cents int    `json:"cents"`
 }
 
-// OrderPlaced is the contract that the services share: the event's name, where it travels, and what keeps its order.
+// OrderPlaced is the contract that the services share: the event's name, where it travels, and what
+// keeps its order.
 var OrderPlaced = leat.EventType[Order]{
 	Name:  "com.example.order.placed.v1",
 	Topic: "orders",

@@ -2,8 +2,9 @@ package main
 
 import "sync"
 
-// account follows each event from facts: what was sent, and what became of it in every service. Events are told apart by id. A run
-// in one process feeds it as things happen, -run check from the ledger files.
+// account follows each event from facts: what was sent, and what became of it in every service.
+// Events are told apart by id. A run in one process feeds it as things happen, -run check from the
+// ledger files.
 type account struct {
 	mu       sync.Mutex
 	events   map[string]*sentEvent
@@ -135,7 +136,8 @@ func (a *account) unsettled() int {
 	return a.pending
 }
 
-// count returns how many events were published with the given outcome; the empty one counts those without an answer.
+// count returns how many events were published with the given outcome; the empty one counts those
+// without an answer.
 func (a *account) count(outcome string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

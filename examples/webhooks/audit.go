@@ -21,12 +21,13 @@ type audit struct {
 	bytes   int
 }
 
-// Handle writes e. After a write that failed in part, as on a full disk, the retry writes the whole line again.
+// Handle writes e. After a write that failed in part, as on a full disk, the retry writes the whole
+// line again.
 func (a *audit) Handle(_ context.Context, e leat.Event) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// JSON data stands in the line as it is, line ends included. Without them it is another event; the one that the
-	// other services get stays what it was.
+	// JSON data stands in the line as it is, line ends included. Without them it is another event;
+	// the one that the other services get stays what it was.
 	a.compact.Reset()
 	if json.Compact(&a.compact, e.Data()) == nil {
 		e = e.WithData(e.DataContentType(), a.compact.Bytes())

@@ -25,7 +25,8 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s: %s in %s: %s", f.kind, f.id, f.service, f.detail)
 }
 
-// findings compares, by id, what was published with what every service made of it. An event that is missing is of the kind missing.
+// findings compares, by id, what was published with what every service made of it. An event that is
+// missing is of the kind missing.
 func (a *account) findings(missing string) []finding {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,8 +75,9 @@ type place struct {
 	position int
 }
 
-// places gives each event that has one its place. Order is promised to the events of one key from one publisher, and not across an event
-// that failed or was published twice: that one has no place, and the ones after it begin a new chain.
+// places gives each event that has one its place. Order is promised to the events of one key from
+// one publisher, and not across an event that failed or was published twice: that one has no place,
+// and the ones after it begin a new chain.
 func (a *account) places() map[string]place {
 	places := make(map[string]place, len(a.sent))
 	breaks := map[string]int{}
@@ -93,7 +95,8 @@ func (a *account) places() map[string]place {
 	return places
 }
 
-// inversions finds the events that were first handled after a later one of their key. Poisoned events have left the order.
+// inversions finds the events that were first handled after a later one of their key. Poisoned
+// events have left the order.
 func inversions(name string, s *serviceAccount, places map[string]place) []finding {
 	type newest struct {
 		position int

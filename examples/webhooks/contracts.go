@@ -1,6 +1,7 @@
 package main
 
-// The types that the issues service handles. GitHub's payloads have far more members; a service declares those that it reads.
+// The types that the issues service handles. GitHub's payloads have far more members; a service
+// declares those that it reads.
 const (
 	issueTypePrefix = "com.github.issues."
 	commentType     = "com.github.issue_comment.created"
@@ -8,7 +9,8 @@ const (
 	pushType        = "com.github.push"
 )
 
-// issueActions are the changes of an issue that the service follows; it has no use for the others, such as "pinned".
+// issueActions are the changes of an issue that the service follows; it has no use for the others,
+// such as "pinned".
 var issueActions = []string{"opened", "edited", "labeled", "unlabeled", "assigned", "unassigned", "locked", "unlocked"}
 
 // issueEvent is the payload of com.github.issues.*.

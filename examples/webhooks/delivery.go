@@ -13,7 +13,8 @@ import (
 //go:embed deliveries
 var embedded embed.FS
 
-// delivery is one webhook as GitHub sent it: its event name stands in the X-GitHub-Event header, here in the folder's name.
+// delivery is one webhook as GitHub sent it: its event name stands in the X-GitHub-Event header,
+// here in the folder's name.
 type delivery struct {
 	id      string // the path without its extension, such as "issues/opened"
 	event   string

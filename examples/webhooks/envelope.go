@@ -38,7 +38,8 @@ type numbered struct {
 	Number int `json:"number"`
 }
 
-// toEvent makes a CloudEvent of a delivery. The data is the payload, byte for byte; everything else is read from it.
+// toEvent makes a CloudEvent of a delivery. The data is the payload, byte for byte; everything else
+// is read from it.
 func (d *delivery) toEvent() (leat.Event, error) {
 	env, err := parseEnvelope(d.payload)
 	if err != nil {
@@ -58,8 +59,8 @@ func (d *delivery) toEvent() (leat.Event, error) {
 	})
 }
 
-// parseEnvelope fails on what is no JSON object. A member of an unexpected kind is left out: GitHub adds events, and what this program
-// does not know about them must not keep them from the services.
+// parseEnvelope fails on what is no JSON object. A member of an unexpected kind is left out: GitHub
+// adds events, and what this program does not know about them must not keep them from the services.
 func parseEnvelope(payload []byte) (*envelope, error) {
 	if len(payload) == 0 {
 		return nil, errors.New("the payload is empty")
@@ -80,7 +81,8 @@ func (e *envelope) key() string {
 	return cmp.Or(e.Repository.FullName, e.Organization.Login, e.Sender.Login)
 }
 
-// source is the address of what the event happened in; the producer's default stands in for an empty one.
+// source is the address of what the event happened in; the producer's default stands in for an
+// empty one.
 func (e *envelope) source() string {
 	for _, o := range []owner{e.Repository, e.Organization, e.Sender} {
 		if url := cmp.Or(o.HTMLURL, o.URL); url != "" {

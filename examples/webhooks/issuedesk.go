@@ -8,7 +8,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// issueDesk keeps an overview of the issues, with one typed handler for each type that it wants. The router skips the other types.
+// issueDesk keeps an overview of the issues, with one typed handler for each type that it wants.
+// The router skips the other types.
 type issueDesk struct {
 	*leat.Router
 

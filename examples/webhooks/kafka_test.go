@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKafka runs the program on a real Kafka: as one process, with nothing changed but the URL, and as several.
+// TestKafka runs the program on a real Kafka: as one process, with nothing changed but the URL, and
+// as several.
 func TestKafka(t *testing.T) {
 	broker := "kafka://" + strings.Join(brokertest.StartKafka(t, nil).Addrs(), ",") +
 		"?partitions=6&session_timeout=6s&heartbeat_interval=500ms"
@@ -18,7 +19,8 @@ func TestKafka(t *testing.T) {
 	t.Run("in several processes, one of which is killed", func(t *testing.T) { killOnKafka(t, broker) })
 }
 
-// killOnKafka lets two instances of a service share the work, kills one of them in the middle, and accounts for every event.
+// killOnKafka lets two instances of a service share the work, kills one of them in the middle, and
+// accounts for every event.
 func killOnKafka(t *testing.T, broker string) {
 	ledgers := t.TempDir()
 	const repeat = 30

@@ -45,8 +45,9 @@ type fact struct {
 	writer string // the file that it was read from
 }
 
-// ledger keeps what a process knows for certain: in a file of its own, where it has one, and in its watchers. A line is one write to
-// a file opened for appending, so that it survives the process being killed at any moment.
+// ledger keeps what a process knows for certain: in a file of its own, where it has one, and in its
+// watchers. A line is one write to a file opened for appending, so that it survives the process
+// being killed at any moment.
 type ledger struct {
 	start    time.Time
 	watchers []func(fact)
@@ -71,8 +72,8 @@ func openLedger(dir, part string, watchers ...func(fact)) (*ledger, error) {
 	return l, nil
 }
 
-// record writes f before it returns. What cannot be written fails the run at its end, by Close: a fact that is missing would look
-// like a lost event.
+// record writes f before it returns. What cannot be written fails the run at its end, by Close: a
+// fact that is missing would look like a lost event.
 func (l *ledger) record(f fact) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +88,8 @@ func (l *ledger) record(f fact) {
 	}
 }
 
-// detach ends the watching, so that the watchers hold still while a report is made. Late facts still reach the file.
+// detach ends the watching, so that the watchers hold still while a report is made. Late facts
+// still reach the file.
 func (l *ledger) detach() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// readLedgers returns the facts of all files in dir in the order of their time, and the names of the files whose last line was cut off by
-// a kill.
+// readLedgers returns the facts of all files in dir in the order of their time, and the names of
+// the files whose last line was cut off by a kill.
 func readLedgers(dir string) (facts []fact, torn []string, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {

@@ -1,5 +1,6 @@
-// Webhooks takes real GitHub webhook deliveries through Leat: it publishes each as a CloudEvent, lets several services handle them
-// in their own groups, reads the poison queues, and accounts for every event. README.md shows what to expect.
+// Webhooks takes real GitHub webhook deliveries through Leat: it publishes each as a CloudEvent,
+// lets several services handle them in their own groups, reads the poison queues, and accounts for
+// every event. README.md shows what to expect.
 package main
 
 import (

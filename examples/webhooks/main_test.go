@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// program runs the program and returns its status and what it printed, standard error after standard output.
+// program runs the program and returns its status and what it printed, standard error after
+// standard output.
 func program(ctx context.Context, args ...string) (int, string) {
 	var out, errOut bytes.Buffer
 	status := run(ctx, args, &out, &errOut)
@@ -170,7 +171,8 @@ func TestGarbageIsReported(t *testing.T) {
 		require.Contains(t, out, "not published: "+id+": ")
 	}
 	require.Contains(t, out, "3 events confirmed by the broker, 0 refused, 0 of unknown outcome, 3 not published")
-	// The strange push decodes into no pushEvent, so the issues service rejects it; the others take it as it is.
+	// The strange push decodes into no pushEvent, so the issues service rejects it; the others take
+	// it as it is.
 	require.Equal(t, tableCounts{received: "3", handled: 1, poisoned: 2}, tableRow(t, out, serviceIssues))
 	require.Equal(t, tableCounts{received: "3", handled: 2, poisoned: 1}, tableRow(t, out, serviceAudit))
 	status, out = check(t, ledgers)

@@ -10,9 +10,10 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// notifications passes every event on to an endpoint that is not always there. Here that endpoint is a rule, so that a run can be
-// compared with the one before: news of something created meets it while it restarts, and works the second time; the news that the
-// webhook itself was deleted never finds it again.
+// notifications passes every event on to an endpoint that is not always there. Here that endpoint
+// is a rule, so that a run can be compared with the one before: news of something created meets it
+// while it restarts, and works the second time; the news that the webhook itself was deleted never
+// finds it again.
 type notifications struct {
 	delivered atomic.Int64
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// runAll runs publisher, services and poison reader in this process until every event is settled, and reports.
+// runAll runs publisher, services and poison reader in this process until every event is settled,
+// and reports.
 func runAll(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (err error) {
 	deliveries, err := cfg.deliveries()
 	if err != nil {
@@ -51,8 +52,8 @@ func runAll(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (e
 	return errors.Join(runErr, r.verdict())
 }
 
-// runUntilSettled runs the consumers while publish publishes, until every event is settled, a consumer fails, the time is up or ctx
-// ends. It returns when the consumers have drained.
+// runUntilSettled runs the consumers while publish publishes, until every event is settled, a
+// consumer fails, the time is up or ctx ends. It returns when the consumers have drained.
 func (p *pipeline) runUntilSettled(ctx context.Context, consumers []*leat.Consumer, publish func(context.Context) error) error {
 	runCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -100,7 +101,8 @@ func runPart(ctx context.Context, cfg *config, out *printer, stderr io.Writer) (
 	}
 }
 
-// runPublisher publishes, and declares the groups of all services first, so that the broker keeps the events for those that start later.
+// runPublisher publishes, and declares the groups of all services first, so that the broker keeps
+// the events for those that start later.
 func (p *pipeline) runPublisher(ctx context.Context) error {
 	deliveries, err := p.cfg.deliveries()
 	if err != nil {

@@ -36,7 +36,8 @@ func withScheme(t *testing.T, scheme string, open func() leat.Broker) {
 	t.Cleanup(func() { delete(brokers, scheme) })
 }
 
-// TestBrokerWithoutRawDelivery is the run on every broker that only takes events: the broken delivery is one whose data is cut off.
+// TestBrokerWithoutRawDelivery is the run on every broker that only takes events: the broken
+// delivery is one whose data is cut off.
 func TestBrokerWithoutRawDelivery(t *testing.T) {
 	withScheme(t, "plain", func() leat.Broker {
 		b := memory.New(nil)
@@ -51,7 +52,8 @@ func TestBrokerWithoutRawDelivery(t *testing.T) {
 	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)
 }
 
-// shareBroker makes a broker for several parts at a time, a folder for their ledgers, and the arguments of a part that uses both.
+// shareBroker makes a broker for several parts at a time, a folder for their ledgers, and the
+// arguments of a part that uses both.
 func shareBroker(t *testing.T) (ledgers string, args func(part string, more ...string) []string) {
 	t.Helper()
 	broker := memory.New(nil)
@@ -63,7 +65,8 @@ func shareBroker(t *testing.T) (ledgers string, args func(part string, more ...s
 	}
 }
 
-// TestParts runs every part by itself, two instances of one of them, and accounts for them together.
+// TestParts runs every part by itself, two instances of one of them, and accounts for them
+// together.
 func TestParts(t *testing.T) {
 	ledgers, args := shareBroker(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -102,8 +105,8 @@ func TestParts(t *testing.T) {
 	require.Equal(t, 8, tableRow(t, out, serviceNotifications).poisoned) // 6 times meta/deleted, and 2 malformed ones
 }
 
-// TestRollingRestarts stops and starts two instances of every service while events are published: a stop in order loses nothing, breaks
-// no order, and hands over without handling anything twice.
+// TestRollingRestarts stops and starts two instances of every service while events are published: a
+// stop in order loses nothing, breaks no order, and hands over without handling anything twice.
 func TestRollingRestarts(t *testing.T) {
 	ledgers, args := shareBroker(t)
 	ctx, stop := context.WithCancel(t.Context())

@@ -28,7 +28,8 @@ type pipeline struct {
 	close    []func() error // in the order of opening
 }
 
-// openPipeline connects to the broker. total is how many events will be published, 0 where that is not known.
+// openPipeline connects to the broker. total is how many events will be published, 0 where that is
+// not known.
 func openPipeline(ctx context.Context, cfg *config, out *printer, stderr io.Writer, total int) (p *pipeline, err error) {
 	p = &pipeline{cfg: cfg, out: out, account: newAccount(), auditTo: io.Discard}
 	defer func() {
@@ -86,8 +87,8 @@ func (p *pipeline) worker(name string) *worker {
 	return newWorker(name, newService(name, p.cfg.topic, p.auditTo), p.broker, p.producer, p.ledger, p.cfg, p.log)
 }
 
-// subscriptions returns those of all services: what must exist before the first event is published. A service declares its poison
-// queue itself when it starts.
+// subscriptions returns those of all services: what must exist before the first event is published.
+// A service declares its poison queue itself when it starts.
 func subscriptions(topic string) []leat.Subscription {
 	subs := make([]leat.Subscription, 0, len(serviceNames()))
 	for _, name := range serviceNames() {

@@ -25,7 +25,8 @@ func newPoisonConsumers(broker leat.Broker, l *ledger, topic string, log *slog.L
 	return consumers
 }
 
-// Handle notes one poisoned event under the id that its publisher gave it, with the digest of what was published.
+// Handle notes one poisoned event under the id that its publisher gave it, with the digest of what
+// was published.
 func (r *poisonReader) Handle(_ context.Context, e leat.Event) error {
 	p, err := leat.PoisonedFrom(e)
 	if err != nil {

@@ -66,7 +66,8 @@ func ledgerLines(t *testing.T, dir string, pid int) int {
 	return n
 }
 
-// settle waits until every event that the publisher publishes is accounted for, ends the services, and checks the ledgers.
+// settle waits until every event that the publisher publishes is accounted for, ends the services,
+// and checks the ledgers.
 func settle(t *testing.T, ledgers string, repeat int, publisher *process, services ...*process) {
 	t.Helper()
 	require.Zero(t, publisher.wait(), publisher.out.String())

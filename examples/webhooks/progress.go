@@ -8,8 +8,8 @@ import (
 // progressEvery is how many events of a service make a line.
 const progressEvery = 50
 
-// progress prints a line for every so many facts, and one for each event that ends in a poison queue. The ledger calls it with one fact
-// at a time.
+// progress prints a line for every so many facts, and one for each event that ends in a poison
+// queue. The ledger calls it with one fact at a time.
 type progress struct {
 	out   *printer
 	start time.Time

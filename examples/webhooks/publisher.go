@@ -12,7 +12,8 @@ import (
 // defaultSource stands in where a payload names neither repository, organization nor sender.
 const defaultSource = "https://github.com"
 
-// rawDeliverer is a broker that can be made to deliver what is no CloudEvent, as a foreign program could on any broker.
+// rawDeliverer is a broker that can be made to deliver what is no CloudEvent, as a foreign program
+// could on any broker.
 type rawDeliverer interface {
 	DeliverRaw(topic string, m leat.Malformed) error
 }
@@ -27,8 +28,9 @@ type publisher struct {
 	pace     time.Duration
 }
 
-// publish sends every delivery repeat times, with a broken one in the middle of the first round. It goes on while the broker still
-// confirms what came before, and returns when every answer is there, or ctx ends.
+// publish sends every delivery repeat times, with a broken one in the middle of the first round. It
+// goes on while the broker still confirms what came before, and returns when every answer is there,
+// or ctx ends.
 func (p *publisher) publish(ctx context.Context, deliveries []delivery, repeat int) error {
 	for round := range repeat {
 		for i, d := range deliveries {
@@ -75,14 +77,15 @@ func (p *publisher) answered(id string, err error) {
 	p.ledger.record(f)
 }
 
-// What a sender that died in the middle of a push event leaves behind: its payload, and the whole event.
+// What a sender that died in the middle of a push event leaves behind: its payload, and the whole
+// event.
 const (
 	truncatedPayload = `{"ref":"refs/heads/main","commits":[{"id":"6113728f27ae8c7b1a77c8`
 	truncatedEvent   = `{"specversion":"1.0","id":%q,"source":"https://github.com","type":"com.github.push","data":` + truncatedPayload
 )
 
-// sendBroken publishes what no service can use: bytes that are no CloudEvent, or, on a broker that only takes events, an event
-// whose data is cut off.
+// sendBroken publishes what no service can use: bytes that are no CloudEvent, or, on a broker that
+// only takes events, an event whose data is cut off.
 func (p *publisher) sendBroken(ctx context.Context) {
 	id := p.prefix + "truncated/push"
 	raw, ok := p.broker.(rawDeliverer)
@@ -104,7 +107,8 @@ func (p *publisher) sendBroken(ctx context.Context) {
 	p.answered(malformedID(body), raw.DeliverRaw(p.topic, m))
 }
 
-// malformedID names a delivery that has no id by its bytes, which is all that its publisher knows of it.
+// malformedID names a delivery that has no id by its bytes, which is all that its publisher knows
+// of it.
 func malformedID(body []byte) string { return "malformed/" + digest(string(body)) }
 
 // wait keeps the pace, and ends when ctx does.

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRabbitMQ runs the program on a real RabbitMQ: as one process, with nothing changed but the URL, and as several.
+// TestRabbitMQ runs the program on a real RabbitMQ: as one process, with nothing changed but the
+// URL, and as several.
 func TestRabbitMQ(t *testing.T) {
 	broker := brokertest.RabbitMQ(t)
 	topic := fmt.Sprintf("webhooks-%d", time.Now().UnixNano()) // on a broker that others use as well
@@ -18,8 +19,8 @@ func TestRabbitMQ(t *testing.T) {
 	t.Run("in several processes, one of which is killed", func(t *testing.T) { killOnRabbitMQ(t, broker, topic+"-many") })
 }
 
-// killOnRabbitMQ kills the active instance of a service in the middle, so that the one that stands by takes over, and accounts for every
-// event.
+// killOnRabbitMQ kills the active instance of a service in the middle, so that the one that stands
+// by takes over, and accounts for every event.
 func killOnRabbitMQ(t *testing.T, broker, topic string) {
 	ledgers := t.TempDir()
 	const repeat = 30

@@ -23,7 +23,8 @@ type report struct {
 	stats    map[string]leat.Stats // by service; empty for a check
 }
 
-// newReport takes stock of a, which must not change any more. missing is the kind of finding that an unsettled event is.
+// newReport takes stock of a, which must not change any more. missing is the kind of finding that
+// an unsettled event is.
 func newReport(cfg *config, a *account, missing string) *report {
 	return &report{cfg: cfg, account: a, findings: a.findings(missing), stats: map[string]leat.Stats{}}
 }
@@ -39,8 +40,8 @@ func (r *report) addWorkers(workers []*worker) {
 	}
 }
 
-// miscounts compares the statistics of the library with the ledger. Where a delivery was handled more than once, or its lease was lost,
-// they count different things.
+// miscounts compares the statistics of the library with the ledger. Where a delivery was handled
+// more than once, or its lease was lost, they count different things.
 func (r *report) miscounts() []finding {
 	var all []finding
 	for _, w := range r.workers {

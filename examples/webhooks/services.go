@@ -48,7 +48,8 @@ type worker struct {
 	consumer *leat.Consumer
 }
 
-// newWorker connects a service to the broker: retries, a limit to each attempt, and a poison queue for what does not succeed.
+// newWorker connects a service to the broker: retries, a limit to each attempt, and a poison queue
+// for what does not succeed.
 func newWorker(name string, s service, broker leat.Broker, producer *leat.Producer, l *ledger, cfg *config, log *slog.Logger) *worker {
 	w := &worker{name: name, service: s, sub: leat.Subscription{Topic: cfg.topic, Group: name}}
 	chain := []leat.Middleware{
@@ -69,8 +70,8 @@ func newWorker(name string, s service, broker leat.Broker, producer *leat.Produc
 	return w
 }
 
-// record notes the outcome of every attempt, before the broker learns of it: a process that is killed in between handles the event
-// twice, and the ledger says so.
+// record notes the outcome of every attempt, before the broker learns of it: a process that is
+// killed in between handles the event twice, and the ledger says so.
 func (w *worker) record(l *ledger) leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
 		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {

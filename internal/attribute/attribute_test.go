@@ -86,8 +86,9 @@ func TestAppendTime(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// FuzzParseTime compares ParseTime with time.Parse, which does not take a leap second, nor letters in lower case, and takes a comma
-// before the fraction of a second, zones of 24 hours and of 60 minutes.
+// FuzzParseTime compares ParseTime with time.Parse, which does not take a leap second, nor letters
+// in lower case, and takes a comma before the fraction of a second, zones of 24 hours and of 60
+// minutes.
 func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{
 		"2026-02-28T23:59:01Z", "2026-02-28t23:59:01.1234567899z", "2026-02-28T23:59:60Z", "2024-02-29T00:00:00-00:00",
@@ -109,7 +110,8 @@ func FuzzParseTime(f *testing.F) {
 	})
 }
 
-// FuzzText checks that what TextRule takes is text without control characters, whatever stands at which byte.
+// FuzzText checks that what TextRule takes is text without control characters, whatever stands at
+// which byte.
 func FuzzText(f *testing.F) {
 	f.Add("12345678\n")
 	f.Add("1234567é\ufffe")

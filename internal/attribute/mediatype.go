@@ -2,7 +2,8 @@ package attribute
 
 import "strings"
 
-// MediaTypeRule returns the rule of RFC 2046 (with the parameters of RFC 9110 §5.6.6, which may be empty) that s breaks, or "".
+// MediaTypeRule returns the rule of RFC 2046 (with the parameters of RFC 9110 §5.6.6, which may be
+// empty) that s breaks, or "".
 func MediaTypeRule(s string) string {
 	typ, rest := cutToken(s)
 	if typ == "" || !strings.HasPrefix(rest, "/") {
@@ -79,8 +80,8 @@ const (
 	JSON                  // as it is
 )
 
-// ContentOf sorts a valid content type; "" means JSON, as JSON format 1.0.2 §3.1.1 says. Parameters do not matter, except that a
-// charset marks text.
+// ContentOf sorts a valid content type; "" means JSON, as JSON format 1.0.2 §3.1.1 says. Parameters
+// do not matter, except that a charset marks text.
 func ContentOf(contentType string) Content {
 	switch contentType {
 	case "", JSONType:

@@ -47,13 +47,14 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// PlainASCII returns how many bytes at the start of s are printable ASCII, in steps of 8, so that the rest can be looked at one by
-// one.
+// PlainASCII returns how many bytes at the start of s are printable ASCII, in steps of 8, so that
+// the rest can be looked at one by one.
 func PlainASCII(s string) int {
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		x := load64(s[i : i+8])
-		// The high bit of a byte of the sum is set for 0x7F and above, that of the difference for what is below 0x20.
+		// The high bit of a byte of the sum is set for 0x7F and above, that of the difference for
+		// what is below 0x20.
 		if (x|(x+lowBits)|(x-0x20*lowBits))&highBits != 0 {
 			break
 		}

@@ -2,8 +2,8 @@ package attribute
 
 import "time"
 
-// ParseTime reads an RFC 3339 timestamp. Unlike time.Parse it takes lower-case t and z and the leap second :60, which RFC 3339 §5.6
-// allows, and nothing that it does not.
+// ParseTime reads an RFC 3339 timestamp. Unlike time.Parse it takes lower-case t and z and the leap
+// second :60, which RFC 3339 §5.6 allows, and nothing that it does not.
 func ParseTime(s string) (time.Time, bool) {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
 		return time.Time{}, false
@@ -81,8 +81,9 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// AppendTime appends t in the form of RFC 3339 with as many digits as it has. A zone that is not whole minutes, which RFC 3339 cannot
-// write, becomes UTC. It reports false for a year that has not four digits.
+// AppendTime appends t in the form of RFC 3339 with as many digits as it has. A zone that is not
+// whole minutes, which RFC 3339 cannot write, becomes UTC. It reports false for a year that has not
+// four digits.
 func AppendTime(dst []byte, t time.Time) ([]byte, bool) {
 	if _, offset := t.Zone(); offset%60 != 0 || offset <= -24*3600 || offset >= 24*3600 {
 		t = t.UTC()

@@ -2,7 +2,8 @@ package attribute
 
 import "strings"
 
-// URIRefRule returns the rule of RFC 3986 §4.1 (URI-reference) that s breaks, or "". Nothing is normalised.
+// URIRefRule returns the rule of RFC 3986 §4.1 (URI-reference) that s breaks, or "". Nothing is
+// normalised.
 func URIRefRule(s string) string {
 	_, rule := splitURI(s)
 	return rule

@@ -16,22 +16,25 @@ type Policy struct {
 	Initial time.Duration
 	// Max caps every delay. 0 or less means no cap but that of [time.Duration], 292 years.
 	Max time.Duration
-	// Multiplier is how much longer each delay is than the one before. Below 1, or NaN, it counts as 1: a constant delay.
+	// Multiplier is how much longer each delay is than the one before. Below 1, or NaN, it counts
+	// as 1: a constant delay.
 	Multiplier float64
-	// Jitter is the share of a delay that chance may take away, from 0 (none) to 1 (all of it). It is narrowed to that range;
-	// NaN counts as 0.
+	// Jitter is the share of a delay that chance may take away, from 0 (none) to 1 (all of it). It
+	// is narrowed to that range; NaN counts as 0.
 	Jitter float64
 }
 
-// Delay returns how long to wait after the given attempt, which counts from 1; anything less counts as 1. With
+// Delay returns how long to wait after the given attempt, which counts from 1; anything less counts
+// as 1. With
 //
 //	d = min(Max, Initial × Multiplier^(attempt-1))
 //
-// the delay is d - r×(Jitter×d) with r from [0,1), so it lies in (d×(1-Jitter), d]. Jitter takes away and never adds: Max stays a true
-// upper bound, which limits of a broker can be checked against, and delays at the cap still spread, which they would not if the
-// cap cut an addition off.
+// the delay is d - r×(Jitter×d) with r from [0,1), so it lies in (d×(1-Jitter), d]. Jitter takes
+// away and never adds: Max stays a true upper bound, which limits of a broker can be checked
+// against, and delays at the cap still spread, which they would not if the cap cut an addition off.
 //
-// random returns r; nil means [rand.Float64]. What it returns outside [0,1] is narrowed to it. No attempt overflows.
+// random returns r; nil means [rand.Float64]. What it returns outside [0,1] is narrowed to it. No
+// attempt overflows.
 func (p Policy) Delay(attempt int, random func() float64) time.Duration {
 	d := p.unjittered(max(attempt, 1))
 	jitter := narrow(p.Jitter)
@@ -68,7 +71,8 @@ func (p Policy) unjittered(attempt int) time.Duration {
 	return time.Duration(d)
 }
 
-// scale returns share×d for a share from [0,1]. A float64 rounds durations above 104 days, up as well as down.
+// scale returns share×d for a share from [0,1]. A float64 rounds durations above 104 days, up as
+// well as down.
 func scale(d time.Duration, share float64) time.Duration {
 	if share == 1 {
 		return d

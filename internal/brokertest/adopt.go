@@ -36,8 +36,8 @@ func (p *Process) adopt(ctx context.Context) {
 	}()
 }
 
-// alive says whether a process runs whose command line has the mark. A process that has ended and was not waited for does not run; an id
-// that has become another's lacks the mark.
+// alive says whether a process runs whose command line has the mark. A process that has ended and
+// was not waited for does not run; an id that has become another's lacks the mark.
 func alive(ctx context.Context, pid int, mark string) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	if _, err := os.Stat("/proc/self/cmdline"); err == nil { // Linux, perhaps without ps; empty for a process that has ended

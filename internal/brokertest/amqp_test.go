@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These lines speak just enough of AMQP 0-9-1 to log in and to hear what the broker says on channel 0.
+// These lines speak just enough of AMQP 0-9-1 to log in and to hear what the broker says on channel
+// 0.
 
 // amqpMethod is a method of AMQP: its class and its number, then its arguments.
 type amqpMethod struct {
@@ -41,8 +42,8 @@ type amqpConn struct {
 	read *bufio.Reader
 }
 
-// amqpLogin begins a connection over conn. The method is connection.open-ok, or connection.close with the reason, and the error that of a
-// connection that the broker has ended without a word.
+// amqpLogin begins a connection over conn. The method is connection.open-ok, or connection.close
+// with the reason, and the error that of a connection that the broker has ended without a word.
 func amqpLogin(t *testing.T, conn net.Conn, mechanism, response, vhost, name string) (*amqpConn, amqpMethod, error) {
 	t.Helper()
 	c := &amqpConn{Conn: conn, read: bufio.NewReader(conn)}

@@ -12,7 +12,8 @@ import (
 // amqpHeader begins a connection of AMQP 0-9-1.
 const amqpHeader = "AMQP\x00\x00\x09\x01"
 
-// amqpProbe returns nil when a broker at the address begins to talk AMQP: RabbitMQ opens this listener when all else is ready.
+// amqpProbe returns nil when a broker at the address begins to talk AMQP: RabbitMQ opens this
+// listener when all else is ready.
 func amqpProbe(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

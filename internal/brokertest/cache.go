@@ -14,12 +14,12 @@ import (
 // fetchTimeout is how long one kind of broker may take to come over the network.
 const fetchTimeout = 5 * time.Minute
 
-// DirVariable names the environment variable with the folder in which fetched brokers are kept. Without it they are kept in the folder
-// "leat" of the user's cache folder.
+// DirVariable names the environment variable with the folder in which fetched brokers are kept.
+// Without it they are kept in the folder "leat" of the user's cache folder.
 const DirVariable = "LEAT_BROKERS_DIR"
 
-// cacheDir returns the folder for what was fetched, and makes it. Symbolic links are resolved: Java accepts its class archive only for
-// the very same path.
+// cacheDir returns the folder for what was fetched, and makes it. Symbolic links are resolved: Java
+// accepts its class archive only for the very same path.
 func cacheDir() (string, error) {
 	dir := os.Getenv(DirVariable)
 	if dir == "" {
@@ -39,8 +39,9 @@ func cacheDir() (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// fill makes sure that a path in the cache exists. Where it does not, make writes a temporary path beside it that is then renamed, so
-// that others see all of it or nothing. Of several processes one makes it while the others wait.
+// fill makes sure that a path in the cache exists. Where it does not, make writes a temporary path
+// beside it that is then renamed, so that others see all of it or nothing. Of several processes one
+// makes it while the others wait.
 func fill(path string, create func(temporary string) error) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Certs are a certificate authority, a certificate of a server at 127.0.0.1 and localhost, and one of a client whose name is "client",
-// all valid for a day. The files are PEM, the keys PKCS#8.
+// Certs are a certificate authority, a certificate of a server at 127.0.0.1 and localhost, and one
+// of a client whose name is "client", all valid for a day. The files are PEM, the keys PKCS#8.
 type Certs struct {
 	CAFile         string
 	ServerFile     string // the certificate
@@ -30,7 +30,8 @@ type Certs struct {
 	client tls.Certificate
 }
 
-// NewCerts makes certificates in a folder of the test. Those of another call are strangers to these.
+// NewCerts makes certificates in a folder of the test. Those of another call are strangers to
+// these.
 func NewCerts(t testing.TB) *Certs {
 	t.Helper()
 	c, err := newCerts(t.TempDir())

@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// Adapter is what an adapter for a real broker implements, so that the suite sees all of it through [Clients].
+// Adapter is what an adapter for a real broker implements, so that the suite sees all of it through
+// [Clients].
 type Adapter interface {
 	leat.Broker
 	leat.Declarer
@@ -18,8 +19,9 @@ type Adapter interface {
 	leat.Withdrawer
 }
 
-// Clients are the instances of an adapter that a harness has opened, each behind a proxy of its own. A harness that embeds Clients is an
-// [eventtest.Cutter], an [eventtest.Isolator] and an [eventtest.Dropper]. The zero value is ready.
+// Clients are the instances of an adapter that a harness has opened, each behind a proxy of its
+// own. A harness that embeds Clients is an [eventtest.Cutter], an [eventtest.Isolator] and an
+// [eventtest.Dropper]. The zero value is ready.
 type Clients struct {
 	mu  sync.Mutex
 	all map[*client]struct{}
@@ -33,7 +35,8 @@ type client struct {
 	of    *Clients
 }
 
-// Via returns an instance that open makes, behind a new proxy that leads to target; "" is for a client that dials through the proxy.
+// Via returns an instance that open makes, behind a new proxy that leads to target; "" is for a
+// client that dials through the proxy.
 func (c *Clients) Via(target string, open func(p *eventtest.Proxy) (Adapter, error)) (leat.Broker, error) {
 	p, err := eventtest.StartProxy(target)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package brokertest gives tests real brokers: it fetches them, starts them as private child processes on 127.0.0.1, injures them,
-// and leaves nothing behind. It is for the tests of this repository's modules; nothing public imports it.
+// Package brokertest gives tests real brokers: it fetches them, starts them as private child
+// processes on 127.0.0.1, injures them, and leaves nothing behind. It is for the tests of this
+// repository's modules; nothing public imports it.
 //
 // A test that only needs a broker shares one:
 //
@@ -26,18 +27,21 @@
 //
 // # Where a broker comes from
 //
-// Kafka needs Java 17 and, the first time, Maven. RabbitMQ is that of the machine where Debian's package is installed; else the packages
-// are fetched by apt-get and unpacked, which any user may do. LEAT_RABBITMQ_SUITE=trixie takes them from that release of Debian, with
-// RabbitMQ 4. What was fetched is kept in the user's cache folder, or in the folder that LEAT_BROKERS_DIR names.
+// Kafka needs Java 17 and, the first time, Maven. RabbitMQ is that of the machine where Debian's
+// package is installed; else the packages are fetched by apt-get and unpacked, which any user may
+// do. LEAT_RABBITMQ_SUITE=trixie takes them from that release of Debian, with RabbitMQ 4. What was
+// fetched is kept in the user's cache folder, or in the folder that LEAT_BROKERS_DIR names.
 //
-// LEAT_TEST_KAFKA, a comma-separated list of host:port, and LEAT_TEST_RABBITMQ, a URL and behind a comma that of the management API, name a
-// broker to share instead of starting one; "make test" sets them for all packages. The value "off" skips every test that asks for that
-// broker.
+// LEAT_TEST_KAFKA, a comma-separated list of host:port, and LEAT_TEST_RABBITMQ, a URL and behind a
+// comma that of the management API, name a broker to share instead of starting one; "make test"
+// sets them for all packages. The value "off" skips every test that asks for that broker.
 //
-// A test whose broker cannot be had is skipped and says which command to run. Where CI is set it fails.
+// A test whose broker cannot be had is skipped and says which command to run. Where CI is set it
+// fails.
 //
 // # No process is left behind
 //
-// Each broker has a watchdog, a shell that waits for the end of a pipe whose other end the test process holds. When the test process
-// ends, in whatever way, the watchdog kills the broker and removes its folder.
+// Each broker has a watchdog, a shell that waits for the end of a pipe whose other end the test
+// process holds. When the test process ends, in whatever way, the watchdog kills the broker and
+// removes its folder.
 package brokertest

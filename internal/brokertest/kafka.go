@@ -11,41 +11,46 @@ import (
 	"testing"
 )
 
-// KafkaOptions say what kind of Kafka is started. The zero value and nil are one node that takes plain connections.
+// KafkaOptions say what kind of Kafka is started. The zero value and nil are one node that takes
+// plain connections.
 type KafkaOptions struct {
-	// Nodes is the number of brokers, each of which is a controller too; 1 by default. With three, topics have three replicas, of which
-	// two must be in sync.
+	// Nodes is the number of brokers, each of which is a controller too; 1 by default. With three,
+	// topics have three replicas, of which two must be in sync.
 	Nodes int
 
-	// Listeners are offered beside the plain one, which stays: brokers and this package talk over it.
+	// Listeners are offered beside the plain one, which stays: brokers and this package talk over
+	// it.
 	Listeners []KafkaListener
 
 	// Properties are lines of server.properties that win over those of this package.
 	Properties map[string]string
 
-	// Users are names and passwords, without special characters, that can log in at SASL listeners with PLAIN, SCRAM-SHA-256 and
-	// SCRAM-SHA-512.
+	// Users are names and passwords, without special characters, that can log in at SASL listeners
+	// with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
 	Users map[string]string
 
 	// Certs are those of SSL and SASL_SSL listeners.
 	Certs *Certs
 
-	// Authorize allows clients only what ACLs allow; those of the plain listener may do everything, such as set the ACLs. A user of SASL
-	// is the principal "User:name", a client of mutual TLS "User:CN=client".
+	// Authorize allows clients only what ACLs allow; those of the plain listener may do everything,
+	// such as set the ACLs. A user of SASL is the principal "User:name", a client of mutual TLS
+	// "User:CN=client".
 	Authorize bool
 
 	// Heap is the size of each broker's heap as Java writes it; "256m" by default.
 	Heap string
 
-	// JVM are further flags for Java, such as -XX:TieredStopAtLevel=4 for a broker that is measured.
+	// JVM are further flags for Java, such as -XX:TieredStopAtLevel=4 for a broker that is
+	// measured.
 	JVM []string
 
-	// Data is the folder for the data of the nodes, node-1 and so on, such as a small disk that is to become full. By default the data is
-	// in the folder that goes with the cluster.
+	// Data is the folder for the data of the nodes, node-1 and so on, such as a small disk that is
+	// to become full. By default the data is in the folder that goes with the cluster.
 	Data string
 
-	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does on a full disk, and the broker ends. It
-	// starts with 11 MiB and more, because its index files begin with 10 MiB. 0 is no limit.
+	// FileLimit is the longest file that a broker may write, in bytes: writing on fails as it does
+	// on a full disk, and the broker ends. It starts with 11 MiB and more, because its index files
+	// begin with 10 MiB. 0 is no limit.
 	FileLimit int64
 }
 
@@ -57,8 +62,8 @@ type KafkaListener struct {
 	// ClientCert requires a certificate of every client, which an SSL listener can do.
 	ClientCert bool
 
-	// Advertised are the addresses that clients are told, one for each node: those of proxies, for instance. By default it is the
-	// listener's own address.
+	// Advertised are the addresses that clients are told, one for each node: those of proxies, for
+	// instance. By default it is the listener's own address.
 	Advertised []string
 }
 
@@ -73,8 +78,9 @@ type KafkaCluster struct {
 	whole bool // all nodes have been up together since the last Start of all
 }
 
-// StartKafka starts a Kafka that belongs to the test, which may injure it. It is removed when the test ends; when the test has failed,
-// the end of its log is shown before. A test whose Kafka cannot be had is skipped, or fails where CI is set.
+// StartKafka starts a Kafka that belongs to the test, which may injure it. It is removed when the
+// test ends; when the test has failed, the end of its log is shown before. A test whose Kafka
+// cannot be had is skipped, or fails where CI is set.
 func StartKafka(t testing.TB, opts *KafkaOptions) *KafkaCluster {
 	t.Helper()
 	_, err := kafkaFromEnv()
@@ -165,8 +171,8 @@ func (c *KafkaCluster) place(dir string, ports [][]int) {
 	}
 }
 
-// want is the number of brokers that a node has to know before it counts as ready: at the first start all. Later other nodes may be down
-// on purpose.
+// want is the number of brokers that a node has to know before it counts as ready: at the first
+// start all. Later other nodes may be down on purpose.
 func (c *KafkaCluster) want() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +191,8 @@ func (c *KafkaCluster) Addrs() []string {
 	return addrs
 }
 
-// ListenerAddrs returns the addresses of one of the options' listeners, one for each node; none when there is no such listener.
+// ListenerAddrs returns the addresses of one of the options' listeners, one for each node; none
+// when there is no such listener.
 func (c *KafkaCluster) ListenerAddrs(name string) []string {
 	var addrs []string
 	for i, l := range c.opts.Listeners {
@@ -223,7 +230,8 @@ func (c *KafkaCluster) setWhole(whole bool) {
 	c.whole = whole
 }
 
-// LiftFileLimit takes the FileLimit away from the brokers when they start the next time, as if the disk had got more room.
+// LiftFileLimit takes the FileLimit away from the brokers when they start the next time, as if the
+// disk had got more room.
 func (c *KafkaCluster) LiftFileLimit() {
 	for _, p := range c.processes {
 		p.spec.limit = 0
@@ -235,7 +243,8 @@ func (c *KafkaCluster) Restart(ctx context.Context) error {
 	return errors.Join(c.Stop(), c.Start(ctx))
 }
 
-// Stop asks all nodes to end. A cluster of several takes some seconds for it, because the last nodes have no quorum any more.
+// Stop asks all nodes to end. A cluster of several takes some seconds for it, because the last
+// nodes have no quorum any more.
 func (c *KafkaCluster) Stop() error { return c.each((*Process).Stop) }
 
 // Kill ends all nodes at once; see Process.Kill.

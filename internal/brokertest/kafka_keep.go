@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// keptKafka is what the file kafka.json in the folder of a Kafka says, so that another program can go on with it.
+// keptKafka is what the file kafka.json in the folder of a Kafka says, so that another program can
+// go on with it.
 type keptKafka struct {
 	Options KafkaOptions
 	Ports   [][]int // of each node, in the order of kafkaNode
@@ -15,8 +16,8 @@ type keptKafka struct {
 
 const kafkaKeptFile = "kafka.json"
 
-// KeepKafka makes a Kafka in a folder, which goes on when this program ends. It does not start it. Where the folder has a Kafka already it
-// is OpenKafka, and the options are left aside.
+// KeepKafka makes a Kafka in a folder, which goes on when this program ends. It does not start it.
+// Where the folder has a Kafka already it is OpenKafka, and the options are left aside.
 func KeepKafka(ctx context.Context, dir string, opts *KafkaOptions) (*KafkaCluster, error) {
 	c, err := OpenKafka(ctx, dir)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -33,7 +33,8 @@ var kafkaLog string
 //go:embed kafka/server.properties
 var kafkaServer string
 
-// kafkaKit is what a broker is made of: it is fetched and prepared once per machine and stays in the cache.
+// kafkaKit is what a broker is made of: it is fetched and prepared once per machine and stays in
+// the cache.
 type kafkaKit struct {
 	java      string
 	logging   string // log4j2.properties
@@ -42,8 +43,8 @@ type kafkaKit struct {
 	template  string // a formatted data folder of node 1
 }
 
-// GetKafka fetches Kafka and prepares it, unless that was done before. It writes what it does to progress, and nothing when there is
-// nothing to do.
+// GetKafka fetches Kafka and prepares it, unless that was done before. It writes what it does to
+// progress, and nothing when there is nothing to do.
 func GetKafka(ctx context.Context, progress func(string)) error {
 	_, err := getKafka(ctx, progress)
 	return err
@@ -62,7 +63,8 @@ func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Another pom is another folder, and another Java another archive: what is there is never changed.
+	// Another pom is another folder, and another Java another archive: what is there is never
+	// changed.
 	home := filepath.Join(cache, "kafka-"+KafkaVersion+"-"+digest(kafkaPOM, kafkaLog))
 	err = fill(home, func(dir string) error {
 		progress("fetching Kafka " + KafkaVersion + " into " + home)
@@ -120,8 +122,8 @@ func fetchKafka(ctx context.Context, dir string) error {
 	return nil
 }
 
-// flags are those of every Java process of the kit. C1 alone, one collector thread and the archive make a broker start in a second; what
-// Kafka unpacks goes into its own folder.
+// flags are those of every Java process of the kit. C1 alone, one collector thread and the archive
+// make a broker start in a second; what Kafka unpacks goes into its own folder.
 func (k *kafkaKit) flags(dir string) []string {
 	flags := []string{
 		k.java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError",

@@ -52,7 +52,8 @@ func (n *kafkaNode) furnish(properties, template string) error {
 	return os.WriteFile(meta, text, 0o600)
 }
 
-// process returns the broker as a process. It is ready when it knows of all brokers, or when want is smaller, of as many.
+// process returns the broker as a process. It is ready when it knows of all brokers, or when want
+// is smaller, of as many.
 func (n *kafkaNode) process(kit *kafkaKit, opts *KafkaOptions, guard *sandbox, want func() int) *Process {
 	heap := opts.Heap
 	if heap == "" {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// kafkaProperties returns the server.properties of node n of a cluster. The options' lines come last, because Java takes the last of two
-// lines with the same name.
+// kafkaProperties returns the server.properties of node n of a cluster. The options' lines come
+// last, because Java takes the last of two lines with the same name.
 func kafkaProperties(nodes []*kafkaNode, n *kafkaNode, opts *KafkaOptions) string {
 	var b strings.Builder
 	line := func(name string, value any) { fmt.Fprintf(&b, "%s=%v\n", name, value) }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// KafkaVariable names the environment variable with the addresses of a Kafka to share, host:port separated by commas. The value Off skips
-// all tests that ask for a Kafka.
+// KafkaVariable names the environment variable with the addresses of a Kafka to share, host:port
+// separated by commas. The value Off skips all tests that ask for a Kafka.
 const KafkaVariable = "LEAT_TEST_KAFKA"
 
 // Off is the value of a variable such as KafkaVariable that says that there is no such broker.
@@ -26,9 +26,10 @@ type sharedKafka struct {
 
 var shared sharedKafka //nolint:gochecknoglobals // tests of a binary have nothing else in common; Main stops it
 
-// Kafka returns the addresses of a Kafka that other tests use at the same time, so that a test has to choose names of its own and must not
-// injure it. It is the one that LEAT_TEST_KAFKA names; without that, one is started for this test binary, and Main stops it. A test whose
-// Kafka cannot be had is skipped, or fails where CI is set.
+// Kafka returns the addresses of a Kafka that other tests use at the same time, so that a test has
+// to choose names of its own and must not injure it. It is the one that LEAT_TEST_KAFKA names;
+// without that, one is started for this test binary, and Main stops it. A test whose Kafka cannot
+// be had is skipped, or fails where CI is set.
 func Kafka(t testing.TB) []string {
 	t.Helper()
 	shared.start.Do(func() { shared.open(t.Context()) })
@@ -39,15 +40,16 @@ func Kafka(t testing.TB) []string {
 	return append([]string(nil), shared.addrs...)
 }
 
-// Main runs the tests of a package and stops what Kafka and RabbitMQ started. It is called by TestMain, which returns then.
+// Main runs the tests of a package and stops what Kafka and RabbitMQ started. It is called by
+// TestMain, which returns then.
 func Main(m *testing.M) {
 	defer shared.close()
 	defer sharedRabbitMQ.close()
 	m.Run()
 }
 
-// MainChecked is [Main], and fails the run when leaks, which is goleak's Find, reports goroutines that are left when all tests have
-// closed what they opened.
+// MainChecked is [Main], and fails the run when leaks, which is goleak's Find, reports goroutines
+// that are left when all tests have closed what they opened.
 func MainChecked(m *testing.M, leaks func() error) {
 	Main(m)
 	if err := leaks(); err != nil {

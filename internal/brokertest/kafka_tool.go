@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// KafkaTool returns a command that runs one of Kafka's Java tools by its class, such as org.apache.kafka.tools.ConsoleProducer, in a folder
-// of its own. It ends with ctx. A test whose Kafka cannot be had is skipped, or fails where CI is set.
+// KafkaTool returns a command that runs one of Kafka's Java tools by its class, such as
+// org.apache.kafka.tools.ConsoleProducer, in a folder of its own. It ends with ctx. A test whose
+// Kafka cannot be had is skipped, or fails where CI is set.
 func KafkaTool(ctx context.Context, t testing.TB, class string, args ...string) *exec.Cmd {
 	t.Helper()
 	_, err := kafkaFromEnv()

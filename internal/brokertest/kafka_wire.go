@@ -9,14 +9,15 @@ import (
 	"net"
 )
 
-// These lines speak just enough of Kafka's protocol (https://kafka.apache.org/protocol) to ask a broker which brokers it knows, so that
-// a test does not begin before its cluster is whole.
+// These lines speak just enough of Kafka's protocol (https://kafka.apache.org/protocol) to ask a
+// broker which brokers it knows, so that a test does not begin before its cluster is whole.
 const (
 	kafkaMetadata        = 3
 	kafkaMetadataVersion = 1
 )
 
-// kafkaBrokers asks the broker at an address for the brokers that can be used, and returns their number.
+// kafkaBrokers asks the broker at an address for the brokers that can be used, and returns their
+// number.
 func kafkaBrokers(ctx context.Context, addr string) (int, error) {
 	body := binary.BigEndian.AppendUint32(nil, 0) // of no topic
 	response, err := kafkaCall(ctx, addr, kafkaMetadata, kafkaMetadataVersion, body)

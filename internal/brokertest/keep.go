@@ -16,7 +16,8 @@ func keep(dir, file string, kept any) error {
 	return os.WriteFile(filepath.Join(dir, file), text, 0o600)
 }
 
-// openKept reads what keep has written, and returns the folder's absolute path. Where there is nothing, the error wraps fs.ErrNotExist.
+// openKept reads what keep has written, and returns the folder's absolute path. Where there is
+// nothing, the error wraps fs.ErrNotExist.
 func openKept(dir, file string, kept any) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

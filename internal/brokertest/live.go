@@ -27,7 +27,8 @@ func Name(t testing.TB) string {
 	return fmt.Sprintf("%s.%d.%d", base[:min(len(base), 80)], time.Now().UnixNano()%1_000_000_000, names.Add(1))
 }
 
-// Events returns events first to last-1, whose ids are their numbers, with as many keys; 0 keys are none.
+// Events returns events first to last-1, whose ids are their numbers, with as many keys; 0 keys are
+// none.
 func Events(t testing.TB, first, last, keys int) []leat.Event {
 	t.Helper()
 	var events []leat.Event
@@ -98,7 +99,8 @@ func Vacant(t testing.TB) string {
 	return addr
 }
 
-// Silent returns an address where connections are taken and nothing is answered, until the test ends.
+// Silent returns an address where connections are taken and nothing is answered, until the test
+// ends.
 func Silent(t testing.TB) string {
 	t.Helper()
 	l, addr := listen(t)

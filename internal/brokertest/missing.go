@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// ErrMissing is wrapped by errors that say that a broker cannot be had on this machine as it is. Their text names the command that
-// changes it.
+// ErrMissing is wrapped by errors that say that a broker cannot be had on this machine as it is.
+// Their text names the command that changes it.
 var ErrMissing = errors.New("a test broker cannot be had")
 
-// require ends a test whose broker could not be started: without a failure when the broker is missing on somebody's own machine,
-// or when this package cannot run it on the machine's system.
+// require ends a test whose broker could not be started: without a failure when the broker is
+// missing on somebody's own machine, or when this package cannot run it on the machine's system.
 func require(t testing.TB, err error) {
 	t.Helper()
 	switch {

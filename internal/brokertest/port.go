@@ -9,8 +9,9 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below the ranges that systems give to outgoing connections (Linux from 32768, macOS from 49152). From within, a
-// client that reconnects to a broker that is down may be given the broker's port as its own, and then talks to itself.
+// Ports are taken from below the ranges that systems give to outgoing connections (Linux from
+// 32768, macOS from 49152). From within, a client that reconnects to a broker that is down may be
+// given the broker's port as its own, and then talks to itself.
 const (
 	firstPort = 17000
 	lastPort  = 31999

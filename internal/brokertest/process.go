@@ -23,7 +23,8 @@ const (
 	maxResponse  = 16 << 20        // of a broker, in bytes
 )
 
-// spec says how the process of a broker is run. What belongs to one kind of broker stays in here, so that Process knows none.
+// spec says how the process of a broker is run. What belongs to one kind of broker stays in here,
+// so that Process knows none.
 type spec struct {
 	name string   // for messages: "kafka-1"
 	dir  string   // working folder, which also has the log and the process id; absolute
@@ -36,15 +37,17 @@ type spec struct {
 	// limit is the longest file that the process may write, in bytes; 0 for no limit.
 	limit int64
 
-	// hasten is called before the process is asked to end, for one that would take its time; nil for others.
+	// hasten is called before the process is asked to end, for one that would take its time; nil
+	// for others.
 	hasten func(ctx context.Context)
 
 	// ready reports once whether the broker can be used. It is called until it returns nil.
 	ready func(ctx context.Context) error
 }
 
-// Process is one broker process, which is started and injured as a test needs. Its data stays in its folder from start to start. The
-// methods are safe for concurrent use; each waits for what it did to be true.
+// Process is one broker process, which is started and injured as a test needs. Its data stays in
+// its folder from start to start. The methods are safe for concurrent use; each waits for what it
+// did to be true.
 type Process struct {
 	spec spec
 
@@ -61,8 +64,8 @@ type run struct {
 	state  *os.ProcessState // written before exited is closed
 }
 
-// Start runs the process and returns when the broker can be used, after a minute at the latest. When the process ends before, the error
-// has the end of its log.
+// Start runs the process and returns when the broker can be used, after a minute at the latest.
+// When the process ends before, the error has the end of its log.
 func (p *Process) Start(ctx context.Context) error {
 	r, err := p.launch(ctx)
 	if err != nil {
@@ -79,8 +82,8 @@ func (p *Process) Restart(ctx context.Context) error {
 	return p.Start(ctx)
 }
 
-// Stop asks the process to end (SIGTERM), and kills it when it has not ended after 15 seconds, which is an error. Stopping what does not
-// run is not.
+// Stop asks the process to end (SIGTERM), and kills it when it has not ended after 15 seconds,
+// which is an error. Stopping what does not run is not.
 func (p *Process) Stop() error {
 	r := p.running()
 	if r == nil {
@@ -103,7 +106,8 @@ func (p *Process) Stop() error {
 	}
 }
 
-// Kill ends the process at once (SIGKILL), paused or not, as a crash would. The data stays. Killing what does not run does nothing.
+// Kill ends the process at once (SIGKILL), paused or not, as a crash would. The data stays. Killing
+// what does not run does nothing.
 func (p *Process) Kill() {
 	if r := p.running(); r != nil {
 		_ = signalGroup(r.pid, sigkill) // fails only when it has just ended
@@ -111,8 +115,8 @@ func (p *Process) Kill() {
 	}
 }
 
-// Pause freezes the process (SIGSTOP), and its children: connections stay open and nothing answers. It returns when all threads have
-// stopped, as [eventtest.PauseProcess] does.
+// Pause freezes the process (SIGSTOP), and its children: connections stay open and nothing answers.
+// It returns when all threads have stopped, as [eventtest.PauseProcess] does.
 func (p *Process) Pause() error {
 	group, err := p.group()
 	if err != nil {
@@ -144,7 +148,8 @@ func (p *Process) group() (int, error) {
 // Running says whether the process exists, paused or not.
 func (p *Process) Running() bool { return p.running() != nil }
 
-// Dir returns the folder of the process: its configuration, its log, and its data unless that is elsewhere.
+// Dir returns the folder of the process: its configuration, its log, and its data unless that is
+// elsewhere.
 func (p *Process) Dir() string { return p.spec.dir }
 
 // PID returns the id of the process, 0 when it does not run.
@@ -177,8 +182,9 @@ func (p *Process) running() *run {
 	return p.run
 }
 
-// launch starts the process behind a gate. The gate is a shell that becomes the broker when it reads a line. When this process ends before
-// the watchdog knows of the shell, the shell reads the end of its input and ends: no moment is unwatched.
+// launch starts the process behind a gate. The gate is a shell that becomes the broker when it
+// reads a line. When this process ends before the watchdog knows of the shell, the shell reads the
+// end of its input and ends: no moment is unwatched.
 func (p *Process) launch(ctx context.Context) (*run, error) {
 	p.starting.Lock()
 	defer p.starting.Unlock()

@@ -11,22 +11,24 @@ import (
 	"testing"
 )
 
-// RabbitMQOptions say what kind of RabbitMQ is started. The zero value and nil are a node that takes plain connections.
+// RabbitMQOptions say what kind of RabbitMQ is started. The zero value and nil are a node that
+// takes plain connections.
 type RabbitMQOptions struct {
-	// Certs adds a listener with TLS. A client's certificate is checked when it shows one, and logs in with EXTERNAL as the user of its
-	// common name, which AddUser adds.
+	// Certs adds a listener with TLS. A client's certificate is checked when it shows one, and logs
+	// in with EXTERNAL as the user of its common name, which AddUser adds.
 	Certs *Certs
 
 	// ClientCert requires a certificate of every client with TLS.
 	ClientCert bool
 
-	// Config are lines of rabbitmq.conf that win over those of this package, such as "consumer_timeout": "3000", which is looked at once a
-	// second.
+	// Config are lines of rabbitmq.conf that win over those of this package, such as
+	// "consumer_timeout": "3000", which is looked at once a second.
 	Config map[string]string
 }
 
-// RabbitMQNode is one RabbitMQ, which is started and injured as a test needs. Its data stays from start to start. It is safe for
-// concurrent use. Its Process is the Erlang VM; the other one that a node needs, the port mapper of Erlang, comes and goes with it.
+// RabbitMQNode is one RabbitMQ, which is started and injured as a test needs. Its data stays from
+// start to start. It is safe for concurrent use. Its Process is the Erlang VM; the other one that a
+// node needs, the port mapper of Erlang, comes and goes with it.
 type RabbitMQNode struct {
 	*Process
 
@@ -51,8 +53,9 @@ const (
 	RabbitMQPassword = "guest"
 )
 
-// StartRabbitMQ starts a RabbitMQ that belongs to the test, which may injure it. It is removed when the test ends; when the test has
-// failed, the end of its log is shown before. A test whose RabbitMQ cannot be had is skipped, or fails where CI is set.
+// StartRabbitMQ starts a RabbitMQ that belongs to the test, which may injure it. It is removed when
+// the test ends; when the test has failed, the end of its log is shown before. A test whose
+// RabbitMQ cannot be had is skipped, or fails where CI is set.
 func StartRabbitMQ(t testing.TB, opts *RabbitMQOptions) *RabbitMQNode {
 	t.Helper()
 	_, err := rabbitFromEnv()
@@ -154,7 +157,8 @@ func (n *RabbitMQNode) place() {
 
 func (n *RabbitMQNode) file(name string) string { return filepath.Join(n.dir, "node", name) }
 
-// URL returns the address of the plain listener with the administrator's name and password, and the virtual host "/".
+// URL returns the address of the plain listener with the administrator's name and password, and the
+// virtual host "/".
 func (n *RabbitMQNode) URL() string { return n.URLFor(RabbitMQUser, RabbitMQPassword, "/") }
 
 // URLFor returns the address of the plain listener for a user and a virtual host.
@@ -173,7 +177,8 @@ func (n *RabbitMQNode) Addr() string { return address(n.ports.AMQP) }
 // TLSAddr returns host:port of the listener with TLS.
 func (n *RabbitMQNode) TLSAddr() string { return address(n.ports.TLS) }
 
-// ManagementURL returns the address of the management API with the administrator's name and password, without a path.
+// ManagementURL returns the address of the management API with the administrator's name and
+// password, without a path.
 func (n *RabbitMQNode) ManagementURL() string {
 	return (&url.URL{
 		Scheme: "http", User: url.UserPassword(RabbitMQUser, RabbitMQPassword), Host: address(n.ports.Management),

@@ -10,8 +10,9 @@ import (
 // rabbitPlugins are the plugins of every node: the management API, and logins by certificate.
 const rabbitPlugins = "[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n"
 
-// rabbitAdvanced is what rabbitmq.conf has no words for: consumer_timeout is looked at once a second instead of once a minute, and the
-// figures of a quorum queue are as fresh as those of others.
+// rabbitAdvanced is what rabbitmq.conf has no words for: consumer_timeout is looked at once a
+// second instead of once a minute, and the figures of a quorum queue are as fresh as those of
+// others.
 const rabbitAdvanced = "[{rabbit, [{channel_tick_interval, 1000}, {quorum_tick_interval, 1000}]}].\n"
 
 // What the alarms go back to.
@@ -20,7 +21,8 @@ const (
 	rabbitDisk   = "50MB"
 )
 
-// config returns the node's rabbitmq.conf. The options' lines come last, because the last of two lines with the same name counts.
+// config returns the node's rabbitmq.conf. The options' lines come last, because the last of two
+// lines with the same name counts.
 func (n *RabbitMQNode) config() string {
 	var b strings.Builder
 	line := func(name string, value any) { fmt.Fprintf(&b, "%s = %v\n", name, value) }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// MemoryAlarm raises the alarm of memory, or ends it: while it lasts, the node reads nothing from connections that publish, and tells
-// their clients connection.blocked. A node that starts has none.
+// MemoryAlarm raises the alarm of memory, or ends it: while it lasts, the node reads nothing from
+// connections that publish, and tells their clients connection.blocked. A node that starts has
+// none.
 func (n *RabbitMQNode) MemoryAlarm(ctx context.Context, on bool) error {
 	limit := `{absolute, "` + rabbitMemory + `"}`
 	if on {
@@ -49,16 +50,17 @@ func (n *RabbitMQNode) alarm(ctx context.Context, on bool, resource, set string)
 	}
 }
 
-// Sync writes the tables of the node that are written late. A node that is killed within two seconds of the declaration of a quorum queue
-// loses the queue with what was confirmed, or what was declared last, such as a binding, unless this was called between: that is a defect
-// of RabbitMQ, and not what a test looks for.
+// Sync writes the tables of the node that are written late. A node that is killed within two
+// seconds of the declaration of a quorum queue loses the queue with what was confirmed, or what was
+// declared last, such as a binding, unless this was called between: that is a defect of RabbitMQ,
+// and not what a test looks for.
 func (n *RabbitMQNode) Sync(ctx context.Context) error {
 	_, err := n.Eval(ctx, "mnesia:sync_log(), mnesia:dump_log(), mnesia:sync_log(), [ok = dets:sync(T) || T <- dets:all()]")
 	return err
 }
 
-// CloseConnections closes connections as an administrator does, of those for which match is true, or all when it is nil, and returns how
-// many. Their clients are told 320, CONNECTION_FORCED.
+// CloseConnections closes connections as an administrator does, of those for which match is true,
+// or all when it is nil, and returns how many. Their clients are told 320, CONNECTION_FORCED.
 func (n *RabbitMQNode) CloseConnections(ctx context.Context, match func(RabbitMQConnection) bool) (int, error) {
 	all, err := n.Connections(ctx)
 	if err != nil {

@@ -16,15 +16,17 @@ import (
 
 const evalTimeout = 15 * time.Second
 
-// Eval evaluates Erlang expressions, separated by commas, in the node, and returns what they print. That is what rabbitmqctl does too, but
-// it boots an Erlang VM of its own for half a second, and this takes some milliseconds.
+// Eval evaluates Erlang expressions, separated by commas, in the node, and returns what they print.
+// That is what rabbitmqctl does too, but it boots an Erlang VM of its own for half a second, and
+// this takes some milliseconds.
 func (n *RabbitMQNode) Eval(ctx context.Context, expressions string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
 	defer cancel()
 	// What an expression returns is told apart from an error, which is not in the exit code.
 	const done = "\x04"
 	code := strings.TrimRight(expressions, ". \n") + ", io:put_chars([4]).\n"
-	// The node refuses a second caller of a name, and the names that erl_call can make up are the same within a second.
+	// The node refuses a second caller of a name, and the names that erl_call can make up are the
+	// same within a second.
 	name := fmt.Sprintf("call-%d-%d", os.Getpid(), n.evals.Add(1))
 	cmd := exec.CommandContext(ctx, filepath.Join(n.kit.erlang, "bin", "erl_call"),
 		"-c", rabbitCookie, "-name", rabbitName, "-h", name, "-e", "-fetch_stdout")

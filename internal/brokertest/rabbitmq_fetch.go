@@ -12,16 +12,18 @@ import (
 	"time"
 )
 
-// rabbitPackages are those that a node runs on. The others that Debian's package asks for are for its service and its tools.
+// rabbitPackages are those that a node runs on. The others that Debian's package asks for are for
+// its service and its tools.
 var rabbitPackages = []string{
 	"rabbitmq-server", "erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-inets", "erlang-mnesia", "erlang-os-mon",
 	"erlang-parsetools", "erlang-public-key", "erlang-runtime-tools", "erlang-ssl", "erlang-syntax-tools", "erlang-tools", "erlang-xmerl",
 }
 
-// findRabbit returns the folder beneath which Debian's packages are: the one of the machine when they are installed, else one in the
-// cache, where they are only unpacked. Installing them would need root, would add a user and a service that listens on all interfaces, and
-// would have to be kept from starting it. Unpacked, they run as any user, and removing the cache removes all of it. The only path that
-// is written into them is Erlang's root, in a script.
+// findRabbit returns the folder beneath which Debian's packages are: the one of the machine when
+// they are installed, else one in the cache, where they are only unpacked. Installing them would
+// need root, would add a user and a service that listens on all interfaces, and would have to be
+// kept from starting it. Unpacked, they run as any user, and removing the cache removes all of it.
+// The only path that is written into them is Erlang's root, in a script.
 func findRabbit(ctx context.Context, cache string, progress func(string)) (string, error) {
 	suite := os.Getenv(RabbitMQSuiteVariable)
 	if _, err := openRabbit("/"); err == nil && suite == "" {
@@ -76,8 +78,8 @@ func fetchRabbit(ctx context.Context, suite, dir string) error {
 	return os.RemoveAll(debs)
 }
 
-// download puts the packages into a folder. The machine's lists of packages may be missing or too old; without root they stay as they
-// are, and a private copy of them is fetched.
+// download puts the packages into a folder. The machine's lists of packages may be missing or too
+// old; without root they stay as they are, and a private copy of them is fetched.
 func download(ctx context.Context, suite, dir string) error {
 	var (
 		lists    = filepath.Join(dir, "apt")
@@ -105,13 +107,15 @@ func download(ctx context.Context, suite, dir string) error {
 	return nil
 }
 
-// privateLists returns the options by which apt-get keeps its lists of packages in a folder of dir, where it removes all else.
+// privateLists returns the options by which apt-get keeps its lists of packages in a folder of dir,
+// where it removes all else.
 func privateLists(dir string) ([]string, error) {
 	lists := filepath.Join(dir, "lists")
 	return []string{"-o", "Dir::State::Lists=" + lists, "-o", "Dir::Cache=" + lists}, os.MkdirAll(filepath.Join(lists, "partial"), 0o755)
 }
 
-// aptGet runs apt-get in a folder, which the user that it would take for downloads may not write to.
+// aptGet runs apt-get in a folder, which the user that it would take for downloads may not write
+// to.
 func aptGet(ctx context.Context, dir string, options []string, more ...string) error {
 	args := append([]string{"-q", "-o", "APT::Sandbox::User=root"}, options...)
 	return command(ctx, dir, "apt-get", append(args, more...)...)
@@ -128,7 +132,8 @@ func command(ctx context.Context, dir, program string, args ...string) error {
 	return nil
 }
 
-// writeErl puts a script in place of the one that starts an Erlang VM in /usr/lib/erlang. RabbitMQ runs it to look for a port mapper.
+// writeErl puts a script in place of the one that starts an Erlang VM in /usr/lib/erlang. RabbitMQ
+// runs it to look for a port mapper.
 func writeErl(dir, root string) error {
 	k, err := openRabbit(dir)
 	if err != nil {

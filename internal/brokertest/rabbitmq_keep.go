@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// keptRabbitMQ is what the file rabbitmq.json in the folder of a RabbitMQ says, so that another program can go on with it.
+// keptRabbitMQ is what the file rabbitmq.json in the folder of a RabbitMQ says, so that another
+// program can go on with it.
 type keptRabbitMQ struct {
 	Options RabbitMQOptions
 	Ports   rabbitPorts
@@ -15,8 +16,9 @@ type keptRabbitMQ struct {
 
 const rabbitKeptFile = "rabbitmq.json"
 
-// KeepRabbitMQ makes a RabbitMQ in a folder, which goes on when this program ends. It does not start it. Where the folder has a RabbitMQ
-// already it is OpenRabbitMQ, and the options are left aside.
+// KeepRabbitMQ makes a RabbitMQ in a folder, which goes on when this program ends. It does not
+// start it. Where the folder has a RabbitMQ already it is OpenRabbitMQ, and the options are left
+// aside.
 func KeepRabbitMQ(ctx context.Context, dir string, opts *RabbitMQOptions) (*RabbitMQNode, error) {
 	n, err := OpenRabbitMQ(ctx, dir)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// rabbitKit is what a node is made of: it is fetched and prepared once per machine and stays in the cache.
+// rabbitKit is what a node is made of: it is fetched and prepared once per machine and stays in the
+// cache.
 type rabbitKit struct {
 	erlang   string // Erlang's root, with lib and bin
 	erts     string // the folder of its programs
@@ -20,8 +21,8 @@ type rabbitKit struct {
 	version  string
 }
 
-// GetRabbitMQ fetches RabbitMQ and prepares it, unless that was done before. It writes what it does to progress, and nothing when there is
-// nothing to do.
+// GetRabbitMQ fetches RabbitMQ and prepares it, unless that was done before. It writes what it does
+// to progress, and nothing when there is nothing to do.
 func GetRabbitMQ(ctx context.Context, progress func(string)) error {
 	_, err := getRabbit(ctx, progress)
 	return err
@@ -74,7 +75,8 @@ func openRabbit(root string) (*rabbitKit, error) {
 	return k, nil
 }
 
-// rabbitLeftOut begin the names of plugins that no test needs. Libraries are not told apart from plugins by name, so the rest stays.
+// rabbitLeftOut begin the names of plugins that no test needs. Libraries are not told apart from
+// plugins by name, so the rest stays.
 var rabbitLeftOut = []string{
 	"rabbitmq_auth_backend_", "rabbitmq_aws-", "rabbitmq_event_exchange-", "rabbitmq_federation", "rabbitmq_jms_", "rabbitmq_mqtt-",
 	"rabbitmq_peer_discovery_", "rabbitmq_prometheus-", "rabbitmq_random_exchange-", "rabbitmq_recent_history_", "rabbitmq_sharding-",
@@ -82,13 +84,15 @@ var rabbitLeftOut = []string{
 	"rabbitmq_web_mqtt", "rabbitmq_web_stomp",
 }
 
-// prepare fills dir with links to plugins, and with the data of a node that has booted and was stopped.
+// prepare fills dir with links to plugins, and with the data of a node that has booted and was
+// stopped.
 func (k *rabbitKit) prepare(ctx context.Context, dir string) error {
 	all, err := os.ReadDir(filepath.Join(k.server, "plugins"))
 	if err != nil {
 		return err
 	}
-	// The links are made where they are used now; what they point to stays when the folder gets its name.
+	// The links are made where they are used now; what they point to stays when the folder gets its
+	// name.
 	k.plugins = filepath.Join(dir, "plugins")
 	if err := os.MkdirAll(k.plugins, 0o755); err != nil {
 		return err

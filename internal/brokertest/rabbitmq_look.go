@@ -8,7 +8,8 @@ import (
 	"net/url"
 )
 
-// RabbitMQConnection is a client's connection as the node sees it now. The management API would tell it a second later.
+// RabbitMQConnection is a client's connection as the node sees it now. The management API would
+// tell it a second later.
 type RabbitMQConnection struct {
 	PID        string // of the Erlang process
 	Name       string // of the connection as the client gave it, empty when it gave none
@@ -45,11 +46,13 @@ type RabbitMQQueue struct {
 	Unacked    int // messages that consumers have
 	Consumers  int
 
-	// Down says why the figures are not known, such as that a quorum queue has no leader; empty when they are.
+	// Down says why the figures are not known, such as that a quorum queue has no leader; empty
+	// when they are.
 	Down string
 }
 
-// rabbitQueues has the figures of a quorum queue from its leader: what the queue itself tells is renewed once in a while.
+// rabbitQueues has the figures of a quorum queue from its leader: what the queue itself tells is
+// renewed once in a while.
 const rabbitQueues = `
 [begin
 	Type = case amqqueue:get_type(Q) of rabbit_quorum_queue -> quorum; rabbit_stream_queue -> stream; _ -> classic end,

@@ -13,8 +13,9 @@ import (
 
 const manageTimeout = 15 * time.Second
 
-// Manage calls the management API (https://www.rabbitmq.com/docs/http-api-reference) as the administrator. The path begins with /api, and
-// names in it are escaped. A body that is not nil is sent as JSON, and an answer is read from JSON where out is not nil.
+// Manage calls the management API (https://www.rabbitmq.com/docs/http-api-reference) as the
+// administrator. The path begins with /api, and names in it are escaped. A body that is not nil is
+// sent as JSON, and an answer is read from JSON where out is not nil.
 func (n *RabbitMQNode) Manage(ctx context.Context, method, path string, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, manageTimeout)
 	defer cancel()
@@ -48,7 +49,8 @@ func (n *RabbitMQNode) Manage(ctx context.Context, method, path string, body, ou
 	return json.Unmarshal(answer, out)
 }
 
-// AddUser adds a user who may do nothing yet. One without a password can log in by a certificate only.
+// AddUser adds a user who may do nothing yet. One without a password can log in by a certificate
+// only.
 func (n *RabbitMQNode) AddUser(ctx context.Context, name, password string) error {
 	user := map[string]string{"tags": "", "password": password}
 	if password == "" {
@@ -57,7 +59,8 @@ func (n *RabbitMQNode) AddUser(ctx context.Context, name, password string) error
 	return n.Manage(ctx, http.MethodPut, "/api/users/"+url.PathEscape(name), user, nil)
 }
 
-// ChangePassword gives a user that AddUser has added another password. Connections that there are stay.
+// ChangePassword gives a user that AddUser has added another password. Connections that there are
+// stay.
 func (n *RabbitMQNode) ChangePassword(ctx context.Context, name, password string) error {
 	return n.AddUser(ctx, name, password)
 }
@@ -67,8 +70,9 @@ func (n *RabbitMQNode) DeleteUser(ctx context.Context, name string) error {
 	return n.Manage(ctx, http.MethodDelete, "/api/users/"+url.PathEscape(name), nil, nil)
 }
 
-// SetPermissions lets a user configure, write to and read from what the regular expressions match in a virtual host, "" being nothing
-// and ".*" all. Channels that are open keep what they have looked up for a while.
+// SetPermissions lets a user configure, write to and read from what the regular expressions match
+// in a virtual host, "" being nothing and ".*" all. Channels that are open keep what they have
+// looked up for a while.
 func (n *RabbitMQNode) SetPermissions(ctx context.Context, user, vhost, configure, write, read string) error {
 	return n.Manage(ctx, http.MethodPut, "/api/permissions/"+url.PathEscape(vhost)+"/"+url.PathEscape(user),
 		map[string]string{"configure": configure, "write": write, "read": read}, nil)

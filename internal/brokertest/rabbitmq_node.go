@@ -9,25 +9,28 @@ import (
 	"strconv"
 )
 
-// rabbitName is the name of every node, which its data holds. Each node has a port mapper of its own, where nobody else has the name.
+// rabbitName is the name of every node, which its data holds. Each node has a port mapper of its
+// own, where nobody else has the name.
 const rabbitName = "leat@" + loopback
 
 // rabbitCookie lets Erlang programs on this machine talk to each other.
 const rabbitCookie = "leat"
 
-// epmd returns the port mapper of a node as a process. Without it, the node would start one that stays behind.
+// epmd returns the port mapper of a node as a process. Without it, the node would start one that
+// stays behind.
 func (k *rabbitKit) epmd(n *RabbitMQNode) *Process {
 	dir := filepath.Join(n.dir, "epmd")
 	return &Process{spec: spec{
 		name: "rabbitmq-epmd", dir: dir, guard: n.sandbox, env: k.environment(n),
-		// By a link in its folder: adopt knows a process by its folder's name in the command line, and epmd takes no word that is not its own.
+		// By a link in its folder: adopt knows a process by its folder's name in the command line,
+		// and epmd takes no word that is not its own.
 		args:  []string{filepath.Join(dir, "epmd"), "-address", loopback, "-port", strconv.Itoa(n.ports.EPMD)},
 		ready: func(ctx context.Context) error { return listens(ctx, n.ports.EPMD) },
 	}}
 }
 
-// vm returns the Erlang VM of a node as a process. The package's own scripts would do the same behind three shells, and would read
-// the machine's configuration.
+// vm returns the Erlang VM of a node as a process. The package's own scripts would do the same
+// behind three shells, and would read the machine's configuration.
 func (k *rabbitKit) vm(n *RabbitMQNode) *Process {
 	args := []string{
 		filepath.Join(k.erts, "erlexec"), "-noinput", "-s", "rabbit", "boot", "-boot", "start_sasl",
@@ -40,14 +43,16 @@ func (k *rabbitKit) vm(n *RabbitMQNode) *Process {
 	return &Process{spec: spec{
 		name: "rabbitmq", dir: filepath.Join(n.dir, "node"), args: args, env: k.environment(n), guard: n.sandbox,
 		ready: n.ready,
-		// After the SIGTERM, the management plugin's handler of events would wait for itself for five seconds.
+		// After the SIGTERM, the management plugin's handler of events would wait for itself for
+		// five seconds.
 		hasten: func(ctx context.Context) {
 			_, _ = n.Eval(ctx, "gen_event:delete_handler(rabbit_event, rabbit_mgmt_db_handler, [])") // no harm when it is gone
 		},
 	}}
 }
 
-// ready returns nil when the node has booted. It listens some milliseconds before, and does not count as running yet.
+// ready returns nil when the node has booted. It listens some milliseconds before, and does not
+// count as running yet.
 func (n *RabbitMQNode) ready(ctx context.Context) error {
 	if err := amqpProbe(ctx, address(n.ports.AMQP)); err != nil {
 		return err
@@ -68,7 +73,8 @@ func listens(ctx context.Context, port int) error {
 	return conn.Close()
 }
 
-// environment returns all that the programs of a node see of the environment; nothing of this process's is passed on.
+// environment returns all that the programs of a node see of the environment; nothing of this
+// process's is passed on.
 func (k *rabbitKit) environment(n *RabbitMQNode) []string {
 	env := []string{
 		"HOME=" + filepath.Join(n.dir, "node"), "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "LC_ALL=C.UTF-8",

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// RabbitMQVariable names the environment variable with a RabbitMQ to share: its URL, such as amqp://guest:guest@127.0.0.1:5672/, and behind
-// a comma that of its management API, if it has one. The value Off skips all tests that ask for RabbitMQ.
+// RabbitMQVariable names the environment variable with a RabbitMQ to share: its URL, such as
+// amqp://guest:guest@127.0.0.1:5672/, and behind a comma that of its management API, if it has one.
+// The value Off skips all tests that ask for RabbitMQ.
 const RabbitMQVariable = "LEAT_TEST_RABBITMQ"
 
 // sharedRabbit is the one RabbitMQ of a test binary.
@@ -25,16 +26,17 @@ type sharedRabbit struct {
 
 var sharedRabbitMQ sharedRabbit //nolint:gochecknoglobals // as shared
 
-// RabbitMQ returns the URL of a RabbitMQ that other tests use at the same time, so that a test has to choose names of its own and must not
-// injure it. It is the one that LEAT_TEST_RABBITMQ names; without that, one is started for this test binary, and Main stops it. A test
-// whose RabbitMQ cannot be had is skipped, or fails where CI is set.
+// RabbitMQ returns the URL of a RabbitMQ that other tests use at the same time, so that a test has
+// to choose names of its own and must not injure it. It is the one that LEAT_TEST_RABBITMQ names;
+// without that, one is started for this test binary, and Main stops it. A test whose RabbitMQ
+// cannot be had is skipped, or fails where CI is set.
 func RabbitMQ(t testing.TB) string {
 	t.Helper()
 	return sharedRabbitMQ.get(t)[0]
 }
 
-// RabbitMQManagement returns the URL, without a path, of the management API of the broker of RabbitMQ. A test is skipped when the
-// variable names none.
+// RabbitMQManagement returns the URL, without a path, of the management API of the broker of
+// RabbitMQ. A test is skipped when the variable names none.
 func RabbitMQManagement(t testing.TB) string {
 	t.Helper()
 	urls := sharedRabbitMQ.get(t)

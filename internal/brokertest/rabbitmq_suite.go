@@ -13,17 +13,20 @@ import (
 	"strings"
 )
 
-// RabbitMQSuiteVariable names the environment variable with a release of Debian whose RabbitMQ is run instead of this machine's: "trixie"
-// has RabbitMQ 4.0. It needs an apt that knows Debian's keys, and no more rights than the other.
+// RabbitMQSuiteVariable names the environment variable with a release of Debian whose RabbitMQ is
+// run instead of this machine's: "trixie" has RabbitMQ 4.0. It needs an apt that knows Debian's
+// keys, and no more rights than the other.
 const RabbitMQSuiteVariable = "LEAT_RABBITMQ_SUITE"
 
 const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// rabbitLibraries are those of the system that Erlang's programs need: the ones of another release may be newer than this machine's.
+// rabbitLibraries are those of the system that Erlang's programs need: the ones of another release
+// may be newer than this machine's.
 var rabbitLibraries = []string{"libc6", "libgcc-s1", "libstdc++6", "libtinfo6", "zlib1g", "libssl3t64", "libzstd1"}
 
-// suiteOptions returns the options by which apt-get knows another release of Debian and nothing else, by lists of packages that it fetches
-// into a folder. The mirror is the one that this machine uses.
+// suiteOptions returns the options by which apt-get knows another release of Debian and nothing
+// else, by lists of packages that it fetches into a folder. The mirror is the one that this machine
+// uses.
 func suiteOptions(ctx context.Context, suite, dir string) ([]string, error) {
 	if _, err := os.Stat(debianKeys); err != nil {
 		return nil, fmt.Errorf("%w: %s=%s: %w; run: apt-get install -y debian-archive-keyring", ErrMissing, RabbitMQSuiteVariable, suite, err)
@@ -57,8 +60,9 @@ func suiteOptions(ctx context.Context, suite, dir string) ([]string, error) {
 	return append(options, "-o", "Dir::State::Status="+status), err
 }
 
-// ownLibraries lets Erlang's programs beneath a folder use the libraries beside them, by a script in the place of each: their loader is
-// called by its path. The folder is a temporary one, and root the path that it will have.
+// ownLibraries lets Erlang's programs beneath a folder use the libraries beside them, by a script
+// in the place of each: their loader is called by its path. The folder is a temporary one, and root
+// the path that it will have.
 func ownLibraries(dir, root string) error {
 	loaders, err := filepath.Glob(filepath.Join(dir, "usr/lib/*-linux-*/ld-linux*.so.*"))
 	if err != nil || len(loaders) == 0 {

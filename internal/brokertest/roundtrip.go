@@ -13,8 +13,8 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// Handle runs a Consumer until it has handled n events successfully, and returns them in the order in which they succeeded. A nil h
-// handles everything. ctx bounds it.
+// Handle runs a Consumer until it has handled n events successfully, and returns them in the order
+// in which they succeeded. A nil h handles everything. ctx bounds it.
 func Handle(ctx context.Context, t testing.TB, b leat.Broker, sub leat.Subscription, n int, h func(e leat.Event) error,
 	more ...leat.Middleware,
 ) []leat.Event {
@@ -66,8 +66,8 @@ func Shapes(t testing.TB) []leat.Event {
 	return events
 }
 
-// RoundTrip publishes events of every shape and handles each of them at the second attempt. They are
-// unchanged and in the order of their keys, and nothing comes twice after a clean stop.
+// RoundTrip publishes events of every shape and handles each of them at the second attempt. They
+// are unchanged and in the order of their keys, and nothing comes twice after a clean stop.
 func RoundTrip(ctx context.Context, t testing.TB, b leat.Broker, sub leat.Subscription) {
 	t.Helper()
 	events, marker := Shapes(t), mustEvent(t, &leat.EventOptions{ID: "marker", Source: "/s"})

@@ -9,16 +9,17 @@ import (
 	"os/exec"
 )
 
-// sandbox is the folder of brokers that belong together, with a watchdog that kills them and removes the folder when this process ends.
-// The watchdog is a shell that reads from a pipe: the system closes our end of the pipe however we end, a SIGKILL included.
+// sandbox is the folder of brokers that belong together, with a watchdog that kills them and
+// removes the folder when this process ends. The watchdog is a shell that reads from a pipe: the
+// system closes our end of the pipe however we end, a SIGKILL included.
 type sandbox struct {
 	dir  string
 	cmd  *exec.Cmd
 	pipe io.WriteCloser
 }
 
-// The groups are killed before the folder goes, so that nothing writes into it meanwhile. Signals from the terminal are ignored: after an
-// interrupt it is the watchdog that cleans up.
+// The groups are killed before the folder goes, so that nothing writes into it meanwhile. Signals
+// from the terminal are ignored: after an interrupt it is the watchdog that cleans up.
 const watchdogScript = `trap "" INT TERM HUP QUIT
 pids=
 while read -r verb pid; do
@@ -56,7 +57,8 @@ func newSandbox(ctx context.Context, prefix string) (*sandbox, error) {
 	return &sandbox{dir: dir, cmd: cmd, pipe: pipe}, nil
 }
 
-// watch tells the watchdog of a process group that it has to kill. A sandbox that is nil has no watchdog.
+// watch tells the watchdog of a process group that it has to kill. A sandbox that is nil has no
+// watchdog.
 func (s *sandbox) watch(pid int) error {
 	if s == nil {
 		return nil

@@ -18,10 +18,12 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-// victimVariable makes this test binary the program that is killed; its value is the broker that the program has.
+// victimVariable makes this test binary the program that is killed; its value is the broker that
+// the program has.
 const victimVariable = "BROKERTEST_VICTIM"
 
-// victim starts a broker, pauses it, since that is harder to end, says what it has and waits for its own end.
+// victim starts a broker, pauses it, since that is harder to end, says what it has and waits for
+// its own end.
 func victim(broker string) {
 	start := map[string]func(context.Context) (*brokertest.Process, error){"kafka": victimKafka, "rabbitmq": victimRabbitMQ}[broker]
 	p, err := start(context.Background())
@@ -90,8 +92,8 @@ func leavesNothing(t *testing.T, broker string) {
 	}, 10*time.Second, 20*time.Millisecond, "the broker and its folder are gone")
 }
 
-// processesOf returns the ids of the processes of a broker in a folder: those that it has told, and, where Linux tells, all others
-// whose working folder it is.
+// processesOf returns the ids of the processes of a broker in a folder: those that it has told,
+// and, where Linux tells, all others whose working folder it is.
 func processesOf(t *testing.T, dir string) []int {
 	t.Helper()
 	var ids []int

@@ -1,4 +1,5 @@
-// Package canary holds adapters to it that no piece of a broker URL is ever in an error. A canary stands in for a piece that is secret:
+// Package canary holds adapters to it that no piece of a broker URL is ever in an error. A canary
+// stands in for a piece that is secret:
 //
 //	for _, raw := range canary.URLs("amqp", "heartbeat", "password_file") {
 //		canary.Check(t, openers, raw)
@@ -19,12 +20,12 @@ import (
 // Word is the canary. No text of Leat has it.
 const Word = "zq7xjw"
 
-// others take the canary's place: a text that does not depend on the URL's secrets is the same with all of them. They are words of Leat's
-// texts, which a mask would find there.
+// others take the canary's place: a text that does not depend on the URL's secrets is the same with
+// all of them. They are words of Leat's texts, which a mask would find there.
 var others = []string{"kj4vhd", "PLAIN", "open", "a", "number", "password"}
 
-// shapes have the canary, %s, in every position. A password that is not percent-encoded makes a piece of it a host, a port, a path, a
-// parameter's name or value, or a fragment.
+// shapes have the canary, %s, in every position. A password that is not percent-encoded makes a
+// piece of it a host, a port, a path, a parameter's name or value, or a fragment.
 var shapes = []string{
 	"%s", "%s://h", "://%s", "//%s@h", "%s@h:1", "%s:%s@h:1", "SCHEME:%s", "SCHEME:%s@h",
 	"SCHEME://%s", "SCHEME://%s:1,h:2", "SCHEME://h:%s", "SCHEME://h,%s!:1", "SCHEME://[%s]:1", "SCHEME://[::1]%s", "SCHEME://[::1%%25%s!]:1",
@@ -39,7 +40,8 @@ var shapes = []string{
 	"SCHEME://u:%s@h?PARAMETER=%s", "SCHEME://u:%s@h?unknown=1", "SCHEME://u:%s@h?PARAMETER=/%s/%s", "SCHEME://u@h?PARAMETER=%s",
 }
 
-// URLs returns URLs with the canary in every position. parameters are names of what the adapter reads.
+// URLs returns URLs with the canary in every position. parameters are names of what the adapter
+// reads.
 func URLs(scheme string, parameters ...string) []string {
 	var urls []string
 	for _, shape := range shapes {
@@ -57,7 +59,8 @@ func URLs(scheme string, parameters ...string) []string {
 	return urls
 }
 
-// Check opens raw, and fails the test where the error has the canary in it, or is another one with another word in the canary's place.
+// Check opens raw, and fails the test where the error has the canary in it, or is another one with
+// another word in the canary's place.
 func Check(t testing.TB, openers leat.Openers, raw string) {
 	t.Helper()
 	want := Search(t, openers, raw)
@@ -69,8 +72,8 @@ func Check(t testing.TB, openers leat.Openers, raw string) {
 	}
 }
 
-// Search opens raw, fails the test where the error has the canary in it, and returns what it shows. It is for URLs of any form, in which
-// another word may mean another thing.
+// Search opens raw, fails the test where the error has the canary in it, and returns what it shows.
+// It is for URLs of any form, in which another word may mean another thing.
 func Search(t testing.TB, openers leat.Openers, raw string) string {
 	t.Helper()
 	shown := text(t, openers, raw)
@@ -80,10 +83,12 @@ func Search(t testing.TB, openers leat.Openers, raw string) string {
 	return shown
 }
 
-// known reports whether the word is more than a piece of the URL there: a scheme, or a mechanism that Kafka has.
+// known reports whether the word is more than a piece of the URL there: a scheme, or a mechanism
+// that Kafka has.
 func known(raw, word string) bool { return strings.Contains(raw, "sasl="+word) }
 
-// text returns all that the error of opening shows, in any way of printing it. It is empty where there is no error.
+// text returns all that the error of opening shows, in any way of printing it. It is empty where
+// there is no error.
 func text(t testing.TB, openers leat.Openers, raw string) string {
 	t.Helper()
 	broker, err := openers.Open(context.Background(), raw)

@@ -1,6 +1,7 @@
-// Command conformance writes docs/conformance.md, the matrix of rules and adapters, from the reports of the conformance suite in
-// docs/conformance, and the score of the suite on mutants of the adapters from docs/conformance/mutants. It runs in the root of the
-// repository, by make conformance.
+// Command conformance writes docs/conformance.md, the matrix of rules and adapters, from the
+// reports of the conformance suite in docs/conformance, and the score of the suite on mutants of
+// the adapters from docs/conformance/mutants. It runs in the root of the repository, by make
+// conformance.
 package main
 
 import (

@@ -27,7 +27,8 @@ func TestPageIsUpToDate(t *testing.T) {
 	assert.Equal(t, want, string(got), "docs/conformance.md differs from its reports: run make conformance")
 }
 
-// TestMemoryReportHasEveryCase: the report of the reference is of the suite as it is, so a new case cannot be forgotten.
+// TestMemoryReportHasEveryCase: the report of the reference is of the suite as it is, so a new case
+// cannot be forgotten.
 func TestMemoryReportHasEveryCase(t *testing.T) {
 	var memory report
 	require.NoError(t, readReport(filepath.Join(docs, "conformance", "memory.json"), &memory))
@@ -76,7 +77,8 @@ func TestReportsThatAreNotWholeAreRefused(t *testing.T) {
 	}
 }
 
-// renderFiles writes reports as the suite does, reads them as the program does, and returns the page.
+// renderFiles writes reports as the suite does, reads them as the program does, and returns the
+// page.
 func renderFiles(t *testing.T, reports ...eventtest.Report) string {
 	t.Helper()
 	dir := t.TempDir()

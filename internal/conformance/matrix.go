@@ -27,7 +27,8 @@ var sections = [...]struct{ level, title string }{
 	{"whole", "Producer and consumer over the adapter"},
 }
 
-// render returns the page. Reports that disagree on the rule of a case, or on its level, come from different suites and are an error.
+// render returns the page. Reports that disagree on the rule of a case, or on its level, come from
+// different suites and are an error.
 func render(reports []report, scores []*score.Score) (string, error) {
 	cases, err := union(reports)
 	if err != nil {

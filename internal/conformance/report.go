@@ -30,7 +30,8 @@ type result struct {
 	Reason string `json:"reason"`
 }
 
-// readReports returns the reports of a directory in the order of their file names. None at all is an error.
+// readReports returns the reports of a directory in the order of their file names. None at all is
+// an error.
 func readReports(dir string) ([]report, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -48,7 +49,8 @@ func readReports(dir string) ([]report, error) {
 	return reports, nil
 }
 
-// readReport reads one file, and refuses a report that is not whole: no name, no results, a status that nobody knows.
+// readReport reads one file, and refuses a report that is not whole: no name, no results, a status
+// that nobody knows.
 func readReport(path string, r *report) error {
 	data, err := os.ReadFile(path) //nolint:gosec // a path that Glob found in the repository
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package eventgen makes random events of every shape that there is, for tests of what carries them.
+// Package eventgen makes random events of every shape that there is, for tests of what carries
+// them.
 package eventgen
 
 import (
@@ -115,7 +116,8 @@ func (g Generator) own() (leat.Event, error) {
 	return leat.NewEvent(g.required(5), o)
 }
 
-// foreign makes an event that only another producer can have made: more attributes, longer values, reserved names.
+// foreign makes an event that only another producer can have made: more attributes, longer values,
+// reserved names.
 func (g Generator) foreign() (leat.Event, error) {
 	headers := []leat.Header{ //nolint:prealloc // the loop adds to what stands here
 		{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte(g.required(20))}, {Name: "source", Value: []byte("#")},

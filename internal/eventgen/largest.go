@@ -17,9 +17,10 @@ func Names(n int, first ...string) []string {
 	return names
 }
 
-// Largest returns an event of exactly size bytes. Its attributes with the given names, of which one may be the id, are as long as the size
-// allows, up to 64 KiB each, and need escaping in JSON. Its data repeats text, which has one byte. It returns an error where the event is
-// not valid, or larger than size by its attributes alone.
+// Largest returns an event of exactly size bytes. Its attributes with the given names, of which one
+// may be the id, are as long as the size allows, up to 64 KiB each, and need escaping in JSON. Its
+// data repeats text, which has one byte. It returns an error where the event is not valid, or
+// larger than size by its attributes alone.
 func Largest(size int, contentType, text string, names ...string) (leat.Event, error) {
 	headers := []leat.Header{
 		{Name: "specversion", Value: []byte("1.0")}, {Name: "source", Value: []byte("/s")}, {Name: "type", Value: []byte("t")},

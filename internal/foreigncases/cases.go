@@ -1,5 +1,6 @@
-// Package foreigncases has messages that other producers write: real output of their libraries, and shapes that are known from their
-// documentation. The tests of the adapters and the page about foreign events are made of them.
+// Package foreigncases has messages that other producers write: real output of their libraries, and
+// shapes that are known from their documentation. The tests of the adapters and the page about
+// foreign events are made of them.
 package foreigncases
 
 import (
@@ -27,7 +28,8 @@ const (
 
 // Case is a message of a producer.
 type Case struct {
-	// Producer and Shape name it in the page. Real output of a library has Name, by which testdata has it.
+	// Producer and Shape name it in the page. Real output of a library has Name, by which testdata
+	// has it.
 	Producer, Shape, Name string
 	Transport             string
 	Want                  Outcome

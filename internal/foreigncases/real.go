@@ -13,7 +13,8 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// message is one of testdata: a Kafka record or an AMQP message. Header values of Kafka, keys and bodies are in base64, null is null.
+// message is one of testdata: a Kafka record or an AMQP message. Header values of Kafka, keys and
+// bodies are in base64, null is null.
 type message struct {
 	Name        string          `json:"name"`
 	Headers     json.RawMessage `json:"headers"`
@@ -23,8 +24,9 @@ type message struct {
 	Body        []byte          `json:"body"`
 }
 
-// written returns what libraries wrote: the CloudEvents SDK for Java 4.0.1, spring-kafka 3.2.4, spring-amqp 3.1.6, Debezium 3.2.0's
-// converter for events of PostgreSQL, and the CloudEvents SDK for Python 1.13.
+// written returns what libraries wrote: the CloudEvents SDK for Java 4.0.1, spring-kafka 3.2.4,
+// spring-amqp 3.1.6, Debezium 3.2.0's converter for events of PostgreSQL, and the CloudEvents SDK
+// for Python 1.13.
 func written(t testing.TB) []Case {
 	var all []Case
 	for _, file := range []struct {
@@ -70,7 +72,8 @@ func read(t testing.TB, name string) map[string]message {
 	return found
 }
 
-// headers returns the headers as the adapters do: Kafka's in their order, RabbitMQ's by name with numbers as text.
+// headers returns the headers as the adapters do: Kafka's in their order, RabbitMQ's by name with
+// numbers as text.
 func (m message) headers(t testing.TB, transport string) []leat.Header {
 	t.Helper()
 	var headers []leat.Header

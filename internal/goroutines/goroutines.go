@@ -1,5 +1,5 @@
-// Package goroutines tells tests which goroutines a call has left behind, at the moment when it has returned. A leak detector that waits
-// for them to end would not notice that nobody awaits them.
+// Package goroutines tells tests which goroutines a call has left behind, at the moment when it has
+// returned. A leak detector that waits for them to end would not notice that nobody awaits them.
 package goroutines
 
 import (
@@ -33,10 +33,12 @@ func Now() Set {
 	return s
 }
 
-// turns is how often others get a turn, so that a goroutine which has told that it is done can end. It takes microseconds.
+// turns is how often others get a turn, so that a goroutine which has told that it is done can end.
+// It takes microseconds.
 const turns = 200
 
-// Since returns the stacks of the goroutines that are there now, were not there before, and have one of the texts in their stack.
+// Since returns the stacks of the goroutines that are there now, were not there before, and have
+// one of the texts in their stack.
 func (s Set) Since(texts ...string) []string {
 	var left []string
 	for range turns {

@@ -3,8 +3,8 @@
 //	addresses, err := hostlist.Split(u.Host)             // "a:1,b,[::1]:2" becomes "a:1", "b" and "[::1]:2"
 //	address, err := hostlist.WithPort(addresses[1], "9092") // "b:9092"
 //
-// What it takes does not depend on the Go release, which [net/url.Parse] does for lists. The errors do not quote what they are about: a
-// piece of a password may have got there.
+// What it takes does not depend on the Go release, which [net/url.Parse] does for lists. The errors
+// do not quote what they are about: a piece of a password may have got there.
 package hostlist
 
 import (
@@ -23,8 +23,9 @@ const (
 	errPort  = secrets.Text("an address has a port that is not a number from 1 to 65535")
 )
 
-// Split returns the addresses of a list in the form of [url.URL].Host: separated by commas, each a host with or without a port. An IPv6
-// address stands in brackets, its zone behind '%'. An empty list has one address that is empty, which is an error.
+// Split returns the addresses of a list in the form of [url.URL].Host: separated by commas, each a
+// host with or without a port. An IPv6 address stands in brackets, its zone behind '%'. An empty
+// list has one address that is empty, which is an error.
 func Split(list string) ([]string, error) {
 	addresses := strings.Split(list, ",")
 	for _, address := range addresses {
@@ -44,7 +45,8 @@ func Check(address string) error {
 	return err
 }
 
-// WithPort returns address as "host:port", with the given port where it has none. It also takes an IPv6 address without brackets and port.
+// WithPort returns address as "host:port", with the given port where it has none. It also takes an
+// IPv6 address without brackets and port.
 func WithPort(address, port string) (string, error) {
 	if isIPv6(address) {
 		return net.JoinHostPort(address, port), nil
@@ -59,8 +61,8 @@ func WithPort(address, port string) (string, error) {
 	return net.JoinHostPort(host, port), err
 }
 
-// IsLoopback reports whether an address, with or without a port, is this machine by its form: localhost, 127.0.0.0/8 or ::1. No name is
-// looked up.
+// IsLoopback reports whether an address, with or without a port, is this machine by its form:
+// localhost, 127.0.0.0/8 or ::1. No name is looked up.
 func IsLoopback(address string) bool {
 	host := address
 	if name, _, err := cut(address); err == nil {
@@ -74,8 +76,9 @@ func IsLoopback(address string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// Unescape returns the list of a URL's text as [url.URL].Host has it: the zone of an IPv6 address, in a URL "%25zone" (RFC 6874), behind
-// '%'. Other escapes are an error, as are addresses that are wrong. An empty list is right here, since some URLs have no host.
+// Unescape returns the list of a URL's text as [url.URL].Host has it: the zone of an IPv6 address,
+// in a URL "%25zone" (RFC 6874), behind '%'. Other escapes are an error, as are addresses that are
+// wrong. An empty list is right here, since some URLs have no host.
 func Unescape(list string) (string, error) {
 	if list == "" {
 		return "", nil
@@ -98,7 +101,8 @@ func Unescape(list string) (string, error) {
 	return strings.Join(addresses, ","), nil
 }
 
-// cut returns host and port of an address, the host without brackets, the port "" where there is none.
+// cut returns host and port of an address, the host without brackets, the port "" where there is
+// none.
 func cut(address string) (host, port string, err error) {
 	if address == "" {
 		return "", "", errEmpty

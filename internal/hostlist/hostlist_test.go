@@ -86,7 +86,8 @@ func TestUnescape(t *testing.T) {
 	}
 }
 
-// FuzzSplit: every address of a list can be dialed as it is, once it has a port, and makes up the list again.
+// FuzzSplit: every address of a list can be dialed as it is, once it has a port, and makes up the
+// list again.
 func FuzzSplit(f *testing.F) {
 	for _, list := range []string{"a:1,b", "[::1%e]:1", "::1", "a:b@c", "[", "%25", "h:65535,[fe80::1%25e]"} {
 		f.Add(list)

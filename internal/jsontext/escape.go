@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Unescape appends the text of a string, whose escapes SkipString has checked, to dst. It reports false for half of a surrogate pair,
-// which no UTF-8 can hold.
+// Unescape appends the text of a string, whose escapes SkipString has checked, to dst. It reports
+// false for half of a surrogate pair, which no UTF-8 can hold.
 func Unescape(dst, raw []byte) ([]byte, bool) {
 	for i := 0; i < len(raw); {
 		c := raw[i]
@@ -46,7 +46,8 @@ func Unescape(dst, raw []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// unescapeRune decodes \uXXXX, or a pair of them, at the start of raw and returns how long it is; 0 means half of a pair.
+// unescapeRune decodes \uXXXX, or a pair of them, at the start of raw and returns how long it is; 0
+// means half of a pair.
 func unescapeRune(raw []byte) (rune, int) {
 	r := hexRune(raw[2:6])
 	switch {
@@ -77,7 +78,8 @@ func hexRune(b []byte) (r rune) {
 	return r
 }
 
-// AppendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does not require to be escaped is not.
+// AppendEscaped appends s, which is valid UTF-8, as the content of a JSON string. What JSON does
+// not require to be escaped is not.
 func AppendEscaped(dst []byte, s string) []byte {
 	first, i := 0, 0
 	b := []byte(s) // not copied

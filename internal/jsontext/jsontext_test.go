@@ -28,8 +28,8 @@ func TestSkipValue(t *testing.T) {
 	}
 }
 
-// FuzzCarries compares Carries with encoding/json.Valid, which differs in three known ways: it takes invalid UTF-8, white space around
-// a value, and 10,000 levels.
+// FuzzCarries compares Carries with encoding/json.Valid, which differs in three known ways: it
+// takes invalid UTF-8, white space around a value, and 10,000 levels.
 func FuzzCarries(f *testing.F) {
 	for _, s := range []string{
 		"{}", "[]", "[[],{}]", `{"a":{"b":[1,-0,0.5e+7,1E-2,true,false,null,"\u12aF\"\\\/\b\f\n\r\t"]}}`, `"1234567\`,

@@ -60,8 +60,8 @@ func (e *SyntaxError) Error() string {
 	return "malformed JSON at byte " + strconv.Itoa(e.Offset) + ": " + faultTexts[e.Fault]
 }
 
-// Carries reports whether data can be a value in the JSON format and come back byte for byte: valid JSON and UTF-8, not too deep,
-// without white space around it.
+// Carries reports whether data can be a value in the JSON format and come back byte for byte: valid
+// JSON and UTF-8, not too deep, without white space around it.
 func Carries(data string) bool {
 	b := []byte(data) // not copied: it stays here and nothing writes to it
 	if len(b) == 0 || isSpace(b[0]) || !utf8.Valid(b) {
@@ -71,8 +71,9 @@ func Carries(data string) bool {
 	return f == FaultNone && end == len(b)
 }
 
-// MarshaledIsValid does the same for what json.Marshal wrote, which is known to be compact and well formed, at a fraction of the cost.
-// False means unknown: a json.RawMessage can hold invalid UTF-8, and more brackets than levels are not looked into.
+// MarshaledIsValid does the same for what json.Marshal wrote, which is known to be compact and well
+// formed, at a fraction of the cost. False means unknown: a json.RawMessage can hold invalid UTF-8,
+// and more brackets than levels are not looked into.
 func MarshaledIsValid(data string) bool {
 	return strings.Count(data, "{")+strings.Count(data, "[") <= maxDepth && utf8.ValidString(data)
 }
@@ -87,8 +88,8 @@ func SkipSpace(b []byte, i int) int {
 	return i
 }
 
-// SkipValue returns the index after the JSON value that begins at b[i], where there is no white space. With a fault, the index is
-// where it was found. UTF-8 is the caller's matter.
+// SkipValue returns the index after the JSON value that begins at b[i], where there is no white
+// space. With a fault, the index is where it was found. UTF-8 is the caller's matter.
 func SkipValue(b []byte, i int) (int, Fault) {
 	var objects uint64 // one bit per open level, the innermost last: whether it is an object
 	depth := 0
@@ -260,7 +261,8 @@ func SkipDigits(b []byte, i int) int {
 	return i
 }
 
-// SkipString returns the index after the closing quote of the string whose content begins at b[i], and whether it has escapes.
+// SkipString returns the index after the closing quote of the string whose content begins at b[i],
+// and whether it has escapes.
 func SkipString(b []byte, i int) (end int, escaped bool, f Fault) {
 	for {
 		for i+8 <= len(b) {
@@ -299,7 +301,8 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// specials marks, by their high bits, the bytes of x that are below 0x20, '"' or '\\'. The lowest mark is exact, the others may not be.
+// specials marks, by their high bits, the bytes of x that are below 0x20, '"' or '\\'. The lowest
+// mark is exact, the others may not be.
 func specials(x uint64) uint64 {
 	quotes, slashes := x^('"'*lowBits), x^('\\'*lowBits)
 	return ((x - 0x20*lowBits) | (quotes - lowBits) | (slashes - lowBits)) &^ x & highBits

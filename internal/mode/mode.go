@@ -1,5 +1,6 @@
-// Package mode tells from a content type in which mode of CloudEvents a message is, and compares header names as the adapters do: without
-// case, of which only ASCII has one here, since U+212A is no k.
+// Package mode tells from a content type in which mode of CloudEvents a message is, and compares
+// header names as the adapters do: without case, of which only ASCII has one here, since U+212A is
+// no k.
 package mode
 
 import (
@@ -23,7 +24,8 @@ func HasPrefix[T string | []byte](s T, prefix string) bool {
 	return true
 }
 
-// Lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name becomes an attribute's.
+// Lower returns s with its ASCII letters in lower case. Other bytes stay, so that no other name
+// becomes an attribute's.
 func Lower(s string) string {
 	for i := range len(s) {
 		if s[i] != LowerByte(s[i]) {
@@ -48,15 +50,17 @@ func LowerByte(c byte) byte {
 // Equal reports whether s is t.
 func Equal[T string | []byte](s T, t string) bool { return len(s) == len(t) && HasPrefix(s, t) }
 
-// IsJSON reports whether the format of a structured content type is JSON. A bare application/cloudevents is.
+// IsJSON reports whether the format of a structured content type is JSON. A bare
+// application/cloudevents is.
 func IsJSON[T string | []byte](contentType T) bool {
 	media, _, _ := bytes.Cut([]byte(contentType), []byte(";"))
 	media = bytes.TrimSpace(media)
 	return Equal(media, CloudEvents) || Equal(media, CloudEvents+"+json")
 }
 
-// IsCompressed reports whether a content encoding is one in which the body is not what was meant. Others, such as utf-8, say what it is
-// anyway. Of several, which are separated by commas, the first counts; Spring writes gzip:UTF-8.
+// IsCompressed reports whether a content encoding is one in which the body is not what was meant.
+// Others, such as utf-8, say what it is anyway. Of several, which are separated by commas, the
+// first counts; Spring writes gzip:UTF-8.
 func IsCompressed(encoding string) bool {
 	first, _, _ := strings.Cut(encoding, ":")
 	first, _, _ = strings.Cut(first, ",")

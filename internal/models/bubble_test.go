@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 	if runs == "" {
 		runs = defaultRuns
 	}
-	// Flags on the command line come later and win. A file for each failure would lie in the tree; the seed is printed.
+	// Flags on the command line come later and win. A file for each failure would lie in the tree;
+	// the seed is printed.
 	for name, value := range map[string]string{"rapid.checks": runs, "rapid.steps": "80", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
 			fmt.Fprintf(os.Stderr, "%s=%s: %v\n", runsVariable, runs, err)
@@ -37,8 +38,9 @@ func check(t *testing.T, property func(rt *rapid.T)) {
 	rapid.Check(t, func(rt *rapid.T) { inBubble(t, func() { property(rt) }) })
 }
 
-// inBubble runs f in a bubble of fake time. A panic of it, which is how rapid ends a sequence, leaves the bubble as it is, so that rapid
-// sees what it needs to shrink; without that the bubble would end the test.
+// inBubble runs f in a bubble of fake time. A panic of it, which is how rapid ends a sequence,
+// leaves the bubble as it is, so that rapid sees what it needs to shrink; without that the bubble
+// would end the test.
 func inBubble(t *testing.T, f func()) {
 	t.Helper()
 	var caught any
@@ -60,8 +62,9 @@ type action struct {
 	do   func(rt *rapid.T)
 }
 
-// repeat does random actions, and compare after each. rapid draws the first of many things more often than the last, in the order of their
-// names, so the numbers put those that build something up before those that end it.
+// repeat does random actions, and compare after each. rapid draws the first of many things more
+// often than the last, in the order of their names, so the numbers put those that build something
+// up before those that end it.
 func repeat(rt *rapid.T, compare func(rt *rapid.T), actions []action) {
 	named := map[string]func(*rapid.T){"": compare}
 	for i, a := range actions {

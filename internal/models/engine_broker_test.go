@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// The broker's side of a world: one stream, and what the Consumer settles is held against the model at once.
+// The broker's side of a world: one stream, and what the Consumer settles is held against the model
+// at once.
 
 // Publish is not used.
 func (w *world) Publish(context.Context, string, []leat.Event, func(i int, err error)) {}
@@ -91,8 +92,9 @@ func (s worldStream) Settle(settled *leat.Delivery, how leat.Settlement) {
 	if d.want != how.Action {
 		w.breaks("%v in state %d is settled with %d, not %d", d, d.state, how.Action, d.want)
 	}
-	// Within one action two goroutines of the engine may give back events of one key in either order: Settle may come from any, and T2
-	// has the broker restore the order. From one action to the next, compare sees that all that should be given back is.
+	// Within one action two goroutines of the engine may give back events of one key in either
+	// order: Settle may come from any, and T2 has the broker restore the order. From one action to
+	// the next, compare sees that all that should be given back is.
 	d.got, d.gotDelay = how.Action, how.Delay
 }
 

@@ -12,8 +12,9 @@ import (
 	"pgregory.net/rapid" //nolint:depguard // this module exists to keep it out of the others
 )
 
-// TestDispatcher runs a Consumer against the model of the lanes: events of a few keys, handlers that end in every way and order,
-// leases that are drained and lost, pauses, a poison queue that fails, and a drain at the end.
+// TestDispatcher runs a Consumer against the model of the lanes: events of a few keys, handlers
+// that end in every way and order, leases that are drained and lost, pauses, a poison queue that
+// fails, and a drain at the end.
 func TestDispatcher(t *testing.T) {
 	check(t, func(rt *rapid.T) {
 		caps := leat.Capabilities{Order: leat.OrderPerGroup, DeliveryCount: true}
@@ -39,8 +40,8 @@ func TestDispatcher(t *testing.T) {
 	})
 }
 
-// TestPark looks at nothing but time: handlers only ask for retries, which must begin exactly when they are due, with a slot free for
-// each, in order within a lane, and without holding up another.
+// TestPark looks at nothing but time: handlers only ask for retries, which must begin exactly when
+// they are due, with a slot free for each, in order within a lane, and without holding up another.
 func TestPark(t *testing.T) {
 	check(t, func(rt *rapid.T) {
 		w := newWorld(16, 16, leat.Capabilities{Order: leat.OrderPerGroup, DeliveryCount: true}, poisonNowhere)
@@ -56,8 +57,8 @@ func TestPark(t *testing.T) {
 
 var modelKeys = []string{"", "", "a", "b", "c", "d"}
 
-// deliver lets the broker send a few events, as one that keeps order may: of a key the earliest that it has, and what came back only
-// when nothing of the key is out.
+// deliver lets the broker send a few events, as one that keeps order may: of a key the earliest
+// that it has, and what came back only when nothing of the key is out.
 func (w *world) deliver(rt *rapid.T) {
 	if w.stopping {
 		rt.Skip("stopping")
@@ -92,7 +93,8 @@ func (w *world) deliver(rt *rapid.T) {
 	w.changed = make(chan struct{})
 }
 
-// nextEvent returns the event of a key that may be delivered next, a new one if need be; nil while none may.
+// nextEvent returns the event of a key that may be delivered next, a new one if need be; nil while
+// none may.
 func (w *world) nextEvent(key string) *modelEvent {
 	out := false // something of the key is
 	for _, e := range w.events {
@@ -168,7 +170,8 @@ func (w *world) drainLease(rt *rapid.T) {
 	l.lease.Drain(func() { w.released(l) })
 }
 
-// endLease loses a lease, or ends it in order when its drain is over. The next one of its slot begins at once.
+// endLease loses a lease, or ends it in order when its drain is over. The next one of its slot
+// begins at once.
 func (w *world) endLease(rt *rapid.T) {
 	l := w.drawLease(rt)
 	var cause error
@@ -221,7 +224,8 @@ func (w *world) turnPoison(rt *rapid.T) {
 	w.mu.Unlock()
 }
 
-// wait lets time pass, with a look at the Consumer right before and right after each time at which something is due.
+// wait lets time pass, with a look at the Consumer right before and right after each time at which
+// something is due.
 func (w *world) wait(rt *rapid.T) {
 	if w.stopping {
 		rt.Skip("the ShutdownTimeout would pass")
@@ -244,7 +248,8 @@ func (w *world) sleep(rt *rapid.T, d time.Duration) {
 	}
 }
 
-// nextDue returns the next time that matters, until end or until nothing is in doubt any more; zero when there is none.
+// nextDue returns the next time that matters, until end or until nothing is in doubt any more; zero
+// when there is none.
 func (w *world) nextDue(end time.Time) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -291,7 +296,8 @@ func (w *world) shutDown() {
 	w.cancel()
 }
 
-// wind brings the sequence to its end: everything is handled, unless it was stopped before, and Run returns.
+// wind brings the sequence to its end: everything is handled, unless it was stopped before, and Run
+// returns.
 func (w *world) wind(rt *rapid.T) {
 	if !w.stopping {
 		w.resume(rt)

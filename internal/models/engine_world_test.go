@@ -13,9 +13,10 @@ import (
 	"pgregory.net/rapid" //nolint:depguard // this module exists to keep it out of the others
 )
 
-// world is a Consumer on a scripted broker, and beside it the model of both. Between two actions the Consumer is left alone until
-// nothing moves, and compared with the model. The model changes before the Consumer is told, so that what the Consumer then does can be
-// checked at once; what is wrong is kept in fault until the next comparison.
+// world is a Consumer on a scripted broker, and beside it the model of both. Between two actions
+// the Consumer is left alone until nothing moves, and compared with the model. The model changes
+// before the Consumer is told, so that what the Consumer then does can be checked at once; what is
+// wrong is kept in fault until the next comparison.
 type world struct {
 	concurrency, maxInFlight int
 	caps                     leat.Capabilities
@@ -67,7 +68,8 @@ type modelLease struct {
 	releases     int
 }
 
-// modelEvent is an event of the broker. Those of one key are delivered in the order of their numbers.
+// modelEvent is an event of the broker. Those of one key are delivered in the order of their
+// numbers.
 type modelEvent struct {
 	n          int
 	key        string
@@ -224,7 +226,8 @@ func (w *world) leave(d *modelDelivery, want leat.Action, delay time.Duration) {
 	}
 }
 
-// lose is the end of d with its lease: what is behind it in its lane on a lease that lasts goes back, unless it is d's redelivery.
+// lose is the end of d with its lease: what is behind it in its lane on a lease that lasts goes
+// back, unless it is d's redelivery.
 func (w *world) lose(d *modelDelivery) {
 	for _, other := range slices.Clone(w.inFlight) {
 		if d.event.key == "" || other.event.key != d.event.key || other.order <= d.order {

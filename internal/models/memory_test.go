@@ -10,8 +10,9 @@ import (
 	"pgregory.net/rapid" //nolint:depguard // this module exists to keep it out of the others
 )
 
-// TestMemory runs the memory broker against its model: a few groups and streams, which come, go and lose their leases, settle in any
-// order and late, and time that passes. At the end every group must have got everything.
+// TestMemory runs the memory broker against its model: a few groups and streams, which come, go and
+// lose their leases, settle in any order and late, and time that passes. At the end every group
+// must have got everything.
 func TestMemory(t *testing.T) {
 	check(t, func(rt *rapid.T) {
 		s := newShop(rt)
@@ -81,7 +82,8 @@ func (s *shop) doSettleLate(rt *rapid.T) {
 	st.stream.Settle(&h.delivery, leat.Settlement{Action: action})
 }
 
-// doRelease ends the drains of a stream: what it still holds under such a lease is acked, as a handler that finishes does.
+// doRelease ends the drains of a stream: what it still holds under such a lease is acked, as a
+// handler that finishes does.
 func (s *shop) doRelease(rt *rapid.T) {
 	st := s.drawStream(rt)
 	if !s.release(st) {

@@ -17,8 +17,9 @@ import (
 // bufferEvents is the room of a group, small enough that publishes meet it.
 const bufferEvents = 24
 
-// shop is a memory broker with one topic, and beside it the model: for each group a list of its events, each queued, held or acked. All
-// runs in one goroutine but what the broker does by its timers, which run while this one sleeps or waits.
+// shop is a memory broker with one topic, and beside it the model: for each group a list of its
+// events, each queued, held or acked. All runs in one goroutine but what the broker does by its
+// timers, which run while this one sleeps or waits.
 type shop struct {
 	rt     *rapid.T
 	broker *memory.Broker
@@ -260,7 +261,8 @@ func (s *shop) take(st *modelStream, d leat.Delivery) {
 	st.holds = append(st.holds, e.held)
 }
 
-// checkOrder checks that what came earlier of e's key is acked, or held under the same lease, and that nobody else holds any of it.
+// checkOrder checks that what came earlier of e's key is acked, or held under the same lease, and
+// that nobody else holds any of it.
 func (s *shop) checkOrder(st *modelStream, e *modelEntry, lease *leat.Lease) {
 	for _, other := range st.group.entries {
 		switch {
@@ -277,8 +279,9 @@ func (s *shop) checkOrder(st *modelStream, e *modelEntry, lease *leat.Lease) {
 	}
 }
 
-// checkNothing checks that a stream that got nothing had nothing to get. Which keys share a slot is the broker's secret, so keyed events
-// are only looked at where that cannot matter: nothing in the group is held or waits for a time.
+// checkNothing checks that a stream that got nothing had nothing to get. Which keys share a slot is
+// the broker's secret, so keyed events are only looked at where that cannot matter: nothing in the
+// group is held or waits for a time.
 func (s *shop) checkNothing(st *modelStream) {
 	if len(st.holds) >= st.max || st.stalled {
 		return
@@ -299,7 +302,8 @@ func (s *shop) checkNothing(st *modelStream) {
 
 func (st *modelStream) lapsed() bool { return st.stalled && !time.Now().Before(st.expires) }
 
-// called runs what a lease tells the model: within an action, or from a timer while the sequence sleeps.
+// called runs what a lease tells the model: within an action, or from a timer while the sequence
+// sleeps.
 func (s *shop) called(f func()) {
 	if s.asleep.Load() {
 		s.mu.Lock()
@@ -339,7 +343,8 @@ func (s *shop) settle(h *modelHold, how leat.Settlement) {
 	st.stream.Settle(&h.delivery, how)
 }
 
-// checkAckOrder notes nothing: a client may ack the events of a key in any order. It checks that the model itself is sound.
+// checkAckOrder notes nothing: a client may ack the events of a key in any order. It checks that
+// the model itself is sound.
 func (s *shop) checkAckOrder(h *modelHold) {
 	if h.lease.ended {
 		s.breaks("the model acks %v under a lease that has ended", h.entry)

@@ -18,7 +18,8 @@ import (
 	"strings"
 )
 
-// checker compiles the package of an adapter as far as errors are concerned, which is much quicker than the go command.
+// checker compiles the package of an adapter as far as errors are concerned, which is much quicker
+// than the go command.
 type checker struct {
 	dir     string
 	path    string

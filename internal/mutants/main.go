@@ -1,7 +1,9 @@
-// Command mutants runs the conformance suite on mutants of the real adapters: on the adapter as it is, but for one defect that a mutant
-// puts into its source, against the real broker. It shows that the suite notices the defect. make mutants-brokers runs it.
+// Command mutants runs the conformance suite on mutants of the real adapters: on the adapter as it
+// is, but for one defect that a mutant puts into its source, against the real broker. It shows that
+// the suite notices the defect. make mutants-brokers runs it.
 //
-// A mutant is a text file in the folder testdata/mutants of its adapter; see [mutant]. The defects are compiled in with the go command's
+// A mutant is a text file in the folder testdata/mutants of its adapter; see [mutant]. The defects
+// are compiled in with the go command's
 // -overlay, so no product code knows of them.
 package main
 
@@ -63,7 +65,8 @@ func command(ctx context.Context, args []string) error {
 	return errors.Join(failures...)
 }
 
-// all runs the mutants of an adapter that are wanted, and keeps the score of each as soon as it is known.
+// all runs the mutants of an adapter that are wanted, and keeps the score of each as soon as it is
+// known.
 func all(ctx context.Context, t *trial, a *adapter, wanted *regexp.Regexp, keep bool) error {
 	mutants, err := a.mutants(".")
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// mutant is a defect of an adapter. Its file has lines "key: value" and then, for each place that it changes, a block:
+// mutant is a defect of an adapter. Its file has lines "key: value" and then, for each place that
+// it changes, a block:
 //
 //	what: It reports nil before a broker has confirmed the event.
 //	kind: success before the confirm
@@ -21,10 +22,11 @@ import (
 //	other lines in their place
 //	--- end
 //
-// The keys: "what" says what the mutant does wrong, and "kind" what it is an example of. Each "caught by" names a case that must fail, and
-// the "seen" after it is a regular expression for what the case must have seen, so that it fails for its rule and not for another reason.
-// "cannot be caught" stands in the place of these and gives the reason. "test" names the test of the suite where it is not the adapter's
-// usual one. Lines that begin with # are comments.
+// The keys: "what" says what the mutant does wrong, and "kind" what it is an example of. Each
+// "caught by" names a case that must fail, and the "seen" after it is a regular expression for what
+// the case must have seen, so that it fails for its rule and not for another reason. "cannot be
+// caught" stands in the place of these and gives the reason. "test" names the test of the suite
+// where it is not the adapter's usual one. Lines that begin with # are comments.
 type mutant struct {
 	name    string
 	what    string
@@ -142,7 +144,8 @@ func (m *mutant) complete() error {
 	)
 }
 
-// apply returns the changed files, by name in the adapter's folder. The error says which lines are not there once.
+// apply returns the changed files, by name in the adapter's folder. The error says which lines are
+// not there once.
 func (m *mutant) apply(read func(file string) ([]byte, error)) (map[string][]byte, error) {
 	changed := map[string][]byte{}
 	for _, e := range m.edits {

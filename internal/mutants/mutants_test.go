@@ -14,7 +14,8 @@ import (
 
 var root = filepath.Join("..", "..")
 
-// TestMutantsApplyAndCompile: a change of an adapter cannot leave a mutant behind that is not one any more.
+// TestMutantsApplyAndCompile: a change of an adapter cannot leave a mutant behind that is not one
+// any more.
 func TestMutantsApplyAndCompile(t *testing.T) {
 	for _, a := range adapters {
 		t.Run(a.name, func(t *testing.T) {
@@ -155,7 +156,8 @@ func TestMutantsThatAreNotWholeAreRefused(t *testing.T) {
 	}
 }
 
-// TestVerdict: a mutant is caught when its cases fail for their rule and something else still works.
+// TestVerdict: a mutant is caught when its cases fail for their rule and something else still
+// works.
 func TestVerdict(t *testing.T) {
 	m, err := parse("loss.txt", example)
 	require.NoError(t, err)

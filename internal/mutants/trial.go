@@ -29,8 +29,9 @@ type trial struct {
 	out     io.Writer
 }
 
-// score runs a mutant as often as wanted. A mutant that cannot be caught is only compiled, unless the whole suite is run. The error is
-// about the trial itself: a mutant that does not apply or compile, or a run without a report.
+// score runs a mutant as often as wanted. A mutant that cannot be caught is only compiled, unless
+// the whole suite is run. The error is about the trial itself: a mutant that does not apply or
+// compile, or a run without a report.
 func (t *trial) score(ctx context.Context, a *adapter, m *mutant) (s score.Mutant, err error) {
 	s = score.Mutant{Name: m.name, What: m.what, Kind: m.kind, Reason: m.reason}
 	for _, c := range m.catches {
@@ -72,7 +73,8 @@ func (t *trial) tell(a *adapter, m *mutant, took time.Duration, why []string) {
 	t.printf("%s %-44s %6.1fs  %s\n", a.name, m.name, took.Seconds(), outcome)
 }
 
-// mostSeen is how much is told of what a case has seen, in characters: some have the stacks of all goroutines.
+// mostSeen is how much is told of what a case has seen, in characters: some have the stacks of all
+// goroutines.
 const mostSeen = 1000
 
 // tellFailures tells what failed: with the whole suite its names, and if wanted what was seen.
@@ -91,7 +93,8 @@ func (t *trial) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.out, format, args...) // what cannot be written cannot be told either
 }
 
-// build compiles the adapter's tests with the mutant in them, into dir, and returns the path of the program.
+// build compiles the adapter's tests with the mutant in them, into dir, and returns the path of the
+// program.
 func build(ctx context.Context, dir string, a *adapter, m *mutant) (string, error) {
 	source, err := filepath.Abs(filepath.FromSlash(a.dir))
 	if err != nil {
@@ -127,7 +130,8 @@ func build(ctx context.Context, dir string, a *adapter, m *mutant) (string, erro
 	return program, nil
 }
 
-// run runs the suite once and returns its report. That the program fails is what is wanted, so only a missing report is an error.
+// run runs the suite once and returns its report. That the program fails is what is wanted, so only
+// a missing report is an error.
 func (t *trial) run(ctx context.Context, dir, program string, a *adapter, m *mutant) (*eventtest.Report, error) {
 	file := filepath.Join(dir, "report.json")
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {

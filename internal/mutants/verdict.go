@@ -8,8 +8,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// controls are run beside the cases that must catch a mutant. A mutant with which none of them passes is not an adapter with a defect, but
-// no adapter.
+// controls are run beside the cases that must catch a mutant. A mutant with which none of them
+// passes is not an adapter with a defect, but no adapter.
 var controls = []string{"byte-for-byte", "ack-ends", "whole-once-in-peace"}
 
 // cases returns the cases that one run needs: those that must fail, and the controls.

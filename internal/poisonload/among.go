@@ -56,11 +56,12 @@ type sent struct {
 	late time.Duration
 }
 
-// Among publishes many good events and a rejected one in a hundred of them, and fails the test when a good one is handled later than a
-// second after it was published. A machine that does not run the test for a while is excused by as much.
+// Among publishes many good events and a rejected one in a hundred of them, and fails the test when
+// a good one is handled later than a second after it was published. A machine that does not run the
+// test for a while is excused by as much.
 //
-// The rejected events have 72 extensions, more than a poison queue has room for, and must be there. With refused, the poison queue refuses
-// them all, and they must stay unsettled.
+// The rejected events have 72 extensions, more than a poison queue has room for, and must be there.
+// With refused, the poison queue refuses them all, and they must stay unsettled.
 func Among(tb testing.TB, broker leat.Broker, topic string, refused bool) {
 	tb.Helper()
 	l := &load{tb: tb, broker: broker, topic: topic, room: make(chan struct{}, ahead), sent: map[string]sent{}}

@@ -18,7 +18,8 @@ type Injector struct {
 	Event func(ctx context.Context, topic string, e leat.Event) error
 	// Raw injects a message that is no event.
 	Raw func(ctx context.Context, topic string, body []byte) error
-	// LargeBytes is the size of an event that the broker takes, and the poison queue only without what it adds.
+	// LargeBytes is the size of an event that the broker takes, and the poison queue only without
+	// what it adds.
 	LargeBytes int
 }
 
@@ -27,8 +28,9 @@ const (
 	small          = 300
 )
 
-// Shapes injects a malformed message of 900 kB, an event with 72 extensions, one of LargeBytes, and behind them 300 small malformed
-// messages. All of them must come to the poison queue, whole or with what is missing.
+// Shapes injects a malformed message of 900 kB, an event with 72 extensions, one of LargeBytes, and
+// behind them 300 small malformed messages. All of them must come to the poison queue, whole or
+// with what is missing.
 func Shapes(tb testing.TB, broker leat.Broker, topic string, in Injector) {
 	tb.Helper()
 	ctx, stop := context.WithTimeoutCause(context.Background(), patience, errLate)

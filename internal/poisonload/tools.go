@@ -33,7 +33,8 @@ func until(ctx context.Context, tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// lateness is how late the machine ran a goroutine, summed up where that was more than 10 ms at a time.
+// lateness is how late the machine ran a goroutine, summed up where that was more than 10 ms at a
+// time.
 type lateness struct {
 	mu    sync.Mutex
 	total time.Duration

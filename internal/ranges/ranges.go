@@ -1,5 +1,6 @@
-// Package ranges checks the options of Leat's constructors. There is one policy for all: zero means the default, and every other value
-// outside of the range is an error that names the field and the range.
+// Package ranges checks the options of Leat's constructors. There is one policy for all: zero means
+// the default, and every other value outside of the range is an error that names the field and the
+// range.
 //
 //	return cmp.Or(
 //		ranges.Int("Options.Buffer", o.Buffer, 1, 1<<30),

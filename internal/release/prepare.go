@@ -50,9 +50,9 @@ func (r *release) tags() []string {
 	return tags
 }
 
-// prepare makes a release of what source has committed, in a new clone in dir, and leaves source as it
-// is. A trial needs no name of the user's for commits, and no signature. After an error there is no
-// clone.
+// prepare makes a release of what source has committed, in a new clone in dir, and leaves source as
+// it is. A trial needs no name of the user's for commits, and no signature. After an error there is
+// no clone.
 func prepare(ctx context.Context, source, dir, version string, trial bool) (r *release, err error) {
 	if err := checkVersion(version); err != nil {
 		return nil, err

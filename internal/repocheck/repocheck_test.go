@@ -1,5 +1,6 @@
-// Package repocheck tests promises about the repository itself: what an importer inherits, that tests do not sleep, that the
-// README shows a program that runs, and that no file names a path of one machine.
+// Package repocheck tests promises about the repository itself: what an importer inherits, that
+// tests do not sleep, that the README shows a program that runs, and that no file names a path of
+// one machine.
 package repocheck
 
 import (
@@ -16,8 +17,8 @@ import (
 
 const rootModule = "github.com/leatgo/leat"
 
-// TestImporterInheritsOnlyTestify makes a program that imports every public package of the root module, and lists the modules that
-// it then depends on.
+// TestImporterInheritsOnlyTestify makes a program that imports every public package of the root
+// module, and lists the modules that it then depends on.
 func TestImporterInheritsOnlyTestify(t *testing.T) {
 	t.Parallel()
 	root := repoRoot(t)
@@ -63,7 +64,8 @@ func TestImporterInheritsOnlyTestify(t *testing.T) {
 	}
 }
 
-// TestNoTestSleeps allows time.Sleep in a test file only where testing/synctest makes time fake, or with a reason on the line.
+// TestNoTestSleeps allows time.Sleep in a test file only where testing/synctest makes time fake, or
+// with a reason on the line.
 func TestNoTestSleeps(t *testing.T) {
 	t.Parallel()
 	for path, text := range files(t, "*_test.go") {
@@ -95,8 +97,8 @@ func TestNoMachinePaths(t *testing.T) {
 	}
 }
 
-// TestDocumentedCode holds Go blocks of documents against programs that are run: each of their lines is one of the program, in the same
-// order. Of the README this is the first block only.
+// TestDocumentedCode holds Go blocks of documents against programs that are run: each of their
+// lines is one of the program, in the same order. Of the README this is the first block only.
 func TestDocumentedCode(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -150,7 +152,8 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// files returns the repository's text files by path, those that git knows and that match one of the patterns.
+// files returns the repository's text files by path, those that git knows and that match one of the
+// patterns.
 func files(t *testing.T, patterns ...string) map[string][]byte {
 	t.Helper()
 	root := repoRoot(t)

@@ -1,5 +1,6 @@
-// Package secrets keeps what a broker URL has in it out of texts. Errors of Leat's own are a [Text]. For those of others, a [Set] tells
-// whether a secret is in them, so that the whole text can be dropped:
+// Package secrets keeps what a broker URL has in it out of texts. Errors of Leat's own are a
+// [Text]. For those of others, a [Set] tells whether a secret is in them, so that the whole text
+// can be dropped:
 //
 //	set := secrets.FromURL(rawURL, u)
 //	if set.In(clientErr.Error()) {
@@ -17,11 +18,13 @@ type Set struct {
 	forms []string
 }
 
-// minParameterBytes keeps a parameter that only sounds secret, such as "token_auth=on", from counting as one.
+// minParameterBytes keeps a parameter that only sounds secret, such as "token_auth=on", from
+// counting as one.
 const minParameterBytes = 4
 
-// FromURL returns the secrets of u: the password, or the user name where it stands alone, as a token does; and parameters whose name
-// sounds like a secret, unless it names a file. raw is the text that u was parsed from, which may spell them in another way.
+// FromURL returns the secrets of u: the password, or the user name where it stands alone, as a
+// token does; and parameters whose name sounds like a secret, unless it names a file. raw is the
+// text that u was parsed from, which may spell them in another way.
 func FromURL(raw string, u *url.URL) Set {
 	var s Set
 	if u.User != nil {

@@ -2,8 +2,9 @@ package secrets
 
 import "strings"
 
-// WithoutUser cuts a text of RabbitMQ off before the name of a user, "access to vhost 'shop' refused for user 'ann'", and keeps what
-// RabbitMQ adds behind it: "': connection limit (5) is reached".
+// WithoutUser cuts a text of RabbitMQ off before the name of a user, "access to vhost 'shop'
+// refused for user 'ann'", and keeps what RabbitMQ adds behind it: "': connection limit (5) is
+// reached".
 func WithoutUser(reason string) string {
 	for i := range reason {
 		for _, who := range []string{" for user '", " user was '"} {

@@ -15,7 +15,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// TestExtensionTypes has the seven types of the CloudEvents type system, each with its Go value and its canonical string.
+// TestExtensionTypes has the seven types of the CloudEvents type system, each with its Go value and
+// its canonical string.
 func TestExtensionTypes(t *testing.T) {
 	zone := time.FixedZone("", -(5*3600 + 30*60))
 	for name, c := range map[string]struct {

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// leavingError ends a lease while the engine looks at it: after the engine saw that the lease lasts, before it files the outcome.
+// leavingError ends a lease while the engine looks at it: after the engine saw that the lease
+// lasts, before it files the outcome.
 type leavingError struct{ end func() }
 
 func (e *leavingError) Error() string { return "leaving" }

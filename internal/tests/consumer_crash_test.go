@@ -15,7 +15,8 @@ type typedNilError struct{ cause error }
 func (e *typedNilError) Error() string { return "x" }
 func (e *typedNilError) Unwrap() error { return e.cause }
 
-// The engine looks into the handler's error, which may be a typed nil, the classic slip: that must not end the process.
+// The engine looks into the handler's error, which may be a typed nil, the classic slip: that must
+// not end the process.
 func TestErrorWhoseUnwrapPanicsIsAnErrorOfThatEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

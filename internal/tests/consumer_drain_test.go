@@ -173,7 +173,8 @@ func TestRunRefusesWhatCannotRun(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Run(t.Context())), "no consumer at all")
 }
 
-// TestWrongConsumerOptionsNameFieldAndRange: no value becomes a default, and none means "unlimited".
+// TestWrongConsumerOptionsNameFieldAndRange: no value becomes a default, and none means
+// "unlimited".
 func TestWrongConsumerOptionsNameFieldAndRange(t *testing.T) {
 	handle := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	for text, o := range map[string]leat.ConsumerOptions{

@@ -26,8 +26,9 @@ func (e foreignError) Unwrap() error {
 	return nil
 }
 
-// TestForeignErrorsAreReadWithoutTheLock: an error of a poison queue or of a publish is foreign code, which may take its time and may call
-// the Consumer. The test is in no bubble, whose time stands still while somebody waits for a lock.
+// TestForeignErrorsAreReadWithoutTheLock: an error of a poison queue or of a publish is foreign
+// code, which may take its time and may call the Consumer. The test is in no bubble, whose time
+// stands still while somebody waits for a lock.
 func TestForeignErrorsAreReadWithoutTheLock(t *testing.T) {
 	var consumer atomic.Pointer[leat.Consumer]
 	foreign := foreignError{func() {
@@ -74,7 +75,8 @@ func (e *nilError) Error() string { return e.err.Error() }
 
 func (e *nilError) Unwrap() error { return e.err }
 
-// TestANilErrorOfThePoisonQueueEndsNoProcess: a nil pointer as an error panics where somebody looks into it.
+// TestANilErrorOfThePoisonQueueEndsNoProcess: a nil pointer as an error panics where somebody looks
+// into it.
 func TestANilErrorOfThePoisonQueueEndsNoProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -99,7 +101,8 @@ func TestANilErrorOfThePoisonQueueEndsNoProcess(t *testing.T) {
 	})
 }
 
-// TestANilErrorOfAPublishIsUnknown: a nil pointer as an error panics where somebody looks into it, with no lock held.
+// TestANilErrorOfAPublishIsUnknown: a nil pointer as an error panics where somebody looks into it,
+// with no lock held.
 func TestANilErrorOfAPublishIsUnknown(t *testing.T) {
 	b := newFakeBroker()
 	b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(int, error)) { done(0, (*nilError)(nil)) }

@@ -87,7 +87,8 @@ func TestDrainedLeaseStopsItsDispatchAndIsReleasedWhenNothingRuns(t *testing.T) 
 	})
 }
 
-// sortedPairs drops what is the same in all lines and orders the first three, which happen at one moment.
+// sortedPairs drops what is the same in all lines and orders the first three, which happen at one
+// moment.
 func sortedPairs(lines []string) []string {
 	out := []string{}
 	for _, l := range lines {

@@ -15,7 +15,8 @@ import (
 
 type valueKey struct{}
 
-// leaseContexts runs handlers under a lease until they have what they want of their contexts, and ends it then.
+// leaseContexts runs handlers under a lease until they have what they want of their contexts, and
+// ends it then.
 func leaseContexts(t *testing.T, cause error, n int, h func(ctx context.Context, ended <-chan struct{})) {
 	t.Helper()
 	b, lease := newFakeBroker(), leat.NewLease()
@@ -39,7 +40,8 @@ func leaseContexts(t *testing.T, cause error, n int, h func(ctx context.Context,
 	assert.Empty(t, b.settlements())
 }
 
-// Whatever a handler asks its context first, and when, it is one context: with a cause, children and the values of Run's.
+// Whatever a handler asks its context first, and when, it is one context: with a cause, children
+// and the values of Run's.
 func TestContextOfALeaseThatEnds(t *testing.T) {
 	lost := func(t *testing.T, ctx context.Context, cause error) {
 		t.Helper()
@@ -97,7 +99,8 @@ func TestContextOfALeaseThatEnds(t *testing.T) {
 	}
 }
 
-// Children of a handler's context cost no goroutine each, as those of the standard library's contexts do not.
+// Children of a handler's context cost no goroutine each, as those of the standard library's
+// contexts do not.
 func TestChildrenOfAHandlersContextCostNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leaseContexts(t, errBoom, 1, func(ctx context.Context, _ <-chan struct{}) {

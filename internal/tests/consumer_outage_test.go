@@ -31,7 +31,8 @@ func failingPublish(codes ...leat.Code) *fakeBroker {
 	return b
 }
 
-// A broker that is down is no failure of the event whose handler publishes to it, however long it lasts and whatever Retry says.
+// A broker that is down is no failure of the event whose handler publishes to it, however long it
+// lasts and whatever Retry says.
 func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 	for _, code := range []leat.Code{leat.CodeUnavailable, leat.CodeUnknown, leat.CodeExhausted, leat.CodeClosed} {
 		t.Run(code.String(), func(t *testing.T) {
@@ -100,7 +101,8 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 	}
 }
 
-// What the time of an outage adds to FirstAttempt is not the event's: MaxElapsed must not run out meanwhile.
+// What the time of an outage adds to FirstAttempt is not the event's: MaxElapsed must not run out
+// meanwhile.
 func TestOutageTakesNothingFromMaxElapsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -163,7 +165,8 @@ func TestIsOutage(t *testing.T) {
 	}
 }
 
-// A Producer that was closed before the Consumer, and a handler with a delay of its own, do not spin, and the drain is clean.
+// A Producer that was closed before the Consumer, and a handler with a delay of its own, do not
+// spin, and the drain is clean.
 func TestClosedProducerDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

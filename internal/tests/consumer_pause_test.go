@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A Consumer that waits for room when the pause begins is not stalled by the pause: it does not receive because it was told so.
+// A Consumer that waits for room when the pause begins is not stalled by the pause: it does not
+// receive because it was told so.
 func TestAPauseOfABusyConsumerIsNoStall(t *testing.T) {
 	pauses := map[string]func(r *running, ask func()){
 		"by Pause":   func(r *running, _ func()) { r.consumer.Pause() },

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// quietBroker is a fakeBroker whose stream fetches ahead, and writes down in which order it is told things.
+// quietBroker is a fakeBroker whose stream fetches ahead, and writes down in which order it is told
+// things.
 type quietBroker struct {
 	*fakeBroker
 
@@ -56,7 +57,8 @@ func (s *quietStream) Close(ctx context.Context) error {
 	return s.Stream.Close(ctx)
 }
 
-// Q1: Quiesce comes once, when Receive has returned for good, and before anything is given back on the way to Close.
+// Q1: Quiesce comes once, when Receive has returned for good, and before anything is given back on
+// the way to Close.
 func TestConsumerQuiescesBeforeItGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &quietBroker{fakeBroker: newFakeBroker(), log: newTrace()}
@@ -76,7 +78,8 @@ func TestConsumerQuiescesBeforeItGivesBack(t *testing.T) {
 	})
 }
 
-// A stream that is over by itself is told as well: what is unsettled is given back to it all the same.
+// A stream that is over by itself is told as well: what is unsettled is given back to it all the
+// same.
 func TestConsumerQuiescesAStreamThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &quietBroker{fakeBroker: newFakeBroker(), log: newTrace()}

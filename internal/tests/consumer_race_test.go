@@ -18,8 +18,8 @@ func (e slowError) Error() string {
 	return "slow"
 }
 
-// The engine looks into a handler's error without its lock, while the drain lists the handlers that still run. Only the race detector
-// sees whether they share what they read and write.
+// The engine looks into a handler's error without its lock, while the drain lists the handlers that
+// still run. Only the race detector sees whether they share what they read and write.
 func TestDrainListsAHandlerWhoseErrorIsBeingRead(t *testing.T) {
 	errs := map[string]error{"rejected": leat.Reject(slowError{time.Second}), "failed": slowError{time.Second}}
 	for name, err := range errs {

@@ -25,8 +25,8 @@ func queueError(code leat.Code, topic string) error {
 
 const testPoisonTopic = "orders.billing.poison"
 
-// TestAnEventThatThePoisonQueueRefusesHoldsUpNoOther has 300 small malformed deliveries and another key behind one event that the queue
-// cannot write.
+// TestAnEventThatThePoisonQueueRefusesHoldsUpNoOther has 300 small malformed deliveries and another
+// key behind one event that the queue cannot write.
 func TestAnEventThatThePoisonQueueRefusesHoldsUpNoOther(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -141,8 +141,9 @@ func TestAPoisonQueueThatIsDownIsNoRefusal(t *testing.T) {
 	}
 }
 
-// TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage has an event that makes every publish of it fail with an error that tells nothing,
-// as a broker does that closes the connection. The others must get through.
+// TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage has an event that makes every publish of it
+// fail with an error that tells nothing, as a broker does that closes the connection. The others
+// must get through.
 func TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage(t *testing.T) {
 	for name, fail := range map[string]func(ctx context.Context) error{
 		"at once": func(context.Context) error { return queueError(leat.CodeUnknown, testPoisonTopic) },
@@ -196,7 +197,8 @@ func TestAnEventWithWhichThePoisonQueueFailsIsNotAnOutage(t *testing.T) {
 	}
 }
 
-// TestRefusedEventsHaveABound: up to half of MaxInFlight the Consumer goes on, beyond it is stalled and says why.
+// TestRefusedEventsHaveABound: up to half of MaxInFlight the Consumer goes on, beyond it is stalled
+// and says why.
 func TestRefusedEventsHaveABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

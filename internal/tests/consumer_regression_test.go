@@ -20,7 +20,8 @@ func redeliver(b *fakeBroker, lease *leat.Lease, e leat.Event, deliveries int) {
 	b.deliverRaw(leat.Delivery{Event: e, Lease: lease, Deliveries: deliveries, Position: leat.Position{ID: e.ID()}})
 }
 
-// An item behind a parked one of another lease gets ready when that lease ends; somebody must run it.
+// An item behind a parked one of another lease gets ready when that lease ends; somebody must run
+// it.
 func TestEndOfALeaseWakesAWorkerForWhatWaitedBehindIt(t *testing.T) {
 	for _, how := range []string{"end", "drain"} {
 		t.Run(how, func(t *testing.T) {
@@ -54,7 +55,8 @@ func TestEndOfALeaseWakesAWorkerForWhatWaitedBehindIt(t *testing.T) {
 	}
 }
 
-// An event behind another one of its key that is rejected natively must not unbalance the count of ready items.
+// An event behind another one of its key that is rejected natively must not unbalance the count of
+// ready items.
 func TestNativeRejectBehindAnotherEventKeepsTheReadyCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -79,7 +81,8 @@ func TestNativeRejectBehindAnotherEventKeepsTheReadyCount(t *testing.T) {
 	})
 }
 
-// The same when there is neither a poison queue nor native reject: the receive loop must learn that there is room.
+// The same when there is neither a poison queue nor native reject: the receive loop must learn that
+// there is room.
 func TestRoomIsSeenWhenTheLastReadyEventIsPoison(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -136,8 +139,8 @@ func TestPoisonPublishThatStillRunsIsNamedByRun(t *testing.T) {
 	})
 }
 
-// DESIGN.md, The engine, Settlement: once the engine has ended a handler's context (drain, lost lease), its error is no failure and counts
-// no attempt.
+// DESIGN.md, The engine, Settlement: once the engine has ended a handler's context (drain, lost
+// lease), its error is no failure and counts no attempt.
 func TestALostLeaseCostsNoAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -200,7 +203,8 @@ func TestAStallThatBeganInAPauseIsSeen(t *testing.T) {
 	})
 }
 
-// DESIGN.md, What must hold, 5 (calm), and poisonStage: one publish tries whether the queue is up again, and that backs off.
+// DESIGN.md, What must hold, 5 (calm), and poisonStage: one publish tries whether the queue is up
+// again, and that backs off.
 func TestProbesOfAPoisonQueueThatFailsAtOnceAreCalm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -253,7 +257,8 @@ func TestLostEventsAreNotKeptWhileHandlersAreBusy(t *testing.T) {
 	})
 }
 
-// deliverAndLose delivers an event whose lease ends, and returns the lease, which nobody but the Consumer's item may still keep then.
+// deliverAndLose delivers an event whose lease ends, and returns the lease, which nobody but the
+// Consumer's item may still keep then.
 func deliverAndLose(t *testing.T, b *fakeBroker, id string) weak.Pointer[leat.Lease] {
 	t.Helper()
 	lease := leat.NewLease()
@@ -342,7 +347,8 @@ func TestASlowReleaseHoldsUpNothing(t *testing.T) {
 	})
 }
 
-// What waits behind a parked event that is given back must not overtake it, whatever lease it came on.
+// What waits behind a parked event that is given back must not overtake it, whatever lease it came
+// on.
 func TestDrainOfALeaseKeepsTheOrderAcrossLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -373,7 +379,8 @@ func TestDrainOfALeaseKeepsTheOrderAcrossLeases(t *testing.T) {
 	})
 }
 
-// A pause that begins after a lease on a watermark stream began to drain must not keep the drain from ending.
+// A pause that begins after a lease on a watermark stream began to drain must not keep the drain
+// from ending.
 func TestPauseDuringTheDrainOfALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

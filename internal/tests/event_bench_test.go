@@ -67,7 +67,8 @@ func BenchmarkMarshalJSON(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendJSON encodes an event whose data was not checked before and one whose data was, by decoding.
+// BenchmarkAppendJSON encodes an event whose data was not checked before and one whose data was, by
+// decoding.
 func BenchmarkAppendJSON(b *testing.B) {
 	e := benchEvent(b)
 	text, err := e.MarshalJSON()
@@ -142,7 +143,8 @@ func BenchmarkWithSource(b *testing.B) {
 	}
 }
 
-// BenchmarkStandardLibraryValid is a measure for the machine: what encoding/json needs to check the same data.
+// BenchmarkStandardLibraryValid is a measure for the machine: what encoding/json needs to check the
+// same data.
 func BenchmarkStandardLibraryValid(b *testing.B) {
 	data := payload()
 	b.SetBytes(int64(len(data)))

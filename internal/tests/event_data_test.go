@@ -28,7 +28,8 @@ func TestDecodeIsTheInverseOfWithJSON(t *testing.T) {
 	assert.JSONEq(t, e.DataString(), string(raw))
 }
 
-// What Decode refuses is rejected like what EventType.Decode refuses, and no error has anything of the data.
+// What Decode refuses is rejected like what EventType.Decode refuses, and no error has anything of
+// the data.
 func TestDecodeRejectsWhatItCannotRead(t *testing.T) {
 	e := newEvent(t).WithJSON(order{ID: "o1"})
 	for name, c := range map[string]struct {
@@ -56,7 +57,8 @@ func TestDecodeRejectsWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// A target that cannot be read into is a mistake in the handler, for which no event may leave its order.
+// A target that cannot be read into is a mistake in the handler, for which no event may leave its
+// order.
 func TestDecodeIntoWhatIsNoPointerRejectsNothing(t *testing.T) {
 	e := newEvent(t).WithJSON(1)
 	for _, v := range []any{nil, order{}, (*order)(nil), map[string]any{}} {

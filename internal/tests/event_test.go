@@ -56,7 +56,8 @@ func TestNewEventDefaults(t *testing.T) {
 	assert.NoError(t, e.WithSource("/shop").Validate())
 }
 
-// TestIDsSortByTime makes more than a millisecond of events that are a quarter of a microsecond apart.
+// TestIDsSortByTime makes more than a millisecond of events that are a quarter of a microsecond
+// apart.
 func TestIDsSortByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ids []string

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeBroker plays an adapter whose every move a test decides: it delivers what it is told to and writes down every settlement.
-// The in-memory broker is tested with the Consumer elsewhere; this one can do what that never does.
+// fakeBroker plays an adapter whose every move a test decides: it delivers what it is told to and
+// writes down every settlement. The in-memory broker is tested with the Consumer elsewhere; this
+// one can do what that never does.
 type fakeBroker struct {
 	limits  leat.Limits
 	caps    leat.Capabilities
@@ -115,7 +116,8 @@ func (b *fakeBroker) Settle(d *leat.Delivery, s leat.Settlement) {
 // Close closes the broker, which is nothing to a fake.
 func (b *fakeBroker) Close() error { return nil }
 
-// fakeStream is the fakeBroker's only stream. It is a type of its own because the two Close methods differ.
+// fakeStream is the fakeBroker's only stream. It is a type of its own because the two Close methods
+// differ.
 type fakeStream struct{ *fakeBroker }
 
 func (s fakeStream) Close(context.Context) error {

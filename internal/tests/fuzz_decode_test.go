@@ -8,7 +8,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// headersFrom reads lines of "name=value" as the headers of a transport, whatever bytes they have. A line without '=' is a name alone.
+// headersFrom reads lines of "name=value" as the headers of a transport, whatever bytes they have.
+// A line without '=' is a name alone.
 func headersFrom(text []byte) (headers []leat.Header) {
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		name, value, _ := bytes.Cut(line, []byte("="))
@@ -19,8 +20,8 @@ func headersFrom(text []byte) (headers []leat.Header) {
 
 const plainHeaders = "specversion=1.0\nid=1\nsource=/s\ntype=t"
 
-// FuzzDecodeEvent reads headers of a binary mode transport. They are one text, a line each, so that the fuzzer can move, repeat and cut
-// them.
+// FuzzDecodeEvent reads headers of a binary mode transport. They are one text, a line each, so that
+// the fuzzer can move, repeat and cut them.
 func FuzzDecodeEvent(f *testing.F) {
 	for _, s := range []string{
 		plainHeaders,
@@ -87,8 +88,8 @@ var poisonNames = map[string]bool{
 	"leattopic": true, "leatgroup": true, "leatposition": true, "leatkey": true,
 }
 
-// FuzzPoisonedFrom reads what somebody may have put into a poison queue: any extensions that begin with leat, and any data for the
-// type of a malformed delivery.
+// FuzzPoisonedFrom reads what somebody may have put into a poison queue: any extensions that begin
+// with leat, and any data for the type of a malformed delivery.
 func FuzzPoisonedFrom(f *testing.F) {
 	for _, s := range []string{
 		"leatreason=r\nleatattempts=3\nleatdeliveries=2\nleatfirstattempt=2026-01-02T03:04:05Z\nleattopic=t\nleatgroup=g\nleatposition=1/2",

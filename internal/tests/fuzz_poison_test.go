@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzPoisonable: whatever can be decoded, and whatever cannot, can be poisoned within the limits, and PoisonedFrom tells what it was.
+// FuzzPoisonable: whatever can be decoded, and whatever cannot, can be poisoned within the limits,
+// and PoisonedFrom tells what it was.
 func FuzzPoisonable(f *testing.F) {
 	f.Add([]byte(plainHeaders), []byte(`{"a":1}`), 0, 0, 0, 1<<20, 80, []byte("k"))
 	f.Add([]byte(plainHeaders+"\npartitionkey="), []byte(`"x"`), 1<<20-200, 0, 0, 1<<20, 80, []byte("\xff"))
@@ -60,7 +61,8 @@ func checkPoisonable(t *testing.T, p leat.Poisoned, limits leat.Limits) {
 	checkNothingUntold(t, p, more)
 }
 
-// checkNothingUntold compares what is read from a poison queue with what was put there: what is not said to be missing is there.
+// checkNothingUntold compares what is read from a poison queue with what was put there: what is not
+// said to be missing is there.
 func checkNothingUntold(t *testing.T, p, back leat.Poisoned) {
 	t.Helper()
 	original, err := leat.PoisonedFrom(p.Event)

@@ -170,7 +170,8 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzDataAsJSON checks which data is written as JSON: what [jsontext.Carries] takes, and no character that XML does not allow.
+// FuzzDataAsJSON checks which data is written as JSON: what [jsontext.Carries] takes, and no
+// character that XML does not allow.
 func FuzzDataAsJSON(f *testing.F) {
 	for _, s := range []string{"{}", " 1", "\"\xff\"", "\"\uffff\"", "\"\uffc0\ufffe\"", "\"\ufffd\U0001fffe\""} {
 		f.Add([]byte(s))

@@ -12,8 +12,9 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// BenchmarkHotPath is one producer to 64 handlers and ack through the in-memory broker, beside a channel with 64 receivers. It is for
-// profiles and allocations while working on the engine; the figures that are quoted come from the benchmarks module.
+// BenchmarkHotPath is one producer to 64 handlers and ack through the in-memory broker, beside a
+// channel with 64 receivers. It is for profiles and allocations while working on the engine; the
+// figures that are quoted come from the benchmarks module.
 func BenchmarkHotPath(b *testing.B) {
 	for _, keys := range []int{0, 10, 10_000, 1_000_000} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) { benchmarkHotPath(b, keys) })
@@ -101,7 +102,8 @@ func benchEvents(b *testing.B, n, keys int) []leat.Event {
 	return events
 }
 
-// reportCPU reports the process's CPU time for each event, which other programs on the machine disturb less than the time that passes.
+// reportCPU reports the process's CPU time for each event, which other programs on the machine
+// disturb less than the time that passes.
 func reportCPU(b *testing.B) func() {
 	used := func() int64 {
 		var u syscall.Rusage

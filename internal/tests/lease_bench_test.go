@@ -7,7 +7,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// leasing is a stream that delivers one event again and again, each time under a lease of its own, or under one for all.
+// leasing is a stream that delivers one event again and again, each time under a lease of its own,
+// or under one for all.
 type leasing struct {
 	*fakeBroker
 
@@ -48,7 +49,8 @@ func (s leasingStream) Settle(d *leat.Delivery, _ leat.Settlement) {
 
 func (leasingStream) Close(context.Context) error { return nil }
 
-// BenchmarkLeasePerMessage is what a lease for each message costs, as with brokers that have a timeout for each, beside one for all.
+// BenchmarkLeasePerMessage is what a lease for each message costs, as with brokers that have a
+// timeout for each, beside one for all.
 func BenchmarkLeasePerMessage(b *testing.B) {
 	for name, kind := range map[string]leasing{"shared": {lease: leat.NewLease()}, "each": {}, "each ended": {ends: true}} {
 		b.Run(name, func(b *testing.B) {

@@ -122,7 +122,8 @@ func TestTimedLeaseGoesOnWhileItDrains(t *testing.T) {
 	})
 }
 
-// TestConsumerOfTimedLeases: a handler that outlives its lease is told, and one whose lease is extended is left alone.
+// TestConsumerOfTimedLeases: a handler that outlives its lease is told, and one whose lease is
+// extended is left alone.
 func TestConsumerOfTimedLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()
@@ -156,7 +157,8 @@ func TestTimedLeaseIsCheap(t *testing.T) {
 	assert.InDelta(t, plain, timed, 0.1, "a timed lease allocates no more than a plain one")
 }
 
-// TestTimedLeasesEndEachAtItsTime: leases that share a timer, asked for in any order, some extended, some ended in order.
+// TestTimedLeasesEndEachAtItsTime: leases that share a timer, asked for in any order, some
+// extended, some ended in order.
 func TestTimedLeasesEndEachAtItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leases := leat.NewTimedLeases(term)
@@ -191,7 +193,8 @@ func TestTimedLeasesEndEachAtItsTime(t *testing.T) {
 	})
 }
 
-// TestTimedLeaseIsExtendedOrLost: an extension at the last moment either is noted or comes too late, and no lease is forgotten.
+// TestTimedLeaseIsExtendedOrLost: an extension at the last moment either is noted or comes too
+// late, and no lease is forgotten.
 func TestTimedLeaseIsExtendedOrLost(t *testing.T) {
 	const short = 2 * time.Millisecond
 	leases := leat.NewTimedLeases(short)

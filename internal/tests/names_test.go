@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A name that one of the brokers refuses or keeps for itself is invalid everywhere: to subscribe, to publish, and in a route.
+// A name that one of the brokers refuses or keeps for itself is invalid everywhere: to subscribe,
+// to publish, and in a route.
 func TestReservedNames(t *testing.T) {
 	p := leat.NewProducer(newFakeBroker(), nil)
 	for _, topic := range []string{

@@ -80,7 +80,8 @@ func TestRunRefusesWhatIsNil(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Declare(t.Context(), (*fakeBroker)(nil))))
 }
 
-// A chain that was refused says so to those who call it without Run, and one that is whole is not wrapped further.
+// A chain that was refused says so to those who call it without Run, and one that is whole is not
+// wrapped further.
 func TestAChainWithANilRefusesEvents(t *testing.T) {
 	err := leat.Chain(nil).Handle(t.Context(), event(t, "1", ""))
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))

@@ -201,7 +201,8 @@ func TestObserverSeesLostLeasesSkippedEventsAndCrashes(t *testing.T) {
 	})
 }
 
-// A Producer's Observer sees the outcome of each event once, also of those that never reach the broker, with the topic and the time.
+// A Producer's Observer sees the outcome of each event once, also of those that never reach the
+// broker, with the topic and the time.
 func TestObserverOfAProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

@@ -178,7 +178,8 @@ func TestOpenersWithholdTextsWithSecrets(t *testing.T) {
 	}
 }
 
-// TestOpenersMangleNoText: with a password that is a word of Leat's texts, or a letter, these stay as they are.
+// TestOpenersMangleNoText: with a password that is a word of Leat's texts, or a letter, these stay
+// as they are.
 func TestOpenersMangleNoText(t *testing.T) {
 	for _, password := range []string{"p", "PLAIN", "buffer", "number"} {
 		_, err := leat.Openers{"mem": memory.Open}.Open(t.Context(), "mem://?password="+password+"&buffer=x")
@@ -188,8 +189,8 @@ func TestOpenersMangleNoText(t *testing.T) {
 	}
 }
 
-// TestOpenersSplitHosts: what is a list does not depend on the release of Go. 1.26.0 and 1.26.1 refuse most of these, and take the last
-// host of the IPv6 lists; 1.26.8 refuses others.
+// TestOpenersSplitHosts: what is a list does not depend on the release of Go. 1.26.0 and 1.26.1
+// refuse most of these, and take the last host of the IPv6 lists; 1.26.8 refuses others.
 func TestOpenersSplitHosts(t *testing.T) {
 	for list, host := range map[string]string{
 		"h1:1,h2:2": "h1:1,h2:2", "h1,h2": "h1,h2", "h1:1,h2": "h1:1,h2", "h1,h2:2": "h1,h2:2", "[::1]:1,[::2]:2": "[::1]:1,[::2]:2",
@@ -214,7 +215,8 @@ func TestMemoryShowsNothingOfTheURL(t *testing.T) {
 	}
 }
 
-// FuzzOpenersNeverReveal holds every error of Open against the password that the URL has, with an adapter that does its worst.
+// FuzzOpenersNeverReveal holds every error of Open against the password that the URL has, with an
+// adapter that does its worst.
 func FuzzOpenersNeverReveal(f *testing.F) {
 	f.Add("mem", "user", "s3cret", "h:1/path?x=y")
 	f.Add("mem", "", "a/b@c%2F", "")

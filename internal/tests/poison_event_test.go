@@ -115,7 +115,8 @@ func TestPoisonedLimits(t *testing.T) {
 	_, err = leat.ParseEvent(text)
 	require.NoError(t, err)
 
-	// The Producer lets a poisoned event use what it keeps free of other events, before and after a transport.
+	// The Producer lets a poisoned event use what it keeps free of other events, before and after a
+	// transport.
 	broker := &storeBroker{}
 	producer := leat.NewProducer(broker, nil)
 	big := newEvent(t).WithData("application/octet-stream", make([]byte, 1<<20-8<<10-200))
@@ -189,7 +190,8 @@ func TestMalformedSourceIsEscaped(t *testing.T) {
 	require.NoError(t, p.Validate())
 }
 
-// TestPoisonedEventKeepsItsID holds since a poison queue may be asked again after an outcome that is unknown.
+// TestPoisonedEventKeepsItsID holds since a poison queue may be asked again after an outcome that
+// is unknown.
 func TestPoisonedEventKeepsItsID(t *testing.T) {
 	id := func(p leat.Poisoned) string {
 		e, err := p.AsEvent()
@@ -245,7 +247,8 @@ func TestPoisonedFromErrors(t *testing.T) {
 	}
 }
 
-// TestPoisonedFromStrangers reads what other programs may have written: what cannot be read is unknown.
+// TestPoisonedFromStrangers reads what other programs may have written: what cannot be read is
+// unknown.
 func TestPoisonedFromStrangers(t *testing.T) {
 	p, err := leat.PoisonedFrom(decodePoisoned(t, "order.placed", "body", map[string]string{
 		"leatattempts": "many", "leatdeliveries": "-5", "leatreceived": "yesterday", "leatfuture": "x", "other": "kept",

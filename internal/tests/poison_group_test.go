@@ -32,8 +32,8 @@ func (d *declares) Declare(ctx context.Context, subs ...leat.Subscription) error
 	return d.Broker.Declare(ctx, subs...)
 }
 
-// Run declares the group that reads a poison queue as ReplayOf returns it. One that is shared keeps order where one of its consumers has
-// order, whatever their sequence.
+// Run declares the group that reads a poison queue as ReplayOf returns it. One that is shared keeps
+// order where one of its consumers has order, whatever their sequence.
 func TestRunDeclaresWhatReadsThePoisonQueue(t *testing.T) {
 	ordered := leat.Subscription{Topic: "orders", Group: "billing"}
 	unordered := leat.Subscription{Topic: "orders", Group: "stock", Unordered: true}

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRefusedEventsAmongManyDelayNone has 1,000 events that the poison queue refuses among 100,000 good ones. No good
-// event is handled later than a second after it was published.
+// TestRefusedEventsAmongManyDelayNone has 1,000 events that the poison queue refuses among 100,000
+// good ones. No good event is handled later than a second after it was published.
 func TestRefusedEventsAmongManyDelayNone(t *testing.T) {
 	const total, every = 101_000, 101
 	synctest.Test(t, func(t *testing.T) {

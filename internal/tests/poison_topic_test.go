@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPoisonTopicsAreUnique has all pairs of a topic and a group of up to four parts, some of which look like the end of a poison topic.
+// TestPoisonTopicsAreUnique has all pairs of a topic and a group of up to four parts, some of which
+// look like the end of a poison topic.
 func TestPoisonTopicsAreUnique(t *testing.T) {
 	words := []string{"a", "poison", "poison-2", "poison-broadcast", "broadcast"}
 	names := words

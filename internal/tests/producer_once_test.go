@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An adapter or a middleware that answers twice, late or for an event that does not exist breaks rule P1. It must not make a publish
-// report nil that the broker has not confirmed.
+// An adapter or a middleware that answers twice, late or for an event that does not exist breaks
+// rule P1. It must not make a publish report nil that the broker has not confirmed.
 
 func TestASecondAnswerForOneEventIsNotThatOfItsNeighbour(t *testing.T) {
 	b := newFakeBroker()
@@ -51,7 +51,8 @@ func TestAnAnswerOutOfRangeAfterARefusalIsIgnored(t *testing.T) {
 	assert.Len(t, e.Failures, 2)
 }
 
-// lateAnswers is a broker that answers the publishes of events with the key "now", and keeps every done that it was given.
+// lateAnswers is a broker that answers the publishes of events with the key "now", and keeps every
+// done that it was given.
 type lateAnswers struct {
 	*fakeBroker
 
@@ -75,7 +76,8 @@ func newLateAnswers() *lateAnswers {
 // pass is a middleware that changes nothing.
 func pass(next leat.PublishFunc) leat.PublishFunc { return next }
 
-// assertStaleAnswersAreIgnored makes n publishes, and then one that the broker does not answer, while it answers the earlier ones again.
+// assertStaleAnswersAreIgnored makes n publishes, and then one that the broker does not answer,
+// while it answers the earlier ones again.
 func assertStaleAnswersAreIgnored(t *testing.T, n int, o *leat.ProducerOptions) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

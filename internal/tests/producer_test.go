@@ -222,7 +222,8 @@ func TestPublishAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The reserve for the poison queue is a part of a limit that is smaller than itself, so that something is always allowed.
+// The reserve for the poison queue is a part of a limit that is smaller than itself, so that
+// something is always allowed.
 func TestTheReserveFitsTheLimit(t *testing.T) {
 	for _, c := range []struct{ limit, allowed int }{
 		{0, 1<<20 - 8<<10}, {1 << 30, 1<<20 - 8<<10}, {64 << 10, 56 << 10}, {8 << 10, 7 << 10}, {1000, 875}, {9000, 7875},

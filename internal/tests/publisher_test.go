@@ -13,7 +13,8 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// outbox is a [leat.Publisher] that keeps events instead of publishing them, as one in a transaction does.
+// outbox is a [leat.Publisher] that keeps events instead of publishing them, as one in a
+// transaction does.
 type outbox struct {
 	kept map[string][]leat.Event
 	err  error
@@ -74,8 +75,8 @@ func TestEventTypeRefusesANilPublisher(t *testing.T) {
 	}
 }
 
-// Every form in which an event comes to a poison queue is known as poisoned, also when a transport or a format has carried it, and
-// nothing else is.
+// Every form in which an event comes to a poison queue is known as poisoned, also when a transport
+// or a format has carried it, and nothing else is.
 func TestIsPoisoned(t *testing.T) {
 	e := event(t, "1", "k")
 	info := leat.Info{Topic: "orders", Group: "billing", Attempt: 1}
@@ -117,7 +118,8 @@ func TestIsPoisoned(t *testing.T) {
 	assert.False(t, leat.IsPoisoned(e.WithType("leat.malformed.v1")), "a type alone proves nothing")
 }
 
-// A check in the chain of a Producer that lets poisoned events pass keeps nothing out of the poison queue.
+// A check in the chain of a Producer that lets poisoned events pass keeps nothing out of the poison
+// queue.
 func TestAPublishCheckLetsPoisonedEventsPass(t *testing.T) {
 	b := memory.New(nil)
 	defer func() { assert.NoError(t, b.Close()) }()

@@ -206,7 +206,8 @@ func BenchmarkRouter(b *testing.B) {
 	}
 }
 
-// TestRouterDoesNotSkipWhatStandsForSomethingElse: what a poison queue has instead of an original must not vanish in a replay.
+// TestRouterDoesNotSkipWhatStandsForSomethingElse: what a poison queue has instead of an original
+// must not vanish in a replay.
 func TestRouterDoesNotSkipWhatStandsForSomethingElse(t *testing.T) {
 	h := &recorder{}
 	r := leat.NewRouter(leat.Route{Type: "a", Handler: h})

@@ -19,10 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsLostAndOrderHoldsUnderFaults runs consumers of one group that join, leave, crash and lose their leases, over handlers
-// that fail, panic, leave and pause, in fake time, and then compares ledgers. It runs the seeds 1 to 20, which have found faults before,
-// and as many new ones, so that each run looks where none has looked. LEAT_SEED runs one seed, LEAT_RUNS more of both. A failure names
-// its seed.
+// TestNothingIsLostAndOrderHoldsUnderFaults runs consumers of one group that join, leave, crash and
+// lose their leases, over handlers that fail, panic, leave and pause, in fake time, and then
+// compares ledgers. It runs the seeds 1 to 20, which have found faults before, and as many new
+// ones, so that each run looks where none has looked. LEAT_SEED runs one seed, LEAT_RUNS more of
+// both. A failure names its seed.
 func TestNothingIsLostAndOrderHoldsUnderFaults(t *testing.T) {
 	runs, first := uint64(20), uint64(1)
 	if n, err := strconv.ParseUint(os.Getenv("LEAT_RUNS"), 10, 64); err == nil {
@@ -97,7 +98,8 @@ func (l *ledger) handled(e leat.Event) {
 	}
 }
 
-// handler fails by chance. A handler whose context has ended reports no success, as what it does then no longer counts.
+// handler fails by chance. A handler whose context has ended reports no success, as what it does
+// then no longer counts.
 func (l *ledger) handler() leat.HandlerFunc {
 	return func(ctx context.Context, e leat.Event) error {
 		l.begin(ctx, e)

@@ -141,7 +141,8 @@ func TestTopicsOfSuspectsDiffer(t *testing.T) {
 	assert.Len(t, topics, 5, "%v", topics)
 }
 
-// A suspect runs alone among all consumers of one Run: what another one's handler does to the process would be blamed on it.
+// A suspect runs alone among all consumers of one Run: what another one's handler does to the
+// process would be blamed on it.
 func TestASuspectRunsAloneInItsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -191,7 +192,8 @@ func TestASuspectRunsAloneInItsRun(t *testing.T) {
 	})
 }
 
-// A handler that waits for another event to be handled must not wait for a suspect that waits for it.
+// A handler that waits for another event to be handled must not wait for a suspect that waits for
+// it.
 func TestASuspectDoesNotHoldUpWhatAHandlerWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)

@@ -17,7 +17,8 @@ import (
 // asSuspect makes a suspect of each event from the first delivery on.
 const asSuspect = 10
 
-// A process that is told to stop while a suspect runs, and is killed then because that takes too long, has not been ended by the suspect.
+// A process that is told to stop while a suspect runs, and is killed then because that takes too
+// long, has not been ended by the suspect.
 func TestAKillAfterTheBeginOfTheShutdownDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -41,7 +42,8 @@ func TestAKillAfterTheBeginOfTheShutdownDoesNotCount(t *testing.T) {
 	})
 }
 
-// One run that ended with the process proves nothing: somebody may have killed it. And what was handled since is forgotten.
+// One run that ended with the process proves nothing: somebody may have killed it. And what was
+// handled since is forgotten.
 func TestOneRunThatDidNotComeBackPoisonsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -62,7 +64,8 @@ func TestOneRunThatDidNotComeBackPoisonsNothing(t *testing.T) {
 	})
 }
 
-// While their runs cannot be noted, suspects wait, others go on, health says so, and nothing is poisoned.
+// While their runs cannot be noted, suspects wait, others go on, health says so, and nothing is
+// poisoned.
 func TestSuspectsWaitWhileTheirRunsCannotBeNoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -126,7 +129,8 @@ func (n *noteless) Publish(ctx context.Context, topic string, events []leat.Even
 	n.life.Publish(ctx, topic, events, done)
 }
 
-// A note whose outcome is unknown is stored, and the run never began. The process lives, so the run must not count.
+// A note whose outcome is unknown is stored, and the run never began. The process lives, so the run
+// must not count.
 func TestANoteOfUnknownOutcomeDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -165,7 +169,8 @@ func (f *forgetful) Publish(ctx context.Context, topic string, events []leat.Eve
 	})
 }
 
-// A run is back as soon as its lease is lost, although its handler goes on: what ends the process later is not its doing alone.
+// A run is back as soon as its lease is lost, although its handler goes on: what ends the process
+// later is not its doing alone.
 func TestARunThatLostItsLeaseCameBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -192,8 +197,8 @@ func TestARunThatLostItsLeaseCameBack(t *testing.T) {
 	})
 }
 
-// Two runs that are noted may be those of processes that live, and only lost their connections. They get the time to say so. What a process
-// says after another one has begun its turn is late.
+// Two runs that are noted may be those of processes that live, and only lost their connections.
+// They get the time to say so. What a process says after another one has begun its turn is late.
 func TestASuspectWaitsForTheOthersBeforeItIsPoisoned(t *testing.T) {
 	for name, c := range map[string]struct {
 		notes   []string

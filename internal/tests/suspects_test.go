@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// life is the broker as one process sees it. A crash cuts it off: nothing that the process does reaches the broker any more, and what its
-// streams held is delivered again.
+// life is the broker as one process sees it. A crash cuts it off: nothing that the process does
+// reaches the broker any more, and what its streams held is delivered again.
 type life struct {
 	leat.Broker
 
@@ -150,7 +150,8 @@ func (g *group) poisonedIDs() []string {
 	return ids
 }
 
-// process starts one process of the group, which adds to the count of deliveries as its predecessors did.
+// process starts one process of the group, which adds to the count of deliveries as its
+// predecessors did.
 func (g *group) process(deliveries int64, h leat.HandlerFunc) (*life, *running) {
 	g.t.Helper()
 	l := newLife(g.broker, deliveries)
@@ -164,7 +165,8 @@ func (r *running) kill(l *life) {
 	_ = r.stop() // what it returns dies with it
 }
 
-// An event that ends the process each time is poisoned after two runs alone; those around it, delivered as often, are handled.
+// An event that ends the process each time is poisoned after two runs alone; those around it,
+// delivered as often, are handled.
 func TestOnlyTheSuspectThatCrashesIsPoisoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -207,7 +209,8 @@ func TestOnlyTheSuspectThatCrashesIsPoisoned(t *testing.T) {
 	})
 }
 
-// Prefetching and giving back is no crash, however often: clean restarts, lost leases and handlers that fail or ask for a delay.
+// Prefetching and giving back is no crash, however often: clean restarts, lost leases and handlers
+// that fail or ask for a delay.
 func TestHealthySuspectsAreHandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3)
@@ -268,7 +271,8 @@ func TestHealthySuspectsAreHandled(t *testing.T) {
 	})
 }
 
-// TestASuspectBehindARefusedEventRunsAlone: what passes an event that the poison queue refuses is no less a suspect for that.
+// TestASuspectBehindARefusedEventRunsAlone: what passes an event that the poison queue refuses is
+// no less a suspect for that.
 func TestASuspectBehindARefusedEventRunsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

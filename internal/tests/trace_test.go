@@ -55,7 +55,8 @@ func TestContextWithTrace(t *testing.T) {
 	assert.Nil(t, leat.TraceFrom(leat.ContextWithTrace(ctx, leat.TraceContext{})), "the zero TraceContext is none")
 }
 
-// A handler sees the trace context, and the poison queue gets it in the ctx of its publish, so that the poisoned message carries it on.
+// A handler sees the trace context, and the poison queue gets it in the ctx of its publish, so that
+// the poisoned message carries it on.
 func TestTraceOfADelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker()

@@ -16,7 +16,8 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 )
 
-// skipAll publishes an event of each type, in order, to a Router that wants none of them, and returns the lines of the log that name one.
+// skipAll publishes an event of each type, in order, to a Router that wants none of them, and
+// returns the lines of the log that name one.
 func skipAll(t *testing.T, types ...string) []string {
 	t.Helper()
 	var log bytes.Buffer

@@ -12,9 +12,9 @@ import (
 // Len is the length of a UUID as text, in bytes.
 const Len = 36
 
-// Append appends a UUID of version 7 (RFC 9562 §5.7) for the time now. The 12 bits of rand_a hold the fraction of the
-// millisecond (§6.2, method 3), so that ids of one process sort by time to a quarter of a microsecond without shared state; the other
-// 62 bits are random.
+// Append appends a UUID of version 7 (RFC 9562 §5.7) for the time now. The 12 bits of rand_a hold
+// the fraction of the millisecond (§6.2, method 3), so that ids of one process sort by time to a
+// quarter of a microsecond without shared state; the other 62 bits are random.
 func Append(dst []byte, now time.Time) []byte {
 	var u [16]byte
 	_, _ = rand.Read(u[8:]) // it never fails: without entropy the runtime ends the process

@@ -8,7 +8,8 @@ type Goal struct {
 	Case string
 	// Metric is what is bounded.
 	Metric Metric
-	// Against is the case that is compared with, where the metric compares; empty means the base of the group.
+	// Against is the case that is compared with, where the metric compares; empty means the base of
+	// the group.
 	Against string
 	// Min and Max are the bounds; 0 means none.
 	Min, Max float64

@@ -1,5 +1,5 @@
-// Package bench measures cases side by side: it runs the cases of a group round-robin in one process, compares them within each
-// round, and reports medians with their intervals.
+// Package bench measures cases side by side: it runs the cases of a group round-robin in one
+// process, compares them within each round, and reports medians with their intervals.
 package bench
 
 import (
@@ -12,9 +12,11 @@ import (
 	"time"
 )
 
-// Group is a set of cases that do the same work. The first case is the base that the others are compared to.
+// Group is a set of cases that do the same work. The first case is the base that the others are
+// compared to.
 type Group struct {
-	// Name selects the group on the command line. A part after a slash is a section: "envelope" selects "envelope/encode".
+	// Name selects the group on the command line. A part after a slash is a section: "envelope"
+	// selects "envelope/encode".
 	Name string
 	// About says in a paragraph what is done, and what is not the same for all.
 	About string
@@ -28,18 +30,21 @@ type Options struct {
 	Rounds int
 	// Short takes the small numbers of a smoke test.
 	Short bool
-	// Timeout bounds one round of one case, so that a lost event ends the program instead of hanging it.
+	// Timeout bounds one round of one case, so that a lost event ends the program instead of
+	// hanging it.
 	Timeout time.Duration
 	// Progress is called before each round.
 	Progress func(group string, round int)
 }
 
-// Matches reports whether a filter from the command line selects the group. The empty filter selects every group.
+// Matches reports whether a filter from the command line selects the group. The empty filter
+// selects every group.
 func (g Group) Matches(filter string) bool {
 	return filter == "" || g.Name == filter || strings.HasPrefix(g.Name, filter+"/")
 }
 
-// Only returns the group with its base and the cases whose names contain text, and without goals unless it kept all cases.
+// Only returns the group with its base and the cases whose names contain text, and without goals
+// unless it kept all cases.
 func (g Group) Only(text string) Group {
 	kept := g
 	kept.Cases = nil
@@ -54,8 +59,8 @@ func (g Group) Only(text string) Group {
 	return kept
 }
 
-// Run measures the group. Each round runs every case once; the case that starts the round moves on by one each time, so that none
-// always runs after the same neighbour.
+// Run measures the group. Each round runs every case once; the case that starts the round moves on
+// by one each time, so that none always runs after the same neighbour.
 func (g Group) Run(ctx context.Context, o Options) (*Result, error) {
 	r := &Result{Group: g, samples: make([][]sample, len(g.Cases))}
 	for round := range o.Rounds {
@@ -77,7 +82,8 @@ func (g Group) Run(ctx context.Context, o Options) (*Result, error) {
 // WarmUp is how many events go through a case before the clock runs, when a round takes that many.
 func WarmUp(events int) int { return min(2_000, events/10) }
 
-// once runs one case for one round. Goroutines that the case starts carry its name as a profiler label.
+// once runs one case for one round. Goroutines that the case starts carry its name as a profiler
+// label.
 func (g Group) once(ctx context.Context, c Case, o Options) (s sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()

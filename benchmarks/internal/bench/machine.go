@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// WriteMachine writes what the numbers depend on: processor, Go, operating system, and the versions of the named modules.
+// WriteMachine writes what the numbers depend on: processor, Go, operating system, and the versions
+// of the named modules.
 func WriteMachine(w *bytes.Buffer, modules ...string) {
 	fmt.Fprintf(w, "- %s, %d of %d processors (GOMAXPROCS)\n", processor(), runtime.GOMAXPROCS(0), runtime.NumCPU())
 	fmt.Fprintf(w, "- %s, %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)

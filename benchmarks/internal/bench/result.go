@@ -25,7 +25,8 @@ func (s sample) heapMiB() float64        { return float64(s.heap) / (1 << 20) }
 // Rounds returns how many rounds were run.
 func (r *Result) Rounds() int { return len(r.samples[0]) }
 
-// Ratio compares two cases by their throughput: in each round the one divided by the other, then the median of that.
+// Ratio compares two cases by their throughput: in each round the one divided by the other, then
+// the median of that.
 func (r *Result) Ratio(of, to int) Estimate {
 	ratios := make([]float64, r.Rounds())
 	for i := range ratios {
@@ -34,7 +35,8 @@ func (r *Result) Ratio(of, to int) Estimate {
 	return estimate(ratios)
 }
 
-// CPURatio compares two cases by their processor time per event, as Ratio does; 0 where that is not known.
+// CPURatio compares two cases by their processor time per event, as Ratio does; 0 where that is not
+// known.
 func (r *Result) CPURatio(of, to int) Estimate {
 	ratios := make([]float64, r.Rounds())
 	for i := range ratios {
@@ -60,7 +62,8 @@ func (r *Result) Heap(of int) Estimate { return r.estimate(of, sample.heapMiB) }
 // Throughput returns the events per second of a case.
 func (r *Result) Throughput(of int) Estimate { return r.estimate(of, sample.perSecond) }
 
-// CPU returns the processor time per event of a case in nanoseconds, of all threads of the process; 0 where it is not known.
+// CPU returns the processor time per event of a case in nanoseconds, of all threads of the process;
+// 0 where it is not known.
 func (r *Result) CPU(of int) Estimate { return r.estimate(of, sample.cpuPerEvent) }
 
 // Allocs returns the allocations per event of a case, of all goroutines of the process.

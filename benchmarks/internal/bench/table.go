@@ -33,7 +33,8 @@ func (r *Result) WriteTable(w *bytes.Buffer) {
 	fmt.Fprintln(w)
 }
 
-// WriteVerdicts writes how the goals of the results were met, as a Markdown table, and reports whether all were.
+// WriteVerdicts writes how the goals of the results were met, as a Markdown table, and reports
+// whether all were.
 func WriteVerdicts(w *bytes.Buffer, results []*Result) bool {
 	all := true
 	fmt.Fprintf(w, "| group | goal | bound | measured | 95 %% interval | |\n|---|---|---:|---:|---:|---|\n")

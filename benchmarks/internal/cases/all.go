@@ -1,4 +1,5 @@
-// Package cases has the groups of cases that are measured: what Leat does, and what its peers do with the same work.
+// Package cases has the groups of cases that are measured: what Leat does, and what its peers do
+// with the same work.
 package cases
 
 import "github.com/leatgo/leat/benchmarks/internal/bench"

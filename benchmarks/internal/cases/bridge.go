@@ -41,7 +41,8 @@ func bridge() bench.Group {
 	}
 }
 
-// bridgePath is Leat over gochannel. That has no backpressure, so the publisher keeps a window, as it does for gochannel alone.
+// bridgePath is Leat over gochannel. That has no backpressure, so the publisher keeps a window, as
+// it does for gochannel alone.
 type bridgePath struct {
 	*counter
 

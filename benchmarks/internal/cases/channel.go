@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/bench"
 )
 
-// channel is the base of the in-memory groups: a buffered channel of events and goroutines that receive from it.
+// channel is the base of the in-memory groups: a buffered channel of events and goroutines that
+// receive from it.
 type channel struct {
 	*counter
 

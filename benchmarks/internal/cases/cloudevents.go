@@ -13,7 +13,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/bench"
 )
 
-// sdkPath is the CloudEvents SDK's channel protocol: Send on one side; Receive and Finish on the other.
+// sdkPath is the CloudEvents SDK's channel protocol: Send on one side; Receive and Finish on the
+// other.
 type sdkPath struct {
 	*counter
 

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// counter is the work of every handler that does nothing: it counts, and tells when the expected number is reached.
+// counter is the work of every handler that does nothing: it counts, and tells when the expected
+// number is reached.
 type counter struct {
 	n       atomic.Int64
 	target  atomic.Int64
@@ -22,7 +23,8 @@ func (c *counter) add() {
 	}
 }
 
-// expect sets how many more events wait waits for. It is called before the first of them is published.
+// expect sets how many more events wait waits for. It is called before the first of them is
+// published.
 func (c *counter) expect(n int) { c.target.Store(c.n.Load() + int64(n)) }
 
 // wait waits until the expected events are counted.

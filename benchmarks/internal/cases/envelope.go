@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/bench"
 )
 
-// How often a round does an operation: one that is called directly, and one that goes through encoding/json.
+// How often a round does an operation: one that is called directly, and one that goes through
+// encoding/json.
 const (
 	direct = 50_000
 	viaStd = 20_000

@@ -22,7 +22,8 @@ const (
 	topic            = "orders"
 	group            = "billing"
 
-	// distinctEvents are published in turn, more than are ever in flight, so that no event meets itself.
+	// distinctEvents are published in turn, more than are ever in flight, so that no event meets
+	// itself.
 	distinctEvents = 10_000
 )
 
@@ -32,7 +33,8 @@ func eventTime() time.Time { return time.Date(2026, time.March, 1, 12, 30, 15, 1
 // eventID returns an id of the length of a UUID.
 func eventID(i int) string { return fmt.Sprintf("0190a3c4-7d1e-7000-8000-%012d", i) }
 
-// eventKey returns the key of event i of a set with that many keys. Keys of all sets have the same length.
+// eventKey returns the key of event i of a set with that many keys. Keys of all sets have the same
+// length.
 func eventKey(i, keys int) string { return fmt.Sprintf("customer-%07d", i%keys) }
 
 // payload returns a JSON object of about 1 KiB.
@@ -87,7 +89,8 @@ func newSDKEvent(id, key string, data []byte) (event.Event, error) {
 	return e, e.SetData(eventContentType, data)
 }
 
-// newWatermillMessage returns the same event as a Watermill message, with the attributes as metadata. It keeps data.
+// newWatermillMessage returns the same event as a Watermill message, with the attributes as
+// metadata. It keeps data.
 func newWatermillMessage(id, key string, data []byte) (*message.Message, error) {
 	m := message.NewMessage(id, data)
 	m.Metadata.Set("source", eventSource)
@@ -99,8 +102,8 @@ func newWatermillMessage(id, key string, data []byte) (*message.Message, error) 
 	return m, nil
 }
 
-// supply returns a party's event for each number: with made a new one, else one of distinctEvents that are made now, with data of
-// their own, and published in turn.
+// supply returns a party's event for each number: with made a new one, else one of distinctEvents
+// that are made now, with data of their own, and published in turn.
 func supply[T any](keys int, made bool, create func(id, key string, data []byte) (T, error)) (func(i int) (T, error), error) {
 	n, data := newNames(keys), payload()
 	if made {

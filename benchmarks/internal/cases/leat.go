@@ -12,7 +12,8 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
-// leatPath is Leat as a service uses it: a Producer, a Consumer with the retry middleware and a poison queue, on the memory adapter.
+// leatPath is Leat as a service uses it: a Producer, a Consumer with the retry middleware and a
+// poison queue, on the memory adapter.
 type leatPath struct {
 	*counter
 

@@ -35,7 +35,8 @@ func parked() bench.Group {
 	return g
 }
 
-// park publishes n events whose handler asks for a retry in an hour, and waits until all of them are parked.
+// park publishes n events whose handler asks for a retry in an hour, and waits until all of them
+// are parked.
 func (p *leatPath) park(ctx context.Context, n int) error {
 	for i := range n {
 		e, err := leat.NewEvent(parkedType, &leat.EventOptions{

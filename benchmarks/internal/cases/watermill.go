@@ -14,7 +14,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/bench"
 )
 
-// watermillPath is Watermill on its in-memory Pub/Sub. That has no backpressure, so the publisher keeps a window of its own.
+// watermillPath is Watermill on its in-memory Pub/Sub. That has no backpressure, so the publisher
+// keeps a window of its own.
 type watermillPath struct {
 	*counter
 
@@ -32,7 +33,8 @@ type watermillOptions struct {
 	depth int
 	// buffer is how many places the output channel has; 0 is the default of gochannel.
 	buffer int
-	// made makes every message when it is published, instead of before. Both are right: gochannel's Publish copies it.
+	// made makes every message when it is published, instead of before. Both are right: gochannel's
+	// Publish copies it.
 	made bool
 	// middleware wraps the handler of the Router.
 	middleware []message.HandlerMiddleware

@@ -1,4 +1,5 @@
-// Package command is what the benchmark programs have in common: their flags, the run, and the report.
+// Package command is what the benchmark programs have in common: their flags, the run, and the
+// report.
 package command
 
 import (
@@ -27,8 +28,8 @@ type Program struct {
 	Modules []string
 	// Machine are further lines about what was measured on.
 	Machine []string
-	// After, if set, measures what fits into no group, and returns it as a section of the report. It is left out when groups or
-	// cases are selected.
+	// After, if set, measures what fits into no group, and returns it as a section of the report.
+	// It is left out when groups or cases are selected.
 	After func(ctx context.Context) (section []byte, met bool, err error)
 }
 

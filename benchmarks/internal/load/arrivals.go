@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// Arrivals is the work of every handler that does nothing else: it counts, and checks that each event comes once and, where there is
-// order by key, in order. It lets no more events through than are expected, so that the rounds of a consumer that has started do not run
-// into each other.
+// Arrivals is the work of every handler that does nothing else: it counts, and checks that each
+// event comes once and, where there is order by key, in order. It lets no more events through than
+// are expected, so that the rounds of a consumer that has started do not run into each other.
 type Arrivals struct {
 	ordered bool
 	Passed  func()          // if set, called for each event
@@ -99,7 +99,8 @@ func (a *Arrivals) Wait(ctx context.Context) error {
 	}
 }
 
-// Release lets go of everything that is held, so that its consumer can end. What comes from then on is not looked at.
+// Release lets go of everything that is held, so that its consumer can end. What comes from then on
+// is not looked at.
 func (a *Arrivals) Release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -26,7 +26,8 @@ func PublishAsync(ctx context.Context, names *Names, producer *leat.Producer, to
 	return publishAll(ctx, producer, topic, first, n, func(i int) (leat.Event, error) { return NewEvent(names.At(i)) })
 }
 
-// PublishPrebuilt is PublishAsync with events that are there already, as those are that a service passes on.
+// PublishPrebuilt is PublishAsync with events that are there already, as those are that a service
+// passes on.
 func PublishPrebuilt() Publish {
 	prebuilt := make([]leat.Event, 0, InFlight)
 	return func(ctx context.Context, names *Names, producer *leat.Producer, topic string, first, n int) (int64, error) {
@@ -97,7 +98,8 @@ type Consumer struct {
 	ran      chan error
 }
 
-// Consume runs a Consumer whose handler takes work for an event, until it is closed, which closes the broker as well.
+// Consume runs a Consumer whose handler takes work for an event, until it is closed, which closes
+// the broker as well.
 func Consume(broker leat.Broker, sub leat.Subscription, a *Arrivals, concurrency, maxInFlight int, work time.Duration) *Consumer {
 	handler := leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
 		if work > 0 {

@@ -16,15 +16,18 @@ const (
 
 	// Keys is how many keys the events have, in turn.
 	Keys = 10_000
-	// bodies is how many different bodies there are: as many as are in flight, so that a party that does not copy them finds them in the
-	// processor's cache no more often than a service that has just made them.
+	// bodies is how many different bodies there are: as many as are in flight, so that a party that
+	// does not copy them finds them in the processor's cache no more often than a service that has
+	// just made them.
 	bodies = 10_000
 )
 
-// Time is a fixed time, so that every run writes the same bytes. Every party formats it for each event.
+// Time is a fixed time, so that every run writes the same bytes. Every party formats it for each
+// event.
 func Time() time.Time { return time.Date(2026, time.March, 1, 12, 30, 15, 123456789, time.UTC) }
 
-// Names are the ids, keys and bodies of events, made once for all cases, so that a party pays for the event alone.
+// Names are the ids, keys and bodies of events, made once for all cases, so that a party pays for
+// the event alone.
 type Names struct {
 	ids    string // of idBytes each, one after the other: no pointers that the collector has to follow
 	keys   []string

@@ -13,8 +13,8 @@ const (
 	Callers  = 256 // goroutines that publish one by one
 )
 
-// InParallel splits n events from the first on into parts of up to size, and has goroutines publish one part after the other until one
-// fails. It returns how many events are in parts that succeeded.
+// InParallel splits n events from the first on into parts of up to size, and has goroutines publish
+// one part after the other until one fails. It returns how many events are in parts that succeeded.
 func InParallel(goroutines, size, first, n int, publish func(first, n int) error) (int64, error) {
 	var next, acked atomic.Int64
 	var failed FirstError

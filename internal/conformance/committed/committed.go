@@ -1,5 +1,5 @@
-// Package committed holds a run of the conformance suite against the report of it in docs/conformance, which the page of results is
-// made of.
+// Package committed holds a run of the conformance suite against the report of it in
+// docs/conformance, which the page of results is made of.
 package committed
 
 import (
@@ -12,12 +12,15 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// Variable names the environment variable with a file that [Check] writes the whole report to, what was seen of failures included.
+// Variable names the environment variable with a file that [Check] writes the whole report to, what
+// was seen of failures included.
 const Variable = "LEAT_REPORT"
 
-// Check fails the test where the report has other outcomes than the committed one of the same adapter, which is in the directory docs of
-// the repository. With LEAT_REPORTS set, as make conformance does, it writes the report to that directory instead. With LEAT_REPORT set, it
-// writes all of the report to that file and compares nothing: that is a run on a mutant, or of some of the cases.
+// Check fails the test where the report has other outcomes than the committed one of the same
+// adapter, which is in the directory docs of the repository. With LEAT_REPORTS set, as make
+// conformance does, it writes the report to that directory instead. With LEAT_REPORT set, it writes
+// all of the report to that file and compares nothing: that is a run on a mutant, or of some of the
+// cases.
 func Check(t testing.TB, docs string, report *eventtest.Report) {
 	t.Helper()
 	if file := os.Getenv(Variable); file != "" {

@@ -7,8 +7,8 @@ import (
 	"github.com/leatgo/leat/eventtest"
 )
 
-// Unordered returns the options of a run on Unordered subscriptions. With LEAT_LONG set it is the whole suite, else the raw cases that
-// leave the broker and its connections alone.
+// Unordered returns the options of a run on Unordered subscriptions. With LEAT_LONG set it is the
+// whole suite, else the raw cases that leave the broker and its connections alone.
 func Unordered() *eventtest.Options {
 	o := &eventtest.Options{Unordered: true}
 	if os.Getenv("LEAT_LONG") != "" {

@@ -1,4 +1,5 @@
-// Package score has the file of what came of an adapter's mutants, which the page of results is made of.
+// Package score has the file of what came of an adapter's mutants, which the page of results is
+// made of.
 package score
 
 import (
@@ -53,7 +54,8 @@ func Read(path string) (*Score, error) {
 	return s, nil
 }
 
-// Update puts what came of one mutant into a file, which is made where there is none, and drops mutants that are not known any more.
+// Update puts what came of one mutant into a file, which is made where there is none, and drops
+// mutants that are not known any more.
 func Update(path, adapter string, m Mutant, known []string) error {
 	s, err := Read(path)
 	if errors.Is(err, os.ErrNotExist) {

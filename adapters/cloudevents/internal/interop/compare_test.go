@@ -273,7 +273,8 @@ var refusals = []struct{ rule, id string }{
 	{"has half of a surrogate", "surrogate-half"}, {"has a name longer", "limits"}, {"has more than 80", "limits"},
 }
 
-// judgeOurRefusal explains why Leat refuses what the SDK takes. That the rule is broken must be seen by other means.
+// judgeOurRefusal explains why Leat refuses what the SDK takes. That the rule is broken must be
+// seen by other means.
 func (r *reading) judgeOurRefusal() {
 	r.t.Helper()
 	a, ok := errors.AsType[*leat.AttributeError](r.err)
@@ -363,7 +364,8 @@ func (r *reading) isBroken(id string, a *leat.AttributeError) bool {
 	return false
 }
 
-// hasOtherType reports whether a member of that name is neither text nor null, true, false, or an integer of 32 bits.
+// hasOtherType reports whether a member of that name is neither text nor null, true, false, or an
+// integer of 32 bits.
 func (r *reading) hasOtherType(name string) bool {
 	return slices.ContainsFunc(r.members, func(m member) bool {
 		if m.name != name {

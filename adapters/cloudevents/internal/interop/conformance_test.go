@@ -18,9 +18,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The scenarios of github.com/cloudevents/conformance, in words of our own: features/kafka-protocol-binding.feature at commit 6366de11 and
-// features/http-protocol-binding.feature at commit dcd8f605, by the CloudEvents authors under the Apache License 2.0. Each is a message and
-// the attributes and data that a reader must find in it. Leat has no HTTP binding: there the SDK receives, and the bridge sends on.
+// The scenarios of github.com/cloudevents/conformance, in words of our own:
+// features/kafka-protocol-binding.feature at commit 6366de11 and
+// features/http-protocol-binding.feature at commit dcd8f605, by the CloudEvents authors under the
+// Apache License 2.0. Each is a message and the attributes and data that a reader must find in it.
+// Leat has no HTTP binding: there the SDK receives, and the bridge sends on.
 
 type scenario struct {
 	name        string
@@ -44,7 +46,8 @@ var httpScenarios = []scenario{
 	kafkaScenarios[1], kafkaScenarios[2],
 }
 
-// context returns the attributes of every scenario, with another beginning of their names, but for the content type.
+// context returns the attributes of every scenario, with another beginning of their names, but for
+// the content type.
 func (s *scenario) context(prefix string) map[string]string {
 	return map[string]string{
 		prefix + "specversion": "1.0", prefix + "id": "1234-1234-1234", prefix + "type": "com.example.someevent",

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// difference is a way in which the SDK, v2.16.2, and Leat do not do the same. docs/cloudevents.md says what each is about, under its id.
+// difference is a way in which the SDK, v2.16.2, and Leat do not do the same. docs/cloudevents.md
+// says what each is about, under its id.
 type difference struct {
 	id   string
 	spec string // the section that says who is right

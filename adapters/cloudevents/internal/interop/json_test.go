@@ -65,8 +65,8 @@ func FuzzReadJSON(f *testing.F) {
 	})
 }
 
-// FuzzReadBatch reads batches with both. One event that is refused makes the batch an error for both, so it is enough to see that both read
-// the same events, each of which FuzzReadJSON looks at.
+// FuzzReadBatch reads batches with both. One event that is refused makes the batch an error for
+// both, so it is enough to see that both read the same events, each of which FuzzReadJSON looks at.
 func FuzzReadBatch(f *testing.F) {
 	seedJSON(f, func(s string) string { return "[" + s + "]" })
 	f.Add([]byte("[" + minimal + "}," + minimal + `,"x":1}]`))

@@ -21,8 +21,9 @@ import (
 // patience bounds what must happen, however slow the machine is.
 const patience = 40 * time.Second
 
-// TestClientOnKafka sends 100 events of 10 keys with a client of the SDK and receives them with another. Every tenth fails at first. Each
-// key comes in order, and when the receiver has stopped everything is committed.
+// TestClientOnKafka sends 100 events of 10 keys with a client of the SDK and receives them with
+// another. Every tenth fails at first. Each key comes in order, and when the receiver has stopped
+// everything is committed.
 func TestClientOnKafka(t *testing.T) {
 	t.Parallel()
 	const events, keys = 100, 10

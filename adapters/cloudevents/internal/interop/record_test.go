@@ -18,7 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// headersFrom reads lines of "name=value" as headers, whatever bytes they have. The value of a line without '=' is null.
+// headersFrom reads lines of "name=value" as headers, whatever bytes they have. The value of a line
+// without '=' is null.
 func headersFrom(text []byte) (headers []kgo.RecordHeader) {
 	if len(text) == 0 {
 		return nil
@@ -93,7 +94,8 @@ func structuredRecord(t testing.TB, r *reading, value []byte) findings {
 
 const fullCE = minimalCE + "ce_subject=x\nce_time=2026-01-02T03:04:05.6Z\nce_dataschema=urn:x\nce_partitionkey=k\nce_a=1\ncontent-type=a/b"
 
-// FuzzReadRecord reads Kafka records with both. Their headers are one text, a line each, so that the fuzzer can move, repeat and cut them.
+// FuzzReadRecord reads Kafka records with both. Their headers are one text, a line each, so that
+// the fuzzer can move, repeat and cut them.
 func FuzzReadRecord(f *testing.F) {
 	for _, d := range differences {
 		if d.head != "" {

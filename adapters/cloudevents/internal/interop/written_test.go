@@ -115,7 +115,8 @@ func fuzzParts(f *testing.F, test func(t *testing.T, p *parts)) {
 	})
 }
 
-// FuzzWrittenByUs: what we write is read by us as it was, and by the SDK but for the differences of the table, in JSON and as a record.
+// FuzzWrittenByUs: what we write is read by us as it was, and by the SDK but for the differences of
+// the table, in JSON and as a record.
 func FuzzWrittenByUs(f *testing.F) {
 	fuzzParts(f, func(t *testing.T, p *parts) {
 		e, ok := p.ours()
@@ -143,7 +144,8 @@ func FuzzWrittenByUs(f *testing.F) {
 	})
 }
 
-// FuzzWrittenByTheSDK: what the SDK writes is for us the event that FromSDK makes of it, but for what the writer changes or spoils.
+// FuzzWrittenByTheSDK: what the SDK writes is for us the event that FromSDK makes of it, but for
+// what the writer changes or spoils.
 func FuzzWrittenByTheSDK(f *testing.F) {
 	fuzzParts(f, func(t *testing.T, p *parts) {
 		in, ok := p.sdks()
@@ -227,7 +229,8 @@ func validData(p *parts) bool {
 	return utf8.Valid(p.data) && !r.isJSONType()
 }
 
-// judgeWrittenData explains data that changed in the SDK's JSON, and returns got with the data of want.
+// judgeWrittenData explains data that changed in the SDK's JSON, and returns got with the data of
+// want.
 func judgeWrittenData(t *testing.T, want, got leat.Event) leat.Event {
 	t.Helper()
 	r := reading{ours: want}

@@ -14,7 +14,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
-// bridgePublish compares two Watermill Publishers: that of watermill-kafka, and Leat's Kafka as one.
+// bridgePublish compares two Watermill Publishers: that of watermill-kafka, and Leat's Kafka as
+// one.
 func (e *Env) bridgePublish() bench.Group {
 	const leatCase = "Leat's Kafka as a Watermill Publisher"
 	return bench.Group{

@@ -12,7 +12,8 @@ import (
 // consumer is a party's member of a group.
 type consumer struct {
 	close func() error
-	// buffered is how many events it holds that were not handled, for the party whose memory is measured.
+	// buffered is how many events it holds that were not handled, for the party whose memory is
+	// measured.
 	buffered func() int
 }
 
@@ -34,8 +35,8 @@ func (r reading) size(short bool) int {
 	return r.events + bench.WarmUp(r.events)
 }
 
-// consuming is a case that consumes from a topic that was filled before, as a new group. The first events that it is asked for take it
-// into the group.
+// consuming is a case that consumes from a topic that was filled before, as a new group. The first
+// events that it is asked for take it into the group.
 type consuming struct {
 	*load.Arrivals
 

@@ -100,7 +100,8 @@ func (e *Env) stored(ctx context.Context, topic string) (int64, error) {
 	return n, nil
 }
 
-// fill makes sure that there is a topic with so many events, in the order of their numbers, and returns its name.
+// fill makes sure that there is a topic with so many events, in the order of their numbers, and
+// returns its name.
 func (e *Env) fill(ctx context.Context, what string, partitions int32, events int) (string, error) {
 	topic := fmt.Sprintf("filled-%s-%d", what, events)
 	if e.filled[topic] == events {
@@ -122,7 +123,8 @@ func (e *Env) fill(ctx context.Context, what string, partitions int32, events in
 	return topic, nil
 }
 
-// readBack checks that a topic has each of the first events once. It is for smoke tests: the rounds that count have no time for it.
+// readBack checks that a topic has each of the first events once. It is for smoke tests: the rounds
+// that count have no time for it.
 func (e *Env) readBack(ctx context.Context, topic string, events int) error {
 	client, err := e.franz(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {

@@ -104,8 +104,8 @@ func produceSingly(ctx context.Context, e *Env, client *kgo.Client, topic string
 	})
 }
 
-// decoded is an event as a service may read it by hand: with the right types, without any check, and with data of its own, because
-// the record's is a part of all that was fetched with it.
+// decoded is an event as a service may read it by hand: with the right types, without any check,
+// and with data of its own, because the record's is a part of all that was fetched with it.
 type decoded struct {
 	id, source, eventType, subject, contentType, key string
 	time                                             time.Time
@@ -140,7 +140,8 @@ func decodedIndex(r *kgo.Record) int {
 // recordIndex returns the number of a record's event and reads nothing else.
 func recordIndex(r *kgo.Record) int { return load.IndexOf(header(r, "ce_id")) }
 
-// franzConsumer polls in a loop. With workers, events go to that many goroutines in no order, which take work each.
+// franzConsumer polls in a loop. With workers, events go to that many goroutines in no order, which
+// take work each.
 func franzConsumer(index func(r *kgo.Record) int, workers int, work time.Duration) startConsumer {
 	return func(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
 		client, err := e.franz(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

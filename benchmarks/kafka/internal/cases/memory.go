@@ -55,7 +55,8 @@ func (h *holding) Run(ctx context.Context, n int) error {
 	return h.consuming.Run(ctx, n)
 }
 
-// settle waits until an event is held and the number of events that the consumer has stays the same for a second.
+// settle waits until an event is held and the number of events that the consumer has stays the same
+// for a second.
 func (h *holding) settle(ctx context.Context) error {
 	last, since := -1, 0
 	for since < 10 {

@@ -11,7 +11,8 @@ import (
 
 // publisher is a party's producer.
 type publisher struct {
-	// publish publishes n events from the first on and returns when all are answered: how many are stored, or what went wrong first.
+	// publish publishes n events from the first on and returns when all are answered: how many are
+	// stored, or what went wrong first.
 	publish func(ctx context.Context, first, n int) (acked int64, err error)
 	close   func() error
 }
@@ -55,7 +56,8 @@ func (p *publishing) Run(ctx context.Context, n int) error {
 // Handled counts the events whose publishing was confirmed.
 func (p *publishing) Handled() int64 { return p.acked }
 
-// Close checks that what was confirmed is in the topic, and nothing else: then each event is there once.
+// Close checks that what was confirmed is in the topic, and nothing else: then each event is there
+// once.
 func (p *publishing) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
-// newSarama returns a configuration like that of the others: idempotent, all replicas, no compression.
+// newSarama returns a configuration like that of the others: idempotent, all replicas, no
+// compression.
 func newSarama() *sarama.Config {
 	c := sarama.NewConfig()
 	c.Version = sarama.V3_6_0_0

@@ -16,9 +16,11 @@ import (
 
 const (
 	soakSamples = 30
-	// soakGrowth is how much more live heap there may be in the last third of the samples than in the first.
+	// soakGrowth is how much more live heap there may be in the last third of the samples than in
+	// the first.
 	soakGrowth = 8 << 20
-	// soakBehind is how many events may be published and not handled, so that what is compared is not how far the consumer is behind.
+	// soakBehind is how many events may be published and not handled, so that what is compared is
+	// not how far the consumer is behind.
 	soakBehind = 50_000
 )
 
@@ -40,8 +42,9 @@ type soak struct {
 	failed   load.FirstError
 }
 
-// Soak publishes and consumes as fast as it goes for a while, and compares the live heap at the end with that at the beginning. It
-// returns a section for the report, and whether the heap stayed flat.
+// Soak publishes and consumes as fast as it goes for a while, and compares the live heap at the end
+// with that at the beginning. It returns a section for the report, and whether the heap stayed
+// flat.
 func (e *Env) Soak(ctx context.Context, length time.Duration, progress io.Writer) (section []byte, met bool, err error) {
 	s := &soak{env: e, topic: e.name("soak"), room: make(chan struct{}, soakBehind)}
 	small, some := "16777216", "67108864" // of a partition, so that the disk stays empty: it holds more than soakBehind events

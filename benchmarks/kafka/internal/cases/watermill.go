@@ -33,7 +33,8 @@ func watermillMarshaler() kafka.MarshalerUnmarshaler {
 	})
 }
 
-// watermillPublisher calls Publish with size messages from some goroutines. There is no asynchronous way.
+// watermillPublisher calls Publish with size messages from some goroutines. There is no
+// asynchronous way.
 func watermillPublisher(goroutines, size int) startPublisher {
 	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
 		p, err := kafka.NewPublisher(kafka.PublisherConfig{

@@ -1,4 +1,5 @@
-// Package lab runs scenarios for parties, each in a process of its own, so that one that hangs or panics harms no other.
+// Package lab runs scenarios for parties, each in a process of its own, so that one that hangs or
+// panics harms no other.
 package lab
 
 import (
@@ -25,7 +26,8 @@ const ExitMissing = 3
 // mostTime is how long a process may take, with its broker.
 const mostTime = 5 * time.Minute
 
-// Cell runs one scenario for one party, "scenario/party", in this process, and writes its result as JSON.
+// Cell runs one scenario for one party, "scenario/party", in this process, and writes its result as
+// JSON.
 func Cell(ctx context.Context, name string, long bool, w io.Writer) error {
 	scenarioName, partyName, _ := strings.Cut(name, "/")
 	for _, s := range scenario.All() {

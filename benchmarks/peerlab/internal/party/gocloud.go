@@ -129,7 +129,8 @@ func (p *goCloudPeer) Consume(ctx context.Context, workers int, handle Handle) e
 	return cmp.Or(errs...) // they have the same
 }
 
-// receive handles messages until Receive returns an error: of ctx, or one that it returns for ever from then on.
+// receive handles messages until Receive returns an error: of ctx, or one that it returns for ever
+// from then on.
 func receive(ctx context.Context, s *pubsub.Subscription, handle Handle) error {
 	for {
 		m, err := s.Receive(ctx)
@@ -144,7 +145,8 @@ func receive(ctx context.Context, s *pubsub.Subscription, handle Handle) error {
 	}
 }
 
-// Close closes the connections too, as the application has to, with the deadline that the client takes.
+// Close closes the connections too, as the application has to, with the deadline that the client
+// takes.
 func (p *goCloudPeer) Close(ctx context.Context) error {
 	err := p.topic.Shutdown(ctx)
 	for _, conn := range []*amqp.Connection{p.publishing, p.consuming} {

@@ -49,7 +49,8 @@ func lateAck() Scenario {
 			if err != nil {
 				return Result{}, err
 			}
-			// The first one moves the delivery tags on: on the next channel, another message has the tag of the slow one.
+			// The first one moves the delivery tags on: on the next channel, another message has
+			// the tag of the slow one.
 			for _, id := range []string{"quick", "slow", "next"} {
 				if err := tell(ctx, p, 5*time.Second, id); err != nil {
 					return Result{}, err
@@ -62,7 +63,8 @@ func lateAck() Scenario {
 					return nil
 				}
 				if id == "slow" && slow.Add(1) == 1 {
-					// It outlasts the channel, and takes a little longer when it is delivered again.
+					// It outlasts the channel, and takes a little longer when it is delivered
+					// again.
 					until(context.WithoutCancel(ctx), 8*time.Second, func() bool { return slow.Load() > 1 })
 					pause(context.WithoutCancel(ctx), 300*time.Millisecond)
 					close(finished)

@@ -78,7 +78,8 @@ func kept(fault func(ctx context.Context, n *brokertest.RabbitMQNode) error) fun
 // hopeless is when a call is not waited for any longer.
 const hopeless = 3 * time.Second
 
-// timed returns how long a call with the deadline took; false means that it is not over, or too late.
+// timed returns how long a call with the deadline took; false means that it is not over, or too
+// late.
 func timed(ctx context.Context, call func(ctx context.Context)) (time.Duration, bool) {
 	begun := time.Now()
 	over := make(chan time.Duration, 1)

@@ -31,8 +31,8 @@ func (e *env) open(ctx context.Context, t party.Target) (party.Peer, error) {
 	return p, nil
 }
 
-// publish publishes, and gives up on a library that does not return within the timeout and the grace: hung says so, and the call stays
-// behind.
+// publish publishes, and gives up on a library that does not return within the timeout and the
+// grace: hung says so, and the call stays behind.
 func publish(ctx context.Context, p party.Peer, timeout, grace time.Duration, ids ...string) (errs []error, hung bool) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	answer := make(chan []error, 1)

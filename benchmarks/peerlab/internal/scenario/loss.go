@@ -105,7 +105,8 @@ func killed(ctx context.Context, e *env) (Result, error) {
 	return r, nil
 }
 
-// again publishes until a message is published, and returns how long that took; 0 means that it never was, and why.
+// again publishes until a message is published, and returns how long that took; 0 means that it
+// never was, and why.
 func again(ctx context.Context, p party.Peer, most time.Duration) (time.Duration, error) {
 	begun := time.Now()
 	var last error

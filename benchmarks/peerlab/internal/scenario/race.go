@@ -1,6 +1,7 @@
 package scenario
 
-// race is the scenario of closed connections in a program with the race detector. Its caller counts the reports.
+// race is the scenario of closed connections in a program with the race detector. Its caller counts
+// the reports.
 func race() Scenario {
 	return Scenario{
 		Name: "race", Title: "Data races on reconnects",

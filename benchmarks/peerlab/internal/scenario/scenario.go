@@ -22,7 +22,8 @@ type Scenario struct {
 	Race bool
 	// Config are further settings of the broker.
 	Config map[string]string
-	// run is what is done. Its error means that it could not be done, and says nothing about the library.
+	// run is what is done. Its error means that it could not be done, and says nothing about the
+	// library.
 	run func(ctx context.Context, e *env) (Result, error)
 }
 

@@ -10,7 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// wire stands between a library and the broker and counts what the broker delivers, whatever the library shows of it.
+// wire stands between a library and the broker and counts what the broker delivers, whatever the
+// library shows of it.
 type wire struct {
 	listener net.Listener
 	target   string
@@ -62,7 +63,8 @@ func (w *wire) serve(client net.Conn) {
 	_ = w.relay(client, bufio.NewReaderSize(server, 64<<10))
 }
 
-// Of AMQP 0-9-1: a frame is type, channel, size, payload and an end mark; a method's payload begins with class and method.
+// Of AMQP 0-9-1: a frame is type, channel, size, payload and an end mark; a method's payload begins
+// with class and method.
 const (
 	frameHeader   = 7
 	frameMethod   = 1

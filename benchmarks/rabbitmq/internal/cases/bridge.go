@@ -10,7 +10,8 @@ import (
 	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
-// bridgePublish compares two Watermill Publishers: that of watermill-amqp, and Leat's RabbitMQ as one.
+// bridgePublish compares two Watermill Publishers: that of watermill-amqp, and Leat's RabbitMQ as
+// one.
 func (e *Env) bridgePublish(queue string) bench.Group {
 	const leatCase = "Leat's RabbitMQ as a Watermill Publisher"
 	return bench.Group{

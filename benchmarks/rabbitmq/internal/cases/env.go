@@ -41,7 +41,8 @@ type place struct {
 	exchange, queue string
 }
 
-// place makes names that no other case of the run has: those that Leat gives to the group "group" of a topic.
+// place makes names that no other case of the run has: those that Leat gives to the group "group"
+// of a topic.
 func (e *Env) place() place {
 	topic := fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), e.serial.Add(1))
 	return place{exchange: topic, queue: topic + ".group"}
@@ -82,7 +83,8 @@ func (e *Env) remove(p place) error {
 	})
 }
 
-// stored waits until a queue has n messages, which a quorum queue counts a little later, and returns how many it has.
+// stored waits until a queue has n messages, which a quorum queue counts a little later, and
+// returns how many it has.
 func (e *Env) stored(ctx context.Context, p place, n int) (stored int, err error) {
 	for {
 		err := e.do(func(ch *amqp.Channel) error {
@@ -111,7 +113,8 @@ func (e *Env) fill(ctx context.Context, p place, n int) error {
 	return errors.Join(err, conn.Close())
 }
 
-// readBack checks that a queue has each of the first n events once. It is for smoke tests: the rounds that count have no time for it.
+// readBack checks that a queue has each of the first n events once. It is for smoke tests: the
+// rounds that count have no time for it.
 func (e *Env) readBack(p place, n int) error {
 	return e.do(func(ch *amqp.Channel) error {
 		a := load.NewArrivals(n, false)

@@ -25,7 +25,8 @@ func newCDKMessage(id, key string, data []byte) *pubsub.Message {
 	}}
 }
 
-// cdkPublisher calls Send from some goroutines; it sends one message at a time. Its messages are not persistent.
+// cdkPublisher calls Send from some goroutines; it sends one message at a time. Its messages are
+// not persistent.
 func cdkPublisher(goroutines int) startPublisher {
 	return func(_ context.Context, e *Env, p place) (*publisher, error) {
 		conn, err := amqp.Dial(e.url)

@@ -45,7 +45,8 @@ func leatPublisher(queue string, publish load.Publish) startPublisher {
 	}
 }
 
-// declareLeat declares a queue as Leat does it: with one active consumer, a delivery limit and a dead-letter queue.
+// declareLeat declares a queue as Leat does it: with one active consumer, a delivery limit and a
+// dead-letter queue.
 func declareLeat(ctx context.Context, e *Env, p place, queue string) error {
 	broker, err := e.leat(queue)
 	if err != nil {

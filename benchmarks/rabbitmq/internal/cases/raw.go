@@ -126,7 +126,8 @@ func publishBatches(ctx context.Context, e *Env, conn *amqp.Connection, exchange
 	})
 }
 
-// rawConsumer consumes with a prefetch and acks every message, or, with every, all up to each of that many.
+// rawConsumer consumes with a prefetch and acks every message, or, with every, all up to each of
+// that many.
 func rawConsumer(prefetch, every int) startConsumer {
 	return func(_ context.Context, e *Env, p place, a *load.Arrivals) (func() error, error) {
 		return rawSession(e, p, prefetch, func(deliveries <-chan amqp.Delivery) {

@@ -26,7 +26,8 @@ func newWatermillMessage(id, key string, data []byte) *message.Message {
 	return m
 }
 
-// watermillConfig is its durable configuration, with confirms and a channel for each goroutine that publishes.
+// watermillConfig is its durable configuration, with confirms and a channel for each goroutine that
+// publishes.
 func watermillConfig(e *Env, p place, queue string, channels, prefetch int) amqp.Config {
 	c := amqp.NewDurablePubSubConfig(e.url, amqp.GenerateQueueNameConstant(p.queue))
 	c.Exchange.Type = native.ExchangeTopic
@@ -41,7 +42,8 @@ func watermillConfig(e *Env, p place, queue string, channels, prefetch int) amqp
 	return c
 }
 
-// watermillPublisher calls Publish with size messages from some goroutines. There is no asynchronous way.
+// watermillPublisher calls Publish with size messages from some goroutines. There is no
+// asynchronous way.
 func watermillPublisher(queue string, goroutines, size int) startPublisher {
 	return func(_ context.Context, e *Env, p place) (*publisher, error) {
 		w, err := amqp.NewPublisher(watermillConfig(e, p, queue, goroutines, 0), watermill.NopLogger{})
@@ -79,7 +81,8 @@ func watermillConsumer(queue string, prefetch, readers int, work time.Duration) 
 	}
 }
 
-// watermillReaders read from a Subscriber of Watermill with some goroutines, which take work for each message.
+// watermillReaders read from a Subscriber of Watermill with some goroutines, which take work for
+// each message.
 func watermillReaders(
 	s message.Subscriber, p place, readers int, work time.Duration, handle func(m *message.Message),
 ) (closeIt func() error, err error) {

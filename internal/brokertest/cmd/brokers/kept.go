@@ -13,7 +13,8 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-// start makes a broker in a folder and starts it, or starts what does not run of the broker there. It goes on when this program ends.
+// start makes a broker in a folder and starts it, or starts what does not run of the broker there.
+// It goes on when this program ends.
 func start(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	dir := flags.String("dir", "", "the folder of the broker")

@@ -58,8 +58,8 @@ func get(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// share starts a broker and returns the value of its variable, and what ends it. Where it cannot be had, the tests are told to skip, except
-// in a CI, where nobody reads what was skipped.
+// share starts a broker and returns the value of its variable, and what ends it. Where it cannot be
+// had, the tests are told to skip, except in a CI, where nobody reads what was skipped.
 func (k kind) share(signals <-chan os.Signal) (value string, stop func() error, err error) {
 	s, err := k.start(signals)
 	switch {

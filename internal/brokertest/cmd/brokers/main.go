@@ -11,7 +11,8 @@
 //	brokers pause -dir D [-node N]            freeze it
 //	brokers resume -dir D [-node N]           let it go on
 //
-// Run starts each broker that a flag names, without a flag all, unless its variable is set. Its exit code is that of the command.
+// Run starts each broker that a flag names, without a flag all, unless its variable is set. Its
+// exit code is that of the command.
 package main
 
 import (

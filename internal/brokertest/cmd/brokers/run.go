@@ -56,7 +56,8 @@ func run(args []string) (int, error) {
 	return code, nil
 }
 
-// attend runs a command with the streams of this program, passes signals on to it, and returns its exit code as a shell would.
+// attend runs a command with the streams of this program, passes signals on to it, and returns its
+// exit code as a shell would.
 func attend(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
