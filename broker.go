@@ -275,7 +275,7 @@ type Malformed struct {
 	Key []byte
 	// Body is the transport's payload; nil means none.
 	Body []byte
-	// Reason says why it is no CloudEvent.
+	// Reason says why it is not a CloudEvent.
 	Reason error
 }
 

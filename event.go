@@ -12,7 +12,7 @@ import (
 )
 
 // Event is an immutable CloudEvents 1.0 event. It is one pointer wide: pass it by value. The zero
-// Event is no event; its accessors return zero values and Validate returns an error.
+// Event is not an event; its accessors return zero values and Validate returns an error.
 //
 // Nothing changes an Event after it was made: the methods that begin with With return a new one,
 // what the caller gave is copied, and what an accessor returns is a copy or a string. Events may be
@@ -188,7 +188,7 @@ func (e Event) DataString() string { return e.d().data }
 // transport and costs nothing.
 func (e Event) Size() int { return e.d().size }
 
-// IsZero reports whether e is the zero Event, which is no event.
+// IsZero reports whether e is the zero Event, which is not an event.
 func (e Event) IsZero() bool { return e.p == nil }
 
 // Validate returns nil for an event that can be published, else an [*Error] with [CodeInvalid] or

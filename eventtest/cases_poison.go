@@ -19,7 +19,7 @@ func poisonCases() []Case {
 	return []Case{
 		{
 			Name: "whole-malformed-poisoned-once", Level: Whole, Needs: []Need{NeedInject},
-			Rule:  "what is no CloudEvent goes to the poison queue once, with its bytes, and the stream goes on",
+			Rule:  "what is not a CloudEvent goes to the poison queue once, with its bytes, and the stream goes on",
 			check: checkMalformedPoisoned,
 		},
 		{

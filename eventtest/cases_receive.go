@@ -41,7 +41,7 @@ func receiveCases() []Case {
 		},
 		{
 			Name: "malformed", Level: Raw, Needs: []Need{NeedInject},
-			Rule:  "R4: what is no CloudEvent arrives as Malformed with its bytes, the same at every delivery, and the stream goes on",
+			Rule:  "R4: what is not a CloudEvent arrives as Malformed with its bytes, the same at every delivery, and the stream goes on",
 			check: checkMalformed,
 		},
 	}

@@ -143,7 +143,7 @@ func parseSchedule(text string) ([]decision, error) {
 		if steps, ok := strings.CutPrefix(part[at+1:], string(faultDelay)); ok {
 			n, err := strconv.Atoi(steps)
 			if err != nil || n < 1 {
-				return nil, fmt.Errorf("%q: %q is no number of steps", part, steps)
+				return nil, fmt.Errorf("%q: %q is not a number of steps", part, steps)
 			}
 			d.fault, d.steps = faultDelay, n
 		} else if !slices.Contains(faults, d.fault) {

@@ -123,7 +123,7 @@ func replay(t *testing.T, schedule string, wire func(x *Exploration)) {
 	t.Helper()
 	seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
 	if err != nil {
-		t.Fatalf("%s is set, and %s is no number: %v", scheduleVariable, seedVariable, err)
+		t.Fatalf("%s is set, and %s is not a number: %v", scheduleVariable, seedVariable, err)
 	}
 	decisions, err := parseSchedule(schedule)
 	if err != nil {

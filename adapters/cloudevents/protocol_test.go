@@ -372,7 +372,7 @@ func TestLostLease(t *testing.T) {
 	})
 }
 
-// TestWhatTheClientNeverSees: what is no event, and what the SDK would change, is in the poison
+// TestWhatTheClientNeverSees: what is not an event, and what the SDK would change, is in the poison
 // queue and harms nothing.
 func TestWhatTheClientNeverSees(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,7 @@ func readMessage(ctx context.Context, m binding.Message, transformers []binding.
 	case binding.EncodingBatch:
 		return unreadable("the message is a batch of events; send them one by one")
 	}
-	return unreadable("the message is no CloudEvent")
+	return unreadable("the message is not a CloudEvent")
 }
 
 func unreadable(reason string, args ...any) (leat.Event, error) {

@@ -107,7 +107,7 @@ func (t *topic) report(events []leat.Event, from, to int, done func(i int, err e
 // refusal returns why the event can never be stored, or nil.
 func (t *topic) refusal(e leat.Event) error {
 	if e.IsZero() {
-		return &leat.Error{Op: "publish", Topic: t.name, Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+		return &leat.Error{Op: "publish", Topic: t.name, Code: leat.CodeInvalid, Err: errors.New("the zero Event is not an event")}
 	}
 	if size, limit := e.Size(), t.broker.o.MaxEventBytes; size > limit {
 		return &leat.Error{Op: "publish", Topic: t.name, EventID: e.ID(), Code: leat.CodeTooLarge,

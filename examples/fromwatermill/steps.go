@@ -34,7 +34,7 @@ func step1(ctx context.Context, broker leat.Broker, s *shop) error {
 	return errors.Join(route(ctx, s, pub, sub, true), pub.Close(), sub.Close())
 }
 
-// Paid is the contract of what the Router publishes: a message that is no CloudEvent becomes an
+// Paid is the contract of what the Router publishes: a message that is not a CloudEvent becomes an
 // event whose type is its topic.
 var Paid = leat.EventType[Order]{
 	Name: paidTopic, Topic: paidTopic, Source: "/shop", Key: func(o Order) string { return o.ID },

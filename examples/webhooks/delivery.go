@@ -31,7 +31,7 @@ func deliveryFiles(dir string) (fs.FS, error) {
 		return nil, fmt.Errorf("-dir: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("-dir: %s is no folder", dir)
+		return nil, fmt.Errorf("-dir: %s is not a folder", dir)
 	}
 	return os.DirFS(dir), nil
 }

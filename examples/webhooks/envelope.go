@@ -59,7 +59,7 @@ func (d *delivery) toEvent() (leat.Event, error) {
 	})
 }
 
-// parseEnvelope fails on what is no JSON object. A member of an unexpected kind is left out: GitHub
+// parseEnvelope fails on what is not a JSON object. A member of an unexpected kind is left out: GitHub
 // adds events, and what this program does not know about them must not keep them from the services.
 func parseEnvelope(payload []byte) (*envelope, error) {
 	if len(payload) == 0 {
@@ -71,7 +71,7 @@ func parseEnvelope(payload []byte) (*envelope, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the payload is no JSON object: %w", err)
+		return nil, fmt.Errorf("the payload is not a JSON object: %w", err)
 	}
 	return env, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // The kinds of a fact.
 const (
-	factUnfit     = "unfit"     // a delivery that is no event, and is not published
+	factUnfit     = "unfit"     // a delivery that is not an event, and is not published
 	factSent      = "sent"      // about to be published
 	factPublished = "published" // the broker's answer to that
 	factHandled   = "handled"   // a handler returned nil

@@ -129,7 +129,7 @@ func TestUsage(t *testing.T) {
 		want   string
 	}{
 		{[]string{"-dir", filepath.Join(empty, "none")}, exitUnaccounted, "no such file"},
-		{[]string{"-dir", "main.go"}, exitUnaccounted, "is no folder"},
+		{[]string{"-dir", "main.go"}, exitUnaccounted, "is not a folder"},
 		{[]string{"-dir", empty}, exitUnaccounted, "no deliveries"},
 		{[]string{"-broker", "carrier-pigeon://loft"}, exitUnaccounted, "no adapter for the scheme of the broker URL; use one of amqp://"},
 		{[]string{"-run", "billing"}, exitUsage, "none of all, publish, issues, audit, notifications, poison, check"},

@@ -12,7 +12,7 @@ import (
 // defaultSource stands in where a payload names neither repository, organization nor sender.
 const defaultSource = "https://github.com"
 
-// rawDeliverer is a broker that can be made to deliver what is no CloudEvent, as a foreign program
+// rawDeliverer is a broker that can be made to deliver what is not a CloudEvent, as a foreign program
 // could on any broker.
 type rawDeliverer interface {
 	DeliverRaw(topic string, m leat.Malformed) error

@@ -32,7 +32,7 @@ func amqpProbe(ctx context.Context, addr string) error {
 		return fmt.Errorf("%s: no answer: %w", addr, errors.Join(err, ctx.Err()))
 	}
 	if string(start[:3]) != "\x01\x00\x00" || binary.BigEndian.Uint32(start[7:]) != 10<<16|10 {
-		return fmt.Errorf("%s answers %x: this is no RabbitMQ", addr, start)
+		return fmt.Errorf("%s answers %x: this is not RabbitMQ", addr, start)
 	}
 	return nil
 }

@@ -65,14 +65,14 @@ func kafkaExchange(conn io.ReadWriter, key, version uint16, body []byte) ([]byte
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n < 4 || n > maxResponse {
-		return nil, fmt.Errorf("it answers with %d bytes: this is no Kafka broker", n)
+		return nil, fmt.Errorf("it answers with %d bytes: this is not a Kafka broker", n)
 	}
 	response := make([]byte, n)
 	if _, err := io.ReadFull(conn, response); err != nil {
 		return nil, fmt.Errorf("half an answer: %w", err)
 	}
 	if got := binary.BigEndian.Uint32(response); got != correlation {
-		return nil, fmt.Errorf("it answers request %d instead of %d: this is no Kafka broker", got, correlation)
+		return nil, fmt.Errorf("it answers request %d instead of %d: this is not a Kafka broker", got, correlation)
 	}
 	return response[4:], nil
 }

@@ -84,7 +84,7 @@ func (s *sharedRabbit) close() {
 func rabbitAnswers(ctx context.Context, text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("%s is no URL such as amqp://guest:guest@127.0.0.1:5672/", RabbitMQVariable) // it may have a password
+		return fmt.Errorf("%s is not a URL such as amqp://guest:guest@127.0.0.1:5672/", RabbitMQVariable) // it may have a password
 	}
 	if u.Scheme == "amqps" {
 		return nil // whom to trust is the test's to say

@@ -60,7 +60,7 @@ func readReport(path string, r *report) error {
 		return err
 	}
 	if r.Adapter == "" || len(r.Results) == 0 {
-		return fmt.Errorf("adapter %q with %d results is no report", r.Adapter, len(r.Results))
+		return fmt.Errorf("adapter %q with %d results is not a report", r.Adapter, len(r.Results))
 	}
 	for _, result := range r.Results {
 		switch result.Status {

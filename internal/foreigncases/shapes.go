@@ -141,7 +141,7 @@ func shapes() []Case {
 	}
 }
 
-// refused returns what is no CloudEvent, or is not to be read.
+// refused returns what is not a CloudEvent, or is not to be read.
 func refused() []Case {
 	compressed := rabbit("various", "a compressed body", Refuses, plainJSON, "\x1f\x8b", required("ce-")...)
 	compressed.Encoding = "gzip"

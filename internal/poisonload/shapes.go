@@ -16,7 +16,7 @@ import (
 type Injector struct {
 	// Event injects an event in binary mode.
 	Event func(ctx context.Context, topic string, e leat.Event) error
-	// Raw injects a message that is no event.
+	// Raw injects a message that is not an event.
 	Raw func(ctx context.Context, topic string, body []byte) error
 	// LargeBytes is the size of an event that the broker takes, and the poison queue only without
 	// what it adds.

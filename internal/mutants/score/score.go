@@ -44,7 +44,7 @@ func Read(path string) (*Score, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.ToSlash(path), err)
 	}
 	if s.Adapter == "" || len(s.Mutants) == 0 {
-		return nil, fmt.Errorf("%s: adapter %q with %d mutants is no score", filepath.ToSlash(path), s.Adapter, len(s.Mutants))
+		return nil, fmt.Errorf("%s: adapter %q with %d mutants is not a score", filepath.ToSlash(path), s.Adapter, len(s.Mutants))
 	}
 	for _, m := range s.Mutants {
 		if (m.Reason == "") != (m.Runs > 0 && len(m.Cases) > 0) {
