@@ -112,7 +112,7 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 
 // put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
 func (n *encoder) put(s string) []byte {
-	if !n.copies {
+	if !n.copies || s == "" {
 		return view(s)
 	}
 	begin := len(n.text)

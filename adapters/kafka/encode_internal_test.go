@@ -103,6 +103,12 @@ func TestBinaryMode(t *testing.T) {
 			assert.Equal(t, c.key, string(r.Key))
 			assert.Equal(t, c.key == "", r.Key == nil, "an event without a key has a null key")
 
+			copied := newEncoder([]leat.Event{e}, false, true)
+			copied.copies = true
+			var own kgo.Record
+			require.NoError(t, copied.encode(&own, e))
+			assert.Equal(t, *r, own, "a record that shares nothing with its event")
+
 			unkeyed := encodeOne(t, e, false, false)
 			assert.Nil(t, unkeyed.Key, "NoRecordKey")
 			assert.Equal(t, headersIn(r), headersIn(unkeyed), "and the attribute stays")
