@@ -64,9 +64,9 @@ func (b *Binding) Attribute(header string) (name string, ok bool) {
 	return mode.Lower(name), prefix != ""
 }
 
-// split returns the prefix of a header, "" for none, and what follows it. The prefixes besides the
-// binding's own are those of Knative, of libraries for Kafka, of Spring and the SDKs for Java and Go,
-// and of the SDKs for Python and C#.
+// split returns the prefix of a header, "" for none, and what follows it. Besides the binding's own
+// these are the prefixes of Knative, of libraries for Kafka, of Spring and the SDKs for Java and
+// Go, and of the SDKs for Python and C#.
 func (b *Binding) split(header string) (prefix, name string) {
 	for i, prefix := range [...]string{b.Prefix, "ce-", "ce_", "cloudevents:", "cloudevents_"} {
 		if i > 0 && !b.AnyPrefix {

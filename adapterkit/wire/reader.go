@@ -42,7 +42,8 @@ type Reader struct {
 // Begin begins a message that has about this many headers.
 func (r *Reader) Begin(b Binding, headers int) {
 	r.Reset()
-	r.binding, r.attrs = b, slices.Grow(r.attrs, min(headers, mostAttributes)+1) // and the content type
+	r.binding = b
+	r.attrs = slices.Grow(r.attrs, min(headers, mostAttributes)+1) // and the content type
 }
 
 // Reset ends a message, so that a Reader that waits holds on to nothing of it.
@@ -78,8 +79,12 @@ func (r *Reader) Add(name string, value []byte) bool {
 // AddText is [Reader.Add] for transports whose headers are text. Here an empty content type is
 // none.
 func (r *Reader) AddText(name, value string) bool {
-	if value == "" && mode.Equal(name, r.binding.ContentType) {
+	isType := r.binding.ContentType != "" && mode.Equal(name, r.binding.ContentType)
+	if isType && value == "" {
 		return r.Add(name, nil)
+	}
+	if prefix, _ := r.binding.split(name); prefix == "" && !isType && len(value) > longestTrace {
+		return false // nothing that an event needs, and not worth a copy
 	}
 	return r.Add(name, r.put(value))
 }

@@ -325,6 +325,7 @@ func TestHostile(t *testing.T) {
 		"version":  {"ce-specversion": mega},
 		"trace":    {wire.TraceParent: mega, wire.TraceState: mega},
 		"not text": {"ce-x": typed{"a": mega}},
+		"other":    {"ce-specversion": "1.0", "x": mega},
 	} {
 		r.Begin(wire.Binding{Prefix: "ce-", ContentType: "content-type", Percent: true}, len(headers))
 		for name, value := range headers {
@@ -333,6 +334,9 @@ func TestHostile(t *testing.T) {
 		_, err := r.Event(nil)
 		require.Error(t, err)
 		assert.Less(t, len(err.Error()), 1<<10, name)
+		if _, text, _ := r.Scratch(); name == "other" {
+			assert.LessOrEqual(t, text, 64<<10, "it is not copied")
+		}
 		assert.Nil(t, r.Trace())
 		r.Reset()
 		kept, text, held := r.Scratch()

@@ -13,6 +13,8 @@ const (
 	TraceState  = "tracestate"
 )
 
+const longestTrace = 512 // bytes of a value that is taken
+
 // Trace collects the trace context of one message. A [Reader] has one. If a header is there twice
 // with different values, nobody knows which one is meant: W3C Trace Context has such a message go
 // on without it.
@@ -36,11 +38,10 @@ func (t *Trace) Add(name string, value []byte) {
 
 // Context returns the trace context, which shares nothing with the values, or nil.
 func (t *Trace) Context() *leat.TraceContext {
-	const most = 512 // bytes of the longest value that is taken
-	if t.parent == nil || t.twoParents || len(t.parent) > most {
+	if t.parent == nil || t.twoParents || len(t.parent) > longestTrace {
 		return nil
 	}
-	if t.twoStates || len(t.state) > most {
+	if t.twoStates || len(t.state) > longestTrace {
 		return leat.NewTraceContext(string(t.parent), "")
 	}
 	return leat.NewTraceContext(string(t.parent), string(t.state))
