@@ -52,3 +52,26 @@ func TestDialPause(t *testing.T) {
 	}
 	assert.InDelta(t, dialPause.Seconds(), time.Since(begin).Seconds(), 0.1)
 }
+
+// TestDialAfterResets: the client may try three times at once to find the requests that a broker knows, of which the first two end the
+// connection. Further ones pause.
+func TestDialAfterResets(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	d := newDialer(&Options{DialTimeout: 5 * time.Second})
+	for i := range 4 {
+		c, err := d.dial(t.Context(), "tcp", l.Addr().String())
+		if i == 3 {
+			require.True(t, isDial(err), "%v", err)
+			break
+		}
+		require.NoError(t, err)
+		other, err := l.Accept()
+		require.NoError(t, err)
+		require.NoError(t, other.Close())
+		_, err = c.Read(make([]byte, 1))
+		require.True(t, isReset(err), "%v", err)
+		require.NoError(t, c.Close())
+	}
+}
