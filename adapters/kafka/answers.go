@@ -6,34 +6,28 @@ import (
 	"encoding/binary"
 	"net"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// answers is a connection that reads along with the answers to produce requests. The client tries again after an answer that leaves
-// open whether a batch was stored, and does not say so; when the last answer is a refusal, the event may be stored nevertheless.
+// answers is a connection that reads along with the answers to produce requests. The client tries
+// again after an answer that leaves open whether a batch was stored, and does not say so; when the
+// last answer is a refusal, the event may be stored nevertheless (TestRefusedAfterDoubt).
+//
+// The client has a connection to each broker for produce requests alone. Only what comes before the
+// first of them, and a login that is renewed, is something else.
 type answers struct {
 	*link
 
-	conns *connections
-
-	mu       sync.Mutex
-	versions map[int32]int16 // of the produce requests without an answer, by correlation id
-
-	// What Read has seen of the current answer.
-	head    []byte // size and correlation id, as far as they came
-	left    int    // bytes that are still to come
-	version int16
-	body    []byte
-	keep    bool // the body is that of an answer to a produce request
+	conns   *connections
+	version atomic.Int32 // of produce requests, plus 1; 0 before the first
+	seen    []byte       // of the answers that have not come as a whole; Read's own
 }
 
-const (
-	answerHead = 8       // size and correlation id
-	mostBody   = 1 << 20 // no answer to a produce request is larger
-)
+// answerHead is the size of what stands before an answer: its length and the correlation id.
+const answerHead = 8
 
 // watch returns a dial function whose connections tell conns of answers that leave the outcome open.
 func (d *dialer) watch(conns *connections) func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -42,16 +36,14 @@ func (d *dialer) watch(conns *connections) func(ctx context.Context, network, ad
 		if err != nil {
 			return nil, err
 		}
-		return &answers{link: l, conns: conns, versions: map[int32]int16{}}, nil
+		return &answers{link: l, conns: conns}, nil
 	}
 }
 
 // Write notes produce requests; the client writes each request at once.
 func (a *answers) Write(b []byte) (int, error) {
 	if len(b) > 12 && binary.BigEndian.Uint16(b[4:]) == produceKey && int(binary.BigEndian.Uint32(b)) == len(b)-4 {
-		a.mu.Lock()
-		a.versions[int32(binary.BigEndian.Uint32(b[8:]))] = int16(binary.BigEndian.Uint16(b[6:]))
-		a.mu.Unlock()
+		a.version.Store(int32(binary.BigEndian.Uint16(b[6:])) + 1)
 	}
 	return a.link.Write(b)
 }
@@ -59,52 +51,24 @@ func (a *answers) Write(b []byte) (int, error) {
 // Read looks at what was read before the client does.
 func (a *answers) Read(b []byte) (int, error) {
 	n, err := a.link.Read(b)
-	for rest := b[:n]; len(rest) > 0; {
-		rest = a.feed(rest)
+	version := a.version.Load() - 1
+	if version < 0 {
+		return n, err
 	}
-	return n, err
-}
-
-// feed takes one piece of an answer and returns what is behind it.
-func (a *answers) feed(b []byte) []byte {
-	if len(a.head) < answerHead {
-		n := min(answerHead-len(a.head), len(b))
-		a.head = append(a.head, b[:n]...)
-		if len(a.head) == answerHead {
-			a.begin()
+	a.seen = append(a.seen, b[:n]...)
+	rest := a.seen
+	for len(rest) >= answerHead {
+		end := 4 + int(binary.BigEndian.Uint32(rest))
+		if len(rest) < end {
+			break
 		}
-		return b[n:]
+		if end > answerHead && leavesOpen(int16(version), rest[answerHead:end]) {
+			a.conns.doubts.Add(1)
+		}
+		rest = rest[end:]
 	}
-	n := min(a.left, len(b))
-	if a.keep {
-		a.body = append(a.body, b[:n]...)
-	}
-	if a.left -= n; a.left == 0 {
-		a.end()
-	}
-	return b[n:]
-}
-
-func (a *answers) begin() {
-	a.left = int(int32(binary.BigEndian.Uint32(a.head))) - 4
-	id := int32(binary.BigEndian.Uint32(a.head[4:]))
-	a.mu.Lock()
-	a.version, a.keep = a.versions[id], false
-	if _, ok := a.versions[id]; ok {
-		a.keep = a.left <= mostBody
-		delete(a.versions, id)
-	}
-	a.mu.Unlock()
-	if a.left <= 0 {
-		a.end()
-	}
-}
-
-func (a *answers) end() {
-	if a.keep && leavesOpen(a.version, a.body) {
-		a.conns.doubts.Add(1)
-	}
-	a.head, a.body, a.left = a.head[:0], a.body[:0], 0
+	a.seen = append(a.seen[:0], rest...)
+	return n, err
 }
 
 // openCodes are the codes after which a batch may be stored, as they stand in an answer.
