@@ -21,7 +21,7 @@ const probeTimeout = 2 * time.Second
 func (p *publisher) question() error {
 	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
 	defer cancel()
-	return askAny(ctx, cancel, p.clients.current())
+	return p.askAny(ctx)
 }
 
 // loadID lets the client ask for its producer id, which a broker has just given to question. When a
@@ -39,39 +39,34 @@ func (p *publisher) loadID() error {
 	return err
 }
 
-// probeStagger is how long a broker may be without an answer before the next one is asked as well: one that is gone without a trace
-// must not use up the time of the others.
+// probeStagger is how much later each broker is asked than the one before it. One that is gone without
+// a trace must not use up the time of the others, and a login at all of them costs as much as several.
 const probeStagger = 250 * time.Millisecond
 
-// askAny asks the brokers one after the other until one accepts this producer, and ends ctx then. Otherwise it returns what the last one
-// said, or an error that does not pass by itself where any said so.
-func askAny(ctx context.Context, cancel context.CancelFunc, client *kgo.Client) error {
+// askAny asks the brokers until one accepts this producer. Otherwise it returns what the last one
+// said, or an error that does not pass by itself where any said so. What is still asked then ends
+// with ctx.
+func (p *publisher) askAny(ctx context.Context) (last error) {
+	client := p.clients.current()
 	seeds := client.SeedBrokers()
 	answers := make(chan error, len(seeds))
-	stagger := time.NewTicker(probeStagger)
-	defer stagger.Stop()
-	var last error
-	for next, pending := 0, 0; next < len(seeds) || pending > 0; {
-		if next < len(seeds) {
-			seed := seeds[next]
-			next++
-			pending++
-			go func() { answers <- probe(ctx, client, seed) }()
+	for i, seed := range seeds {
+		p.asking.Go(func() {
+			select {
+			case <-time.After(time.Duration(i) * probeStagger):
+				answers <- probe(ctx, client, seed)
+			case <-ctx.Done():
+				answers <- ctx.Err()
+			}
+		})
+	}
+	for range seeds {
+		err := <-answers
+		if err == nil {
+			return nil
 		}
-		select {
-		case err := <-answers:
-			pending--
-			if err == nil {
-				cancel()
-				for ; pending > 0; pending-- {
-					<-answers //nolint:errcheck // of a probe that is not needed any more
-				}
-				return nil
-			}
-			if last == nil || !isHopeless(last) {
-				last = err
-			}
-		case <-stagger.C:
+		if last == nil || !isHopeless(last) {
+			last = err
 		}
 	}
 	return last
