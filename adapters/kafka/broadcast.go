@@ -27,24 +27,16 @@ func (s *Stream) fromTheEnd(ctx context.Context, partitions int) (map[int32]kgo.
 	return offsets, nil
 }
 
-// watchPartitions adds partitions that the topic gets later, from their first record on. It looks as often as the client does.
-func (s *Stream) watchPartitions() {
+// partitionsEvery is how often the stream looks for new partitions: as often as the client does.
+func (s *Stream) partitionsEvery() time.Duration {
 	every, ok := s.client.OptValue(kgo.MetadataMaxAge).(time.Duration)
 	if !ok {
 		every = metadataMaxAge
 	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-s.quit:
-			return
-		}
-		s.addPartitions()
-	}
+	return every
 }
 
+// addPartitions adds partitions that the topic got later, from their first record on.
 func (s *Stream) addPartitions() {
 	ctx, cancel := s.broker.bounded(s.client.Context())
 	defer cancel()

@@ -91,8 +91,8 @@ func TestUnreadableOfATruncatedLog(t *testing.T) {
 	tn := l.tenures[0]
 	tn.above, tn.aboveEpoch = spans{{3, 9}}, 4
 	l.pass(tn, &unreadable{first: 3, next: 5, epoch: 4, reason: errors.New("too large")})
-	assert.Zero(t, l.queued, "it was finished")
+	assert.Empty(t, l.polled, "it was finished")
 	l.pass(tn, &unreadable{first: 5, next: 7, epoch: 5, reason: errors.New("too large")})
-	assert.Equal(t, 1, l.queued, "another one")
+	assert.Len(t, l.polled, 1, "another one")
 	assert.Equal(t, spans{{3, 5}}, tn.above)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,19 +29,13 @@ func (c *committer) soon() {
 
 // commitLoop commits in the background what is finished.
 func (s *Stream) commitLoop() {
-	timer := time.NewTimer(0)
-	<-timer.C
-	defer timer.Stop()
 	for {
 		select {
 		case <-s.commit.due:
 		case <-s.quit:
 			return
 		}
-		timer.Reset(s.broker.o.CommitInterval)
-		select {
-		case <-timer.C:
-		case <-s.quit:
+		if !s.sleep(s.broker.o.CommitInterval) {
 			return
 		}
 		ctx, cancel := s.broker.bounded(s.client.Context())
@@ -104,7 +97,7 @@ func (s *Stream) commitDue(ctx context.Context, due []*pending) error {
 	if !errors.Is(failure, kerr.RebalanceInProgress) { // tried again when the rebalance is over, or on revoke
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.ill.committed(failure)
+		s.ill.set(ofCommit, 0, failure)
 	}
 	return failure
 }
@@ -133,7 +126,7 @@ func (s *Stream) gather(tenures []*tenure) (due []*pending) {
 		due = append(due, p)
 	}
 	if !slices.ContainsFunc(s.all(), (*tenure).uncommitted) {
-		s.ill.committed(nil) // what could not be committed has gone to another member
+		s.ill.set(ofCommit, 0, nil) // what could not be committed has gone to another member
 	}
 	return due
 }

@@ -11,20 +11,55 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// ailment is something that may be wrong with a stream, or with one of its partitions.
+type ailment uint8
+
+// The ailments, in the order in which Health tells them.
+const (
+	ofGroup    ailment = iota // of the group session
+	ofTopic                   // of the topic as a whole, or of a whole answer
+	ofSilence                 // the group does not answer
+	ofCommit                  // of the last commit
+	ofFetch                   // of a partition, as all that follow up to ofNote
+	ofStall                   // nothing comes from it
+	ofGapLimit                // it is paused
+	ofGap                     // many events are finished above one that is not
+	ofNote                    // the commit has no room for all of these
+	ofData                    // the last loss of data
+	ofHandler                 // the last handler that outlasted a revoke
+)
+
+// ailments has what Health says of each. Code 0 stands for the code of the error, and memory 0 for as
+// long as nobody says that it is over.
+var ailments = [...]struct {
+	text   string
+	code   leat.Code
+	memory time.Duration
+}{
+	ofGroup: {"the group", 0, fetchMemory}, ofTopic: {"the topic", 0, fetchMemory},
+	ofSilence: {"the group", leat.CodeUnavailable, 0}, ofCommit: {"committing offsets", 0, 0},
+	ofFetch: {"fetching", 0, fetchMemory}, ofStall: {"silence", leat.CodeStalled, 0},
+	ofGapLimit: {"gap limit", leat.CodeStalled, 0}, ofGap: {"gap", leat.CodeStalled, 0},
+	ofNote: {"gap", leat.CodeExhausted, 0}, ofData: {"data loss", leat.CodeUnavailable, eventMemory},
+	ofHandler: {"slow handler", leat.CodeHandler, eventMemory},
+}
+
 // illness is what is wrong with a stream. The stream's lock guards it.
 type illness struct {
-	commit     fault.Symptom         // of the last commit
-	group      fault.Symptom         // of the group session
-	start      fault.Symptom         // of where the group has begun
-	topic      fault.Symptom         // of the topic as a whole, or of a whole answer
-	partitions fault.Symptoms[int32] // of fetching
-	stalls     fault.Symptoms[int32] // partitions from which nothing comes
-	gaps       fault.Symptoms[int32]
-	above      fault.Symptoms[int32] // many events finished above one that is not
-	missing    fault.Symptoms[int32] // finished events that the commit has no room for
-	data       fault.Symptom         // the last loss of data
-	silence    fault.Symptom         // of the group
-	overrun    fault.Symptom         // the last handler that outlasted a revoke
+	symptoms fault.Symptoms[int64] // by place
+	start    fault.Symptom         // of where the group has begun
+}
+
+// place is an ailment in a partition, which is 0 where it has none.
+func (a ailment) place(partition int32) int64 { return int64(a)<<32 | int64(partition) }
+
+// set notes an error, or with nil that nothing is wrong any more.
+func (l *illness) set(a ailment, partition int32, err error) { l.symptoms.Set(a.place(partition), err) }
+
+// anew notes an error that begins now.
+func (l *illness) anew(a ailment, partition int32, err error) {
+	l.set(a, partition, nil)
+	l.set(a, partition, err)
 }
 
 const (
@@ -44,111 +79,69 @@ func (l *illness) fetchFailed(partition int32, err error) {
 	session, isSession := errors.AsType[*kgo.ErrGroupSession](err)
 	switch {
 	case isLoss:
-		l.data.Err = nil
-		l.data.Set(loss)
+		l.anew(ofData, 0, loss)
 	case isSession:
-		l.group.Set(session)
+		l.set(ofGroup, 0, session)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 		// the poll was ended by the stream itself
 	case partition < 0:
-		l.topic.Set(err)
+		l.set(ofTopic, 0, err)
 	default:
-		l.partitions.Set(partition, err)
+		l.set(ofFetch, partition, fmt.Errorf("partition %d: %w", partition, err))
 	}
 }
 
 // fetched notes that records came, for which the group session must work.
 func (l *illness) fetched(partition int32) {
-	l.group.Err, l.topic.Err = nil, nil
-	l.partitions.Set(partition, nil)
-	l.stalls.Set(partition, nil)
+	l.set(ofGroup, 0, nil)
+	l.set(ofTopic, 0, nil)
+	l.set(ofFetch, partition, nil)
+	l.set(ofStall, partition, nil)
 }
-
-// lost notes that the topic has not kept what the group had not handled yet.
-func (l *illness) lost(partition int32, committed, first int64) {
-	l.data.Err = nil
-	l.data.Set(fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: what was between is lost",
-		partition, first, committed))
-}
-
-func (l *illness) committed(err error) {
-	l.commit.Set(err)
-}
-
-func (l *illness) gapReached(partition int32, offset int64) {
-	l.gaps.Set(partition, fmt.Errorf("partition %d is paused: the event at offset %d is not finished, and GapLimit later ones are",
-		partition, offset))
-}
-
-func (l *illness) gapClosed(partition int32) { l.gaps.Set(partition, nil) }
 
 // noted notes what a commit says of a partition besides its offset: how many events are finished above it, and how many of them it had no
 // room for.
 func (l *illness) noted(partition int32, p *pending, bound int) {
-	set := func(in *fault.Symptoms[int32], when bool, format string, args ...any) {
-		var err error
-		if when {
-			err = fmt.Errorf(format, args...)
-		}
-		in.Set(partition, err)
-	}
+	var gap, missing error
 	finished := p.note.above.count()
-	set(&l.above, finished >= int64(bound), "partition %d: the event at offset %d is not finished, and %d later ones are",
-		partition, p.at.Offset, finished)
-	set(&l.missing, p.missing > 0, "partition %d: %d of %d events that are finished above offset %d do not fit into the commit's metadata, "+
-		"and are handled again after a restart; see which events do not finish, or lower MaxInFlight",
-		partition, p.missing, finished, p.at.Offset)
-}
-
-// silent notes that the group has not answered for the session timeout, or with nil that it has again.
-func (l *illness) silent(err error) {
-	l.silence = fault.Symptom{}
-	l.silence.Set(err)
-}
-
-func (l *illness) overran(err error) {
-	l.overrun.Err = nil
-	l.overrun.Set(err)
+	if finished >= int64(bound) {
+		gap = fmt.Errorf("partition %d: the event at offset %d is not finished, and %d later ones are", partition, p.at.Offset, finished)
+	}
+	if p.missing > 0 {
+		missing = fmt.Errorf("partition %d: %d of %d events that are finished above offset %d do not fit into the commit's metadata, "+
+			"and are handled again after a restart; see which events do not finish, or lower MaxInFlight",
+			partition, p.missing, finished, p.at.Offset)
+	}
+	l.set(ofGap, partition, gap)
+	l.set(ofNote, partition, missing)
 }
 
 // forget drops what concerns a partition that the stream does not have any more.
 func (l *illness) forget(partition int32) {
-	for _, of := range []*fault.Symptoms[int32]{&l.partitions, &l.stalls, &l.gaps, &l.above, &l.missing} {
-		of.Set(partition, nil)
+	for a := ofFetch; a <= ofNote; a++ {
+		l.set(a, partition, nil)
 	}
 }
 
 // report returns all that is wrong now.
 func (l *illness) report(topic string) (errs []error) {
-	add := func(s *fault.Symptom, memory time.Duration, text string, code leat.Code) {
-		if s.Err != nil && (memory == 0 || s.Within(memory)) {
-			errs = append(errs, unhealthy(topic, code, s.Since, fmt.Errorf("%s: %w", text, s.Err)))
+	add := func(s *fault.Symptom, text string, code leat.Code) {
+		errs = append(errs, unhealthy(topic, code, s.Since, fmt.Errorf("%s: %w", text, s.Err)))
+	}
+	if l.start.Within(eventMemory) {
+		add(&l.start, "start", leat.CodeUnavailable)
+	}
+	for at, s := range l.symptoms.All() {
+		what, partition := ailments[at>>32], int32(at)
+		if what.memory > 0 && !s.Within(what.memory) || ailment(at>>32) == ofGap && l.symptoms.Has(ofGapLimit.place(partition)) {
+			continue
 		}
-	}
-	add(&l.group, fetchMemory, "the group", codeOf(l.group.Err))
-	add(&l.topic, fetchMemory, "the topic", codeOf(l.topic.Err))
-	add(&l.silence, 0, "the group", leat.CodeUnavailable)
-	add(&l.commit, 0, "committing offsets", codeOf(l.commit.Err))
-	for p, s := range l.partitions.All() {
-		add(s, fetchMemory, fmt.Sprintf("fetching from partition %d", p), codeOf(s.Err))
-	}
-	for _, s := range l.stalls.All() {
-		add(s, 0, "silence", leat.CodeStalled)
-	}
-	for _, s := range l.gaps.All() {
-		add(s, 0, "gap limit", leat.CodeStalled)
-	}
-	for p, s := range l.above.All() {
-		if !l.gaps.Has(p) {
-			add(s, 0, "gap", leat.CodeStalled)
+		code := what.code
+		if code == 0 {
+			code = codeOf(s.Err)
 		}
+		add(s, what.text, code)
 	}
-	for _, s := range l.missing.All() {
-		add(s, 0, "gap", leat.CodeExhausted)
-	}
-	add(&l.start, eventMemory, "start", leat.CodeUnavailable)
-	add(&l.data, eventMemory, "data loss", leat.CodeUnavailable)
-	add(&l.overrun, eventMemory, "slow handler", leat.CodeHandler)
 	return errs
 }
 

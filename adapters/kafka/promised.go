@@ -14,26 +14,17 @@ const promiseEvery = 2 * time.Second
 // watchPromise asks, while the stream has no partitions, whether the cluster means to give it some, which it does with
 // [ProtocolConsumer] as soon as another member has given them up. With the classic protocol the group's answer waits for that.
 func (s *Stream) watchPromise() {
-	ticker := time.NewTicker(promiseEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-s.quit:
-			return
-		}
-		s.mu.Lock()
-		none := len(s.tenures) == 0
-		s.mu.Unlock()
-		if !none {
-			s.presence.promised(false)
-			continue
-		}
-		ctx, cancel := s.broker.bounded(s.client.Context())
-		if some, err := s.promise(ctx); err == nil { // else health knows of the connection
-			s.presence.promised(some)
-		}
-		cancel()
+	s.mu.Lock()
+	none := len(s.tenures) == 0
+	s.mu.Unlock()
+	if !none {
+		s.presence.promised(false)
+		return
+	}
+	ctx, cancel := s.broker.bounded(s.client.Context())
+	defer cancel()
+	if some, err := s.promise(ctx); err == nil { // else health knows of the connection
+		s.presence.promised(some)
 	}
 }
 

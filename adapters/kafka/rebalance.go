@@ -31,7 +31,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 		return
 	}
 	s.presence.begin()
-	s.ill.silent(nil) // the group has answered, also where it had counted this member out
+	s.ill.set(ofSilence, 0, nil) // the group has answered, also where it had counted this member out
 	for _, p := range partitions[s.sub.Topic] {
 		if t := s.tenures[p]; t != nil {
 			old = append(old, t)
@@ -40,7 +40,6 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	s.end(old)
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
-		s.hold(s.tenures[p])
 	}
 	s.wake() // an earlier tenure may have been paused
 }
@@ -245,7 +244,7 @@ func (s *Stream) revokeCause(t *tenure, inTime bool, oldest int64, commitErr err
 		err = fmt.Errorf("partition %d was revoked, and the handler of offset %d did not return within %v, half the RebalanceTimeout",
 			t.partition, oldest, s.broker.o.RebalanceTimeout/2)
 		s.mu.Lock()
-		s.ill.overran(err)
+		s.ill.anew(ofHandler, 0, err)
 		s.mu.Unlock()
 	default:
 		return nil

@@ -47,22 +47,13 @@ const identityPause = 500 * time.Millisecond
 
 // watchTopic looks at the topic while its identity is in doubt.
 func (s *Stream) watchTopic() {
-	timer := time.NewTimer(0)
-	<-timer.C
-	defer timer.Stop()
 	for {
 		select {
 		case <-s.ident.doubts:
 		case <-s.quit:
 			return
 		}
-		for s.inDoubt() {
-			timer.Reset(identityPause)
-			select {
-			case <-timer.C:
-			case <-s.quit:
-				return
-			}
+		for s.inDoubt() && s.sleep(identityPause) {
 		}
 	}
 }
@@ -79,13 +70,13 @@ func (s *Stream) inDoubt() bool {
 	if topic.Err != nil || len(topic.Partitions) == 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.ill.topic.Set(cmp.Or(topic.Err, error(kerr.LeaderNotAvailable)))
+		s.ill.set(ofTopic, 0, cmp.Or(topic.Err, error(kerr.LeaderNotAvailable)))
 		return true
 	}
 	s.mu.Lock()
 	same, past := topic.ID == s.ident.id, slices.Contains(s.ident.past, topic.ID)
 	if same {
-		s.ill.topic.Err = nil
+		s.ill.set(ofTopic, 0, nil)
 	}
 	s.mu.Unlock()
 	switch {
@@ -122,7 +113,7 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 		s.ident.stale[t.partition] = progress{committed: t.committed, tried: t.tried}
 	}
 	s.progress = map[int32]progress{}
-	s.ill.topic.Err = nil
+	s.ill.set(ofTopic, 0, nil)
 	s.mu.Unlock()
 	for _, t := range tenures {
 		t.lease.End(errDeleted)

@@ -17,17 +17,10 @@ import (
 // stallLook is the time between two looks. A partition has to be silent at three of them, and to have records at two.
 const stallLook = 5 * time.Second
 
-// watchStalls looks for silent partitions until the stream is closed.
-func (s *Stream) watchStalls() {
-	ticker := time.NewTicker(stallLook)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-s.quit:
-			return
-		}
-		s.findStalls()
+// lookForStalls looks for partitions from which nothing comes, and mends those that can be mended.
+func (s *Stream) lookForStalls() {
+	s.findStalls()
+	if !s.sub.Broadcast {
 		s.recoverUnplaced()
 	}
 }
@@ -37,7 +30,7 @@ func (s *Stream) silent() map[int32]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	silent := map[int32]int64{}
-	waiting := s.poll != nil && s.queued == 0
+	waiting := s.poll != nil && !s.ready()
 	for p, t := range s.tenures {
 		if waiting && t.seen == t.next && t.next >= 0 && !t.halted(time.Now()) && !t.draining {
 			silent[p] = t.next
@@ -79,9 +72,11 @@ func (s *Stream) findStalls() {
 		case t == nil || t.next != next:
 		case max(next, start.Offset) >= end.Offset:
 			t.behind = -1
-			s.ill.heard(p)
+			s.ill.set(ofStall, p, nil)
 		case t.behind == next:
-			s.ill.stalled(p, max(next, start.Offset), end.Offset)
+			first := max(next, start.Offset)
+			s.ill.set(ofStall, p, fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts,"+
+				" the record at offset %d may be one that the client cannot read; set the group's offset behind it", p, first, end.Offset-1, first))
 		default:
 			t.behind = next // its records may be on their way
 		}
@@ -89,20 +84,10 @@ func (s *Stream) findStalls() {
 	}
 }
 
-// heard notes that a partition has nothing that has not come.
-func (l *illness) heard(partition int32) { l.stalls.Set(partition, nil) }
-
-// stalled notes that nothing comes from a partition, from next on, which ends at end.
-func (l *illness) stalled(partition int32, next, end int64) {
-	l.stalls.Set(partition, fmt.Errorf("nothing comes from partition %d, though it has records from offset %d to offset %d: if it lasts,"+
-		" the record at offset %d may be one that the client cannot read; set the group's offset behind it", partition, next, end-1, next))
-}
-
 // unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports
 // that once, and does not ask again while it has the partition. The lock is held.
 func (s *Stream) unplaced(partition int32) {
-	s.ill.stalls.Set(partition, nil)
-	s.ill.stalls.Set(partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can",
+	s.ill.anew(ofStall, partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can",
 		partition))
 	s.broker.o.Logger.Warn("the group's offset in a partition could not be read", "topic", s.sub.Topic, "group", s.sub.Group,
 		"partition", partition)
@@ -112,9 +97,6 @@ var errAgain = errors.New("the group's offset in another partition could not be 
 
 // recoverUnplaced has all partitions assigned again when the group's offsets can be read in those where they could not.
 func (s *Stream) recoverUnplaced() {
-	if s.sub.Broadcast {
-		return
-	}
 	s.mu.Lock()
 	var all, unplaced []int32
 	for p, t := range s.tenures {

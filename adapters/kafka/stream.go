@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +48,6 @@ type Stream struct {
 	notes    map[int32]readNote // by partition, from the client's fetch of offsets to fetched
 	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
 	polled   []chunk
-	queued   int // records in polled
 	full     bool
 	resuming bool               // the group has answered again: the suspended tenures may go on
 	book     *book.Book[place]  // what is in flight
@@ -125,7 +126,7 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 	n = s.book.Fill(into)
 	if n == 0 {
 		held, _ := s.book.Held()
-		room = !s.book.Short() && s.queued == 0 && held < s.sub.MaxInFlight
+		room = !s.book.Short() && !s.ready() && held < s.sub.MaxInFlight
 		if len(batch) > 0 { // all of it was dropped or held: look again
 			room = false
 			s.wake()
@@ -146,36 +147,35 @@ type candidate struct {
 // isMarker reports whether the record is the end of a transaction, which is no delivery.
 func (c *candidate) isMarker() bool { return c.record != nil && c.record.Attrs.IsControl() }
 
+// ready reports whether something polled may be delivered. The lock is held.
+func (s *Stream) ready() bool {
+	return slices.ContainsFunc(s.polled, func(c chunk) bool { return !c.tenure.waits() })
+}
+
 // cut takes polled records for the deliveries in into, as far as the limits leave room.
 func (s *Stream) cut(into []leat.Delivery) []candidate {
 	batch := s.decoder.batch[:0]
 	events, bytes := s.book.Out()
-	for !s.book.Short() && len(batch) < len(into) && len(s.polled) > 0 && events < s.sub.MaxInFlight {
-		c := &s.polled[0]
-		if c.bad != nil && !c.tenure.draining {
-			batch = append(batch, candidate{tenure: c.tenure, bad: c.bad})
-			c.bad = nil
-			s.queued--
-			events++
-		}
-		if len(c.records) == 0 || c.tenure.draining {
-			s.queued -= c.len()
-			s.polled = s.polled[1:]
-			continue
-		}
-		next := candidate{tenure: c.tenure, record: c.records[0], size: sizeOf(c.records[0])}
-		if events > 0 && bytes+next.size > s.sub.MaxInFlightBytes {
-			break
-		}
-		batch = append(batch, next)
-		c.records[0] = nil
-		c.records = c.records[1:]
-		s.queued--
-		if !next.isMarker() {
-			events++
-			bytes += next.size
+	fits := func(n *candidate) bool {
+		return len(batch) < len(into) && events < s.sub.MaxInFlight && (events == 0 || bytes+n.size <= s.sub.MaxInFlightBytes)
+	}
+	short := s.book.Short()
+	for i := range s.polled {
+		c := &s.polled[i]
+		for !short && !c.tenure.waits() && !c.empty() {
+			next := c.first()
+			if short = !fits(&next); short { // what is behind must not overtake
+				break
+			}
+			batch = append(batch, next)
+			c.cut()
+			if !next.isMarker() {
+				events++
+				bytes += next.size
+			}
 		}
 	}
+	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool { return c.empty() })
 	s.decoder.batch = batch
 	return batch
 }
@@ -339,14 +339,17 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 		s.ill.fetched(p.Partition)
 	}
 	if t.begin >= 0 && p.LogStartOffset > t.begin && p.Records[0].Offset > t.begin {
-		s.ill.lost(t.partition, t.begin, p.Records[0].Offset)
+		s.ill.anew(ofData, 0, fmt.Errorf("partition %d has no records before offset %d any more, and the group had come to %d: what was"+
+			" between is lost", t.partition, p.Records[0].Offset, t.begin))
 	}
 	t.begin, t.next = -1, p.Records[len(p.Records)-1].Offset+1
 	records := p.Records
 	if len(t.above) > 0 {
 		records = s.unfinished(t, records)
 	}
-	s.queue(chunk{tenure: t, records: records})
+	if len(records) > 0 {
+		s.polled = append(s.polled, chunk{tenure: t, records: records})
+	}
 }
 
 // resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.
@@ -360,12 +363,11 @@ func (s *Stream) resumePartitions() {
 		case !t.paused && gap >= s.broker.o.GapLimit:
 			oldest, _ := t.window.Oldest()
 			t.paused = true
-			s.setAside(t)
-			s.ill.gapReached(t.partition, oldest.offset)
+			s.ill.set(ofGapLimit, t.partition, fmt.Errorf("partition %d is paused: the event at offset %d is not finished, and GapLimit later"+
+				" ones are", t.partition, oldest.offset))
 		case t.paused && gap <= s.broker.o.GapLimit/2:
 			t.paused = false
-			s.bringBack(t)
-			s.ill.gapClosed(t.partition)
+			s.ill.set(ofGapLimit, t.partition, nil)
 		}
 		if t.halted(now) && !s.paused[t.partition] {
 			s.paused[t.partition] = true

@@ -49,7 +49,6 @@ func (l *loose) put(key, data string) {
 	}
 	l.next++
 	l.polled = append(l.polled, chunk{tenure: l.tenures[0], records: []*kgo.Record{r}})
-	l.queued++
 }
 
 // get returns what up to n deliveries hold.

@@ -74,14 +74,14 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
 	}
 	s.wg.Go(s.watchTopic)
-	s.wg.Go(s.watchStalls)
+	s.every(stallLook, s.lookForStalls)
 	if sub.Broadcast {
-		s.wg.Go(s.watchPartitions)
+		s.every(s.partitionsEvery(), s.addPartitions)
 	} else {
 		s.wg.Go(s.commitLoop)
 		s.wg.Go(s.watchPresence)
 		if b.o.Protocol == ProtocolConsumer {
-			s.wg.Go(s.watchPromise)
+			s.every(promiseEvery, s.watchPromise)
 		}
 		s.wg.Go(s.stopWhenOver)
 	}
@@ -90,6 +90,27 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	return s, nil
+}
+
+// every calls look again and again until the stream is closed.
+func (s *Stream) every(pause time.Duration, look func()) {
+	s.wg.Go(func() {
+		for s.sleep(pause) {
+			look()
+		}
+	})
+}
+
+// sleep waits, and reports whether the stream is still open.
+func (s *Stream) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.quit:
+		return false
+	}
 }
 
 // OnNewClient is called by the client before it begins to call the stream.

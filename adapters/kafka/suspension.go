@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -23,7 +24,9 @@ func (s *Stream) hold(t *tenure) {
 		t.timed = s.leases.New(s.presence.heard())
 		t.lease = t.timed.Lease()
 	}
-	t.window.End() // nothing was in it
+	if t.window != nil { // that nothing was in
+		t.window.End()
+	}
 	t.window = s.book.Open(t.lease)
 }
 
@@ -89,7 +92,7 @@ func (s *Stream) suspend(silence time.Duration) {
 	s.mu.Lock()
 	s.resuming = false
 	over := s.renew()
-	s.ill.silent(cause)
+	s.ill.anew(ofSilence, 0, cause)
 	s.mu.Unlock()
 	for _, t := range over {
 		s.broker.o.Logger.Warn("lease ended; its unfinished events are handled again", "topic", s.sub.Topic, "group", s.sub.Group,
@@ -116,7 +119,7 @@ func (t *tenure) goBack(c *candidate) {
 	} else {
 		from.Offset = c.record.Offset
 	}
-	t.rewind, t.from, t.next, t.passed, t.aside = true, from, from.Offset, 0, nil
+	t.rewind, t.from, t.next, t.passed = true, from, from.Offset, 0
 }
 
 // renew puts suspended tenures in the place of those of which something was delivered, and returns these
@@ -128,7 +131,6 @@ func (s *Stream) renew() (over []*tenure) {
 			over = append(over, t)
 		case t.position() < 0: // nothing was delivered: what was polled can stay
 			t.suspended = true
-			s.setAside(t)
 		default:
 			above, epoch := t.finished()
 			from := kgo.EpochOffset{Epoch: t.epoch, Offset: t.position()}
@@ -159,7 +161,7 @@ func (s *Stream) resumeSuspended() {
 		return
 	}
 	s.resuming = false
-	s.ill.silent(nil)
+	s.ill.set(ofSilence, 0, nil)
 	idle := make(chan struct{})
 	s.idle = idle
 	from := map[int32]kgo.EpochOffset{}
@@ -172,18 +174,15 @@ func (s *Stream) resumeSuspended() {
 	s.goOn(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool { return c.tenure.suspended && c.tenure.rewind }) // they come again
 	for _, t := range s.tenures {
 		if !t.suspended {
 			continue
-		}
-		if t.rewind {
-			t.aside = nil
 		}
 		if !t.draining {
 			s.hold(t)
 		}
 		t.suspended, t.rewind = false, false
-		s.bringBack(t)
 	}
 	s.idle = nil
 	close(idle)

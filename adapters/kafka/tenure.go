@@ -40,8 +40,7 @@ type tenure struct {
 	suspended  bool // the session may be over: nothing is delivered until the group has answered
 	rewind     bool // the client is to go back to from then
 	from       kgo.EpochOffset
-	paused     bool    // its gap is at the limit
-	aside      []chunk // polled and not delivered, while paused
+	paused     bool // its gap is at the limit
 }
 
 // progress is how far a tenure had come when it ended.
@@ -187,8 +186,8 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 	if len(kept) > 0 {
 		end = kept[0].Offset
 	}
-	ofTenure := func(c chunk) bool { return c.tenure == t && c.len() > 0 }
-	if len(t.aside) == 0 && !slices.ContainsFunc(s.polled, ofTenure) { // else something below may be unfinished
+	ofTenure := func(c chunk) bool { return c.tenure == t && !c.empty() }
+	if !slices.ContainsFunc(s.polled, ofTenure) { // else something below may be unfinished
 		t.skipTo(end, epoch)
 		t.absorb()
 		s.commit.soon()
@@ -206,6 +205,9 @@ func (t *tenure) gap() int {
 	return t.window.Gap()
 }
 
+// waits reports whether nothing of the tenure is delivered for now. The lock is held.
+func (t *tenure) waits() bool { return t.paused || t.suspended }
+
 // chunk is polled records of one partition, or what stands in their place.
 type chunk struct {
 	tenure  *tenure
@@ -213,65 +215,41 @@ type chunk struct {
 	bad     *unreadable
 }
 
-// len is how many deliveries are in the chunk.
-func (c *chunk) len() int {
+func (c *chunk) empty() bool { return c.bad == nil && len(c.records) == 0 }
+
+// first returns the first delivery of the chunk, which is not empty.
+func (c *chunk) first() candidate {
 	if c.bad != nil {
-		return 1
+		return candidate{tenure: c.tenure, bad: c.bad}
 	}
-	return len(c.records)
+	return candidate{tenure: c.tenure, record: c.records[0], size: sizeOf(c.records[0])}
+}
+
+// cut takes the first delivery out.
+func (c *chunk) cut() {
+	if c.bad != nil {
+		c.bad = nil
+		return
+	}
+	c.records[0] = nil
+	c.records = c.records[1:]
 }
 
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
-	lease := leat.NewLease()
-	s.tenures[partition] = &tenure{partition: partition, topic: s.topic, lease: lease, window: s.book.Open(lease), watermark: -1, epoch: -1,
-		last: -1, begin: -1, committed: commit{offset: -1}, tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
-}
-
-// queue appends what was polled. The lock is held.
-func (s *Stream) queue(c chunk) {
-	if c.tenure.suspended {
-		c.tenure.aside = append(c.tenure.aside, c)
-		return
-	}
-	s.polled = append(s.polled, c)
-	s.queued += c.len()
-}
-
-// setAside takes what was polled of a partition out of the way of the others, while it is paused. The lock is held.
-func (s *Stream) setAside(t *tenure) {
-	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
-		if c.tenure != t {
-			return false
-		}
-		s.queued -= c.len()
-		t.aside = append(t.aside, c)
-		return true
-	})
-}
-
-// bringBack undoes setAside: what was polled before the pause comes before what is polled after it. The lock is held.
-func (s *Stream) bringBack(t *tenure) {
-	for _, c := range t.aside {
-		s.queued += c.len()
-	}
-	s.polled = append(t.aside, s.polled...)
-	t.aside = nil
+	t := &tenure{partition: partition, topic: s.topic, watermark: -1, epoch: -1, last: -1, begin: -1, committed: commit{offset: -1},
+		tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
+	s.tenures[partition] = t
+	s.hold(t)
 }
 
 // stop marks tenures, so that nothing of them is delivered any more, and drops what was not delivered yet. The lock is held.
 func (s *Stream) stop(tenures []*tenure) {
 	for _, t := range tenures {
-		t.draining, t.aside = true, nil
+		t.draining = true
 		t.window.Stop()
 	}
-	s.queued = 0
-	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool {
-		if !c.tenure.draining {
-			s.queued += c.len()
-		}
-		return c.tenure.draining
-	})
+	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool { return c.tenure.draining })
 }
 
 // end ends tenures: settlements have no effect any more. It returns, for each, the offset of the oldest record that is out, or -1. The

@@ -64,7 +64,7 @@ func (s *Stream) pass(t *tenure, u *unreadable) {
 	if t.above.has(u.next - 1) {
 		return // it was finished in an earlier tenure
 	}
-	s.queue(chunk{tenure: t, bad: u})
+	s.polled = append(s.polled, chunk{tenure: t, bad: u})
 	s.broker.o.Logger.Warn("records cannot be read; they are passed as one malformed delivery", "topic", s.sub.Topic, "group", s.sub.Group,
 		"partition", t.partition, "offset", u.first, "next", u.next, "error", u.reason)
 }
