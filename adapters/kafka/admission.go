@@ -105,7 +105,7 @@ func isHopeless(err error) bool {
 // clients has the client that publishes. Nothing is published while it is replaced.
 type clients struct {
 	client atomic.Pointer[kgo.Client]
-	open   func() (*kgo.Client, context.CancelFunc, error)
+	open   func(ctx context.Context) (*kgo.Client, error)
 	cancel context.CancelFunc // of a client that was opened here; nil for the first, which is the Broker's
 }
 
@@ -113,9 +113,11 @@ func (c *clients) current() *kgo.Client { return c.client.Load() }
 
 // renew replaces the client.
 func (c *clients) renew() {
-	fresh, cancel, err := c.open()
-	if err != nil {
-		return // not with options that were good for the first
+	ctx, cancel := context.WithCancel(context.Background())
+	fresh, err := c.open(ctx)
+	if err != nil { // not with options that were good for the first
+		cancel()
+		return
 	}
 	c.close()
 	c.cancel = cancel

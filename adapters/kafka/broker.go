@@ -50,22 +50,21 @@ func New(o *Options) (*Broker, error) {
 	}
 	b.dialer = newDialer(&b.o)
 	b.publisher = newPublisher(&b.o, b.conns)
-	client, cancel, err := b.newClient(b.conns, b.producerOptions())
+	ctx, cancel := context.WithCancel(context.Background())
+	client, err := b.newClient(ctx, b.conns, b.producerOptions())
 	if err != nil {
+		cancel()
 		return nil, options.Invalid(err)
 	}
 	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
 	b.publisher.copies = mayEdit(client)
 	b.publisher.clients.client.Store(client)
-	b.publisher.clients.open = func() (*kgo.Client, context.CancelFunc, error) {
-		return b.newClient(b.conns, b.producerOptions())
-	}
+	b.publisher.clients.open = func(ctx context.Context) (*kgo.Client, error) { return b.newClient(ctx, b.conns, b.producerOptions()) }
 	return b, nil
 }
 
-// newClient makes a client of the options that all have, of special, and of what the user gave. Ending its context makes it close at once.
-func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, context.CancelFunc, error) {
-	ctx, cancel := context.WithCancel(context.Background())
+// newClient makes a client of the options that all have, of special, and of what the user gave. The end of ctx ends its requests.
+func (b *Broker) newClient(ctx context.Context, conns *connections, special []kgo.Opt) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Hosts...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
 		kgo.AlwaysRetryEOF(),       // a broker that starts or stops closes connections as one does that wants TLS; health says what it may be
@@ -76,12 +75,7 @@ func (b *Broker) newClient(conns *connections, special []kgo.Opt) (*kgo.Client, 
 	if b.o.SASL != nil {
 		opts = append(opts, kgo.SASL(b.o.SASL.mechanism(b.o.maySend)))
 	}
-	client, err := kgo.NewClient(append(append(opts, special...), b.o.Client...)...)
-	if err != nil {
-		cancel()
-		return nil, nil, err
-	}
-	return client, cancel, nil
+	return kgo.NewClient(append(append(opts, special...), b.o.Client...)...)
 }
 
 const (

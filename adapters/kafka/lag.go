@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -66,17 +65,11 @@ func (b *Broker) lag(ctx context.Context, topic, group string) ([]leat.LagPart, 
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", group, err)
 	}
-	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
-		return retry(ctx, func() (kadm.ListedOffsets, error) {
-			offsets, err := list(ctx, topic)
-			return offsets, cmp.Or(err, offsets.Error())
-		})
-	}
-	ends, err := list(b.admin.ListCommittedOffsets)
+	ends, err := listed(ctx, topic, b.admin.ListCommittedOffsets)
 	if err != nil {
 		return nil, err
 	}
-	starts, err := list(b.admin.ListStartOffsets)
+	starts, err := listed(ctx, topic, b.admin.ListStartOffsets)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -17,9 +16,9 @@ import (
 // partition next does not handle them again.
 //
 // The text is notePrefix and, in base64 (RFC 4648 §5, without padding): the first 8 bytes of the topic's id; as unsigned varints the
-// committed offset, the epoch plus 1, missing, and the number of spans; a byte with two orders, of gaps and of lengths; for each
-// span the gap before it and its length, each minus 1 and in Exp-Golomb code of its order; and the CRC-32 of all of that. The lengths of
-// runs are mostly short with a few long ones, for which this code comes close to what a compressor and a bitmap achieve.
+// committed offset, the epoch plus 1, and missing; for each span its length minus 1, doubled, as a varint, which is odd where more than
+// one offset lies before the span; then these minus 2 as a varint; and the CRC-32 of all of that. So most spans, which are behind a
+// single event that is not finished, take one or two bytes.
 type note struct {
 	topic   topicID
 	base    int64 // the committed offset that the note belongs to
@@ -43,7 +42,6 @@ const (
 	mostNote = 4096
 	// mostNotes bounds the notes of one commit, which a broker stores as one batch of at most 1 MiB by default.
 	mostNotes = 512 << 10
-	mostOrder = 15
 )
 
 // encode returns the note as text of at most limit bytes, "" when nothing fits. The shortest spans are left out first; missing counts them.
@@ -76,41 +74,19 @@ func (n *note) text() string {
 	b = binary.AppendUvarint(b, uint64(n.base))
 	b = binary.AppendUvarint(b, uint64(n.epoch+1))
 	b = binary.AppendUvarint(b, uint64(n.missing))
-	b = binary.AppendUvarint(b, uint64(len(n.above)))
-	gaps, lengths := n.orders()
-	b = append(b, byte(gaps<<4|lengths))
-	w := bitWriter{bytes: b}
 	at := n.base
 	for _, s := range n.above {
-		w.golomb(uint64(s.from-at-1), gaps)
-		w.golomb(uint64(s.to-s.from-1), lengths)
+		length, gap := uint64(s.to-s.from-1), uint64(s.from-at)
+		if gap == 1 {
+			b = binary.AppendUvarint(b, length<<1)
+		} else {
+			b = binary.AppendUvarint(b, length<<1|1)
+			b = binary.AppendUvarint(b, gap-2)
+		}
 		at = s.to
 	}
-	b = w.bytes
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return notePrefix + base64.RawURLEncoding.EncodeToString(b)
-}
-
-// orders returns the orders that make gaps and lengths the shortest.
-func (n *note) orders() (gaps, lengths uint) {
-	var gapBits, lengthBits [mostOrder + 1]int
-	at := n.base
-	for _, s := range n.above {
-		for k := range uint(mostOrder + 1) {
-			gapBits[k] += golombBits(uint64(s.from-at-1), k)
-			lengthBits[k] += golombBits(uint64(s.to-s.from-1), k)
-		}
-		at = s.to
-	}
-	for k := range uint(mostOrder + 1) {
-		if gapBits[k] < gapBits[gaps] {
-			gaps = k
-		}
-		if lengthBits[k] < lengthBits[lengths] {
-			lengths = k
-		}
-	}
-	return gaps, lengths
 }
 
 // parseNote reads a commit's metadata. ok is false for what Leat has not written, for versions that this one does not know, and for what
@@ -125,100 +101,37 @@ func parseNote(text string) (n note, ok bool) {
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(sum) {
 		return note{}, false
 	}
-	body = body[copy(n.topic[:], body):]
-	var numbers [4]uint64
-	for i := range numbers {
-		value, size := binary.Uvarint(body)
-		if size <= 0 || value > math.MaxInt64 {
-			return note{}, false
+	r := numbers{rest: body[copy(n.topic[:], body):]}
+	n.base, n.epoch, n.missing = int64(r.next(math.MaxInt64)), int32(r.next(math.MaxInt32))-1, int64(r.next(math.MaxInt64))
+	n.above = make(spans, 0, len(r.rest)/2)
+	for at := n.base; len(r.rest) > 0; {
+		length, gap := r.next(math.MaxUint64), uint64(1)
+		if length&1 == 1 {
+			gap = 2 + r.next(math.MaxInt64)
 		}
-		numbers[i], body = value, body[size:]
-	}
-	if len(body) == 0 || numbers[1] > math.MaxInt32 || numbers[3] > uint64(len(body))*8 {
-		return note{}, false
-	}
-	n.base, n.epoch, n.missing = int64(numbers[0]), int32(numbers[1])-1, int64(numbers[2])
-	gaps, lengths := uint(body[0]>>4), uint(body[0]&15)
-	r := bitReader{bytes: body[1:]}
-	n.above = make(spans, 0, numbers[3])
-	for at := n.base; uint64(len(n.above)) < numbers[3]; {
-		gap, length := r.golomb(gaps), r.golomb(lengths)
-		from := at + 1 + int64(gap)
-		to := from + 1 + int64(length)
-		if r.failed || from <= at || to <= from {
+		from := at + int64(gap)
+		to := from + 1 + int64(length>>1)
+		if from <= at || to <= from {
 			return note{}, false
 		}
 		n.above = append(n.above, span{from, to})
 		at = to
 	}
-	return n, true
+	return n, !r.failed
 }
 
-// golombBits is how long a value is in Exp-Golomb code of an order.
-func golombBits(value uint64, order uint) int {
-	return 2*bits.Len64(value>>order+1) - 1 + int(order)
+// numbers are unsigned varints that are read one after the other.
+type numbers struct {
+	rest   []byte
+	failed bool // there was no more, or a larger one than may be
 }
 
-// bitWriter appends bits, the highest of each byte first.
-type bitWriter struct {
-	bytes []byte
-	free  uint // bits of the last byte that are not used
-}
-
-func (w *bitWriter) bits(value uint64, n uint) {
-	for n > 0 {
-		if w.free == 0 {
-			w.bytes = append(w.bytes, 0)
-			w.free = 8
-		}
-		take := min(n, w.free)
-		chunk := byte(value >> (n - take) & (1<<take - 1))
-		w.bytes[len(w.bytes)-1] |= chunk << (w.free - take)
-		n -= take
-		w.free -= take
-	}
-}
-
-func (w *bitWriter) golomb(value uint64, order uint) {
-	high := value>>order + 1
-	n := uint(bits.Len64(high))
-	w.bits(0, n-1)
-	w.bits(high, n)
-	w.bits(value, order)
-}
-
-// bitReader reads what a bitWriter wrote. failed says that there was no more, or nothing that it would write.
-type bitReader struct {
-	bytes  []byte
-	at     uint // in bits
-	failed bool
-}
-
-func (r *bitReader) bit() uint64 {
-	if r.at>>3 >= uint(len(r.bytes)) {
-		r.failed = true
+func (r *numbers) next(most uint64) uint64 {
+	value, size := binary.Uvarint(r.rest)
+	if size <= 0 || value > most {
+		r.failed, r.rest = true, nil
 		return 0
 	}
-	bit := r.bytes[r.at>>3] >> (7 - r.at&7) & 1
-	r.at++
-	return uint64(bit)
-}
-
-func (r *bitReader) golomb(order uint) uint64 {
-	n := uint(0)
-	for r.bit() == 0 {
-		if n++; r.failed || n+order > 61 {
-			r.failed = true
-			return 0
-		}
-	}
-	value := uint64(1)
-	for range n {
-		value = value<<1 | r.bit()
-	}
-	value--
-	for range order {
-		value = value<<1 | r.bit()
-	}
+	r.rest = r.rest[size:]
 	return value
 }

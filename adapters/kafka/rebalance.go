@@ -268,15 +268,6 @@ func (s *Stream) lost(_ context.Context, _ *kgo.Client, partitions map[string][]
 	}
 }
 
-// stopWhenOver ends the client's attempts when the stream is over, though not closed.
-func (s *Stream) stopWhenOver() {
-	select {
-	case <-s.over:
-		s.cancel()
-	case <-s.quit:
-	}
-}
-
 // stopPartitions stops the tenures of partitions and returns them.
 func (s *Stream) stopPartitions(partitions map[string][]int32) (tenures []*tenure) {
 	s.mu.Lock()

@@ -62,11 +62,10 @@ func (s *Stream) watchTopic() {
 func (s *Stream) inDoubt() bool {
 	ctx, cancel := s.broker.bounded(s.client.Context())
 	defer cancel()
-	metadata, err := within(ctx, func() (kadm.Metadata, error) { return s.broker.admin.Metadata(ctx, s.sub.Topic) })
+	topic, err := s.lookAtTopic(ctx)
 	if err != nil {
 		return s.client.Context().Err() == nil
 	}
-	topic := metadata.Topics[s.sub.Topic]
 	if topic.Err != nil || len(topic.Partitions) == 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -87,6 +86,12 @@ func (s *Stream) inDoubt() bool {
 	}
 	s.moveTo(ctx, topic)
 	return false
+}
+
+// lookAtTopic asks once for the topic as it is now.
+func (s *Stream) lookAtTopic(ctx context.Context) (kadm.TopicDetail, error) {
+	metadata, err := within(ctx, func() (kadm.Metadata, error) { return s.broker.admin.Metadata(ctx, s.sub.Topic) })
+	return metadata.Topics[s.sub.Topic], err
 }
 
 var errDeleted = errors.New("the topic was deleted and created again: what was delivered of the old one is not the group's any more")
@@ -169,8 +174,7 @@ func (s *Stream) checkProgress(ctx context.Context, partitions map[int32]kgo.Off
 	}
 	ctx, cancel := s.broker.bounded(ctx)
 	defer cancel()
-	metadata, err := within(ctx, func() (kadm.Metadata, error) { return s.broker.admin.Metadata(ctx, s.sub.Topic) })
-	topic := metadata.Topics[s.sub.Topic]
+	topic, err := s.lookAtTopic(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && topic.Err == nil && topic.ID == s.ident.id {

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -48,10 +47,7 @@ func (s *Stream) findStalls() {
 	}
 	ctx, cancel := s.broker.bounded(s.client.Context())
 	defer cancel()
-	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
-		return within(ctx, func() (kadm.ListedOffsets, error) { return list(ctx, s.sub.Topic) })
-	}
-	ends, err := list(s.broker.admin.ListCommittedOffsets)
+	ends, err := within(ctx, func() (kadm.ListedOffsets, error) { return s.broker.admin.ListCommittedOffsets(ctx, s.sub.Topic) })
 	if err != nil {
 		return // health knows of connections
 	}
@@ -62,7 +58,7 @@ func (s *Stream) findStalls() {
 			continue
 		}
 		if next < end.Offset && starts == nil {
-			if starts, err = list(s.broker.admin.ListStartOffsets); err != nil {
+			if starts, err = s.broker.startOffsets(ctx, s.sub.Topic); err != nil {
 				return
 			}
 		}

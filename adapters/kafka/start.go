@@ -59,7 +59,7 @@ func hasOffsets(committed kadm.OffsetResponses) (some bool) {
 // noteSkipped says which records a group does not get that begins at the end of a topic. Kafka forgets the offsets of a group that nobody
 // uses, and then nothing tells that group from a new one.
 func (b *Broker) noteSkipped(ctx context.Context, sub leat.Subscription, ends kadm.ListedOffsets) {
-	starts, err := within(ctx, func() (kadm.ListedOffsets, error) { return b.admin.ListStartOffsets(ctx, sub.Topic) })
+	starts, err := b.startOffsets(ctx, sub.Topic)
 	if err != nil {
 		starts = nil // what is counted is too much then
 	}
@@ -102,7 +102,7 @@ func (s *Stream) nameStarts(ctx context.Context, offsets map[int32]kgo.Offset) {
 	}
 	ctx, cancel := s.broker.bounded(ctx)
 	defer cancel()
-	starts, err := within(ctx, func() (kadm.ListedOffsets, error) { return s.broker.admin.ListStartOffsets(ctx, s.sub.Topic) })
+	starts, err := s.broker.startOffsets(ctx, s.sub.Topic)
 	if err != nil {
 		return
 	}

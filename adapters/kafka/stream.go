@@ -35,7 +35,6 @@ type Stream struct {
 	wg       sync.WaitGroup    // the goroutines of the stream
 	quit     chan struct{}     // closed when Close begins
 	gone     chan struct{}     // closed when it ends
-	over     chan struct{}     // closed when fatal is set
 
 	mu      sync.Mutex
 	closed  bool
@@ -144,6 +143,14 @@ type candidate struct {
 	size   int
 }
 
+// chunk is the candidate where it came from.
+func (c *candidate) chunk() chunk {
+	if c.bad != nil {
+		return chunk{tenure: c.tenure, bad: c.bad}
+	}
+	return chunk{tenure: c.tenure, records: []*kgo.Record{c.record}}
+}
+
 // isMarker reports whether the record is the end of a transaction, which is no delivery.
 func (c *candidate) isMarker() bool { return c.record != nil && c.record.Attrs.IsControl() }
 
@@ -180,10 +187,11 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 	return batch
 }
 
-// track enters what was decoded into the windows. Records of a partition that has moved in the meantime are dropped, and those of one
-// whose lease is over are left to the client.
+// track enters what was decoded into the windows. Records of a partition that has moved in the meantime are dropped. Those of one whose
+// lease is over go back to the others that were polled, and watchPresence suspends it.
 func (s *Stream) track(into []leat.Delivery, batch []candidate) {
 	var last *tenure
+	var again []chunk
 	over := false
 	for i := range batch {
 		c := &batch[i]
@@ -193,7 +201,7 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) {
 		switch {
 		case c.tenure.draining:
 		case over:
-			c.tenure.goBack(c)
+			again = append(again, c.chunk())
 		case c.isMarker():
 			c.tenure.skip(c.record)
 			if !s.sub.Broadcast {
@@ -204,6 +212,10 @@ func (s *Stream) track(into []leat.Delivery, batch []candidate) {
 		default:
 			c.tenure.push(&into[i], c.size, place{offset: c.record.Offset, epoch: c.record.LeaderEpoch})
 		}
+	}
+	if len(again) > 0 {
+		s.polled = append(again, s.polled...)
+		s.presence.tell()
 	}
 	clear(into[:len(batch)])
 	clear(batch)

@@ -50,7 +50,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		decoder: decoder{mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
-		over: make(chan struct{}), signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
+		signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
 		ill:  illness{start: b.skipped(sub)},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
@@ -68,8 +68,10 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		s.leases = leat.NewTimedLeases(s.presence.timeout)
 		opts = append(opts, s.groupOptions()...)
 	}
-	_, s.cancel, err = b.newClient(s.conns, append(opts, kgo.WithHooks(s)))
-	if err != nil {
+	open, cancelClient := context.WithCancel(context.Background())
+	s.cancel = cancelClient
+	if _, err = b.newClient(open, s.conns, append(opts, kgo.WithHooks(s))); err != nil {
+		s.cancel()
 		b.forget(s)
 		return nil, &leat.Error{Op: "subscribe", Topic: sub.Topic, Code: leat.CodeInvalid, Err: err}
 	}
@@ -83,7 +85,6 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		if b.o.Protocol == ProtocolConsumer {
 			s.every(promiseEvery, s.watchPromise)
 		}
-		s.wg.Go(s.stopWhenOver)
 	}
 	if err := b.life.Add(sub.Topic, s); err != nil {
 		_ = s.Close(ctx)
@@ -213,10 +214,20 @@ func (b *Broker) committed(ctx context.Context, group, topic string) (kadm.Offse
 
 // endOffsets returns where the partitions of a topic end.
 func (b *Broker) endOffsets(ctx context.Context, topic string) (kadm.ListedOffsets, error) {
+	return listed(ctx, topic, b.admin.ListEndOffsets)
+}
+
+// listed returns offsets of all partitions of a topic.
+func listed(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
 	return retry(ctx, func() (kadm.ListedOffsets, error) {
-		ends, err := b.admin.ListEndOffsets(ctx, topic)
-		return ends, cmp.Or(err, ends.Error())
+		offsets, err := list(ctx, topic)
+		return offsets, cmp.Or(err, offsets.Error())
 	})
+}
+
+// startOffsets returns where the partitions of a topic begin, of those that say so at once.
+func (b *Broker) startOffsets(ctx context.Context, topic string) (kadm.ListedOffsets, error) {
+	return within(ctx, func() (kadm.ListedOffsets, error) { return b.admin.ListStartOffsets(ctx, topic) })
 }
 
 // forget is the end of a stream.

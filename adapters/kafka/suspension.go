@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -107,21 +106,6 @@ func (s *Stream) suspend(silence time.Duration) {
 	}
 }
 
-// goBack notes that the client is to deliver a record again, of which the lease is over before it was
-// delivered. Where something was delivered before, renew goes back behind that. The lock is held.
-func (t *tenure) goBack(c *candidate) {
-	if t.rewind || t.position() >= 0 {
-		return
-	}
-	from := kgo.EpochOffset{Epoch: -1}
-	if c.bad != nil {
-		from.Offset = c.bad.first
-	} else {
-		from.Offset = c.record.Offset
-	}
-	t.rewind, t.from, t.next, t.passed = true, from, from.Offset, 0
-}
-
 // renew puts suspended tenures in the place of those of which something was delivered, and returns these
 // and those that drain: their leases end. The lock is held.
 func (s *Stream) renew() (over []*tenure) {
@@ -174,7 +158,6 @@ func (s *Stream) resumeSuspended() {
 	s.goOn(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool { return c.tenure.suspended && c.tenure.rewind }) // they come again
 	for _, t := range s.tenures {
 		if !t.suspended {
 			continue

@@ -25,7 +25,7 @@ func (s *Stream) OnGroupManageError(err error) {
 	defer s.mu.Unlock()
 	if s.fatal == nil {
 		s.fatal = &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: codeOf(err), Err: fatal}
-		close(s.over)
+		s.cancel() // which ends the client's attempts
 		s.wake()
 	}
 }
