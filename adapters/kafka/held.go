@@ -37,11 +37,10 @@ func (p *publisher) ask() {
 		began := time.Now()
 		err := p.question()
 		if err == nil {
-			if err = p.loadID(); err == nil {
-				p.release()
-				return
-			}
-		} else if isHopeless(err) {
+			p.release()
+			return
+		}
+		if isHopeless(err) {
 			p.held.Refuse(&leat.Error{Code: codeOf(err), Err: discreet(err)}, nil)
 			continue
 		}
