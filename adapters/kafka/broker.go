@@ -100,8 +100,8 @@ func (b *Broker) producerOptions() []kgo.Opt {
 	}
 }
 
-// Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It is another one after a broker
-// has refused to let the client publish at all, so it should not be kept.
+// Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It may be another one as long as
+// no broker has accepted this producer, so it should not be kept.
 func (b *Broker) Client() *kgo.Client { return b.publisher.clients.current() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
