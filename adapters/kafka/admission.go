@@ -29,7 +29,7 @@ func (p *publisher) question() error {
 	defer cancel()
 	client := p.clients.current()
 	_, _, err := client.ProducerID(ctx)
-	err = cmp.Or(errors.Unwrap(err), err) // the client calls every question that it may ask again one that passes
+	err = cmp.Or(errors.Unwrap(err), err)                                         // without "may be asked again", which passes for retriable
 	if off, ok := client.OptValue(kgo.DisableIdempotentWrite).(bool); ok && off { // it has no id
 		_, err = within(ctx, func() (struct{}, error) { return struct{}{}, client.Ping(ctx) })
 	}

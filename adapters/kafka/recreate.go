@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A client consumes and produces to the first topic of a name that it has seen, by the topic's id, and refuses another one that has the
-// same name later. The stream and the publisher notice that, and make the client forget the old topic.
+// A client consumes from and produces to the first topic of a name that it has seen, by the topic's
+// id, and refuses another one of the same name for as long as it lives (franz-go since 1.22.0,
+// TestTopicDeletedAndCreatedAgain). The stream and the publisher notice that, and make the client
+// forget the old topic.
 
 // identity is which topic of its name a stream consumes. The stream's lock guards it.
 type identity struct {

@@ -39,8 +39,10 @@ var errSilent = errors.New("the cluster has not answered")
 // saying is how long f may take, after ctx has ended, to say what it waited for.
 const saying = 50 * time.Millisecond
 
-// within returns what f returns, or soon after ctx has ended without it: the client does not look at a request's context while it makes
-// the connection for it, and gives a host that takes connections and says nothing 10 s. f ends by itself then, and at the client's end.
+// within returns what f returns, or soon after ctx has ended without it. f ends by itself then, and
+// at the client's end. franz-go (1.22.2) does not look at a request's context while it makes the
+// connection for it: with a host that takes connections and says nothing, a Declare or Subscribe
+// took 10 s instead of its RequestTimeout (TestWrongAddress).
 func within[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
 		answer T

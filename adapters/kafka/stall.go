@@ -10,8 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The client reports some errors of a partition once, or not at all, and then the partition is silent. What follows finds partitions from
-// which nothing comes although there is something, for whatever reason, so that health says so as long as it lasts.
+// What follows finds partitions from which nothing comes although there is something, for whatever
+// reason, so that health says so as long as it lasts. franz-go (1.22.2) reports FENCED_LEADER_EPOCH
+// once (TestFetchErrorsThatStay), and a batch that is cut or has fewer records than it says not at
+// all (TestBatchesThatCannotBeRead). Then the partition is silent, and health would be good.
 
 // stallLook is the time between two looks. A partition has to be silent at three of them, and to have records at two.
 const stallLook = 5 * time.Second
@@ -91,7 +93,9 @@ func (s *Stream) unplaced(partition int32) {
 
 var errAgain = errors.New("the group's offset in another partition could not be read before, so the partitions are assigned again")
 
-// recoverUnplaced has all partitions assigned again when the group's offsets can be read in those where they could not.
+// recoverUnplaced has all partitions assigned again when the group's offsets can be read in those
+// where they could not. franz-go (1.22.2) asks once: without this, a partition whose offset was
+// refused or left out stayed silent when that was mended (TestOffsetThatCannotBeRead).
 func (s *Stream) recoverUnplaced() {
 	s.mu.Lock()
 	var all, unplaced []int32
