@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -29,7 +28,9 @@ func (p *publisher) question() error {
 	defer cancel()
 	client := p.clients.current()
 	_, _, err := client.ProducerID(ctx)
-	err = cmp.Or(errors.Unwrap(err), err)                                         // without "may be asked again", which passes for retriable
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause // the client wraps what it would ask again, and to isHopeless all of that passes
+	}
 	if off, ok := client.OptValue(kgo.DisableIdempotentWrite).(bool); ok && off { // it has no id
 		_, err = within(ctx, func() (struct{}, error) { return struct{}{}, client.Ping(ctx) })
 	}
