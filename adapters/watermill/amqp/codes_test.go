@@ -204,6 +204,15 @@ func TestConfigure(t *testing.T) {
 		c.Publish.GenerateRoutingKey = func(topic string) string { return topic + ".g" }
 	}})
 	assert.Len(t, through(t, b, group("default")), 1)
+
+	b = open(t, amqp.Options{Configure: func(c *wmamqp.Config) {
+		c.Exchange.GenerateName = func(string) string { return "" }
+		c.Publish.GenerateRoutingKey = func(topic string) string { return topic + ".g" }
+	}})
+	sub := group("default")
+	err = leat.NewProducer(b, nil).Publish(within(t), sub.Topic, event(t, &leat.EventOptions{Source: "/s"}))
+	assert.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "no queue takes it: %v", err)
+	assert.Len(t, through(t, b, sub), 1)
 }
 
 // through publishes an event and returns what its group gets.

@@ -8,8 +8,10 @@
 //
 // What differs from watermill-amqp's own defaults: publishes are confirmed and mandatory, so that a message that no queue takes is an
 // error; one active consumer of a queue keeps the order; a nacked message comes again after a delay; a message of any form becomes one of
-// Watermill, so that none is given back and delivered again for ever; a handler whose channel was lost is told; a channel that failed or
-// was closed is thrown away, since watermill-amqp's own pool may block for ever afterwards, and opens channels that nobody listens to.
+// Watermill, so that none is given back and delivered again for ever; a handler whose channel was lost is told.
+//
+// The package uses the connections, the configuration and the topology of watermill-amqp, and channels of its own instead of its Publisher
+// and Subscriber: a pool of watermill-amqp may block for ever when one of its channels has failed.
 //
 // What cannot be configured: one message of a queue is handled at a time, and a publish waits for its confirm without an end while the
 // broker stays connected and does not answer, as it does when it is out of memory or disk space; Close ends that.

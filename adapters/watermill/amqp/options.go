@@ -43,8 +43,7 @@ type Options struct {
 	// NackDelay is how long a queue waits until a message that was given back is delivered again, a minute at most. 0 means 100 ms.
 	NackDelay time.Duration
 	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues are used as they are. They have to be what
-	// would have been declared, since what a stream promises is taken from that; and a subscription to a queue that does not exist, or that
-	// the user may not read, gets nothing and no error but in the log.
+	// would have been declared, since what a stream promises is taken from that.
 	SkipInitialize bool
 	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While there is no connection, a publish
 	// waits for one, for half of the DeliveryTimeout and 10 s at most, and not any more when the Broker closes. Publishes that the broker has
@@ -160,9 +159,7 @@ func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	if c.TopologyBuilder == nil {
 		c.TopologyBuilder = &wmamqp.DefaultTopologyBuilder{}
 	}
-	c.Publish = wmamqp.PublishConfig{
-		GenerateRoutingKey: c.Publish.GenerateRoutingKey, ConfirmDelivery: true, Mandatory: !o.AllowUnroutable, ChannelPoolSize: 1,
-	}
+	c.Publish = wmamqp.PublishConfig{GenerateRoutingKey: c.Publish.GenerateRoutingKey, Mandatory: !o.AllowUnroutable}
 	c.Consume.NoRequeueOnNack = false
 	c.TopologyBuilder = topology{inner: c.TopologyBuilder, skip: o.SkipInitialize}
 	urlErr := o.checkURL(c.Connection.AmqpURI)

@@ -19,9 +19,10 @@ const (
 	pause       = 50 * time.Millisecond
 )
 
-// publisher is a Publisher of several of watermill-amqp, the outlets, each with one channel of the connection that they share. So a message
-// that was returned is known to be the one that was sent last, and whatever watermill-amqp keeps of a channel that failed, its place in the
-// pool and the exchanges that it believes to exist, can be thrown away.
+// publisher publishes over the connection, configuration and topology of watermill-amqp, by channels of its own, the outlets. Each has one
+// message on its way, so a message that was returned is the one that was sent last. The Publisher of watermill-amqp cannot be used: its
+// pool opens channels whose returned messages nobody reads, loses the place of a channel that has failed, so that a later publish blocks
+// for ever, and panics where it could not open one again.
 type publisher struct {
 	config wmamqp.Config
 	logger wm.LoggerAdapter
@@ -54,7 +55,7 @@ func newPublisher(o *Options) (*publisher, error) {
 		return nil, p.dialer.failed(err)
 	}
 	for range o.Channels {
-		p.free <- &outlet{p: p, TopologyBuilder: p.config.TopologyBuilder}
+		p.free <- &outlet{p: p}
 	}
 	return p, nil
 }
@@ -108,33 +109,18 @@ func (p *publisher) Close() (err error) {
 	return err
 }
 
-// outlet is a Publisher of watermill-amqp with one channel. It is also its Marshaler and its TopologyBuilder, to be told of what that does.
-// It is used by one goroutine at a time.
+// outlet is a channel, used by one goroutine at a time.
 type outlet struct {
-	Marshaler
-	wmamqp.TopologyBuilder
-
 	p        *publisher
-	inner    *wmamqp.Publisher  // nil before it is needed, and after an error
-	conn     *native.Connection // of inner
-	channel  *native.Channel    // of inner, once it has declared an exchange
-	returned chan native.Return // of channel
-	ended    chan *native.Error // likewise
-	next     native.Publishing
-	begun    bool // next was handed out
+	conn     *native.Connection // of channel
+	channel  *native.Channel    // nil before it is needed, and after an error
+	returned chan native.Return
+	ended    chan *native.Error
+	declared map[string]bool // exchanges, by name
 }
-
-var (
-	_ wmamqp.Marshaler       = (*outlet)(nil)
-	_ wmamqp.TopologyBuilder = (*outlet)(nil)
-)
 
 // publish publishes a message. While there is no connection, it waits for one, unless the message's context ends.
 func (t *outlet) publish(topic string, m *message.Message) error {
-	if t.p.config.Publish.Mandatory && t.p.config.Exchange.GenerateName(topic) == "" {
-		return &refusal{leat.CodeUnsupported, errors.New("with RabbitMQ's default exchange, which Configure has chosen, " +
-			"watermill-amqp does not tell what no queue takes; set AllowUnroutable")}
-	}
 	if err := checkNames(&t.p.config, topic); err != nil {
 		return &refusal{leat.CodeInvalid, err}
 	}
@@ -155,120 +141,96 @@ func (t *outlet) publish(topic string, m *message.Message) error {
 }
 
 // attempt publishes a message if there is a connection.
-func (t *outlet) attempt(topic string, m *message.Message) (err error) {
-	t.begun = false
-	if t.lost() { // while nothing was published
+func (t *outlet) attempt(topic string, m *message.Message) error {
+	if t.channel != nil && t.channel.IsClosed() { // while nothing was published
 		t.drop()
 	}
 	if err := t.open(); err != nil {
 		return &refusal{leat.CodeUnavailable, err}
 	}
-	var large error
-	if t.next, large = marshal(m, t.p.conn.Connection().Config.FrameSize); large != nil {
-		return &refusal{leat.CodeOf(large), large}
+	out, err := marshal(m, t.conn.Config.FrameSize)
+	if err != nil {
+		return &refusal{leat.CodeOf(err), err}
 	}
-	sound := false
-	defer func() {
-		if !sound {
-			t.drop()
-		}
-	}()
-	err = t.send(topic, m)
+	exchange := t.p.config.Exchange.GenerateName(topic)
+	if err := t.declare(exchange); err != nil {
+		t.drop()
+		return &refusal{codeOf(err), discreet(err)}
+	}
+	err = t.send(exchange, t.p.config.Publish.GenerateRoutingKey(topic), out)
+	if err != nil {
+		t.drop()
+		return err
+	}
 	select {
 	case r, ok := <-t.returned: // comes before the confirm
 		if ok {
-			sound = err == nil
 			return &refusal{leat.CodeNotFound, fmt.Errorf("no queue takes it, the broker says %s; declare a group first, or set AllowUnroutable",
 				r.ReplyText)}
 		}
 	default:
 	}
-	if sound = err == nil; !sound && !t.begun {
-		return &refusal{codeOf(err), discreet(err)}
-	}
-	if e := t.end(); err != nil && e != nil && e.Server && (e.Code == native.NotFound || e.Code == native.AccessRefused) {
-		return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", discreet(e))} // it was the only one of the channel
-	}
-	if _, broken := errors.AsType[*net.OpError](err); broken {
-		_ = t.conn.Close() // at once, so that nobody else tries to write to it
-	}
-	return err
+	return nil
 }
 
-// send calls the Publisher of watermill-amqp, which panics where a channel was closed at the wrong moment.
-func (t *outlet) send(topic string, m *message.Message) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("watermill-amqp panicked: %T", v)
-		}
-	}()
-	return t.inner.Publish(topic, m)
-}
-
-// lost reports whether the channel of the Publisher of watermill-amqp was closed. It would open another one by itself, and nobody would
-// know of that: exchanges are not declared again, and what is returned is not seen.
-func (t *outlet) lost() bool {
-	return t.conn != nil && t.conn.IsClosed() || t.channel != nil && t.channel.IsClosed()
-}
-
-// end returns why the broker has ended the channel, or nil.
-func (t *outlet) end() *native.Error {
-	select {
-	case e := <-t.ended:
-		return e
-	default:
-		return nil
-	}
-}
-
-// open makes the Publisher of watermill-amqp, if there is none.
+// open opens the channel, if there is none.
 func (t *outlet) open() (err error) {
-	if t.inner != nil {
+	if t.channel != nil {
 		return nil
 	}
 	if !t.p.conn.IsConnected() {
 		return errors.New("there is no connection to the broker")
 	}
-	c := t.p.config
-	c.Marshaler, c.TopologyBuilder = t, t
 	t.conn = t.p.conn.Connection()
-	t.inner, err = wmamqp.NewPublisherWithConnection(c, t.p.logger, t.p.conn)
-	if err != nil {
-		t.inner = nil
+	if t.channel, err = t.conn.Channel(); err != nil {
+		t.channel = nil
+		return err
+	}
+	if err = t.channel.Confirm(false); err != nil {
+		t.drop()
+		return err
+	}
+	t.declared, t.returned = map[string]bool{}, t.channel.NotifyReturn(make(chan native.Return, 1))
+	t.ended = t.channel.NotifyClose(make(chan *native.Error, 1))
+	return nil
+}
+
+// declare declares an exchange that is new to the channel.
+func (t *outlet) declare(exchange string) error {
+	if exchange == "" || t.declared[exchange] {
+		return nil
+	}
+	err := t.p.config.TopologyBuilder.ExchangeDeclare(t.channel, exchange, t.p.config)
+	t.declared[exchange] = err == nil
+	return err
+}
+
+// send sends a message and waits for its confirm.
+func (t *outlet) send(exchange, key string, out native.Publishing) error {
+	answer, err := t.channel.PublishWithDeferredConfirm(exchange, key, t.p.config.Publish.Mandatory, false, out)
+	if err == nil && answer.Wait() {
+		return nil
+	}
+	select {
+	case e := <-t.ended:
+		if e != nil && e.Server && (e.Code == native.NotFound || e.Code == native.AccessRefused) { // it was the only one of the channel
+			return &refusal{codeOf(e), fmt.Errorf("the broker does not take it: %w", discreet(e))}
+		}
+	default:
+	}
+	if _, broken := errors.AsType[*net.OpError](err); broken {
+		_ = t.conn.Close() // at once, so that nobody else tries to write to it
+	}
+	if err == nil {
+		err = errors.New("the broker did not confirm the message")
 	}
 	return err
 }
 
-// drop throws the Publisher of watermill-amqp away.
+// drop closes the channel.
 func (t *outlet) drop() {
-	inner := t.inner
-	t.inner, t.conn, t.channel, t.returned, t.ended, t.next = nil, nil, nil, nil, nil, native.Publishing{}
-	if inner == nil {
-		return
+	if t.channel != nil {
+		_ = t.channel.Close() // what is wrong with it is known
+		t.channel = nil
 	}
-	defer func() { _ = recover() }() // it panics where it could not open a channel again
-	_ = inner.Close()                // it logs what goes wrong
-}
-
-// errLost is what was wrong before anything was sent.
-var errLost = errors.New("the channel was lost")
-
-// Marshal returns the message that is ready, unless the channel was closed: the last look at it before the message is sent.
-func (t *outlet) Marshal(*message.Message) (native.Publishing, error) {
-	if t.lost() {
-		return native.Publishing{}, errLost
-	}
-	t.begun = true
-	return t.next, nil
-}
-
-// ExchangeDeclare declares the exchange of a topic that is new to the channel, and asks that for what is returned.
-func (t *outlet) ExchangeDeclare(ch *native.Channel, exchange string, c wmamqp.Config) error {
-	if t.channel != ch {
-		if t.channel != nil {
-			return errLost // and it has another one
-		}
-		t.channel, t.returned, t.ended = ch, ch.NotifyReturn(make(chan native.Return, 1)), ch.NotifyClose(make(chan *native.Error, 1))
-	}
-	return t.TopologyBuilder.ExchangeDeclare(ch, exchange, c)
 }

@@ -13,7 +13,9 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 )
 
-// subscriber is the Subscriber of a group: a connection, and a Subscriber of watermill-amqp for each subscription.
+// subscriber is the Subscriber of a group: a connection of watermill-amqp, and a channel for each subscription. The Subscriber of
+// watermill-amqp cannot be used: it does not tell that a channel was lost, and hands out an empty message when the broker has canceled
+// the consumer.
 type subscriber struct {
 	config wmamqp.Config
 	logger wm.LoggerAdapter
@@ -83,59 +85,78 @@ func failed(err error) error {
 	return &leat.Error{Op: "declare", Code: codeOf(err), Err: discreet(err)}
 }
 
-// prepare returns the connection, unless the names of a topic cannot be sent over it.
-func (s *subscriber) prepare(topic string) (*wmamqp.ConnectionWrapper, error) {
+// open returns a channel that has declared the queue of the group and the exchange. The error is an [*leat.Error].
+func (s *subscriber) open(topic string) (*native.Channel, error) {
 	if err := checkNames(&s.config, topic); err != nil {
 		return nil, &leat.Error{Op: "declare", Code: leat.CodeInvalid, Err: err}
 	}
-	return s.connect()
+	conn, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	if !conn.IsConnected() {
+		return nil, failed(errors.New("there is no connection to the broker"))
+	}
+	ch, err := conn.Connection().Channel()
+	if err != nil {
+		return nil, failed(err)
+	}
+	err = s.config.TopologyBuilder.BuildTopology(ch, wmamqp.BuildTopologyParams{
+		Topic: topic, QueueName: s.config.Queue.GenerateName(topic), ExchangeName: s.config.Exchange.GenerateName(topic),
+		RoutingKey: s.config.QueueBind.GenerateRoutingKey(topic),
+	}, s.config, s.logger)
+	if err != nil {
+		_ = ch.Close()
+		return nil, failed(err)
+	}
+	return ch, nil
 }
 
 // SubscribeInitialize declares the queue of the group and the exchange.
 func (s *subscriber) SubscribeInitialize(topic string) error {
-	conn, err := s.prepare(topic)
-	if err != nil {
-		return err
+	ch, err := s.open(topic)
+	if err == nil {
+		_ = ch.Close()
 	}
-	inner, err := wmamqp.NewSubscriberWithConnection(s.config, s.logger, conn)
-	if err != nil {
-		return err
-	}
-	return failed(errors.Join(inner.SubscribeInitialize(topic), inner.Close()))
+	return err
 }
 
 // Subscribe returns a channel that is closed when ctx ends, and when the broker has taken away what was not acked.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	conn, err := s.prepare(topic)
+	ch, err := s.open(topic)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{s: s, out: make(chan *message.Message), lost: make(chan struct{})}
-	c := s.config
-	c.Marshaler = f
-	if f.inner, err = wmamqp.NewSubscriberWithConnection(c, s.logger, conn); err != nil {
-		return nil, err
+	f := &feed{channel: ch, delay: s.delay, out: make(chan *message.Message)}
+	f.alive, f.lose = context.WithCancel(s.ctx)
+	ended, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
+	consume, qos := s.config.Consume, s.config.Consume.Qos
+	var deliveries <-chan native.Delivery
+	err = ch.Qos(qos.PrefetchCount, qos.PrefetchSize, qos.Global)
+	if err == nil {
+		deliveries, err = ch.Consume(s.config.Queue.GenerateName(topic), consume.Consumer, false, consume.Exclusive, consume.NoLocal,
+			consume.NoWait, consume.Arguments)
 	}
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
-		s.mu.Unlock()
-		return nil, errClosed
+		err = errClosed
 	}
-	s.feeds.Add(1)
+	if err == nil {
+		s.feeds.Go(func() { f.run(ctx, deliveries) })
+	}
 	s.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	ended := conn.Connection().NotifyClose(make(chan *native.Error, 1)) // the channel is not known before the first delivery
-	messages, err := f.inner.Subscribe(ctx, topic)
 	if err != nil {
-		cancel()
-		s.feeds.Done()
+		f.lose()
+		_ = ch.Close()
 		return nil, failed(err)
 	}
-	stop := context.AfterFunc(s.ctx, cancel)
-	go func() {
-		defer s.feeds.Done()
-		defer stop()
-		f.run(ctx, cancel, messages, ended)
+	go func() { // which ends with run
+		defer f.lose()
+		select {
+		case <-ended: //nolint:errcheck // why it ended is no matter here
+		case <-canceled:
+		case <-f.alive.Done():
+		}
 	}()
 	return f.out, nil
 }
@@ -157,68 +178,29 @@ func (s *subscriber) Close() error {
 	return err
 }
 
-// feed is a subscription. It is also the Marshaler of its Subscriber of watermill-amqp, from which it learns what channel that has.
+// feed is a subscription.
 type feed struct {
-	Marshaler
-
-	s       *subscriber
-	inner   *wmamqp.Subscriber
+	channel *native.Channel
+	delay   time.Duration
 	out     chan *message.Message
-	channel *native.Channel // used by the goroutine of inner only
-	once    sync.Once
-	lost    chan struct{} // closed when the channel was, or the consumer canceled
+	alive   context.Context // ends when the channel or its consumer is lost, and with the subscriber
+	lose    context.CancelFunc
 }
 
-var _ wmamqp.Marshaler = (*feed)(nil)
-
-// Unmarshal returns the message of a delivery. A delivery that came from nowhere is what watermill-amqp reads when the broker has canceled
-// the consumer.
-func (f *feed) Unmarshal(d native.Delivery) (*message.Message, error) {
-	if d.Acknowledger == nil {
-		f.lose()
-		return nil, errors.New("the broker has canceled the consumer")
-	}
-	if ch, ok := d.Acknowledger.(*native.Channel); ok && ch != f.channel {
-		f.channel = ch
-		closed, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
-		go func() {
-			select {
-			case <-closed: //nolint:errcheck // watermill-amqp logs it
-			case <-canceled: // which watermill-amqp does not see while a message is held
-			}
-			f.lose()
-		}()
-	}
-	return f.Marshaler.Unmarshal(d)
-}
-
-func (f *feed) lose() { f.once.Do(func() { close(f.lost) }) }
-
-// run hands messages on until ctx ends, or the channel or the connection is lost.
-func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan *message.Message, ended <-chan *native.Error) {
-	go func() {
-		select {
-		case <-ended: //nolint:errcheck // likewise
-			f.lose()
-		case <-ctx.Done():
-		}
-	}()
-	defer func() { // after out was closed
-		end()
-		for m := range messages {
-			m.Nack()
-		}
-		_ = f.inner.Close() // the error is always nil
-	}()
+// run hands messages on until ctx ends, or the channel is lost. The end of the channel gives back what was not acked, in order.
+func (f *feed) run(ctx context.Context, deliveries <-chan native.Delivery) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.alive, cancel)()
+	defer f.lose()
+	defer f.channel.Close() //nolint:errcheck // after out was closed
 	defer close(f.out)
 	for {
 		select {
-		case m, ok := <-messages:
-			if !ok || !f.hand(ctx, m) {
+		case d, ok := <-deliveries:
+			if !ok || !f.hand(ctx, &d) {
 				return
 			}
-		case <-f.lost:
-			return
 		case <-ctx.Done():
 			return
 		}
@@ -226,34 +208,31 @@ func (f *feed) run(ctx context.Context, end context.CancelFunc, messages <-chan 
 }
 
 // hand hands a message on and waits for its outcome. It reports whether there may be more.
-func (f *feed) hand(ctx context.Context, m *message.Message) bool {
-	delete(m.Metadata, wmamqp.MetadataRedeliveredKey) // it says something of the delivery, and an event is always the same
-	own := message.NewMessage(m.UUID, m.Payload)
-	own.Metadata = m.Metadata
-	own.SetContext(m.Context()) // it ends when the ack was sent
-	defer m.Nack()              // without effect after an ack
-	select {
-	case f.out <- own:
-	case <-f.lost:
+func (f *feed) hand(ctx context.Context, d *native.Delivery) bool {
+	m, err := Marshaler{}.Unmarshal(*d)
+	if err != nil || f.alive.Err() != nil {
 		return false
+	}
+	own, sent := context.WithCancel(ctx)
+	defer sent() // the ack
+	m.SetContext(own)
+	select {
+	case f.out <- m:
 	case <-ctx.Done():
 		return false
 	}
 	select {
-	case <-own.Acked():
-		return m.Ack()
-	case <-own.Nacked():
-	case <-f.lost:
-		return false
-	case <-f.s.ctx.Done():
+	case <-m.Acked():
+		return d.Ack(false) == nil
+	case <-m.Nacked():
+	case <-f.alive.Done():
 		return false
 	}
-	timer := time.NewTimer(f.s.delay)
+	timer := time.NewTimer(f.delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-f.lost:
 	case <-ctx.Done():
 	}
-	return true
+	return d.Nack(false, true) == nil
 }
