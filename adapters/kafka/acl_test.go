@@ -180,7 +180,7 @@ func (s *secured) as(t *testing.T, user string, change func(o *kafka.Options)) *
 
 // testPermissionGrantedLater grants permissions to running clients.
 func testPermissionGrantedLater(t *testing.T, s *secured) {
-	user, topic, group := "user-" + liveName(t), liveTopic(t, s.admin, 1), liveName(t)
+	user, topic, group := "user-"+liveName(t), liveTopic(t, s.admin, 1), liveName(t)
 	b := s.as(t, user, nil)
 	require.Equal(t, leat.CodePermissionDenied, leat.CodeOf(livePublish(t.Context(), b, topic, liveEvents(t, 0, 1, 1)...)))
 	s.allow(t, user, topicACL(topic, kadm.OpDescribe))
@@ -203,7 +203,7 @@ func testPermissionGrantedLater(t *testing.T, s *secured) {
 
 // testDescribeOnly shows who may describe a group but not read by it: Subscribe cannot know, so health says it.
 func testDescribeOnly(t *testing.T, s *secured) {
-	user, topic, group := "user-" + liveName(t), liveTopic(t, s.admin, 1), liveName(t)
+	user, topic, group := "user-"+liveName(t), liveTopic(t, s.admin, 1), liveName(t)
 	super := liveBroker(t, liveOptions(s.cluster.Addrs()...))
 	require.NoError(t, livePublish(t.Context(), super, topic, liveEvents(t, 0, 1, 1)...))
 	s.allow(t, user, topicACL(topic, kadm.OpRead), groupACL(group, kadm.OpDescribe))

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+var newEvent = brokertest.Event
 
 // newEncoder returns an encoder with room for the events.
 func newEncoder(events []leat.Event, structured, keyed bool) encoder {
@@ -27,22 +30,6 @@ func headersIn(r *kgo.Record) (headers []header) {
 		headers = append(headers, header{h.Key, string(h.Value)})
 	}
 	return headers
-}
-
-func newEvent(t testing.TB, o leat.EventOptions) leat.Event {
-	t.Helper()
-	if o.ID == "" {
-		o.ID = "1"
-	}
-	if o.Source == "" {
-		o.Source = "/s"
-	}
-	if o.Time.IsZero() {
-		o.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	}
-	e, err := leat.NewEvent("t", &o)
-	require.NoError(t, err)
-	return e
 }
 
 func encodeOne(t testing.TB, e leat.Event, structured, keyed bool) *kgo.Record {

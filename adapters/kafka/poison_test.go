@@ -109,7 +109,7 @@ func TestAPoisonTopicThatTakesLessThanItsBroker(t *testing.T) {
 
 // testPoisonTopicNotWritable takes the permission to write to the poison topic away, and gives it.
 func testPoisonTopicNotWritable(t *testing.T, s *secured) {
-	user, sub := "user-" + liveName(t), leat.Subscription{Topic: liveTopic(t, s.admin, 1), Group: "g" + liveName(t)}
+	user, sub := "user-"+liveName(t), leat.Subscription{Topic: liveTopic(t, s.admin, 1), Group: "g" + liveName(t)}
 	poison := leat.PoisonTopic(sub.Topic, sub.Group)
 	_, err := s.admin.CreateTopic(t.Context(), 1, -1, nil, poison)
 	require.NoError(t, err)

@@ -9,28 +9,15 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/brokertest"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-const structuredType = "application/cloudevents+json; charset=UTF-8"
+var newEvent = brokertest.Event
 
-func newEvent(t testing.TB, o leat.EventOptions) leat.Event {
-	t.Helper()
-	if o.ID == "" {
-		o.ID = "1"
-	}
-	if o.Source == "" {
-		o.Source = "/s"
-	}
-	if o.Time.IsZero() {
-		o.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	}
-	e, err := leat.NewEvent("t", &o)
-	require.NoError(t, err)
-	return e
-}
+const structuredType = "application/cloudevents+json; charset=UTF-8"
 
 // delivered is a message as it comes back from the broker, its memory not shared with the encoder's.
 func delivered(p amqp.Publishing) *amqp.Delivery {

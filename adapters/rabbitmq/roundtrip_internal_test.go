@@ -1,7 +1,6 @@
 package rabbitmq
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/leatgo/leat"
@@ -13,18 +12,10 @@ import (
 // nothing.
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
-	const total, most = 10_000, 64
-	for seed, done := uint64(0), 0; done < total; seed++ {
-		g := eventgen.New(seed)
-		events := make([]leat.Event, 1+g.IntN(most))
-		for i := range events {
-			e, err := g.Event()
-			require.NoError(t, err, "seed %d, event %d", seed, i)
-			events[i] = e
-		}
-		checkRoundTrip(t, events, g.IntN(5)*1000, fmt.Sprintf("seed %d", seed))
-		done += len(events)
-	}
+	err := eventgen.Batches(10_000, 64, func(g eventgen.Generator, events []leat.Event, where string) {
+		checkRoundTrip(t, events, g.IntN(5)*1000, where)
+	})
+	require.NoError(t, err)
 }
 
 // checkRoundTrip encodes the events one after the other, in both modes, and decodes them again.

@@ -42,6 +42,25 @@ func Events(t testing.TB, first, last, keys int) []leat.Event {
 	return events
 }
 
+// Event returns an event whose id, source and time are the same each time where o has none.
+func Event(t testing.TB, o leat.EventOptions) leat.Event {
+	t.Helper()
+	if o.ID == "" {
+		o.ID = "1"
+	}
+	if o.Source == "" {
+		o.Source = "/s"
+	}
+	if o.Time.IsZero() {
+		o.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	}
+	e, err := leat.NewEvent("t", &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 func mustEvent(t testing.TB, o *leat.EventOptions) leat.Event {
 	t.Helper()
 	e, err := leat.NewEvent("live", o)

@@ -18,6 +18,24 @@ type Generator struct{ *rand.Rand }
 // New returns a Generator.
 func New(seed uint64) Generator { return Generator{rand.New(rand.NewPCG(seed, 0))} }
 
+// Batches calls check with batches of at most so many events until there were total events. where
+// names a batch, so that it can be made again.
+func Batches(total, most int, check func(g Generator, events []leat.Event, where string)) error {
+	for seed := uint64(0); total > 0; seed++ {
+		g := New(seed)
+		events := make([]leat.Event, 1+g.IntN(most))
+		for i := range events {
+			var err error
+			if events[i], err = g.Event(); err != nil {
+				return fmt.Errorf("seed %d, event %d: %w", seed, i, err)
+			}
+		}
+		check(g, events, fmt.Sprintf("seed %d", seed))
+		total -= len(events)
+	}
+	return nil
+}
+
 // pieces are what texts are put together from: what encodings like to change.
 var pieces = []string{
 	"a", "Z", "0", " ", "%20", "%", "+", "\"", "\\", "/", ":", ";", ",", "=", "ce_", "\u00a0", "é", "e\u0301", "ß", "İ", "\u212a",
