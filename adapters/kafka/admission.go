@@ -15,14 +15,15 @@ import (
 const probeTimeout = 2 * time.Second
 
 // question asks the cluster, before the first events go to the client, whether it accepts this
-// producer at all. The client would not say before the DeliveryTimeout that the credentials are wrong
-// or that nobody listens. What it asks for is the producer id that the client needs: the broker wants
-// to see that the client may write to some topic.
+// producer at all. The client would not say before the DeliveryTimeout that the credentials are
+// wrong or that nobody listens. What it asks for is the producer id that the client needs: the
+// broker wants to see that the client may write to some topic.
 //
-// A client whose question has failed is replaced, while it has no events, unless nobody listens. After
-// a refusal franz-go (1.22.2) fails all that is published with it from then on, also when somebody has
-// granted the permission that was missing (TestPrepareErrorCodes), and a host that takes connections
-// and says nothing keeps it from asking another one for 10 s. A client that has an id keeps it.
+// A client whose question has failed is replaced, while it has no events, unless nobody listens.
+// After a refusal franz-go (1.22.2) fails all that is published with it from then on, also when
+// somebody has granted the permission that was missing (TestPrepareErrorCodes). A host that takes
+// connections and says nothing keeps it from asking another one for 10 s. A client that has an id
+// keeps it.
 func (p *publisher) question() error {
 	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
 	defer cancel()
@@ -40,7 +41,8 @@ func (p *publisher) question() error {
 	return err
 }
 
-// isHopeless reports whether an error of a probe does not pass by itself, unlike a broker that is down or busy.
+// isHopeless reports whether an error of a question does not pass by itself, unlike a broker that
+// is down or busy.
 func isHopeless(err error) bool {
 	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok {
 		code := kafkaCode(kafkaErr)

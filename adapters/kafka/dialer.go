@@ -114,8 +114,10 @@ func (p *peer) reset(addr net.Addr, err error) {
 	free := p.resets <= freeResets
 	p.mu.Unlock()
 	if !free {
-		// The end of a connection is final for the client in some places; a failure to connect is not.
-		p.failed(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: errors.New("the connection ended at once: " + err.Error())})
+		// The end of a connection is final for the client in some places; a failure to connect is
+		// not.
+		ended := errors.New("the connection ended at once: " + err.Error())
+		p.failed(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: ended})
 	}
 }
 

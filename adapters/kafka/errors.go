@@ -79,7 +79,3 @@ func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
 	}
 	return fail(ctx, op, topic, err)
 }
-
-func closedError(op, topic string) error {
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the Kafka broker is closed")}
-}

@@ -158,7 +158,7 @@ func (s *Stream) Health() error {
 	closed, fatal := s.closed, s.fatal
 	s.mu.Unlock()
 	if closed {
-		return closedError("health", s.sub.Topic)
+		return s.broker.life.ErrClosed("health", s.sub.Topic)
 	}
 	if fatal != nil {
 		return fatal

@@ -15,10 +15,11 @@ import (
 // note is what a commit says besides its offset: which events above it are finished. It is in the commit's metadata, so whoever gets the
 // partition next does not handle them again.
 //
-// The text is notePrefix and, in base64 (RFC 4648 §5, without padding): the first 8 bytes of the topic's id; as unsigned varints the
-// committed offset, the epoch plus 1, and missing; for each span its length minus 1, doubled, as a varint, which is odd where more than
-// one offset lies before the span; then these minus 2 as a varint; and the CRC-32 of all of that. So most spans, which are behind a
-// single event that is not finished, take one or two bytes.
+// The text is notePrefix and, in base64 (RFC 4648 §5, without padding): the first 8 bytes of the
+// topic's id; as unsigned varints the committed offset, the epoch plus 1, and missing; for each
+// span its length minus 1, doubled, as a varint, which is odd where more than one offset lies
+// before the span; then these minus 2 as a varint; and the CRC-32 of all of that. So most spans,
+// which are behind a single event that is not finished, take one or two bytes.
 type note struct {
 	topic   topicID
 	base    int64 // the committed offset that the note belongs to

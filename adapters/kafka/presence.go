@@ -211,9 +211,10 @@ func (s *presence) waiting(grace time.Duration) (since time.Time, err error) {
 		" RebalanceTimeout")
 }
 
-// patient makes failures to connect pass for timeouts, after which the client tries again. franz-go (1.22.2 too) takes others for final
-// where the broker of the group is down: it ends the session, and every lease was lost 0.3 s after the only node had been killed, though
-// the group kept the member (TestHandlerOutlivesAnOutage). The address was good when the stream was opened.
+// patient makes failures to connect pass for timeouts, after which the client tries again.
+// franz-go (1.22.2 too) takes others for final where the broker of the group is down: it ends the
+// session, and every lease was lost 0.3 s after the only node had been killed, though the group
+// kept the member (TestHandlerOutlivesAnOutage). The address was good when the stream was opened.
 func patient(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "dial" || op.Timeout() {

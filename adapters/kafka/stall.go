@@ -97,8 +97,9 @@ var errAgain = errors.New("the group's offset in another partition could not be 
 // where they could not. franz-go (1.22.2) asks once: without this, a partition whose offset was
 // refused or left out stayed silent when that was mended (TestOffsetThatCannotBeRead).
 func (s *Stream) recoverUnplaced() {
+	var unplaced []int32
 	s.mu.Lock()
-	var all, unplaced []int32
+	all := make([]int32, 0, len(s.tenures))
 	for p, t := range s.tenures {
 		all = append(all, p)
 		if !t.placed && !t.draining && t.asked {

@@ -99,7 +99,7 @@ func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 		err := s.fatal
 		s.mu.Unlock()
 		if err == nil {
-			err = closedError("receive", s.sub.Topic)
+			err = s.broker.life.ErrClosed("receive", s.sub.Topic)
 		}
 		return 0, false, err
 	}

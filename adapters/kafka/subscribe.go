@@ -219,8 +219,11 @@ func (b *Broker) endOffsets(ctx context.Context, topic string) (kadm.ListedOffse
 	return listed(ctx, topic, b.admin.ListEndOffsets)
 }
 
+// lister is a question for offsets of all partitions of topics.
+type lister func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
 // listed returns offsets of all partitions of a topic.
-func listed(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
+func listed(ctx context.Context, topic string, list lister) (kadm.ListedOffsets, error) {
 	return retry(ctx, func() (kadm.ListedOffsets, error) {
 		offsets, err := list(ctx, topic)
 		return offsets, cmp.Or(err, offsets.Error())
