@@ -42,6 +42,13 @@ func kinds() []kind {
 			}
 			return &shared{rabbitValue(n), n.Process, n.Close}, nil
 		}},
+		{"NATS", "nats", brokertest.NATSVariable, brokertest.GetNATS, func(ctx context.Context) (*shared, error) {
+			c, err := brokertest.RunNATS(ctx, nil)
+			if err != nil {
+				return nil, err
+			}
+			return &shared{strings.Join(c.Addrs(), ","), c.Node(1), c.Close}, nil
+		}},
 	}
 }
 

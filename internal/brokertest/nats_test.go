@@ -1,0 +1,70 @@
+package brokertest_test
+
+import (
+	"bufio"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leatgo/leat/internal/brokertest"
+)
+
+// natsAsk sends a request to a server and returns the first line of its answer's payload, or "".
+func natsAsk(t *testing.T, addr, subject, payload string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close() //nolint:errcheck // it is done with
+	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	_, err = conn.Write([]byte("CONNECT {\"verbose\":false}\r\nSUB answer 1\r\nPUB " + subject + " answer " +
+		strconv.Itoa(len(payload)) + "\r\n" + payload + "\r\n"))
+	require.NoError(t, err)
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "MSG answer") && lines.Scan() {
+			return lines.Text()
+		}
+	}
+	return ""
+}
+
+// TestNATSKeepsItsDataAndIsInjured does to a server what a test can do to it.
+func TestNATSKeepsItsDataAndIsInjured(t *testing.T) {
+	t.Parallel()
+	c := brokertest.StartNATS(t, nil)
+	made := natsAsk(t, c.Addr(), "$JS.API.STREAM.CREATE.orders", `{"name":"orders","subjects":["orders"]}`)
+	require.Contains(t, made, `"name":"orders"`)
+	require.Contains(t, natsAsk(t, c.Addr(), "orders", "one"), `"seq":1`)
+	c.Kill()
+	require.Empty(t, natsAsk(t, c.Addr(), "$JS.API.INFO", ""))
+	require.NoError(t, c.Start(t.Context()))
+	require.Contains(t, natsAsk(t, c.Addr(), "$JS.API.STREAM.INFO.orders", ""), `"messages":1`)
+	require.NoError(t, c.Pause())
+	require.NoError(t, c.Resume())
+	require.NoError(t, c.Restart(t.Context()))
+	require.Contains(t, natsAsk(t, c.Addr(), "orders", "two"), `"seq":2`)
+}
+
+// TestNATSClusterReplicates loses one node of three.
+func TestNATSClusterReplicates(t *testing.T) {
+	t.Parallel()
+	c := brokertest.StartNATS(t, &brokertest.NATSOptions{Nodes: 3})
+	require.Len(t, c.Addrs(), 3)
+	made := natsAsk(t, c.Addr(), "$JS.API.STREAM.CREATE.orders", `{"name":"orders","subjects":["orders"],"num_replicas":3}`)
+	require.Contains(t, made, `"num_replicas":3`)
+	require.Contains(t, natsAsk(t, c.Addr(), "orders", "one"), `"seq":1`)
+	c.Node(3).Kill()
+	require.Eventually(t, func() bool { return strings.Contains(natsAsk(t, c.Addr(), "orders", "more"), `"seq"`) },
+		30*time.Second, 100*time.Millisecond, "two nodes of three store")
+}
+
+func TestNATSIsShared(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, brokertest.NATS(t), brokertest.NATS(t))
+}
