@@ -26,5 +26,5 @@
 // # Locks
 //
 // Ack, Reject and GiveBack may be called with the lock that Settle takes, and do not block. All other
-// methods end leases, and need to be called without it. Send and Lost are called without any lock.
+// methods end leases, and need to be called without it. Send, Lost and Report are called without any lock.
 package lease

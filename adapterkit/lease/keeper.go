@@ -69,6 +69,10 @@ type Options[K comparable, T any] struct {
 
 // Message is a message that the broker lends. The keeper makes it.
 type Message[K comparable, T any] struct {
+	// Of is the adapter's own, such as the place of the message in its book. Set it before anybody else can
+	// know of the message. The keeper does not look at it.
+	Of any
+
 	id    K
 	lease *leat.TimedLease
 	seq   uint64 // the order of Take
@@ -205,6 +209,32 @@ func (k *Keeper[K, T]) all() []*Message[K, T] {
 	slices.SortFunc(all, func(a, b *Message[K, T]) int { return cmp.Compare(a.seq, b.seq) })
 	return all
 }
+
+// Return ends the leases of messages that are not settled with a cause, calls Lost for each, and gives them
+// back to the broker, in order and after delay, while their terms last. It is for messages that the broker
+// still waits for and that others should have: another consumer has become the active one, or a message came
+// before older ones. What is settled is not affected. A returned message that comes again is a new one.
+func (k *Keeper[K, T]) Return(cause error, delay time.Duration, messages ...*Message[K, T]) {
+	k.mu.Lock()
+	var back []*Message[K, T]
+	for _, m := range messages {
+		if m.op == 0 && k.held[m.id] == m && !m.Lease().Ended() && !k.closed {
+			delete(k.held, m.id)
+			m.op, m.delay, m.deadline = GiveBack, delay, k.deadline(m)
+			back = append(back, m)
+		}
+	}
+	k.mu.Unlock()
+	k.lose(back, cause)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, m := range back {
+		k.enqueue(&k.backs, m)
+	}
+}
+
+// ReturnAll is Return for everything that is held.
+func (k *Keeper[K, T]) ReturnAll(cause error) { k.Return(cause, 0, k.all()...) }
 
 // lose forgets messages and ends their leases. Settlements stop to count before that.
 func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) {

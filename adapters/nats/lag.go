@@ -1,0 +1,60 @@
+package nats
+
+import (
+	"context"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Lag implements [leat.LagReporter]. Its part is the group's consumer, and Events what the consumer has
+// not delivered and what it waits for. The details are:
+//
+//   - "num_pending": how many messages were not delivered.
+//   - "num_ack_pending": how many were delivered and not settled.
+//   - "num_redelivered": how many of these were delivered more than once.
+//   - "num_waiting": how many requests of streams wait for messages.
+//
+// The error is an [*leat.Error].
+func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
+	sub := leat.Subscription{Topic: topic, Group: group}
+	if err := sub.Validate(); err != nil {
+		return leat.Lag{}, fail(ctx, "lag", topic, err)
+	}
+	if err := b.life.Refuse(ctx, "lag", topic); err != nil {
+		return leat.Lag{}, err
+	}
+	var i *jetstream.ConsumerInfo
+	lag := leat.Lag{Topic: topic, Group: group}
+	err := b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		t := b.topicOf(topic)
+		c, err := js.Consumer(ctx, t.stream, b.consumerConfig(sub).Durable)
+		if err != nil {
+			return err
+		}
+		i = c.CachedInfo()
+		if i.NumPending == 0 && i.NumAckPending == 0 {
+			return nil
+		}
+		lag.Oldest = leat.LagUnknown
+		s, err := js.Stream(ctx, t.stream)
+		if err != nil {
+			return err
+		}
+		first := max(i.AckFloor.Stream+1, s.CachedInfo().State.FirstSeq)
+		if m, err := s.GetMsg(ctx, first); err == nil { // otherwise it was deleted
+			lag.Oldest = max(time.Since(m.Time), 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return leat.Lag{}, fail(ctx, "lag", topic, err)
+	}
+	lag.Events = int64(i.NumPending) + int64(i.NumAckPending) //nolint:gosec // no stream has so many
+	lag.Parts = []leat.LagPart{{Name: i.Name, Events: lag.Events, Details: map[string]int64{
+		"num_pending": int64(i.NumPending), "num_ack_pending": int64(i.NumAckPending), //nolint:gosec // likewise
+		"num_redelivered": int64(i.NumRedelivered), "num_waiting": int64(i.NumWaiting),
+	}}}
+	return lag, nil
+}

@@ -1,0 +1,279 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// dialPace is how often a link connects at most.
+const dialPace = time.Second
+
+// link is a connection of the client, which connects again by itself.
+type link struct {
+	o     *Options
+	role  string
+	up    func()      // there is a connection; called in order with down
+	down  func(error) // it is lost
+	wrong func(error) // an attempt failed
+
+	ctx    context.Context //nolint:containedctx // it ends with the link, and with that every attempt
+	cancel context.CancelFunc
+	tasks  *lifecycle.Tasks
+	made   chan struct{} // closed when nc and js are there
+
+	nc *nats.Conn
+	js jetstream.JetStream
+
+	mu     sync.Mutex
+	conn   net.Conn // the newest socket
+	dialed time.Time
+	next   int           // counts attempts, for the server that is next
+	isUp   bool          // as the callbacks say
+	turned chan struct{} // closed when isUp changes
+	lost   fault.Symptom
+}
+
+// newLink returns a link that connects in the background.
+func newLink(o *Options, role string, tasks *lifecycle.Tasks) *link {
+	l := &link{o: o, role: role, tasks: tasks, made: make(chan struct{}), turned: make(chan struct{})}
+	l.up, l.down, l.wrong = func() {}, func(error) {}, func(error) {}
+	l.ctx, l.cancel = context.WithCancel(context.Background()) //nolint:gosec // close calls it
+	l.lost.Set(errors.New("not connected yet"))
+	return l
+}
+
+func (l *link) start() { l.tasks.Go(l.connect) }
+
+// connect makes the client's connection. The client tries every host once here, and then without end.
+func (l *link) connect() {
+	defer close(l.made)
+	opts := nats.GetDefaultOptions()
+	opts.Name = l.o.ClientID + " " + l.role
+	scheme := "nats://"
+	if l.o.TLS != nil {
+		scheme = "tls://"
+	}
+	for _, host := range l.o.Hosts {
+		opts.Servers = append(opts.Servers, scheme+host)
+	}
+	opts.NoRandomize, opts.SkipHostLookup, opts.SkipSubjectValidation = true, true, true
+	opts.RetryOnFailedConnect, opts.MaxReconnect, opts.IgnoreAuthErrorAbort = true, -1, true
+	opts.ReconnectBufSize = -1 // else what was refused would be sent later
+	opts.IgnoreDiscoveredServers = l.o.discreet()
+	opts.Timeout, opts.FlusherTimeout = l.o.DialTimeout, l.o.RequestTimeout
+	opts.PingInterval, opts.MaxPingsOut = 20*time.Second, 2
+	opts.CustomDialer, opts.ReconnectToServerCB = l, l.choose
+	opts.ConnectedCB, opts.ReconnectedCB = l.connected, l.connected
+	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) { l.disconnected(err) }
+	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { l.failed(err) }
+	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		l.o.Logger.Warn("the NATS client reports an error", "connection", l.role, "error", err)
+	}
+	opts.Secure, opts.TLSConfig = l.o.TLS != nil, l.o.TLS
+	if !l.login(&opts) {
+		return
+	}
+	nc, err := opts.Connect()
+	if err == nil {
+		l.nc = nc
+		l.js, err = l.jetStream()
+	}
+	if err != nil { // an option that the client does not take
+		l.failed(err)
+	}
+}
+
+func (l *link) jetStream() (jetstream.JetStream, error) {
+	if l.o.Domain != "" {
+		return jetstream.NewWithDomain(l.nc, l.o.Domain)
+	}
+	return jetstream.New(l.nc)
+}
+
+// Dial implements the client's CustomDialer. It keeps the socket, since only its end ends a write of the
+// client that a server does not read.
+func (l *link) Dial(network, address string) (net.Conn, error) {
+	select {
+	case <-l.made: // choose has waited, without the client's lock
+	default:
+		l.pause()
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, l.o.DialTimeout)
+	defer cancel()
+	l.mu.Lock()
+	l.dialed = time.Now()
+	l.mu.Unlock()
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		_ = c.Close()
+		return nil, nats.ErrConnectionClosed
+	}
+	l.conn = c
+	return c, nil
+}
+
+// wait returns how long it is until the next attempt may be made.
+func (l *link) wait() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.dialed.Add(dialPace))
+}
+
+func (l *link) pause() {
+	timer := time.NewTimer(l.wait())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ctx.Done():
+	}
+}
+
+// choose takes the server that is next.
+func (l *link) choose(servers []nats.Server, _ nats.ServerInfo) (*nats.Server, time.Duration) {
+	l.mu.Lock()
+	l.next++
+	n := l.next % len(servers)
+	l.mu.Unlock()
+	return &servers[n], max(l.wait(), 0)
+}
+
+func (l *link) connected(*nats.Conn) {
+	<-l.made
+	l.turn(true, nil)
+	l.up()
+}
+
+func (l *link) disconnected(err error) {
+	if err == nil {
+		err = nats.ErrDisconnected
+	}
+	l.turn(false, err)
+	l.down(err)
+}
+
+func (l *link) failed(err error) {
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	if !l.isUp {
+		l.lost.Set(withoutURL(err))
+	}
+	l.mu.Unlock()
+	l.wrong(err)
+}
+
+// turn notes that there is a connection, or none any more.
+func (l *link) turn(up bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isUp = up
+	l.lost.Set(err)
+	close(l.turned)
+	l.turned = make(chan struct{})
+}
+
+func (l *link) alive() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isUp
+}
+
+// trouble returns what is wrong with the connection, or nil.
+func (l *link) trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isUp || l.lost.Err == nil {
+		return nil
+	}
+	return &leat.Error{Code: codeOf(l.lost.Err), Err: fmt.Errorf("not connected: %w", l.lost.Err)}
+}
+
+func (l *link) health(topic string) error {
+	err := l.trouble()
+	if err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fault.Health(topic, leat.CodeOf(err), l.lost.Since, err)
+}
+
+// do waits for a connection and calls f in a goroutine of its own. The client's calls may block on a write,
+// whatever their ctx says. do returns when f has, or ctx ends; f looks at ctx itself.
+func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error {
+	for !l.alive() {
+		l.mu.Lock()
+		turned := l.turned
+		l.mu.Unlock()
+		if l.alive() {
+			break
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			if err := l.trouble(); err != nil {
+				return err
+			}
+			return context.Cause(ctx)
+		case <-l.ctx.Done():
+			return nats.ErrConnectionClosed
+		}
+	}
+	result := make(chan error, 1)
+	l.tasks.Go(func() { result <- f(ctx) })
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// close ends the connection within ctx, also when the client hangs in a write.
+func (l *link) close(ctx context.Context) {
+	l.cancel()
+	<-l.made
+	if l.nc == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.nc.Close()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
+	l.mu.Unlock()
+	<-done
+}
+
+// withoutURL returns an error of the client without the addresses that some have, which may have a user.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/leatgo/leat"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// login sets how the client logs in. A secret that cannot be had is none, and the server refuses that; the
+// link says why. It returns false when the link ended first.
+func (l *link) login(opts *nats.Options) bool {
+	o := l.o
+	switch {
+	case o.Credentials != nil:
+		opts.UserInfo = func() (user, password string) {
+			_ = l.secret(func(ctx context.Context) (err error) {
+				user, password, err = o.Credentials(ctx)
+				return err
+			})
+			return user, password
+		}
+	case o.Token != nil:
+		opts.TokenHandler = func() (token string) {
+			_ = l.secret(func(ctx context.Context) (err error) {
+				token, err = o.Token(ctx)
+				return err
+			})
+			return token
+		}
+	case o.Creds != nil:
+		opts.UserJWT = l.jwt
+		opts.SignatureCB = l.sign
+	case o.NKey != nil:
+		opts.SignatureCB = l.sign
+		for opts.Nkey = l.publicKey(); opts.Nkey == ""; opts.Nkey = l.publicKey() {
+			if l.pause(); l.ctx.Err() != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// secret calls f, which gets a secret, and notes what is wrong.
+func (l *link) secret(f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.o.DialTimeout)
+	defer cancel()
+	err := f(ctx)
+	if err != nil {
+		err = &leat.Error{Code: leat.CodeUnauthenticated, Err: fmt.Errorf("no credentials: %w", err)}
+		l.failed(err)
+	}
+	return err
+}
+
+// jwt returns the JWT of the credentials.
+func (l *link) jwt() (token string, err error) {
+	err = l.secret(func(ctx context.Context) error {
+		text, err := l.o.Creds(ctx)
+		if err == nil {
+			token, err = nkeys.ParseDecoratedJWT([]byte(text))
+		}
+		return err
+	})
+	return token, err
+}
+
+// key calls f with the key pair that signs, of the credentials or the seed.
+func (l *link) key(f func(pair nkeys.KeyPair) error) error {
+	return l.secret(func(ctx context.Context) error {
+		get := l.o.NKey
+		if get == nil {
+			get = l.o.Creds
+		}
+		text, err := get(ctx)
+		if err != nil {
+			return err
+		}
+		pair, err := nkeys.ParseDecoratedNKey([]byte(text))
+		if err != nil {
+			return errors.New("no seed of an nkey") // the client's error may quote
+		}
+		defer pair.Wipe()
+		return f(pair)
+	})
+}
+
+func (l *link) sign(nonce []byte) (signature []byte, err error) {
+	err = l.key(func(pair nkeys.KeyPair) (err error) {
+		signature, err = pair.Sign(nonce)
+		return err
+	})
+	return signature, err
+}
+
+// publicKey returns what the server knows the user by, or "".
+func (l *link) publicKey() (public string) {
+	_ = l.key(func(pair nkeys.KeyPair) (err error) {
+		public, err = pair.PublicKey()
+		return err
+	})
+	return public
+}

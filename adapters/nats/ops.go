@@ -1,0 +1,121 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/nats-io/nats.go"
+)
+
+// send tells the server about messages: acks, give-backs, extensions. The last of a batch asks for an answer. A
+// server handles what comes by one connection in order, so the answer stands for all of the batch.
+func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, string]) []error {
+	answer := make(chan error, 1)
+	s.asking.Lock()
+	s.asked++
+	number := s.asked
+	s.waiting[number] = answer
+	s.asking.Unlock()
+	defer func() {
+		s.asking.Lock()
+		defer s.asking.Unlock()
+		delete(s.waiting, number)
+	}()
+	inbox := s.answers + strconv.FormatUint(number, 36)
+	err := s.b.link.do(ctx, func(ctx context.Context) error { return s.write(ctx, op, batch, inbox) })
+	if err == nil {
+		select {
+		case err = <-answer:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return lease.All(len(batch), err)
+	}
+	return nil
+}
+
+// write writes a batch into one connection.
+func (s *Stream) write(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, string], inbox string) error {
+	nc := s.b.link.nc
+	before := nc.Stats().Reconnects
+	last := len(batch) - 1
+	for i, e := range batch {
+		if ctx.Err() != nil { // the leases are over
+			return context.Cause(ctx)
+		}
+		var err error
+		switch {
+		case i < last:
+			err = nc.Publish(e.Value, payload(op, e.Delay))
+		case nc.Stats().Reconnects != before:
+			return errSplit
+		default:
+			err = nc.PublishRequest(e.Value, inbox, payload(op, e.Delay))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if nc.Stats().Reconnects != before {
+		return errSplit
+	}
+	return nil
+}
+
+var errSplit = errors.New("the connection was lost meanwhile")
+
+// payload returns what the server is told.
+func payload(op lease.Op, delay time.Duration) []byte {
+	switch {
+	case op == lease.Ack:
+		return []byte("+ACK")
+	case op == lease.Extend:
+		return []byte("+WPI")
+	case delay > 0:
+		return fmt.Appendf(nil, `-NAK {"delay": %d}`, int64(delay))
+	}
+	return []byte("-NAK")
+}
+
+// answered is an answer to a batch.
+func (s *Stream) answered(m *nats.Msg) {
+	number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.answers), 36, 64)
+	if err != nil {
+		return
+	}
+	if m.Header.Get("Status") == "503" {
+		err = &leat.Error{Code: leat.CodeNotFound, Err: errors.New("the consumer does not take acks: it is gone, or has no leader")}
+	}
+	s.asking.Lock()
+	answer := s.waiting[number]
+	delete(s.waiting, number)
+	s.asking.Unlock()
+	if answer != nil {
+		answer <- err
+	}
+}
+
+// disconnected ends the wait for answers, which would have come by the lost connection.
+func (s *Stream) disconnected(err error) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	for number, answer := range s.waiting {
+		delete(s.waiting, number)
+		answer <- fmt.Errorf("the connection was lost: %w", err)
+	}
+}
+
+// report notes whether acks are answered.
+func (s *Stream) report(_ lease.Op, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unheard.Set(err)
+}

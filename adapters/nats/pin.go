@@ -1,0 +1,215 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// pin is what a stream of an ordered group knows of its role. Stream.mu guards it.
+//
+// A server delivers to one client of the consumer, until that has made no request for PinnedTTL, and does not
+// tell a client that is replaced. The next one gets new messages before those that the first one held.
+type pin struct {
+	id      string // by which this stream is the active one; "" is standby
+	session int    // in which it became that
+	seen    time.Time
+	doubt   bool // an advisory says that a pin is gone
+	barrier *barrier
+	early   []*message // what has come while there is a barrier
+}
+
+// barrier holds back what comes after the stream has become the active one, or has lost messages, until nothing
+// is missing that is older.
+type barrier struct {
+	since       time.Time
+	lapsed      bool // leases of this stream have ended
+	redelivered bool // the last message that came was: older ones may follow
+	missing     int  // at the last look
+	wait        time.Duration
+}
+
+var errUnpinned = errors.New("the server has made another stream of the group the active one")
+
+// wants returns how many messages are to be asked for. As long as only new ones would come, there are none: what
+// died holds the rest, and a server gives that to others only when AckWait is over.
+func (b *barrier) wants(now time.Time, ackWait time.Duration) int {
+	after := ackWait + ackWait/8
+	if b.lapsed { // most of it has passed
+		after = ackWait / 4
+	}
+	if b.redelivered || now.Sub(b.since) > after {
+		return b.missing
+	}
+	return 0
+}
+
+// pinnedBy notes under which pin a message came, and returns false for one that is not this stream's. With a new
+// pin a new period begins. The lock is not held, as by all that follow unless they say otherwise.
+func (s *Stream) pinnedBy(id string, session int) bool {
+	s.mu.Lock()
+	had, old := s.pin.id, session != s.pulls.session
+	s.mu.Unlock()
+	switch {
+	case id == had && id != "":
+		return true
+	case id == "" || old:
+		return false
+	case had != "":
+		s.unpinned(errUnpinned)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.pin.id, s.pin.seen, s.pulls.at = id, now, now
+	s.pin.barrier = &barrier{since: now}
+	return true
+}
+
+// unpinned ends all leases, because another stream is the active one or will be.
+func (s *Stream) unpinned(cause error) {
+	s.mu.Lock()
+	if s.pin.id == "" || s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.pin.id, s.pin.barrier = "", nil
+	s.renew() // the requests with the old pin wait until they are over, or a message comes
+	s.mu.Unlock()
+	s.b.o.Logger.Warn("a stream is not the active one of its group any more",
+		"topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
+	s.keeper.ReturnAll(cause)
+	signal(s.poke)
+}
+
+// doubtPin makes the stream look whether it is the active one.
+func (s *Stream) doubtPin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pin.doubt = true
+	signal(s.poke)
+}
+
+// keepPin tells the server that the active stream is alive, by a request that no message is small enough for.
+// The lock is held.
+func (s *Stream) keepPin() {
+	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 {
+		s.request(&request{Expires: time.Millisecond, Batch: 1, Bytes: 1}, s.pulls.inbox+pinToken)
+	}
+}
+
+// watchPin looks whether the stream is still the active one, since it may not be told, and whether the barrier
+// can be lifted. It returns when to look again.
+func (s *Stream) watchPin() time.Duration {
+	s.mu.Lock()
+	id, now, b := s.pin.id, time.Now(), s.pin.barrier
+	due := id != "" && !s.closed && (b != nil || s.pin.doubt || now.Sub(s.pin.seen) > s.pinnedTTL/2)
+	settles, held, _ := s.settles, 0, 0
+	if due {
+		s.pin.doubt, s.pin.seen = false, now
+		held, _ = s.held()
+	}
+	s.mu.Unlock()
+	if !due || !s.b.link.alive() {
+		return never
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.pinnedTTL)
+	defer cancel()
+	i, err := s.info(ctx)
+	if err != nil {
+		return lookEvery // health has it from the requests
+	}
+	if holder(i) != id {
+		s.unpinned(errUnpinned)
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b == nil || s.pin.barrier != b || s.pin.id != id {
+		return never
+	}
+	b.wait = min(max(2*b.wait, 5*time.Millisecond), 200*time.Millisecond)
+	if s.settles != settles { // an ack on its way would hide a message
+		return b.wait
+	}
+	return s.lookBehind(b, i.NumAckPending-held)
+}
+
+// info asks for the consumer.
+func (s *Stream) info(ctx context.Context) (i *jetstream.ConsumerInfo, err error) {
+	err = s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		c, err := js.Consumer(ctx, s.stream, s.consumer)
+		if err == nil {
+			i = c.CachedInfo()
+		}
+		return err
+	})
+	return i, err
+}
+
+func holder(i *jetstream.ConsumerInfo) string {
+	for _, g := range i.PriorityGroups {
+		if g.Group == pinGroup {
+			return g.PinnedClientID
+		}
+	}
+	return ""
+}
+
+// lookBehind lifts the barrier when nothing is missing, or makes room for what is. The lock is held.
+func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
+	held, bytes := s.held()
+	room := s.sub.MaxInFlight - held
+	full := room <= 0 || bytes >= s.sub.MaxInFlightBytes
+	late := time.Since(b.since) > 2*s.ackWait
+	if missing <= 0 || late && (full || time.Since(b.since) > 4*s.ackWait) {
+		if missing > 0 {
+			s.b.o.Logger.Warn("a stream goes on, although what was delivered before has not all come again",
+				"topic", s.sub.Topic, "group", s.sub.Group, "missing", missing)
+		}
+		s.release()
+		signal(s.poke)
+		return 0
+	}
+	if b.missing = missing; missing > room {
+		s.makeRoom()
+	}
+	return b.wait
+}
+
+// makeRoom gives messages back that were never delivered before, until after the others have come: those that
+// the predecessor held are older. The lock is held.
+func (s *Stream) makeRoom() {
+	var kept []*message
+	var back []*lease.Message[uint64, string]
+	for _, of := range s.pin.early {
+		if of.fresh {
+			back = append(back, of.lent)
+		} else {
+			kept = append(kept, of)
+		}
+	}
+	s.pin.early = kept
+	if len(back) > 0 { // it ends leases
+		s.tasks.Go(func() { s.keeper.Return(errEarly, s.ackWait+s.ackWait/4, back...) })
+	}
+}
+
+var errEarly = errors.New("the message came before older ones")
+
+// unpin lets another stream become the active one, while this one still is: the request names no client.
+func (s *Stream) unpin(ctx context.Context, id string) {
+	i, err := s.info(ctx)
+	if err != nil || holder(i) != id {
+		return
+	}
+	_ = s.b.link.do(ctx, func(ctx context.Context) error {
+		_, err := s.b.link.nc.RequestWithContext(ctx, s.b.api("CONSUMER.UNPIN."+s.stream+"."+s.consumer),
+			[]byte(`{"group":"`+pinGroup+`"}`))
+		return err
+	})
+}

@@ -1,0 +1,292 @@
+package nats
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Stream consumes for a group, or for a broadcast. Every message of a group has a lease of its own, which
+// lasts for the consumer's AckWait from the last confirmed extension.
+type Stream struct {
+	b                  *Broker
+	sub                leat.Subscription
+	caps               leat.Capabilities
+	stream             string
+	ordered            bool // one stream of the group is active
+	ackWait, pinnedTTL time.Duration
+	keeper             *lease.Keeper[uint64, string] // by sequence, with the subject of acks; nil for a broadcast
+	lease              *leat.Lease                   // of a broadcast
+	decoder            decoder                       // used by the one goroutine that messages come in
+	answers            string                        // the inbox of answers to acks and the like
+	answerSub          *nats.Subscription
+	adviceSub          *nats.Subscription
+	ctx                context.Context //nolint:containedctx // it ends with the stream
+	cancel             context.CancelFunc
+	tasks              lifecycle.Tasks
+	poke               chan struct{} // holds a token when run should look
+	gone               chan struct{} // closed when Close ends
+
+	mu       sync.Mutex // also guards the book
+	book     *book.Book[*message]
+	window   *book.Window[*message]
+	consumer string // of a broadcast it changes when a server has lost it
+	next     uint64 // of a broadcast: the sequence that comes next
+	settles  uint64 // counts settlements
+	quiet    bool   // nothing is asked for any more
+	closed   bool
+	lost     fault.Symptom // requests are not answered
+	unheard  fault.Symptom // nor are acks
+	pulls    pulls
+	pin      pin
+
+	asking  sync.Mutex // guards what follows
+	waiting map[uint64]chan error
+	asked   uint64
+}
+
+// message is what is kept of a message that is held.
+type message struct {
+	lent   *lease.Message[uint64, string] // nil for a broadcast
+	number uint64                         // in the window; 0 while it waits behind the barrier
+	seq    uint64
+	size   int
+	fresh  bool // it is delivered for the first time
+	d      leat.Delivery
+}
+
+var (
+	_ leat.Stream         = (*Stream)(nil)
+	_ leat.HealthReporter = (*Stream)(nil)
+	_ leat.Quiescer       = (*Stream)(nil)
+)
+
+// Capabilities implements [leat.Stream].
+func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
+
+// Receive implements [leat.Stream].
+func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	return s.book.Receive(ctx, into)
+}
+
+// Settle implements [leat.Stream].
+func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, effect := s.book.Settle(d, how)
+	if effect == book.None {
+		return
+	}
+	s.settles++
+	switch {
+	case s.keeper == nil:
+	case effect == book.Acked:
+		s.keeper.Ack(of.lent)
+	case effect == book.Returned:
+		s.keeper.GiveBack(of.lent, how.Delay)
+	}
+	if s.pulls.hungry {
+		signal(s.poke)
+	}
+}
+
+// Quiesce implements [leat.Quiescer].
+func (s *Stream) Quiesce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = true
+	s.book.Quiesce()
+}
+
+// arrived takes a message. It is called by one goroutine.
+func (s *Stream) arrived(m *nats.Msg, session int) {
+	if m.Reply == "" || len(m.Data) == 0 && m.Header.Get("Status") != "" {
+		s.status(m, session)
+		return
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return
+	}
+	of := &message{seq: meta.Sequence.Stream, fresh: meta.NumDelivered == 1}
+	s.decoder.decode(m, meta.Timestamp, &of.d)
+	of.size = sizeOf(m, &of.d)
+	of.d.Position = leat.Position{Offset: int64(of.seq)} //nolint:gosec // no stream has so many
+	if s.keeper == nil {
+		s.broadcasted(m, of, session)
+		return
+	}
+	of.d.Deliveries = int(meta.NumDelivered) //nolint:gosec // nor so many deliveries
+	if s.ordered && !s.pinnedBy(m.Header.Get(pinHeader), session) {
+		_ = m.Nak() // it is for whoever is active
+		return
+	}
+	s.mu.Lock()
+	asked := s.pulls.took(m, session, s.ackWait)
+	room, _ := s.book.Room()
+	refused := s.closed && s.pulls.drained || session != s.pulls.session && room <= len(s.pin.early)
+	s.mu.Unlock()
+	if refused {
+		_ = m.Nak()
+		return
+	}
+	lent, fresh := s.keeper.Take(of.seq, asked, m.Reply)
+	if !fresh {
+		return // it is held, and has its new subject
+	}
+	of.lent, of.d.Lease = lent, lent.Lease()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lent.Of = of
+	if s.pin.barrier != nil {
+		s.pin.early = append(s.pin.early, of)
+		s.pin.barrier.redelivered = !of.fresh
+		signal(s.poke)
+	} else {
+		of.number = s.window.Push(&of.d, of.size, of)
+		of.d = leat.Delivery{}
+	}
+	if s.pulls.hungry {
+		signal(s.poke)
+	}
+}
+
+// broadcasted takes a message of a broadcast.
+func (s *Stream) broadcasted(m *nats.Msg, of *message, session int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pulls.took(m, session, time.Hour)
+	if of.seq < s.next {
+		return
+	}
+	s.next = of.seq + 1
+	s.window.Push(&of.d, of.size, nil)
+	if s.pulls.hungry {
+		signal(s.poke)
+	}
+}
+
+// lostMessage is called when the lease of a message has ended, so that the server may give it to others. What is
+// later of its key would overtake it, and what comes from now on waits until nothing is missing.
+func (s *Stream) lostMessage(m *lease.Message[uint64, string], _ error) (others []*lease.Message[uint64, string]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, ok := m.Of.(*message)
+	if !ok {
+		return nil
+	}
+	if of.number == 0 {
+		s.pin.early = slices.DeleteFunc(s.pin.early, func(e *message) bool { return e == of })
+	} else {
+		for _, other := range s.window.Lose(of.number) {
+			others = append(others, other.lent)
+		}
+	}
+	if s.ordered && s.pin.id != "" && s.pin.barrier == nil && !s.closed {
+		s.pin.barrier = &barrier{since: time.Now(), lapsed: true}
+	}
+	signal(s.poke)
+	return others
+}
+
+// held returns what counts against the limits.
+func (s *Stream) held() (events, bytes int) {
+	events, bytes = s.book.Held()
+	for _, of := range s.pin.early {
+		bytes += of.size
+	}
+	return events + len(s.pin.early), bytes
+}
+
+// release lets what waits behind the barrier go on, in order.
+func (s *Stream) release() {
+	slices.SortFunc(s.pin.early, func(a, b *message) int { return cmp.Compare(a.seq, b.seq) })
+	for _, of := range s.pin.early {
+		of.number = s.window.Push(&of.d, of.size, of)
+		of.d = leat.Delivery{}
+	}
+	s.pin.early, s.pin.barrier = nil, nil
+}
+
+// Health implements [leat.HealthReporter].
+func (s *Stream) Health() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.b.life.ErrClosed("health", s.sub.Topic)
+	}
+	errs := []error{s.b.link.health(s.sub.Topic)}
+	for _, what := range []*fault.Symptom{&s.lost, &s.unheard} {
+		if what.Err != nil && errs[0] == nil {
+			errs = append(errs, fault.Health(s.sub.Topic, codeOf(what.Err), what.Since, what.Err))
+		}
+	}
+	if b := s.pin.barrier; b != nil && time.Since(b.since) > s.ackWait/2 {
+		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeUnavailable, b.since, errBehind))
+	}
+	return fault.Join(errs...)
+}
+
+var errBehind = errors.New("nothing is delivered until what the group's last active stream left has come again")
+
+// Close implements [leat.Stream].
+func (s *Stream) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		select { // for who closes it already
+		case <-s.gone:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	s.closed = true
+	s.book.Shut(s.b.life.ErrClosed("receive", s.sub.Topic))
+	s.mu.Unlock()
+	defer close(s.gone)
+	s.stopPulling(ctx)
+	var err error
+	if s.keeper != nil {
+		err = s.keeper.Close(ctx)
+	}
+	s.mu.Lock()
+	s.window.End()
+	pin := s.pin.id
+	s.mu.Unlock()
+	if s.keeper == nil {
+		s.lease.End(nil)
+		_ = s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+			return js.DeleteConsumer(ctx, s.stream, s.consumer)
+		})
+	} else if pin != "" {
+		s.unpin(ctx, pin)
+	}
+	s.cancel()
+	s.tasks.Wait()
+	s.b.mu.Lock()
+	delete(s.b.streams, s)
+	s.b.mu.Unlock()
+	for _, sub := range []*nats.Subscription{s.answerSub, s.adviceSub} {
+		if sub != nil {
+			s.b.life.Tasks.Go(func() { _ = sub.Unsubscribe() }) // which waits for the client's lock
+		}
+	}
+	s.b.life.Remove(s)
+	if err != nil {
+		return fail(ctx, "close", s.sub.Topic, errors.Join(errUnsaid, err))
+	}
+	return nil
+}
+
+var errUnsaid = errors.New("what was finished last may not be acknowledged, and be handled again")
