@@ -210,17 +210,18 @@ func (k *Keeper[K, T]) all() []*Message[K, T] {
 	return all
 }
 
-// Return ends the leases of messages that are not settled with a cause, calls Lost for each, and gives them
-// back to the broker, in order and after delay, while their terms last. It is for messages that the broker
-// still waits for and that others should have: another consumer has become the active one, or a message came
-// before older ones. What is settled is not affected. A returned message that comes again is a new one.
-func (k *Keeper[K, T]) Return(cause error, delay time.Duration, messages ...*Message[K, T]) {
-	k.mu.Lock()
+// ReturnAll ends the leases of all messages that are not settled with a cause, calls Lost for each, and gives
+// them back to the broker, in the order of Take, while their terms last. It is for brokers that make another
+// consumer the active one, and wait for the messages of the first. What is settled is not affected. A returned
+// message that comes again is a new one.
+func (k *Keeper[K, T]) ReturnAll(cause error) {
+	all := k.all()
 	var back []*Message[K, T]
-	for _, m := range messages {
+	k.mu.Lock()
+	for _, m := range all {
 		if m.op == 0 && k.held[m.id] == m && !m.Lease().Ended() && !k.closed {
 			delete(k.held, m.id)
-			m.op, m.delay, m.deadline = GiveBack, delay, k.deadline(m)
+			m.op, m.deadline = GiveBack, k.deadline(m)
 			back = append(back, m)
 		}
 	}
@@ -232,9 +233,6 @@ func (k *Keeper[K, T]) Return(cause error, delay time.Duration, messages ...*Mes
 		k.enqueue(&k.backs, m)
 	}
 }
-
-// ReturnAll is Return for everything that is held.
-func (k *Keeper[K, T]) ReturnAll(cause error) { k.Return(cause, 0, k.all()...) }
 
 // lose forgets messages and ends their leases. Settlements stop to count before that.
 func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) {

@@ -134,28 +134,28 @@ func escape(s string) string {
 	return string(b)
 }
 
-// unescape undoes escape, and the quotes of older producers.
-func unescape(s string) ([]byte, error) {
+// appendUnescaped undoes escape, and the quotes of older producers.
+func appendUnescaped(b []byte, s string) ([]byte, error) {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = unquote(s[1 : len(s)-1])
 	}
 	if strings.IndexByte(s, '%') < 0 {
-		return []byte(s), nil
+		return append(b, s...), nil
 	}
-	b := make([]byte, 0, len(s))
+	begin := len(b)
 	for i := 0; i < len(s); i++ {
 		if s[i] != '%' {
 			b = append(b, s[i])
 			continue
 		}
 		if i+2 >= len(s) || unhex(s[i+1]) < 0 || unhex(s[i+2]) < 0 {
-			return nil, errors.New("a percent sign is not followed by two digits")
+			return b, errors.New("a percent sign is not followed by two digits")
 		}
 		b = append(b, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
 		i += 2
 	}
-	if !utf8.Valid(b) {
-		return nil, errors.New("what is percent-encoded is not valid UTF-8")
+	if !utf8.Valid(b[begin:]) {
+		return b, errors.New("what is percent-encoded is not valid UTF-8")
 	}
 	return b, nil
 }
@@ -186,7 +186,8 @@ func unhex(c byte) int {
 type decoder struct {
 	topic string
 	o     *Options
-	attrs []leat.Header // scratch
+	attrs []leat.Header // scratch, as text is
+	text  []byte
 }
 
 // decode fills in the event of d, with the message's key where it has none, or why the message is none, and
@@ -305,14 +306,16 @@ func (c *decoder) event(m *nats.Msg) (leat.Event, error) {
 // collect puts the attributes among the headers into attrs. It reports whether there is a specversion, also
 // beside an error.
 func (c *decoder) collect(m *nats.Msg) (version bool, err error) {
-	c.attrs = c.attrs[:0]
+	if c.attrs, c.text = c.attrs[:0], c.text[:0]; cap(c.text) == 0 || cap(c.text) > mostHeaderBytes {
+		c.text = make([]byte, 0, 1<<10) // a value that is empty is not nil
+	}
 	for name, values := range m.Header {
 		if !mode.HasPrefix(name, headerPrefix) {
 			continue
 		}
 		attribute := mode.Lower(name[len(headerPrefix):])
 		version = version || attribute == "specversion"
-		value, wrong := []byte(nil), error(nil)
+		begin, wrong := len(c.text), error(nil)
 		switch {
 		case err != nil: // only the version matters any more
 			continue
@@ -321,13 +324,13 @@ func (c *decoder) collect(m *nats.Msg) (version bool, err error) {
 		case len(c.attrs) == mostAttributes:
 			wrong = &leat.Error{Op: "decode", Code: leat.CodeTooLarge, Err: errors.New("there are too many attributes")}
 		default:
-			value, wrong = unescape(values[0])
+			c.text, wrong = appendUnescaped(c.text, values[0])
 		}
 		if wrong != nil {
 			err = fmt.Errorf("the header %.40q: %w", name, wrong)
 			continue
 		}
-		c.attrs = append(c.attrs, leat.Header{Name: attribute, Value: value})
+		c.attrs = append(c.attrs, leat.Header{Name: attribute, Value: c.text[begin:len(c.text):len(c.text)]})
 	}
 	return version, err
 }

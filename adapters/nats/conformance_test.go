@@ -3,6 +3,7 @@ package nats_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,7 +55,7 @@ const keyHeader = "X-Key"
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	return &harness{server: brokertest.StartNATS(t, nil), options: nats.Options{
-		AckWait: ackWait, PinnedTTL: 2 * time.Second, CloseTimeout: 5 * time.Second, KeyHeader: keyHeader,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), AckWait: ackWait, PinnedTTL: 2 * time.Second, CloseTimeout: 5 * time.Second, KeyHeader: keyHeader,
 	}}
 }
 

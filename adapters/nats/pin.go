@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/leatgo/leat/adapterkit/lease"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,33 +18,18 @@ type pin struct {
 	seen    time.Time
 	doubt   bool // an advisory says that a pin is gone
 	barrier *barrier
-	early   []*message // what has come while there is a barrier
+	early   []early // what has come while there is a barrier
 }
 
 // barrier holds back what comes after the stream has become the active one, or has lost messages, until nothing
 // is missing that is older.
 type barrier struct {
-	since       time.Time
-	lapsed      bool // leases of this stream have ended
-	redelivered bool // the last message that came was: older ones may follow
-	missing     int  // at the last look
-	wait        time.Duration
+	since   time.Time
+	missing int // at the last look
+	wait    time.Duration
 }
 
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
-
-// wants returns how many messages are to be asked for. As long as only new ones would come, there are none: what
-// died holds the rest, and a server gives that to others only when AckWait is over.
-func (b *barrier) wants(now time.Time, ackWait time.Duration) int {
-	after := ackWait + ackWait/8
-	if b.lapsed { // most of it has passed
-		after = ackWait / 4
-	}
-	if b.redelivered || now.Sub(b.since) > after {
-		return b.missing
-	}
-	return 0
-}
 
 // pinnedBy notes under which pin a message came, and returns false for one that is not this stream's. With a new
 // pin a new period begins. The lock is not held, as by all that follow unless they say otherwise.
@@ -160,46 +144,23 @@ func holder(i *jetstream.ConsumerInfo) string {
 	return ""
 }
 
-// lookBehind lifts the barrier when nothing is missing, or makes room for what is. The lock is held.
+// lookBehind lifts the barrier when nothing is missing. Should the consumer have been given out more than this
+// stream may hold, it goes on when it is full. The lock is held.
 func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
-	held, bytes := s.held()
-	room := s.sub.MaxInFlight - held
-	full := room <= 0 || bytes >= s.sub.MaxInFlightBytes
+	events, _, _ := s.room()
 	late := time.Since(b.since) > 2*s.ackWait
-	if missing <= 0 || late && (full || time.Since(b.since) > 4*s.ackWait) {
-		if missing > 0 {
-			s.b.o.Logger.Warn("a stream goes on, although what was delivered before has not all come again",
-				"topic", s.sub.Topic, "group", s.sub.Group, "missing", missing)
-		}
-		s.release()
+	if b.missing = missing; missing > 0 && (!late || events > 0 && time.Since(b.since) < 4*s.ackWait) {
 		signal(s.poke)
-		return 0
+		return b.wait
 	}
-	if b.missing = missing; missing > room {
-		s.makeRoom()
+	if missing > 0 {
+		s.b.o.Logger.Warn("a stream goes on, although what was delivered before has not all come again",
+			"topic", s.sub.Topic, "group", s.sub.Group, "missing", missing)
 	}
-	return b.wait
+	s.release()
+	signal(s.poke)
+	return 0
 }
-
-// makeRoom gives messages back that were never delivered before, until after the others have come: those that
-// the predecessor held are older. The lock is held.
-func (s *Stream) makeRoom() {
-	var kept []*message
-	var back []*lease.Message[uint64, string]
-	for _, of := range s.pin.early {
-		if of.fresh {
-			back = append(back, of.lent)
-		} else {
-			kept = append(kept, of)
-		}
-	}
-	s.pin.early = kept
-	if len(back) > 0 { // it ends leases
-		s.tasks.Go(func() { s.keeper.Return(errEarly, s.ackWait+s.ackWait/4, back...) })
-	}
-}
-
-var errEarly = errors.New("the message came before older ones")
 
 // unpin lets another stream become the active one, while this one still is: the request names no client.
 func (s *Stream) unpin(ctx context.Context, id string) {

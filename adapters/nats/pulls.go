@@ -31,7 +31,6 @@ type pulls struct {
 	events  int    // asked for by open, and did not come
 	bytes   int
 	tight   int       // the bytes that were held when the next message did not fit, or 0
-	hungry  bool      // a request was not made for want of room
 	again   time.Time // nothing is asked for before
 	at      time.Time // when the newest was sent
 	gone    bool      // nobody answered
@@ -116,7 +115,6 @@ func (p *pulls) end(i, events, bytes int) {
 // ask asks for as much as there is room for, and returns when to look again.
 func (s *Stream) ask(now time.Time) (wait time.Duration) {
 	p := &s.pulls
-	p.hungry = false
 	for len(p.open) > 0 && now.Sub(p.open[0].asked) > p.expires+lostAfter {
 		p.gone = true
 		p.end(0, p.open[0].events, p.open[0].bytes)
@@ -141,34 +139,56 @@ func (s *Stream) ask(now time.Time) (wait time.Duration) {
 	return p.expires + lostAfter
 }
 
+// room returns how much more may be asked for, and whether that is worth a request: one brings many messages.
+func (s *Stream) room() (events, bytes int, worth bool) {
+	p, most := &s.pulls, s.sub.MaxInFlight
+	events, bytes = s.held()
+	if s.pin.barrier != nil {
+		most, bytes = max(most, s.mostPending), 0
+	}
+	tight := p.tight > 0 && bytes >= p.tight
+	events, bytes = most-events-p.events, s.sub.MaxInFlightBytes-bytes-p.bytes
+	switch {
+	case tight, events <= 0:
+	case len(p.open) == 0:
+		worth = bytes > 0 || events == most
+	default:
+		worth = 2*p.events <= most && events >= max(1, most/4) && bytes >= s.sub.MaxInFlightBytes/4
+	}
+	return events, bytes, worth
+}
+
+// pokeIfRoom lets run ask for more.
+func (s *Stream) pokeIfRoom() {
+	if _, _, worth := s.room(); worth && (s.pin.id != "" || !s.ordered) {
+		signal(s.poke)
+	}
+}
+
 // wanted returns the request that is to be made, or nil and when to look again.
 func (s *Stream) wanted(now time.Time) (*request, time.Duration) {
 	p := &s.pulls
-	held, bytes := s.held()
-	events, room := s.sub.MaxInFlight-held-p.events, s.sub.MaxInFlightBytes-bytes-p.bytes
+	events, bytes, worth := s.room()
 	most := s.sub.MaxInFlight
 	switch {
 	case s.ordered && s.pin.id == "": // another stream is active: one message tells that this one is now
 		most = 1
 	case s.pin.barrier != nil:
-		if most = s.pin.barrier.wants(now, s.ackWait); most == 0 {
+		if most = s.pin.barrier.missing; most <= 0 {
 			return nil, lookEvery / 10
 		}
 	}
-	p.hungry = true
 	switch {
-	case p.tight > 0 && bytes >= p.tight, events <= 0, room <= 0 && held+p.events > 0:
+	case !worth, most < events && len(p.open) > 0:
 		return nil, never
-	case len(p.open) > 0 && (2*p.events > min(most, s.sub.MaxInFlight) || events < max(1, most/4) || room < s.sub.MaxInFlightBytes/4):
-		return nil, never
-	case most < events && len(p.open) > 0:
-		return nil, never
+	case events < s.sub.MaxInFlight/4 && now.Sub(p.at) < time.Millisecond:
+		return nil, time.Millisecond
 	}
-	r := &request{Expires: p.expires, Batch: min(events, most), Bytes: max(room, 1)}
-	if p.tight > 0 && held == 0 && len(p.open) == 0 { // it comes alone
+	r := &request{Expires: p.expires, Batch: min(events, most), Bytes: max(bytes, 1)}
+	if p.tight > 0 && events == s.sub.MaxInFlight { // it comes alone
 		r.Batch, r.Bytes = 1, 0
 	}
-	p.tight, p.hungry = 0, false
+	p.tight = 0
 	return r, 0
 }
 
@@ -323,4 +343,3 @@ func (s *Stream) stopPulling(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
-

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +28,7 @@ type Stream struct {
 	stream             string
 	ordered            bool // one stream of the group is active
 	ackWait, pinnedTTL time.Duration
+	mostPending        int                           // what the server gives out to the group at a time
 	keeper             *lease.Keeper[uint64, string] // by sequence, with the subject of acks; nil for a broadcast
 	lease              *leat.Lease                   // of a broadcast
 	decoder            decoder                       // used by the one goroutine that messages come in
@@ -62,8 +65,12 @@ type message struct {
 	number uint64                         // in the window; 0 while it waits behind the barrier
 	seq    uint64
 	size   int
-	fresh  bool // it is delivered for the first time
-	d      leat.Delivery
+}
+
+// early is a message that waits behind the barrier.
+type early struct {
+	d  leat.Delivery
+	of *message
 }
 
 var (
@@ -96,9 +103,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	case effect == book.Returned:
 		s.keeper.GiveBack(of.lent, how.Delay)
 	}
-	if s.pulls.hungry {
-		signal(s.poke)
-	}
+	s.pokeIfRoom()
 }
 
 // Quiesce implements [leat.Quiescer].
@@ -115,66 +120,101 @@ func (s *Stream) arrived(m *nats.Msg, session int) {
 		s.status(m, session)
 		return
 	}
-	meta, err := m.Metadata()
-	if err != nil {
+	from, ok := originOf(m.Reply)
+	if !ok {
 		return
 	}
-	of := &message{seq: meta.Sequence.Stream, fresh: meta.NumDelivered == 1}
-	s.decoder.decode(m, meta.Timestamp, &of.d)
-	of.size = sizeOf(m, &of.d)
-	of.d.Position = leat.Position{Offset: int64(of.seq)} //nolint:gosec // no stream has so many
+	d := leat.Delivery{Position: leat.Position{Offset: int64(from.seq)}} //nolint:gosec // no stream has so many
+	s.decoder.decode(m, from.at, &d)
+	size := sizeOf(m, &d)
 	if s.keeper == nil {
-		s.broadcasted(m, of, session)
+		s.broadcasted(m, &d, from.seq, size, session)
 		return
 	}
-	of.d.Deliveries = int(meta.NumDelivered) //nolint:gosec // nor so many deliveries
+	d.Deliveries = from.deliveries
 	if s.ordered && !s.pinnedBy(m.Header.Get(pinHeader), session) {
 		_ = m.Nak() // it is for whoever is active
 		return
 	}
 	s.mu.Lock()
 	asked := s.pulls.took(m, session, s.ackWait)
-	room, _ := s.book.Room()
-	refused := s.closed && s.pulls.drained || session != s.pulls.session && room <= len(s.pin.early)
+	refused := s.closed && s.pulls.drained
+	if session != s.pulls.session {
+		room, _ := s.book.Room()
+		refused = refused || room <= len(s.pin.early)
+	}
 	s.mu.Unlock()
 	if refused {
 		_ = m.Nak()
 		return
 	}
-	lent, fresh := s.keeper.Take(of.seq, asked, m.Reply)
+	lent, fresh := s.keeper.Take(from.seq, asked, m.Reply)
 	if !fresh {
 		return // it is held, and has its new subject
 	}
-	of.lent, of.d.Lease = lent, lent.Lease()
+	d.Lease = lent.Lease()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	of := &message{lent: lent, seq: from.seq, size: size}
 	lent.Of = of
 	if s.pin.barrier != nil {
-		s.pin.early = append(s.pin.early, of)
-		s.pin.barrier.redelivered = !of.fresh
+		s.pin.early = append(s.pin.early, early{d, of})
 		signal(s.poke)
 	} else {
-		of.number = s.window.Push(&of.d, of.size, of)
-		of.d = leat.Delivery{}
+		of.number = s.window.Push(&d, size, of)
 	}
-	if s.pulls.hungry {
-		signal(s.poke)
+	s.pokeIfRoom()
+}
+
+// origin is what the subject of a message's acks says of it.
+type origin struct {
+	seq        uint64
+	deliveries int
+	at         time.Time // when it was published
+}
+
+// originOf reads such a subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>,
+// and with a domain and a hash before the stream, and a token at the end, of servers that say these.
+func originOf(reply string) (o origin, ok bool) {
+	const deliveries, seq, at = 2, 3, 5 // in tokens, from the stream
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	first := 0
+	if dots := strings.Count(rest, "."); dots >= 8 {
+		first = 2
+	} else if dots != 6 {
+		return o, false
 	}
+	for i := 0; ok && rest != ""; i++ {
+		var token string
+		token, rest, _ = strings.Cut(rest, ".")
+		var n uint64
+		var err error
+		switch i - first {
+		case deliveries:
+			n, err = strconv.ParseUint(token, 10, 31)
+			o.deliveries = int(n) //nolint:gosec // it has 31 bits
+		case seq:
+			o.seq, err = strconv.ParseUint(token, 10, 63)
+		case at:
+			n, err = strconv.ParseUint(token, 10, 63)
+			o.at = time.Unix(0, int64(n)) //nolint:gosec // it has 63 bits
+		}
+		ok = ok && err == nil
+	}
+	return o, ok
 }
 
 // broadcasted takes a message of a broadcast.
-func (s *Stream) broadcasted(m *nats.Msg, of *message, session int) {
+func (s *Stream) broadcasted(m *nats.Msg, d *leat.Delivery, seq uint64, size, session int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pulls.took(m, session, time.Hour)
-	if of.seq < s.next {
+	if seq < s.next {
 		return
 	}
-	s.next = of.seq + 1
-	s.window.Push(&of.d, of.size, nil)
-	if s.pulls.hungry {
-		signal(s.poke)
-	}
+	s.next = seq + 1
+	s.window.Push(d, size, nil)
+	s.pokeIfRoom()
 }
 
 // lostMessage is called when the lease of a message has ended, so that the server may give it to others. What is
@@ -187,14 +227,14 @@ func (s *Stream) lostMessage(m *lease.Message[uint64, string], _ error) (others 
 		return nil
 	}
 	if of.number == 0 {
-		s.pin.early = slices.DeleteFunc(s.pin.early, func(e *message) bool { return e == of })
+		s.pin.early = slices.DeleteFunc(s.pin.early, func(e early) bool { return e.of == of })
 	} else {
 		for _, other := range s.window.Lose(of.number) {
 			others = append(others, other.lent)
 		}
 	}
 	if s.ordered && s.pin.id != "" && s.pin.barrier == nil && !s.closed {
-		s.pin.barrier = &barrier{since: time.Now(), lapsed: true}
+		s.pin.barrier = &barrier{since: time.Now()}
 	}
 	signal(s.poke)
 	return others
@@ -203,18 +243,17 @@ func (s *Stream) lostMessage(m *lease.Message[uint64, string], _ error) (others 
 // held returns what counts against the limits.
 func (s *Stream) held() (events, bytes int) {
 	events, bytes = s.book.Held()
-	for _, of := range s.pin.early {
-		bytes += of.size
+	for _, e := range s.pin.early {
+		bytes += e.of.size
 	}
 	return events + len(s.pin.early), bytes
 }
 
 // release lets what waits behind the barrier go on, in order.
 func (s *Stream) release() {
-	slices.SortFunc(s.pin.early, func(a, b *message) int { return cmp.Compare(a.seq, b.seq) })
-	for _, of := range s.pin.early {
-		of.number = s.window.Push(&of.d, of.size, of)
-		of.d = leat.Delivery{}
+	slices.SortFunc(s.pin.early, func(a, b early) int { return cmp.Compare(a.of.seq, b.of.seq) })
+	for _, e := range s.pin.early {
+		e.of.number = s.window.Push(&e.d, e.of.size, e.of)
 	}
 	s.pin.early, s.pin.barrier = nil, nil
 }

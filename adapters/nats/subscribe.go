@@ -80,7 +80,7 @@ func (b *Broker) newStream(sub leat.Subscription, stream *jetstream.StreamInfo, 
 	}
 	c := &consumer.Config
 	s.consumer, s.ordered, s.ackWait, s.pinnedTTL = consumer.Name, pinned(c), c.AckWait, c.PinnedTTL
-	s.pulls.expires = min(longestPull, c.AckWait/4)
+	s.pulls.expires, s.mostPending = min(longestPull, c.AckWait/4), c.MaxAckPending
 	s.caps.DeliveryCount, s.caps.History = true, c.DeliverPolicy == jetstream.DeliverAllPolicy
 	s.caps.Order, s.caps.Standby = leat.OrderNone, s.ordered
 	if s.ordered {

@@ -69,7 +69,8 @@ func (b *Broker) consumerConfig(sub leat.Subscription) jetstream.ConsumerConfig 
 	}
 	if !sub.Unordered {
 		c.PriorityPolicy, c.PriorityGroups = jetstream.PriorityPolicyPinned, []string{pinGroup}
-		c.PinnedTTL = b.o.PinnedTTL
+		// A stream that takes over holds all that its predecessors left before it delivers.
+		c.PinnedTTL, c.MaxAckPending = b.o.PinnedTTL, sub.WithDefaults().MaxInFlight
 	}
 	if b.o.Consumer != nil {
 		b.o.Consumer(sub, &c)

@@ -1,0 +1,24 @@
+module github.com/leatgo/leat/benchmarks/nats
+
+go 1.26.0
+
+replace (
+	github.com/leatgo/leat => ../..
+	github.com/leatgo/leat/adapters/nats => ../../adapters/nats
+	github.com/leatgo/leat/benchmarks => ..
+)
+
+require (
+	github.com/leatgo/leat v0.0.0
+	github.com/leatgo/leat/adapters/nats v0.0.0
+	github.com/leatgo/leat/benchmarks v0.0.0
+	github.com/nats-io/nats.go v1.55.0
+)
+
+require (
+	github.com/klauspost/compress v1.20.0 // indirect
+	github.com/nats-io/nkeys v0.4.17 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+)
