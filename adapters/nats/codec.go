@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -337,14 +336,8 @@ func (c *decoder) collect(m *nats.Msg) (version bool, err error) {
 
 // sizeOf is what a message counts against MaxInFlightBytes: no less than what is delivered of it.
 func sizeOf(m *nats.Msg, d *leat.Delivery) int {
-	size := len(m.Data) + len(m.Subject) + len(m.Reply)
-	for name, values := range m.Header {
-		for _, value := range values {
-			size += len(name) + len(value) + len(": \r\n")
-		}
-	}
 	if d.Malformed != nil {
-		return max(size, d.Malformed.Size())
+		return max(m.Size(), d.Malformed.Size())
 	}
-	return max(size, cmp.Or(d.Event.Size(), size))
+	return max(m.Size(), d.Event.Size())
 }

@@ -14,7 +14,6 @@ import (
 // tell a client that is replaced. The next one gets new messages before those that the first one held.
 type pin struct {
 	id      string // by which this stream is the active one; "" is standby
-	session int    // in which it became that
 	seen    time.Time
 	doubt   bool // an advisory says that a pin is gone
 	barrier *barrier
@@ -32,24 +31,22 @@ type barrier struct {
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
 
 // pinnedBy notes under which pin a message came, and returns false for one that is not this stream's. With a new
-// pin a new period begins. The lock is not held, as by all that follow unless they say otherwise.
-func (s *Stream) pinnedBy(id string, session int) bool {
-	s.mu.Lock()
-	had, old := s.pin.id, session != s.pulls.session
-	s.mu.Unlock()
+// pin a new period begins. The lock is held.
+func (s *Stream) pinnedBy(ids []string, session int) bool {
 	switch {
-	case id == had && id != "":
-		return true
-	case id == "" || old:
+	case len(ids) == 0:
 		return false
-	case had != "":
-		s.unpinned(errUnpinned)
+	case ids[0] == s.pin.id:
+		return true
+	case session != s.pulls.session:
+		return false
+	case s.pin.id != "": // taken away, and given to this stream again: run finds out
+		s.pin.doubt = true
+		signal(s.poke)
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := time.Now()
-	s.pin.id, s.pin.seen, s.pulls.at = id, now, now
+	s.pin.id, s.pin.seen, s.pulls.at = ids[0], now, now
 	s.pin.barrier = &barrier{since: now}
 	return true
 }

@@ -132,20 +132,9 @@ func (s *Stream) arrived(m *nats.Msg, session int) {
 		return
 	}
 	d.Deliveries = from.deliveries
-	if s.ordered && !s.pinnedBy(m.Header.Get(pinHeader), session) {
-		_ = m.Nak() // it is for whoever is active
-		return
-	}
-	s.mu.Lock()
-	asked := s.pulls.took(m, session, s.ackWait)
-	refused := s.closed && s.pulls.drained
-	if session != s.pulls.session {
-		room, _ := s.book.Room()
-		refused = refused || room <= len(s.pin.early)
-	}
-	s.mu.Unlock()
-	if refused {
-		_ = m.Nak()
+	asked, ok := s.admit(m, session)
+	if !ok {
+		_ = m.Nak() // it is for whoever is active, or has room
 		return
 	}
 	lent, fresh := s.keeper.Take(from.seq, asked, m.Reply)
@@ -164,6 +153,21 @@ func (s *Stream) arrived(m *nats.Msg, session int) {
 		of.number = s.window.Push(&d, size, of)
 	}
 	s.pokeIfRoom()
+}
+
+// admit reports whether a message is this stream's to keep, and when its lease began at the latest.
+func (s *Stream) admit(m *nats.Msg, session int) (asked time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ordered && !s.pinnedBy(m.Header[pinHeader], session) {
+		return asked, false
+	}
+	if session != s.pulls.session {
+		if room, _ := s.book.Room(); room <= len(s.pin.early) {
+			return asked, false
+		}
+	}
+	return s.pulls.took(m, session, s.ackWait), !s.closed || !s.pulls.drained
 }
 
 // origin is what the subject of a message's acks says of it.
