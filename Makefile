@@ -48,7 +48,7 @@ test-only:
 		go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) ./...) || status=1; done; exit $$status
 
 .PHONY: brokers
-brokers: $(BROKERS) ## Fetch Kafka and RabbitMQ for the tests; "make test" does so by itself
+brokers: $(BROKERS) ## Fetch Kafka, RabbitMQ and NATS for the tests; "make test" does so by itself
 	@$(BROKERS) get
 
 # Go knows best whether the program is up to date.
@@ -79,6 +79,10 @@ bench-kafka: ## Run the benchmarks with a real Kafka and write benchmarks/kafka/
 bench-rabbitmq: ## Run the benchmarks with a real RabbitMQ and write benchmarks/rabbitmq/README.md
 	cd benchmarks/rabbitmq && go run . -out README.md
 
+.PHONY: bench-nats
+bench-nats: ## Run the benchmarks with a real NATS and write benchmarks/nats/README.md
+	cd benchmarks/nats && go run . -out README.md
+
 .PHONY: peerlab
 peerlab: ## Run the known bugs of other libraries on them and on Leat, with a real RabbitMQ, and write benchmarks/peerlab/README.md
 	cd benchmarks/peerlab && go run . -out README.md
@@ -102,6 +106,7 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestMemoryConforms$$' ./eventtest
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
 	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
+	cd adapters/nats && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestNATSConforms$$' .
 	cd adapters/watermill && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestGoChannelConforms$$' .
 	@$(MAKE) conformance-page
 
@@ -138,6 +143,10 @@ long-kafka: ## Kafka's full counts: 20 kills of the broker and of consumers, 20 
 .PHONY: long-rabbitmq
 long-rabbitmq: ## RabbitMQ's full counts: 20 kills of the broker, all connections closed 50 times
 	cd adapters/rabbitmq && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
+
+.PHONY: long-nats
+long-nats: ## NATS's full counts: 20 kills of the server
+	cd adapters/nats && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
 .PHONY: long-watermill
 long-watermill: $(BROKERS) ## Watermill's universal suite on each of Leat's brokers WATERMILLRUNS (10) times in a row, and its TestReconnect

@@ -6,6 +6,7 @@ require (
 	github.com/ThreeDotsLabs/watermill v1.5.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/nats v0.0.0
 	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
 	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/rabbitmq/amqp091-go v1.16.0
@@ -19,6 +20,9 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.17 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/oklog/ulid v1.3.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
@@ -26,11 +30,14 @@ require (
 	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
 )
 
 replace (
 	github.com/leatgo/leat => ../
 	github.com/leatgo/leat/adapters/kafka => ../adapters/kafka
+	github.com/leatgo/leat/adapters/nats => ../adapters/nats
 	github.com/leatgo/leat/adapters/rabbitmq => ../adapters/rabbitmq
 	github.com/leatgo/leat/adapters/watermill => ../adapters/watermill
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/nats"
 	"github.com/leatgo/leat/adapters/rabbitmq"
 )
 
@@ -22,6 +23,8 @@ var brokers = leat.Openers{
 	"kafka": kafka.Open,
 	"amqp":  rabbitmq.Open,
 	"amqps": rabbitmq.Open,
+	"nats":  nats.Open,
+	"tls":   nats.Open,
 }
 
 // The parts of the program, as -run names them; each service is one more.

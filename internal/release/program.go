@@ -29,6 +29,7 @@ func allPrograms() []program {
 		{".", "memory", ""},
 		{"adapters/cloudevents", "cloudevents", ""},
 		{"adapters/kafka", "kafka", brokertest.KafkaVariable},
+		{"adapters/nats", "nats", brokertest.NATSVariable},
 		{"adapters/rabbitmq", "rabbitmq", brokertest.RabbitMQVariable},
 		{"adapters/watermill", "watermill", ""},
 		{"adapters/watermill/amqp", "watermill-amqp", brokertest.RabbitMQVariable},

@@ -1,0 +1,137 @@
+package nats_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/nats"
+	"github.com/leatgo/leat/internal/brokertest"
+	"github.com/leatgo/leat/internal/canary"
+	"github.com/nats-io/nkeys"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// try opens a URL, declares a topic and returns what went wrong.
+func try(t *testing.T, raw string) error {
+	t.Helper()
+	u, err := url.Parse(raw)
+	require.NoError(t, err)
+	b, err := nats.Open(t.Context(), u)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // it is not what is tested
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	return leat.Declare(ctx, b, leat.Subscription{Topic: "t", Group: "g"})
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(name, []byte(text+"\n"), 0o600))
+	return name
+}
+
+// TestLogins: by user and password, by token and by nkey, from the URL and from files.
+func TestLogins(t *testing.T) {
+	t.Parallel()
+	pair, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	seed, err := pair.Seed()
+	require.NoError(t, err)
+	public, err := pair.PublicKey()
+	require.NoError(t, err)
+	users := brokertest.StartNATS(t, &brokertest.NATSOptions{Config: fmt.Sprintf(
+		"authorization { users: [{user: ann, password: canary-one}, {nkey: %s}] }", public)}).Addr()
+	token := brokertest.StartNATS(t, &brokertest.NATSOptions{Config: `authorization { token: "canary-two" }`}).Addr()
+	for _, good := range []string{
+		"nats://ann:canary-one@" + users, "nats://ann@" + users + "?password_file=" + file(t, "canary-one"),
+		"nats://canary-two@" + token, "nats://" + token + "?token_file=" + file(t, "canary-two"),
+		"nats://" + users + "?nkey_file=" + file(t, string(seed)),
+	} {
+		require.NoError(t, try(t, good), good)
+	}
+	for _, bad := range []string{
+		"nats://ann:canary-three@" + users, "nats://" + users, "nats://canary-three@" + token,
+		"nats://ann@" + users + "?password_file=/none", "nats://" + users + "?nkey_file=" + file(t, "no seed"),
+		"nats://" + users + "?creds_file=" + file(t, "no creds"),
+	} {
+		err := try(t, bad)
+		assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "%s: %v", bad, err)
+		assert.NotContains(t, fmt.Sprint(err), "canary")
+	}
+}
+
+// TestTLS: with the server's certificate, and that of a client.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	certs := brokertest.NewCerts(t)
+	server := brokertest.StartNATS(t, &brokertest.NATSOptions{Certs: certs, ClientCert: true})
+	require.NoError(t, try(t, "tls://"+server.Addr()+"?ca_file="+certs.CAFile+"&cert_file="+certs.ClientFile+"&key_file="+certs.ClientKeyFile))
+	for name, bad := range map[string]string{
+		"untrusted": "tls://" + server.Addr(), "no certificate": "tls://" + server.Addr() + "?ca_file=" + certs.CAFile,
+	} {
+		err := try(t, bad)
+		assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "%s: %v", name, err)
+	}
+}
+
+// TestPasswordsNeedTLS: they go to this machine only, or where it is allowed.
+func TestPasswordsNeedTLS(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]leat.Code{
+		"nats://u:p@broker.example": leat.CodeInvalid, "nats://token@broker.example": leat.CodeInvalid,
+		"nats://broker.example?token_file=/x": leat.CodeInvalid, "nats://u:p@127.0.0.1,broker.example": leat.CodeInvalid,
+	} {
+		u, err := url.Parse(raw)
+		require.NoError(t, err)
+		_, err = nats.Open(t.Context(), u)
+		assert.Equal(t, want, leat.CodeOf(err), "%s: %v", raw, err)
+	}
+	b, err := nats.New(&nats.Options{
+		Hosts: []string{"192.0.2.1"}, AllowPlaintext: true, DialTimeout: time.Millisecond,
+		Token: func(context.Context) (string, error) { return "token", nil },
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+}
+
+// canaryURLs have a canary in every position of URLs for NATS.
+func canaryURLs() []string {
+	const word = canary.Word
+	return append(canary.URLs("nats", "client_id", "domain", "buffer", "ack_wait", "provision", "start", "structured", "password_file",
+		"token_file", "creds_file", "nkey_file", "key_header"),
+		"tls://u:"+word+"@h?ca_file=/"+word, "tls://h?cert_file=/"+word+"&key_file=/"+word, "nats://"+word+"@h?token_file=x")
+}
+
+// TestOpenShowsNothingOfTheURL: errors are made of Leat's own words.
+func TestOpenShowsNothingOfTheURL(t *testing.T) {
+	t.Parallel()
+	for _, raw := range canaryURLs() {
+		canary.Check(t, leat.Openers{"nats": nats.Open, "tls": nats.Open}, raw)
+	}
+}
+
+// TestOptions: what is wrong with options has a code and a name.
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	none := func(context.Context) (string, error) { return "", nil }
+	hosts := []string{"localhost"}
+	for text, o := range map[string]*nats.Options{
+		"no address in Hosts": nil, "Options.AckWait": {Hosts: hosts, AckWait: time.Millisecond},
+		"more than one of": {Hosts: hosts, Token: none, NKey: none}, "Domain": {Hosts: hosts, Domain: "a.b"},
+		"Options.Replicas": {Hosts: hosts, Replicas: 6},
+	} {
+		_, err := nats.New(o)
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+		assert.ErrorContains(t, err, text)
+	}
+}
