@@ -24,7 +24,8 @@ func codeOf(err error) leat.Code {
 		return leat.CodeClosed
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
 		return leat.CodeNotFound
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrNotPullConsumer), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return leat.CodeUnsupported
 	}
 	return fault.Code(err)
@@ -35,6 +36,7 @@ func isLogin(err error) bool {
 	for _, refusal := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
 		nats.ErrNkeysNotSupported, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted,
+		errNoSecret,
 	} {
 		if errors.Is(err, refusal) {
 			return true

@@ -174,9 +174,16 @@ func (l *link) failed(err error) {
 	l.mu.Lock()
 	if !l.isUp {
 		l.lost.Set(withoutURL(err))
+		l.wake()
 	}
 	l.mu.Unlock()
 	l.wrong(err)
+}
+
+// wake lets those look again that wait for a connection. The lock is held.
+func (l *link) wake() {
+	close(l.turned)
+	l.turned = make(chan struct{})
 }
 
 // turn notes that there is a connection, or none any more.
@@ -185,8 +192,7 @@ func (l *link) turn(up bool, err error) {
 	defer l.mu.Unlock()
 	l.isUp = up
 	l.lost.Set(err)
-	close(l.turned)
-	l.turned = make(chan struct{})
+	l.wake()
 }
 
 func (l *link) alive() bool {
@@ -197,22 +203,29 @@ func (l *link) alive() bool {
 
 // trouble returns what is wrong with the connection, or nil.
 func (l *link) trouble() error {
+	if why := l.why(); why != nil {
+		return &leat.Error{Code: codeOf(why), Err: why}
+	}
+	return nil
+}
+
+func (l *link) why() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isUp || l.lost.Err == nil {
 		return nil
 	}
-	return &leat.Error{Code: codeOf(l.lost.Err), Err: fmt.Errorf("not connected: %w", l.lost.Err)}
+	return fmt.Errorf("not connected: %w", l.lost.Err)
 }
 
 func (l *link) health(topic string) error {
-	err := l.trouble()
-	if err == nil {
+	why := l.why()
+	if why == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return fault.Health(topic, leat.CodeOf(err), l.lost.Since, err)
+	return fault.Health(topic, codeOf(why), l.lost.Since, why)
 }
 
 // do waits for a connection and calls f in a goroutine of its own. The client's calls may block on a write,
@@ -222,16 +235,17 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 		l.mu.Lock()
 		turned := l.turned
 		l.mu.Unlock()
-		if l.alive() {
-			break
+		why := l.why()
+		if why == nil {
+			continue
+		}
+		if codeOf(why) == leat.CodeUnauthenticated { // waiting does not help
+			return why
 		}
 		select {
 		case <-turned:
 		case <-ctx.Done():
-			if err := l.trouble(); err != nil {
-				return err
-			}
-			return context.Cause(ctx)
+			return why
 		case <-l.ctx.Done():
 			return nats.ErrConnectionClosed
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/leatgo/leat"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 )
@@ -51,11 +50,13 @@ func (l *link) secret(f func(ctx context.Context) error) error {
 	defer cancel()
 	err := f(ctx)
 	if err != nil {
-		err = &leat.Error{Code: leat.CodeUnauthenticated, Err: fmt.Errorf("no credentials: %w", err)}
+		err = fmt.Errorf("%w: %w", errNoSecret, err)
 		l.failed(err)
 	}
 	return err
 }
+
+var errNoSecret = errors.New("no credentials")
 
 // jwt returns the JWT of the credentials.
 func (l *link) jwt() (token string, err error) {

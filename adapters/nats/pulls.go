@@ -70,6 +70,9 @@ func (s *Stream) renew() {
 	session := p.session
 	p.inbox, p.sub = nats.NewInbox()+".", nil
 	p.open, p.events, p.bytes, p.tight, p.gone = nil, 0, 0, 0, false
+	if s.pin.id != "" && s.pin.barrier == nil { // what was on its way is lost, and comes again after newer messages
+		s.pin.barrier = &barrier{since: time.Now()}
+	}
 	inbox := p.inbox
 	s.b.life.Tasks.Go(func() {
 		sub, err := s.b.link.nc.Subscribe(inbox+"*", func(m *nats.Msg) { s.arrived(m, session) })

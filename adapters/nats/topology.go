@@ -180,8 +180,6 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 	}
 	why := ""
 	switch {
-	case c.DeliverSubject != "":
-		why = "is a push consumer; recreate it as a pull consumer"
 	case c.AckPolicy != jetstream.AckExplicitPolicy:
 		why = "does not have the ack policy explicit; recreate it"
 	case c.MaxDeliver > 0:

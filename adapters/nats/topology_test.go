@@ -69,12 +69,12 @@ func TestVerify(t *testing.T) {
 	require.NoError(t, err)
 	code(leat.CodeNotFound, ordered, "the consumer")
 	for text, config := range map[string]jetstream.ConsumerConfig{
-		"push consumer": {DeliverSubject: topic + ".push", AckPolicy: jetstream.AckExplicitPolicy},
-		"ack policy":    {AckPolicy: jetstream.AckAllPolicy},
-		"max_deliver":   {AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 5},
-		"backoff":       {AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, BackOff: []time.Duration{time.Second}},
-		"headers only":  {AckPolicy: jetstream.AckExplicitPolicy, HeadersOnly: true},
-		"ack_wait":      {AckPolicy: jetstream.AckExplicitPolicy, AckWait: 100 * time.Millisecond},
+		"not a pull consumer": {DeliverSubject: topic + ".push", AckPolicy: jetstream.AckExplicitPolicy},
+		"ack policy":          {AckPolicy: jetstream.AckAllPolicy},
+		"max_deliver":         {AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 5},
+		"backoff":             {AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, BackOff: []time.Duration{time.Second}},
+		"headers only":        {AckPolicy: jetstream.AckExplicitPolicy, HeadersOnly: true},
+		"ack_wait":            {AckPolicy: jetstream.AckExplicitPolicy, AckWait: 100 * time.Millisecond},
 		"priority policy than none": {
 			AckPolicy: jetstream.AckExplicitPolicy, PriorityPolicy: jetstream.PriorityPolicyOverflow, PriorityGroups: []string{"x"},
 		},
