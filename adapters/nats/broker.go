@@ -69,8 +69,8 @@ func (b *Broker) Limits() leat.Limits {
 	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
 
-// WithConn waits for the connection that consumes and calls f with it, for what Leat does not cover. f
-// must not close it. ctx bounds the wait, not f. The error is f's, or an [*leat.Error].
+// WithConn waits for the connection that consumes and calls f with it, for what Leat does not
+// cover. f must not close it. ctx bounds the wait, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) error {
 	if f == nil {
 		return &leat.Error{Op: "conn", Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
@@ -86,9 +86,9 @@ func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) erro
 	return f(b.link.nc)
 }
 
-// Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is lost,
-// or publishes are not answered. What concerns one stream is in [Stream.Health], the connection that
-// consumes included; while there is no stream, that is reported here.
+// Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is
+// lost, or publishes are not answered. What concerns one stream is in [Stream.Health], the
+// connection that consumes included; while there is no stream, that is reported here.
 func (b *Broker) Health() error {
 	if err := b.life.Closed("health", ""); err != nil {
 		return err
@@ -112,8 +112,8 @@ func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // Close closes the streams, waits for the answers to publishes that are under way, and ends the
-// connections, all within [Options].CloseTimeout. Publishes without an answer by then are reported as
-// unknown, those that still wait for room as closed.
+// connections, all within [Options].CloseTimeout. Publishes without an answer by then are reported
+// as unknown, those that still wait for room as closed.
 func (b *Broker) Close() error {
 	b.life.Close(b.o.CloseTimeout, b.publisher.close, func([]*Stream) {
 		ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout/20)

@@ -20,7 +20,8 @@ func binding() wire.Binding {
 	return wire.Binding{Prefix: "ce-", ContentType: "content-type", TypeIsAttribute: true, Empty: "leat-data", Percent: true}
 }
 
-// encoder makes messages of events. One goroutine uses it, and has sent a message before it makes the next.
+// encoder makes messages of events. One goroutine uses it, and has sent a message before it makes
+// the next.
 type encoder struct {
 	m       nats.Msg
 	values  []string
@@ -32,7 +33,8 @@ func newEncoder() *encoder {
 	return &encoder{m: nats.Msg{Header: nats.Header{}}, writer: wire.Writer{Binding: binding()}}
 }
 
-// encode returns the message of an event, in binary mode where its headers are not too large for JetStream.
+// encode returns the message of an event, in binary mode where its headers are not too large for
+// JetStream.
 func (c *encoder) encode(e leat.Event, trace *leat.TraceContext, o *Options) (*nats.Msg, error) {
 	if !o.Structured {
 		if c.binary(e, trace); c.headers <= mostHeaderBytes && c.headers+len(c.m.Data)+overheadBytes/2 <= o.MaxMessageBytes {
@@ -91,8 +93,8 @@ type decoder struct {
 	reader wire.Reader
 }
 
-// decode fills in the event of d, with the message's key where it has none, or why the message is none, and
-// the trace context.
+// decode fills in the event of d, with the message's key where it has none, or why the message is
+// none, and the trace context.
 func (c *decoder) decode(m *nats.Msg, published time.Time, d *leat.Delivery) {
 	c.reader.Begin(binding(), len(m.Header))
 	for name, values := range m.Header {
@@ -135,7 +137,8 @@ func bodyOf(m *nats.Msg) []byte {
 	return m.Data
 }
 
-// headersOf returns the headers sorted by name: nats.go has them in a map. The pin differs by delivery.
+// headersOf returns the headers sorted by name: nats.go has them in a map. The pin differs by
+// delivery.
 func headersOf(m *nats.Msg) (headers []leat.Header) {
 	one := func(value string) []byte { return []byte(value) }
 	all := map[string]string{}

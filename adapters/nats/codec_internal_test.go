@@ -14,8 +14,8 @@ import (
 
 const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes and the headers that JetStream takes, in some mode,
-// whatever its bytes are.
+// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes and the headers
+// that JetStream takes, in some mode, whatever its bytes are.
 func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}

@@ -113,7 +113,8 @@ func (h *harness) Inject(ctx context.Context, topic string, m leat.Malformed) er
 	})
 }
 
-// Malformed returns a message with bytes that no header takes. It has no key: only messages of others have one, in a header.
+// Malformed returns a message with bytes that no header takes. It has no key: only messages of
+// others have one, in a header.
 func (h *harness) Malformed(n int) leat.Malformed {
 	return leat.Malformed{Body: fmt.Appendf(nil, "{\"no\": cloud event %d\xff\x00}", n)}
 }
@@ -183,7 +184,8 @@ func (h *harness) Pace() eventtest.Pace {
 // long reports whether the tests run with their full counts.
 func long() bool { return os.Getenv("LEAT_LONG") != "" }
 
-// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker included.
+// suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker
+// included.
 func suiteOptions(t *testing.T) *eventtest.Options {
 	t.Helper()
 	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t)}}
@@ -199,7 +201,8 @@ func TestNATSConforms(t *testing.T) {
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }
 
-// unordered is a harness without Expire: nothing takes messages away from the clients of a consumer without a pin.
+// unordered is a harness without Expire: nothing takes messages away from the clients of a consumer
+// without a pin.
 type unordered struct {
 	eventtest.Injector
 	eventtest.KeyInjector

@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// codeOf classifies an error of the client or of a server for everything but the outcome of a publish.
+// codeOf classifies an error of the client or of a server for everything but the outcome of a
+// publish.
 func codeOf(err error) leat.Code {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return apiCode(int(api.ErrorCode), api.Code)

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Lag implements [leat.LagReporter]. Its part is the group's consumer, and Events what the consumer has
-// not delivered and what it waits for. The details are:
+// Lag implements [leat.LagReporter]. Its part is the group's consumer, and Events what the consumer
+// has not delivered and what it waits for. The details are:
 //
 //   - "num_pending": how many messages were not delivered.
 //   - "num_ack_pending": how many were delivered and not settled.
@@ -51,9 +51,9 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	if err != nil {
 		return leat.Lag{}, fail(ctx, "lag", topic, err)
 	}
-	lag.Events = int64(i.NumPending) + int64(i.NumAckPending) //nolint:gosec // no stream has so many
+	lag.Events = int64(i.NumPending) + int64(i.NumAckPending)
 	lag.Parts = []leat.LagPart{{Name: i.Name, Events: lag.Events, Details: map[string]int64{
-		"num_pending": int64(i.NumPending), "num_ack_pending": int64(i.NumAckPending), //nolint:gosec // likewise
+		"num_pending": int64(i.NumPending), "num_ack_pending": int64(i.NumAckPending),
 		"num_redelivered": int64(i.NumRedelivered), "num_waiting": int64(i.NumWaiting),
 	}}}
 	return lag, nil

@@ -48,14 +48,15 @@ type link struct {
 func newLink(o *Options, role string, tasks *lifecycle.Tasks) *link {
 	l := &link{o: o, role: role, tasks: tasks, made: make(chan struct{}), turned: make(chan struct{})}
 	l.up, l.down, l.wrong = func() {}, func(error) {}, func(error) {}
-	l.ctx, l.cancel = context.WithCancel(context.Background()) //nolint:gosec // close calls it
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.lost.Set(errors.New("not connected yet"))
 	return l
 }
 
 func (l *link) start() { l.tasks.Go(l.connect) }
 
-// connect makes the client's connection. The client tries every host once here, and then without end.
+// connect makes the client's connection. The client tries every host once here, and then without
+// end.
 func (l *link) connect() {
 	defer close(l.made)
 	opts := nats.GetDefaultOptions()
@@ -101,8 +102,8 @@ func (l *link) jetStream() (jetstream.JetStream, error) {
 	return jetstream.New(l.nc)
 }
 
-// Dial implements the client's CustomDialer. It keeps the socket, since only its end ends a write of the
-// client that a server does not read.
+// Dial implements the client's CustomDialer. It keeps the socket, since only its end ends a write
+// of the client that a server does not read.
 func (l *link) Dial(network, address string) (net.Conn, error) {
 	select {
 	case <-l.made: // choose has waited, without the client's lock
@@ -228,8 +229,8 @@ func (l *link) health(topic string) error {
 	return fault.Health(topic, codeOf(why), l.lost.Since, why)
 }
 
-// do waits for a connection and calls f in a goroutine of its own. The client's calls may block on a write,
-// whatever their ctx says. do returns when f has, or ctx ends; f looks at ctx itself.
+// do waits for a connection and calls f in a goroutine of its own. The client's calls may block on
+// a write, whatever their ctx says. do returns when f has, or ctx ends; f looks at ctx itself.
 func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error {
 	for !l.alive() {
 		l.mu.Lock()
@@ -284,7 +285,8 @@ func (l *link) close(ctx context.Context) {
 	<-done
 }
 
-// withoutURL returns an error of the client without the addresses that some have, which may have a user.
+// withoutURL returns an error of the client without the addresses that some have, which may have a
+// user.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// live returns a broker on the NATS that the tests share, or on hosts. The end of the test closes it.
+// live returns a broker on the NATS that the tests share, or on hosts. The end of the test closes
+// it.
 func live(t *testing.T, o nats.Options) *nats.Broker {
 	t.Helper()
 	if o.Hosts == nil {
@@ -224,7 +225,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	l.finish()
 }
 
-// TestClusterLosesNodes: streams have three replicas, and one node after the other is killed and comes back.
+// TestClusterLosesNodes: streams have three replicas, and one node after the other is killed and
+// comes back.
 func TestClusterLosesNodes(t *testing.T) {
 	t.Parallel()
 	times := 1

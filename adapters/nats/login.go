@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// login sets how the client logs in. A secret that cannot be had is none, and the server refuses that; the
-// link says why. It returns false when the link ended first.
+// login sets how the client logs in. A secret that cannot be had is none, and the server refuses
+// that; the link says why. It returns false when the link ended first.
 func (l *link) login(opts *nats.Options) bool {
 	o := l.o
 	switch {

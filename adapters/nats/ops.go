@@ -13,8 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// send tells the server about messages: acks, give-backs, extensions. The last of a batch asks for an answer. A
-// server handles what comes by one connection in order, so the answer stands for all of the batch.
+// send tells the server about messages: acks, give-backs, extensions. The last of a batch asks for
+// an answer. A server handles what comes by one connection in order, so the answer stands for all
+// of the batch.
 func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, string]) []error {
 	answer := make(chan error, 1)
 	s.asking.Lock()

@@ -10,8 +10,9 @@ import (
 
 // pin is what a stream of an ordered group knows of its role. Stream.mu guards it.
 //
-// A server delivers to one client of the consumer, until that has made no request for PinnedTTL, and does not
-// tell a client that is replaced. The next one gets new messages before those that the first one held.
+// A server delivers to one client of the consumer, until that has made no request for PinnedTTL,
+// and does not tell a client that is replaced. The next one gets new messages before those that the
+// first one held.
 type pin struct {
 	id      string // by which this stream is the active one; "" is standby
 	seen    time.Time
@@ -20,8 +21,8 @@ type pin struct {
 	early   []early // what has come while there is a barrier
 }
 
-// barrier holds back what comes after the stream has become the active one, or has lost messages, until nothing
-// is missing that is older.
+// barrier holds back what comes after the stream has become the active one, or has lost messages,
+// until nothing is missing that is older.
 type barrier struct {
 	since   time.Time
 	missing int // at the last look
@@ -30,8 +31,8 @@ type barrier struct {
 
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
 
-// pinnedBy notes under which pin a message came, and returns false for one that is not this stream's. With a new
-// pin a new period begins. The lock is held.
+// pinnedBy notes under which pin a message came, and returns false for one that is not this
+// stream's. With a new pin a new period begins. The lock is held.
 func (s *Stream) pinnedBy(ids []string, session int) bool {
 	switch {
 	case len(ids) == 0:
@@ -75,16 +76,16 @@ func (s *Stream) doubtPin() {
 	signal(s.poke)
 }
 
-// keepPin tells the server that the active stream is alive, by a request that no message is small enough for.
-// The lock is held.
+// keepPin tells the server that the active stream is alive, by a request that no message is small
+// enough for. The lock is held.
 func (s *Stream) keepPin() {
 	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 {
 		s.request(&request{Expires: time.Millisecond, Batch: 1, Bytes: 1}, s.pulls.inbox+pinToken)
 	}
 }
 
-// watchPin looks whether the stream is still the active one, since it may not be told, and whether the barrier
-// can be lifted. It returns when to look again.
+// watchPin looks whether the stream is still the active one, since it may not be told, and whether
+// the barrier can be lifted. It returns when to look again.
 func (s *Stream) watchPin() time.Duration {
 	s.mu.Lock()
 	id, now, b := s.pin.id, time.Now(), s.pin.barrier
@@ -141,8 +142,8 @@ func holder(i *jetstream.ConsumerInfo) string {
 	return ""
 }
 
-// lookBehind lifts the barrier when nothing is missing. Should the consumer have been given out more than this
-// stream may hold, it goes on when it is full. The lock is held.
+// lookBehind lifts the barrier when nothing is missing. Should the consumer have been given out
+// more than this stream may hold, it goes on when it is full. The lock is held.
 func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
 	events, _, _ := s.room()
 	late := time.Since(b.since) > 2*s.ackWait
@@ -159,7 +160,8 @@ func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
 	return 0
 }
 
-// unpin lets another stream become the active one, while this one still is: the request names no client.
+// unpin lets another stream become the active one, while this one still is: the request names no
+// client.
 func (s *Stream) unpin(ctx context.Context, id string) {
 	i, err := s.info(ctx)
 	if err != nil || holder(i) != id {

@@ -25,9 +25,10 @@ const (
 	lookEvery  = time.Second
 )
 
-// publisher hands events to the client and reads the answers. It does not use the futures of the package
-// jetstream: they publish in the caller's goroutine, which a server that does not read holds up, they repeat
-// what no stream has taken, by which later events overtake it, and they bound messages and not bytes.
+// publisher hands events to the client and reads the answers. It does not use the futures of the
+// package jetstream: they publish in the caller's goroutine, which a server that does not read
+// holds up, they repeat what no stream has taken, by which later events overtake it, and they bound
+// messages and not bytes.
 type publisher struct {
 	o      *Options
 	link   *link
@@ -74,10 +75,11 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (no
-// stream takes the topic's subject), CodeExhausted, CodeUnauthenticated, CodeUnavailable (not sent within
-// [Options].DeliveryTimeout, or the stream has no leader), CodeCanceled or CodeClosed. CodeUnknown is what
-// was sent and not answered: the connection was lost, or no answer came within the DeliveryTimeout.
+// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound
+// (no stream takes the topic's subject), CodeExhausted, CodeUnauthenticated, CodeUnavailable (not
+// sent within [Options].DeliveryTimeout, or the stream has no leader), CodeCanceled or CodeClosed.
+// CodeUnknown is what was sent and not answered: the connection was lost, or no answer came within
+// the DeliveryTimeout.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	err := b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {
@@ -190,7 +192,8 @@ func outcomeOf(err error) error {
 	return err // a write that failed is unknown
 }
 
-// messageID is what a stream finds a duplicate by. Source and id may be longer than a header should be.
+// messageID is what a stream finds a duplicate by. Source and id may be longer than a header should
+// be.
 func messageID(e leat.Event) string {
 	h := sha256.New()
 	_, _ = h.Write(strconv.AppendInt(nil, int64(len(e.Source())), 10))

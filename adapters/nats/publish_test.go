@@ -30,7 +30,8 @@ func TestDeduplicate(t *testing.T) {
 	}
 }
 
-// TestRefused: what a server or the adapter refuses has a code of its own, and its neighbours are stored.
+// TestRefused: what a server or the adapter refuses has a code of its own, and its neighbours are
+// stored.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	b, topic := live(t, nats.Options{Stream: func(topic string, c *jetstream.StreamConfig) {

@@ -16,9 +16,9 @@ import (
 
 // pulls is what a stream has asked for and not got. Stream.mu guards it.
 //
-// A message that answers a request was sent after the request began, so its lease counts from the oldest
-// request that is open. Requests are short for that reason. Each has a bound of bytes, and a server reports the
-// end of such a request, also when it is complete.
+// A message that answers a request was sent after the request began, so its lease counts from the
+// oldest request that is open. Requests are short for that reason. Each has a bound of bytes, and a
+// server reports the end of such a request, also when it is complete.
 type pulls struct {
 	session int    // of the inbox; what an earlier one has asked for does not count any more
 	inbox   string // to which messages come
@@ -59,8 +59,8 @@ const (
 	pinToken  = "pin"           // ends the inbox of requests that keep a pin
 )
 
-// renew begins with a new inbox, since a server may still have requests of the old one. The lock is held, as by
-// all that follow unless they say otherwise.
+// renew begins with a new inbox, since a server may still have requests of the old one. The lock is
+// held, as by all that follow unless they say otherwise.
 func (s *Stream) renew() {
 	p := &s.pulls
 	if old := p.sub; old != nil {
@@ -142,7 +142,8 @@ func (s *Stream) ask(now time.Time) (wait time.Duration) {
 	return p.expires + lostAfter
 }
 
-// room returns how much more may be asked for, and whether that is worth a request: one brings many messages.
+// room returns how much more may be asked for, and whether that is worth a request: one brings many
+// messages.
 func (s *Stream) room() (events, bytes int, worth bool) {
 	p, most := &s.pulls, s.sub.MaxInFlight
 	events, bytes = s.held()
@@ -298,7 +299,8 @@ func (s *Stream) run() {
 	}
 }
 
-// restoreBroadcast makes the consumer of a broadcast again that a server has lost. The lock is not held.
+// restoreBroadcast makes the consumer of a broadcast again that a server has lost. The lock is not
+// held.
 func (s *Stream) restoreBroadcast() {
 	err := s.b.ask(s.ctx, s.createBroadcast)
 	s.mu.Lock()

@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stream consumes for a group, or for a broadcast. Every message of a group has a lease of its own, which
-// lasts for the consumer's AckWait from the last confirmed extension.
+// Stream consumes for a group, or for a broadcast. Every message of a group has a lease of its own,
+// which lasts for the consumer's AckWait from the last confirmed extension.
 type Stream struct {
 	b                  *Broker
 	sub                leat.Subscription
@@ -124,7 +124,7 @@ func (s *Stream) arrived(m *nats.Msg, session int) {
 	if !ok {
 		return
 	}
-	d := leat.Delivery{Position: leat.Position{Offset: int64(from.seq)}} //nolint:gosec // no stream has so many
+	d := leat.Delivery{Position: leat.Position{Offset: int64(from.seq)}}
 	s.decoder.decode(m, from.at, &d)
 	size := sizeOf(m, &d)
 	if s.keeper == nil {
@@ -177,8 +177,9 @@ type origin struct {
 	at         time.Time // when it was published
 }
 
-// originOf reads such a subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>,
-// and with a domain and a hash before the stream, and a token at the end, of servers that say these.
+// originOf reads such a subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer
+// seq>.<time>.<pending>, and with a domain and a hash before the stream, and a token at the end, of
+// servers that say these.
 func originOf(reply string) (o origin, ok bool) {
 	const deliveries, seq, at = 2, 3, 5 // in tokens, from the stream
 	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
@@ -196,12 +197,12 @@ func originOf(reply string) (o origin, ok bool) {
 		switch i - first {
 		case deliveries:
 			n, err = strconv.ParseUint(token, 10, 31)
-			o.deliveries = int(n) //nolint:gosec // it has 31 bits
+			o.deliveries = int(n)
 		case seq:
 			o.seq, err = strconv.ParseUint(token, 10, 63)
 		case at:
 			n, err = strconv.ParseUint(token, 10, 63)
-			o.at = time.Unix(0, int64(n)) //nolint:gosec // it has 63 bits
+			o.at = time.Unix(0, int64(n))
 		}
 		ok = ok && err == nil
 	}
@@ -221,8 +222,9 @@ func (s *Stream) broadcasted(m *nats.Msg, d *leat.Delivery, seq uint64, size, se
 	s.pokeIfRoom()
 }
 
-// lostMessage is called when the lease of a message has ended, so that the server may give it to others. What is
-// later of its key would overtake it, and what comes from now on waits until nothing is missing.
+// lostMessage is called when the lease of a message has ended, so that the server may give it to
+// others. What is later of its key would overtake it, and what comes from now on waits until
+// nothing is missing.
 func (s *Stream) lostMessage(m *lease.Message[uint64, string], _ error) (others []*lease.Message[uint64, string]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -64,7 +64,7 @@ func (b *Broker) newStream(sub leat.Subscription, stream *jetstream.StreamInfo, 
 		b: b, sub: sub, stream: stream.Config.Name, decoder: decoder{topic: sub.Topic, o: &b.o}, gone: make(chan struct{}),
 		poke: make(chan struct{}, 1), answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulls.expires = longestPull
 	o := book.Options{
 		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes, LongestDelay: longestDelay,
@@ -86,7 +86,8 @@ func (b *Broker) newStream(sub leat.Subscription, stream *jetstream.StreamInfo, 
 	if s.ordered {
 		s.caps.Order = leat.OrderPerGroup
 	}
-	// Without order, a server keeps what is given back. With it, that waits here: a server puts it behind newer messages.
+	// Without order, a server keeps what is given back. With it, that waits here: a server puts it
+	// behind newer messages.
 	o.Timed, o.Unordered, o.KeylessLeave = true, !s.ordered, !s.ordered
 	s.book = book.New[*message](&s.mu, o)
 	s.window = s.book.Open(nil)

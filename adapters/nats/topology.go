@@ -78,8 +78,8 @@ func (b *Broker) consumerConfig(sub leat.Subscription) jetstream.ConsumerConfig 
 	return c
 }
 
-// Declare implements [leat.Declarer]: it creates, checks or ignores the stream of each topic and the
-// consumer of each group, as [Options].Provision says.
+// Declare implements [leat.Declarer]: it creates, checks or ignores the stream of each topic and
+// the consumer of each group, as [Options].Provision says.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
 		return err
@@ -178,7 +178,7 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 			"the consumer %q of the stream %q is that of the group %q; give one of them another name by Options.Consumer",
 			i.Name, i.Stream, owner)}
 	}
-	why := ""
+	var why string
 	switch {
 	case c.AckPolicy != jetstream.AckExplicitPolicy:
 		why = "does not have the ack policy explicit; recreate it"

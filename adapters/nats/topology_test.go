@@ -125,7 +125,8 @@ func TestOwnStream(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestConsumerDeleted: health says that the consumer is gone, and the stream goes on when it is there again.
+// TestConsumerDeleted: health says that the consumer is gone, and the stream goes on when it is
+// there again.
 func TestConsumerDeleted(t *testing.T) {
 	t.Parallel()
 	ctx, js, b := t.Context(), raw(t), live(t, nats.Options{AckWait: 2 * time.Second})

@@ -1,5 +1,5 @@
-// Command nats measures Leat's NATS adapter beside the native client, on a real NATS with JetStream, and
-// writes the result as Markdown.
+// Command nats measures Leat's NATS adapter beside the native client, on a real NATS with
+// JetStream, and writes the result as Markdown.
 //
 //	go run . -out README.md
 //

@@ -12,7 +12,8 @@ import (
 
 func TestMain(m *testing.M) { brokertest.Main(m) }
 
-// TestEveryCaseOnce runs each case with few events. A round fails unless every event arrives exactly once.
+// TestEveryCaseOnce runs each case with few events. A round fails unless every event arrives
+// exactly once.
 func TestEveryCaseOnce(t *testing.T) {
 	addr := brokertest.NATS(t)[0]
 	var report bytes.Buffer

@@ -13,9 +13,11 @@ import (
 	"testing"
 )
 
-// NATSOptions say what kind of NATS is started. The zero value and nil are one node that takes plain connections of anybody.
+// NATSOptions say what kind of NATS is started. The zero value and nil are one node that takes
+// plain connections of anybody.
 type NATSOptions struct {
-	// Nodes is the number of servers; 1 by default. Several are a cluster, whose streams may have replicas.
+	// Nodes is the number of servers; 1 by default. Several are a cluster, whose streams may have
+	// replicas.
 	Nodes int
 
 	// Certs makes every client use TLS.
@@ -28,7 +30,8 @@ type NATSOptions struct {
 	Config string
 }
 
-// NATSCluster is one NATS with JetStream, of one node or several. Its data stays from start to start. It is safe for concurrent use.
+// NATSCluster is one NATS with JetStream, of one node or several. Its data stays from start to
+// start. It is safe for concurrent use.
 type NATSCluster struct {
 	sandbox   *sandbox
 	nodes     []natsPorts
@@ -38,8 +41,9 @@ type NATSCluster struct {
 // natsPorts are the ports of a server, all on 127.0.0.1.
 type natsPorts struct{ client, cluster, monitor int }
 
-// StartNATS starts a NATS that belongs to the test, which may injure it. It is removed when the test ends; when the test has failed, the
-// end of its log is shown before. A test whose NATS cannot be had is skipped, or fails where CI is set.
+// StartNATS starts a NATS that belongs to the test, which may injure it. It is removed when the
+// test ends; when the test has failed, the end of its log is shown before. A test whose NATS cannot
+// be had is skipped, or fails where CI is set.
 func StartNATS(t testing.TB, opts *NATSOptions) *NATSCluster {
 	t.Helper()
 	_, err := natsFromEnv()

@@ -16,7 +16,8 @@ const NATSVersion = "2.15.3"
 
 const natsModule = "github.com/nats-io/nats-server/v2"
 
-// The module that nats-server is built in. Its files have other names here, as a module of its own cannot be embedded.
+// The module that nats-server is built in. Its files have other names here, as a module of its own
+// cannot be embedded.
 var (
 	//go:embed nats/mod.txt
 	natsMod string
@@ -24,7 +25,8 @@ var (
 	natsSum string
 )
 
-// GetNATS builds nats-server, unless that was done before. It writes what it does to progress, and nothing when there is nothing to do.
+// GetNATS builds nats-server, unless that was done before. It writes what it does to progress, and
+// nothing when there is nothing to do.
 func GetNATS(ctx context.Context, progress func(string)) error {
 	_, err := getNATS(ctx, progress)
 	return err

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// NATSVariable names the environment variable with the addresses of a NATS to share, host:port separated by commas. The value Off skips all
-// tests that ask for a NATS.
+// NATSVariable names the environment variable with the addresses of a NATS to share, host:port
+// separated by commas. The value Off skips all tests that ask for a NATS.
 const NATSVariable = "LEAT_TEST_NATS"
 
 // oneNATS is the one NATS of a test binary.
@@ -23,9 +23,10 @@ type oneNATS struct {
 
 var sharedNATS oneNATS //nolint:gochecknoglobals // as shared
 
-// NATS returns the addresses of a NATS that other tests use at the same time, so that a test has to choose names of its own and must not
-// injure it. It is the one that LEAT_TEST_NATS names; without that, one is started for this test binary, and Main stops it. A test whose
-// NATS cannot be had is skipped, or fails where CI is set.
+// NATS returns the addresses of a NATS that other tests use at the same time, so that a test has to
+// choose names of its own and must not injure it. It is the one that LEAT_TEST_NATS names; without
+// that, one is started for this test binary, and Main stops it. A test whose NATS cannot be had is
+// skipped, or fails where CI is set.
 func NATS(t testing.TB) []string {
 	t.Helper()
 	s := &sharedNATS

@@ -1,5 +1,5 @@
-// Package cases has the groups of cases that are measured on a NATS: what Leat does, and what the native
-// client does with the same work.
+// Package cases has the groups of cases that are measured on a NATS: what Leat does, and what the
+// native client does with the same work.
 package cases
 
 import (
