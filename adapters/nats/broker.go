@@ -73,7 +73,7 @@ func (b *Broker) Limits() leat.Limits {
 // cover. f must not close it. ctx bounds the wait, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) error {
 	if f == nil {
-		return &leat.Error{Op: "conn", Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
+		return &leat.Error{Op: "conn", Code: leat.CodeInvalid, Err: errNoFunction}
 	}
 	if err := b.life.Refuse(ctx, "conn", ""); err != nil {
 		return err
@@ -85,6 +85,8 @@ func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) erro
 	}
 	return f(b.link.nc)
 }
+
+var errNoFunction = errors.New("the function is nil")
 
 // Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is
 // lost, or publishes are not answered. What concerns one stream is in [Stream.Health], the
@@ -101,7 +103,9 @@ func (b *Broker) Health() error {
 }
 
 // ask calls f, which makes requests of JetStream, bounded by ctx and the RequestTimeout.
-func (b *Broker) ask(ctx context.Context, f func(ctx context.Context, js jetstream.JetStream) error) error {
+func (b *Broker) ask(
+	ctx context.Context, f func(ctx context.Context, js jetstream.JetStream) error,
+) error {
 	request, cancel := b.bounded(ctx)
 	defer cancel()
 	return b.link.do(request, func(ctx context.Context) error { return f(ctx, b.link.js) })

@@ -17,7 +17,9 @@ const (
 
 // binding is the CloudEvents NATS binding 1.0.3.
 func binding() wire.Binding {
-	return wire.Binding{Prefix: "ce-", ContentType: "content-type", TypeIsAttribute: true, Empty: "leat-data", Percent: true}
+	return wire.Binding{
+		Prefix: "ce-", ContentType: "content-type", TypeIsAttribute: true, Empty: "leat-data", Percent: true,
+	}
 }
 
 // encoder makes messages of events. One goroutine uses it, and has sent a message before it makes
@@ -36,8 +38,9 @@ func newEncoder() *encoder {
 // encode returns the message of an event, in binary mode where its headers are not too large for
 // JetStream.
 func (c *encoder) encode(e leat.Event, trace *leat.TraceContext, o *Options) (*nats.Msg, error) {
+	fits := func() bool { return c.headers+len(c.m.Data)+overheadBytes/2 <= o.MaxMessageBytes }
 	if !o.Structured {
-		if c.binary(e, trace); c.headers <= mostHeaderBytes && c.headers+len(c.m.Data)+overheadBytes/2 <= o.MaxMessageBytes {
+		if c.binary(e, trace); c.headers <= mostHeaderBytes && fits() {
 			return &c.m, nil
 		}
 	}
@@ -47,14 +50,12 @@ func (c *encoder) encode(e leat.Event, trace *leat.TraceContext, o *Options) (*n
 	}
 	c.begin(trace)
 	c.add(contentTypeHeader, wire.StructuredType)
-	c.m.Data = body
-	size := c.headers + len(body) + overheadBytes/2
-	if size <= o.MaxMessageBytes {
+	if c.m.Data = body; fits() {
 		return &c.m, nil
 	}
-	if c.binary(e, trace); c.headers > mostHeaderBytes {
+	if c.binary(e, trace); c.headers > mostHeaderBytes || !fits() {
 		return nil, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf(
-			"the message has about %d bytes, and MaxMessageBytes is %d", size, o.MaxMessageBytes)}
+			"the message has about %d bytes, and MaxMessageBytes is %d", len(body), o.MaxMessageBytes)}
 	}
 	return &c.m, nil
 }
@@ -108,13 +109,15 @@ func (c *decoder) decode(m *nats.Msg, published time.Time, d *leat.Delivery) {
 	if err != nil && c.o.Mapping != nil {
 		headers := headersOf(m)
 		e, err = c.o.Mapping.Event(foreign.Message{
-			Topic: c.topic, ID: m.Header.Get(nats.MsgIdHdr), Time: published, Key: c.key(m), Headers: headers,
-			ContentType: wire.Find(headers, contentTypeHeader), Body: bodyOf(m),
+			Topic: c.topic, ID: m.Header.Get(nats.MsgIdHdr), Time: published, Key: c.key(m),
+			Headers: headers, ContentType: wire.Find(headers, contentTypeHeader), Body: bodyOf(m),
 			Properties: map[string]string{"subject": m.Subject}, Err: err,
 		})
 	}
 	if err != nil {
-		d.Malformed = &leat.Malformed{Headers: headersOf(m), Key: c.key(m), Body: bodyOf(m), Reason: err}
+		d.Malformed = &leat.Malformed{
+			Headers: headersOf(m), Key: c.key(m), Body: bodyOf(m), Reason: err,
+		}
 		return
 	}
 	if d.Event = e; e.Key() == "" {
@@ -124,10 +127,11 @@ func (c *decoder) decode(m *nats.Msg, published time.Time, d *leat.Delivery) {
 
 // key returns the key of a message, nil where it has none.
 func (c *decoder) key(m *nats.Msg) []byte {
-	if values := m.Header[c.o.KeyHeader]; c.o.KeyHeader != "" && len(values) == 1 && values[0] != "" {
-		return []byte(values[0])
+	values := m.Header[c.o.KeyHeader]
+	if c.o.KeyHeader == "" || len(values) != 1 || values[0] == "" {
+		return nil
 	}
-	return nil
+	return []byte(values[0])
 }
 
 func bodyOf(m *nats.Msg) []byte {

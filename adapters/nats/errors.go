@@ -25,8 +25,8 @@ func codeOf(err error) leat.Code {
 		return leat.CodeClosed
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
 		return leat.CodeNotFound
-	case errors.Is(err, jetstream.ErrNotPullConsumer), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrNotPullConsumer),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return leat.CodeUnsupported
 	}
 	return fault.Code(err)
@@ -53,9 +53,9 @@ func apiCode(code, status int) leat.Code {
 		return leat.CodeNotFound
 	case 10054: // message size exceeds maximum allowed
 		return leat.CodeTooLarge
-	case 10013, 10058, 10148, 10065: // consumer, stream name in use, consumer exists, subjects overlap
+	case 10013, 10058, 10148, 10065: // names in use, consumer exists, subjects overlap
 		return leat.CodeConflict
-	case 10002, 10023, 10026, 10027, 10028, 10047, 10077: // resources, limits, storage, and what storing says
+	case 10002, 10023, 10026, 10027, 10028, 10047, 10077: // resources, limits, storage
 		return leat.CodeExhausted
 	case 10039, 10076, 10074: // JetStream not enabled, more replicas than a server has
 		return leat.CodeUnsupported

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -27,7 +26,7 @@ type link struct {
 	down  func(error) // it is lost
 	wrong func(error) // an attempt failed
 
-	ctx    context.Context //nolint:containedctx // it ends with the link, and with that every attempt
+	ctx    context.Context //nolint:containedctx // every attempt ends with it
 	cancel context.CancelFunc
 	tasks  *lifecycle.Tasks
 	made   chan struct{} // closed when nc and js are there
@@ -46,7 +45,8 @@ type link struct {
 
 // newLink returns a link that connects in the background.
 func newLink(o *Options, role string, tasks *lifecycle.Tasks) *link {
-	l := &link{o: o, role: role, tasks: tasks, made: make(chan struct{}), turned: make(chan struct{})}
+	l := &link{o: o, role: role, tasks: tasks}
+	l.made, l.turned = make(chan struct{}), make(chan struct{})
 	l.up, l.down, l.wrong = func() {}, func(error) {}, func(error) {}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.lost.Set(errors.New("not connected yet"))
@@ -174,7 +174,7 @@ func (l *link) failed(err error) {
 	}
 	l.mu.Lock()
 	if !l.isUp {
-		l.lost.Set(withoutURL(err))
+		l.lost.Set(err)
 		l.wake()
 	}
 	l.mu.Unlock()
@@ -283,13 +283,4 @@ func (l *link) close(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	<-done
-}
-
-// withoutURL returns an error of the client without the addresses that some have, which may have a
-// user.
-func withoutURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }

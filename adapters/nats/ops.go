@@ -13,10 +13,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+type entry = lease.Entry[uint64, string]
+
 // send tells the server about messages: acks, give-backs, extensions. The last of a batch asks for
 // an answer. A server handles what comes by one connection in order, so the answer stands for all
 // of the batch.
-func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, string]) []error {
+func (s *Stream) send(ctx context.Context, op lease.Op, batch []entry) []error {
 	answer := make(chan error, 1)
 	s.asking.Lock()
 	s.asked++
@@ -29,7 +31,9 @@ func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint
 		delete(s.waiting, number)
 	}()
 	inbox := s.answers + strconv.FormatUint(number, 36)
-	err := s.b.link.do(ctx, func(ctx context.Context) error { return s.write(ctx, op, batch, inbox) })
+	err := s.b.link.do(ctx, func(ctx context.Context) error {
+		return s.write(ctx, op, batch, inbox)
+	})
 	if err == nil {
 		select {
 		case err = <-answer:
@@ -44,7 +48,7 @@ func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint
 }
 
 // write writes a batch into one connection.
-func (s *Stream) write(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, string], inbox string) error {
+func (s *Stream) write(ctx context.Context, op lease.Op, batch []entry, inbox string) error {
 	nc := s.b.link.nc
 	before := nc.Stats().Reconnects
 	last := len(batch) - 1
@@ -86,6 +90,10 @@ func payload(op lease.Op, delay time.Duration) []byte {
 	return []byte("-NAK")
 }
 
+var errNoAcks = &leat.Error{
+	Code: leat.CodeNotFound, Err: errors.New("the consumer takes no acks: it is gone, or has no leader"),
+}
+
 // answered is an answer to a batch.
 func (s *Stream) answered(m *nats.Msg) {
 	number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.answers), 36, 64)
@@ -93,7 +101,7 @@ func (s *Stream) answered(m *nats.Msg) {
 		return
 	}
 	if m.Header.Get("Status") == "503" {
-		err = &leat.Error{Code: leat.CodeNotFound, Err: errors.New("the consumer does not take acks: it is gone, or has no leader")}
+		err = errNoAcks
 	}
 	s.asking.Lock()
 	answer := s.waiting[number]

@@ -143,8 +143,8 @@ const (
 
 // table lists the options that are plain values.
 func (o *Options) table() options.Table {
-	const longest = 24 * time.Hour
-	ackWait := cmp.Or(o.AckWait, 30*time.Second)
+	const least, most, longest = time.Millisecond, time.Hour, 24 * time.Hour
+	pinnedTTL := min(10*time.Second, cmp.Or(o.AckWait, 30*time.Second))
 	return options.Table{
 		options.Hosts(&o.Hosts, "4222"),
 		options.Text("ClientID", &o.ClientID, "leat"),
@@ -157,16 +157,16 @@ func (o *Options) table() options.Table {
 		options.Bool("Structured", &o.Structured),
 		options.Bool("Deduplicate", &o.Deduplicate),
 		options.Duration("AckWait", &o.AckWait, 30*time.Second, time.Second, longest),
-		options.Duration("PinnedTTL", &o.PinnedTTL, min(10*time.Second, ackWait), time.Second, time.Hour),
+		options.Duration("PinnedTTL", &o.PinnedTTL, pinnedTTL, time.Second, most),
 		options.Mapping(&o.Mapping),
 		options.Text("KeyHeader", &o.KeyHeader, ""),
 		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
 		options.Enum("Start", &o.Start, "oldest", "new"),
 		options.Int("Replicas", &o.Replicas, 1, 1, 5),
 		options.Duration("MaxAge", &o.MaxAge, 0, 0, 100*365*24*time.Hour),
-		options.Duration("RequestTimeout", &o.RequestTimeout, 10*time.Second, time.Millisecond, time.Hour),
-		options.Duration("DialTimeout", &o.DialTimeout, 5*time.Second, time.Millisecond, time.Hour),
-		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),
+		options.Duration("RequestTimeout", &o.RequestTimeout, 10*time.Second, least, most),
+		options.Duration("DialTimeout", &o.DialTimeout, 5*time.Second, least, most),
+		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, least, most),
 		options.Logger(&o.Logger),
 	}
 }
@@ -188,21 +188,21 @@ func (o *Options) validate() error {
 		return err
 	}
 	ways := 0
-	for _, set := range []bool{o.Credentials != nil, o.Token != nil, o.Creds != nil, o.NKey != nil} {
-		if set {
+	for _, get := range []func(context.Context) (string, error){o.Token, o.Creds, o.NKey} {
+		if get != nil {
 			ways++
 		}
 	}
-	if ways > 1 {
-		return options.Reason("more than one of Credentials, Token, Creds and NKey; set the one to log in by")
+	if ways > 1 || ways == 1 && o.Credentials != nil {
+		return options.Reason("more than one of Credentials, Token, Creds and NKey; set one")
 	}
 	if strings.ContainsAny(o.Domain, ".*> \t\r\n") {
 		return options.Reason("Domain is not a name; write one without dots, spaces, '*' and '>'")
 	}
 	for _, address := range o.Hosts {
 		if o.discreet() && !options.IsLocal(address) {
-			return options.Reason("a password or token without TLS shows it to the network; use TLS (tls://), " +
-				"or set AllowPlaintext")
+			return options.Reason("a password or token without TLS shows it to the network; " +
+				"use TLS (tls://), or set AllowPlaintext")
 		}
 	}
 	return nil

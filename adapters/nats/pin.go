@@ -147,12 +147,13 @@ func holder(i *jetstream.ConsumerInfo) string {
 func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
 	events, _, _ := s.room()
 	late := time.Since(b.since) > 2*s.ackWait
-	if b.missing = missing; missing > 0 && (!late || events > 0 && time.Since(b.since) < 4*s.ackWait) {
+	b.missing = missing
+	if missing > 0 && (!late || events > 0 && time.Since(b.since) < 4*s.ackWait) {
 		signal(s.poke)
 		return b.wait
 	}
 	if missing > 0 {
-		s.b.o.Logger.Warn("a stream goes on, although what was delivered before has not all come again",
+		s.b.o.Logger.Warn("a stream goes on, although older messages are missing",
 			"topic", s.sub.Topic, "group", s.sub.Group, "missing", missing)
 	}
 	s.release()
@@ -168,8 +169,8 @@ func (s *Stream) unpin(ctx context.Context, id string) {
 		return
 	}
 	_ = s.b.link.do(ctx, func(ctx context.Context) error {
-		_, err := s.b.link.nc.RequestWithContext(ctx, s.b.api("CONSUMER.UNPIN."+s.stream+"."+s.consumer),
-			[]byte(`{"group":"`+pinGroup+`"}`))
+		subject := s.b.api("CONSUMER.UNPIN." + s.stream + "." + s.consumer)
+		_, err := s.b.link.nc.RequestWithContext(ctx, subject, []byte(`{"group":"`+pinGroup+`"}`))
 		return err
 	})
 }

@@ -51,7 +51,8 @@ type parcel struct {
 }
 
 func newPublisher(o *Options, tasks *lifecycle.Tasks) *publisher {
-	p := &publisher{o: o, inbox: nats.NewInbox() + ".", work: make(chan struct{}, 1), gone: make(chan struct{})}
+	p := &publisher{o: o, inbox: nats.NewInbox() + "."}
+	p.work, p.gone = make(chan struct{}, 1), make(chan struct{})
 	p.link = newLink(o, "publish", tasks)
 	p.ledger = publish.New[parcel](publish.Options{
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.link.trouble,
@@ -80,7 +81,9 @@ func signal(c chan<- struct{}) {
 // sent within [Options].DeliveryTimeout, or the stream has no leader), CodeCanceled or CodeClosed.
 // CodeUnknown is what was sent and not answered: the connection was lost, or no answer came within
 // the DeliveryTimeout.
-func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+func (b *Broker) Publish(
+	ctx context.Context, topic string, events []leat.Event, done func(i int, err error),
+) {
 	err := b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {
 		err = &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
@@ -92,7 +95,8 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 		return
 	}
 	p := b.publisher
-	batch, t, trace := p.ledger.Batch(topic, len(events), done), b.topicOf(topic), leat.TraceFrom(ctx)
+	batch, t := p.ledger.Batch(topic, len(events), done), b.topicOf(topic)
+	trace := leat.TraceFrom(ctx)
 	for i, e := range events {
 		batch.Add(i, e).Value = parcel{t, trace}
 		if err := publish.Check(e, b.o.mostEventBytes()); err != nil {
@@ -163,7 +167,8 @@ func (p *publisher) send(c *encoder) bool {
 	of := e.Value
 	m, err := c.encode(e.Event(), of.trace, p.o)
 	if err == nil {
-		if m.Subject, m.Reply = of.topic.subject, p.inbox+strconv.FormatUint(token, 36); p.o.Deduplicate {
+		m.Subject, m.Reply = of.topic.subject, p.inbox+strconv.FormatUint(token, 36)
+		if p.o.Deduplicate {
 			c.add(nats.MsgIdHdr, messageID(e.Event()))
 		}
 		err = p.link.nc.PublishMsg(m)
@@ -171,7 +176,8 @@ func (p *publisher) send(c *encoder) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
+		errors.Is(err, nats.ErrConnectionDraining): // nothing was written
 		if p.take(token) != nil {
 			p.queue.PutBack(e)
 		}
@@ -272,9 +278,11 @@ func answerOf(m *nats.Msg, t *topic) error {
 	}
 	if m.Header.Get("Status") == "503" {
 		if t.known.Load() {
-			return &leat.Error{Code: leat.CodeUnavailable, Err: fmt.Errorf("the stream %q does not answer: it has no leader", t.stream)}
+			return &leat.Error{Code: leat.CodeUnavailable,
+				Err: fmt.Errorf("the stream %q does not answer: it has no leader", t.stream)}
 		}
-		return &leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("no stream takes the subject %q; declare the topic", t.subject)}
+		return &leat.Error{Code: leat.CodeNotFound,
+			Err: fmt.Errorf("no stream takes the subject %q; declare the topic", t.subject)}
 	}
 	var answer struct {
 		Error *struct {
@@ -288,7 +296,7 @@ func answerOf(m *nats.Msg, t *topic) error {
 	}
 	said := answer.Error
 	code := apiCode(said.ErrCode, said.Code)
-	if said.ErrCode == 10077 && !strings.Contains(said.Description, "maximum") { // storing failed in one way or another
+	if said.ErrCode == 10077 && !strings.Contains(said.Description, "maximum") { // storing failed
 		code = leat.CodeUnknown
 	}
 	return &leat.Error{Code: code, Err: fmt.Errorf("%s (%d)", said.Description, said.ErrCode)}
@@ -298,10 +306,12 @@ func answerOf(m *nats.Msg, t *topic) error {
 func (p *publisher) health() error {
 	err := p.link.health("")
 	if topic, since, slow := p.ledger.Slow(); err == nil && slow {
-		err = fault.Health(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered"))
+		err = fault.Health(topic, leat.CodeUnavailable, since, errUnanswered)
 	}
 	return err
 }
+
+var errUnanswered = errors.New("publishes are not answered")
 
 // close waits for answers as long as ctx lasts, and gives up what is left.
 func (p *publisher) close(ctx context.Context) {

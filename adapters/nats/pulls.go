@@ -70,7 +70,7 @@ func (s *Stream) renew() {
 	session := p.session
 	p.inbox, p.sub = nats.NewInbox()+".", nil
 	p.open, p.events, p.bytes, p.tight, p.gone = nil, 0, 0, 0, false
-	if s.pin.id != "" && s.pin.barrier == nil { // what was on its way is lost, and comes again after newer messages
+	if s.pin.id != "" && s.pin.barrier == nil { // what was on its way comes after newer messages
 		s.pin.barrier = &barrier{since: time.Now()}
 	}
 	inbox := p.inbox
@@ -93,14 +93,14 @@ func (s *Stream) renew() {
 
 // took notes that a message has come, and returns when its lease began at the latest.
 func (p *pulls) took(m *nats.Msg, session int, ackWait time.Duration) (asked time.Time) {
-	if session != p.session || len(p.open) == 0 { // it is of an old session, or of a request that has ended
+	if session != p.session || len(p.open) == 0 { // it is of a request that has ended
 		return time.Now().Add(-ackWait / 4)
 	}
 	asked = p.open[0].asked
 	p.events--
 	p.bytes -= m.Size() + len(m.Reply)
-	if i := slices.IndexFunc(p.open, func(o pull) bool { return o.bytes == 0 }); i >= 0 { // of one message, and no status comes
-		p.end(i, 0, 0)
+	if p.open[0].bytes == 0 { // it was for one message, and no status comes
+		p.end(0, 0, 0)
 	}
 	return asked
 }
@@ -175,7 +175,7 @@ func (s *Stream) wanted(now time.Time) (*request, time.Duration) {
 	events, bytes, worth := s.room()
 	most := s.sub.MaxInFlight
 	switch {
-	case s.ordered && s.pin.id == "": // another stream is active: one message tells that this one is now
+	case s.ordered && s.pin.id == "": // one message tells that this stream is the active one
 		most = 1
 	case s.pin.barrier != nil:
 		if most = s.pin.barrier.missing; most <= 0 {
@@ -206,7 +206,8 @@ func (s *Stream) request(r *request, inbox string) bool {
 	}
 	body, _ := json.Marshal(r) //nolint:errchkjson // it cannot fail
 	s.pulls.at = time.Now()
-	return s.b.link.nc.PublishRequest(s.b.api("CONSUMER.MSG.NEXT."+s.stream+"."+s.consumer), inbox, body) == nil
+	subject := s.b.api("CONSUMER.MSG.NEXT." + s.stream + "." + s.consumer)
+	return s.b.link.nc.PublishRequest(subject, inbox, body) == nil
 }
 
 // api returns a subject of the JetStream API.
@@ -229,7 +230,8 @@ func (s *Stream) status(m *nats.Msg, session int) {
 	p.gone = false
 	token := strings.TrimPrefix(m.Subject, p.inbox)
 	number, _ := strconv.ParseUint(token, 36, 64)
-	if i := slices.IndexFunc(p.open, func(o pull) bool { return o.number == number && token != pinToken }); i >= 0 {
+	i := slices.IndexFunc(p.open, func(o pull) bool { return o.number == number })
+	if i >= 0 && token != pinToken {
 		events, bytes := p.open[i].events, p.open[i].bytes
 		if left := m.Header.Get("Nats-Pending-Messages"); left != "" {
 			events, _ = strconv.Atoi(left)
@@ -253,7 +255,8 @@ func (s *Stream) status(m *nats.Msg, session int) {
 		if status == "503" || strings.Contains(description, "Deleted") {
 			code = leat.CodeNotFound
 		}
-		s.lost.Set(&leat.Error{Code: code, Err: fmt.Errorf("the consumer %q answers %s %s", s.consumer, status, description)})
+		err := fmt.Errorf("the consumer %q answers %s %s", s.consumer, status, description)
+		s.lost.Set(&leat.Error{Code: code, Err: err})
 		p.again = time.Now().Add(time.Second)
 	}
 	signal(s.poke)

@@ -59,10 +59,13 @@ type Stream struct {
 	asked   uint64
 }
 
+// lent is a message of a group; its id is the sequence, its value the subject of acks.
+type lent = lease.Message[uint64, string]
+
 // message is what is kept of a message that is held.
 type message struct {
-	lent   *lease.Message[uint64, string] // nil for a broadcast
-	number uint64                         // in the window; 0 while it waits behind the barrier
+	lent   *lent
+	number uint64 // in the window; 0 while it waits behind the barrier
 	seq    uint64
 	size   int
 }
@@ -225,7 +228,7 @@ func (s *Stream) broadcasted(m *nats.Msg, d *leat.Delivery, seq uint64, size, se
 // lostMessage is called when the lease of a message has ended, so that the server may give it to
 // others. What is later of its key would overtake it, and what comes from now on waits until
 // nothing is missing.
-func (s *Stream) lostMessage(m *lease.Message[uint64, string], _ error) (others []*lease.Message[uint64, string]) {
+func (s *Stream) lostMessage(m *lent, _ error) (others []*lent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of, ok := m.Of.(*message)
@@ -283,7 +286,7 @@ func (s *Stream) Health() error {
 	return fault.Join(errs...)
 }
 
-var errBehind = errors.New("nothing is delivered until what the group's last active stream left has come again")
+var errBehind = errors.New("nothing is delivered until older messages have come again")
 
 // Close implements [leat.Stream].
 func (s *Stream) Close(ctx context.Context) error {

@@ -16,7 +16,7 @@ import (
 const (
 	longestDelay = 24 * time.Hour
 	mostAcks     = 256              // in a batch
-	broadcastTTL = 5 * time.Minute  // for which a server keeps the consumer of a broadcast that does not ask
+	broadcastTTL = 5 * time.Minute  // for which a server keeps the consumer of a broadcast
 	longestPull  = 15 * time.Second // for which a request waits in a server
 )
 
@@ -59,22 +59,27 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 }
 
 // newStream makes a stream that does not ask for messages yet.
-func (b *Broker) newStream(sub leat.Subscription, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) *Stream {
+func (b *Broker) newStream(
+	sub leat.Subscription, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo,
+) *Stream {
 	s := &Stream{
-		b: b, sub: sub, stream: stream.Config.Name, decoder: decoder{topic: sub.Topic, o: &b.o}, gone: make(chan struct{}),
-		poke: make(chan struct{}, 1), answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
+		b: b, sub: sub, stream: stream.Config.Name, decoder: decoder{topic: sub.Topic, o: &b.o},
+		poke: make(chan struct{}, 1), gone: make(chan struct{}),
+		answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulls.expires = longestPull
 	o := book.Options{
-		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes, LongestDelay: longestDelay,
+		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
+		LongestDelay: longestDelay,
 	}
 	s.caps = leat.Capabilities{
-		Durable: stream.Config.Storage == jetstream.FileStorage, Broadcast: sub.Broadcast, LongestDelay: longestDelay,
-		Order: leat.OrderPerStream,
+		Durable: stream.Config.Storage == jetstream.FileStorage, Broadcast: sub.Broadcast,
+		LongestDelay: longestDelay, Order: leat.OrderPerStream,
 	}
 	if sub.Broadcast {
-		s.book, s.lease, s.next = book.New[*message](&s.mu, o), leat.NewLease(), stream.State.LastSeq+1
+		s.book, s.lease = book.New[*message](&s.mu, o), leat.NewLease()
+		s.next = stream.State.LastSeq + 1
 		s.window = s.book.Open(s.lease)
 		return s
 	}
@@ -126,8 +131,8 @@ func (s *Stream) createBroadcast(ctx context.Context, js jetstream.JetStream) er
 	next := s.next
 	s.mu.Unlock()
 	c, err := js.CreateConsumer(ctx, s.stream, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
-		InactiveThreshold: broadcastTTL, MemoryStorage: true, Replicas: 1,
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq: next, InactiveThreshold: broadcastTTL, MemoryStorage: true, Replicas: 1,
 	})
 	if err != nil {
 		return fmt.Errorf("the consumer of a broadcast of the stream %q: %w", s.stream, err)

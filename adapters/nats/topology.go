@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -49,7 +50,8 @@ func (b *Broker) topicOf(of string) *topic {
 func (b *Broker) streamConfig(topic string) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name: name(topic), Subjects: []string{subjectPrefix + name(topic)}, Replicas: b.o.Replicas,
-		MaxAge: b.o.MaxAge, MaxBytes: -1, AllowDirect: true, Metadata: map[string]string{topicTag: topic},
+		MaxAge: b.o.MaxAge, MaxBytes: -1, AllowDirect: true,
+		Metadata: map[string]string{topicTag: topic},
 	}
 	if b.o.Stream != nil {
 		b.o.Stream(topic, &c)
@@ -59,10 +61,9 @@ func (b *Broker) streamConfig(topic string) jetstream.StreamConfig {
 
 func (b *Broker) consumerConfig(sub leat.Subscription) jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{
-		Durable: name(sub.Group), AckPolicy: jetstream.AckExplicitPolicy, AckWait: b.o.AckWait, MaxDeliver: -1,
-		MaxAckPending: -1, // each stream bounds its own
-		MaxWaiting:    2048,
-		Metadata:      map[string]string{groupTag: sub.Group},
+		Durable: name(sub.Group), AckPolicy: jetstream.AckExplicitPolicy, AckWait: b.o.AckWait,
+		MaxDeliver: -1, MaxAckPending: -1, MaxWaiting: 2048, // each stream bounds its own
+		Metadata: map[string]string{groupTag: sub.Group},
 	}
 	if b.o.Start == StartNew {
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
@@ -136,7 +137,8 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 		}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the consumer %q of the stream %q: %w", config.Durable, t.stream, err)
+		return nil, nil, fmt.Errorf("the consumer %q of the stream %q: %w",
+			config.Durable, t.stream, err)
 	}
 	return s.CachedInfo(), c.CachedInfo(), checkConsumer(sub, c.CachedInfo())
 }
@@ -145,7 +147,8 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 func (t *topic) check(topic string, i *jetstream.StreamInfo) error {
 	if owner, ok := i.Config.Metadata[topicTag]; ok && owner != topic {
 		return &leat.Error{Code: leat.CodeConflict, Err: fmt.Errorf(
-			"the stream %q is that of the topic %q; give one of them another name by Options.Stream", t.stream, owner)}
+			"the stream %q is that of the topic %q; name one of them by Options.Stream",
+			t.stream, owner)}
 	}
 	for _, pattern := range i.Config.Subjects {
 		if matches(pattern, t.subject) {
@@ -153,7 +156,8 @@ func (t *topic) check(topic string, i *jetstream.StreamInfo) error {
 		}
 	}
 	return &leat.Error{Code: leat.CodeUnsupported, Err: fmt.Errorf(
-		"the stream %q does not take the subject %q; add it to the stream, or set Options.Stream", t.stream, t.subject)}
+		"the stream %q does not take the subject %q; add it to the stream, or set Options.Stream",
+		t.stream, t.subject)}
 }
 
 // matches reports whether a subject is one of those that a pattern with wildcards means.
@@ -175,7 +179,7 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 	c := &i.Config
 	if owner, ok := c.Metadata[groupTag]; ok && owner != sub.Group {
 		return &leat.Error{Code: leat.CodeConflict, Err: fmt.Errorf(
-			"the consumer %q of the stream %q is that of the group %q; give one of them another name by Options.Consumer",
+			"the consumer %q of the stream %q is that of the group %q; name one of them by Options.Consumer",
 			i.Name, i.Stream, owner)}
 	}
 	var why string
@@ -193,7 +197,7 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone && !pinned(c):
 		why = "has another priority policy than none and pinned_client with the group " + pinGroup
 	case !sub.Unordered && !pinned(c):
-		why = "does not keep order; set Unordered, or recreate it with the priority policy pinned_client"
+		why = "does not keep order; set Unordered, or recreate it with the policy pinned_client"
 	default:
 		return nil
 	}
@@ -202,5 +206,6 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 }
 
 func pinned(c *jetstream.ConsumerConfig) bool {
-	return c.PriorityPolicy == jetstream.PriorityPolicyPinned && len(c.PriorityGroups) == 1 && c.PriorityGroups[0] == pinGroup
+	return c.PriorityPolicy == jetstream.PriorityPolicyPinned &&
+		slices.Equal(c.PriorityGroups, []string{pinGroup})
 }
