@@ -75,7 +75,8 @@ func (s *Stream) renew() {
 	}
 	inbox := p.inbox
 	s.b.life.Tasks.Go(func() {
-		sub, err := s.b.link.nc.Subscribe(inbox+"*", func(m *nats.Msg) { s.arrived(m, session) })
+		c := &decoder{topic: s.sub.Topic, o: &s.b.o} // the client calls back in a goroutine of the session
+		sub, err := s.b.link.nc.Subscribe(inbox+"*", func(m *nats.Msg) { s.arrived(m, session, c) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch {

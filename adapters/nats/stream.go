@@ -31,7 +31,6 @@ type Stream struct {
 	mostPending        int                           // what the server gives out to the group at a time
 	keeper             *lease.Keeper[uint64, string] // by sequence, with the subject of acks; nil for a broadcast
 	lease              *leat.Lease                   // of a broadcast
-	decoder            decoder                       // used by the one goroutine that messages come in
 	answers            string                        // the inbox of answers to acks and the like
 	answerSub          *nats.Subscription
 	adviceSub          *nats.Subscription
@@ -117,8 +116,8 @@ func (s *Stream) Quiesce() {
 	s.book.Quiesce()
 }
 
-// arrived takes a message. It is called by one goroutine.
-func (s *Stream) arrived(m *nats.Msg, session int) {
+// arrived takes a message. One goroutine of each session calls it.
+func (s *Stream) arrived(m *nats.Msg, session int, c *decoder) {
 	if m.Reply == "" || len(m.Data) == 0 && m.Header.Get("Status") != "" {
 		s.status(m, session)
 		return
@@ -128,7 +127,7 @@ func (s *Stream) arrived(m *nats.Msg, session int) {
 		return
 	}
 	d := leat.Delivery{Position: leat.Position{Offset: int64(from.seq)}}
-	s.decoder.decode(m, from.at, &d)
+	c.decode(m, from.at, &d)
 	size := sizeOf(m, &d)
 	if s.keeper == nil {
 		s.broadcasted(m, &d, from.seq, size, session)
@@ -310,12 +309,12 @@ func (s *Stream) Close(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.window.End()
-	pin := s.pin.id
+	pin, consumer := s.pin.id, s.consumer
 	s.mu.Unlock()
 	if s.keeper == nil {
 		s.lease.End(nil)
 		_ = s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-			return js.DeleteConsumer(ctx, s.stream, s.consumer)
+			return js.DeleteConsumer(ctx, s.stream, consumer)
 		})
 	} else if pin != "" {
 		s.unpin(ctx, pin)

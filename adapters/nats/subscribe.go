@@ -63,7 +63,7 @@ func (b *Broker) newStream(
 	sub leat.Subscription, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo,
 ) *Stream {
 	s := &Stream{
-		b: b, sub: sub, stream: stream.Config.Name, decoder: decoder{topic: sub.Topic, o: &b.o},
+		b: b, sub: sub, stream: stream.Config.Name,
 		poke: make(chan struct{}, 1), gone: make(chan struct{}),
 		answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
 	}

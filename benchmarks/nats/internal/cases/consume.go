@@ -12,18 +12,19 @@ import (
 
 func (e *Env) consume(name string, unordered bool) bench.Group {
 	const leatCase = "Leat"
-	about := "Leat decodes and validates each event, keeps the order of 10,000 keys by one active stream, and runs 16 handlers behind " +
-		"`middleware.Retry`."
+	base, about := "nats.go, Consume, pinned", "The consumer is pinned to one client. Leat decodes and validates each "+
+		"event, keeps the order of 10,000 keys, and runs 16 handlers behind `middleware.Retry`."
 	if unordered {
-		about = "Leat as before, without order."
+		base, about = "nats.go, Consume", "Leat as before, without order."
 	}
+	sub := leat.Subscription{Group: group, Unordered: unordered}
 	return bench.Group{
 		Name: name,
-		About: "One consumer of a stream that was filled before, with up to 1,000 messages in flight; the handler only checks that each event " +
-			"comes once. The base is Consume with PullMaxMessages(1000), an ack for each message, and no order. " + about,
+		About: "One consumer of a stream that was filled before, with up to 1,000 messages in flight; " +
+			"the handler only checks that each event comes once. The base is Consume with " +
+			"PullMaxMessages(1000) and an ack for each message. " + about,
 		Cases: []bench.Case{
-			e.consumes("nats.go, Consume", leat.Subscription{Group: group, Unordered: true}, e.rawConsumer),
-			e.consumes(leatCase, leat.Subscription{Group: group, Unordered: unordered}, e.leatConsumer),
+			e.consumes(base, sub, e.rawConsumer), e.consumes(leatCase, sub, e.leatConsumer),
 		},
 		Goals: []bench.Goal{{Case: leatCase, Min: 0.75}},
 	}
@@ -86,10 +87,14 @@ func (e *Env) rawConsumer(sub leat.Subscription, a *load.Arrivals) (func() error
 		conn.Close()
 		return nil, err
 	}
+	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(prefetch)}
+	if !sub.Unordered {
+		options = append(options, jetstream.PullPriorityGroup(c.CachedInfo().Config.PriorityGroups[0]))
+	}
 	consuming, err := c.Consume(func(m jetstream.Msg) {
 		a.Handle(load.IndexOf(m.Headers().Get("ce-id")))
 		_ = m.Ack() // it fails when the case is over
-	}, jetstream.PullMaxMessages(prefetch))
+	}, options...)
 	if err != nil {
 		conn.Close()
 		return nil, err

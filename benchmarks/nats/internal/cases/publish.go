@@ -23,8 +23,8 @@ func (e *Env) publish() bench.Group {
 	const leatCase = "Leat, PublishAsync"
 	return bench.Group{
 		Name: "publish",
-		About: "One goroutine publishes to a stream with one replica, on disk; every message is confirmed. The base is PublishMsgAsync with " +
-			"up to 4,096 messages without an answer.",
+		About: "One goroutine publishes to a stream with one replica, on disk; every message is confirmed. " +
+			"The base is PublishMsgAsync with up to 4,096 messages without an answer.",
 		Cases: []bench.Case{
 			e.publishes("nats.go, PublishMsgAsync", e.rawPublisher),
 			e.publishes(leatCase, e.leatPublisher),

@@ -1,0 +1,58 @@
+package lease_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/stretchr/testify/require"
+)
+
+var errReplaced = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost}
+
+// TestReturnAll: leases end with the cause before the broker gets the messages back, in the order of
+// Take. What is settled is not affected, and a returned message that comes again is a new one.
+func TestReturnAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, options{Linger: time.Millisecond})
+		one, two, three := b.deliver("1"), b.deliver("2"), b.deliver("3")
+		b.k.Ack(two)
+		b.k.ReturnAll(errReplaced)
+		for _, m := range []*message{one, three} {
+			over, cause := ended(m)
+			require.True(t, over)
+			require.ErrorIs(t, cause, errReplaced)
+		}
+		require.Equal(t, []string{"1", "3"}, b.losses())
+		b.k.Ack(one) // has no effect
+		synctest.Wait()
+		time.Sleep(time.Second)
+		require.Zero(t, b.k.Held())
+		require.Equal(t, []string{"1", "3"}, b.order)
+		again, fresh := b.k.Take("1", time.Now(), 7)
+		require.True(t, fresh)
+		require.NotSame(t, one, again)
+		b.k.Lose(errReplaced, again)
+		b.close()
+	})
+}
+
+// TestReturnAllStops: a message is not given back when its term is over, since others may have it (L6).
+func TestReturnAllStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, began := newBroker(t, options{}), time.Now()
+		b.sends(func(context.Context, lease.Op, []entry) []error { return lease.All(1, errBroken) })
+		b.deliver("1")
+		b.k.ReturnAll(errReplaced)
+		time.Sleep(2 * term)
+		tries := b.since(lease.GiveBack, began)
+		require.Greater(t, len(tries), 2)
+		require.Less(t, tries[len(tries)-1], term-term/10)
+		b.close()
+	})
+}
