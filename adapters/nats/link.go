@@ -24,7 +24,7 @@ type link struct {
 	role  string
 	up    func()      // there is a connection; called in order with down
 	down  func(error) // it is lost
-	wrong func(error) // an attempt failed
+	wrong func(error) // an attempt failed, or a server says what else is wrong
 
 	ctx    context.Context //nolint:containedctx // every attempt ends with it
 	cancel context.CancelFunc
@@ -79,6 +79,7 @@ func (l *link) connect() {
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) { l.disconnected(err) }
 	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { l.failed(err) }
 	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		l.wrong(err)
 		l.o.Logger.Warn("the NATS client reports an error", "connection", l.role, "error", err)
 	}
 	opts.Secure, opts.TLSConfig = l.o.TLS != nil, l.o.TLS

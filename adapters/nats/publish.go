@@ -58,11 +58,7 @@ func newPublisher(o *Options, tasks *lifecycle.Tasks) *publisher {
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.link.trouble,
 	})
 	p.link.up, p.link.down = func() { signal(p.work) }, p.lost
-	p.link.wrong = func(err error) {
-		if codeOf(err) == leat.CodeUnauthenticated { // waiting does not help
-			p.queue.Refuse(p.link.trouble(), nil)
-		}
-	}
+	p.link.wrong = p.wrong
 	p.link.start()
 	tasks.Go(p.write)
 	return p
@@ -227,6 +223,20 @@ func (p *publisher) take(token uint64) *publish.Entry[parcel] {
 func (p *publisher) finish(token uint64, err error) {
 	if e := p.take(token); e != nil {
 		e.Done(err)
+	}
+}
+
+// wrong is called when waiting may not help.
+func (p *publisher) wrong(err error) {
+	switch codeOf(err) {
+	case leat.CodeUnauthenticated:
+		if why := p.link.trouble(); why != nil {
+			p.queue.Refuse(why, nil)
+		}
+	case leat.CodePermissionDenied: // there will be no answer; which events are meant is not certain
+		p.drop(err, func(e *publish.Entry[parcel]) bool {
+			return strings.Contains(err.Error(), strconv.Quote(e.Value.topic.subject))
+		})
 	}
 }
 

@@ -31,6 +31,7 @@ type pulls struct {
 	events  int    // asked for by open, and did not come
 	bytes   int
 	tight   int       // the bytes that were held when the next message did not fit, or 0
+	floor   time.Time // when the last request began that has ended, or was given up
 	again   time.Time // nothing is asked for before
 	at      time.Time // when the newest was sent
 	gone    bool      // nobody answered
@@ -66,6 +67,9 @@ func (s *Stream) renew() {
 	if old := p.sub; old != nil {
 		s.b.life.Tasks.Go(func() { _ = old.Drain() }) // which waits for the client's lock
 	}
+	if len(p.open) > 0 {
+		p.floor = p.open[0].asked
+	}
 	p.session++
 	session := p.session
 	p.inbox, p.sub = nats.NewInbox()+".", nil
@@ -92,10 +96,11 @@ func (s *Stream) renew() {
 	})
 }
 
-// took notes that a message has come, and returns when its lease began at the latest.
-func (p *pulls) took(m *nats.Msg, session int, ackWait time.Duration) (asked time.Time) {
+// took notes that a message has come, and returns when its lease began at the latest. What a client
+// reads after an outage was sent long ago.
+func (p *pulls) took(m *nats.Msg, session int) (asked time.Time) {
 	if session != p.session || len(p.open) == 0 { // it is of a request that has ended
-		return time.Now().Add(-ackWait / 4)
+		return p.floor
 	}
 	asked = p.open[0].asked
 	p.events--
@@ -108,6 +113,7 @@ func (p *pulls) took(m *nats.Msg, session int, ackWait time.Duration) (asked tim
 
 // end takes a request out that has ended, with what it did not bring.
 func (p *pulls) end(i, events, bytes int) {
+	p.floor = p.open[0].asked
 	p.open = slices.Delete(p.open, i, i+1)
 	p.events -= events
 	p.bytes -= bytes

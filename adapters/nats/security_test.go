@@ -70,6 +70,27 @@ func TestLogins(t *testing.T) {
 	}
 }
 
+// TestPermissions: a server does not answer what it denies, but says so.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	server := brokertest.StartNATS(t, &brokertest.NATSOptions{Config: `authorization { users: [
+		{user: ann, password: one}, {user: bob, password: two, permissions: {publish: {deny: "leat.denied"}}} ] }`})
+	require.NoError(t, try(t, "nats://ann:one@"+server.Addr()))
+	u, err := url.Parse("nats://bob:two@" + server.Addr())
+	require.NoError(t, err)
+	b, err := nats.Open(t.Context(), u)
+	require.NoError(t, err)
+	defer b.Close() //nolint:errcheck // it is not what is tested
+	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Patience)
+	defer cancel()
+	p, events := leat.NewProducer(b, nil), brokertest.Events(t, 0, 1, 0)
+	err = p.Publish(ctx, "denied", events...)
+	assert.Equal(t, leat.CodeUnknown, leat.CodeOf(err))
+	assert.ErrorContains(t, err, "ermissions")
+	require.NoError(t, ctx.Err(), "it does not wait for an answer")
+	require.NoError(t, p.Publish(ctx, "t", events...))
+}
+
 // TestTLS: with the server's certificate, and that of a client.
 func TestTLS(t *testing.T) {
 	t.Parallel()

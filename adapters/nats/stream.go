@@ -169,7 +169,7 @@ func (s *Stream) admit(m *nats.Msg, session int) (asked time.Time, ok bool) {
 			return asked, false
 		}
 	}
-	return s.pulls.took(m, session, s.ackWait), !s.closed || !s.pulls.drained
+	return s.pulls.took(m, session), !s.closed || !s.pulls.drained
 }
 
 // origin is what the subject of a message's acks says of it.
@@ -215,7 +215,7 @@ func originOf(reply string) (o origin, ok bool) {
 func (s *Stream) broadcasted(m *nats.Msg, d *leat.Delivery, seq uint64, size, session int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pulls.took(m, session, time.Hour)
+	s.pulls.took(m, session)
 	if seq < s.next {
 		return
 	}

@@ -68,7 +68,7 @@ func (b *Broker) newStream(
 		answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.pulls.expires = longestPull
+	s.pulls.expires, s.pulls.floor = longestPull, time.Now()
 	o := book.Options{
 		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
 		LongestDelay: longestDelay,
