@@ -110,7 +110,8 @@ type Keeper[K comparable, T any] struct {
 	seq      uint64
 	acks     lane[K, T]
 	backs    lane[K, T]
-	watching bool // a goroutine extends
+	watching bool      // a goroutine extends
+	safe     time.Time // until when no lease is over
 	closed   bool
 }
 
@@ -141,6 +142,9 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 	old := m
 	k.seq++
 	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
+	if end := k.deadline(m); end.Before(k.safe) {
+		k.safe = end
+	}
 	k.held[id] = m
 	if !k.watching && !k.closed {
 		k.watching = true
@@ -191,6 +195,30 @@ func (k *Keeper[K, T]) Held() int {
 }
 
 var errTerm = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}
+
+// Overdue reports whether the time of a lease is over and Lost was not told of it yet. A stream that keeps
+// order asks before it delivers what has just come, which may be newer than what it is about to lose. It is
+// cheap.
+func (k *Keeper[K, T]) Overdue() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	if now.Before(k.safe) {
+		return false
+	}
+	safe := now.Add(k.o.Term)
+	for _, m := range k.held {
+		switch end := k.deadline(m); {
+		case m.op == GiveBack:
+		case m.Lease().Ended():
+			return true
+		case end.Before(safe):
+			safe = end
+		}
+	}
+	k.safe = safe
+	return false
+}
 
 // Lose ends the leases of messages with a cause: the broker has taken them back. It calls Lost for each.
 func (k *Keeper[K, T]) Lose(cause error, messages ...*Message[K, T]) { k.lose(messages, cause) }

@@ -56,3 +56,23 @@ func TestReturnAllStops(t *testing.T) {
 		b.close()
 	})
 }
+
+// TestOverdue: it is known at once that the time of a lease is over, also before the keeper has looked.
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, options{})
+		require.False(t, b.k.Overdue())
+		b.sends(func(_ context.Context, _ lease.Op, batch []entry) []error { return lease.All(len(batch), errBroken) })
+		m, _ := b.k.Take("2", time.Now().Add(-term/20), 1)
+		time.Sleep(term*85/100 - time.Millisecond)
+		require.False(t, b.k.Overdue())
+		time.Sleep(2 * time.Millisecond)
+		require.True(t, m.Lease().Ended())
+		require.True(t, b.k.Overdue())
+		time.Sleep(term / 10)
+		require.Equal(t, []string{"2"}, b.losses())
+		require.False(t, b.k.Overdue())
+		b.close()
+	})
+}

@@ -178,7 +178,7 @@ func (h *harness) Pause(context.Context) error { return h.server.Pause() }
 func (h *harness) Resume(context.Context) error { return h.server.Resume() }
 
 func (h *harness) Pace() eventtest.Pace {
-	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 500 * time.Millisecond, Parallel: 8}
+	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 500 * time.Millisecond, Parallel: 4}
 }
 
 // long reports whether the tests run with their full counts.

@@ -148,6 +148,9 @@ func (s *Stream) arrived(m *nats.Msg, session int, c *decoder) {
 	defer s.mu.Unlock()
 	of := &message{lent: lent, seq: from.seq, size: size}
 	lent.Of = of
+	if s.ordered && s.pin.barrier == nil && s.keeper.Overdue() { // lostMessage is about to be called
+		s.pin.barrier = &barrier{since: time.Now()}
+	}
 	if s.pin.barrier != nil {
 		s.pin.early = append(s.pin.early, early{d, of})
 		signal(s.poke)
