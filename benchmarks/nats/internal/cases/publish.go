@@ -81,7 +81,7 @@ func (p *publishing) Close() error {
 	defer cancel()
 	err := p.party.close()
 	s, readErr := p.env.js.Stream(ctx, p.topic)
-	if readErr == nil && int64(s.CachedInfo().State.Msgs) != p.acked { //nolint:gosec // no stream has so many
+	if readErr == nil && int64(s.CachedInfo().State.Msgs) != p.acked {
 		readErr = fmt.Errorf("%d events are stored, %d were confirmed", s.CachedInfo().State.Msgs, p.acked)
 	}
 	return errors.Join(err, readErr, p.env.js.DeleteStream(ctx, p.topic))
