@@ -20,7 +20,8 @@ func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}
 	modes := map[bool]int{}
-	for _, o := range []Options{{}, {Structured: true}, {MaxMessageBytes: 128 << 10}, {MaxMessageBytes: 128 << 10, Structured: true}} {
+	const most = 128 << 10
+	for _, o := range []Options{{MaxMessageBytes: most}, {MaxMessageBytes: most, Structured: true}} {
 		o = o.withDefaults()
 		for _, contentType := range []string{"", "text/plain", "application/json", "application/cloudevents+json"} {
 			for _, text := range []string{`"`, "\xff", "x"} {
