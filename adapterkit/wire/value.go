@@ -21,10 +21,8 @@ func AppendValue(dst []byte, attribute string, value any) (text []byte, ok bool)
 	case string:
 		return append(dst, v...), true
 	case []byte:
-		for i := range known {
-			if known[i].attribute == attribute {
-				return append(dst, v...), true
-			}
+		if header, _ := known(attribute); header != "" {
+			return append(dst, v...), true
 		}
 		return base64.StdEncoding.AppendEncode(dst, v), true
 	case bool:

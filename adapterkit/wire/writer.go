@@ -13,8 +13,7 @@ type Writer struct {
 	// Binding says how the transport spells events.
 	Binding Binding
 
-	near  int        // the place in known where the last attribute was
-	names [32]string // of headers that are not in known
+	names [32]string // of headers that known does not have
 	next  int        // the place in names that is overwritten next
 	text  strings.Builder
 }
@@ -48,40 +47,46 @@ func (w *Writer) headers(e leat.Event, yield func(name, value string) bool) {
 	}
 }
 
-// known are the attributes that most events have, in their order, and their headers with the usual
-// prefixes. The table is never written.
-var known = [...]struct{ attribute, kafka, others string }{
-	{versionName, "ce_" + versionName, "ce-" + versionName}, {"id", "ce_id", "ce-id"},
-	{"source", "ce_source", "ce-source"}, {"type", "ce_type", "ce-type"},
-	{"time", "ce_time", "ce-time"},
-	{typeName, "ce_" + typeName, "ce-" + typeName}, {"dataschema", "ce_dataschema", "ce-dataschema"},
-	{"subject", "ce_subject", "ce-subject"}, {"partitionkey", "ce_partitionkey", "ce-partitionkey"},
-	{TraceParent, "ce_" + TraceParent, "ce-" + TraceParent},
-	{TraceState, "ce_" + TraceState, "ce-" + TraceState},
+// known returns the headers, with the usual prefixes, of the attributes that most events have.
+func known(attribute string) (kafka, others string) {
+	switch attribute {
+	case versionName:
+		return "ce_" + versionName, "ce-" + versionName
+	case "id":
+		return "ce_id", "ce-id"
+	case "source":
+		return "ce_source", "ce-source"
+	case "type":
+		return "ce_type", "ce-type"
+	case "time":
+		return "ce_time", "ce-time"
+	case typeName:
+		return "ce_" + typeName, "ce-" + typeName
+	case "dataschema":
+		return "ce_dataschema", "ce-dataschema"
+	case "subject":
+		return "ce_subject", "ce-subject"
+	case "partitionkey":
+		return "ce_partitionkey", "ce-partitionkey"
+	case TraceParent:
+		return "ce_" + TraceParent, "ce-" + TraceParent
+	case TraceState:
+		return "ce_" + TraceState, "ce-" + TraceState
+	}
+	return "", ""
 }
 
 // Name returns the header of an attribute.
 func (w *Writer) Name(attribute string) string {
 	prefix := w.Binding.Prefix
-	for range known {
-		k := &known[w.near]
-		switch {
-		case k.attribute != attribute:
-			w.near = (w.near + 1) % len(known)
-		case prefix == "ce_":
-			return k.kafka
-		case prefix == "ce-":
-			return k.others
-		default:
-			return w.learned(attribute)
-		}
+	kafka, others := known(attribute)
+	switch {
+	case kafka == "":
+	case prefix == "ce_":
+		return kafka
+	case prefix == "ce-":
+		return others
 	}
-	return w.learned(attribute)
-}
-
-// learned returns a name that was made before, or makes it.
-func (w *Writer) learned(attribute string) string {
-	prefix := w.Binding.Prefix
 	for i := 0; i < len(w.names) && w.names[i] != ""; i++ {
 		if w.names[i][len(prefix):] == attribute {
 			return w.names[i]
