@@ -100,7 +100,7 @@ func (c *connector) want() (*session, *attempt, error) {
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
-		return nil, nil, closedError("connect", "")
+		return nil, nil, &leat.Error{Op: "connect", Code: leat.CodeClosed, Err: errClosedConnection}
 	case c.current != nil && !c.current.over():
 		return c.current, nil, nil
 	case c.attempt != nil && !c.attempt.rested && c.lost.Err != nil && isHopeless(c.lost.Err):
@@ -223,7 +223,11 @@ func (c *connector) health() error {
 	s, lost := c.current, c.lost
 	c.mu.Unlock()
 	if s != nil {
-		return s.health(c.purpose)
+		if b := s.blocking(); b != nil {
+			return fault.Health("", leat.CodeUnavailable, b.since,
+				fmt.Errorf("the broker has blocked the connection to %s: %s", c.purpose, b.reason))
+		}
+		return nil
 	}
 	if lost.Err != nil {
 		return fault.Health("", codeOf(lost.Err), lost.Since, fmt.Errorf("no connection to %s: %w", c.purpose, lost.Err))

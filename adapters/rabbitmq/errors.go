@@ -68,7 +68,3 @@ func discreetAMQP(e *amqp.Error) *amqp.Error {
 func fail(ctx context.Context, op, topic string, err error) error {
 	return fault.Fail(ctx, op, topic, codeOf(err), err)
 }
-
-func closedError(op, topic string) error {
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the RabbitMQ broker is closed")}
-}

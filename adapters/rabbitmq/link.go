@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"bufio"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,44 +13,33 @@ import (
 type link struct {
 	net.Conn
 
-	socket net.Conn // below TLS, where there is any: closing it never waits
-	in     []byte   // read from the socket; Read's own
-	unread []byte   // of it
+	socket net.Conn      // below TLS, where there is any: closing it never waits
+	in     *bufio.Reader // Read's own
 
 	patience atomic.Int64 // nanoseconds: how long the broker may be silent, 0 as long as that is not known
 
 	mu     sync.Mutex
 	corked int
-	out    []byte // gathered
+	out    *bufio.Writer
 }
 
-const (
-	readPiece  = 64 << 10
-	writePiece = 64 << 10
-)
+// piece is how much is read or gathered at most.
+const piece = 64 << 10
 
 func newLink(conn, socket net.Conn) *link {
-	return &link{Conn: conn, socket: socket, in: make([]byte, readPiece)}
+	return &link{Conn: conn, socket: socket, in: bufio.NewReaderSize(conn, piece), out: bufio.NewWriterSize(conn, piece)}
 }
 
 // Read reads. After an error the socket is closed: the client would first wait for a write that hangs.
 func (l *link) Read(b []byte) (int, error) {
-	if len(l.unread) == 0 {
-		if patience := l.patience.Load(); patience > 0 {
-			_ = l.Conn.SetReadDeadline(time.Now().Add(time.Duration(patience)))
-		}
-		n, err := l.Conn.Read(l.in)
-		l.unread = l.in[:n]
-		if err != nil {
-			_ = l.socket.Close()
-			if n == 0 {
-				return 0, err
-			}
-		}
+	if patience := l.patience.Load(); patience > 0 && l.in.Buffered() == 0 {
+		_ = l.Conn.SetReadDeadline(time.Now().Add(time.Duration(patience)))
 	}
-	n := copy(b, l.unread)
-	l.unread = l.unread[n:]
-	return n, nil
+	n, err := l.in.Read(b)
+	if err != nil {
+		l.kill()
+	}
+	return n, err
 }
 
 // SetReadDeadline is how the client says, by what it last read, how long the broker may be silent. It is also the time of each later Read:
@@ -63,14 +53,11 @@ func (l *link) SetReadDeadline(at time.Time) error {
 func (l *link) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	n, err := l.out.Write(b)
 	if l.corked == 0 {
-		return l.Conn.Write(b)
+		err = l.flush()
 	}
-	l.out = append(l.out, b...)
-	if len(l.out) < writePiece {
-		return len(b), nil
-	}
-	return len(b), l.flush()
+	return n, err
 }
 
 // cork begins to gather what is written.
@@ -88,18 +75,11 @@ func (l *link) uncork() {
 	_ = l.flush() // the connection ends by it
 }
 
-// flush writes what was gathered. After an error the socket is closed, so that the client notices. The lock is held.
+// flush writes what was gathered. After an error, which stays, the socket is closed, so that the client notices. The lock is held.
 func (l *link) flush() error {
-	if len(l.out) == 0 {
-		return nil
-	}
-	_, err := l.Conn.Write(l.out)
-	l.out = l.out[:0]
-	if cap(l.out) > 4*writePiece {
-		l.out = nil
-	}
+	err := l.out.Flush()
 	if err != nil {
-		_ = l.socket.Close()
+		l.kill()
 	}
 	return err
 }

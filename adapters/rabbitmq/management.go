@@ -90,5 +90,8 @@ func status(code int) error {
 }
 
 func managementError(topic, what, name string, err error) error {
+	if err == nil {
+		return nil
+	}
 	return topologyError(topic, codeOf(err), "%s %q, by the management API: %w", what, name, err)
 }

@@ -17,9 +17,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	if err == nil && topic == "" {
 		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
 	}
-	var exchange string
+	var x Exchange
 	if err == nil {
-		exchange, err = p.exchange(topic)
+		x, err = b.exchangeOf(topic)
 	}
 	if err != nil {
 		for i, e := range events {
@@ -30,7 +30,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	batch, trace := p.ledger.Batch(topic, len(events), done), leat.TraceFrom(ctx)
 	for i, e := range events {
 		m := &batch.Add(i, e).Value
-		m.exchange, m.trace = exchange, trace
+		m.exchange, m.trace = x.Name, trace
 		err := publish.Check(e, p.o.mostEventBytes())
 		if err == nil {
 			m.key, err = p.o.routingKey(topic, e)
@@ -40,19 +40,6 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 		}
 	}
 	p.ledger.Admit(ctx, batch, p.accept)
-}
-
-// exchange returns the name of a topic's exchange.
-func (p *publisher) exchange(topic string) (string, error) {
-	if name, ok := p.exchanges.Load(topic); ok {
-		return name.(string), nil //nolint:forcetypeassert // nothing else is stored
-	}
-	x, err := p.broker.exchangeOf(topic)
-	if err != nil {
-		return "", err
-	}
-	p.exchanges.Store(topic, x.Name)
-	return x.Name, nil
 }
 
 // leatEventBytes is the largest event that Leat allows on any broker.

@@ -20,19 +20,18 @@ import (
 // the confirms of (outlet.go). So a caller never waits for the socket, on which the broker may let
 // everybody wait.
 type publisher struct {
-	broker    *Broker
-	o         *Options
-	ledger    *publish.Ledger[outgoing]
-	exchanges sync.Map // names by topic
-	seed      maphash.Seed
-	ctx       context.Context    //nolint:containedctx // it ends with the publisher
-	cancel    context.CancelFunc // called under mu
-	wg        sync.WaitGroup     // the writer, and the goroutine of each outlet
-	work      chan struct{}      // holds a token when the writer should look
-	encoder   encoder            // the writer's own
-	batch     []*entry           // the writer's own
-	session   *session           // the writer's own: the connection that proven is about
-	later     *time.Timer        // the writer's own: when a lane may open its channel again
+	broker  *Broker
+	o       *Options
+	ledger  *publish.Ledger[outgoing]
+	seed    maphash.Seed
+	ctx     context.Context    //nolint:containedctx // it ends with the publisher
+	cancel  context.CancelFunc // called under mu
+	wg      sync.WaitGroup     // the writer, and the goroutine of each outlet
+	work    chan struct{}      // holds a token when the writer should look
+	encoder encoder            // the writer's own
+	batch   []*entry           // the writer's own
+	session *session           // the writer's own: the connection that proven is about
+	later   *time.Timer        // the writer's own: when a lane may open its channel again
 
 	lanes []lane // a fixed number
 
@@ -128,10 +127,15 @@ func (p *publisher) finish(all []verdict) {
 		if !all[i].proves {
 			continue
 		}
-		if r := p.routeOf(all[i].entry); r != last {
-			last = r
-			p.prove(r)
+		r := p.routeOf(all[i].entry)
+		if r == last {
+			continue
 		}
+		last = r
+		if len(p.proven) >= mostRoutes {
+			clear(p.proven)
+		}
+		p.proven[r] = true
 	}
 	p.mu.Unlock()
 	for i := range all {

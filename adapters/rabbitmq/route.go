@@ -24,22 +24,6 @@ func (p *publisher) routeOf(e *entry) route {
 	return route{topic: e.Topic()}
 }
 
-// prove notes that the broker takes what goes by a route. The lock is held.
-func (p *publisher) prove(r route) {
-	if len(p.proven) >= mostRoutes {
-		clear(p.proven)
-	}
-	p.proven[r] = true
-}
-
-// forgetRoutes is for a new connection: nothing is known of it. The lock is not held.
-func (p *publisher) forgetRoutes() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.proven)
-	clear(p.byKey)
-}
-
 // isByKey reports whether the broker has refused a routing key, by RabbitMQ's topic permissions, and not the exchange.
 func isByKey(cause *amqp.Error) bool {
 	return cause != nil && cause.Server && cause.Code == amqp.AccessRefused && !strings.Contains(cause.Reason, "access to exchange")

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/adapterkit/fault"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -195,13 +193,4 @@ func (s *session) await() {
 	s.closing = true
 	s.mu.Unlock()
 	s.wg.Wait()
-}
-
-// health returns what is wrong with the connection, or nil.
-func (s *session) health(purpose string) error {
-	if b := s.blocking(); b != nil {
-		return fault.Health("", leat.CodeUnavailable, b.since,
-			fmt.Errorf("the broker has blocked the connection to %s: %s", purpose, b.reason))
-	}
-	return nil
 }

@@ -156,7 +156,7 @@ func (s *Stream) Health() error {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return closedError("health", s.sub.Topic)
+		return s.broker.life.ErrClosed("health", s.sub.Topic)
 	case s.generation == nil && s.lost.Err != nil:
 		return fault.Health(s.sub.Topic, codeOf(s.lost.Err), s.lost.Since, fmt.Errorf("nothing is consumed: %w", s.lost.Err))
 	case s.overrun.Err != nil && time.Since(s.overrun.Since) < overrunMemory:
@@ -179,7 +179,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	g := s.generation
-	s.book.Shut(closedError("receive", s.sub.Topic))
+	s.book.Shut(s.broker.life.ErrClosed("receive", s.sub.Topic))
 	s.mu.Unlock()
 	defer close(s.gone)
 	s.cancel()

@@ -144,7 +144,9 @@ func (o *Options) deadLetterArguments() amqp.Table {
 func (b *Broker) exchangeOf(topic string) (Exchange, error) {
 	x := Exchange{Name: topic, Kind: amqp.ExchangeTopic, Durable: true}
 	if b.o.Exchange != nil {
-		b.o.Exchange(topic, &x)
+		own := x // which escapes, unlike x: every publish comes here
+		b.o.Exchange(topic, &own)
+		x = own
 	}
 	if len(x.Name) > maxShortString {
 		return Exchange{}, topologyError(topic, leat.CodeInvalid, "the name of the exchange has %d bytes; at most %d are allowed",
@@ -259,9 +261,6 @@ func explain(topic, what, name string, err error) error {
 		advice = "; it exists in another form: set Options." + strings.ToUpper(what[:1]) + what[1:] + " to what it is, or delete it"
 		if differs := differing(amqpErr.Reason); differs != "" {
 			what = "the argument " + differs + " of the " + what
-			if differs == argSingle {
-				code = leat.CodeUnsupported // the queue cannot keep the order that is asked for, or is to be given up
-			}
 		}
 	}
 	return topologyError(topic, code, "%s %q: %w%s", what, name, err, advice)

@@ -86,13 +86,20 @@ type object struct {
 	Arguments  map[string]any `json:"arguments"`
 }
 
+// look asks the API for an exchange or a queue.
+func (b *Broker) look(ctx context.Context, t *topology, what, name string) (is object, err error) {
+	err = b.management.get(ctx, &is, what+"s", b.o.VHost, name)
+	return is, managementError(t.sub.Topic, what, name, err)
+}
+
 func (b *Broker) verifyExchange(ctx context.Context, t *topology, d *differences) error {
-	x, is := &t.exchange, object{}
+	x := &t.exchange
 	if x.Existing || x.predeclared() {
 		return nil
 	}
-	if err := b.management.get(ctx, &is, "exchanges", b.o.VHost, x.Name); err != nil {
-		return managementError(t.sub.Topic, "exchange", x.Name, err)
+	is, err := b.look(ctx, t, "exchange", x.Name)
+	if err != nil {
+		return err
 	}
 	what := fmt.Sprintf("the exchange %q", x.Name)
 	d.compare("the kind of "+what, is.Type, x.Kind)
@@ -104,9 +111,10 @@ func (b *Broker) verifyExchange(ctx context.Context, t *topology, d *differences
 }
 
 func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) error {
-	q, is := &t.queue, object{}
-	if err := b.management.get(ctx, &is, "queues", b.o.VHost, q.Name); err != nil {
-		return managementError(t.sub.Topic, "queue", q.Name, err)
+	q := &t.queue
+	is, err := b.look(ctx, t, "queue", q.Name)
+	if err != nil {
+		return err
 	}
 	what, want := fmt.Sprintf("the queue %q", q.Name), maps.Clone(q.Arguments)
 	single, _ := is.Arguments[argSingle].(bool)
@@ -123,8 +131,8 @@ func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) e
 	delete(is.Arguments, argType)
 	d.arguments(what, is.Arguments, want)
 	if q.DeadLetterQueue != "" {
-		if err := b.management.get(ctx, &object{}, "queues", b.o.VHost, q.DeadLetterQueue); err != nil {
-			return managementError(t.sub.Topic, "queue", q.DeadLetterQueue, err)
+		if _, err := b.look(ctx, t, "queue", q.DeadLetterQueue); err != nil {
+			return err
 		}
 	}
 	return b.verifyBindings(ctx, t, d)
@@ -141,7 +149,8 @@ func (b *Broker) verifyBindings(ctx context.Context, t *topology, d *differences
 		return nil
 	}
 	var bindings []binding
-	if err := b.management.get(ctx, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name); err != nil {
+	err := b.management.get(ctx, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name)
+	if err != nil {
 		return managementError(t.sub.Topic, "queue", t.queue.Name, err)
 	}
 	for _, key := range t.queue.Keys {

@@ -43,7 +43,10 @@ func (p *publisher) pass() bool {
 	}
 	if p.session != s {
 		p.session = s
-		p.forgetRoutes()
+		p.mu.Lock()
+		clear(p.proven) // nothing is known of the new connection
+		clear(p.byKey)
+		p.mu.Unlock()
 		for i := range p.lanes {
 			p.lanes[i].notBefore = time.Time{}
 		}
