@@ -1,7 +1,6 @@
 package rabbitmq
 
 import (
-	"context"
 	"time"
 
 	"github.com/leatgo/leat/adapterkit/book"
@@ -17,7 +16,7 @@ const (
 	oneDelay = 100 * time.Millisecond
 )
 
-// ackLoop acknowledges in the background what is finished, and keeps the lease.
+// ackLoop acknowledges what is finished, and keeps the lease. All requests of the channel are its own, but for the close.
 func (g *generation) ackLoop() {
 	defer g.pulse.stop()
 	timer, armed := time.NewTimer(ackDelay), true
@@ -36,6 +35,7 @@ func (g *generation) ackLoop() {
 		case <-timer.C:
 		case <-g.urgent:
 		case <-g.over:
+			g.acked <- g.sendLast()
 			return
 		}
 		if armed = g.ackSome(); armed {
@@ -46,12 +46,6 @@ func (g *generation) ackLoop() {
 
 // ackSome acknowledges what may be by now, and reports whether something is left to be acknowledged.
 func (g *generation) ackSome() bool {
-	select {
-	case g.turn <- struct{}{}:
-		defer func() { <-g.turn }()
-	case <-g.over:
-		return false
-	}
 	now := time.Now()
 	g.s.mu.Lock()
 	a := g.window.Collect(false)
@@ -113,14 +107,8 @@ func (g *generation) write(a book.Collected) error {
 // acknowledged on the channel, so that the lease may end (L7). The answer to the channel's close says
 // the same and comes too late: by then others have what is left (L3). A commit says it; tx.select does
 // too, for acknowledgements that need no transaction, and is the last that the channel is used for.
-func (g *generation) sendLast(ctx context.Context, a book.Collected) error {
-	select {
-	case g.turn <- struct{}{}:
-		defer func() { <-g.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := g.send(a); err != nil || g.transactions || g.ch.IsClosed() {
+func (g *generation) sendLast() error {
+	if err := g.send(g.last); err != nil || g.transactions || g.ch.IsClosed() {
 		return err
 	}
 	return g.ch.Tx()

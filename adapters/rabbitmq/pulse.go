@@ -58,12 +58,6 @@ var errUnheard = errors.New("the broker does not answer")
 // ask asks for the prefetch that the channel has. RabbitMQ answers, and changes nothing of the
 // consumer that is there.
 func (g *generation) ask() {
-	select {
-	case g.turn <- struct{}{}: // one request of a channel at a time
-		defer func() { <-g.turn }()
-	case <-g.over:
-		return
-	}
 	asked := time.Now()
 	if g.ch.Qos(g.prefetch, 0, false) == nil {
 		g.pulse.heard(asked)

@@ -91,18 +91,23 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 		g.s.mu.Unlock()
 		return nil // somebody else did it
 	}
-	a := g.window.Collect(true)
+	g.last = g.window.Collect(true)
 	g.end()
 	g.s.mu.Unlock()
 	if cause != nil {
 		g.lease.End(cause)
 	}
-	err := g.inTime(ctx, func() error { return g.sendLast(ctx, a) })
+	var err error
+	select {
+	case err = <-g.acked:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	g.lease.End(cause)
 	if e := g.close(ctx); err == nil {
 		err = e
 	}
-	if a.Count == 0 && g.session.over() {
+	if g.last.Count == 0 && g.session.over() {
 		return nil
 	}
 	return err
@@ -121,13 +126,8 @@ func (g *generation) giveUpInTime(cause error) {
 // close closes the channel. When the broker answers it has read everything that was acknowledged; see send for what its queue has of that.
 // When ctx ends before, the channel is left to the end of the connection.
 func (g *generation) close(ctx context.Context) error {
-	return g.inTime(ctx, g.ch.Close)
-}
-
-// inTime calls f, which waits for the broker and cannot be interrupted, and returns at the end of ctx in any case.
-func (g *generation) inTime(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
-	g.s.broker.life.Tasks.Go(func() { done <- f() })
+	g.s.broker.life.Tasks.Go(func() { done <- g.ch.Close() })
 	select {
 	case err := <-done:
 		return err
