@@ -12,8 +12,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// wireBinding is how events are written and read. CloudEvents has no binding for AMQP 0-9-1; "ce-" is what its binding for AMQP 1.0 would say
-// if ':' were not taken, and what Knative writes. The content type is a property. Empty data and no data have the same body.
+// wireBinding is how events are written and read. CloudEvents has no binding for AMQP 0-9-1; "ce-" is
+// what its binding for AMQP 1.0 would say if ':' were not taken, and what Knative writes. The content
+// type is a property. Empty data and no data have the same body.
 func wireBinding() wire.Binding {
 	return wire.Binding{Prefix: headerPrefix, AnyPrefix: true, Empty: "leat-data"}
 }

@@ -8,10 +8,13 @@ import (
 	"github.com/leatgo/leat/adapterkit/publish"
 )
 
-// Publish implements [leat.Broker]: it admits the events, which the writer then sends. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that
-// takes the event), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable (not sent within [Options].DeliveryTimeout),
-// CodeCanceled or CodeClosed. CodeUnknown is what was sent and not confirmed: the connection or channel was lost, no answer came within
-// the DeliveryTimeout, or the broker answered nack, which it does when one of the topic's queues did not take the event; others may have.
+// Publish implements [leat.Broker]: it admits the events, which the writer then sends. Events are
+// refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that takes
+// the event), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable (not sent within
+// [Options].DeliveryTimeout), CodeCanceled or CodeClosed. CodeUnknown is what was sent and not
+// confirmed: the connection or channel was lost, no answer came within the DeliveryTimeout, or the
+// broker answered nack, which it does when one of the topic's queues did not take the event; others
+// may have.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	p, err := b.publisher, b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {

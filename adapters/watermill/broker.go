@@ -65,7 +65,7 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 // Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that
 // has it. Whether a group exists from then on depends on the Pub/Sub. It refuses with [leat.CodeUnsupported] what Subscribe refuses so.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	var errs []error
+	errs := make([]error, 0, len(subs))
 	for _, sub := range subs {
 		errs = append(errs, b.declare(ctx, sub))
 	}
@@ -102,7 +102,7 @@ func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) 
 	if err := cmp.Or(sub.Validate(), b.life.Refuse(ctx, op, sub.Topic)); err != nil {
 		return err
 	}
-	why := ""
+	var why string
 	switch {
 	case sub.Broadcast:
 		why = "there is no broadcast over Watermill; give each process a group of its own"
