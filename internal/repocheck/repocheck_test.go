@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const rootModule = "github.com/leatgo/leat"
@@ -92,6 +93,27 @@ func TestNoMachinePaths(t *testing.T) {
 		for i, line := range strings.Split(string(text), "\n") {
 			if machine.MatchString(line) {
 				t.Errorf("%s:%d names a path of one machine: %s", path, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// TestCommentsFit holds lines of prose in comments to 100 columns, with tabs of four. Lists, code and
+// the output of examples are free.
+func TestCommentsFit(t *testing.T) {
+	t.Parallel()
+	prose := regexp.MustCompile(`^\t*// [^ \t-]`)
+	for path, text := range files(t, "*.go") {
+		output := false
+		for i, line := range strings.Split(string(text), "\n") {
+			if !prose.MatchString(line) {
+				output = output && strings.HasPrefix(strings.TrimSpace(line), "//")
+				continue
+			}
+			output = output || strings.HasSuffix(strings.ToLower(line), "output:")
+			width := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+			if width > 100 && !output && !strings.Contains(line, "http") {
+				t.Errorf("%s:%d: the comment has %d columns", path, i+1, width)
 			}
 		}
 	}
