@@ -15,8 +15,8 @@ type Code uint8
 // The codes of an [Error]. A publish that failed with [CodeUnknown] may have stored the event; with
 // every other code it certainly has not.
 const (
-	// CodeInvalid says that the caller's input breaks a rule: an event that is not a CloudEvent, a bad
-	// name, a bad option. Trying again without a change cannot succeed.
+	// CodeInvalid says that the caller's input breaks a rule: an event that is not a CloudEvent, a
+	// bad name, a bad option. Trying again without a change cannot succeed.
 	CodeInvalid Code = iota + 1
 	// CodeTooLarge says that an event exceeds a limit of Leat or of the broker.
 	CodeTooLarge

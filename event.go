@@ -192,8 +192,8 @@ func (e Event) Size() int { return e.d().size }
 func (e Event) IsZero() bool { return e.p == nil }
 
 // Validate returns nil for an event that can be published, else an [*Error] with [CodeInvalid] or
-// [CodeTooLarge] whose cause is an
-// [*AttributeError]: for the zero Event, for an event without a source, and for the first invalid value that a With method got.
+// [CodeTooLarge] whose cause is an [*AttributeError]: for the zero Event, for an event without a
+// source, and for the first invalid value that a With method got.
 func (e Event) Validate() error {
 	d := e.d()
 	switch {

@@ -38,10 +38,12 @@ type LagPart struct {
 type LagReporter interface {
 	// Lag asks the broker how far a group is behind. It needs no stream.
 	//
-	// G1. Events counts what is published and not settled, what consumers hold included unless AtLeast says otherwise. An event that was
-	// settled is not counted any more as soon as the broker has stored that.
-	// G2. A number that the broker cannot tell is [LagUnknown], and never 0.
-	// G3. An unknown topic is an error with [CodeNotFound], and so is an unknown group where the broker knows its groups. A wrapper
-	// around a Broker that is no LagReporter returns [CodeUnsupported].
+	// G1. Events counts events that are published and not settled. That includes the events that
+	// consumers hold, unless AtLeast says otherwise. As soon as the broker has stored a settlement,
+	// its event does not count any more.
+	// G2. A number that the broker does not know is [LagUnknown], and never 0.
+	// G3. An unknown topic is an error with [CodeNotFound]. So is an unknown group, if the broker
+	// knows its groups. A wrapper around a Broker that is not a LagReporter returns
+	// [CodeUnsupported].
 	Lag(ctx context.Context, topic, group string) (Lag, error)
 }

@@ -10,8 +10,9 @@ import (
 
 // PoisonOptions are the options of [PoisonQueue]. The zero value works.
 type PoisonOptions struct {
-	// Topic returns the topic for what the group of a topic gives up on; group is empty for a broadcast, which has none. It must
-	// return the same name every time. Nil means [leat.PoisonTopic]: "<topic>.<group>.poison", whose names are unique.
+	// Topic returns the topic for what the group of a topic gives up on; group is empty for a
+	// broadcast, which has none. It must return the same name every time. Nil means
+	// [leat.PoisonTopic]: "<topic>.<group>.poison", whose names are unique.
 	Topic func(topic, group string) string
 	// Shared says that several groups, or groups of several topics, may share one topic on purpose.
 	// Without it [leat.Run] refuses consumers that it is given together and that would share one: a

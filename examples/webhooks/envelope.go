@@ -59,8 +59,9 @@ func (d *delivery) toEvent() (leat.Event, error) {
 	})
 }
 
-// parseEnvelope fails on what is not a JSON object. A member of an unexpected kind is left out: GitHub
-// adds events, and what this program does not know about them must not keep them from the services.
+// parseEnvelope fails on what is not a JSON object. A member of an unexpected kind is left out:
+// GitHub adds events, and what this program does not know about them must not keep them from the
+// services.
 func parseEnvelope(payload []byte) (*envelope, error) {
 	if len(payload) == 0 {
 		return nil, errors.New("the payload is empty")

@@ -12,8 +12,8 @@ import (
 // defaultSource stands in where a payload names neither repository, organization nor sender.
 const defaultSource = "https://github.com"
 
-// rawDeliverer is a broker that can be made to deliver what is not a CloudEvent, as a foreign program
-// could on any broker.
+// rawDeliverer is a broker that can be made to deliver what is not a CloudEvent, as a foreign
+// program could on any broker.
 type rawDeliverer interface {
 	DeliverRaw(topic string, m leat.Malformed) error
 }

@@ -52,7 +52,8 @@ func FuzzCarries(f *testing.F) {
 	})
 }
 
-// FuzzStrings checks that a string that is escaped comes back, and that encoding/json reads it likewise.
+// FuzzStrings checks that a string that is escaped comes back, and that encoding/json reads it
+// likewise.
 func FuzzStrings(f *testing.F) {
 	for _, s := range []string{"", "plain", "\"\\\n\r\t\x00\x1f", "12345678\"", "é😀\u2028"} {
 		f.Add(s)
@@ -74,7 +75,8 @@ func FuzzStrings(f *testing.F) {
 	})
 }
 
-// FuzzUnescape compares Unescape with encoding/json, which writes U+FFFD for half of a surrogate pair, where Unescape refuses.
+// FuzzUnescape compares Unescape with encoding/json, which writes U+FFFD for half of a surrogate
+// pair, where Unescape refuses.
 func FuzzUnescape(f *testing.F) {
 	for _, s := range []string{`\u00e9`, `\ud83d\ude00`, `\ud800`, `\ud800\u0041`, `\udc00`, `\/\b\f`} {
 		f.Add([]byte(s))

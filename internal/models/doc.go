@@ -5,6 +5,7 @@
 //	go test ./...                                             # a short slice of each model
 //	LEAT_MODEL_RUNS=100000 go test -count=1 -timeout 0 ./...   # the long run: so many sequences of each
 //
-// A failing sequence is made as short as possible, printed, and can be repeated with the flag -rapid.seed that is printed beside
-// it. Time is fake, so that a minute's delay costs nothing and "exactly when it is due" can be tested.
+// The test makes a failing sequence as short as possible and prints it with a seed. Repeat it with
+// the flag -rapid.seed. Time is fake, so a minute's delay costs nothing, and a test can check
+// "exactly when it is due".
 package models

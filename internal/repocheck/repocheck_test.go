@@ -98,8 +98,8 @@ func TestNoMachinePaths(t *testing.T) {
 	}
 }
 
-// TestCommentsFit holds lines of prose in comments to 100 columns, with tabs of four. Lists, code and
-// the output of examples are free.
+// TestCommentsFit holds lines of prose in comments to 100 columns, with tabs of four. Lists, code
+// and the output of examples are free.
 func TestCommentsFit(t *testing.T) {
 	t.Parallel()
 	prose := regexp.MustCompile(`^\t*// [^ \t-]`)

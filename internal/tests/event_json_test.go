@@ -94,7 +94,8 @@ func TestDataInJSON(t *testing.T) {
 	assert.NotContains(t, appendJSON(t, newEvent(t)), "data")
 }
 
-// TestWithJSONInJSON has what json.Marshal lets pass although the JSON format cannot carry it as it is.
+// TestWithJSONInJSON has what json.Marshal lets pass although the JSON format cannot carry it as it
+// is.
 func TestWithJSONInJSON(t *testing.T) {
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
 	wide := "[" + strings.Repeat("[],", 99) + "[]]"
@@ -121,7 +122,8 @@ func TestWithJSONInJSON(t *testing.T) {
 	}
 }
 
-// TestJSONHasOnlyCharactersOfXML: SQS takes no others, and there is no way to escape the two that JSON data can have as they are.
+// TestJSONHasOnlyCharactersOfXML: SQS takes no others, and there is no way to escape the two that
+// JSON data can have as they are.
 func TestJSONHasOnlyCharactersOfXML(t *testing.T) {
 	for _, contentType := range []string{"", "application/json", "application/x+json"} {
 		for data, asItIs := range map[string]bool{

@@ -172,7 +172,8 @@ func TestWhatAConsumerReceivesCanBePoisoned(t *testing.T) {
 	})
 }
 
-// TestAReducedEventIsPoisonedOnceMore: a Consumer that reads a poison queue gives up on what it finds there.
+// TestAReducedEventIsPoisonedOnceMore: a Consumer that reads a poison queue gives up on what it
+// finds there.
 func TestAReducedEventIsPoisonedOnceMore(t *testing.T) {
 	whole := foreignEvent(t, 72, 10, "application/json", []byte(`{"order":7}`))
 	large := foreignEvent(t, 3, 10, "application/json", []byte(`"`+strings.Repeat("x", 1_048_300)+`"`))
@@ -212,7 +213,8 @@ func TestAReducedEventIsPoisonedOnceMore(t *testing.T) {
 	}
 }
 
-// TestPoisonedUnderTheTransportsKey: an event without partitionkey that came with a key of the transport keeps it.
+// TestPoisonedUnderTheTransportsKey: an event without partitionkey that came with a key of the
+// transport keeps it.
 func TestPoisonedUnderTheTransportsKey(t *testing.T) {
 	emptyKey, err := leat.DecodeEvent([]leat.Header{
 		{Name: "specversion", Value: []byte("1.0")},
