@@ -7,16 +7,18 @@ import (
 	"strings"
 )
 
-// Names is what a broker lets a name be. Beside the bytes that it lists, letters and digits of ASCII are allowed.
+// Names is what a broker lets a name be. Beside the bytes that it lists, letters and digits of
+// ASCII are allowed.
 type Names struct {
-	// MaxBytes is the most bytes of a name, 20 or more; less counts as 20. 0 means 80, which SQS allows. Leave out what the adapter adds,
-	// such as ".fifo".
+	// MaxBytes is the most bytes of a name, 20 or more; less counts as 20. 0 means 80, which SQS
+	// allows. Leave out what the adapter adds, such as ".fifo".
 	MaxBytes int
 	// Punctuation is which other bytes are allowed. It needs '-'. Empty means "-_".
 	Punctuation string
 	// LetterFirst says that a name begins with a letter.
 	LetterFirst bool
-	// Reserved are beginnings that the broker keeps for itself, such as "goog" of Pub/Sub, in lower case. They are found in any case.
+	// Reserved are beginnings that the broker keeps for itself, such as "goog" of Pub/Sub, in lower
+	// case. They are found in any case.
 	Reserved []string
 }
 
@@ -26,12 +28,14 @@ const hashBytes = 1 + 8
 // leastBytes leaves room for a hash and something to read.
 const leastBytes = 20
 
-// Name returns the broker's name for parts: of a topic alone, or of a topic and a group. It is the parts with a separator in between, '_'
-// where that is allowed and '-' elsewhere, if the broker takes that and nothing else could be meant by it. Otherwise each byte that is
-// not allowed is replaced by '-', the name is cut, and '-' and 8 hexadecimal digits of the SHA-256 of all parts follow.
+// Name returns the broker's name for parts: of a topic alone, or of a topic and a group. It is the
+// parts with a separator in between, '_' where that is allowed and '-' elsewhere, if the broker
+// takes that and nothing else could be meant by it. Otherwise each byte that is not allowed is
+// replaced by '-', the name is cut, and '-' and 8 hexadecimal digits of the SHA-256 of all parts
+// follow.
 //
-// Two different lists of equally many parts have different names, unless both need a hash and the 32 bits of theirs are equal. The same
-// parts have the same name in every version.
+// Two different lists of equally many parts have different names, unless both need a hash and the
+// 32 bits of theirs are equal. The same parts have the same name in every version.
 func (n Names) Name(parts ...string) string {
 	separator := "-"
 	if n.allows('_') {
@@ -104,7 +108,8 @@ func (n Names) taken(name string) bool {
 	return false
 }
 
-// looksHashed reports whether a name ends as those that Name makes with a hash: such a name gets one itself, so that no name is both.
+// looksHashed reports whether a name ends as those that Name makes with a hash: such a name gets
+// one itself, so that no name is both.
 func looksHashed(name string) bool {
 	if len(name) < hashBytes || name[len(name)-hashBytes] != '-' {
 		return false

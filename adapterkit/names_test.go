@@ -89,8 +89,8 @@ func unique(t *testing.T, what string, seen map[string]string, name, parts strin
 	seen[name] = parts
 }
 
-// FuzzNames: names are what the broker takes, the same every time, and those of different parts differ, unless a hash says which is which
-// badly.
+// FuzzNames: names are what the broker takes, the same every time, and those of different parts
+// differ, unless a hash says which is which badly.
 func FuzzNames(f *testing.F) {
 	f.Add("orders", "billing", "orders", "billing-eu", uint8(80))
 	f.Add("a-b", "c", "a", "b-c", uint8(20))

@@ -74,16 +74,16 @@ func (w *Window[T]) advance() {
 	w.fresh = max(w.fresh, w.first)
 }
 
-// Watermark returns the record up to which everything is finished, as far as it was in this window. It is for
-// [Position].
+// Watermark returns the record up to which everything is finished, as far as it was in this window.
+// It is for [Position].
 func (w *Window[T]) Watermark() (of T, ok bool) { return w.mark, w.marked }
 
-// Settled counts the records that are finished, so that the adapter sees whether there is something new to
-// commit.
+// Settled counts the records that are finished, so that the adapter sees whether there is something
+// new to commit.
 func (w *Window[T]) Settled() uint64 { return w.settled }
 
-// Gap returns how many records lie between the oldest that is not finished and the newest that is. The ring
-// holds them all with [Position], so the adapter stops to fetch at a limit.
+// Gap returns how many records lie between the oldest that is not finished and the newest that is.
+// The ring holds them all with [Position], so the adapter stops to fetch at a limit.
 func (w *Window[T]) Gap() int {
 	if w.newest <= w.first {
 		return 0
@@ -91,8 +91,8 @@ func (w *Window[T]) Gap() int {
 	return int(w.newest - w.first)
 }
 
-// Above calls yield for each record from the oldest that is not finished to the newest that is, in order, with
-// whether it is finished. It is for [Position].
+// Above calls yield for each record from the oldest that is not finished to the newest that is, in
+// order, with whether it is finished. It is for [Position].
 func (w *Window[T]) Above(yield func(of T, finished bool) bool) {
 	for n := w.first; n < w.newest; n++ {
 		if s := w.inRing(n); !yield(s.of, s.state >= done) {
@@ -101,8 +101,8 @@ func (w *Window[T]) Above(yield func(of T, finished bool) bool) {
 	}
 }
 
-// Collected is what the broker is to be told of a window: first the numbers to reject, then everything up to
-// a number, unless that is 0, and single numbers.
+// Collected is what the broker is to be told of a window: first the numbers to reject, then
+// everything up to a number, unless that is 0, and single numbers.
 type Collected struct {
 	Rejects []uint64
 	UpTo    uint64
@@ -110,9 +110,9 @@ type Collected struct {
 	Count   int // how many records that are
 }
 
-// Collect takes what can be acknowledged, with [Ranges]. Everything below the oldest unfinished record goes at
-// once. What is finished above it goes one by one, where ones is set. UpTo is a number that was not
-// collected before: RabbitMQ would take everything that it has for another one.
+// Collect takes what can be acknowledged, with [Ranges]. Everything below the oldest unfinished
+// record goes at once. What is finished above it goes one by one, where ones is set. UpTo is a
+// number that was not collected before: RabbitMQ would take everything that it has for another one.
 func (w *Window[T]) Collect(ones bool) (c Collected) {
 	c.Rejects, w.rejected = w.rejected, nil
 	c.Count = len(c.Rejects)
@@ -161,6 +161,6 @@ func (w *Window[T]) single() (ones []uint64) {
 	return ones
 }
 
-// Uncollected returns how many records are finished and not collected, and since when some of them have waited
-// behind the same unfinished one.
+// Uncollected returns how many records are finished and not collected, and since when some of them
+// have waited behind the same unfinished one.
 func (w *Window[T]) Uncollected() (n int, since time.Time) { return w.unacked, w.moved }

@@ -15,7 +15,8 @@ import (
 type Options struct {
 	// Topic names the topic in errors.
 	Topic string
-	// MaxInFlight and MaxInFlightBytes are the subscription's limits, with their defaults filled in.
+	// MaxInFlight and MaxInFlightBytes are the subscription's limits, with their defaults filled
+	// in.
 	MaxInFlight, MaxInFlightBytes int
 	// LongestDelay caps the delay of a GiveBack, as in the stream's Capabilities. 0 ignores delays.
 	LongestDelay time.Duration
@@ -24,17 +25,17 @@ type Options struct {
 	// Unordered treats every record as one without a key.
 	Unordered bool
 	// KeylessLeave makes a record without a key leave the book when it is given back: the adapter
-	// gives it back to the broker. Records with a key wait in the book in any case, since brokers put
-	// what comes back behind newer messages.
+	// gives it back to the broker. Records with a key wait in the book in any case, since brokers
+	// put what comes back behind newer messages.
 	KeylessLeave bool
-	// NativeReject says that the stream's Capabilities have NativeReject. Without it that settlement
-	// has no effect.
+	// NativeReject says that the stream's Capabilities have NativeReject. Without it that
+	// settlement has no effect.
 	NativeReject bool
-	// Timed says that leases may end by time alone, as those of [leat.TimedLeases] do. The book then
-	// asks each lease before it delivers and before it settles.
+	// Timed says that leases may end by time alone, as those of [leat.TimedLeases] do. The book
+	// then asks each lease before it delivers and before it settles.
 	Timed bool
-	// Wake is called when a Receive of the adapter's own should look again, with the lock held. Leave
-	// it nil where the adapter uses [Book.Receive].
+	// Wake is called when a Receive of the adapter's own should look again, with the lock held.
+	// Leave it nil where the adapter uses [Book.Receive].
 	Wake func()
 }
 
@@ -42,18 +43,19 @@ type Options struct {
 type Acks uint8
 
 const (
-	// Each means one record at a time: [Book.Settle] returns what the adapter tells the broker, and the
-	// book forgets the record.
+	// Each means one record at a time: [Book.Settle] returns what the adapter tells the broker, and
+	// the book forgets the record.
 	Each Acks = iota
-	// Position means one position for each window, below which everything is finished. The book keeps
-	// what is finished above it; see [Window.Watermark], [Window.Gap] and [Window.Above].
+	// Position means one position for each window, below which everything is finished. The book
+	// keeps what is finished above it; see [Window.Watermark], [Window.Gap] and [Window.Above].
 	Position
-	// Ranges means everything up to a number at once, and single numbers above it; see [Window.Collect].
+	// Ranges means everything up to a number at once, and single numbers above it; see
+	// [Window.Collect].
 	Ranges
 )
 
-// Book is what a stream knows of its records in flight. The adapter's lock guards it; see the package
-// comment.
+// Book is what a stream knows of its records in flight. The adapter's lock guards it; see the
+// package comment.
 type Book[T any] struct {
 	giveBacks[T]
 
@@ -82,8 +84,8 @@ func New[T any](l sync.Locker, o Options) *Book[T] {
 	return b
 }
 
-// Open begins a period of ownership. lease is the one of its records, and may be nil where each record
-// has its own.
+// Open begins a period of ownership. lease is the one of its records, and may be nil where each
+// record has its own.
 func (b *Book[T]) Open(lease *leat.Lease) *Window[T] {
 	b.serial++
 	w := &Window[T]{book: b, lease: lease, serial: b.serial, first: 1, next: 1, fresh: 1, ring: make([]slot[T], leastRing)}
@@ -91,8 +93,9 @@ func (b *Book[T]) Open(lease *leat.Lease) *Window[T] {
 	return w
 }
 
-// Receive implements [leat.Stream]: it waits until there is something to deliver. It takes the lock. When
-// ctx ends it returns an error with [leat.CodeCanceled], and after [Book.Shut] the error given there.
+// Receive implements [leat.Stream]: it waits until there is something to deliver. It takes the
+// lock. When ctx ends it returns an error with [leat.CodeCanceled], and after [Book.Shut] the error
+// given there.
 func (b *Book[T]) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	if len(into) == 0 {
 		return 0, &leat.Error{Op: "receive", Topic: b.o.Topic, Code: leat.CodeInvalid, Err: errNoRoom}
@@ -120,8 +123,8 @@ func (b *Book[T]) Receive(ctx context.Context, into []leat.Delivery) (int, error
 
 var errNoRoom = errors.New("no room to receive into")
 
-// Fill delivers what there is and the limits allow, from the start of into, and returns how much that is.
-// It does not wait.
+// Fill delivers what there is and the limits allow, from the start of into, and returns how much
+// that is. It does not wait.
 func (b *Book[T]) Fill(into []leat.Delivery) (n int) {
 	b.sort()
 	b.short = false
@@ -213,14 +216,15 @@ const (
 	Acked
 	// GivenBack means that the record waits in the book to go out again.
 	GivenBack
-	// Returned means that the record has left the book, and the adapter gives it back to the broker.
+	// Returned means that the record has left the book, and the adapter gives it back to the
+	// broker.
 	Returned
 	// Rejected means that the record is finished, and the broker's dead-letter mechanism gets it.
 	Rejected
 )
 
-// Settle settles a delivery, and returns the adapter's part of its record. Deliveries of other streams have
-// no effect.
+// Settle settles a delivery, and returns the adapter's part of its record. Deliveries of other
+// streams have no effect.
 func (b *Book[T]) Settle(d *leat.Delivery, how leat.Settlement) (of T, e Effect) {
 	w, n, ok := b.Find(d)
 	if !ok {
@@ -245,8 +249,8 @@ func (b *Book[T]) Settle(d *leat.Delivery, how leat.Settlement) (of T, e Effect)
 	return of, None
 }
 
-// Find returns where the record of a delivery is, as long as a settlement of that delivery has an effect. It
-// is for adapters that do more with a settlement than [Book.Settle].
+// Find returns where the record of a delivery is, as long as a settlement of that delivery has an
+// effect. It is for adapters that do more with a settlement than [Book.Settle].
 func (b *Book[T]) Find(d *leat.Delivery) (w *Window[T], number uint64, ok bool) {
 	w, ok = d.Handle.(*Window[T])
 	if !ok || w.book != b || w.ended {
@@ -271,12 +275,12 @@ func (b *Book[T]) key(s *slot[T]) string {
 // Out returns how many records are delivered and not settled, and their bytes.
 func (b *Book[T]) Out() (events, bytes int) { return b.out, b.outBytes }
 
-// Held returns how many records are pushed and not finished, and their bytes: those that are out, that
-// wait to go out, and that were set aside.
+// Held returns how many records are pushed and not finished, and their bytes: those that are out,
+// that wait to go out, and that were set aside.
 func (b *Book[T]) Held() (events, bytes int) { return b.held, b.heldBytes }
 
-// Room returns how many events and bytes the adapter may fetch, requests under way not counted. One event
-// of any size may come when nothing is held.
+// Room returns how many events and bytes the adapter may fetch, requests under way not counted. One
+// event of any size may come when nothing is held.
 func (b *Book[T]) Room() (events, bytes int) {
 	return b.o.MaxInFlight - b.held, b.o.MaxInFlightBytes - b.heldBytes
 }
@@ -299,11 +303,12 @@ func (b *Book[T]) Wake() {
 	}
 }
 
-// Quiesce notes that Receive will not be called again (Q1). From now on what is given back stays where it is,
-// without its delay, until its window ends.
+// Quiesce notes that Receive will not be called again (Q1). From now on what is given back stays
+// where it is, without its delay, until its window ends.
 func (b *Book[T]) Quiesce() { b.quiet = true }
 
-// Shut makes Receive return err from now on; the first call counts. The adapter ends the windows by itself.
+// Shut makes Receive return err from now on; the first call counts. The adapter ends the windows by
+// itself.
 func (b *Book[T]) Shut(err error) {
 	if b.shut == nil {
 		b.shut = err

@@ -94,7 +94,8 @@ func (d *desk) waiting(ctx context.Context) <-chan error {
 	return done
 }
 
-// TestReceiveWaits: a Receive that waits goes on when there is something to deliver, and when there is no more reason to wait (R1).
+// TestReceiveWaits: a Receive that waits goes on when there is something to deliver, and when there
+// is no more reason to wait (R1).
 func TestReceiveWaits(t *testing.T) {
 	t.Parallel()
 	first := func(d *desk) []leat.Delivery {
@@ -167,7 +168,8 @@ func TestReceiveEnds(t *testing.T) {
 	})
 }
 
-// TestDelaysWake: Receive looks again when the first delay is over, and then the next. The longest delay caps them. Shut ends the wait.
+// TestDelaysWake: Receive looks again when the first delay is over, and then the next. The longest
+// delay caps them. Shut ends the wait.
 func TestDelaysWake(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +197,8 @@ func TestDelaysWake(t *testing.T) {
 	})
 }
 
-// TestQuiesce: nothing that is given back after Quiesce goes out again, and it is still there for the end of the window (Q1).
+// TestQuiesce: nothing that is given back after Quiesce goes out again, and it is still there for
+// the end of the window (Q1).
 func TestQuiesce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, book.Options{KeylessLeave: true})
@@ -221,7 +224,8 @@ func TestQuiesce(t *testing.T) {
 	require.Zero(t, d.w.Push(&leat.Delivery{}, 1, 4), "nothing enters a window that has ended")
 }
 
-// TestSetAside: a record that the adapter does something with is neither out nor finished, until the adapter says so.
+// TestSetAside: a record that the adapter does something with is neither out nor finished, until
+// the adapter says so.
 func TestSetAside(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, book.Options{})
@@ -252,7 +256,8 @@ func TestSetAside(t *testing.T) {
 	require.Equal(t, []book.Effect{book.Acked}, d.settle(ack(), again[0]))
 }
 
-// TestFinishedBesideAnUnfinishedOne: what is finished while an older record is not, for longer than the ring is, is acknowledged.
+// TestFinishedBesideAnUnfinishedOne: what is finished while an older record is not, for longer than
+// the ring is, is acknowledged.
 func TestFinishedBesideAnUnfinishedOne(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, book.Options{MaxInFlight: 2, Acks: book.Ranges})
@@ -319,7 +324,8 @@ func TestWindowsTakeTurns(t *testing.T) {
 	require.Equal(t, []int{3, 4, 5}, ids)
 }
 
-// TestTimedWindow: a window whose own lease is over delivers and settles nothing, although nobody has ended the window yet (L2, T4).
+// TestTimedWindow: a window whose own lease is over delivers and settles nothing, although nobody
+// has ended the window yet (L2, T4).
 func TestTimedWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -342,8 +348,8 @@ func TestTimedWindow(t *testing.T) {
 	})
 }
 
-// TestTimedRecord: a record whose own lease is over before it went out never goes out, nor do later ones of its key (L4). Whoever ends the
-// lease learns which others that are.
+// TestTimedRecord: a record whose own lease is over before it went out never goes out, nor do later
+// ones of its key (L4). Whoever ends the lease learns which others that are.
 func TestTimedRecord(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, book.Options{Timed: true})

@@ -25,12 +25,12 @@
 //     the last round, and while the window has not ended.
 //   - Q1: after [Book.Quiesce] nothing that is given back goes out again.
 //
-// What is settled reaches the broker in one of three ways, which [Options].Acks names: each record by
-// itself, one position below which all is finished, or ranges and single records.
+// What is settled reaches the broker in one of three ways, which [Options].Acks names: each record
+// by itself, one position below which all is finished, or ranges and single records.
 //
 // # Locks
 //
-// The adapter's own lock guards the book and its windows. The adapter holds it for every call, except
-// for [Book.Receive], which takes it. Nothing here calls a lease or another part of the engine, so the
-// lock may be the one that Settle takes.
+// The adapter's own lock guards the book and its windows. The adapter holds it for every call,
+// except for [Book.Receive], which takes it. Nothing here calls a lease or another part of the
+// engine, so the lock may be the one that Settle takes.
 package book

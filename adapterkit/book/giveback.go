@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// giveBacks is what a book knows of records that were given back. It costs nothing while there is none.
+// giveBacks is what a book knows of records that were given back. It costs nothing while there is
+// none.
 type giveBacks[T any] struct {
 	epoch   time.Time              // the zero of clock
 	returns []place[T]             // given back since the last Fill
@@ -67,9 +68,9 @@ func (b *Book[T]) holding(s *slot[T]) *holding[T] {
 	return nil
 }
 
-// sort decides about what was given back. What has no key may go out again when its delay is over. The records
-// of a key go out again when nothing of it is out any more and the longest delay is over, in order and
-// before what comes after them.
+// sort decides about what was given back. What has no key may go out again when its delay is over.
+// The records of a key go out again when nothing of it is out any more and the longest delay is
+// over, in order and before what comes after them.
 func (b *Book[T]) sort() {
 	if len(b.returns) == 0 && len(b.blocked) == 0 && len(b.naps) == 0 {
 		return
@@ -191,8 +192,8 @@ func (b *Book[T]) wakeAt(at time.Duration) {
 	}
 }
 
-// lapse reports whether the lease of a record has ended by its time. Its records go no more, even before the
-// adapter learns of that: all of the window, if the lease is the window's.
+// lapse reports whether the lease of a record has ended by its time. Its records go no more, even
+// before the adapter learns of that: all of the window, if the lease is the window's.
 func (b *Book[T]) lapse(w *Window[T], n uint64, s *slot[T]) bool {
 	switch {
 	case !b.o.Timed:
@@ -218,9 +219,9 @@ func (w *Window[T]) lapse() bool {
 	return true
 }
 
-// Lose takes a record whose lease is lost out of the book, and everything of its key that was pushed after
-// it: those would overtake it. It returns the adapter's parts of these others, whose leases must end too. It
-// is for streams whose records have a lease each, with [Each].
+// Lose takes a record whose lease is lost out of the book, and everything of its key that was
+// pushed after it: those would overtake it. It returns the adapter's parts of these others, whose
+// leases must end too. It is for streams whose records have a lease each, with [Each].
 func (w *Window[T]) Lose(n uint64) (others []T) {
 	b := w.book
 	b.lapsed = append(b.lapsed, b.lose(w, n)...)

@@ -54,7 +54,8 @@ func (w *window) position(t *testing.T) {
 	require.Equal(t, newest, i)
 }
 
-// collect is what RabbitMQ does with acknowledgements. A multiple one for a number that it does not wait for would take everything.
+// collect is what RabbitMQ does with acknowledgements. A multiple one for a number that it does not
+// wait for would take everything.
 func (w *window) collect(t *testing.T, ones bool) {
 	c := w.w.Collect(ones)
 	require.GreaterOrEqual(t, c.Count, len(c.Rejects)+len(c.Ones))

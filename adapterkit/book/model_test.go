@@ -198,8 +198,9 @@ func (m *model) check(d *leat.Delivery) {
 	}
 }
 
-// nothingLeft checks that Fill, when it stopped without a limit, left nothing that had to go out: a record without a key whose
-// delay is over, or the records of a key of which nothing is out and whose delays are over.
+// nothingLeft checks that Fill, when it stopped without a limit, left nothing that had to go out: a
+// record without a key whose delay is over, or the records of a key of which nothing is out and
+// whose delays are over.
 func (m *model) nothingLeft() {
 	busy := map[string]bool{}
 	for _, w := range m.windows {
@@ -409,8 +410,9 @@ func (m *model) pause(d time.Duration) {
 	m.mu.Lock()
 }
 
-// TestModel: whatever arrives, is given back, settled, delayed, lost, stopped and left open in whatever order, records come in the order
-// of their key, each as often as it should, within the limits, and the broker is told of what is finished and nothing else.
+// TestModel: whatever arrives, is given back, settled, delayed, lost, stopped and left open in
+// whatever order, records come in the order of their key, each as often as it should, within the
+// limits, and the broker is told of what is finished and nothing else.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

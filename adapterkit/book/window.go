@@ -9,12 +9,12 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Window is the records of one period of ownership, in the order in which they were pushed. Their numbers
-// begin at 1 and have no gaps. The adapter's lock guards it.
+// Window is the records of one period of ownership, in the order in which they were pushed. Their
+// numbers begin at 1 and have no gaps. The adapter's lock guards it.
 //
-// A window is a ring. With [Position] it grows to the distance from the oldest unfinished record to the
-// newest one. Otherwise it grows to a few times MaxInFlight, and what is unfinished for longer than
-// that is kept beside it.
+// A window is a ring. With [Position] it grows to the distance from the oldest unfinished record to
+// the newest one. Otherwise it grows to a few times MaxInFlight, and what is unfinished for longer
+// than that is kept beside it.
 type Window[T any] struct {
 	acknowledgement[T]
 
@@ -61,9 +61,10 @@ const (
 	leastRing = 64
 )
 
-// Push enters a record that arrived, and returns its number. It copies d, which has the event, or what is
-// malformed, and everything else that goes out with it, except for Handle and Tag. Lease may be nil for
-// the window's. size counts against MaxInFlightBytes. After [Window.End] it does nothing and returns 0.
+// Push enters a record that arrived, and returns its number. It copies d, which has the event, or
+// what is malformed, and everything else that goes out with it, except for Handle and Tag. Lease
+// may be nil for the window's. size counts against MaxInFlightBytes. After [Window.End] it does
+// nothing and returns 0.
 func (w *Window[T]) Push(d *leat.Delivery, size int, of T) uint64 {
 	if w.ended {
 		return 0
@@ -181,8 +182,8 @@ func (w *Window[T]) Reject(n uint64) {
 	w.book.madeRoom()
 }
 
-// SetAside notes that a record is settled and not finished: the adapter does something with it, and calls
-// Finish or GiveBack later. It does not count as delivered, and is still held.
+// SetAside notes that a record is settled and not finished: the adapter does something with it, and
+// calls Finish or GiveBack later. It does not count as delivered, and is still held.
 func (w *Window[T]) SetAside(n uint64) {
 	if s := w.open(n); s != nil {
 		w.leave(s)
@@ -191,8 +192,8 @@ func (w *Window[T]) SetAside(n uint64) {
 	}
 }
 
-// GiveBack makes a record go out again, after delay at the earliest. In a window that is stopped, and after
-// [Book.Quiesce], it stays where it is.
+// GiveBack makes a record go out again, after delay at the earliest. In a window that is stopped,
+// and after [Book.Quiesce], it stays where it is.
 func (w *Window[T]) GiveBack(n uint64, delay time.Duration) {
 	s := w.open(n)
 	if s == nil || s.state == fresh || s.state == back {
@@ -241,8 +242,8 @@ func (b *Book[T]) madeRoom() {
 	}
 }
 
-// Of returns the adapter's part of a record that is not finished, nil for others. The pointer is valid
-// until the next Push.
+// Of returns the adapter's part of a record that is not finished, nil for others. The pointer is
+// valid until the next Push.
 func (w *Window[T]) Of(n uint64) *T {
 	if s := w.open(n); s != nil {
 		return &s.of
@@ -250,8 +251,8 @@ func (w *Window[T]) Of(n uint64) *T {
 	return nil
 }
 
-// Delivery returns the last delivery of a record that is not finished, nil for others. The pointer is valid
-// until the next Push.
+// Delivery returns the last delivery of a record that is not finished, nil for others. The pointer
+// is valid until the next Push.
 func (w *Window[T]) Delivery(n uint64) *leat.Delivery {
 	if s := w.open(n); s != nil {
 		return &s.d
@@ -265,8 +266,8 @@ func (w *Window[T]) Next() uint64 { return w.next }
 // Fresh returns how many records were not delivered yet.
 func (w *Window[T]) Fresh() int { return int(w.next - w.fresh) }
 
-// Sort sorts the records that were not delivered yet. It is for brokers that hand over what a consumer before
-// held after newer messages. moved gets the new number of each record.
+// Sort sorts the records that were not delivered yet. It is for brokers that hand over what a
+// consumer before held after newer messages. moved gets the new number of each record.
 func (w *Window[T]) Sort(compare func(a, b T) int, moved func(of *T, n uint64)) {
 	var waiting []slot[T]
 	for n := w.fresh; n < w.next; n++ {
@@ -284,8 +285,8 @@ func (w *Window[T]) Sort(compare func(a, b T) int, moved func(of *T, n uint64)) 
 	}
 }
 
-// Unsettled returns the records that are not finished, oldest first, and whether each is out. They are what
-// the adapter gives back to the broker when it ends the window.
+// Unsettled returns the records that are not finished, oldest first, and whether each is out. They
+// are what the adapter gives back to the broker when it ends the window.
 func (w *Window[T]) Unsettled() iter.Seq2[T, bool] {
 	return func(yield func(T, bool) bool) {
 		for _, s := range w.all() {
@@ -337,8 +338,9 @@ func (w *Window[T]) Stopped() bool { return w.stopped }
 // Ended reports whether the window has ended.
 func (w *Window[T]) Ended() bool { return w.ended }
 
-// End ends the window: no settlement of its records has an effect any more. Call it before the lease ends, and
-// End of the lease without the lock. What is not settled is forgotten; see [Window.Unsettled].
+// End ends the window: no settlement of its records has an effect any more. Call it before the
+// lease ends, and End of the lease without the lock. What is not settled is forgotten; see
+// [Window.Unsettled].
 func (w *Window[T]) End() {
 	if w.ended {
 		return

@@ -11,10 +11,10 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Code returns the code of an error that is not an error code of the broker: that of the [*leat.Error]
-// in it; [leat.CodeUnauthenticated] where the broker refuses the client's certificate;
-// [leat.CodeCanceled] where a context ended; and else [leat.CodeUnavailable], because what is left are
-// connections that cannot be made, or that broke in one way or another.
+// Code returns the code of an error that is not an error code of the broker: that of the
+// [*leat.Error] in it; [leat.CodeUnauthenticated] where the broker refuses the client's
+// certificate; [leat.CodeCanceled] where a context ended; and else [leat.CodeUnavailable], because
+// what is left are connections that cannot be made, or that broke in one way or another.
 func Code(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code
@@ -29,15 +29,16 @@ func Code(err error) leat.Code {
 	return leat.CodeUnavailable
 }
 
-// IsUntrusted reports whether the client does not accept the broker: its certificate is not trusted,
-// or what answers does not speak TLS.
+// IsUntrusted reports whether the client does not accept the broker: its certificate is not
+// trusted, or what answers does not speak TLS.
 func IsUntrusted(err error) bool {
 	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
 	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
 	return isCert || isRecord
 }
 
-// IsAlert reports whether the broker ended the TLS handshake, as it does without a client certificate that it wants.
+// IsAlert reports whether the broker ended the TLS handshake, as it does without a client
+// certificate that it wants.
 func IsAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error"
@@ -56,8 +57,9 @@ func IsCertificateAlert(err error) bool {
 
 // Fail makes the [*leat.Error] of a call. ctx is the caller's. When it has ended, the code is
 // [leat.CodeCanceled] and the error wraps that of ctx, with err as the last thing that was wrong.
-// Otherwise a [leat.CodeCanceled] was the end of the adapter's own timeout, in which nobody answered:
-// it becomes [leat.CodeUnavailable]. An err that is itself an [*leat.Error] is not wrapped once more.
+// Otherwise a [leat.CodeCanceled] was the end of the adapter's own timeout, in which nobody
+// answered: it becomes [leat.CodeUnavailable]. An err that is itself an [*leat.Error] is not
+// wrapped once more.
 func Fail(ctx context.Context, op, topic string, code leat.Code, err error) error {
 	if ctx.Err() != nil {
 		code = leat.CodeCanceled

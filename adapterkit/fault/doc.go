@@ -1,7 +1,7 @@
 // Package fault makes the errors of an adapter: those of calls that fail, and those of health.
 //
-// An adapter knows what the error codes of its broker mean. The rest is the same for all adapters, and
-// is here. Write a codeOf that begins with your broker's codes and ends with [Code]:
+// An adapter knows what the error codes of its broker mean. The rest is the same for all adapters,
+// and is here. Write a codeOf that begins with your broker's codes and ends with [Code]:
 //
 //	func codeOf(err error) leat.Code {
 //		if native, ok := errors.AsType[*client.Error](err); ok {
@@ -10,6 +10,6 @@
 //		return fault.Code(err)
 //	}
 //
-// [Fail] makes the error of a call. A [Symptom] keeps what is wrong, and since when, until health is
-// asked. [Join] joins several errors, and leaves a single one as it is.
+// [Fail] makes the error of a call. A [Symptom] keeps what is wrong, and since when, until health
+// is asked. [Join] joins several errors, and leaves a single one as it is.
 package fault

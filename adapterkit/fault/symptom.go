@@ -10,8 +10,8 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Symptom is something that is wrong, and since when. The zero Symptom says that nothing is. It is not
-// safe for concurrent use.
+// Symptom is something that is wrong, and since when. The zero Symptom says that nothing is. It is
+// not safe for concurrent use.
 type Symptom struct {
 	Err   error     // nil while nothing is wrong
 	Since time.Time // when the first of the errors in a row was noted
@@ -27,14 +27,14 @@ func (s *Symptom) Set(err error) {
 	s.Err = err
 }
 
-// Within reports whether something is wrong that was noted less than memory ago. It is for what happens
-// once, such as lost data, and for what nobody says the end of.
+// Within reports whether something is wrong that was noted less than memory ago. It is for what
+// happens once, such as lost data, and for what nobody says the end of.
 func (s *Symptom) Within(memory time.Duration) bool {
 	return s.Err != nil && time.Since(s.Last) < memory
 }
 
-// Symptoms are the symptoms of parts, such as the partitions of a topic. The zero Symptoms work. They
-// are not safe for concurrent use.
+// Symptoms are the symptoms of parts, such as the partitions of a topic. The zero Symptoms work.
+// They are not safe for concurrent use.
 type Symptoms[K cmp.Ordered] struct{ parts map[K]*Symptom }
 
 // Set notes an error of a part, or with nil that nothing is wrong with it any more.

@@ -1,9 +1,9 @@
-// Package lease keeps messages that a broker lends for a term: the visibility timeout of SQS, the ack
-// deadline of Pub/Sub, the AckWait of JetStream.
+// Package lease keeps messages that a broker lends for a term: the visibility timeout of SQS, the
+// ack deadline of Pub/Sub, the AckWait of JetStream.
 //
-// A [Keeper] gives every message a lease of [github.com/leatgo/leat.TimedLeases], extends it, and tells the
-// broker what became of it, in batches. The adapter writes one function that sends a batch and returns a
-// result for each entry.
+// A [Keeper] gives every message a lease of [github.com/leatgo/leat.TimedLeases], extends it, and
+// tells the broker what became of it, in batches. The adapter writes one function that sends a
+// batch and returns a result for each entry.
 //
 //	k := lease.New(lease.Options[string, receipt]{Term: 30 * time.Second, MaxBatch: 10, Send: s.send, Lost: s.lost})
 //	m, fresh := k.Take(id, asked, receipt)  // a message arrived; asked is when its request began
@@ -25,6 +25,7 @@
 //
 // # Locks
 //
-// Ack, Reject and GiveBack may be called with the lock that Settle takes, and do not block. All other
-// methods end leases, and need to be called without it. Send, Lost and Report are called without any lock.
+// Ack, Reject and GiveBack may be called with the lock that Settle takes, and do not block. All
+// other methods end leases, and need to be called without it. Send, Lost and Report are called
+// without any lock.
 package lease

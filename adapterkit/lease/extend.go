@@ -34,8 +34,8 @@ func (k *Keeper[K, T]) watch() {
 	}
 }
 
-// sweep returns the messages whose extension is due before the next look, and those whose leases are over. It
-// ends the watch when nothing is held.
+// sweep returns the messages whose extension is due before the next look, and those whose leases
+// are over. It ends the watch when nothing is held.
 func (k *Keeper[K, T]) sweep(now time.Time) (due, lost []*Message[K, T], over bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

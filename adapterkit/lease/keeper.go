@@ -37,29 +37,30 @@ type Entry[K comparable, T any] struct {
 
 // Options configures a [Keeper]. Term and Send are required.
 type Options[K comparable, T any] struct {
-	// Term is after how long the broker takes a message back that is not extended. It should be ten times
-	// as long as the broker needs to answer.
+	// Term is after how long the broker takes a message back that is not extended. It should be ten
+	// times as long as the broker needs to answer.
 	Term time.Duration
-	// Send tells the broker about a batch and waits for the answer. It returns nil when the broker confirmed
-	// all entries, else an error or nil for each one. An error with [leat.CodeLeaseLost] says that the broker
-	// does not take this receipt any more. All others are repeated while the lease lasts. Several calls may
-	// run at a time, but one of GiveBack only.
+	// Send tells the broker about a batch and waits for the answer. It returns nil when the broker
+	// confirmed all entries, else an error or nil for each one. An error with [leat.CodeLeaseLost]
+	// says that the broker does not take this receipt any more. All others are repeated while the
+	// lease lasts. Several calls may run at a time, but one of GiveBack only.
 	Send func(ctx context.Context, op Op, batch []Entry[K, T]) []error
-	// Lost is told of a message whose lease is lost. It takes the message out of the adapter's book, and returns
-	// others that are lost with it; see book.Window.Lose. Nil does nothing.
+	// Lost is told of a message whose lease is lost. It takes the message out of the adapter's
+	// book, and returns others that are lost with it; see book.Window.Lose. Nil does nothing.
 	Lost func(m *Message[K, T], cause error) (others []*Message[K, T])
-	// Report gets what went wrong with a request, and nil when one went well. It may be called often. Nil
-	// does nothing.
+	// Report gets what went wrong with a request, and nil when one went well. It may be called
+	// often. Nil does nothing.
 	Report func(op Op, err error)
 	// MaxBatch is the most entries of a request. 0 means 10.
 	MaxBatch int
-	// Requests is how many requests of acks, and how many of extensions, run at a time. 0 means 4. Another
-	// one begins when a full batch waits.
+	// Requests is how many requests of acks, and how many of extensions, run at a time. 0 means 4.
+	// Another one begins when a full batch waits.
 	Requests int
-	// Linger is how long an ack waits for others. 0 means that it only waits while requests are under way.
+	// Linger is how long an ack waits for others. 0 means that it only waits while requests are
+	// under way.
 	Linger time.Duration
-	// Timeout bounds a request with acks or give-backs, and so does the end of the first of its leases. 0 means 10 s.
-	// A request with extensions has less than a tenth of the term.
+	// Timeout bounds a request with acks or give-backs, and so does the end of the first of its
+	// leases. 0 means 10 s. A request with extensions has less than a tenth of the term.
 	Timeout time.Duration
 	// NewestFirst makes Close give messages back in the opposite order of Take.
 	NewestFirst bool
@@ -69,8 +70,8 @@ type Options[K comparable, T any] struct {
 
 // Message is a message that the broker lends. The keeper makes it.
 type Message[K comparable, T any] struct {
-	// Of is the adapter's own, such as the place of the message in its book. Set it before anybody else can
-	// know of the message. The keeper does not look at it.
+	// Of is the adapter's own, such as the place of the message in its book. Set it before anybody
+	// else can know of the message. The keeper does not look at it.
 	Of any
 
 	id    K
@@ -93,8 +94,8 @@ func (m *Message[K, T]) Lease() *leat.Lease { return m.lease.Lease() }
 // ID returns the message's id.
 func (m *Message[K, T]) ID() K { return m.id }
 
-// Keeper keeps messages that a broker lends for a term. Its methods may be called from several goroutines at
-// once; see the package comment about locks.
+// Keeper keeps messages that a broker lends for a term. Its methods may be called from several
+// goroutines at once; see the package comment about locks.
 type Keeper[K comparable, T any] struct {
 	o      Options[K, T]
 	leases *leat.TimedLeases
@@ -126,9 +127,9 @@ func New[K comparable, T any](o Options[K, T]) *Keeper[K, T] {
 	return k
 }
 
-// Take notes a message that arrived. asked is the [time.Now] at which the request began that brought it. fresh
-// is false for a message that is held already: the keeper has taken over its new value, and the adapter
-// delivers nothing (L5).
+// Take notes a message that arrived. asked is the [time.Now] at which the request began that
+// brought it. fresh is false for a message that is held already: the keeper has taken over its new
+// value, and the adapter delivers nothing (L5).
 func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], fresh bool) {
 	k.mu.Lock()
 	m = k.held[id]
@@ -163,8 +164,8 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 	return m, true
 }
 
-// Ack tells the broker that a message is finished. Only the first of Ack, Reject and GiveBack counts, and only
-// while the lease lasts.
+// Ack tells the broker that a message is finished. Only the first of Ack, Reject and GiveBack
+// counts, and only while the lease lasts.
 func (k *Keeper[K, T]) Ack(m *Message[K, T]) { k.settle(m, Ack, 0) }
 
 // Reject hands a message to the broker's dead-letter mechanism.
@@ -196,9 +197,9 @@ func (k *Keeper[K, T]) Held() int {
 
 var errTerm = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}
 
-// Overdue reports whether the time of a lease is over and Lost was not told of it yet. A stream that keeps
-// order asks before it delivers what has just come, which may be newer than what it is about to lose. It is
-// cheap.
+// Overdue reports whether the time of a lease is over and Lost was not told of it yet. A stream
+// that keeps order asks before it delivers what has just come, which may be newer than what it is
+// about to lose. It is cheap.
 func (k *Keeper[K, T]) Overdue() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -220,7 +221,8 @@ func (k *Keeper[K, T]) Overdue() bool {
 	return false
 }
 
-// Lose ends the leases of messages with a cause: the broker has taken them back. It calls Lost for each.
+// Lose ends the leases of messages with a cause: the broker has taken them back. It calls Lost for
+// each.
 func (k *Keeper[K, T]) Lose(cause error, messages ...*Message[K, T]) { k.lose(messages, cause) }
 
 // LoseAll is Lose for everything that is held.
@@ -238,10 +240,10 @@ func (k *Keeper[K, T]) all() []*Message[K, T] {
 	return all
 }
 
-// ReturnAll ends the leases of all messages that are not settled with a cause, calls Lost for each, and gives
-// them back to the broker, in the order of Take, while their terms last. It is for brokers that make another
-// consumer the active one, and wait for the messages of the first. What is settled is not affected. A returned
-// message that comes again is a new one.
+// ReturnAll ends the leases of all messages that are not settled with a cause, calls Lost for each,
+// and gives them back to the broker, in the order of Take, while their terms last. It is for
+// brokers that make another consumer the active one, and wait for the messages of the first. What
+// is settled is not affected. A returned message that comes again is a new one.
 func (k *Keeper[K, T]) ReturnAll(cause error) {
 	all := k.all()
 	var back []*Message[K, T]
@@ -286,13 +288,13 @@ func (k *Keeper[K, T]) forget(m *Message[K, T]) {
 	}
 }
 
-// Flush waits until the broker has confirmed every ack, or the lease of one it has not confirmed is over. It
-// returns ctx's error when that ends first.
+// Flush waits until the broker has confirmed every ack, or the lease of one it has not confirmed is
+// over. It returns ctx's error when that ends first.
 func (k *Keeper[K, T]) Flush(ctx context.Context) error { return k.wait(ctx, &k.acks) }
 
-// Close flushes the acks, ends all leases in order, and gives what is unsettled back in the order of Take. ctx
-// bounds it. Call it when nothing more can arrive. It returns an error when ctx ended before the broker had
-// confirmed all acks. Closing twice returns nil.
+// Close flushes the acks, ends all leases in order, and gives what is unsettled back in the order
+// of Take. ctx bounds it. Call it when nothing more can arrive. It returns an error when ctx ended
+// before the broker had confirmed all acks. Closing twice returns nil.
 func (k *Keeper[K, T]) Close(ctx context.Context) error {
 	k.mu.Lock()
 	if k.closed {

@@ -38,8 +38,8 @@ func TestExtends(t *testing.T) {
 	})
 }
 
-// TestExtendsAgain: an extension that fails, or has no answer, is tried again at every tenth of the term, and the lease ends at nine tenths
-// (L1, L2). The adapter hears of it.
+// TestExtendsAgain: an extension that fails, or has no answer, is tried again at every tenth of the
+// term, and the lease ends at nine tenths (L1, L2). The adapter hears of it.
 func TestExtendsAgain(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(context.Context, int) []error{
@@ -91,8 +91,8 @@ func TestLateFirstTerm(t *testing.T) {
 	})
 }
 
-// TestEntriesFail: one entry that fails does not touch its neighbours: a stale receipt loses its lease, any other error is repeated. The
-// lease ends when the broker has confirmed (L7).
+// TestEntriesFail: one entry that fails does not touch its neighbours: a stale receipt loses its
+// lease, any other error is repeated. The lease ends when the broker has confirmed (L7).
 func TestEntriesFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +146,8 @@ func (b *broker) slow(d time.Duration) {
 	})
 }
 
-// TestComesAgain: a message that comes again while it is held takes over the new receipt, and its term begins anew (L5).
+// TestComesAgain: a message that comes again while it is held takes over the new receipt, and its
+// term begins anew (L5).
 func TestComesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -163,7 +164,8 @@ func TestComesAgain(t *testing.T) {
 	})
 }
 
-// TestComesWhileItIsExtended: the same while a request with the old receipt is under way, whose answer says nothing then.
+// TestComesWhileItIsExtended: the same while a request with the old receipt is under way, whose
+// answer says nothing then.
 func TestComesWhileItIsExtended(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,8 +180,8 @@ func TestComesWhileItIsExtended(t *testing.T) {
 	})
 }
 
-// TestAckGoesAgain: a message that comes again while its ack is under way is acknowledged with the new receipt, whatever the broker answers
-// to the old one (L5, T1).
+// TestAckGoesAgain: a message that comes again while its ack is under way is acknowledged with the
+// new receipt, whatever the broker answers to the old one (L5, T1).
 func TestAckGoesAgain(t *testing.T) {
 	t.Parallel()
 	for _, lenient := range []bool{false, true} {
@@ -208,7 +210,8 @@ func TestAckGoesAgain(t *testing.T) {
 	}
 }
 
-// TestTermCountsFromTheRequest: an extension that takes its time lasts from when it was asked for (L2).
+// TestTermCountsFromTheRequest: an extension that takes its time lasts from when it was asked for
+// (L2).
 func TestTermCountsFromTheRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,7 +228,8 @@ func TestTermCountsFromTheRequest(t *testing.T) {
 	})
 }
 
-// TestNoRequestOutlastsItsLease: an ack without an answer ends with its lease, and the message is not extended meanwhile (L6).
+// TestNoRequestOutlastsItsLease: an ack without an answer ends with its lease, and the message is
+// not extended meanwhile (L6).
 func TestNoRequestOutlastsItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -246,7 +250,8 @@ func TestNoRequestOutlastsItsLease(t *testing.T) {
 	})
 }
 
-// TestComesAfterItsEnd: a message that comes again after its term is delivered under a new lease, and the old one has ended by then (L3).
+// TestComesAfterItsEnd: a message that comes again after its term is delivered under a new lease,
+// and the old one has ended by then (L3).
 func TestComesAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -268,7 +273,8 @@ func TestComesAfterItsEnd(t *testing.T) {
 	})
 }
 
-// TestClose: Close stores the acks, then ends the leases, then gives back what is left, in order and without delay.
+// TestClose: Close stores the acks, then ends the leases, then gives back what is left, in order
+// and without delay.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	for _, newest := range []bool{false, true} {
@@ -308,7 +314,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestCloseInTime: Close ends with its context, says so where an ack is not confirmed, and ends the leases.
+// TestCloseInTime: Close ends with its context, says so where an ack is not confirmed, and ends the
+// leases.
 func TestCloseInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -365,7 +372,8 @@ func TestLoseAll(t *testing.T) {
 	})
 }
 
-// TestFullBatches: while a request is under way acks wait for others, and another request begins only with a full batch.
+// TestFullBatches: while a request is under way acks wait for others, and another request begins
+// only with a full batch.
 func TestFullBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestModel: with requests that are slow, fail, have no answer or fail in part, and messages that come again, no rule of leases is broken,
-// and everything that was acked under a lease that lasts is acked in the end.
+// TestModel: with requests that are slow, fail, have no answer or fail in part, and messages that
+// come again, no rule of leases is broken, and everything that was acked under a lease that lasts
+// is acked in the end.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for range 30 {

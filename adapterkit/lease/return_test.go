@@ -13,8 +13,8 @@ import (
 
 var errReplaced = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost}
 
-// TestReturnAll: leases end with the cause before the broker gets the messages back, in the order of
-// Take. What is settled is not affected, and a returned message that comes again is a new one.
+// TestReturnAll: leases end with the cause before the broker gets the messages back, in the order
+// of Take. What is settled is not affected, and a returned message that comes again is a new one.
 func TestReturnAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,8 @@ func TestReturnAll(t *testing.T) {
 	})
 }
 
-// TestReturnAllStops: a message is not given back when its term is over, since others may have it (L6).
+// TestReturnAllStops: a message is not given back when its term is over, since others may have it
+// (L6).
 func TestReturnAllStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +58,8 @@ func TestReturnAllStops(t *testing.T) {
 	})
 }
 
-// TestOverdue: it is known at once that the time of a lease is over, also before the keeper has looked.
+// TestOverdue: it is known at once that the time of a lease is over, also before the keeper has
+// looked.
 func TestOverdue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -92,8 +92,8 @@ func (k *Keeper[K, T]) sleep(d time.Duration) {
 	}
 }
 
-// next takes the next batch of a lane: messages with the same op whose leases last. A worker that gets none
-// has ended.
+// next takes the next batch of a lane: messages with the same op whose leases last. A worker that
+// gets none has ended.
 func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -182,7 +182,8 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	return some
 }
 
-// entries returns what is sent of a batch, how often each message had come by now, and when the first of the leases ends.
+// entries returns what is sent of a batch, how often each message had come by now, and when the
+// first of the leases ends.
 func (k *Keeper[K, T]) entries(batch []*Message[K, T], op Op) (entries []Entry[K, T], versions []int, until time.Time) {
 	until = time.Now().Add(k.o.Timeout)
 	k.mu.Lock()

@@ -50,8 +50,8 @@ func (l *Life[S]) Closed(op, topic string) error {
 	return nil
 }
 
-// Refuse returns why a call cannot be served at all, or nil: the Broker is closed, ctx has ended, or the topic's name is
-// wrong. An empty topic means that the call has none.
+// Refuse returns why a call cannot be served at all, or nil: the Broker is closed, ctx has ended,
+// or the topic's name is wrong. An empty topic means that the call has none.
 func (l *Life[S]) Refuse(ctx context.Context, op, topic string) error {
 	if err := l.Closed(op, topic); err != nil {
 		return err
@@ -65,7 +65,8 @@ func (l *Life[S]) Refuse(ctx context.Context, op, topic string) error {
 	return nil
 }
 
-// Enter counts a call that begins goroutines, so that Close awaits it. done is its end. After Close it returns the error of the call.
+// Enter counts a call that begins goroutines, so that Close awaits it. done is its end. After Close
+// it returns the error of the call.
 func (l *Life[S]) Enter(op, topic string) (done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +77,8 @@ func (l *Life[S]) Enter(op, topic string) (done func(), err error) {
 	return l.Tasks.End, nil
 }
 
-// Add remembers a stream, so that Close closes it. After Close it returns the error of Subscribe: close the stream then.
+// Add remembers a stream, so that Close closes it. After Close it returns the error of Subscribe:
+// close the stream then.
 func (l *Life[S]) Add(topic string, s S) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,9 +107,9 @@ func (l *Life[S]) Streams() int {
 }
 
 // Close ends the life, once; another call waits for the first. From here on calls are refused. All
-// streams are closed, side by side, and meanwhile publishing ends the publishes. Both have a context
-// that ends after nine tenths of the timeout. Then connections ends the connections, within the
-// tenth that is left; it gets the streams that there were. Last, Close awaits the Tasks.
+// streams are closed, side by side, and meanwhile publishing ends the publishes. Both have a
+// context that ends after nine tenths of the timeout. Then connections ends the connections, within
+// the tenth that is left; it gets the streams that there were. Last, Close awaits the Tasks.
 func (l *Life[S]) Close(timeout time.Duration, publishing func(ctx context.Context), connections func(streams []S)) {
 	l.once.Do(func() {
 		l.mu.Lock()
@@ -128,7 +130,8 @@ func (l *Life[S]) Close(timeout time.Duration, publishing func(ctx context.Conte
 	})
 }
 
-// Bounded returns ctx with the RequestTimeout of the adapter's options, which the cause of its end names.
+// Bounded returns ctx with the RequestTimeout of the adapter's options, which the cause of its end
+// names.
 func Bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within the RequestTimeout of %v", timeout))
 }

@@ -27,7 +27,8 @@ func (s *stream) Close(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// TestCloseIsBounded: streams and publishes share nine tenths of the timeout, the connections have the rest, and tasks are awaited.
+// TestCloseIsBounded: streams and publishes share nine tenths of the timeout, the connections have
+// the rest, and tasks are awaited.
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		life := &lifecycle.Life[*stream]{Broker: "the NATS broker"}

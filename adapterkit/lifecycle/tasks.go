@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Tasks counts the goroutines and timers of an adapter, so that its Close can await them (rule C3 of
-// [leat.Broker]). Unlike those of a [sync.WaitGroup], they may begin while somebody waits. The zero
-// Tasks works.
+// Tasks counts the goroutines and timers of an adapter, so that its Close can await them (rule C3
+// of [leat.Broker]). Unlike those of a [sync.WaitGroup], they may begin while somebody waits. The
+// zero Tasks works.
 type Tasks struct {
 	mu   sync.Mutex
 	n    int
@@ -61,7 +61,8 @@ type Timer struct {
 	t *time.Timer
 }
 
-// AfterFunc calls f in a goroutine after d. Wait waits for that, unless the Timer is stopped before.
+// AfterFunc calls f in a goroutine after d. Wait waits for that, unless the Timer is stopped
+// before.
 func (g *Tasks) AfterFunc(d time.Duration, f func()) *Timer {
 	g.Begin()
 	return &Timer{g, time.AfterFunc(d, func() {

@@ -20,9 +20,9 @@ type Login struct {
 	password, file string
 }
 
-// Login returns the user and the password of the URL, and nil where it has no user. The password is in
-// the URL, or in the file that the parameter password_file names. A user without a password is an
-// error, and so is a password without a user. An adapter whose broker takes a user alone, as a
+// Login returns the user and the password of the URL, and nil where it has no user. The password is
+// in the URL, or in the file that the parameter password_file names. A user without a password is
+// an error, and so is a password without a user. An adapter whose broker takes a user alone, as a
 // token, looks at the URL's User itself.
 func (r *Reader) Login() *Login {
 	l := &Login{User: r.url.User.Username(), file: r.String("password_file", "")}
@@ -51,10 +51,10 @@ func (l *Login) Credentials(context.Context) (user, password string, err error) 
 	return l.User, password, err
 }
 
-// Secret returns a function that reads the file that the parameter names, such as token_file, without
-// the line end that editors leave. It is nil where the parameter is not given. Call it for each
-// connection, so that the secret can be changed while the program runs. Its error wraps what the
-// operating system says, and does not show the path.
+// Secret returns a function that reads the file that the parameter names, such as token_file,
+// without the line end that editors leave. It is nil where the parameter is not given. Call it for
+// each connection, so that the secret can be changed while the program runs. Its error wraps what
+// the operating system says, and does not show the path.
 func (r *Reader) Secret(parameter string) func(context.Context) (string, error) {
 	file := r.String(parameter, "")
 	if file == "" {
@@ -63,9 +63,10 @@ func (r *Reader) Secret(parameter string) func(context.Context) (string, error) 
 	return func(context.Context) (string, error) { return secret(parameter, file) }
 }
 
-// TLS returns the configuration of TLS that the parameters ca_file, cert_file and key_file make, all
-// of PEM and none of them required. Certificate and key are read again for each connection. Without
-// on there is no TLS: the three are an error then, which says what would turn it on, such as "tls=true".
+// TLS returns the configuration of TLS that the parameters ca_file, cert_file and key_file make,
+// all of PEM and none of them required. Certificate and key are read again for each connection.
+// Without on there is no TLS: the three are an error then, which says what would turn it on, such
+// as "tls=true".
 func (r *Reader) TLS(on bool, what string) *tls.Config {
 	ca, cert, key := r.String("ca_file", ""), r.String("cert_file", ""), r.String("key_file", "")
 	if !on {
@@ -91,9 +92,10 @@ func SecureTLS(c *tls.Config) *tls.Config {
 	return c
 }
 
-// IsLocal reports whether an address, with or without a port, is this machine by its form: localhost,
-// a name that ends with .localhost, 127.0.0.0/8 or ::1. No name is looked up. A password or token goes
-// without TLS to such an address only, or where the user of the adapter allows it (AllowPlaintext).
+// IsLocal reports whether an address, with or without a port, is this machine by its form:
+// localhost, a name that ends with .localhost, 127.0.0.0/8 or ::1. No name is looked up. A password
+// or token goes without TLS to such an address only, or where the user of the adapter allows it
+// (AllowPlaintext).
 func IsLocal(address string) bool { return hostlist.IsLoopback(address) }
 
 // secret reads a file, which parameter names, without the line end that editors leave.
@@ -102,8 +104,8 @@ func secret(parameter, file string) (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), err
 }
 
-// fileTLS returns the TLS configuration of three files, each of which may be "". The error says which
-// file is wrong.
+// fileTLS returns the TLS configuration of three files, each of which may be "". The error says
+// which file is wrong.
 func fileTLS(ca, cert, key string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {

@@ -26,7 +26,8 @@ func TestSecretIsReadWithoutItsLineEnd(t *testing.T) {
 	assert.Nil(t, none)
 }
 
-// TestErrorsNameTheParameterAndNotThePath: the path is a piece of a URL, where anything may have got into it.
+// TestErrorsNameTheParameterAndNotThePath: the path is a piece of a URL, where anything may have
+// got into it.
 func TestErrorsNameTheParameterAndNotThePath(t *testing.T) {
 	certs := brokertest.NewCerts(t)
 	dir := filepath.Join(t.TempDir(), "s3cret")

@@ -1,6 +1,7 @@
 // Package options reads, completes and checks the options of an adapter. An adapter lists its
-// options once, in a [Table]: the name of each field, its default and its range. The table then does
-// three jobs: it reads the parameters of a broker URL, fills in defaults, and refuses wrong values.
+// options once, in a [Table]: the name of each field, its default and its range. The table then
+// does three jobs: it reads the parameters of a broker URL, fills in defaults, and refuses wrong
+// values.
 //
 //	func (o *Options) table() options.Table {
 //		return options.Table{
@@ -25,7 +26,7 @@
 // URL is quoted, because each piece of it may be a piece of a password: somebody may have forgotten
 // to percent-encode one. For the same reason an unknown parameter is counted and not named.
 //
-// An adapter keeps this promise when its own errors are of the type [Reason].
-// [leat.Openers] shows such an error as it is, and searches every other error for the secrets of the
-// URL before it shows it.
+// An adapter keeps this promise when its own errors are of the type [Reason]. [leat.Openers] shows
+// such an error as it is, and searches every other error for the secrets of the URL before it shows
+// it.
 package options

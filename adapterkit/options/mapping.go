@@ -7,8 +7,9 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// Mapping returns the ready-made mappings that the parameter names, in the order in which they are asked: lenient, plain, structured, or
-// several of them behind commas. It is nil where the parameter is not given or wrong.
+// Mapping returns the ready-made mappings that the parameter names, in the order in which they are
+// asked: lenient, plain, structured, or several of them behind commas. It is nil where the
+// parameter is not given or wrong.
 func (r *Reader) Mapping(name string) foreign.Mapping {
 	value, ok := r.get(name)
 	if !ok {

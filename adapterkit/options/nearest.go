@@ -5,7 +5,8 @@ import "strings"
 // farthest is how many letters a name may be off for its correction to be offered.
 const farthest = 2
 
-// nearest returns the name that somebody may have meant, or "" where none is near. It ignores case, '_' and '-'.
+// nearest returns the name that somebody may have meant, or "" where none is near. It ignores case,
+// '_' and '-'.
 func nearest(name string, known []string) string {
 	best, distance := "", farthest+1
 	for _, k := range known {
@@ -21,8 +22,8 @@ func plain(name string) string {
 	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
 }
 
-// apart returns how many bytes have to be inserted, dropped or changed to make b of a (Levenshtein), or more than farthest where that is
-// clear from their lengths.
+// apart returns how many bytes have to be inserted, dropped or changed to make b of a
+// (Levenshtein), or more than farthest where that is clear from their lengths.
 func apart(a, b string) int {
 	if max(len(a), len(b))-min(len(a), len(b)) > farthest {
 		return farthest + 1

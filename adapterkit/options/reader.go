@@ -12,9 +12,9 @@ import (
 	"github.com/leatgo/leat/internal/hostlist"
 )
 
-// Reader reads a broker URL. A parameter that the adapter asks for is known; [Reader.Err] reports all
-// others, so that a typing slip does not pass for a setting. Ask for all parameters before Err, also
-// for those that only matter together with another. A Reader is not safe for concurrent use.
+// Reader reads a broker URL. A parameter that the adapter asks for is known; [Reader.Err] reports
+// all others, so that a typing slip does not pass for a setting. Ask for all parameters before Err,
+// also for those that only matter together with another. A Reader is not safe for concurrent use.
 type Reader struct {
 	url       *url.URL
 	given     []parameter
@@ -46,8 +46,8 @@ func NewReader(u *url.URL) *Reader {
 	return r
 }
 
-// Wrong reports what is wrong with the URL as a whole: parameters that contradict each other, or a part
-// that the adapter has no use for. The same reason counts once.
+// Wrong reports what is wrong with the URL as a whole: parameters that contradict each other, or a
+// part that the adapter has no use for. The same reason counts once.
 func (r *Reader) Wrong(why Reason) {
 	if !slices.Contains(r.conflicts, string(why)) {
 		r.conflicts = append(r.conflicts, string(why))
@@ -77,7 +77,8 @@ func (r *Reader) URL() *url.URL { return r.url }
 // A name without its underscores, such as bufferbytes, needs no such call.
 func (r *Reader) Renamed(was, name string) { r.renamed[was] = name }
 
-// String returns the parameter, or fallback where it is not given. An empty parameter counts as given.
+// String returns the parameter, or fallback where it is not given. An empty parameter counts as
+// given.
 func (r *Reader) String(name, fallback string) string {
 	if value, ok := r.get(name); ok {
 		return value
@@ -85,7 +86,8 @@ func (r *Reader) String(name, fallback string) string {
 	return fallback
 }
 
-// integer returns the parameter as a decimal number from lowest to highest, or fallback where it is not given or wrong.
+// integer returns the parameter as a decimal number from lowest to highest, or fallback where it is
+// not given or wrong.
 func (r *Reader) integer(name string, fallback, lowest, highest int64) int64 {
 	value, ok := r.get(name)
 	if !ok {
@@ -99,8 +101,8 @@ func (r *Reader) integer(name string, fallback, lowest, highest int64) int64 {
 	return n
 }
 
-// Duration returns the parameter as a duration with its unit, such as "10s", from lowest to highest, or fallback where it is not
-// given or wrong.
+// Duration returns the parameter as a duration with its unit, such as "10s", from lowest to
+// highest, or fallback where it is not given or wrong.
 func (r *Reader) Duration(name string, fallback, lowest, highest time.Duration) time.Duration {
 	value, ok := r.get(name)
 	if !ok {
@@ -114,7 +116,8 @@ func (r *Reader) Duration(name string, fallback, lowest, highest time.Duration) 
 	return d
 }
 
-// Bool returns the parameter, "true" or "false", or fallback where it is not given or wrong. A parameter without a value is true.
+// Bool returns the parameter, "true" or "false", or fallback where it is not given or wrong. A
+// parameter without a value is true.
 func (r *Reader) Bool(name string, fallback bool) bool {
 	value, ok := r.get(name)
 	if !ok {
@@ -170,7 +173,8 @@ func (r *Reader) Err() error {
 // mostUnknown is how many unknown parameters an error lists.
 const mostUnknown = 5
 
-// unknown returns what to say of each parameter that was not asked for. It counts parameters instead of naming them.
+// unknown returns what to say of each parameter that was not asked for. It counts parameters
+// instead of naming them.
 func (r *Reader) unknown() (texts []string) {
 	for i, p := range r.given {
 		if slices.Contains(r.known, p.name) {
@@ -189,7 +193,8 @@ func (r *Reader) unknown() (texts []string) {
 	return texts
 }
 
-// newName returns what a parameter is called that has an older name, or the name without its underscores.
+// newName returns what a parameter is called that has an older name, or the name without its
+// underscores.
 func (r *Reader) newName(old string) string {
 	if name := r.renamed[old]; name != "" {
 		return name

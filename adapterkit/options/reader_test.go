@@ -90,8 +90,8 @@ func TestReaderWithoutParameters(t *testing.T) {
 	assert.EqualError(t, reader(t, "a=1").Err(), `parameter number 1 is unknown; there are none`)
 }
 
-// TestReaderShowsNothingOfTheURL has a canary in every position of a query. A name is no better than a value: with user:pass?word=x@host,
-// all of them are pieces of the password.
+// TestReaderShowsNothingOfTheURL has a canary in every position of a query. A name is no better
+// than a value: with user:pass?word=x@host, all of them are pieces of the password.
 func TestReaderShowsNothingOfTheURL(t *testing.T) {
 	for _, query := range []string{
 		"s3cret", "s3cret=1", "n=s3cret", "d=s3cret", "on=s3cret", "mode=s3cret", "n=1&n=s3cret", "name=s3cret&name=x", "s3cret=1&s3cret=2",

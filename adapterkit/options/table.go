@@ -60,9 +60,10 @@ func (t Table) Check() error {
 	return nil
 }
 
-// Reason is an error whose text has nothing of a URL in it: a constant of the adapter, or put together
-// from such constants and numbers of its own. [leat.Openers] shows a Reason without searching it for
-// secrets. Never convert a text to it that the URL, a client library or a broker had a part in.
+// Reason is an error whose text has nothing of a URL in it: a constant of the adapter, or put
+// together from such constants and numbers of its own. [leat.Openers] shows a Reason without
+// searching it for secrets. Never convert a text to it that the URL, a client library or a broker
+// had a part in.
 type Reason = secrets.Text //nolint:errname // a Reason is first of all a text
 
 // Invalid makes the error of New and Open of what is wrong with options: an [*leat.Error] with
@@ -85,7 +86,8 @@ func Int[T int | int16 | int32 | int64](field string, p *T, fallback, lowest, hi
 	}
 }
 
-// Duration is a duration from lowest to highest. Zero means fallback; a URL can say zero only where lowest is zero.
+// Duration is a duration from lowest to highest. Zero means fallback; a URL can say zero only where
+// lowest is zero.
 func Duration(field string, p *time.Duration, fallback, lowest, highest time.Duration) Option {
 	return Option{
 		read:  func(r *Reader) { *p = r.Duration(snake(field), *p, lowest, highest) },
@@ -182,8 +184,8 @@ func checkEndpoint(field, endpoint string, schemes []string) error {
 	return nil
 }
 
-// Mapping is the field Mapping of an adapter's options. In a URL it is lenient, plain or structured,
-// or several of them with commas between, in the order in which they are asked.
+// Mapping is the field Mapping of an adapter's options. In a URL it is lenient, plain or
+// structured, or several of them with commas between, in the order in which they are asked.
 func Mapping(p *foreign.Mapping) Option {
 	return Option{read: func(r *Reader) {
 		if m := r.Mapping("mapping"); m != nil {
@@ -221,7 +223,8 @@ func list(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// snake returns the name of a field as a URL has it: MaxEventBytes is max_event_bytes, and ClientID client_id.
+// snake returns the name of a field as a URL has it: MaxEventBytes is max_event_bytes, and ClientID
+// client_id.
 func snake(field string) string {
 	field = field[strings.LastIndexByte(field, '.')+1:]
 	var b strings.Builder

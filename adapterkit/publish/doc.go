@@ -1,6 +1,6 @@
 // Package publish is the part of an adapter's publish side that is the same for every broker: rules
-// P1 to P11 of [github.com/leatgo/leat.Broker]. The adapter encodes events, sends them and reads the
-// broker's answers. A [Ledger] does the rest:
+// P1 to P11 of [github.com/leatgo/leat.Broker]. The adapter encodes events, sends them and reads
+// the broker's answers. A [Ledger] does the rest:
 //
 //   - It bounds what is under way, in events and in bytes (P2). A publish without room waits in line
 //     while its ctx lasts (P3). When nothing is under way, one event is let in, however large.
@@ -38,16 +38,16 @@
 //
 // # Why it is made like this
 //
-// Two designs were considered: a ledger that only counts, and an outbox that is also the queue. With
-// a counting ledger, each adapter has to solve the hardest part itself: an event expires or is
-// withdrawn while another goroutine is about to send it. An outbox puts a second queue in front of a
-// client that has its own, such as Kafka's. Here the state of an event is in its entry, which the
+// Two designs were considered: a ledger that only counts, and an outbox that is also the queue.
+// With a counting ledger, each adapter has to solve the hardest part itself: an event expires or is
+// withdrawn while another goroutine is about to send it. An outbox puts a second queue in front of
+// a client that has its own, such as Kafka's. Here the state of an event is in its entry, which the
 // ledger and the queue share, and the queue is optional.
 //
 // Admission takes one lock for each Publish. An answer takes a lock only when it is the last one of
-// its batch, or when a publish waits in line. A batch allocates its entries in one piece and nothing
-// for each event. An adapter whose client answers exactly once can use that memory again, see
-// [Batch.Owner].
+// its batch, or when a publish waits in line. A batch allocates its entries in one piece and
+// nothing for each event. An adapter whose client answers exactly once can use that memory again,
+// see [Batch.Owner].
 //
 // The broker in memory does not use this package: its answers come at once, and the room of a topic
 // is that of its slowest group.

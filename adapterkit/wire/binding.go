@@ -24,14 +24,14 @@ type Binding struct {
 	// Mixed reads messages whose attributes have different prefixes. Otherwise they are malformed:
 	// something on the way left one of them there, and nobody knows which one is meant.
 	Mixed bool
-	// ContentType is the header with the content type, in lower case. It is read in any case. "" means
-	// that the transport has a field for it, which a Writer gives under the name "".
+	// ContentType is the header with the content type, in lower case. It is read in any case. ""
+	// means that the transport has a field for it, which a Writer gives under the name "".
 	ContentType string
 	// TypeIsAttribute says that datacontenttype is a header like other attributes, and that the
 	// content type only tells the mode, as on NATS.
 	TypeIsAttribute bool
-	// Empty is the header that marks empty data. Without it, an empty body is no data. "" means that
-	// the transport itself knows the difference.
+	// Empty is the header that marks empty data. Without it, an empty body is no data. "" means
+	// that the transport itself knows the difference.
 	Empty string
 	// Percent says that values are percent-encoded, as on HTTP and NATS.
 	Percent bool

@@ -42,8 +42,8 @@ func (s *secured) allow(t testing.TB, user string, acls ...*kadm.ACLBuilder) {
 	}
 }
 
-// permissions are those of one use of the adapter. Each is needed: the test takes them away one by one. docs/kafka-acl.md has them as a
-// table.
+// permissions are those of one use of the adapter. Each is needed: the test takes them away one by
+// one. docs/kafka-acl.md has them as a table.
 type permissions struct {
 	use    string
 	topic  []kadm.ACLOperation
@@ -108,7 +108,8 @@ func without(ops []kadm.ACLOperation, i int) []kadm.ACLOperation {
 	return append(append([]kadm.ACLOperation(nil), ops[:i]...), ops[i+1:]...)
 }
 
-// testACLs checks that each use works with exactly its permissions, and that without any one of them it says which resource is refused.
+// testACLs checks that each use works with exactly its permissions, and that without any one of
+// them it says which resource is refused.
 func testACLs(t *testing.T, s *secured) {
 	for _, p := range leastPrivileges() {
 		t.Run(p.use, func(t *testing.T) {
@@ -201,7 +202,8 @@ func testPermissionGrantedLater(t *testing.T, s *secured) {
 	require.Equal(t, []string{"1"}, liveReceive(t, liveSubscribe(t, b, sub), 1))
 }
 
-// testDescribeOnly shows who may describe a group but not read by it: Subscribe cannot know, so health says it.
+// testDescribeOnly shows who may describe a group but not read by it: Subscribe cannot know, so
+// health says it.
 func testDescribeOnly(t *testing.T, s *secured) {
 	user, topic, group := "user-"+liveName(t), liveTopic(t, s.admin, 1), liveName(t)
 	super := liveBroker(t, liveOptions(s.cluster.Addrs()...))

@@ -29,7 +29,8 @@ type answers struct {
 // answerHead is the size of what stands before an answer: its length and the correlation id.
 const answerHead = 8
 
-// watch returns a dial function whose connections tell conns of answers that leave the outcome open.
+// watch returns a dial function whose connections tell conns of answers that leave the outcome
+// open.
 func (d *dialer) watch(conns *connections) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		l, err := d.link(ctx, network, address)
@@ -73,12 +74,14 @@ func (a *answers) Read(b []byte) (int, error) {
 
 // openCodes are the codes after which a batch may be stored, as they stand in an answer.
 //
-// Two of them say that the leader has changed or its disk has failed, which may be after its followers got the batch.
+// Two of them say that the leader has changed or its disk has failed, which may be after its
+// followers got the batch.
 var openCodes = []int16{
 	kerr.RequestTimedOut.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.NotLeaderForPartition.Code, kerr.KafkaStorageError.Code,
 }
 
-// leavesOpen reports whether an answer to a produce request has one of the open codes, or cannot be read.
+// leavesOpen reports whether an answer to a produce request has one of the open codes, or cannot be
+// read.
 func leavesOpen(version int16, body []byte) bool {
 	if !slices.ContainsFunc(openCodes, func(code int16) bool { return bytes.Contains(body, []byte{0, byte(code)}) }) {
 		return false // without reading it in full

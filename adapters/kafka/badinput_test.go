@@ -93,8 +93,8 @@ func TestBadInput(t *testing.T) {
 	code(t, leat.CodeCanceled, errs[0])
 }
 
-// TestHeartbeatsLeaveRoomInTheSession: a lease lasts nine tenths of the session after a heartbeat, so
-// heartbeats must not come so late that leases end although the group answers every one.
+// TestHeartbeatsLeaveRoomInTheSession: a lease lasts nine tenths of the session after a heartbeat,
+// so heartbeats must not come so late that leases end although the group answers every one.
 func TestHeartbeatsLeaveRoomInTheSession(t *testing.T) {
 	t.Parallel()
 	for query, ok := range map[string]bool{
@@ -161,7 +161,8 @@ func TestTooLarge(t *testing.T) {
 	assert.NoError(t, b.Health())
 }
 
-// TestTooLargeBesideOthers publishes them together. Kafka refuses the batch, and with it what is behind; nothing of that may be stored.
+// TestTooLargeBesideOthers publishes them together. Kafka refuses the batch, and with it what is
+// behind; nothing of that may be stored.
 func TestTooLargeBesideOthers(t *testing.T) {
 	t.Parallel()
 	limit := "20000"

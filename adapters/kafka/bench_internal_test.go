@@ -10,7 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// benchEvents are like those of an application: 1 KiB of JSON, a key, a subject, a trace context and two extensions of its own.
+// benchEvents are like those of an application: 1 KiB of JSON, a key, a subject, a trace context
+// and two extensions of its own.
 func benchEvents(tb testing.TB, n int) []leat.Event {
 	tb.Helper()
 	events := make([]leat.Event, n)
@@ -36,7 +37,8 @@ func encodeAll(tb testing.TB, events []leat.Event, records []kgo.Record, structu
 	}
 }
 
-// TestEncodeAllocations: the bytes, the headers and the names of one publish are one allocation each.
+// TestEncodeAllocations: the bytes, the headers and the names of one publish are one allocation
+// each.
 func TestEncodeAllocations(t *testing.T) {
 	for _, n := range []int{1, 100} {
 		events, records := benchEvents(t, n), make([]kgo.Record, n)

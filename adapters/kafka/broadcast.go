@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fromTheEnd begins the tenures of all partitions and returns where each ends now, so that everything that is published after Subscribe
-// has returned is delivered.
+// fromTheEnd begins the tenures of all partitions and returns where each ends now, so that
+// everything that is published after Subscribe has returned is delivered.
 func (s *Stream) fromTheEnd(ctx context.Context, partitions int) (map[int32]kgo.Offset, error) {
 	ends, err := s.broker.endOffsets(ctx, s.sub.Topic)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Broker publishes to and consumes from a Kafka cluster. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is
-// safe for concurrent use. It has one client for publishing and requests, and another for each stream.
+// Broker publishes to and consumes from a Kafka cluster. It implements [leat.Broker],
+// [leat.Declarer] and [leat.HealthReporter], and is safe for concurrent use. It has one client for
+// publishing and requests, and another for each stream.
 type Broker struct {
 	o         Options
 	dialer    *dialer
@@ -40,8 +41,8 @@ var (
 	_ leat.Withdrawer     = (*Broker)(nil)
 )
 
-// New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
-// cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
+// New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at
+// the first call that needs the cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults(), conns: &connections{}, members: map[string]map[int]bool{}}
 	b.life.Broker = "the Kafka broker"
@@ -63,7 +64,8 @@ func New(o *Options) (*Broker, error) {
 	return b, nil
 }
 
-// newClient makes a client of the options that all have, of special, and of what the user gave. The end of ctx ends its requests.
+// newClient makes a client of the options that all have, of special, and of what the user gave. The
+// end of ctx ends its requests.
 func (b *Broker) newClient(ctx context.Context, conns *connections, special []kgo.Opt) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.WithContext(ctx), kgo.SeedBrokers(b.o.Hosts...), kgo.ClientID(b.o.ClientID), kgo.Dialer(b.dialer.dial), kgo.WithHooks(conns),
@@ -81,8 +83,9 @@ func (b *Broker) newClient(ctx context.Context, conns *connections, special []kg
 const (
 	metadataMinAge = 250 * time.Millisecond // how soon after a leader has moved the new one may be looked for
 	metadataMaxAge = time.Minute            // how soon new partitions are found
-	// mostDecompressed is how large a record batch may become when it is decompressed. Producers bound batches before compression, to
-	// 1 MiB by default; a hostile one of many empty headers takes twenty times as much memory as this.
+	// mostDecompressed is how large a record batch may become when it is decompressed. Producers
+	// bound batches before compression, to 1 MiB by default; a hostile one of many empty headers
+	// takes twenty times as much memory as this.
 	mostDecompressed = 32 << 20
 )
 
@@ -100,8 +103,9 @@ func (b *Broker) producerOptions() []kgo.Opt {
 	}
 }
 
-// Client returns the native client that publishes, for what Leat does not cover. It must not be closed. It may be another one as long as
-// no broker has accepted this producer, so it should not be kept.
+// Client returns the native client that publishes, for what Leat does not cover. It must not be
+// closed. It may be another one as long as no broker has accepted this producer, so it should not
+// be kept.
 func (b *Broker) Client() *kgo.Client { return b.publisher.clients.current() }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
@@ -109,8 +113,9 @@ func (b *Broker) Limits() leat.Limits {
 	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
 
-// Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request of the
-// publishing client failed, or publishes are not answered. Both are joined. What concerns one stream is in [Stream.Health].
+// Health returns nil, or an [*leat.Error] that says what is wrong: the last connection or request
+// of the publishing client failed, or publishes are not answered. Both are joined. What concerns
+// one stream is in [Stream.Health].
 func (b *Broker) Health() error {
 	if err := b.life.Closed("health", ""); err != nil {
 		return err
@@ -127,8 +132,9 @@ func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return lifecycle.Bounded(ctx, b.o.RequestTimeout)
 }
 
-// Close closes the streams, waits for the answers to publishes that are under way, and ends the connections, all within
-// [Options].CloseTimeout. Publishes without an answer by then are reported as unknown, those that still wait for room as closed.
+// Close closes the streams, waits for the answers to publishes that are under way, and ends the
+// connections, all within [Options].CloseTimeout. Publishes without an answer by then are reported
+// as unknown, those that still wait for room as closed.
 func (b *Broker) Close() error {
 	b.life.Close(b.o.CloseTimeout, b.publisher.close, b.closeClients)
 	return nil

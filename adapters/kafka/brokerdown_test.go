@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBrokerDown takes a real Kafka through what can happen to a process, one after the other. It measures, so it runs alone.
+// TestBrokerDown takes a real Kafka through what can happen to a process, one after the other. It
+// measures, so it runs alone.
 func TestBrokerDown(t *testing.T) {
 	c := brokertest.StartKafka(t, nil)
 	sub := leat.Subscription{Topic: "t", Group: "g"}
@@ -95,7 +96,8 @@ func TestBrokerDown(t *testing.T) {
 	})
 }
 
-// TestDiskFull publishes to a Kafka whose files must not grow beyond a limit, which is what a full disk looks like to it.
+// TestDiskFull publishes to a Kafka whose files must not grow beyond a limit, which is what a full
+// disk looks like to it.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	c := brokertest.StartKafka(t, &brokertest.KafkaOptions{FileLimit: 12 << 20, Properties: map[string]string{

@@ -16,7 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// silence makes the fake keep its answers to produce requests back until the returned function is called. The events are stored then.
+// silence makes the fake keep its answers to produce requests back until the returned function is
+// called. The events are stored then.
 func (f *fake) silence(t testing.TB) (speak func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -31,7 +32,8 @@ func (f *fake) silence(t testing.TB) (speak func()) {
 	return cancel
 }
 
-// buffering opens a broker whose publishes are not answered, and fills its buffer with the events 0 to n-1, one byte of data each.
+// buffering opens a broker whose publishes are not answered, and fills its buffer with the events 0
+// to n-1, one byte of data each.
 func buffering(t *testing.T, n int, o func(*kafka.Options)) (f *fake, b *kafka.Broker, filled *outcomes, speak func()) {
 	t.Helper()
 	f = newFake(t, kfake.SeedTopics(1, "t"))
@@ -103,7 +105,8 @@ func TestBufferIsBounded(t *testing.T) {
 	}
 }
 
-// TestBufferWaitEndsWithContext ends the context of a publish that waits for room: it is refused within 250 ms, and the others go on.
+// TestBufferWaitEndsWithContext ends the context of a publish that waits for room: it is refused
+// within 250 ms, and the others go on.
 func TestBufferWaitEndsWithContext(t *testing.T) {
 	_, b, filled, speak := buffering(t, 2, func(o *kafka.Options) { o.Buffer = 2 })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -130,8 +133,9 @@ func TestBufferWaitEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestBufferIsFair lets many publishes wait: they get their room in the order in which they came, a large one too. Those that have it at
-// the same time, at most as many as the buffer takes, go on beside each other.
+// TestBufferIsFair lets many publishes wait: they get their room in the order in which they came, a
+// large one too. Those that have it at the same time, at most as many as the buffer takes, go on
+// beside each other.
 func TestBufferIsFair(t *testing.T) {
 	f, b, _, speak := buffering(t, 4, func(o *kafka.Options) { o.Buffer, o.BufferBytes = 4, 4000 })
 	var all []*outcomes
@@ -164,8 +168,8 @@ func TestBufferIsFair(t *testing.T) {
 	}
 }
 
-// TestLateAnswer lets answers come after the DeliveryTimeout: the outcome is unknown, once; until the answer comes the events take up
-// room.
+// TestLateAnswer lets answers come after the DeliveryTimeout: the outcome is unknown, once; until
+// the answer comes the events take up room.
 func TestLateAnswer(t *testing.T) {
 	f, b, filled, speak := buffering(t, 2, func(o *kafka.Options) { o.Buffer, o.DeliveryTimeout = 2, time.Second })
 	begin := time.Now()

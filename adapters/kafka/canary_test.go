@@ -17,7 +17,8 @@ func canaryURLs() []string {
 		"kafka://u:"+canary.Word+"@h?clientid=1&certfile="+canary.Word)
 }
 
-// TestOpenShowsNothingOfTheURL: errors are made of Leat's own words, so that a password that is one of them is not told either.
+// TestOpenShowsNothingOfTheURL: errors are made of Leat's own words, so that a password that is one
+// of them is not told either.
 func TestOpenShowsNothingOfTheURL(t *testing.T) {
 	t.Parallel()
 	for _, raw := range canaryURLs() {

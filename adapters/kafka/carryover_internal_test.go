@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// oneStuck is a stream that has handled offsets 1 and 2, and 0 not, whose group had come to 0 with this note.
+// oneStuck is a stream that has handled offsets 1 and 2, and 0 not, whose group had come to 0 with
+// this note.
 func oneStuck(t *testing.T, committed commit) *loose {
 	t.Helper()
 	l := newLoose(t, 1<<20)
@@ -36,8 +37,8 @@ func (l *loose) noted() note {
 	return due[0].note
 }
 
-// TestFinishedBeforeASuspensionIsCommitted: what finished while the group did not answer is still to be committed when the stream goes
-// on, though nothing else finishes then.
+// TestFinishedBeforeASuspensionIsCommitted: what finished while the group did not answer is still
+// to be committed when the stream goes on, though nothing else finishes then.
 func TestFinishedBeforeASuspensionIsCommitted(t *testing.T) {
 	t.Parallel()
 	for name, committed := range map[string]commit{"begun at the start": {offset: -1}, "committed before": {offset: 0}} {
@@ -50,7 +51,8 @@ func TestFinishedBeforeASuspensionIsCommitted(t *testing.T) {
 	}
 }
 
-// TestFinishedBeforeALossIsCommitted: the same where the group took the partition and gave it back, and nobody else had it.
+// TestFinishedBeforeALossIsCommitted: the same where the group took the partition and gave it back,
+// and nobody else had it.
 func TestFinishedBeforeALossIsCommitted(t *testing.T) {
 	t.Parallel()
 	for name, committed := range map[string]commit{"begun at the start": {offset: -1}, "committed before": {offset: 0}} {
@@ -69,8 +71,8 @@ func TestFinishedBeforeALossIsCommitted(t *testing.T) {
 	}
 }
 
-// TestRevokedTenureOfADeletedTopic: a tenure that ended because its topic was deleted, and that is given up then, leaves nothing that the
-// stream would go on from in the new topic.
+// TestRevokedTenureOfADeletedTopic: a tenure that ended because its topic was deleted, and that is
+// given up then, leaves nothing that the stream would go on from in the new topic.
 func TestRevokedTenureOfADeletedTopic(t *testing.T) {
 	t.Parallel()
 	l := newLoose(t, 1<<20)
@@ -84,7 +86,8 @@ func TestRevokedTenureOfADeletedTopic(t *testing.T) {
 	assert.Empty(t, l.progress)
 }
 
-// TestUnreadableOfATruncatedLog: records that cannot be read, of a later leader epoch than all that was finished, are not those.
+// TestUnreadableOfATruncatedLog: records that cannot be read, of a later leader epoch than all that
+// was finished, are not those.
 func TestUnreadableOfATruncatedLog(t *testing.T) {
 	t.Parallel()
 	l := oneStuck(t, commit{offset: 0})

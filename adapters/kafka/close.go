@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Close implements [leat.Stream]. It commits what is finished, ends the leases, and leaves the group,
-// unless the member is static. It returns when ctx ends: the Broker leaves the group in the background
-// then, and its own Close waits for that.
+// Close implements [leat.Stream]. It commits what is finished, ends the leases, and leaves the
+// group, unless the member is static. It returns when ctx ends: the Broker leaves the group in the
+// background then, and its own Close waits for that.
 func (s *Stream) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -41,8 +41,8 @@ func (s *Stream) Close(ctx context.Context) error {
 	return nil
 }
 
-// leave leaves the group and ends the client. The client's Close waits for the callbacks of its group
-// management, which may wait for an answer of the broker, so this may take as long as that.
+// leave leaves the group and ends the client. The client's Close waits for the callbacks of its
+// group management, which may wait for an answer of the broker, so this may take as long as that.
 func (s *Stream) leave() {
 	defer close(s.gone)
 	if s.sub.Group != "" {
@@ -59,7 +59,8 @@ func (s *Stream) leave() {
 // leaveTimeout is how long to wait for the broker's word that the member has left.
 const leaveTimeout = 2 * time.Second
 
-// awaitGone waits until the stream has left its group and closed its client, at most until ctx ends.
+// awaitGone waits until the stream has left its group and closed its client, at most until ctx
+// ends.
 func (s *Stream) awaitGone(ctx context.Context) {
 	select {
 	case <-s.gone:

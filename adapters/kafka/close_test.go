@@ -21,8 +21,8 @@ type endedClients struct{ n atomic.Int32 }
 
 func (e *endedClients) OnClientClosed(*kgo.Client) { e.n.Add(1) }
 
-// TestCloseOfAStreamEndsInTime: a stream whose cluster does not answer any more closes when its ctx ends.
-// The Broker's Close then waits for what is left of it, and leaves nothing behind.
+// TestCloseOfAStreamEndsInTime: a stream whose cluster does not answer any more closes when its ctx
+// ends. The Broker's Close then waits for what is left of it, and leaves nothing behind.
 func TestCloseOfAStreamEndsInTime(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	admin := liveAdmin(t, addrs...)

@@ -31,7 +31,8 @@ type uninjured struct {
 	eventtest.Pacer
 }
 
-// TestClusterConformsWhileBrokersDie runs the core cases on three brokers of which one is always being killed or coming back.
+// TestClusterConformsWhileBrokersDie runs the core cases on three brokers of which one is always
+// being killed or coming back.
 func TestClusterConformsWhileBrokersDie(t *testing.T) {
 	h := newHarness(t, 3)
 	stop := h.killInTurn(t, 2*time.Second)
@@ -40,8 +41,8 @@ func TestClusterConformsWhileBrokersDie(t *testing.T) {
 	require.Positive(t, stop())
 }
 
-// killInTurn kills the brokers one after the other and starts each again, with a pause in between, until stop is called, which says how
-// many were killed.
+// killInTurn kills the brokers one after the other and starts each again, with a pause in between,
+// until stop is called, which says how many were killed.
 func (h *harness) killInTurn(t *testing.T, pause time.Duration) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -75,7 +76,8 @@ func (h *harness) killInTurn(t *testing.T, pause time.Duration) (stop func() int
 	}
 }
 
-// load publishes numbered events of some keys, a batch at a time, and handles them in a group, and keeps account of both.
+// load publishes numbered events of some keys, a batch at a time, and handles them in a group, and
+// keeps account of both.
 type load struct {
 	keys      int
 	batch     int
@@ -183,8 +185,8 @@ func (l *load) repeated() int {
 	return int(l.handled.Load()) - len(l.first)
 }
 
-// TestBrokerKilledUnderLoad kills the only broker while events are published and handled: nothing is lost, no key is out of order, and
-// no more is handled again than was not committed.
+// TestBrokerKilledUnderLoad kills the only broker while events are published and handled: nothing
+// is lost, no key is out of order, and no more is handled again than was not committed.
 func TestBrokerKilledUnderLoad(t *testing.T) {
 	kills := 2
 	if long() {

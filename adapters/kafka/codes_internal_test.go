@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// TestCodes compares what becomes of each of Kafka's error codes with the table in testdata, which somebody has thought about: the
-// code that a user sees, what it means for a publish, and what a member of a group does about it. A new code of the client needs a
-// line.
+// TestCodes compares what becomes of each of Kafka's error codes with the table in testdata, which
+// somebody has thought about: the code that a user sees, what it means for a publish, and what a
+// member of a group does about it. A new code of the client needs a line.
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	table, err := os.ReadFile("testdata/codes.txt")

@@ -54,9 +54,10 @@ func (s *Stream) commitNow(ctx context.Context) error {
 	return s.commitTenures(ctx, tenures)
 }
 
-// commitTenures commits the watermarks of tenures that have not ended, as far as they have moved. The
-// error is that of the first partition that failed. It returns when ctx ends: the client looks at ctx only
-// when it has a connection, so the commit may end in the background, and keeps its turn until then.
+// commitTenures commits the watermarks of tenures that have not ended, as far as they have moved.
+// The error is that of the first partition that failed. It returns when ctx ends: the client looks
+// at ctx only when it has a connection, so the commit may end in the background, and keeps its turn
+// until then.
 func (s *Stream) commitTenures(ctx context.Context, tenures []*tenure) error {
 	if s.sub.Broadcast {
 		return nil
@@ -145,14 +146,15 @@ func (c *committer) shorten(tooLong []*pending) {
 	}
 }
 
-// leastGap is how many events are finished above one that is not, at least, when health says so. It is a tenth of the GapLimit if that
-// is more.
+// leastGap is how many events are finished above one that is not, at least, when health says so. It
+// is a tenth of the GapLimit if that is more.
 const leastGap = 1_000
 
 // leastNote is how long a note is that is worth another attempt.
 const leastNote = 64
 
-// commitOnce commits, and returns what the broker did not take because its note is too long, and what else went wrong.
+// commitOnce commits, and returns what the broker did not take because its note is too long, and
+// what else went wrong.
 func (s *Stream) commitOnce(ctx context.Context, due []*pending) (tooLong []*pending, err error) {
 	offsets := map[int32]kgo.EpochOffset{}
 	texts := map[int32]string{}
@@ -195,7 +197,8 @@ func isTooLong(err error) bool {
 	return errors.Is(err, kerr.OffsetMetadataTooLarge) || errors.Is(err, kerr.InvalidCommitOffsetSize)
 }
 
-// request commits offsets with metadata. failed has the partitions that the broker refused; err is that of the whole request.
+// request commits offsets with metadata. failed has the partitions that the broker refused; err is
+// that of the whole request.
 func (s *Stream) request(ctx context.Context, offsets map[int32]kgo.EpochOffset, texts map[int32]string) (
 	failed map[int32]error, err error,
 ) {

@@ -50,7 +50,8 @@ func newHarness(t *testing.T, nodes int) *harness {
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
 	h.raw = raw
-	// Without compression: the client's lz4 takes 5 ms for each small batch under the race detector, and cases about hand-overs read many.
+	// Without compression: the client's lz4 takes 5 ms for each small batch under the race
+	// detector, and cases about hand-overs read many.
 	h.options = kafka.Options{
 		Compression: "none",
 		Hosts:       h.cluster.Addrs(), Partitions: 4, SessionTimeout: 2 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
@@ -123,7 +124,8 @@ func (h *harness) Expire(ctx context.Context, _, group string) error {
 	return nil
 }
 
-// LeasePeriod is the session timeout: a group that does not hear of a member for that long gives its partitions to others.
+// LeasePeriod is the session timeout: a group that does not hear of a member for that long gives
+// its partitions to others.
 func (h *harness) LeasePeriod() time.Duration { return h.options.SessionTimeout }
 
 func (h *harness) Kill(context.Context) error {
@@ -137,14 +139,15 @@ func (h *harness) Pause(context.Context) error { return h.cluster.Pause() }
 
 func (h *harness) Resume(context.Context) error { return h.cluster.Resume() }
 
-// Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that joins or leaves a group makes the
-// others join again, which they learn by their heartbeats. Cases cannot run side by side, since a Kafka group spans topics.
+// Pace says what Kafka takes: a killed broker is back after two or three seconds, and a member that
+// joins or leaves a group makes the others join again, which they learn by their heartbeats. Cases
+// cannot run side by side, since a Kafka group spans topics.
 func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 500 * time.Millisecond, Operation: 2 * time.Second}
 }
 
-// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times in a
-// long run, kills of the broker included.
+// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times
+// in a long run, kills of the broker included.
 func suiteOptions(t *testing.T) *eventtest.Options {
 	t.Helper()
 	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t, 1)}}

@@ -37,8 +37,8 @@ var (
 	_ kgo.HookBrokerE2E     = (*connections)(nil)
 )
 
-// OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an answer to a request says that a
-// connection is good.
+// OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an
+// answer to a request says that a connection is good.
 func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
 	if l, ok := conn.(interface{ ready(err error) }); ok {
 		l.ready(err)
@@ -79,7 +79,8 @@ func (c *connections) note(err error) {
 	c.err = err
 }
 
-// hinted reports whether the client itself says what an end of a connection may mean, which it does not tell every hook.
+// hinted reports whether the client itself says what an end of a connection may mean, which it does
+// not tell every hook.
 func hinted(err error) bool {
 	_, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
 	return ok
@@ -92,7 +93,8 @@ func (c *connections) last() error {
 	return c.err
 }
 
-// health returns what is wrong, as an [*leat.Error]. The topic is that of the stream whose connections they are, empty for the Broker's.
+// health returns what is wrong, as an [*leat.Error]. The topic is that of the stream whose
+// connections they are, empty for the Broker's.
 func (c *connections) health(topic string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,9 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Declare implements [leat.Declarer] as [Options].Provision says. With [StartLatest] it also notes, for groups that have no offsets yet,
-// where the topic ends now. Every difference that ProvisionVerify finds is in the error, with [leat.CodeNotFound] for a topic that does
-// not exist and [leat.CodeConflict] for one that is not as it should be.
+// Declare implements [leat.Declarer] as [Options].Provision says. With [StartLatest] it also notes,
+// for groups that have no offsets yet, where the topic ends now. Every difference that
+// ProvisionVerify finds is in the error, with [leat.CodeNotFound] for a topic that does not exist
+// and [leat.CodeConflict] for one that is not as it should be.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
 		if err := sub.Validate(); err != nil {

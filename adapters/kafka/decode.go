@@ -11,9 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads it without a Mapping. It is for those
-// who consume with a client of their own, and the way back from [EncodeRecord]. The event shares nothing with the record. The error is an
-// [*leat.Error] with Op "decode" and [leat.CodeInvalid] or [leat.CodeTooLarge] that says why the record is no CloudEvent.
+// DecodeRecord returns the event in a record, in binary or in structured mode, as a [Stream] reads
+// it without a Mapping. It is for those who consume with a client of their own, and the way back
+// from [EncodeRecord]. The event shares nothing with the record. The error is an [*leat.Error] with
+// Op "decode" and [leat.CodeInvalid] or [leat.CodeTooLarge] that says why the record is no
+// CloudEvent.
 func DecodeRecord(r *kgo.Record) (leat.Event, error) {
 	if r == nil {
 		return leat.Event{}, &leat.Error{Op: "decode", Code: leat.CodeInvalid, Err: errors.New("the record is nil")}
@@ -39,7 +41,8 @@ type decoder struct {
 	batch   []candidate
 }
 
-// decode fills in the event of d, with the record's key where it has none, or why the record is none, and the trace context.
+// decode fills in the event of d, with the record's key where it has none, or why the record is
+// none, and the trace context.
 func (c *decoder) decode(r *kgo.Record, d *leat.Delivery) {
 	e, err := c.event(r)
 	d.Trace = c.reader.Trace()

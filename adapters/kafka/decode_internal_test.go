@@ -41,7 +41,8 @@ func mapMinimal(m foreign.Message) (leat.Event, error) {
 	return leat.NewEvent("mapped", &leat.EventOptions{ID: "m", Source: "/mapped", Data: m.Body})
 }
 
-// TestDecode has what is read as an event. Of the event, the attributes beside the required ones are written down.
+// TestDecode has what is read as an event. Of the event, the attributes beside the required ones
+// are written down.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	json := []byte(minimalJSON)
@@ -337,7 +338,8 @@ func TestPlainWithTwoContentTypes(t *testing.T) {
 	require.NotErrorIs(t, err, foreign.ErrPlain)
 }
 
-// checkMapped checks that a Mapping gets a record that is refused for a reason, and that the reason stays when the Mapping refuses it too.
+// checkMapped checks that a Mapping gets a record that is refused for a reason, and that the reason
+// stays when the Mapping refuses it too.
 func checkMapped(t testing.TB, r *kgo.Record, reason error) {
 	t.Helper()
 	own := errors.New("the Mapping's own")
@@ -366,7 +368,8 @@ func checkMapped(t testing.TB, r *kgo.Record, reason error) {
 	}
 }
 
-// TestHostileRecords: what no event can be is malformed, as it came, at a price that follows its size.
+// TestHostileRecords: what no event can be is malformed, as it came, at a price that follows its
+// size.
 func TestHostileRecords(t *testing.T) {
 	t.Parallel()
 	mega := strings.Repeat("x", 1<<20)

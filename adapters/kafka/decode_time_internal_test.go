@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestNoTimestamp: a record without a timestamp, which is -1 on the wire, has none for a Mapping, rather than a time in 1969.
+// TestNoTimestamp: a record without a timestamp, which is -1 on the wire, has none for a Mapping,
+// rather than a time in 1969.
 func TestNoTimestamp(t *testing.T) {
 	t.Parallel()
 	var got time.Time

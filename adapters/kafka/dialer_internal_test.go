@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDialAfterGivingUp gives up dialing: whoever comes next is not told so, but dials, a second later at most.
+// TestDialAfterGivingUp gives up dialing: whoever comes next is not told so, but dials, a second
+// later at most.
 func TestDialAfterGivingUp(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -53,8 +54,8 @@ func TestDialPause(t *testing.T) {
 	assert.InDelta(t, dialPause.Seconds(), time.Since(begin).Seconds(), 0.1)
 }
 
-// TestDialAfterResets: the client may try three times at once to find the requests that a broker knows, of which the first two end the
-// connection. Further ones pause.
+// TestDialAfterResets: the client may try three times at once to find the requests that a broker
+// knows, of which the first two end the connection. Further ones pause.
 func TestDialAfterResets(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

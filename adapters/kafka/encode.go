@@ -16,8 +16,8 @@ const (
 	keyHeader         = "ce_partitionkey"
 )
 
-// encoder turns the events of one publish into records. It keeps their headers, and the bytes that are not those of the events, in one
-// piece each, whatever the number of events.
+// encoder turns the events of one publish into records. It keeps their headers, and the bytes that
+// are not those of the events, in one piece each, whatever the number of events.
 type encoder struct {
 	structured bool // in structured mode, else in binary mode
 	keyed      bool // the event's key becomes the record's
@@ -36,10 +36,12 @@ const (
 	typicalSyntax  = 128 // bytes that JSON adds to those of an event
 )
 
-// EncodeRecord returns the record that [Broker.Publish] makes of an event, with the event's Key as its key and without a topic: in binary
-// mode, unless the event's data is an event itself, by its content type. It is for those who produce with a client of their own, in a
-// transaction for instance. The record shares nothing with the event. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero
-// Event; what else makes an event unfit to be published is found by [leat.Event.Validate].
+// EncodeRecord returns the record that [Broker.Publish] makes of an event, with the event's Key as
+// its key and without a topic: in binary mode, unless the event's data is an event itself, by its
+// content type. It is for those who produce with a client of their own, in a transaction for
+// instance. The record shares nothing with the event. The error is an [*leat.Error] with
+// [leat.CodeInvalid] for the zero Event; what else makes an event unfit to be published is found by
+// [leat.Event.Validate].
 func EncodeRecord(e leat.Event) (*kgo.Record, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
@@ -92,14 +94,16 @@ func (n *encoder) addTrace() {
 	}
 }
 
-// reset forgets what was encoded, and keeps its memory. Nothing that was encoded may be in use any more.
+// reset forgets what was encoded, and keeps its memory. Nothing that was encoded may be in use any
+// more.
 func (n *encoder) reset() {
 	clear(n.headers)
 	n.text, n.headers, n.trace = n.text[:0], n.headers[:0], nil
 }
 
-// encode fills in r's key, headers and value. An event that is too large in structured mode, since JSON escapes its text or has its bytes
-// in base64, is written in binary mode, which adds next to nothing.
+// encode fills in r's key, headers and value. An event that is too large in structured mode, since
+// JSON escapes its text or has its bytes in base64, is written in binary mode, which adds next to
+// nothing.
 func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	if n.structured || wire.ModeOf(e.DataContentType()) != wire.Binary { // that of its data, by which the record would be read
 		if fits, err := n.encodeStructured(r, e); fits || err != nil {
@@ -110,7 +114,8 @@ func (n *encoder) encode(r *kgo.Record, e leat.Event) error {
 	return nil
 }
 
-// put returns the bytes of s. What was returned before stays as it is when the text outgrows its place.
+// put returns the bytes of s. What was returned before stays as it is when the text outgrows its
+// place.
 func (n *encoder) put(s string) []byte {
 	if !n.copies || s == "" {
 		return view(s)
@@ -120,7 +125,8 @@ func (n *encoder) put(s string) []byte {
 	return n.text[begin:len(n.text):len(n.text)]
 }
 
-// encodeBinary is binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data an empty one.
+// encodeBinary is binary mode (CloudEvents Kafka binding §3.2). No data is a null value, empty data
+// an empty one.
 func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 	if e.HasData() {
 		r.Value = n.put(e.DataString())
@@ -138,7 +144,8 @@ func (n *encoder) encodeBinary(r *kgo.Record, e leat.Event) {
 	r.Headers = n.headers[begin:len(n.headers):len(n.headers)]
 }
 
-// encodeStructured is structured mode (§3.3). It reports whether the record is small enough, and leaves it as it is otherwise.
+// encodeStructured is structured mode (§3.3). It reports whether the record is small enough, and
+// leaves it as it is otherwise.
 func (n *encoder) encodeStructured(r *kgo.Record, e leat.Event) (fits bool, err error) {
 	begin := len(n.text)
 	text, err := e.AppendJSON(n.text)

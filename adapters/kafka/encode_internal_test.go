@@ -135,7 +135,8 @@ func TestStructuredMode(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
-// TestEventAsData: in binary mode, by its content type, the record would be read as the event in its data (§3.1).
+// TestEventAsData: in binary mode, by its content type, the record would be read as the event in
+// its data (§3.1).
 func TestEventAsData(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"application/cloudevents+json", "Application/CloudEvents-batch+json; charset=utf-8"} {
@@ -158,7 +159,8 @@ func TestEventAsData(t *testing.T) {
 	}
 }
 
-// TestOneEncoderForManyEvents: records stay as they are when the encoder's pieces outgrow their places, and share no room to grow into.
+// TestOneEncoderForManyEvents: records stay as they are when the encoder's pieces outgrow their
+// places, and share no room to grow into.
 func TestOneEncoderForManyEvents(t *testing.T) {
 	t.Parallel()
 	for _, structured := range []bool{false, true} {
@@ -191,8 +193,8 @@ func TestOneEncoderForManyEvents(t *testing.T) {
 	}
 }
 
-// TestPartitionIsThatOfTheJavaClient compares the partitioner with murmur2 of org.apache.kafka.common.utils, whose own test has these
-// values.
+// TestPartitionIsThatOfTheJavaClient compares the partitioner with murmur2 of
+// org.apache.kafka.common.utils, whose own test has these values.
 func TestPartitionIsThatOfTheJavaClient(t *testing.T) {
 	t.Parallel()
 	b, err := New(&Options{Hosts: []string{"127.0.0.1:1"}})

@@ -110,7 +110,8 @@ func (f *fake) committed(group, topic string, offset int64) error {
 	})
 }
 
-// consumeRequests are the requests of a consumer that are answered with errors. atStart says that the error is there before Subscribe.
+// consumeRequests are the requests of a consumer that are answered with errors. atStart says that
+// the error is there before Subscribe.
 var consumeRequests = []struct {
 	key     kmsg.Key
 	atStart bool
@@ -120,8 +121,8 @@ var consumeRequests = []struct {
 	{key: kmsg.ListOffsets}, {key: kmsg.Metadata}, {key: kmsg.ConsumerGroupHeartbeat},
 }
 
-// TestConsumeErrorCodes answers one request of a consumer with an error code. Whatever it is, the stream goes on, nothing is lost, the
-// group's offset moves, and health is good in the end.
+// TestConsumeErrorCodes answers one request of a consumer with an error code. Whatever it is, the
+// stream goes on, nothing is lost, the group's offset moves, and health is good in the end.
 func TestConsumeErrorCodes(t *testing.T) {
 	t.Parallel()
 	for _, r := range consumeRequests {
@@ -220,7 +221,8 @@ func (f *fake) consumeOnce(key kmsg.Key, atStart bool, code *kerr.Error) (err er
 	return await(15*time.Second, func() error { return cmpOr(health(s), b.Health()) })
 }
 
-// inOrder checks that each event came after the earlier ones; what is delivered again may repeat them.
+// inOrder checks that each event came after the earlier ones; what is delivered again may repeat
+// them.
 func (r *reader) inOrder() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,7 +244,8 @@ func hit(h *kfake.FaultHandle) error {
 	return h.Wait(ctx, 1)
 }
 
-// subscribeStubbornly subscribes again when that failed: a fault may hit the subscribe itself, which must say so with an Error then.
+// subscribeStubbornly subscribes again when that failed: a fault may hit the subscribe itself,
+// which must say so with an Error then.
 func subscribeStubbornly(b leat.Broker, sub leat.Subscription) (leat.Stream, error) {
 	var failed error
 	for range 3 {

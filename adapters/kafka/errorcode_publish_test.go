@@ -14,7 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// refusals are the answers to a produce request that mean that nothing was stored, and the codes that they become.
+// refusals are the answers to a produce request that mean that nothing was stored, and the codes
+// that they become.
 var refusals = map[*kerr.Error]leat.Code{
 	kerr.MessageTooLarge: leat.CodeTooLarge, kerr.RecordListTooLarge: leat.CodeTooLarge,
 	kerr.InvalidTopicException: leat.CodeInvalid, kerr.InvalidRecord: leat.CodeInvalid, kerr.InvalidTimestamp: leat.CodeInvalid,
@@ -55,7 +56,8 @@ func (f *fake) topicFor(prefix string, err *kerr.Error) (string, error) {
 
 func codeName(err *kerr.Error) string { return err.Message }
 
-// agree checks outcomes against what is stored: confirmed once, refused never, unknown at most once, in the order of publishing.
+// agree checks outcomes against what is stored: confirmed once, refused never, unknown at most
+// once, in the order of publishing.
 func (f *fake) agree(topic string, events []leat.Event, errs []error) error {
 	partitions, err := stored(topic, f.ListenAddrs()...)
 	if err != nil {
@@ -128,8 +130,9 @@ func (f *fake) produceOnce(code *kerr.Error) error {
 	return f.agree(topic, events, errs)
 }
 
-// TestProduceErrorCodesThatStay answers all produce requests with an error code that passes elsewhere: the outcome must come within the
-// DeliveryTimeout, and what is published afterwards must be stored.
+// TestProduceErrorCodesThatStay answers all produce requests with an error code that passes
+// elsewhere: the outcome must come within the DeliveryTimeout, and what is published afterwards
+// must be stored.
 func TestProduceErrorCodesThatStay(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -174,7 +177,8 @@ func (f *fake) produceNever(code *kerr.Error) error {
 	return nil
 }
 
-// TestRefusedAfterDoubt answers with what may mean that the batch is stored, and then refuses it: that is unknown, not refused.
+// TestRefusedAfterDoubt answers with what may mean that the batch is stored, and then refuses it:
+// that is unknown, not refused.
 func TestRefusedAfterDoubt(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -206,8 +210,8 @@ func TestRefusedAfterDoubt(t *testing.T) {
 	})
 }
 
-// TestPrepareErrorCodes answers one request that comes before a produce request with each error code. Whatever becomes of the first event,
-// it is as its outcome says, and the next one is stored.
+// TestPrepareErrorCodes answers one request that comes before a produce request with each error
+// code. Whatever becomes of the first event, it is as its outcome says, and the next one is stored.
 func TestPrepareErrorCodes(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.InitProducerID} {
 		t.Run(key.Name(), func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// codeOf classifies an error of the client or of a broker for everything but the outcome of a publish.
+// codeOf classifies an error of the client or of a broker for everything but the outcome of a
+// publish.
 func codeOf(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code // whatever it wraps
@@ -68,8 +69,8 @@ func fail(ctx context.Context, op, topic string, err error) error {
 	return fault.Fail(ctx, op, topic, codeOf(err), discreet(err))
 }
 
-// fail makes the error of an operation that asked the cluster. Where that has run out of time, what was wrong with the last connection says
-// more.
+// fail makes the error of an operation that asked the cluster. Where that has run out of time, what
+// was wrong with the last connection says more.
 func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
 		b.conns.note(err) // the client says so later, or never

@@ -19,7 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fake is a Kafka in this process, which can answer with any error and lets a test look into its log.
+// fake is a Kafka in this process, which can answer with any error and lets a test look into its
+// log.
 type fake struct{ *kfake.Cluster }
 
 func newFake(t testing.TB, opts ...kfake.Opt) *fake {
@@ -186,7 +187,8 @@ func kafkaErrors() (errs []*kerr.Error) {
 	return errs
 }
 
-// table runs the cases beside each other, because they wait most of the time, and reports each that fails.
+// table runs the cases beside each other, because they wait most of the time, and reports each that
+// fails.
 func table[T any](t *testing.T, cases []T, name func(T) string, check func(T) error) {
 	t.Helper()
 	slots := make(chan struct{}, 32)

@@ -85,7 +85,8 @@ func startStuckMember(t *testing.T, o kafka.Options, sub leat.Subscription, hand
 	return m
 }
 
-// stuckTopic has one partition with the event that keeps failing at its beginning; publish adds others behind it.
+// stuckTopic has one partition with the event that keeps failing at its beginning; publish adds
+// others behind it.
 type stuckTopic struct {
 	t      *testing.T
 	broker *kafka.Broker
@@ -122,8 +123,8 @@ func (s *stuckTopic) checkLag(want int64) {
 	assert.Equal(s.t, d["end"]-d["committed"], last[0].Events+d["finished"], "%+v", last[0])
 }
 
-// TestFinishedAboveARetryOverRestarts: what was handled above an event that keeps failing is not handled again after a stop in order,
-// however often that happens.
+// TestFinishedAboveARetryOverRestarts: what was handled above an event that keeps failing is not
+// handled again after a stop in order, however often that happens.
 func TestFinishedAboveARetryOverRestarts(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]kafka.Protocol{"classic": kafka.ProtocolClassic, "consumer": kafka.ProtocolConsumer} {
@@ -184,7 +185,8 @@ func TestFinishedAboveARetryOverRebalances(t *testing.T) {
 	assert.Zero(t, again, "handled again of %d", topic.n)
 }
 
-// stuckVariable has, for a process that is only a consumer with an event that keeps failing, what it consumes.
+// stuckVariable has, for a process that is only a consumer with an event that keeps failing, what
+// it consumes.
 const stuckVariable = "LEAT_KAFKA_STUCK"
 
 // TestStuckConsumerProcess is no test but the program that TestFinishedAboveARetryOverKills kills.
@@ -204,7 +206,8 @@ func TestStuckConsumerProcess(t *testing.T) {
 	require.NoError(t, <-m.done)
 }
 
-// TestFinishedAboveARetryOverKills: after a kill, at most that is handled again which was not committed yet.
+// TestFinishedAboveARetryOverKills: after a kill, at most that is handled again which was not
+// committed yet.
 func TestFinishedAboveARetryOverKills(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

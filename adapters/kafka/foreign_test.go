@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestForeignProducers reads what other producers write from a Kafka, without a mapping and with Lenient.
+// TestForeignProducers reads what other producers write from a Kafka, without a mapping and with
+// Lenient.
 func TestForeignProducers(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// headersFrom reads lines of "name=value" as headers, whatever bytes they have. The value of a line without '=' is null.
+// headersFrom reads lines of "name=value" as headers, whatever bytes they have. The value of a line
+// without '=' is null.
 func headersFrom(text []byte) (headers []kgo.RecordHeader) {
 	if len(text) == 0 {
 		return nil
@@ -37,7 +38,8 @@ func nullable(b []byte, set bool) []byte {
 
 const minimalLines = "ce_specversion=1.0\nce_id=1\nce_source=/s\nce_type=t"
 
-// FuzzDecode reads records. Their headers are one text, a line each, so that the fuzzer can move, repeat and cut them.
+// FuzzDecode reads records. Their headers are one text, a line each, so that the fuzzer can move,
+// repeat and cut them.
 func FuzzDecode(f *testing.F) {
 	for _, headers := range []string{
 		"", minimalLines, minimalLines + "\ncontent-type=text/plain; charset=utf-8\nce_time=2026-01-02T03:04:05Z\nce_partitionkey=k\nce_x=",

@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// plain lets the client have fetched a record that is not a CloudEvent, of which the mapping makes an event of the same key.
+// plain lets the client have fetched a record that is not a CloudEvent, of which the mapping makes
+// an event of the same key.
 func (l *loose) plain(key string) {
 	r := &kgo.Record{Topic: "t", Offset: l.next, Key: []byte(key), Value: []byte("plain")}
 	l.next++
@@ -29,8 +30,8 @@ func (l *loose) during(f func()) {
 	}
 }
 
-// TestGivenBackWhileALaterOneIsDecoded: a delivery that is given back while a later one of its key is decoded, for which the stream
-// does not hold its lock, comes before that one (T2).
+// TestGivenBackWhileALaterOneIsDecoded: a delivery that is given back while a later one of its key
+// is decoded, for which the stream does not hold its lock, comes before that one (T2).
 func TestGivenBackWhileALaterOneIsDecoded(t *testing.T) {
 	t.Parallel()
 	l := newLoose(t, 1<<20)
@@ -47,7 +48,8 @@ func TestGivenBackWhileALaterOneIsDecoded(t *testing.T) {
 	assert.Zero(t, held)
 }
 
-// TestGivenBackWhileOneThatWasGivenBackGoesOut: the same where the later one was given back before, and waited to be delivered again.
+// TestGivenBackWhileOneThatWasGivenBackGoesOut: the same where the later one was given back before,
+// and waited to be delivered again.
 func TestGivenBackWhileOneThatWasGivenBackGoesOut(t *testing.T) {
 	t.Parallel()
 	l := newLoose(t, 1<<20)

@@ -126,7 +126,8 @@ func TestConsumerProtocol(t *testing.T) {
 	wg.Wait()
 }
 
-// TestReadCommitted shows that records of an aborted transaction are not delivered, and that an open one holds what is behind it.
+// TestReadCommitted shows that records of an aborted transaction are not delivered, and that an
+// open one holds what is behind it.
 func TestReadCommitted(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	b := liveBroker(t, liveOptions(addrs...))
@@ -152,7 +153,8 @@ func TestReadCommitted(t *testing.T) {
 	require.NoError(t, tx.EndTransaction(t.Context(), kgo.TryCommit))
 	require.Equal(t, []string{"committed", "1"}, liveReceive(t, stream, 2))
 	require.Equal(t, []string{"committed", "1"}, liveReceive(t, broad, 2))
-	// The marks of transactions are records that nobody gets; the offset behind them is committed all the same, or lag never ends.
+	// The marks of transactions are records that nobody gets; the offset behind them is committed
+	// all the same, or lag never ends.
 	lag, err := b.Lag(t.Context(), sub.Topic, sub.Group)
 	require.NoError(t, err)
 	require.LessOrEqual(t, lag.Events, int64(5))
@@ -217,7 +219,8 @@ func TestStaticMember(t *testing.T) {
 	require.Equal(t, before, members())
 	require.Equal(t, at, generation(), "there was no rebalance")
 
-	// Another process with the same id takes over; the first is told for good instead of taking it back, for ever in turn.
+	// Another process with the same id takes over; the first is told for good instead of taking it
+	// back, for ever in turn.
 	second := liveBroker(t, o)
 	thief := liveSubscribe(t, second, sub)
 	require.Eventually(t, func() bool { return leat.CodeOf(again.Health()) == leat.CodeConflict }, livePatience, 20*time.Millisecond,
@@ -290,7 +293,8 @@ func liveDelivery(t *testing.T, s *kafka.Stream) leat.Delivery {
 	return d
 }
 
-// TestBroadcast has several streams, each of which gets everything, also of partitions that the topic gets later.
+// TestBroadcast has several streams, each of which gets everything, also of partitions that the
+// topic gets later.
 func TestBroadcast(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	admin := liveAdmin(t, addrs...)
@@ -350,7 +354,8 @@ func (s spy) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// TestRack looks for the rack in what a stream without a group sends, of which only fetch requests have one.
+// TestRack looks for the rack in what a stream without a group sends, of which only fetch requests
+// have one.
 func TestRack(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	var mu sync.Mutex

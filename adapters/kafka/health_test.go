@@ -14,7 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// lasting is an error that a request of a consumer is answered with until somebody repairs it, and the code that health shows.
+// lasting is an error that a request of a consumer is answered with until somebody repairs it, and
+// the code that health shows.
 type lasting struct {
 	key    kmsg.Key
 	err    *kerr.Error
@@ -24,8 +25,8 @@ type lasting struct {
 
 func (l lasting) name() string { return l.key.Name() + " " + l.err.Message }
 
-// TestHealthShowsLastingErrors answers a consumer with an error for as long as it takes: health shows it, and not any more when it is over;
-// then the stream goes on where it was.
+// TestHealthShowsLastingErrors answers a consumer with an error for as long as it takes: health
+// shows it, and not any more when it is over; then the stream goes on where it was.
 func TestHealthShowsLastingErrors(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -118,8 +119,9 @@ func cmpOr(errs ...error) error {
 	return nil
 }
 
-// TestLeaderlessPartition takes the leader of one partition of two away: the other works, both ways, health names the trouble, and what was
-// published to the one without a leader is stored when it has one again.
+// TestLeaderlessPartition takes the leader of one partition of two away: the other works, both
+// ways, health names the trouble, and what was published to the one without a leader is stored when
+// it has one again.
 func TestLeaderlessPartition(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, kfake.SeedTopics(2, "t"))

@@ -91,8 +91,9 @@ func (p *publisher) trouble() error {
 	return &leat.Error{Code: code, Err: discreet(why)}
 }
 
-// Withdraw implements [leat.Withdrawer]: it refuses events that were taken before any broker has accepted this producer. Later ones
-// belong to the client, which does not say whether it has sent them.
+// Withdraw implements [leat.Withdrawer]: it refuses events that were taken before any broker has
+// accepted this producer. Later ones belong to the client, which does not say whether it has sent
+// them.
 func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event) {
 	if !b.publisher.open.Load() { // else nothing is held, and there is no need to look through all that is under way
 		b.publisher.ledger.Withdraw(ctx, topic, events)

@@ -36,7 +36,8 @@ type onUnbuffered struct{}
 
 func (onUnbuffered) OnProduceRecordUnbuffered(r *kgo.Record, _ error) { scribble(r) }
 
-// TestHooksMayEditRecords: hooks that write to the bytes of a record change no event, whose bytes the record would share without them.
+// TestHooksMayEditRecords: hooks that write to the bytes of a record change no event, whose bytes
+// the record would share without them.
 func TestHooksMayEditRecords(t *testing.T) {
 	t.Parallel()
 	for name, hook := range map[string]kgo.Hook{"buffered": onBuffered{}, "partitioned": onPartitioned{}, "unbuffered": onUnbuffered{}} {

@@ -29,8 +29,8 @@ const (
 	ofHandler                 // the last handler that outlasted a revoke
 )
 
-// ailments has what Health says of each. Code 0 stands for the code of the error, and memory 0 for as
-// long as nobody says that it is over.
+// ailments has what Health says of each. Code 0 stands for the code of the error, and memory 0 for
+// as long as nobody says that it is over.
 var ailments = [...]struct {
 	text   string
 	code   leat.Code
@@ -63,14 +63,15 @@ func (l *illness) anew(a ailment, partition int32, err error) {
 }
 
 const (
-	// fetchMemory is how long a failed fetch counts that was not repeated: the client says when a fetch fails, but not when an empty one
-	// succeeds.
+	// fetchMemory is how long a failed fetch counts that was not repeated: the client says when a
+	// fetch fails, but not when an empty one succeeds.
 	fetchMemory = 10 * time.Second
 	// eventMemory is how long something that happened once is shown.
 	eventMemory = 5 * time.Minute
 )
 
-// assignGrace is how long, beyond a heartbeat, members of a group take to join a rebalance; a new group waits 3 s for more members.
+// assignGrace is how long, beyond a heartbeat, members of a group take to join a rebalance; a new
+// group waits 3 s for more members.
 const assignGrace = 3 * time.Second
 
 // fetchFailed notes an error of polling.
@@ -99,8 +100,8 @@ func (l *illness) fetched(partition int32) {
 	l.set(ofStall, partition, nil)
 }
 
-// noted notes what a commit says of a partition besides its offset: how many events are finished above it, and how many of them it had no
-// room for.
+// noted notes what a commit says of a partition besides its offset: how many events are finished
+// above it, and how many of them it had no room for.
 func (l *illness) noted(partition int32, p *pending, bound int) {
 	var gap, missing error
 	finished := p.note.above.count()
@@ -145,8 +146,9 @@ func (l *illness) report(topic string) (errs []error) {
 	return errs
 }
 
-// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] for what is wrong with the connections, the group, the
-// fetches, the commits, the gap limit, or data that is gone; several are joined.
+// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] for what is wrong
+// with the connections, the group, the fetches, the commits, the gap limit, or data that is gone;
+// several are joined.
 func (s *Stream) Health() error {
 	s.mu.Lock()
 	errs := s.ill.report(s.sub.Topic)

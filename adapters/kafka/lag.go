@@ -21,10 +21,11 @@ const (
 	lagUnnoted   = "unnoted"
 )
 
-// Lag implements [leat.LagReporter]: it returns how far a group is behind, in parts by partition. Events of a part is how many offsets lie
-// between the committed one and the end, without the finished ones: no fewer than the records that are still to be handled. A group
-// that Kafka does not know has every event to handle, or none with [StartLatest]. Kafka does not tell the age of a record without its being
-// fetched, so Oldest is unknown unless it is 0. The details are:
+// Lag implements [leat.LagReporter]: it returns how far a group is behind, in parts by partition.
+// Events of a part is how many offsets lie between the committed one and the end, without the
+// finished ones: no fewer than the records that are still to be handled. A group that Kafka does
+// not know has every event to handle, or none with [StartLatest]. Kafka does not tell the age of a
+// record without its being fetched, so Oldest is unknown unless it is 0. The details are:
 //
 //   - "committed": the offset that the group has committed; it is not there while there is none.
 //   - "end": the offset that the next record gets.

@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// wireSize is no less than what a record takes of a batch that it is alone in (Kafka protocol, message format v2).
+// wireSize is no less than what a record takes of a batch that it is alone in (Kafka protocol,
+// message format v2).
 func wireSize(r *kgo.Record) int {
 	const batch, record, varint = 61, 30, 5
 	n := batch + record + len(r.Key) + len(r.Value) + 3*varint
@@ -28,8 +29,8 @@ func wireSize(r *kgo.Record) int {
 	return n
 }
 
-// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes in some mode, whatever its bytes are, with its trace
-// context.
+// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes in some mode,
+// whatever its bytes are, with its trace context.
 func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent + strings.Repeat("x", 128-len(traceParent)), State: strings.Repeat("x", 512)}
@@ -61,7 +62,8 @@ func TestLargestEventFits(t *testing.T) {
 	assert.Len(t, modes, 2, "binary and structured mode")
 }
 
-// TestTooLargeForJSON: an event that JSON makes too large is written in binary mode, also where its data is said to be an event.
+// TestTooLargeForJSON: an event that JSON makes too large is written in binary mode, also where its
+// data is said to be an event.
 func TestTooLargeForJSON(t *testing.T) {
 	t.Parallel()
 	quotes := []byte(strings.Repeat("\"", 10_000))

@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// logger passes on what the client logs, at debug level: what matters of it is in errors and in health. The client logs no payload and
-// no secret.
+// logger passes on what the client logs, at debug level: what matters of it is in errors and in
+// health. The client logs no payload and no secret.
 type logger struct {
 	to    *slog.Logger
 	conns *connections
@@ -23,7 +23,8 @@ func (l logger) Level() kgo.LogLevel {
 	return kgo.LogLevelError
 }
 
-// Log logs one line. That a broker refuses the credentials is only seen here: no hook of the client is told.
+// Log logs one line. That a broker refuses the credentials is only seen here: no hook of the client
+// is told.
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	keyvals = slices.Clone(keyvals)
 	for i, v := range keyvals {

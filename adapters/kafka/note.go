@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// note is what a commit says besides its offset: which events above it are finished. It is in the commit's metadata, so whoever gets the
-// partition next does not handle them again.
+// note is what a commit says besides its offset: which events above it are finished. It is in the
+// commit's metadata, so whoever gets the partition next does not handle them again.
 //
 // The text is notePrefix and, in base64 (RFC 4648 §5, without padding): the first 8 bytes of the
 // topic's id; as unsigned varints the committed offset, the epoch plus 1, and missing; for each
@@ -28,8 +28,8 @@ type note struct {
 	missing int64 // finished events that did not fit
 }
 
-// topicID is the beginning of a topic's id, which tells a topic from one of the same name that was deleted. It is zero where the brokers
-// have no ids.
+// topicID is the beginning of a topic's id, which tells a topic from one of the same name that was
+// deleted. It is zero where the brokers have no ids.
 type topicID [8]byte
 
 func topicIDOf(id kadm.TopicID) (short topicID) {
@@ -39,13 +39,16 @@ func topicIDOf(id kadm.TopicID) (short topicID) {
 
 const (
 	notePrefix = "leat1:"
-	// mostNote is how long a note may be at most: the brokers' offset.metadata.max.bytes is 4096 by default.
+	// mostNote is how long a note may be at most: the brokers' offset.metadata.max.bytes is 4096 by
+	// default.
 	mostNote = 4096
-	// mostNotes bounds the notes of one commit, which a broker stores as one batch of at most 1 MiB by default.
+	// mostNotes bounds the notes of one commit, which a broker stores as one batch of at most 1 MiB
+	// by default.
 	mostNotes = 512 << 10
 )
 
-// encode returns the note as text of at most limit bytes, "" when nothing fits. The shortest spans are left out first; missing counts them.
+// encode returns the note as text of at most limit bytes, "" when nothing fits. The shortest spans
+// are left out first; missing counts them.
 func (n *note) encode(limit int) (text string, missing int64) {
 	if text = n.text(); len(text) <= limit {
 		return text, n.missing
@@ -90,8 +93,8 @@ func (n *note) text() string {
 	return notePrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// parseNote reads a commit's metadata. ok is false for what Leat has not written, for versions that this one does not know, and for what
-// is damaged: they say nothing.
+// parseNote reads a commit's metadata. ok is false for what Leat has not written, for versions that
+// this one does not know, and for what is damaged: they say nothing.
 func parseNote(text string) (n note, ok bool) {
 	coded, isNote := strings.CutPrefix(text, notePrefix)
 	b, err := base64.RawURLEncoding.DecodeString(coded)

@@ -26,7 +26,8 @@ func anyNote(r *rand.Rand) note {
 	return n
 }
 
-// TestNoteComesBack: what is written is read, and a note that must be shorter leaves out spans, and nothing else.
+// TestNoteComesBack: what is written is read, and a note that must be shorter leaves out spans, and
+// nothing else.
 func TestNoteComesBack(t *testing.T) {
 	for range 2_000 {
 		seed := rand.Uint64()
@@ -83,7 +84,8 @@ func TestNoteOfAFullWindow(t *testing.T) {
 	}
 }
 
-// TestForeignMetadata: what others write, what a later version may write, and what was cut or changed says nothing.
+// TestForeignMetadata: what others write, what a later version may write, and what was cut or
+// changed says nothing.
 func TestForeignMetadata(t *testing.T) {
 	n := note{base: 5, epoch: 1, above: spans{{7, 9}, {20, 1_000}}}
 	text := n.text()

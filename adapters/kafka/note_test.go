@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestNoteTooLongForTheBroker: a commit does not fail because a broker takes less metadata, or none. What does not fit is said, and handled
-// again by the next.
+// TestNoteTooLongForTheBroker: a commit does not fail because a broker takes less metadata, or
+// none. What does not fit is said, and handled again by the next.
 func TestNoteTooLongForTheBroker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -78,8 +78,8 @@ func TestNoteTooLongForTheBroker(t *testing.T) {
 	}
 }
 
-// TestNotesOfOthersSayNothing: a note counts only with the topic and the offset that it was written for, and what other programs write into
-// the metadata is no error.
+// TestNotesOfOthersSayNothing: a note counts only with the topic and the offset that it was written
+// for, and what other programs write into the metadata is no error.
 func TestNotesOfOthersSayNothing(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

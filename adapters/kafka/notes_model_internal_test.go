@@ -97,7 +97,8 @@ func (m *notesModel) step(stuck map[int64]bool) {
 	}
 }
 
-// commit commits, with a note of at most limit bytes, and checks that it calls nothing finished that is not.
+// commit commits, with a note of at most limit bytes, and checks that it calls nothing finished
+// that is not.
 func (m *notesModel) commit(limit int) {
 	for _, p := range m.gather(m.all()) {
 		text, _ := "", int64(0)
@@ -115,8 +116,9 @@ func (m *notesModel) commit(limit int) {
 	}
 }
 
-// TestNotesModel plays processes that follow each other, with events that do not finish, give-backs, gaps in the offsets and leaders that
-// change. Nothing is lost; after stops in order nothing is handled twice; at the end all is committed.
+// TestNotesModel plays processes that follow each other, with events that do not finish,
+// give-backs, gaps in the offsets and leaders that change. Nothing is lost; after stops in order
+// nothing is handled twice; at the end all is committed.
 func TestNotesModel(t *testing.T) {
 	for range 300 {
 		seed := rand.Uint64()
@@ -157,7 +159,8 @@ func TestNotesModel(t *testing.T) {
 	}
 }
 
-// TestNoteOfATruncatedLog: where the log was truncated and written anew, what stands there now is delivered.
+// TestNoteOfATruncatedLog: where the log was truncated and written anew, what stands there now is
+// delivered.
 func TestNoteOfATruncatedLog(t *testing.T) {
 	m := newNotesModel(t, 1)
 	m.log = m.log[:20]

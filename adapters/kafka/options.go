@@ -12,97 +12,116 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
+// Options are the options of a [Broker]. Hosts is required; the zero value of everything else
+// works.
 type Options struct {
-	// Hosts are addresses to begin with, each "host:port"; without a port it is 9092. The others of the cluster are found from there.
+	// Hosts are addresses to begin with, each "host:port"; without a port it is 9092. The others of
+	// the cluster are found from there.
 	Hosts []string
 	// ClientID is what the brokers' logs and quotas call this client. "" means "leat".
 	ClientID string
-	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS.
+	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the
+	// least. Nil means no TLS.
 	TLS *tls.Config
 	// SASL is how the client authenticates. Nil means not at all.
 	SASL *SASL
-	// AllowPlaintext allows to send a password or token as it is, by PLAIN and OAUTHBEARER without TLS, to any broker. Otherwise only
-	// brokers on this machine get it so: localhost, 127.0.0.0/8 and ::1, which goes for Hosts and for what the cluster advertises.
+	// AllowPlaintext allows to send a password or token as it is, by PLAIN and OAUTHBEARER without
+	// TLS, to any broker. Otherwise only brokers on this machine get it so: localhost, 127.0.0.0/8
+	// and ::1, which goes for Hosts and for what the cluster advertises.
 	AllowPlaintext bool
 
 	// Compression is "none", "gzip", "snappy", "lz4" or "zstd". "" means "lz4".
 	Compression string
-	// Linger is how long a publish waits for others to fill a batch. 0 means not at all: batches form while earlier ones are
-	// on their way.
+	// Linger is how long a publish waits for others to fill a batch. 0 means not at all: batches
+	// form while earlier ones are on their way.
 	Linger time.Duration
-	// Buffer is how many events may be published and not yet answered; further publishes wait. 0 means 10,000.
+	// Buffer is how many events may be published and not yet answered; further publishes wait. 0
+	// means 10,000.
 	Buffer int
-	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. In structured mode,
-	// publishes that wait hold the text of their own events besides. 0 means 64 MiB.
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other.
+	// In structured mode, publishes that wait hold the text of their own events besides. 0 means 64
+	// MiB.
 	BufferBytes int
-	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
-	// minutes.
+	// DeliveryTimeout is how long an event that was taken may be without an answer before its
+	// outcome is unknown. 0 means 2 minutes.
 	DeliveryTimeout time.Duration
-	// MaxMessageBytes is the largest record batch, before compression. It must not exceed the topic's max.message.bytes. The largest
-	// event is 66 KiB smaller, so that there is room for its key, which is also that of the record; with NoRecordKey 2 KiB. Below 130 KiB,
-	// it is half. 0 means 1,048,588, Kafka's default.
+	// MaxMessageBytes is the largest record batch, before compression. It must not exceed the
+	// topic's max.message.bytes. The largest event is 66 KiB smaller, so that there is room for its
+	// key, which is also that of the record; with NoRecordKey 2 KiB. Below 130 KiB, it is half. 0
+	// means 1,048,588, Kafka's default.
 	MaxMessageBytes int
-	// Structured publishes events in structured mode, as JSON in the value, as far as they fit into MaxMessageBytes like that. Both modes are
-	// always read.
+	// Structured publishes events in structured mode, as JSON in the value, as far as they fit into
+	// MaxMessageBytes like that. Both modes are always read.
 	Structured bool
-	// NoRecordKey leaves the record's key empty, so that an event's Key does not choose the partition, and order by key is lost.
+	// NoRecordKey leaves the record's key empty, so that an event's Key does not choose the
+	// partition, and order by key is lost.
 	NoRecordKey bool
 
-	// Start is where a new group begins. The zero value is the earliest record, so that nothing is missed.
+	// Start is where a new group begins. The zero value is the earliest record, so that nothing is
+	// missed.
 	Start Start
 	// Protocol is how groups share partitions.
 	Protocol Protocol
 	// CommitInterval is how often finished offsets are committed while events flow. 0 means 1 s.
 	CommitInterval time.Duration
-	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to others, and the member's leases end
-	// by its own clock, at nine tenths of it. With [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means
+	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to
+	// others, and the member's leases end by its own clock, at nine tenths of it. With
+	// [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means
 	// 45 s.
 	SessionTimeout time.Duration
-	// HeartbeatInterval is how often a member reports, and finds out about rebalances. It may be three
-	// quarters of SessionTimeout at most, since a lease lasts nine tenths of that after a heartbeat. 0 means
-	// 3 s, or a third of SessionTimeout if that is less.
+	// HeartbeatInterval is how often a member reports, and finds out about rebalances. It may be
+	// three quarters of SessionTimeout at most, since a lease lasts nine tenths of that after a
+	// heartbeat. 0 means 3 s, or a third of SessionTimeout if that is less.
 	HeartbeatInterval time.Duration
-	// RebalanceTimeout is how long members may take to give up partitions; running handlers get half of it to finish. 0 means 1
-	// minute.
+	// RebalanceTimeout is how long members may take to give up partitions; running handlers get
+	// half of it to finish. 0 means 1 minute.
 	RebalanceTimeout time.Duration
-	// InstanceID makes the member of a group static: it keeps its partitions over a restart that is shorter than SessionTimeout, and
-	// does not leave when it closes. Each process needs its own. The second stream of a group in one Broker is InstanceID-2, and so on.
+	// InstanceID makes the member of a group static: it keeps its partitions over a restart that is
+	// shorter than SessionTimeout, and does not leave when it closes. Each process needs its own.
+	// The second stream of a group in one Broker is InstanceID-2, and so on.
 	InstanceID string
-	// Rack is where this process runs, for brokers that let consumers read from the nearest replica (KIP-392).
+	// Rack is where this process runs, for brokers that let consumers read from the nearest replica
+	// (KIP-392).
 	Rack string
-	// GapLimit is how many events of a partition may have been delivered since the oldest unfinished one while later ones
-	// finish. At the limit that partition pauses, the others go on. It bounds what the stream remembers of a partition, and what is
-	// handled again where the group's commits are lost. 0 means 100,000.
+	// GapLimit is how many events of a partition may have been delivered since the oldest
+	// unfinished one while later ones finish. At the limit that partition pauses, the others go on.
+	// It bounds what the stream remembers of a partition, and what is handled again where the
+	// group's commits are lost. 0 means 100,000.
 	GapLimit int
-	// Mapping makes events of records that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
-	// own, or several by [foreign.First]. Nil means none: such records are malformed.
+	// Mapping makes events of records that are not CloudEvents, whatever the reason is:
+	// [foreign.Plain], [foreign.Structured], one of your own, or several by [foreign.First]. Nil
+	// means none: such records are malformed.
 	Mapping foreign.Mapping
 
 	// Provision says what Declare does about topics. The zero value creates those that are missing.
 	Provision Provision
-	// Partitions is how many partitions a topic is created with, and verified to have. 0 means the cluster's default, unverified.
+	// Partitions is how many partitions a topic is created with, and verified to have. 0 means the
+	// cluster's default, unverified.
 	Partitions int
 	// ReplicationFactor is the same for replicas. 0 means the cluster's default, unverified.
 	ReplicationFactor int
 	// TopicConfig is the same for the topic's configuration, such as "retention.ms": "604800000".
 	TopicConfig map[string]string
 
-	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does not. 0 means 10 s.
+	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does
+	// not. 0 means 10 s.
 	RequestTimeout time.Duration
 	// DialTimeout bounds one connection attempt, TLS included. 0 means 10 s.
 	DialTimeout time.Duration
 	// CloseTimeout bounds Close. 0 means 10 s.
 	CloseTimeout time.Duration
-	// Logger gets what an operator should know and, at debug level, what the client reports. Nil means no log.
+	// Logger gets what an operator should know and, at debug level, what the client reports. Nil
+	// means no log.
 	Logger *slog.Logger
-	// Client are further options of the native client, which win over those that follow from the above. A hook must not keep a record that
-	// is published beyond the client's answer for it, because it is used again. It may change the record, its bytes included: with hooks
-	// that see records, Publish copies them from the events. A partitioner must not.
+	// Client are further options of the native client, which win over those that follow from the
+	// above. A hook must not keep a record that is published beyond the client's answer for it,
+	// because it is used again. It may change the record, its bytes included: with hooks that see
+	// records, Publish copies them from the events. A partitioner must not.
 	Client []kgo.Opt
 }
 
-// SASL says how a client authenticates. What it holds may change while the client runs: the functions are called for every new connection.
+// SASL says how a client authenticates. What it holds may change while the client runs: the
+// functions are called for every new connection.
 type SASL struct {
 	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
 	Mechanism string
@@ -127,8 +146,9 @@ type Start uint8
 const (
 	// StartEarliest begins with the oldest record that the topic keeps.
 	StartEarliest Start = iota
-	// StartLatest begins with the first record after Declare, or after Subscribe where that comes first. A group that has lost its
-	// offsets, which Kafka deletes when nobody uses the group, begins there again: its health and the log say so.
+	// StartLatest begins with the first record after Declare, or after Subscribe where that comes
+	// first. A group that has lost its offsets, which Kafka deletes when nobody uses the group,
+	// begins there again: its health and the log say so.
 	StartLatest
 )
 
@@ -139,7 +159,8 @@ type Protocol uint8
 const (
 	// ProtocolClassic is the protocol that every Kafka has, with cooperative sticky assignment.
 	ProtocolClassic Protocol = iota
-	// ProtocolConsumer is that of KIP-848, where the broker assigns partitions. It needs Kafka 4.0, better 4.3, and all members must use it.
+	// ProtocolConsumer is that of KIP-848, where the broker assigns partitions. It needs Kafka 4.0,
+	// better 4.3, and all members must use it.
 	ProtocolConsumer
 )
 
@@ -150,7 +171,8 @@ type Provision uint8
 const (
 	// ProvisionCreate creates topics that do not exist, and leaves others alone.
 	ProvisionCreate Provision = iota
-	// ProvisionVerify reports topics that do not exist, and every difference from Partitions, ReplicationFactor and TopicConfig.
+	// ProvisionVerify reports topics that do not exist, and every difference from Partitions,
+	// ReplicationFactor and TopicConfig.
 	ProvisionVerify
 	// ProvisionOff does nothing.
 	ProvisionOff
@@ -227,7 +249,8 @@ func (o *Options) validate() error {
 	return cmp.Or(o.SASL.validate(), o.validatePlaintext())
 }
 
-// validatePlaintext returns an error where Hosts would get a secret as it is. What the cluster advertises is looked at when it is dialed.
+// validatePlaintext returns an error where Hosts would get a secret as it is. What the cluster
+// advertises is looked at when it is dialed.
 func (o *Options) validatePlaintext() error {
 	for _, address := range o.Hosts {
 		if !o.maySend(address) {

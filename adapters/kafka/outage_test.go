@@ -21,7 +21,8 @@ type proxied struct {
 	proxy *eventtest.Proxy
 }
 
-// newProxied starts a fake whose one node says that it is at the proxy's address: the proxy listens where the node would.
+// newProxied starts a fake whose one node says that it is at the proxy's address: the proxy listens
+// where the node would.
 func newProxied(t testing.TB) *proxied {
 	t.Helper()
 	p := newProxy(t)
@@ -40,8 +41,9 @@ func newProxied(t testing.TB) *proxied {
 	return &proxied{f, p}
 }
 
-// atRest waits until the connections that were cut have been dialed once more at once, each of which may take its time on a busy machine,
-// and returns how many dials there were: nothing is dialed for a part of the pause then.
+// atRest waits until the connections that were cut have been dialed once more at once, each of
+// which may take its time on a busy machine, and returns how many dials there were: nothing is
+// dialed for a part of the pause then.
 func (p *proxied) atRest(t testing.TB) (dials int) {
 	t.Helper()
 	since := time.Now()
@@ -66,7 +68,8 @@ type renamed struct {
 
 func (r *renamed) Addr() net.Addr { return r.addr }
 
-// TestOutage takes the broker away while everything is under way, and counts the attempts to connect.
+// TestOutage takes the broker away while everything is under way, and counts the attempts to
+// connect.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	f := newProxied(t)

@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// parcel is what the events of one Publish are encoded into. It is used again when the client has answered for all of its records: from
-// then on the client does not touch them. Without that, every event would cost its records in fresh memory, and the collector's work that
-// goes with it.
+// parcel is what the events of one Publish are encoded into. It is used again when the client has
+// answered for all of its records: from then on the client does not touch them. Without that, every
+// event would cost its records in fresh memory, and the collector's work that goes with it.
 type parcel struct {
 	publish.Batch[record]
 
@@ -21,11 +21,13 @@ type parcel struct {
 	pools   *parcelPools
 }
 
-// parcelPools keep parcels by the power of two of their events, so that an event on its own does not hold the memory of a thousand.
+// parcelPools keep parcels by the power of two of their events, so that an event on its own does
+// not hold the memory of a thousand.
 type parcelPools [14]sync.Pool
 
-// mostKeptBytes is how much encoded text a kept parcel may have for each event of its class. It bounds what the pools hold to a few times
-// the smaller of Buffer and BufferBytes; for larger events, allocating is not what costs.
+// mostKeptBytes is how much encoded text a kept parcel may have for each event of its class. It
+// bounds what the pools hold to a few times the smaller of Buffer and BufferBytes; for larger
+// events, allocating is not what costs.
 const mostKeptBytes = 4 << 10
 
 // take returns a parcel with room for the events.

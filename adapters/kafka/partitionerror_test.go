@@ -23,9 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// These tests hold what the stream does with every error after which the client does not go on by itself in a partition. Found in the
-// source of franz-go 1.22.2, by what sets a cursor aside, what is reported with addFakeReadyForDraining, and what
-// ProcessFetchPartition returns:
+// These tests hold what the stream does with every error after which the client does not go on by
+// itself in a partition. Found in the source of franz-go 1.22.2, by what sets a cursor aside, what
+// is reported with addFakeReadyForDraining, and what ProcessFetchPartition returns:
 //
 //	error                                            the client                          the stream
 //	ErrDecompressTooLarge                            stops until SetOffsets              one malformed delivery (unreadable_test.go)
@@ -95,8 +95,8 @@ func (f *fake) answer(raw []byte) *atomic.Int64 {
 	return count
 }
 
-// TestBatchesThatCannotBeRead: health says so as long as it lasts, and names what is wrong or where; the client does not ask without a
-// pause.
+// TestBatchesThatCannotBeRead: health says so as long as it lasts, and names what is wrong or
+// where; the client does not ask without a pause.
 func TestBatchesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	name := func(name string) string { return name }
@@ -138,7 +138,8 @@ func (f *fake) readSpoilt(b *kafka.Broker, raw []byte) (*reader, *atomic.Int64, 
 	return r, fetches, cmpOr(r.until(10*time.Second, "0"), publishOne(b, "t", event("1", "k"), 5*time.Second))
 }
 
-// TestRecordFormatThatTheClientDoesNotKnow: it is one malformed delivery that names its offset, and the group's offset passes it.
+// TestRecordFormatThatTheClientDoesNotKnow: it is one malformed delivery that names its offset, and
+// the group's offset passes it.
 func TestRecordFormatThatTheClientDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	raw := batch(1, nil)
@@ -170,8 +171,9 @@ func saysWrong(s leat.Stream, text string) error {
 	return nil
 }
 
-// TestFetchErrorsThatStay answers the fetches of a partition with an error code until somebody mends it: health shows it as long as it
-// lasts, the client does not ask without a pause, and then the stream goes on where it was.
+// TestFetchErrorsThatStay answers the fetches of a partition with an error code until somebody
+// mends it: health shows it as long as it lasts, the client does not ask without a pause, and then
+// the stream goes on where it was.
 func TestFetchErrorsThatStay(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -223,9 +225,9 @@ func (f *fake) stays(code *kerr.Error, fault kfake.Fault) error {
 	return cmpOr(r.until(20*time.Second, "1"), await(20*time.Second, func() error { return health(s) }))
 }
 
-// TestOffsetThatCannotBeRead answers the request for the group's offset of one partition with an error, or without the partition:
-// health shows it as long as it lasts, the other partition goes on, and when the offset can be read, all of it is delivered, without
-// what was handled.
+// TestOffsetThatCannotBeRead answers the request for the group's offset of one partition with an
+// error, or without the partition: health shows it as long as it lasts, the other partition goes
+// on, and when the offset can be read, all of it is delivered, without what was handled.
 func TestOffsetThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.UnknownServerError} {
@@ -278,7 +280,8 @@ func TestOffsetThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestBatchLargerThanAResponse: the client can never read it, and names no partition; health says so as long as it lasts.
+// TestBatchLargerThanAResponse: the client can never read it, and names no partition; health says
+// so as long as it lasts.
 func TestBatchLargerThanAResponse(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, kfake.SeedTopics(1, "t"))

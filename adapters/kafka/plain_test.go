@@ -62,8 +62,8 @@ func TestPlainRecords(t *testing.T) {
 	}
 }
 
-// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the
-// data as the value, and the key as the record's.
+// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing
+// of CloudEvents finds the JSON of the data as the value, and the key as the record's.
 func TestPlainConsumersReadEvents(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

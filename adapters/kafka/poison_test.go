@@ -19,7 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestWhatDoesNotFitIntoThePoisonQueue has messages that a poison queue on Kafka cannot take as they are.
+// TestWhatDoesNotFitIntoThePoisonQueue has messages that a poison queue on Kafka cannot take as
+// they are.
 func TestWhatDoesNotFitIntoThePoisonQueue(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	raw, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ProducerBatchMaxBytes(1_048_588),
@@ -43,7 +44,8 @@ func TestWhatDoesNotFitIntoThePoisonQueue(t *testing.T) {
 	})
 }
 
-// TestRejectedEventsAmongManyDelayNone has 1,000 rejected events among 100,000 good ones where LEAT_LONG is set, else a tenth of that.
+// TestRejectedEventsAmongManyDelayNone has 1,000 rejected events among 100,000 good ones where
+// LEAT_LONG is set, else a tenth of that.
 func TestRejectedEventsAmongManyDelayNone(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	for name, refused := range map[string]bool{"that do not fit into the poison queue": false, "that it refuses": true} {
@@ -54,7 +56,8 @@ func TestRejectedEventsAmongManyDelayNone(t *testing.T) {
 	}
 }
 
-// rejecting runs a consumer that rejects the events of one key and counts the others, until the test ends.
+// rejecting runs a consumer that rejects the events of one key and counts the others, until the
+// test ends.
 func rejecting(t *testing.T, b *kafka.Broker, sub leat.Subscription) (c *leat.Consumer, handled *atomic.Int64) {
 	t.Helper()
 	handled = &atomic.Int64{}
@@ -82,7 +85,8 @@ func badEvent(t *testing.T, bytes int) leat.Event {
 	return e
 }
 
-// TestAPoisonTopicThatTakesLessThanItsBroker has a limit of the topic that nobody but its answer tells.
+// TestAPoisonTopicThatTakesLessThanItsBroker has a limit of the topic that nobody but its answer
+// tells.
 func TestAPoisonTopicThatTakesLessThanItsBroker(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	admin := liveAdmin(t, addrs...)

@@ -20,11 +20,13 @@ const (
 	groupHeartbeatKey = int16(kmsg.ConsumerGroupHeartbeat)
 )
 
-// serverSession is the session timeout that brokers have by default with [ProtocolConsumer], where they decide it.
+// serverSession is the session timeout that brokers have by default with [ProtocolConsumer], where
+// they decide it.
 const serverSession = 45 * time.Second
 
-// presence is what a member of a group knows by its own clock: when the group has heard of it last. The client itself goes on trying to
-// reach the group, however long that takes, and says that partitions are lost only when the group has said so.
+// presence is what a member of a group knows by its own clock: when the group has heard of it last.
+// The client itself goes on trying to reach the group, however long that takes, and says that
+// partitions are lost only when the group has said so.
 type presence struct {
 	timeout time.Duration
 	news    chan struct{} // holds a token when watchPresence should look
@@ -67,9 +69,9 @@ func (s *presence) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ ti
 	}
 }
 
-// OnBrokerE2E is called by the client after each request. It does not say what the answer was: that the group's session is over, which the
-// client tells the stream before it sends anything else; or that the broker is not the group's any more, after which the client asks
-// which one is.
+// OnBrokerE2E is called by the client after each request. It does not say what the answer was: that
+// the group's session is over, which the client tells the stream before it sends anything else; or
+// that the broker is not the group's any more, after which the client asks which one is.
 func (s *presence) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,14 +127,15 @@ func (s *presence) begin() {
 	s.tell()
 }
 
-// lasts is how long a session lasts here after a heartbeat that was answered began. It is a moment less
-// than the nine tenths of a [leat.TimedLease], so that leases end for the reason that watchPresence gives.
+// lasts is how long a session lasts here after a heartbeat that was answered began. It is a moment
+// less than the nine tenths of a [leat.TimedLease], so that leases end for the reason that
+// watchPresence gives.
 func (s *presence) lasts() time.Duration {
 	return s.timeout - s.timeout/10 - s.timeout/momentsOfSession
 }
 
-// momentsOfSession is how many parts of a session are a moment: the time between two looks at a member that
-// the group keeps waiting.
+// momentsOfSession is how many parts of a session are a moment: the time between two looks at a
+// member that the group keeps waiting.
 const momentsOfSession = 50
 
 // standing is what [presence.look] finds.
@@ -142,9 +145,9 @@ type standing struct {
 	back bool          // the session is not over any more
 }
 
-// look returns how the member stands with its group. Where the group keeps it waiting, it has heard of the
-// member when watchPresence looked before, and not now: where the process stood still in between, the
-// answer may have come long ago.
+// look returns how the member stands with its group. Where the group keeps it waiting, it has heard
+// of the member when watchPresence looked before, and not now: where the process stood still in
+// between, the answer may have come long ago.
 func (s *presence) look() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +186,8 @@ func (s *presence) end() {
 	s.ended, s.back, s.before, s.last = true, false, time.Now(), time.Time{}
 }
 
-// promised notes that the group means to give the member partitions that it does not have yet, or with false that it does not.
+// promised notes that the group means to give the member partitions that it does not have yet, or
+// with false that it does not.
 func (s *presence) promised(some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +199,9 @@ func (s *presence) promised(some bool) {
 	}
 }
 
-// waiting returns what the member waits for and since when, nil where it does not, or not for longer than the other members take to hear
-// of a rebalance. A member that has joined and has got nothing is a standby, and does not wait.
+// waiting returns what the member waits for and since when, nil where it does not, or not for
+// longer than the other members take to hear of a rebalance. A member that has joined and has got
+// nothing is a standby, and does not wait.
 func (s *presence) waiting(grace time.Duration) (since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +228,8 @@ func patient(err error) error {
 	return &net.OpError{Op: op.Op, Net: op.Net, Source: op.Source, Addr: op.Addr, Err: passing{op.Err}}
 }
 
-// passing is an error that says that it is a timeout. It does not unwrap, since the client looks for what it takes for final.
+// passing is an error that says that it is a timeout. It does not unwrap, since the client looks
+// for what it takes for final.
 type passing struct{ error }
 
 func (passing) Timeout() bool   { return true }

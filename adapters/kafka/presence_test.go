@@ -66,8 +66,8 @@ func (h *holdingConsumer) seen() (started, handled []string) {
 
 var protocols = map[string]kafka.Protocol{"classic": kafka.ProtocolClassic, "consumer": kafka.ProtocolConsumer}
 
-// TestHandlerOutlivesAnOutage: a handler goes on while the only node is down for less than the session timeout; what it has handled counts,
-// and the next event of its key begins only then.
+// TestHandlerOutlivesAnOutage: a handler goes on while the only node is down for less than the
+// session timeout; what it has handled counts, and the next event of its key begins only then.
 func TestHandlerOutlivesAnOutage(t *testing.T) {
 	c := brokertest.StartKafka(t, nil)
 	for name, protocol := range protocols {
@@ -110,8 +110,9 @@ func TestHandlerOutlivesAnOutage(t *testing.T) {
 	}
 }
 
-// TestLeaseEndsWhenTheSessionCannotBeHeld: while the only node is down for longer than the session timeout, the handler's context ends
-// when that has passed, and says so; the event is handled again when the node is up.
+// TestLeaseEndsWhenTheSessionCannotBeHeld: while the only node is down for longer than the session
+// timeout, the handler's context ends when that has passed, and says so; the event is handled again
+// when the node is up.
 func TestLeaseEndsWhenTheSessionCannotBeHeld(t *testing.T) {
 	c := brokertest.StartKafka(t, nil)
 	o := quick(c.Addrs()...)

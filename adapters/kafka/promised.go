@@ -11,8 +11,9 @@ import (
 // promiseEvery is how often a member without partitions asks whether it is to get some.
 const promiseEvery = 2 * time.Second
 
-// watchPromise asks, while the stream has no partitions, whether the cluster means to give it some, which it does with
-// [ProtocolConsumer] as soon as another member has given them up. With the classic protocol the group's answer waits for that.
+// watchPromise asks, while the stream has no partitions, whether the cluster means to give it some,
+// which it does with [ProtocolConsumer] as soon as another member has given them up. With the
+// classic protocol the group's answer waits for that.
 func (s *Stream) watchPromise() {
 	s.mu.Lock()
 	none := len(s.tenures) == 0

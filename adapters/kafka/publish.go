@@ -36,8 +36,9 @@ type publisher struct {
 	asking  sync.WaitGroup
 }
 
-// record is what is kept for an event on its way. It is its own context, so that the client's answer leads back to it without an
-// allocation; as a context it never ends. The client may keep it as a context when it has answered, so these methods read nothing of it.
+// record is what is kept for an event on its way. It is its own context, so that the client's
+// answer leads back to it without an allocation; as a context it never ends. The client may keep it
+// as a context when it has answered, so these methods read nothing of it.
 type record struct {
 	entry  *publish.Entry[record]
 	kafka  kgo.Record
@@ -58,7 +59,8 @@ func (*record) Deadline() (deadline time.Time, ok bool) { return time.Time{}, fa
 func (*record) Done() <-chan struct{}                   { return nil }
 func (*record) Err() error                              { return nil }
 
-// recordKey is the key by which a record is found in a context that was derived from it, as hooks that trace do.
+// recordKey is the key by which a record is found in a context that was derived from it, as hooks
+// that trace do.
 type recordKey struct{}
 
 func (r *record) Value(key any) any {
@@ -76,12 +78,14 @@ func recordOf(r *kgo.Record) *record {
 	return r.Context.Value(recordKey{}).(*record) //nolint:forcetypeassert // encode put it there
 }
 
-// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic), CodePermissionDenied,
-// CodeUnauthenticated, CodeUnavailable, CodeCanceled or CodeClosed; what a broker was sent and did not answer is CodeUnknown, at
-// the latest after [Options].DeliveryTimeout.
+// Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound
+// (the topic), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable, CodeCanceled or
+// CodeClosed; what a broker was sent and did not answer is CodeUnknown, at the latest after
+// [Options].DeliveryTimeout.
 //
-// Kafka refuses record batches, not records: an event that the topic does not take, larger than its max.message.bytes or without a key
-// where it is compacted, is refused together with those that wait for the same partition at that time.
+// Kafka refuses record batches, not records: an event that the topic does not take, larger than its
+// max.message.bytes or without a key where it is compacted, is refused together with those that
+// wait for the same partition at that time.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	err := b.life.Refuse(ctx, "publish", topic)
 	if err == nil && topic == "" {

@@ -42,8 +42,8 @@ func TestHooksMayReplaceTheContextOfARecord(t *testing.T) {
 	assert.NoError(t, leat.NewProducer(broker, nil).Publish(t.Context(), topic, newEvent(t, "key", nil)))
 }
 
-// TestUsedMemoryIsNotMixedUp publishes calls of many sizes at once, most of which find no room for all of their events at once, and looks
-// for each event as it was published.
+// TestUsedMemoryIsNotMixedUp publishes calls of many sizes at once, most of which find no room for
+// all of their events at once, and looks for each event as it was published.
 func TestUsedMemoryIsNotMixedUp(t *testing.T) {
 	const publishers, calls = 8, 100
 	broker, topic := newTopic(t, kafka.Options{Buffer: 20})

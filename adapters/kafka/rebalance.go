@@ -15,8 +15,9 @@ import (
 
 // What follows is called by the client's group management, one call at a time.
 
-// assigned begins the tenures of new partitions, before the client fetches from them. What is on its way from the client into polled may
-// be of an earlier tenure of the same partition, whose records must not pass for the new one's; so it is waited for.
+// assigned begins the tenures of new partitions, before the client fetches from them. What is on
+// its way from the client into polled may be of an earlier tenure of the same partition, whose
+// records must not pass for the new one's; so it is waited for.
 func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	s.awaitIdle()
 	var old []*tenure
@@ -44,8 +45,9 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 	s.wake() // an earlier tenure may have been paused
 }
 
-// readNotes reads the metadata of the offsets that the client has fetched and that fetched gets next. A note is about offsets of a log:
-// one of a topic that was deleted since, or whose log is shorter now, says nothing.
+// readNotes reads the metadata of the offsets that the client has fetched and that fetched gets
+// next. A note is about offsets of a log: one of a topic that was deleted since, or whose log is
+// shorter now, says nothing.
 func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
 	notes := map[int32]readNote{}
 	found := false
@@ -122,9 +124,11 @@ func (s *Stream) awaitIdle() {
 	}
 }
 
-// fetched notes where the group had come to. After an outage in which this stream lost a partition and nobody went on with it, what it had
-// settled since its last commit is not handled again: the group's offset is still the one that this stream knows, and everything below
-// the watermark was settled in the group's name. The leader epoch lets the client notice a log that was truncated meanwhile.
+// fetched notes where the group had come to. After an outage in which this stream lost a partition
+// and nobody went on with it, what it had settled since its last commit is not handled again: the
+// group's offset is still the one that this stream knows, and everything below the watermark was
+// settled in the group's name. The leader epoch lets the client notice a log that was truncated
+// meanwhile.
 func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	s.checkProgress(ctx, offsets[s.sub.Topic])
 	s.resume(offsets[s.sub.Topic])
@@ -190,8 +194,9 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 	s.notes = nil
 }
 
-// revoked gives partitions up in order: their events are not started any more, running handlers may finish within half the
-// RebalanceTimeout, what finished is committed, and then the leases end and the partitions move. Heartbeats go on meanwhile.
+// revoked gives partitions up in order: their events are not started any more, running handlers may
+// finish within half the RebalanceTimeout, what finished is committed, and then the leases end and
+// the partitions move. Heartbeats go on meanwhile.
 func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	tenures := s.stopPartitions(partitions)
 	if len(tenures) == 0 {

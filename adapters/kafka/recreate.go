@@ -98,8 +98,8 @@ func (s *Stream) lookAtTopic(ctx context.Context) (kadm.TopicDetail, error) {
 
 var errDeleted = errors.New("the topic was deleted and created again: what was delivered of the old one is not the group's any more")
 
-// moveTo ends all that the stream has of the topic that was deleted, and begins with the new one at its start. Nothing of the old one is
-// committed any more.
+// moveTo ends all that the stream has of the topic that was deleted, and begins with the new one at
+// its start. Nothing of the old one is committed any more.
 func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 	select { // a commit that is under way is of the old topic
 	case s.commit.turn <- struct{}{}:
@@ -143,14 +143,15 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 	s.addPartitions()
 }
 
-// ofOld reports whether an offset that the group has committed is one that this stream has committed of the topic that was deleted. The
-// lock is held.
+// ofOld reports whether an offset that the group has committed is one that this stream has
+// committed of the topic that was deleted. The lock is held.
 func (s *Stream) ofOld(partition int32, committed int64) bool {
 	old, ok := s.ident.stale[partition]
 	return ok && committed >= 0 && (committed == old.committed.offset || committed == old.tried.offset)
 }
 
-// purge makes the client that publishes forget a topic that was deleted, so that it finds the one that was created in its place.
+// purge makes the client that publishes forget a topic that was deleted, so that it finds the one
+// that was created in its place.
 func (p *publisher) purge(topic string) {
 	if _, busy := p.purging.LoadOrStore(topic, true); busy {
 		return
@@ -162,7 +163,8 @@ func (p *publisher) purge(topic string) {
 	})
 }
 
-// checkProgress forgets how far earlier tenures of partitions had come where the topic is not the one any more that they were of.
+// checkProgress forgets how far earlier tenures of partitions had come where the topic is not the
+// one any more that they were of.
 func (s *Stream) checkProgress(ctx context.Context, partitions map[int32]kgo.Offset) {
 	s.mu.Lock()
 	some := false

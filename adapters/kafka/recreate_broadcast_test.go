@@ -27,8 +27,8 @@ func (h slowMove) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestBroadcastLooksForPartitionsWhileItMoves: a broadcast that looks for new partitions just while it goes over from a deleted topic to
-// the one in its place reads that one.
+// TestBroadcastLooksForPartitionsWhileItMoves: a broadcast that looks for new partitions just while
+// it goes over from a deleted topic to the one in its place reads that one.
 func TestBroadcastLooksForPartitionsWhileItMoves(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

@@ -79,8 +79,9 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-// TestTopicDeletedAndCreatedAgain deletes a topic under running consumers and a publisher, whose group has committed offsets, and creates
-// another of the same name: within 10 s of that, both go on with the new topic from its start, the log says so, and health is good.
+// TestTopicDeletedAndCreatedAgain deletes a topic under running consumers and a publisher, whose
+// group has committed offsets, and creates another of the same name: within 10 s of that, both go
+// on with the new topic from its start, the log says so, and health is good.
 func TestTopicDeletedAndCreatedAgain(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -184,8 +185,9 @@ func untilAll(d time.Duration, readers []*reader, ids ...string) error {
 	})
 }
 
-// TestOffsetOfATopicThatWasDeleted leaves an offset of the old topic in the group, as a commit that is late does before Kafka 4.2. Its note
-// names the topic that it is of, so the new topic is read from its start.
+// TestOffsetOfATopicThatWasDeleted leaves an offset of the old topic in the group, as a commit that
+// is late does before Kafka 4.2. Its note names the topic that it is of, so the new topic is read
+// from its start.
 func TestOffsetOfATopicThatWasDeleted(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

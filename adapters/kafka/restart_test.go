@@ -70,7 +70,8 @@ func (l *ledger) since(who int, at time.Time) (n int) {
 	return n
 }
 
-// verdict counts, for what was published, the lost events, the duplicates, and the keys' first handlings that came before an earlier one's.
+// verdict counts, for what was published, the lost events, the duplicates, and the keys' first
+// handlings that came before an earlier one's.
 func (l *ledger) verdict(published int) (lost, duplicates, inversions int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,7 +184,8 @@ func times(few, many int) int {
 	return few
 }
 
-// TestRollingRestarts stops the members of a group in order, one by one, under load, and starts them again.
+// TestRollingRestarts stops the members of a group in order, one by one, under load, and starts
+// them again.
 func TestRollingRestarts(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]kafka.Protocol{"classic": kafka.ProtocolClassic, "consumer": kafka.ProtocolConsumer} {
@@ -256,7 +258,8 @@ func processOptions(addrs []string) kafka.Options {
 	return o
 }
 
-// TestConsumerProcess is no test but the program of a consumer that TestKilledConsumers kills. It writes a line for each handling.
+// TestConsumerProcess is no test but the program of a consumer that TestKilledConsumers kills. It
+// writes a line for each handling.
 func TestConsumerProcess(t *testing.T) {
 	if os.Getenv(processVariable) == "" {
 		t.Skip("it is run by TestKilledConsumers")
@@ -315,7 +318,8 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// TestKilledConsumers kills the processes of a group's members under load, one by one, and starts others.
+// TestKilledConsumers kills the processes of a group's members under load, one by one, and starts
+// others.
 func TestKilledConsumers(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -339,7 +343,8 @@ func TestKilledConsumers(t *testing.T) {
 	for i := range times(2, 20) {
 		at := time.Now()
 		members[i%2].kill()
-		// What was finished since the last commit: the interval is 100 ms, and on a busy machine the commit itself takes its time.
+		// What was finished since the last commit: the interval is 100 ms, and on a busy machine
+		// the commit itself takes its time.
 		allowed += restartInFlight + book.since(who[i%2], at.Add(-2*time.Second))
 		start(i % 2)
 		who[i%2] = c.Who

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// retry calls f until it succeeds, fails for good, or ctx ends. A cluster that has just started, or whose leaders move, answers with errors
-// that pass.
+// retry calls f until it succeeds, fails for good, or ctx ends. A cluster that has just started, or
+// whose leaders move, answers with errors that pass.
 func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	for tries := 1; ; tries++ {
 		answer, err := within(ctx, f)
@@ -26,7 +26,8 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// passes reports whether an error may be gone a moment later: a broker that says so, and a connection that cannot be made or broke.
+// passes reports whether an error may be gone a moment later: a broker that says so, and a
+// connection that cannot be made or broke.
 func passes(err error) bool {
 	if _, ok := errors.AsType[*kerr.Error](err); ok {
 		return kerr.IsRetriable(err)

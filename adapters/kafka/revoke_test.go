@@ -132,7 +132,8 @@ func awaitAll(t *testing.T, members ...*heldMember) (times map[string]int) {
 	return times
 }
 
-// TestRevokeWaitsForHandlers lets another member join while handlers run that finish in time: nothing is handled twice.
+// TestRevokeWaitsForHandlers lets another member join while handlers run that finish in time:
+// nothing is handled twice.
 func TestRevokeWaitsForHandlers(t *testing.T) {
 	t.Parallel()
 	f, o := twoPartitions(t)
@@ -163,8 +164,8 @@ func TestRevokeWaitsForHandlers(t *testing.T) {
 	assert.NotContains(t, first.log.String(), "given up")
 }
 
-// TestRevokeEndsSlowHandlers lets another member join while handlers run that do not finish: they lose the lease after the grace, and the
-// other member handles their events.
+// TestRevokeEndsSlowHandlers lets another member join while handlers run that do not finish: they
+// lose the lease after the grace, and the other member handles their events.
 func TestRevokeEndsSlowHandlers(t *testing.T) {
 	t.Parallel()
 	_, o := twoPartitions(t)
@@ -200,8 +201,8 @@ func TestRevokeEndsSlowHandlers(t *testing.T) {
 	}
 }
 
-// TestHandlerThatNeverEnds drains a consumer whose handler ignores its context: Run names it, and Close ends all the same. It measures, so
-// it runs alone.
+// TestHandlerThatNeverEnds drains a consumer whose handler ignores its context: Run names it, and
+// Close ends all the same. It measures, so it runs alone.
 func TestHandlerThatNeverEnds(t *testing.T) {
 	f := newFake(t, kfake.SeedTopics(1, "t"))
 	o := quick(f.ListenAddrs()...)

@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestDecodeIsTheInverseOfEncode holds for any event, alone and in a batch, in both modes: transport changes nothing.
+// TestDecodeIsTheInverseOfEncode holds for any event, alone and in a batch, in both modes:
+// transport changes nothing.
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
 	err := eventgen.Batches(10_000, 64, func(g eventgen.Generator, events []leat.Event, where string) {

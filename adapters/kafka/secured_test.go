@@ -21,7 +21,8 @@ const (
 	reauthAfter     = 3 * time.Second // the OAUTH and ROTATED listeners end sessions that are older
 )
 
-// secured is a Kafka with every kind of listener and with an authorizer, and what clients of it need.
+// secured is a Kafka with every kind of listener and with an authorizer, and what clients of it
+// need.
 type secured struct {
 	cluster *brokertest.KafkaCluster
 	certs   *brokertest.Certs
@@ -47,7 +48,8 @@ func newSecured(t *testing.T) *secured {
 		Users: map[string]string{securedUser: securedPassword, "bob": "bob-secret", "carl": "carl-secret"},
 		Certs: s.certs, Authorize: true,
 		Properties: map[string]string{
-			// The names of principals: of SASL the user, of TLS the certificate's subject, without one ANONYMOUS.
+			// The names of principals: of SASL the user, of TLS the certificate's subject, without
+			// one ANONYMOUS.
 			"super.users": "User:ANONYMOUS;User:" + securedUser + ";User:oscar;User:CN=client",
 			listener("oauth", "sasl.enabled.mechanisms"): kafka.OAuthBearer,
 			listener("oauth", "oauthbearer.sasl.jaas.config"): bearer +

@@ -103,8 +103,9 @@ func (s session) Challenge(challenge []byte) (bool, []byte, error) {
 	return false, nil, loginError(s.mechanism, err)
 }
 
-// tokenStatus returns the reason by which a broker ends a login with OAUTHBEARER, {"status":"invalid_token"} (RFC 7628, section 3.2.2).
-// What is not a word of that kind is not shown, since it may quote the token.
+// tokenStatus returns the reason by which a broker ends a login with OAUTHBEARER,
+// {"status":"invalid_token"} (RFC 7628, section 3.2.2). What is not a word of that kind is not
+// shown, since it may quote the token.
 func tokenStatus(challenge []byte) string {
 	var answer struct {
 		Status string `json:"status"`
@@ -125,7 +126,8 @@ func loginError(mechanism string, err error) error {
 	return &leat.Error{Op: "log in", Code: code, Err: fmt.Errorf("%s: %w", mechanism, err)}
 }
 
-// discreet returns err without what a broker says about a login that it refuses, which may name the user.
+// discreet returns err without what a broker says about a login that it refuses, which may name the
+// user.
 func discreet(err error) error {
 	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok && kafkaCode(kafkaErr) == leat.CodeUnauthenticated {
 		return fmt.Errorf("the broker refuses the login: %w", kafkaErr)
@@ -133,8 +135,9 @@ func discreet(err error) error {
 	return err
 }
 
-// isRefusedLogin reports whether err says that the client and the broker do not accept each other's credentials, or do not speak the same
-// security protocol. Trying again does not help before somebody changes something.
+// isRefusedLogin reports whether err says that the client and the broker do not accept each other's
+// credentials, or do not speak the same security protocol. Trying again does not help before
+// somebody changes something.
 func isRefusedLogin(err error) bool {
 	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok {
 		return kafkaCode(kafkaErr) == leat.CodeUnauthenticated

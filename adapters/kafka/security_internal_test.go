@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// TestPasswordsGoToThisMachineOnly: a broker that the cluster advertises, and that is not named in the options, is held to the same rule.
+// TestPasswordsGoToThisMachineOnly: a broker that the cluster advertises, and that is not named in
+// the options, is held to the same rule.
 func TestPasswordsGoToThisMachineOnly(t *testing.T) {
 	t.Parallel()
 	login := func(context.Context) (string, string, error) { return "ann", "Sesame-8471", nil }
@@ -43,7 +44,8 @@ func TestPasswordsGoToThisMachineOnly(t *testing.T) {
 	}
 }
 
-// TestRefusedLoginsNameNobody: what a broker says about a login may have the user or a piece of a token in it.
+// TestRefusedLoginsNameNobody: what a broker says about a login may have the user or a piece of a
+// token in it.
 func TestRefusedLoginsNameNobody(t *testing.T) {
 	t.Parallel()
 	said := fmt.Errorf("unable to initialize sasl: %w: Authentication failed for user zq7xjw", kerr.SaslAuthenticationFailed)

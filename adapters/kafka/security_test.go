@@ -97,10 +97,12 @@ func liveOpen(t *testing.T, raw string) *kafka.Broker {
 	return b.(*kafka.Broker)
 }
 
-// looksLikeOutage has the mistakes that show as a connection that ends at once, as behind a proxy whose broker is down: publishes wait.
+// looksLikeOutage has the mistakes that show as a connection that ends at once, as behind a proxy
+// whose broker is down: publishes wait.
 var looksLikeOutage = map[string]bool{"TLS to a plain listener": true, "no login where one is due": true}
 
-// testRefusedLogins tries what must not work, in each call, which says so soon and without the secret.
+// testRefusedLogins tries what must not work, in each call, which says so soon and without the
+// secret.
 func testRefusedLogins(t *testing.T, s *secured) {
 	const wrong = "Wrong-5521"
 	strangers := brokertest.NewCerts(t)
@@ -175,7 +177,8 @@ func testRefusedLogins(t *testing.T, s *secured) {
 	}
 }
 
-// testRotation changes the password at the broker and in the file while a consumer and a producer run, and cuts their connections.
+// testRotation changes the password at the broker and in the file while a consumer and a producer
+// run, and cuts their connections.
 func testRotation(t *testing.T, s *secured) {
 	change := func(to string) {
 		_, err := s.admin.AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: "carl", Mechanism: kadm.ScramSha512, Password: to}})
@@ -211,7 +214,8 @@ func testRotation(t *testing.T, s *secured) {
 	require.Eventually(t, func() bool { return b.Health() == nil }, livePatience, 10*time.Millisecond, "health: %v", b.Health())
 }
 
-// testNewTokens lives longer than the sessions that the broker allows: the client authenticates again, with a new token each time.
+// testNewTokens lives longer than the sessions that the broker allows: the client authenticates
+// again, with a new token each time.
 func testNewTokens(t *testing.T, s *secured) {
 	var asked atomic.Int64
 	o := liveOptions(s.addr("OAUTH"))
@@ -256,7 +260,8 @@ func testRepairedPassword(t *testing.T, s *secured) {
 	require.Equal(t, []string{"1"}, liveReceive(t, stream, 1), "what was refused is not stored")
 }
 
-// testClientCertificate changes the files of a client's certificate, which are read for each connection.
+// testClientCertificate changes the files of a client's certificate, which are read for each
+// connection.
 func testClientCertificate(t *testing.T, s *secured) {
 	strangers := brokertest.NewCerts(t)
 	cert, key := s.copyFile(t, "cert", strangers.ClientFile), s.copyFile(t, "key", strangers.ClientKeyFile)

@@ -39,7 +39,8 @@ func (s spans) below(limit int64) spans {
 	return append(s[:n:n], span{s[n].from, limit})
 }
 
-// absorb returns a position moved over the offsets that begin at it or lie below it, and what is left above.
+// absorb returns a position moved over the offsets that begin at it or lie below it, and what is
+// left above.
 func (s spans) absorb(position int64) (int64, spans) {
 	for len(s) > 0 && s[0].from <= position {
 		position = max(position, s[0].to)

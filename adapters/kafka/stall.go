@@ -15,7 +15,8 @@ import (
 // once (TestFetchErrorsThatStay), and a batch that is cut or has fewer records than it says not at
 // all (TestBatchesThatCannotBeRead). Then the partition is silent, and health would be good.
 
-// stallLook is the time between two looks. A partition has to be silent at three of them, and to have records at two.
+// stallLook is the time between two looks. A partition has to be silent at three of them, and to
+// have records at two.
 const stallLook = 5 * time.Second
 
 // lookForStalls looks for partitions from which nothing comes, and mends those that can be mended.
@@ -26,7 +27,8 @@ func (s *Stream) lookForStalls() {
 	}
 }
 
-// silent returns where the client is in partitions that have been silent since the last look. While nobody waits for records, none is.
+// silent returns where the client is in partitions that have been silent since the last look. While
+// nobody waits for records, none is.
 func (s *Stream) silent() map[int32]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,8 +84,9 @@ func (s *Stream) findStalls() {
 	}
 }
 
-// unplaced notes that the client has a partition and does not read it, because the group's offset could not be had. The client reports
-// that once, and does not ask again while it has the partition. The lock is held.
+// unplaced notes that the client has a partition and does not read it, because the group's offset
+// could not be had. The client reports that once, and does not ask again while it has the
+// partition. The lock is held.
 func (s *Stream) unplaced(partition int32) {
 	s.ill.anew(ofStall, partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can",
 		partition))
@@ -137,7 +140,8 @@ func (t *tenure) failed(err error) {
 	}
 }
 
-// restAfter keeps the client from asking again at once for what it has just got an error for. The lock is held.
+// restAfter keeps the client from asking again at once for what it has just got an error for. The
+// lock is held.
 func (s *Stream) restAfter(t *tenure, err error) {
 	pause := time.Second
 	if kerr.IsRetriable(err) {

@@ -23,8 +23,8 @@ const standstillWorkers = 16
 // standstillWork is how long a handler takes. The test stops the process in that time.
 const standstillWork = time.Second
 
-// TestStandstillProcess is no test but the program of the consumer that TestStandstill stops. It writes a
-// line when a handler starts.
+// TestStandstillProcess is no test but the program of the consumer that TestStandstill stops. It
+// writes a line when a handler starts.
 func TestStandstillProcess(t *testing.T) {
 	if os.Getenv(standstillVariable) == "" {
 		t.Skip("it is run by TestStandstill")
@@ -43,8 +43,8 @@ func TestStandstillProcess(t *testing.T) {
 	require.NoError(t, leat.Run(t.Context(), consumer))
 }
 
-// awaitStandstill returns when the process stood still. It keeps a thread busy, so that what follows runs
-// before the timers of other goroutines do.
+// awaitStandstill returns when the process stood still. It keeps a thread busy, so that what
+// follows runs before the timers of other goroutines do.
 func awaitStandstill() {
 	for now := time.Now(); ; {
 		before := now
@@ -54,9 +54,9 @@ func awaitStandstill() {
 	}
 }
 
-// TestStandstill stops a member of a group for longer than its session, while handlers run and more events
-// wait for them. Another member handles all of these. When the first goes on, no handler may start for
-// them, although it has not found out yet what the group has done meanwhile.
+// TestStandstill stops a member of a group for longer than its session, while handlers run and more
+// events wait for them. Another member handles all of these. When the first goes on, no handler may
+// start for them, although it has not found out yet what the group has done meanwhile.
 func TestStandstill(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

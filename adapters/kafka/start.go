@@ -13,11 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// prepareGroup makes sure that the group may be used, and that a new group begins at the end where it should. It also finds the group's
-// coordinator, so that joining takes no longer than it must.
+// prepareGroup makes sure that the group may be used, and that a new group begins at the end where
+// it should. It also finds the group's coordinator, so that joining takes no longer than it must.
 //
-// A group that has committed any offset of the topic is not new: a partition without one was added since, and the group begins with the
-// first record of it, as the client does by itself.
+// A group that has committed any offset of the topic is not new: a partition without one was added
+// since, and the group begins with the first record of it, as the client does by itself.
 func (b *Broker) prepareGroup(ctx context.Context, sub leat.Subscription, partitions int) error {
 	committed, err := retry(ctx, func() (kadm.OffsetResponses, error) { return b.committed(ctx, sub.Group, sub.Topic) })
 	if err != nil {
@@ -56,8 +56,9 @@ func hasOffsets(committed kadm.OffsetResponses) (some bool) {
 	return some
 }
 
-// noteSkipped says which records a group does not get that begins at the end of a topic. Kafka forgets the offsets of a group that nobody
-// uses, and then nothing tells that group from a new one.
+// noteSkipped says which records a group does not get that begins at the end of a topic. Kafka
+// forgets the offsets of a group that nobody uses, and then nothing tells that group from a new
+// one.
 func (b *Broker) noteSkipped(ctx context.Context, sub leat.Subscription, ends kadm.ListedOffsets) {
 	starts, err := b.startOffsets(ctx, sub.Topic)
 	if err != nil {
@@ -89,8 +90,9 @@ func (b *Broker) skipped(sub leat.Subscription) fault.Symptom {
 	return s
 }
 
-// nameStarts writes the number of the first offset where a group begins at the start of a partition: the client can only be told to pass
-// what it cannot read (goOn) where it knows a number. Without an answer of the cluster all stays as it is.
+// nameStarts writes the number of the first offset where a group begins at the start of a
+// partition: the client can only be told to pass what it cannot read (goOn) where it knows a
+// number. Without an answer of the cluster all stays as it is.
 func (s *Stream) nameStarts(ctx context.Context, offsets map[int32]kgo.Offset) {
 	atStart := kgo.NewOffset().AtStart()
 	some := false

@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// TestStartLatestOnPartitionsAddedWhileStopped adds partitions while no member of the group runs. Whatever is published to them
-// meanwhile is delivered, also to a group that has committed nothing but its beginning, and what was published before the group began
-// is not.
+// TestStartLatestOnPartitionsAddedWhileStopped adds partitions while no member of the group runs.
+// Whatever is published to them meanwhile is delivered, also to a group that has committed nothing
+// but its beginning, and what was published before the group began is not.
 func TestStartLatestOnPartitionsAddedWhileStopped(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -56,9 +56,9 @@ func TestStartLatestOnPartitionsAddedWhileStopped(t *testing.T) {
 	}
 }
 
-// TestStartLatestWithoutOffsets takes a group's offsets away, as Kafka does when nobody has used the group for a week: nothing tells
-// it from a new group, so it begins at the end, and the log and the health of its stream say so. A group that skips nothing says
-// nothing.
+// TestStartLatestWithoutOffsets takes a group's offsets away, as Kafka does when nobody has used
+// the group for a week: nothing tells it from a new group, so it begins at the end, and the log and
+// the health of its stream say so. A group that skips nothing says nothing.
 func TestStartLatestWithoutOffsets(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -92,8 +92,8 @@ func TestStartLatestWithoutOffsets(t *testing.T) {
 	assert.Contains(t, log.String(), "begins at the end")
 }
 
-// TestReplayGroupBeginsWithTheOldest: nobody reads a poison queue meanwhile, so that the offsets of its group expire, also with
-// StartLatest.
+// TestReplayGroupBeginsWithTheOldest: nobody reads a poison queue meanwhile, so that the offsets of
+// its group expire, also with StartLatest.
 func TestReplayGroupBeginsWithTheOldest(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

@@ -12,13 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Stream is a member of a consumer group, or a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is the
-// assignment of one partition.
+// Stream is a member of a consumer group, or a broadcast. It implements [leat.Stream] and
+// [leat.HealthReporter]. Its lease is the assignment of one partition.
 //
-// It is no [leat.Quiescer]: without Receive the client fetches no more than once from each broker, which nothing counts, and what is given
-// back stays here until its lease ends.
+// It is no [leat.Quiescer]: without Receive the client fetches no more than once from each broker,
+// which nothing counts, and what is given back stays here until its lease ends.
 //
-// Stream.mu guards everything that is not Receive's own. It is not held while the client, a lease or other code from outside is called.
+// Stream.mu guards everything that is not Receive's own. It is not held while the client, a lease
+// or other code from outside is called.
 type Stream struct {
 	broker   *Broker
 	sub      leat.Subscription
@@ -40,12 +41,13 @@ type Stream struct {
 	closed  bool
 	fatal   error             // why the stream is over although it is not closed
 	tenures map[int32]*tenure // by partition
-	// How far the tenures that are over had come, by partition. It lets a stream that lost a partition in an outage and gets it back
-	// go on where it was.
+	// How far the tenures that are over had come, by partition. It lets a stream that lost a
+	// partition in an outage and gets it back go on where it was.
 	progress map[int32]progress
 	topic    topicID            // of the topic as it was when the stream last asked
 	notes    map[int32]readNote // by partition, from the client's fetch of offsets to fetched
-	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a tenure marks it.
+	// What was polled and not delivered, in order. Receive takes from its start; whoever ends a
+	// tenure marks it.
 	polled   []chunk
 	full     bool
 	resuming bool               // the group has answered again: the suspended tenures may go on
@@ -65,8 +67,8 @@ var (
 // Capabilities implements [leat.Stream].
 func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 
-// Client returns the native client that consumes, for what Leat does not cover. It must not be polled or closed, and offsets must not be
-// committed with it.
+// Client returns the native client that consumes, for what Leat does not cover. It must not be
+// polled or closed, and offsets must not be committed with it.
 func (s *Stream) Client() *kgo.Client { return s.client }
 
 // Receive implements [leat.Stream].
@@ -92,7 +94,8 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 	}
 }
 
-// fill delivers what it has. room says, when there was nothing to deliver, that something could be delivered if it were polled.
+// fill delivers what it has. room says, when there was nothing to deliver, that something could be
+// delivered if it were polled.
 func (s *Stream) fill(into []leat.Delivery) (n int, room bool, err error) {
 	s.mu.Lock()
 	if s.closed || s.fatal != nil {
@@ -187,8 +190,9 @@ func (s *Stream) cut(into []leat.Delivery) []candidate {
 	return batch
 }
 
-// track enters what was decoded into the windows. Records of a partition that has moved in the meantime are dropped. Those of one whose
-// lease is over go back to the others that were polled, and watchPresence suspends it.
+// track enters what was decoded into the windows. Records of a partition that has moved in the
+// meantime are dropped. Those of one whose lease is over go back to the others that were polled,
+// and watchPresence suspends it.
 func (s *Stream) track(into []leat.Delivery, batch []candidate) {
 	var last *tenure
 	var again []chunk
@@ -265,9 +269,10 @@ func (s *Stream) wake() {
 	}
 }
 
-// pollRecords takes what the client has into polled, and waits for the first record. It takes all at once, more than may be in flight
-// if need be, since the client fetches from a broker again only when what it had from there is taken: so it fetches while the stream
-// decodes. What is polled is bounded by the size of a fetch.
+// pollRecords takes what the client has into polled, and waits for the first record. It takes all
+// at once, more than may be in flight if need be, since the client fetches from a broker again only
+// when what it had from there is taken: so it fetches while the stream decodes. What is polled is
+// bounded by the size of a fetch.
 func (s *Stream) pollRecords(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -294,8 +299,9 @@ func (s *Stream) pollRecords(ctx context.Context) {
 	close(idle)
 }
 
-// take books what was polled. Records of partitions that the stream does not have any more are dropped: they are not committed. It
-// returns where the client is to go on behind what it cannot read.
+// take books what was polled. Records of partitions that the stream does not have any more are
+// dropped: they are not committed. It returns where the client is to go on behind what it cannot
+// read.
 func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
@@ -320,8 +326,8 @@ func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
 	return behind
 }
 
-// takeError books the error of a partition, or of all where the client names none, and returns what is passed because of it. The lock is
-// held.
+// takeError books the error of a partition, or of all where the client names none, and returns what
+// is passed because of it. The lock is held.
 func (s *Stream) takeError(t *tenure, named bool, p *kgo.FetchPartition) *unreadable {
 	bad := s.unreadableIn(t, p.Err)
 	switch {
@@ -364,7 +370,8 @@ func (s *Stream) takePartition(t *tenure, p *kgo.FetchPartition) {
 	}
 }
 
-// resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the partition goes and comes back.
+// resumePartitions pauses and resumes partitions by their gaps. The client keeps a pause when the
+// partition goes and comes back.
 func (s *Stream) resumePartitions() {
 	var pause, resume []int32
 	s.mu.Lock()

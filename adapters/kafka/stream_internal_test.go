@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// loose is a stream that belongs to no group, with one partition. What it delivers was put there by the test.
+// loose is a stream that belongs to no group, with one partition. What it delivers was put there by
+// the test.
 type loose struct {
 	*Stream
 
@@ -69,7 +70,8 @@ func (l *loose) settle(action leat.Action, deliveries ...leat.Delivery) {
 	}
 }
 
-// TestGivenBackWaitsForRoomBeforeLaterOnes: a large event that is given back and does not fit is not overtaken by a small one.
+// TestGivenBackWaitsForRoomBeforeLaterOnes: a large event that is given back and does not fit is
+// not overtaken by a small one.
 func TestGivenBackWaitsForRoomBeforeLaterOnes(t *testing.T) {
 	for _, keyless := range []bool{false, true} {
 		l := newLoose(t, 2_000)
@@ -95,7 +97,8 @@ func TestGivenBackWaitsForRoomBeforeLaterOnes(t *testing.T) {
 	}
 }
 
-// TestGivenBackTwiceComesFirst: what is given back again while others of its key wait to be delivered again comes before them.
+// TestGivenBackTwiceComesFirst: what is given back again while others of its key wait to be
+// delivered again comes before them.
 func TestGivenBackTwiceComesFirst(t *testing.T) {
 	for _, keyless := range []bool{false, true} {
 		l := newLoose(t, 1<<20)
@@ -113,7 +116,8 @@ func TestGivenBackTwiceComesFirst(t *testing.T) {
 	}
 }
 
-// TestPauseEndsWithTheTenure: a partition that is paused for its gap, goes, and comes back, is fetched from again.
+// TestPauseEndsWithTheTenure: a partition that is paused for its gap, goes, and comes back, is
+// fetched from again.
 func TestPauseEndsWithTheTenure(t *testing.T) {
 	l := newLoose(t, 1<<20)
 	for range 4 {
@@ -129,7 +133,8 @@ func TestPauseEndsWithTheTenure(t *testing.T) {
 	assert.Empty(t, l.client.PauseFetchPartitions(nil)["t"])
 }
 
-// TestLostTenureDoesNotForgetProgress: a tenure that ends before it knows where the group is leaves what an earlier one had come to.
+// TestLostTenureDoesNotForgetProgress: a tenure that ends before it knows where the group is leaves
+// what an earlier one had come to.
 func TestLostTenureDoesNotForgetProgress(t *testing.T) {
 	l := newLoose(t, 1<<20)
 	l.put("", "")

@@ -20,8 +20,9 @@ import (
 var errNoTopic error = &leat.Error{Op: "metadata", Code: leat.CodeNotFound, Err: errors.New(
 	"the topic does not exist; declare a subscription of it (leat.Declare, or leat.Run, which does), or create it")}
 
-// Subscribe implements [leat.Broker]. The topic must exist: otherwise the error has [leat.CodeNotFound]. It returns when the cluster has
-// answered that topic and group may be used; the group assigns partitions later. The stream is a [*Stream].
+// Subscribe implements [leat.Broker]. The topic must exist: otherwise the error has
+// [leat.CodeNotFound]. It returns when the cluster has answered that topic and group may be used;
+// the group assigns partitions later. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	if err := sub.Validate(); err != nil {
 		return nil, err
@@ -140,7 +141,8 @@ func (b *Broker) topic(ctx context.Context, topic string) (kadm.TopicDetail, err
 			return kadm.TopicDetail{}, err
 		}
 		detail := metadata.Topics[topic]
-		// Which counts as retriable, and is, as long as not all brokers know of a topic that was just created.
+		// Which counts as retriable, and is, as long as not all brokers know of a topic that was
+		// just created.
 		if _, known := b.known.Load(topic); known || !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || len(detail.Partitions) > 0 {
 			return detail, detail.Err
 		}
@@ -148,8 +150,9 @@ func (b *Broker) topic(ctx context.Context, topic string) (kadm.TopicDetail, err
 	})
 }
 
-// fetchMaxWait is how long a broker holds a fetch that finds nothing, as in the Java client. Partitions that are new to a stream are only
-// in the next fetch, so their first records come that much later.
+// fetchMaxWait is how long a broker holds a fetch that finds nothing, as in the Java client.
+// Partitions that are new to a stream are only in the next fetch, so their first records come that
+// much later.
 const fetchMaxWait = 500 * time.Millisecond
 
 // consumerOptions are the options of a client that consumes.
@@ -205,7 +208,8 @@ func (s *Stream) retryFor(key int16) time.Duration {
 	return 30 * time.Second
 }
 
-// committed returns what a group has committed. A group that does not exist yet has committed nothing; some brokers call that an error.
+// committed returns what a group has committed. A group that does not exist yet has committed
+// nothing; some brokers call that an error.
 func (b *Broker) committed(ctx context.Context, group, topic string) (kadm.OffsetResponses, error) {
 	offsets, err := b.admin.FetchOffsetsForTopics(ctx, group, topic)
 	if err = cmp.Or(err, offsets.Error()); errors.Is(err, kerr.GroupIDNotFound) {
@@ -245,8 +249,8 @@ func (b *Broker) forget(s *Stream) {
 	}
 }
 
-// instanceID returns the id of a static member, "" for others: the lowest number that no other stream of the group has here, so that a
-// restart that opens the same streams gets the same ids.
+// instanceID returns the id of a static member, "" for others: the lowest number that no other
+// stream of the group has here, so that a restart that opens the same streams gets the same ids.
 func (s *Stream) instanceID() string {
 	b := s.broker
 	if b.o.InstanceID == "" || s.sub.Broadcast {

@@ -8,14 +8,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A member that the group does not answer keeps its partitions and ends their leases: they are suspended.
-// When the group answers again, and has not given them to others, they go on where they were.
+// A member that the group does not answer keeps its partitions and ends their leases: they are
+// suspended. When the group answers again, and has not given them to others, they go on where they
+// were.
 //
-// watchPresence ends the leases. Each is a [leat.TimedLease] all the same, which is over a moment later: a
-// process that stood still starts and settles nothing then, also before watchPresence has run.
+// watchPresence ends the leases. Each is a [leat.TimedLease] all the same, which is over a moment
+// later: a process that stood still starts and settles nothing then, also before watchPresence has
+// run.
 
-// hold gives a tenure the lease of its deliveries. It lasts as long as the group's session, if the stream
-// has one. The lock is held.
+// hold gives a tenure the lease of its deliveries. It lasts as long as the group's session, if the
+// stream has one. The lock is held.
 func (s *Stream) hold(t *tenure) {
 	if s.leases == nil {
 		t.lease = leat.NewLease()
@@ -29,9 +31,10 @@ func (s *Stream) hold(t *tenure) {
 	t.window = s.book.Open(t.lease)
 }
 
-// extend makes the leases last for another term from the moment at which the group heard of the member. It
-// reports whether they still last: one may have ended by itself although the session goes on. What the
-// answer said is not known yet, so an error may extend them by one interval of heartbeats.
+// extend makes the leases last for another term from the moment at which the group heard of the
+// member. It reports whether they still last: one may have ended by itself although the session
+// goes on. What the answer said is not known yet, so an error may extend them by one interval of
+// heartbeats.
 func (s *Stream) extend(last time.Time) bool {
 	if last.IsZero() {
 		return true
@@ -47,8 +50,9 @@ func (s *Stream) extend(last time.Time) bool {
 	return lasting
 }
 
-// watchPresence ends the leases before the group can give the partitions to others, which it does when it has not heard of this member for
-// the session timeout; and goes on where it was when the group turns out not to have done so.
+// watchPresence ends the leases before the group can give the partitions to others, which it does
+// when it has not heard of this member for the session timeout; and goes on where it was when the
+// group turns out not to have done so.
 func (s *Stream) watchPresence() {
 	timer := time.NewTimer(s.presence.lasts())
 	defer timer.Stop()
@@ -80,8 +84,9 @@ func (s *Stream) keepLeases() time.Duration {
 	return found.next
 }
 
-// suspend ends the leases and keeps the partitions: nothing of them is delivered until the group has answered. What was delivered is
-// delivered again then, from the watermark on, with a new lease.
+// suspend ends the leases and keeps the partitions: nothing of them is delivered until the group
+// has answered. What was delivered is delivered again then, from the watermark on, with a new
+// lease.
 func (s *Stream) suspend(silence time.Duration) {
 	cause := fmt.Errorf("the group has not answered a heartbeat for %v, and may have given the partition to another member after the session"+
 		" timeout of %v", silence.Round(time.Millisecond), s.presence.timeout)
@@ -106,8 +111,8 @@ func (s *Stream) suspend(silence time.Duration) {
 	}
 }
 
-// renew puts suspended tenures in the place of those of which something was delivered, and returns these
-// and those that drain: their leases end. The lock is held.
+// renew puts suspended tenures in the place of those of which something was delivered, and returns
+// these and those that drain: their leases end. The lock is held.
 func (s *Stream) renew() (over []*tenure) {
 	for _, t := range s.all() {
 		switch {
@@ -136,8 +141,8 @@ func (s *Stream) renew() (over []*tenure) {
 	return over
 }
 
-// resumeSuspended lets the suspended partitions go on. Receive calls it, so that no poll is under way; no new tenure begins meanwhile,
-// which an offset would hit: assigned waits for that.
+// resumeSuspended lets the suspended partitions go on. Receive calls it, so that no poll is under
+// way; no new tenure begins meanwhile, which an offset would hit: assigned waits for that.
 func (s *Stream) resumeSuspended() {
 	s.mu.Lock()
 	if !s.resuming || s.idle != nil {

@@ -64,7 +64,8 @@ func (t *tenure) uncommitted() bool {
 	return t.settled() != t.counted || t.watermark >= 0 && t.watermark != t.committed.offset
 }
 
-// finished returns the offsets above the position whose events are finished, and an epoch that none of them is later than.
+// finished returns the offsets above the position whose events are finished, and an epoch that none
+// of them is later than.
 func (t *tenure) finished() (above spans, epoch int32) {
 	above, epoch = t.done()
 	if len(t.above) > 0 {
@@ -97,7 +98,8 @@ func (t *tenure) skip(r *kgo.Record) {
 	t.follow()
 }
 
-// finish marks a record as done. What was finished above it before counts when the watermark comes there.
+// finish marks a record as done. What was finished above it before counts when the watermark comes
+// there.
 func (t *tenure) finish(number uint64) {
 	t.window.Finish(number)
 	t.follow()
@@ -135,9 +137,10 @@ func (t *tenure) skipTo(offset int64, epoch int32) {
 	}
 }
 
-// done returns the offsets above the oldest record that is not done at which the records are, and the latest leader epoch of them. Offsets
-// without a record between two that are done belong to them, and so do those before one behind a record that is not done. A log that was
-// truncated, whose offsets come again, has none.
+// done returns the offsets above the oldest record that is not done at which the records are, and
+// the latest leader epoch of them. Offsets without a record between two that are done belong to
+// them, and so do those before one behind a record that is not done. A log that was truncated,
+// whose offsets come again, has none.
 func (t *tenure) done() (above spans, epoch int32) {
 	epoch = -1
 	before := int64(-1)
@@ -153,13 +156,15 @@ func (t *tenure) done() (above spans, epoch int32) {
 	return above, epoch
 }
 
-// owe has the tenure commit what earlier ones finished above a position, also when nothing else finishes.
+// owe has the tenure commit what earlier ones finished above a position, also when nothing else
+// finishes.
 func (t *tenure) owe(position int64, epoch int32) {
 	t.watermark, t.epoch = position, epoch
 	t.owed++
 }
 
-// absorb moves the watermark over what was finished before. That is known until its records have been polled, which may be later.
+// absorb moves the watermark over what was finished before. That is known until its records have
+// been polled, which may be later.
 func (t *tenure) absorb() {
 	watermark, _ := t.above.absorb(t.watermark)
 	if watermark > t.watermark {
@@ -170,8 +175,9 @@ func (t *tenure) absorb() {
 	}
 }
 
-// unfinished returns the records that are to be delivered: not those that were finished in an earlier tenure. A record of a later epoch
-// stands where the log was truncated and written anew: what was finished is gone from there on.
+// unfinished returns the records that are to be delivered: not those that were finished in an
+// earlier tenure. A record of a later epoch stands where the log was truncated and written anew:
+// what was finished is gone from there on.
 func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 	end, epoch := records[len(records)-1].Offset+1, t.aboveEpoch
 	kept := records[:0]
@@ -195,8 +201,9 @@ func (s *Stream) unfinished(t *tenure, records []*kgo.Record) []*kgo.Record {
 	return kept
 }
 
-// gap is how many events are finished above the oldest that is not. What was finished before counts as soon as all that lies between has
-// been delivered, since a gap at the limit keeps the partition from being fetched.
+// gap is how many events are finished above the oldest that is not. What was finished before counts
+// as soon as all that lies between has been delivered, since a gap at the limit keeps the partition
+// from being fetched.
 func (t *tenure) gap() int {
 	if len(t.above) > 0 && t.last >= t.above.end() {
 		_, above := t.above.absorb(t.watermark)
@@ -243,7 +250,8 @@ func (s *Stream) begin(partition int32) {
 	s.hold(t)
 }
 
-// stop marks tenures, so that nothing of them is delivered any more, and drops what was not delivered yet. The lock is held.
+// stop marks tenures, so that nothing of them is delivered any more, and drops what was not
+// delivered yet. The lock is held.
 func (s *Stream) stop(tenures []*tenure) {
 	for _, t := range tenures {
 		t.draining = true
@@ -252,8 +260,8 @@ func (s *Stream) stop(tenures []*tenure) {
 	s.polled = slices.DeleteFunc(s.polled, func(c chunk) bool { return c.tenure.draining })
 }
 
-// end ends tenures: settlements have no effect any more. It returns, for each, the offset of the oldest record that is out, or -1. The
-// lock is held.
+// end ends tenures: settlements have no effect any more. It returns, for each, the offset of the
+// oldest record that is out, or -1. The lock is held.
 func (s *Stream) end(tenures []*tenure) []int64 {
 	s.stop(tenures)
 	oldest := make([]int64, len(tenures))

@@ -20,7 +20,8 @@ func decoded(r *kgo.Record) (d leat.Delivery) {
 	return d
 }
 
-// TestTraceHeaders: the trace context of a publish goes beside the event, and the event's own extensions of these names stay as they are.
+// TestTraceHeaders: the trace context of a publish goes beside the event, and the event's own
+// extensions of these names stay as they are.
 func TestTraceHeaders(t *testing.T) {
 	t.Parallel()
 	events := []leat.Event{
@@ -107,7 +108,8 @@ func TestForeignTrace(t *testing.T) {
 	}
 }
 
-// TestTraceAllocations: an event without a trace context costs nothing for it, and the event with one costs no more than its text.
+// TestTraceAllocations: an event without a trace context costs nothing for it, and the event with
+// one costs no more than its text.
 func TestTraceAllocations(t *testing.T) {
 	events, records := benchEvents(t, 100), make([]kgo.Record, 100)
 	encode := func(trace *leat.TraceContext) float64 {

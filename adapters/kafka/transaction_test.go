@@ -38,8 +38,9 @@ func transact(t *testing.T, topic string, all []transaction, addrs ...string) {
 	}
 }
 
-// TestTransactions reads what transactions leave: the group's offset passes their markers and what was aborted, so that it is behind
-// by nothing when everything is handled, and when retention takes them away, nothing is reported lost.
+// TestTransactions reads what transactions leave: the group's offset passes their markers and what
+// was aborted, so that it is behind by nothing when everything is handled, and when retention takes
+// them away, nothing is reported lost.
 func TestTransactions(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -84,8 +85,8 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-// TestTransactionsWithUnfinishedEvents gives an event between two markers back, and holds another: the offset stays below what is not
-// finished.
+// TestTransactionsWithUnfinishedEvents gives an event between two markers back, and holds another:
+// the offset stays below what is not finished.
 func TestTransactionsWithUnfinishedEvents(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

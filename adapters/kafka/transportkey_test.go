@@ -67,8 +67,8 @@ func (o *keyOrder) handled() int {
 	return len(o.done)
 }
 
-// TestOrderByRecordKey: most producers set the record's key and no ce_partitionkey. Their order is kept as well, with many handlers, with
-// retries and over a restart in the middle.
+// TestOrderByRecordKey: most producers set the record's key and no ce_partitionkey. Their order is
+// kept as well, with many handlers, with retries and over a restart in the middle.
 func TestOrderByRecordKey(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

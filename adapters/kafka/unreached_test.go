@@ -39,7 +39,8 @@ func onlyFailure(t *testing.T, err error) error {
 	return e.Failures[0].Err
 }
 
-// Nothing can have been stored where nobody was reached: the event is refused, with the reason, whichever limit ends the publish.
+// Nothing can have been stored where nobody was reached: the event is refused, with the reason,
+// whichever limit ends the publish.
 func TestPublishWhereNobodyListensIsRefused(t *testing.T) {
 	t.Parallel()
 	addr, _ := vacant(t)
@@ -94,7 +95,8 @@ func cut(s string) (first, second string, two bool) {
 	return s, "", false
 }
 
-// A cluster that wants a login, or does not speak TLS, hears nothing of an event. It closes the connection, which says no more.
+// A cluster that wants a login, or does not speak TLS, hears nothing of an event. It closes the
+// connection, which says no more.
 func TestPublishWithoutTheRightLoginIsRefused(t *testing.T) {
 	t.Parallel()
 	plain := newFake(t)
@@ -117,7 +119,8 @@ func withTLS(o kafka.Options) kafka.Options {
 	return o
 }
 
-// What was taken before the cluster was there goes out in order when it comes, and a ctx that has ended meanwhile does not matter.
+// What was taken before the cluster was there goes out in order when it comes, and a ctx that has
+// ended meanwhile does not matter.
 func TestHeldEventsGoOutInOrder(t *testing.T) {
 	t.Parallel()
 	addr, port := vacant(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// unreadable is a batch of records that the client cannot read, and that the stream passes: it becomes one malformed delivery, so that no
-// record goes missing without a word.
+// unreadable is a batch of records that the client cannot read, and that the stream passes: it
+// becomes one malformed delivery, so that no record goes missing without a word.
 type unreadable struct {
 	first, next int64 // its offsets are from first to below next
 	epoch       int32
@@ -17,8 +17,9 @@ type unreadable struct {
 	reason      error
 }
 
-// unreadableIn returns what an error of a fetch says that the client cannot read, nil when the error is of another kind. These are the
-// two errors after which the client never reads the same records again (TestPartitionErrors has all of its errors).
+// unreadableIn returns what an error of a fetch says that the client cannot read, nil when the
+// error is of another kind. These are the two errors after which the client never reads the same
+// records again (TestPartitionErrors has all of its errors).
 func (s *Stream) unreadableIn(t *tenure, err error) *unreadable {
 	if big, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
 		return &unreadable{first: big.Offset, next: big.NextOffset, epoch: big.Epoch, stopped: true, reason: fmt.Errorf(
@@ -34,7 +35,8 @@ func (s *Stream) unreadableIn(t *tenure, err error) *unreadable {
 	return nil
 }
 
-// unknownMagic is the client's error for a record format that it does not know. It goes on behind the first offset of such records.
+// unknownMagic is the client's error for a record format that it does not know. It goes on behind
+// the first offset of such records.
 const unknownMagic = "unknown magic %d; message offset is %d and length is %d, skipping and setting to next offset"
 
 // offsets names the records from first to below next.
@@ -69,8 +71,8 @@ func (s *Stream) pass(t *tenure, u *unreadable) {
 		"partition", t.partition, "offset", u.first, "next", u.next, "error", u.reason)
 }
 
-// goOn tells the client to go on behind what it cannot read. No new tenure of the partition may begin meanwhile, which the offset would
-// hit; assigned waits for that.
+// goOn tells the client to go on behind what it cannot read. No new tenure of the partition may
+// begin meanwhile, which the offset would hit; assigned waits for that.
 func (s *Stream) goOn(behind map[int32]kgo.EpochOffset) {
 	if len(behind) > 0 {
 		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.sub.Topic: behind})

@@ -28,9 +28,10 @@ func produceBombs(t *testing.T, codec kgo.CompressionCodec, topic string, partit
 	}
 }
 
-// TestRecordThatDecompressesTooLarge puts records that decompress to more than the client takes at the start, between and behind
-// events: each is one malformed delivery that names its offset, also after it was given back; everything else is delivered, the
-// group's offset passes them, and health is good.
+// TestRecordThatDecompressesTooLarge puts records that decompress to more than the client takes at
+// the start, between and behind events: each is one malformed delivery that names its offset, also
+// after it was given back; everything else is delivered, the group's offset passes them, and health
+// is good.
 func TestRecordThatDecompressesTooLarge(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -79,7 +80,8 @@ func TestRecordThatDecompressesTooLarge(t *testing.T) {
 	}
 }
 
-// TestRecordThatDecompressesTooLargeAndARebalance moves the partition while such a record is out: the other member gets it again.
+// TestRecordThatDecompressesTooLargeAndARebalance moves the partition while such a record is out:
+// the other member gets it again.
 func TestRecordThatDecompressesTooLargeAndARebalance(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

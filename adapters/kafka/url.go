@@ -14,19 +14,20 @@ import (
 //	kafka://user:password@host:9092?sasl=SCRAM-SHA-512&tls=true
 //	kafka://host:9093?tls=true&ca_file=ca.pem&cert_file=client.pem&key_file=client-key.pem
 //
-// Parameters are named after the fields of [Options], in lower case: client_id, compression, linger, buffer, buffer_bytes,
-// delivery_timeout, max_message_bytes, structured, no_record_key, start (earliest, latest), protocol (classic, consumer),
-// commit_interval, session_timeout, heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit,
-// mapping (lenient, plain, structured, or several as in lenient,plain), provision (create, verify, off), partitions,
-// replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
-// Durations have their unit (30s). For security there are
+// Parameters are named after the fields of [Options], in lower case: client_id, compression,
+// linger, buffer, buffer_bytes, delivery_timeout, max_message_bytes, structured, no_record_key,
+// start (earliest, latest), protocol (classic, consumer), commit_interval, session_timeout,
+// heartbeat_interval, rebalance_timeout, instance_id, rack, gap_limit, mapping (lenient, plain,
+// structured, or several as in lenient,plain), provision (create, verify, off), partitions,
+// replication_factor, request_timeout, dial_timeout, close_timeout, and allow_plaintext. Durations
+// have their unit (30s). For security there are
 //
 //   - sasl: the mechanism; PLAIN, where the URL has a user and no sasl.
 //   - password_file, token_file: files that are read for each new connection, so that a secret can be changed while the program runs.
 //   - tls=true, ca_file, cert_file and key_file (PEM). cert_file and key_file are read for each new connection, ca_file once.
 //
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
-// the URL.
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names
+// parameters and ranges, and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, New)
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Most errors of a group pass when somebody mends the cluster, grants a permission or stops another member, so the client tries again and
-// health says what is wrong. What follows are those that follow from this client's own options: they end the stream.
+// Most errors of a group pass when somebody mends the cluster, grants a permission or stops another
+// member, so the client tries again and health says what is wrong. What follows are those that
+// follow from this client's own options: they end the stream.
 
-// OnGroupManageError is called by the client when the session of the group has failed, before it tries again.
+// OnGroupManageError is called by the client when the session of the group has failed, before it
+// tries again.
 func (s *Stream) OnGroupManageError(err error) {
 	fatal := s.verdict(err)
 	if fatal == nil {
@@ -74,8 +76,8 @@ func (b *Broker) sessionLimits() string {
 	return fmt.Sprintf("it takes %s ms (%s) to %s ms (%s)", values[least], least, values[most], most)
 }
 
-// canProtocol returns an error where the cluster does not have the Protocol of groups that is asked for: the client would go over to the
-// other one without a word.
+// canProtocol returns an error where the cluster does not have the Protocol of groups that is asked
+// for: the client would go over to the other one without a word.
 func (b *Broker) canProtocol(ctx context.Context) error {
 	if b.o.Protocol != ProtocolConsumer {
 		return nil

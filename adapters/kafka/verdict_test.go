@@ -16,7 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// TestSessionTimeoutThatTheClusterRefuses: Run ends with the limits that the cluster has, since no retry mends an option.
+// TestSessionTimeoutThatTheClusterRefuses: Run ends with the limits that the cluster has, since no
+// retry mends an option.
 func TestSessionTimeoutThatTheClusterRefuses(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)
@@ -74,7 +75,8 @@ func TestRefusedOptionsEndTheStream(t *testing.T) {
 	}
 }
 
-// TestProtocolThatTheClusterDoesNotHave: the client would go over to the classic protocol without a word.
+// TestProtocolThatTheClusterDoesNotHave: the client would go over to the classic protocol without a
+// word.
 func TestProtocolThatTheClusterDoesNotHave(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, kfake.SeedTopics(1, "t"), kfake.MaxVersions(kversion.V3_9_0()))

@@ -43,8 +43,8 @@ func runConsumer(t *testing.T, b *kafka.Broker, sub leat.Subscription) (*leat.Co
 
 func problems(c *leat.Consumer) error { return errors.Join(c.Health().Problems...) }
 
-// TestHealthSaysThatAGoneMemberIsWaitedFor: a process that follows one that was killed gets nothing until the session of that is over.
-// Health says so, and until when.
+// TestHealthSaysThatAGoneMemberIsWaitedFor: a process that follows one that was killed gets nothing
+// until the session of that is over. Health says so, and until when.
 func TestHealthSaysThatAGoneMemberIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range protocols {
@@ -104,7 +104,8 @@ func TestStandbyIsHealthy(t *testing.T) {
 	}
 }
 
-// TestInstanceIDDoesNotWait: with an InstanceID, the process that follows a killed one goes on at once.
+// TestInstanceIDDoesNotWait: with an InstanceID, the process that follows a killed one goes on at
+// once.
 func TestInstanceIDDoesNotWait(t *testing.T) {
 	t.Parallel()
 	addrs := brokertest.Kafka(t)

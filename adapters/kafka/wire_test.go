@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestRawRecordsSurviveTheWire: what is no event comes out of a real Kafka as it went in, null and empty told apart, and however hostile;
-// the event behind it is read.
+// TestRawRecordsSurviveTheWire: what is no event comes out of a real Kafka as it went in, null and
+// empty told apart, and however hostile; the event behind it is read.
 func TestRawRecordsSurviveTheWire(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()

@@ -12,11 +12,13 @@ func (g *generation) quarter() int { return max(1, g.prefetch/4) }
 const (
 	// ackDelay is how long finished messages wait for others, to be acknowledged together.
 	ackDelay = 5 * time.Millisecond
-	// oneDelay is how long they wait for an unfinished one before them, to be acknowledged one by one then.
+	// oneDelay is how long they wait for an unfinished one before them, to be acknowledged one by
+	// one then.
 	oneDelay = 100 * time.Millisecond
 )
 
-// ackLoop acknowledges what is finished, and keeps the lease. All requests of the channel are its own, but for the close.
+// ackLoop acknowledges what is finished, and keeps the lease. All requests of the channel are its
+// own, but for the close.
 func (g *generation) ackLoop() {
 	defer g.pulse.stop()
 	timer, armed := time.NewTimer(ackDelay), true
@@ -44,7 +46,8 @@ func (g *generation) ackLoop() {
 	}
 }
 
-// ackSome acknowledges what may be by now, and reports whether something is left to be acknowledged.
+// ackSome acknowledges what may be by now, and reports whether something is left to be
+// acknowledged.
 func (g *generation) ackSome() bool {
 	now := time.Now()
 	g.s.mu.Lock()
@@ -61,10 +64,11 @@ func (g *generation) ackSome() bool {
 	return left > 0
 }
 
-// send writes acknowledgements. A quorum queue takes 32 of them at a time; the others wait in the channel, and are dropped when that
-// closes, so that what they are for would be delivered again. RabbitMQ does not say when it has taken them. But what is acknowledged in
-// one transaction is one for the queue: so from where there is more than one, all that the channel acknowledges goes by transactions.
-// Classic queues have less to do, too.
+// send writes acknowledgements. A quorum queue takes 32 of them at a time; the others wait in the
+// channel, and are dropped when that closes, so that what they are for would be delivered again.
+// RabbitMQ does not say when it has taken them. But what is acknowledged in one transaction is one
+// for the queue: so from where there is more than one, all that the channel acknowledges goes by
+// transactions. Classic queues have less to do, too.
 func (g *generation) send(a book.Collected) error {
 	if a.Count == 0 {
 		return nil
@@ -104,9 +108,10 @@ func (g *generation) write(a book.Collected) error {
 }
 
 // sendLast is send before the channel is closed. It returns when the broker has read what was ever
-// acknowledged on the channel, so that the lease may end (L7). The answer to the channel's close says
-// the same and comes too late: by then others have what is left (L3). A commit says it; tx.select does
-// too, for acknowledgements that need no transaction, and is the last that the channel is used for.
+// acknowledged on the channel, so that the lease may end (L7). The answer to the channel's close
+// says the same and comes too late: by then others have what is left (L3). A commit says it;
+// tx.select does too, for acknowledgements that need no transaction, and is the last that the
+// channel is used for.
 func (g *generation) sendLast() error {
 	if err := g.send(g.last); err != nil || g.transactions || g.ch.IsClosed() {
 		return err

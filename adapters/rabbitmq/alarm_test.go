@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFullSocket runs on one node, one after the other, what happens in an alarm when nothing can be written any more.
+// TestFullSocket runs on one node, one after the other, what happens in an alarm when nothing can
+// be written any more.
 func TestFullSocket(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -21,8 +22,9 @@ func TestFullSocket(t *testing.T) {
 	testAlarmAndLostConnection(t, n)
 }
 
-// testLongAlarm: an alarm that lasts longer than the heartbeats may stay away, with so much under way that nothing can be written, ends
-// no connection. When it is over, everything is confirmed, and stored in order.
+// testLongAlarm: an alarm that lasts longer than the heartbeats may stay away, with so much under
+// way that nothing can be written, ends no connection. When it is over, everything is confirmed,
+// and stored in order.
 func testLongAlarm(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
 	lasting := 5 * time.Second
@@ -37,8 +39,9 @@ func testLongAlarm(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.Equal(t, 1, a.proxy.Dials(), "the connection has not lasted")
 }
 
-// testAlarmAndLostConnection: when the connection is lost in an alarm, what was under way is unknown, and may be stored later, when the
-// broker reads what it had received, and behind later ones of its key. What is confirmed is in order all the same.
+// testAlarmAndLostConnection: when the connection is lost in an alarm, what was under way is
+// unknown, and may be stored later, when the broker reads what it had received, and behind later
+// ones of its key. What is confirmed is in order all the same.
 func testAlarmAndLostConnection(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
 	a := startAlarm(t, n, 3_000, 20<<10)

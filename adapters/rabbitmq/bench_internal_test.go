@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// benchEvents are like those of an application: 1 KiB of JSON, a key, a subject, a trace context and two extensions of its own.
+// benchEvents are like those of an application: 1 KiB of JSON, a key, a subject, a trace context
+// and two extensions of its own.
 func benchEvents(tb testing.TB, n int) []leat.Event {
 	tb.Helper()
 	events := make([]leat.Event, n)
@@ -35,8 +36,8 @@ func encodeAll(tb testing.TB, n *encoder, events []leat.Event) {
 	}
 }
 
-// TestAllocations: what is the same in the next event costs nothing, what differs one allocation; an event that is read costs those of
-// leat.DecodeEvent.
+// TestAllocations: what is the same in the next event costs nothing, what differs one allocation;
+// an event that is read costs those of leat.DecodeEvent.
 func TestAllocations(t *testing.T) {
 	events := benchEvents(t, 100)
 	for _, structured := range []bool{false, true} {

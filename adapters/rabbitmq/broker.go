@@ -12,8 +12,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Broker publishes to and consumes from RabbitMQ. It implements [leat.Broker], [leat.Declarer] and [leat.HealthReporter], and is safe for
-// concurrent use. It has a connection for publishing, and another for streams and requests.
+// Broker publishes to and consumes from RabbitMQ. It implements [leat.Broker], [leat.Declarer] and
+// [leat.HealthReporter], and is safe for concurrent use. It has a connection for publishing, and
+// another for streams and requests.
 type Broker struct {
 	o          Options
 	publishing *connector
@@ -30,8 +31,8 @@ var (
 	_ leat.Withdrawer     = (*Broker)(nil)
 )
 
-// New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at the first call that needs the
-// broker. The error is an [*leat.Error] with [leat.CodeInvalid].
+// New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at
+// the first call that needs the broker. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults()}
 	b.life.Broker = "the RabbitMQ broker"
@@ -45,15 +46,17 @@ func New(o *Options) (*Broker, error) {
 	return b, nil
 }
 
-// Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to attributes: an event whose attributes do
-// not fit into the headers of a message is published in structured mode.
+// Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to
+// attributes: an event whose attributes do not fit into the headers of a message is published in
+// structured mode.
 func (b *Broker) Limits() leat.Limits {
 	return leat.Limits{MaxEventBytes: b.o.mostEventBytes()}
 }
 
-// WithChannel calls f with a channel of its own, for what Leat does not cover, and closes the channel afterwards. The channel is on the
-// connection for publishing, which an alarm of the broker blocks: its end is waited for. f should not consume by it. ctx bounds the
-// connecting, not f. The error is f's, or an [*leat.Error].
+// WithChannel calls f with a channel of its own, for what Leat does not cover, and closes the
+// channel afterwards. The channel is on the connection for publishing, which an alarm of the broker
+// blocks: its end is waited for. f should not consume by it. ctx bounds the connecting, not f. The
+// error is f's, or an [*leat.Error].
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	const op = "channel"
 	if f == nil {
@@ -80,9 +83,10 @@ func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error
 	return f(own)
 }
 
-// Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is lost or blocked, or publishes are
-// not answered. Several are joined. What concerns one stream is in [Stream.Health], the connection that consumes included; while there is
-// no stream, that is reported here.
+// Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is
+// lost or blocked, or publishes are not answered. Several are joined. What concerns one stream is
+// in [Stream.Health], the connection that consumes included; while there is no stream, that is
+// reported here.
 func (b *Broker) Health() error {
 	if err := b.life.Closed("health", ""); err != nil {
 		return err
@@ -99,8 +103,9 @@ func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return lifecycle.Bounded(ctx, b.o.RequestTimeout)
 }
 
-// Close closes the streams, waits for the answers to publishes that are under way, and ends the connections, all within
-// [Options].CloseTimeout. Publishes without an answer by then are reported as unknown, those that still wait for room as closed.
+// Close closes the streams, waits for the answers to publishes that are under way, and ends the
+// connections, all within [Options].CloseTimeout. Publishes without an answer by then are reported
+// as unknown, those that still wait for room as closed.
 func (b *Broker) Close() error {
 	b.life.Close(b.o.CloseTimeout, b.closePublishing, func([]*Stream) { b.closeConnections() })
 	return nil

@@ -18,7 +18,8 @@ func canaryURLs() []string {
 		"amqp://u:"+word+"@127.0.0.1?management_url=http%3A%2F%2F"+word)
 }
 
-// TestOpenShowsNothingOfTheURL: errors are made of Leat's own words, so that a password that is one of them is not told either.
+// TestOpenShowsNothingOfTheURL: errors are made of Leat's own words, so that a password that is one
+// of them is not told either.
 func TestOpenShowsNothingOfTheURL(t *testing.T) {
 	t.Parallel()
 	for _, raw := range canaryURLs() {

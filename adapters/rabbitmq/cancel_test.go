@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testCancelledConsumer: when the broker cancels the consumer, what is finished is acknowledged all the same, and only the rest comes
-// again.
+// testCancelledConsumer: when the broker cancels the consumer, what is finished is acknowledged all
+// the same, and only the rest comes again.
 func testCancelledConsumer(t *testing.T, n *brokertest.RabbitMQNode) {
 	p := newProxy(t, n.Addr())
 	o := liveOptions(n)

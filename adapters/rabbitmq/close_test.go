@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCloseAwaitsEveryGoroutine looks at the moment when Close has returned (rule C3), with a broker that answers and with one that has
-// stopped answering. It looks at the goroutines of the process, so it runs alone.
+// TestCloseAwaitsEveryGoroutine looks at the moment when Close has returned (rule C3), with a
+// broker that answers and with one that has stopped answering. It looks at the goroutines of the
+// process, so it runs alone.
 func TestCloseAwaitsEveryGoroutine(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	for name, silence := range map[string]bool{"the broker answers": false, "the broker is silent": true} { //nolint:paralleltest // see above

@@ -33,7 +33,8 @@ var (
 	_ eventtest.LeaseTimer  = (*harness)(nil)
 )
 
-// harness runs the suite on a RabbitMQ of its own, with a proxy before each instance of the adapter.
+// harness runs the suite on a RabbitMQ of its own, with a proxy before each instance of the
+// adapter.
 type harness struct {
 	brokertest.Clients
 
@@ -70,8 +71,8 @@ func (h *harness) OpenNowhere(context.Context) (leat.Broker, error) {
 // times as long.
 const heartbeat = 4 * time.Second
 
-// LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and ends the connection when it has
-// seen nothing new twice.
+// LeasePeriod is how long RabbitMQ bears a silent client at least: it looks every heartbeat, and
+// ends the connection when it has seen nothing new twice.
 func (h *harness) LeasePeriod() time.Duration { return 2 * heartbeat }
 
 func (h *harness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
@@ -157,13 +158,14 @@ func (h *harness) Pause(context.Context) error { return h.node.Pause() }
 
 func (h *harness) Resume(context.Context) error { return h.node.Resume() }
 
-// Pace says what RabbitMQ takes: a killed node is back after some seconds, and a quorum queue takes some 50 ms to declare.
+// Pace says what RabbitMQ takes: a killed node is back after some seconds, and a quorum queue takes
+// some 50 ms to declare.
 func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 2 * time.Second, Parallel: 4}
 }
 
-// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times in a
-// long run, kills of the broker included.
+// suiteOptions spreads the cases over two brokers, and makes the suite inject each fault 20 times
+// in a long run, kills of the broker included.
 func suiteOptions(t *testing.T) *eventtest.Options {
 	t.Helper()
 	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t)}}

@@ -41,7 +41,8 @@ type attempt struct {
 	rested bool  // it is not in the pause before it any more. connector.mu guards it
 }
 
-// hosts says when a host may be tried again after an attempt to connect to it has failed, whatever it was for.
+// hosts says when a host may be tried again after an attempt to connect to it has failed, whatever
+// it was for.
 type hosts struct {
 	mu     sync.Mutex
 	failed []time.Time
@@ -59,7 +60,8 @@ func (h *hosts) at(i int) time.Time {
 	return h.failed[i]
 }
 
-// reconnects paces attempts when all hosts have failed. Jitter takes away, and leaves at least the dialPause.
+// reconnects paces attempts when all hosts have failed. Jitter takes away, and leaves at least the
+// dialPause.
 func reconnects() backoff.Policy {
 	return backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
 }
@@ -70,8 +72,8 @@ func newConnector(o *Options, purpose string, h *hosts) *connector {
 	return c
 }
 
-// connect returns the connection, and makes one where there is none. It waits for a broker that is down as long as ctx lasts; that the
-// broker refuses the client is told at once.
+// connect returns the connection, and makes one where there is none. It waits for a broker that is
+// down as long as ctx lasts; that the broker refuses the client is told at once.
 func (c *connector) connect(ctx context.Context) (*session, error) {
 	for {
 		s, t, err := c.want()
@@ -156,7 +158,8 @@ func (c *connector) try(t *attempt) {
 	t.err = err
 }
 
-// mostDropped is how many logins in a row the broker may end without a word until that is taken for a refusal of the credentials.
+// mostDropped is how many logins in a row the broker may end without a word until that is taken for
+// a refusal of the credentials.
 const mostDropped = 3
 
 func (c *connector) dialAfter(t *attempt, pause time.Duration, host int) (*session, error) {
@@ -248,8 +251,8 @@ func (c *connector) close(deadline time.Time) {
 	c.wg.Wait()
 }
 
-// request calls f with a channel, on the connection to consume, which an alarm of the broker does not block. f is called again when the
-// connection is lost.
+// request calls f with a channel, on the connection to consume, which an alarm of the broker does
+// not block. f is called again when the connection is lost.
 func (b *Broker) request(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	return again(ctx, func() error {
 		s, err := b.consuming.connect(ctx)

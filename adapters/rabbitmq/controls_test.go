@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestControls tries what the harness can do to a client, where a control without effect would make a case pass.
+// TestControls tries what the harness can do to a client, where a control without effect would make
+// a case pass.
 func TestControls(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

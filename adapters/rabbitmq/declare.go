@@ -9,9 +9,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Declare implements [leat.Declarer] as [Options].Provision says. The error has [leat.CodeNotFound] for what does not exist,
-// [leat.CodeConflict] for what exists in another form, [leat.CodeUnsupported] for a queue that cannot keep the order that is asked
-// for, and [leat.CodePermissionDenied]; several are joined.
+// Declare implements [leat.Declarer] as [Options].Provision says. The error has [leat.CodeNotFound]
+// for what does not exist, [leat.CodeConflict] for what exists in another form,
+// [leat.CodeUnsupported] for a queue that cannot keep the order that is asked for, and
+// [leat.CodePermissionDenied]; several are joined.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
 		if err := sub.Validate(); err != nil {
@@ -50,7 +51,8 @@ func (b *Broker) declareOne(ctx context.Context, t *topology) error {
 	return err
 }
 
-// declareExchange makes sure that the exchange of a topic exists, as p says. After an error the channel is closed.
+// declareExchange makes sure that the exchange of a topic exists, as p says. After an error the
+// channel is closed.
 func (x *Exchange) declareExchange(ch *amqp.Channel, topic string, p Provision) error {
 	var err error
 	switch {
@@ -67,9 +69,10 @@ func (x *Exchange) declareExchange(ch *amqp.Channel, topic string, p Provision) 
 	return nil
 }
 
-// declare makes sure that exchange, queue and bindings exist, as p says: ProvisionCreate declares them, the others only look whether
-// they are there. Subscribe calls it, and again after each reconnect, since what was there may have been deleted meanwhile. A broadcast's
-// queue is always created. After an error the channel is closed; the error is an [*leat.Error].
+// declare makes sure that exchange, queue and bindings exist, as p says: ProvisionCreate declares
+// them, the others only look whether they are there. Subscribe calls it, and again after each
+// reconnect, since what was there may have been deleted meanwhile. A broadcast's queue is always
+// created. After an error the channel is closed; the error is an [*leat.Error].
 func (t *topology) declare(ch *amqp.Channel, p Provision) error {
 	if err := t.exchange.declareExchange(ch, t.sub.Topic, p); err != nil {
 		return err
@@ -92,8 +95,8 @@ func (t *topology) declare(ch *amqp.Channel, p Provision) error {
 	return t.bind(ch)
 }
 
-// explainQueue is explain for the subscription's own queue: where that exists and cannot keep order, or keeps
-// order that is to be given up, the subscription cannot be held.
+// explainQueue is explain for the subscription's own queue: where that exists and cannot keep
+// order, or keeps order that is to be given up, the subscription cannot be held.
 func (t *topology) explainQueue(err error) error {
 	amqpErr, ok := errors.AsType[*amqp.Error](err)
 	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == argSingle {

@@ -20,8 +20,8 @@ type decoder struct {
 	reader  wire.Reader
 }
 
-// decode fills in the event of d, with the message's key where it has none, or why the message is none, and the trace context. d keeps
-// nothing of m but what a Malformed has.
+// decode fills in the event of d, with the message's key where it has none, or why the message is
+// none, and the trace context. d keeps nothing of m but what a Malformed has.
 func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	e, err := c.event(m)
 	d.Trace = c.reader.Trace()
@@ -39,7 +39,8 @@ func (c *decoder) decode(m *amqp.Delivery, d *leat.Delivery) {
 	}
 }
 
-// event reads a message. What the broker and others add to the headers is no attribute: x-death, x-delivery-count and so on.
+// event reads a message. What the broker and others add to the headers is no attribute: x-death,
+// x-delivery-count and so on.
 func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 	c.reader.Begin(wireBinding(), len(m.Headers))
 	c.reader.ContentType(m.ContentType)
@@ -58,9 +59,11 @@ func (c *decoder) event(m *amqp.Delivery) (leat.Event, error) {
 }
 
 const (
-	// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ leaves its body as AMQP 1.0 encodes it.
+	// amqp10Type is the type of a message that came by AMQP 1.0 and is not plain data: RabbitMQ
+	// leaves its body as AMQP 1.0 encodes it.
 	amqp10Type = "amqp-1.0"
-	// amqp10Headers is a header of RabbitMQ 3 with the properties of such a message, which later ones make headers of.
+	// amqp10Headers is a header of RabbitMQ 3 with the properties of such a message, which later
+	// ones make headers of.
 	amqp10Headers = "x-amqp-1.0-app-properties"
 )
 
@@ -97,8 +100,9 @@ func (c *decoder) message(m *amqp.Delivery, reason error) foreign.Message {
 	}
 }
 
-// deliveries returns how often a queue has delivered a message, this time included; 0 where it does not count, as only quorum queues do.
-// What was not delivered before is delivered once, whatever a header says that its publisher wrote.
+// deliveries returns how often a queue has delivered a message, this time included; 0 where it does
+// not count, as only quorum queues do. What was not delivered before is delivered once, whatever a
+// header says that its publisher wrote.
 func deliveries(m *amqp.Delivery, quorum bool) int {
 	if !quorum {
 		return 0

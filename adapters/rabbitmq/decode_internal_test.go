@@ -47,15 +47,17 @@ func manyAttributes(n int) map[string]string {
 	return attrs
 }
 
-// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0: RabbitMQ 4 keeps the keys of application
-// properties and most of their types, and cuts times to seconds.
+// fromAMQP10 is what a consumer of AMQP 0-9-1 gets for a message that an SDK sent by AMQP 1.0:
+// RabbitMQ 4 keeps the keys of application properties and most of their types, and cuts times to
+// seconds.
 func fromAMQP10(prefix string) amqp.Table {
 	return spelled(prefix, amqp.Table{
 		prefix + "time": time.Unix(1767323045, 0), prefix + "abool": true, prefix + "bint": int64(-7), prefix + "cbinary": []byte{0xff, 0},
 	})
 }
 
-// TestDecode has what is read as an event. Of the event, the attributes beside the required ones are written down.
+// TestDecode has what is read as an event. Of the event, the attributes beside the required ones
+// are written down.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	typed := map[string]string{"time": "2026-01-02T03:04:05Z", "abool": "true", "bint": "-7", "cbinary": "/wA="}
@@ -324,7 +326,8 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// checkRaw checks that m has all of a message but what the client does not tell, such as the order of headers.
+// checkRaw checks that m has all of a message but what the client does not tell, such as the order
+// of headers.
 func checkRaw(t testing.TB, m *amqp.Delivery, got *leat.Malformed) {
 	t.Helper()
 	assert.Equal(t, m.RoutingKey, string(got.Key))
@@ -394,7 +397,8 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// TestHostileMessages: what no event can be is malformed, as it came, at a price that follows its size.
+// TestHostileMessages: what no event can be is malformed, as it came, at a price that follows its
+// size.
 func TestHostileMessages(t *testing.T) {
 	t.Parallel()
 	mega := strings.Repeat("x", 1<<20)

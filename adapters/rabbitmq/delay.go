@@ -10,9 +10,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// delays moves events without a key, that were given back for a long time, to delay queues: there they take up no room of the stream. When
-// their time is over RabbitMQ puts them into the group's queue again. Shorter delays, and those of events with a key, whose later ones
-// must not overtake, are waited for by the stream. Stream.mu guards it.
+// delays moves events without a key, that were given back for a long time, to delay queues: there
+// they take up no room of the stream. When their time is over RabbitMQ puts them into the group's
+// queue again. Shorter delays, and those of events with a key, whose later ones must not overtake,
+// are waited for by the stream. Stream.mu guards it.
 type delays struct {
 	s       *Stream
 	least   time.Duration   // the least delay that is worth moving an event
@@ -37,11 +38,13 @@ const (
 	leastQueued = time.Minute
 	// mostMoving is how many events may be on their way.
 	mostMoving = 1_000
-	// deliveriesHeader says how often an event was delivered before it was moved, since the broker then counts anew.
+	// deliveriesHeader says how often an event was delivered before it was moved, since the broker
+	// then counts anew.
 	deliveriesHeader = "leat-deliveries"
 )
 
-// take takes an event that was given back. It returns false when it has to wait here. The stream's lock is held.
+// take takes an event that was given back. It returns false when it has to wait here. The stream's
+// lock is held.
 func (d *delays) take(g *generation, tag uint64, of *leat.Delivery, delay time.Duration) bool {
 	if d.moving >= mostMoving || d.refused[d.queue(g, delay)] || of.Event.IsZero() {
 		return false
@@ -55,8 +58,9 @@ func (d *delays) take(g *generation, tag uint64, of *leat.Delivery, delay time.D
 	return true
 }
 
-// class is the time to live of the delay queue for a delay: the least one, doubled as often as needed. An event waits for its own delay,
-// but also for those before it in the queue; so it may be late by as much, and never early.
+// class is the time to live of the delay queue for a delay: the least one, doubled as often as
+// needed. An event waits for its own delay, but also for those before it in the queue; so it may be
+// late by as much, and never early.
 func (d *delays) class(delay time.Duration) time.Duration {
 	class := d.least
 	for class < delay {
@@ -93,7 +97,8 @@ func (p *postponement) apply(m *amqp.Publishing) {
 	m.Headers[deliveriesHeader] = int64(p.deliveries)
 }
 
-// deliveriesBefore returns how often the event of a message was delivered before it waited in a delay queue.
+// deliveriesBefore returns how often the event of a message was delivered before it waited in a
+// delay queue.
 func deliveriesBefore(m *amqp.Delivery) int {
 	if n, ok := m.Headers[deliveriesHeader].(int64); ok && n > 0 && n < 1<<31 {
 		return int(n)

@@ -20,7 +20,8 @@ func (l slowLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestMovingIsAwaited: the goroutine that moves delayed events to delay queues is one of those that Close awaits.
+// TestMovingIsAwaited: the goroutine that moves delayed events to delay queues is one of those that
+// Close awaits.
 func TestMovingIsAwaited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

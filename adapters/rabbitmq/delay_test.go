@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testDelayQueue: an event without a key that is given back for long waits in a queue of its own, where it takes up no room, and comes
-// again with its count.
+// testDelayQueue: an event without a key that is given back for long waits in a queue of its own,
+// where it takes up no room, and comes again with its count.
 func testDelayQueue(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, liveOptions(n))
 	sub := liveSub(t)

@@ -90,7 +90,8 @@ func (o *Options) socket(ctx context.Context, host string) (conn, socket net.Con
 	return secure, socket, nil
 }
 
-// isHopeless reports whether an error of connecting does not pass by itself, unlike a broker that is down.
+// isHopeless reports whether an error of connecting does not pass by itself, unlike a broker that
+// is down.
 func isHopeless(err error) bool {
 	switch codeOf(err) {
 	case leat.CodeUnauthenticated, leat.CodePermissionDenied, leat.CodeNotFound, leat.CodeInvalid, leat.CodeUnsupported:
@@ -104,5 +105,6 @@ var errDropped error = &leat.Error{
 	Op: "connect", Code: leat.CodeUnavailable, Err: errors.New("the broker ended the connection during the login"),
 }
 
-// dialPause is the least time between two attempts to connect to a host of which one has failed, or for the same purpose.
+// dialPause is the least time between two attempts to connect to a host of which one has failed, or
+// for the same purpose.
 const dialPause = time.Second

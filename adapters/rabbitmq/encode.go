@@ -12,17 +12,18 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// wireBinding is how events are written and read. CloudEvents has no binding for AMQP 0-9-1; "ce-" is
-// what its binding for AMQP 1.0 would say if ':' were not taken, and what Knative writes. The content
-// type is a property. Empty data and no data have the same body.
+// wireBinding is how events are written and read. CloudEvents has no binding for AMQP 0-9-1; "ce-"
+// is what its binding for AMQP 1.0 would say if ':' were not taken, and what Knative writes. The
+// content type is a property. Empty data and no data have the same body.
 func wireBinding() wire.Binding {
 	return wire.Binding{Prefix: headerPrefix, AnyPrefix: true, Empty: "leat-data"}
 }
 
 const headerPrefix = "ce-"
 
-// encoder turns events into messages. It is used by one goroutine at a time; what it returns is valid until the next call, which uses the
-// same memory: amqp091-go has written a message when its publish returns. The zero encoder has no limits.
+// encoder turns events into messages. It is used by one goroutine at a time; what it returns is
+// valid until the next call, which uses the same memory: amqp091-go has written a message when its
+// publish returns. The zero encoder has no limits.
 type encoder struct {
 	structured bool
 	frameBytes int // the connection's frame_max, into which headers and properties must fit; 0 means no limit
@@ -36,16 +37,18 @@ type encoder struct {
 
 const (
 	mostKeptBody = 64 << 10 // bytes of an encoder's body that are kept for the next message
-	// contentBytes is what a header frame has besides names and values: its own head and end, the class, the size, the flags, the lengths
-	// of the table and the properties, the delivery mode, the timestamp, and a correlation id.
+	// contentBytes is what a header frame has besides names and values: its own head and end, the
+	// class, the size, the flags, the lengths of the table and the properties, the delivery mode,
+	// the timestamp, and a correlation id.
 	contentBytes = 128
 	fieldBytes   = 6 // of a header besides its name and value: a length each and the type
 )
 
-// encode returns the message of an event. Its CorrelationId is left for the publisher, who may put up to 64 bytes there. An event whose
-// attributes do not fit into the headers of a message is written in structured mode, one whose JSON does not fit into a body in binary
-// mode, if its attributes do. A trace context that does not fit beside them is left out. The error is an [*leat.Error], and certain:
-// nothing was sent.
+// encode returns the message of an event. Its CorrelationId is left for the publisher, who may put
+// up to 64 bytes there. An event whose attributes do not fit into the headers of a message is
+// written in structured mode, one whose JSON does not fit into a body in binary mode, if its
+// attributes do. A trace context that does not fit beside them is left out. The error is an
+// [*leat.Error], and certain: nothing was sent.
 func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishing, error) {
 	if e.IsZero() {
 		return amqp.Publishing{}, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
@@ -139,7 +142,8 @@ func (n *encoder) begin() {
 	n.present = n.present[:0]
 }
 
-// putTrace sets the headers of a trace context where a frame that has so many bytes has room for them.
+// putTrace sets the headers of a trace context where a frame that has so many bytes has room for
+// them.
 func (n *encoder) putTrace(t *leat.TraceContext, size int) {
 	if t == nil {
 		return

@@ -19,7 +19,8 @@ var newEvent = brokertest.Event
 
 const structuredType = "application/cloudevents+json; charset=UTF-8"
 
-// delivered is a message as it comes back from the broker, its memory not shared with the encoder's.
+// delivered is a message as it comes back from the broker, its memory not shared with the
+// encoder's.
 func delivered(p amqp.Publishing) *amqp.Delivery {
 	return &amqp.Delivery{
 		Headers: maps.Clone(p.Headers), ContentType: p.ContentType, DeliveryMode: p.DeliveryMode, CorrelationId: p.CorrelationId,
@@ -131,7 +132,8 @@ func TestStructuredMode(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeSentIsRefusedBeforeItIs: the broker would close the channel, or the connection, with everything on it.
+// TestWhatCannotBeSentIsRefusedBeforeItIs: the broker would close the channel, or the connection,
+// with everything on it.
 func TestWhatCannotBeSentIsRefusedBeforeItIs(t *testing.T) {
 	t.Parallel()
 	var n encoder
@@ -148,8 +150,8 @@ func TestWhatCannotBeSentIsRefusedBeforeItIs(t *testing.T) {
 	assert.Len(t, p.Body, 10)
 }
 
-// TestAttributesThatDoNotFitIntoAFrame: CloudEvents sets no limit to attributes, and RabbitMQ closes the connection for headers that are
-// larger than a frame.
+// TestAttributesThatDoNotFitIntoAFrame: CloudEvents sets no limit to attributes, and RabbitMQ
+// closes the connection for headers that are larger than a frame.
 func TestAttributesThatDoNotFitIntoAFrame(t *testing.T) {
 	t.Parallel()
 	n := encoder{frameBytes: 4096}

@@ -12,7 +12,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// codeOf classifies an error of the client or of the broker for everything but the outcome of a publish.
+// codeOf classifies an error of the client or of the broker for everything but the outcome of a
+// publish.
 func codeOf(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code
@@ -26,11 +27,13 @@ func codeOf(err error) leat.Code {
 	return fault.Code(err)
 }
 
-// tlsAlert is how the text of an alert begins by which the broker has ended the TLS handshake, as it does without a client certificate
-// that it wants. With TLS 1.3 that is only seen after the handshake, by the client, which keeps nothing but the text.
+// tlsAlert is how the text of an alert begins by which the broker has ended the TLS handshake, as
+// it does without a client certificate that it wants. With TLS 1.3 that is only seen after the
+// handshake, by the client, which keeps nothing but the text.
 const tlsAlert = "remote error: tls:"
 
-// amqpCode classifies an error of the broker, or of the client, whose own reports are of the same type.
+// amqpCode classifies an error of the broker, or of the client, whose own reports are of the same
+// type.
 func amqpCode(err *amqp.Error) leat.Code {
 	switch {
 	case !err.Server && strings.HasPrefix(err.Reason, tlsAlert):
@@ -41,8 +44,9 @@ func amqpCode(err *amqp.Error) leat.Code {
 	return rabbit.Code(err.Code, err.Reason)
 }
 
-// discreet returns an error of the broker without the name of the user, which RabbitMQ adds to what it refuses: "access to vhost 'shop'
-// refused for user 'ann'". A user's name may be a token, and belongs to the URL like the password.
+// discreet returns an error of the broker without the name of the user, which RabbitMQ adds to what
+// it refuses: "access to vhost 'shop' refused for user 'ann'". A user's name may be a token, and
+// belongs to the URL like the password.
 func discreet(err error) error {
 	if e, ok := err.(*amqp.Error); ok { //nolint:errorlint // what wraps it has its text already
 		return discreetAMQP(e)
@@ -50,7 +54,8 @@ func discreet(err error) error {
 	return err
 }
 
-// discreetAMQP is discreet for what the client reports as its own type. It leaves the client's own errors, which are compared, as they are.
+// discreetAMQP is discreet for what the client reports as its own type. It leaves the client's own
+// errors, which are compared, as they are.
 func discreetAMQP(e *amqp.Error) *amqp.Error {
 	if e == nil {
 		return nil

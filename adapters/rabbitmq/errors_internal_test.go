@@ -57,7 +57,8 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// TestFail: the caller's context says so by itself; one of the adapter's means that the broker does not answer.
+// TestFail: the caller's context says so by itself; one of the adapter's means that the broker does
+// not answer.
 func TestFail(t *testing.T) {
 	t.Parallel()
 	ended, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))

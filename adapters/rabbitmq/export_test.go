@@ -2,7 +2,8 @@ package rabbitmq
 
 import "time"
 
-// Held returns how many bytes a stream has that are not acknowledged, and Prefetch how many messages it lets the broker send.
+// Held returns how many bytes a stream has that are not acknowledged, and Prefetch how many
+// messages it lets the broker send.
 func Held(s *Stream) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testParkedHead: an event that is not finished for longer than the broker's consumer_timeout does not hold up the others, and the
-// broker never has a reason to close the channel.
+// testParkedHead: an event that is not finished for longer than the broker's consumer_timeout does
+// not hold up the others, and the broker never has a reason to close the channel.
 func testParkedHead(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.RecycleAfter = time.Second
@@ -84,7 +84,8 @@ func testOverrun(t *testing.T, n *brokertest.RabbitMQNode) {
 	}
 }
 
-// testLargeMessages: messages that are much larger than others are delivered within the limits, and so is what the client holds of them.
+// testLargeMessages: messages that are much larger than others are delivered within the limits, and
+// so is what the client holds of them.
 func testLargeMessages(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, liveOptions(n))
 	sub := liveSub(t)
@@ -147,7 +148,8 @@ func testSmallMessagesAgain(t *testing.T, n *brokertest.RabbitMQNode) {
 	<-received
 }
 
-// testGivenBackOften: what the stream delivers again by itself, however often, is one delivery of the broker (R8).
+// testGivenBackOften: what the stream delivers again by itself, however often, is one delivery of
+// the broker (R8).
 func testGivenBackOften(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, liveOptions(n))
 	sub := liveSub(t)

@@ -20,7 +20,8 @@ import (
 // inTime is how far past a deadline an answer may come.
 const inTime = 250 * time.Millisecond
 
-// TestAlarms: while the broker does not take publishes, they end by their deadlines, consuming goes on, and health says what is wrong.
+// TestAlarms: while the broker does not take publishes, they end by their deadlines, consuming goes
+// on, and health says what is wrong.
 //
 //nolint:tparallel // one alarm at a time
 func TestAlarms(t *testing.T) {
@@ -139,7 +140,8 @@ func testQueueDeleted(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.Equal(t, ids(events), liveReceive(t, s, 10))
 }
 
-// testExchangeDeleted: nothing is reported as stored that is not, other topics go on, and so does this one when the exchange is back.
+// testExchangeDeleted: nothing is reported as stored that is not, other topics go on, and so does
+// this one when the exchange is back.
 func testExchangeDeleted(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.PublishChannels = 1 // neighbours on one channel
@@ -176,7 +178,8 @@ func testExchangeDeleted(t *testing.T, n *brokertest.RabbitMQNode) {
 	livePublish(t, b, sub.Topic, liveEvents(t, 400, 410, 2)...)
 }
 
-// testUnknownExchange: what is published to a topic that does not exist is refused, for certain, and disturbs nobody.
+// testUnknownExchange: what is published to a topic that does not exist is refused, for certain,
+// and disturbs nobody.
 func testUnknownExchange(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.PublishChannels = 1
@@ -197,7 +200,8 @@ func testUnknownExchange(t *testing.T, n *brokertest.RabbitMQNode) {
 	liveReceive(t, s, 1_000)
 }
 
-// testUnroutable: an event that no queue takes is refused, unless that is allowed, and its neighbours are stored.
+// testUnroutable: an event that no queue takes is refused, unless that is allowed, and its
+// neighbours are stored.
 func testUnroutable(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.Queue = func(_ leat.Subscription, q *rabbitmq.Queue) { q.Keys = []string{"good"} }
@@ -287,7 +291,8 @@ func testNoPermission(t *testing.T, n *brokertest.RabbitMQNode) {
 	livePublish(t, b, sub.Topic, liveEvents(t, 100, 110, 2)...)
 }
 
-// testNoTopicPermission: a routing key that a user may not publish by is refused, and the others of its topic are not.
+// testNoTopicPermission: a routing key that a user may not publish by is refused, and the others of
+// its topic are not.
 func testNoTopicPermission(t *testing.T, n *brokertest.RabbitMQNode) {
 	user, o := liveUser(t, n)
 	o.PublishChannels = 1
@@ -342,8 +347,8 @@ func testUserDeleted(t *testing.T, n *brokertest.RabbitMQNode) {
 	liveEventually(t, "all is well", func() bool { return b.Health() == nil })
 }
 
-// testBadPublish: the broker closes the channel for a message that it does not take. By itself the event is refused; others in flight
-// with it are unknown, and what comes later is published.
+// testBadPublish: the broker closes the channel for a message that it does not take. By itself the
+// event is refused; others in flight with it are unknown, and what comes later is published.
 func testBadPublish(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.PublishChannels = 1

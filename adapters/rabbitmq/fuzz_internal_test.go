@@ -14,8 +14,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// tableFrom reads lines of "name=Tvalue" as headers, where T is the letter of the value's type on the wire (RabbitMQ's table of field
-// types). The value of a line without '=' is null.
+// tableFrom reads lines of "name=Tvalue" as headers, where T is the letter of the value's type on
+// the wire (RabbitMQ's table of field types). The value of a line without '=' is null.
 func tableFrom(text []byte) amqp.Table {
 	if len(text) == 0 {
 		return nil
@@ -75,7 +75,8 @@ func fieldFrom(value []byte) any {
 
 const minimalLines = "ce-specversion=S1.0\nce-id=S1\nce-source=S/s\nce-type=St"
 
-// FuzzDecode reads messages. Their headers are one text, a line each, so that the fuzzer can move, repeat and cut them.
+// FuzzDecode reads messages. Their headers are one text, a line each, so that the fuzzer can move,
+// repeat and cut them.
 func FuzzDecode(f *testing.F) {
 	for _, headers := range []string{
 		"", minimalLines, minimalLines + "\nce-time=S2026-01-02T03:04:05Z\nce-partitionkey=Sk\nce-x=S\nleat-data=Sempty",

@@ -10,8 +10,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// generation is a channel of a stream, for as long as it lasts, with all that came by it. Its lease is all that time. Stream.mu guards what
-// stands behind the channel's own fields.
+// generation is a channel of a stream, for as long as it lasts, with all that came by it. Its lease
+// is all that time. Stream.mu guards what stands behind the channel's own fields.
 type generation struct {
 	s        *Stream
 	topology topology
@@ -93,7 +93,8 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	return g, nil
 }
 
-// topology returns the topology for a channel of a connection. The queue of a broadcast lives as long as its connection.
+// topology returns the topology for a channel of a connection. The queue of a broadcast lives as
+// long as its connection.
 func (s *Stream) topology(session *session) (topology, error) {
 	if s.sub.Broadcast && s.last != nil && s.last.session == session {
 		return s.last.topology, nil
@@ -108,7 +109,8 @@ func (g *generation) start() {
 	g.s.broker.life.Tasks.Go(g.ackLoop)
 }
 
-// pump decodes what comes into the window, until the channel or its consumer is over. The broker sends no more than the prefetch.
+// pump decodes what comes into the window, until the channel or its consumer is over. The broker
+// sends no more than the prefetch.
 func (g *generation) pump() {
 	defer close(g.pumped)
 	s := g.s
@@ -136,8 +138,9 @@ func (g *generation) pump() {
 	}
 }
 
-// take enters a message. RabbitMQ bounds the number of messages that a channel has, and not their bytes: what is too much for the limit is
-// left to another channel with a smaller prefetch. The stream's lock is held.
+// take enters a message. RabbitMQ bounds the number of messages that a channel has, and not their
+// bytes: what is too much for the limit is left to another channel with a smaller prefetch. The
+// stream's lock is held.
 func (g *generation) take(d *leat.Delivery, size int, came arrival) {
 	if g.ended || g.overflow { // it is never delivered, nor acknowledged
 		return
@@ -164,9 +167,10 @@ const (
 	growth    = 4 // how much larger that is
 )
 
-// outlived looks at the channel from time to time, and reports whether another one should take its place: it has a message for too long,
-// or a prefetch that was made smaller for large messages, and little was held at several looks. Else a few large messages
-// would slow the stream down for as long as its connection lasts.
+// outlived looks at the channel from time to time, and reports whether another one should take its
+// place: it has a message for too long, or a prefetch that was made smaller for large messages, and
+// little was held at several looks. Else a few large messages would slow the stream down for as
+// long as its connection lasts.
 func (g *generation) outlived(now time.Time) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
@@ -198,8 +202,9 @@ func (g *generation) settle(tag uint64, how leat.Settlement) {
 	}
 }
 
-// takeBack is a GiveBack. While the generation drains, and on a quiet stream, what is given back is left to the broker. It never goes
-// back to the broker while the channel lasts: a quorum queue would put it behind later messages. The stream's lock is held.
+// takeBack is a GiveBack. While the generation drains, and on a quiet stream, what is given back is
+// left to the broker. It never goes back to the broker while the channel lasts: a quorum queue
+// would put it behind later messages. The stream's lock is held.
 func (g *generation) takeBack(tag uint64, delay time.Duration) {
 	d := g.window.Delivery(tag)
 	keyless := d.Event.Key() == "" && d.Key == ""

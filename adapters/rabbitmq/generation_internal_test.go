@@ -25,7 +25,8 @@ func bareGeneration(t *testing.T, n int) *generation {
 	return g
 }
 
-// TestGiveUpOnlyOnce: who wants to end a generation waits for nothing when somebody else has ended it.
+// TestGiveUpOnlyOnce: who wants to end a generation waits for nothing when somebody else has ended
+// it.
 func TestGiveUpOnlyOnce(t *testing.T) {
 	t.Parallel()
 	g := bareGeneration(t, 0)
@@ -35,7 +36,8 @@ func TestGiveUpOnlyOnce(t *testing.T) {
 	require.NoError(t, g.giveUp(context.Background(), nil))
 }
 
-// TestDelaysWake: Receive looks again when the first delay is over, and then the next, until the generation ends.
+// TestDelaysWake: Receive looks again when the first delay is over, and then the next, until the
+// generation ends.
 func TestDelaysWake(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

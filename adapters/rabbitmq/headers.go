@@ -21,7 +21,8 @@ func propertiesOf(m *amqp.Delivery) [9]property {
 	}
 }
 
-// headersOf returns the properties that a message has, by their names in AMQP, and then its headers, as those of a Malformed.
+// headersOf returns the properties that a message has, by their names in AMQP, and then its
+// headers, as those of a Malformed.
 func headersOf(m *amqp.Delivery) []leat.Header {
 	var headers []leat.Header
 	for _, p := range propertiesOf(m) {

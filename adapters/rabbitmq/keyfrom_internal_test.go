@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKeyFrom: a message has a key only where the option says so, and an event that has one keeps that.
+// TestKeyFrom: a message has a key only where the option says so, and an event that has one keeps
+// that.
 func TestKeyFrom(t *testing.T) {
 	t.Parallel()
 	headers := amqp.Table{"k": "from a header \xff", "n": int32(7), "empty": ""}

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAckAfterReconnectDoesNotAckAnotherEvent: another library acks by the bare delivery tag on whatever channel there is. After a
-// reconnect, another event has that tag, and is lost.
+// TestAckAfterReconnectDoesNotAckAnotherEvent: another library acks by the bare delivery tag on
+// whatever channel there is. After a reconnect, another event has that tag, and is lost.
 func TestAckAfterReconnectDoesNotAckAnotherEvent(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -43,8 +43,8 @@ func TestAckAfterReconnectDoesNotAckAnotherEvent(t *testing.T) {
 	assert.Equal(t, []string{"1", "2", "3"}, liveReceive(t, liveSubscribe(t, b, sub), 3), "an event that nobody handled was acked")
 }
 
-// TestMessageWithOddHeadersIsNotRedeliveredForEver: another library nacks what it cannot read, and has it back 8,000 times a second, with
-// nothing else coming through.
+// TestMessageWithOddHeadersIsNotRedeliveredForEver: another library nacks what it cannot read, and
+// has it back 8,000 times a second, with nothing else coming through.
 func TestMessageWithOddHeadersIsNotRedeliveredForEver(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -122,7 +122,8 @@ func liveRun(
 
 var errBroken = errors.New("broken")
 
-// TestFailingEventIsNotRedeliveredWithoutAPause: other libraries give a failing message back at once, up to 200,000 times a second.
+// TestFailingEventIsNotRedeliveredWithoutAPause: other libraries give a failing message back at
+// once, up to 200,000 times a second.
 func TestFailingEventIsNotRedeliveredWithoutAPause(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -142,7 +143,8 @@ func TestFailingEventIsNotRedeliveredWithoutAPause(t *testing.T) {
 	assert.Equal(t, int64(1), deliveries.Load(), "it is tried again here, not at the broker")
 }
 
-// TestEventIsNotAckedWhileThePoisonQueueIsDown: another library acks a poison message that it cannot put into its error queue.
+// TestEventIsNotAckedWhileThePoisonQueueIsDown: another library acks a poison message that it
+// cannot put into its error queue.
 func TestEventIsNotAckedWhileThePoisonQueueIsDown(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -174,8 +176,8 @@ func TestEventIsNotAckedWhileThePoisonQueueIsDown(t *testing.T) {
 	assert.Equal(t, "1", p.Event.ID(), "the event was acked though nothing had taken it")
 }
 
-// TestShutdownDoesNotPoisonWhatIsBeingHandled: other libraries count the context that ends with the process as a failure of the handler,
-// and put healthy messages into the error queue.
+// TestShutdownDoesNotPoisonWhatIsBeingHandled: other libraries count the context that ends with the
+// process as a failure of the handler, and put healthy messages into the error queue.
 func TestShutdownDoesNotPoisonWhatIsBeingHandled(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -201,8 +203,8 @@ func TestShutdownDoesNotPoisonWhatIsBeingHandled(t *testing.T) {
 	assert.ElementsMatch(t, ids(events), liveReceive(t, liveSubscribe(t, b, sub), len(events)))
 }
 
-// TestTopologyIsThereAgainAfterAReconnect: other libraries connect again, and consume from a queue that is no longer there, or not bound
-// any more.
+// TestTopologyIsThereAgainAfterAReconnect: other libraries connect again, and consume from a queue
+// that is no longer there, or not bound any more.
 func TestTopologyIsThereAgainAfterAReconnect(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

@@ -18,8 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The known bugs of other libraries for RabbitMQ, one test for each, named after what goes wrong in them; here it must not.
-// benchmarks/peerlab shows them in those libraries. Some are tested elsewhere:
+// The known bugs of other libraries for RabbitMQ, one test for each, named after what goes wrong in
+// them; here it must not. benchmarks/peerlab shows them in those libraries. Some are tested
+// elsewhere:
 //
 //   - confirmed events lost when the broker is killed: TestKilledUnderLoad
 //   - data races on a reconnect, and nothing published any more after one: TestConnectionsClosedUnderLoad, with the race detector
@@ -27,8 +28,8 @@ import (
 //   - the broker's nack reported as success: TestFaults/queue_full
 //   - empty deliveries, and no consumer any more, after the queue was deleted: TestFaults/queue_deleted
 
-// TestClassicQueueLosesNothingByARestart: other libraries publish transient messages, which a durable classic queue drops when the broker
-// restarts, although it had confirmed them.
+// TestClassicQueueLosesNothingByARestart: other libraries publish transient messages, which a
+// durable classic queue drops when the broker restarts, although it had confirmed them.
 func TestClassicQueueLosesNothingByARestart(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -55,8 +56,8 @@ func liveSubscribeAgain(t *testing.T, b *rabbitmq.Broker, sub leat.Subscription)
 	return s
 }
 
-// TestBadEventOfABatchDoesNotHideThatNothingIsStored: another library's transaction is rolled back when one message cannot be encoded, and
-// reported as committed.
+// TestBadEventOfABatchDoesNotHideThatNothingIsStored: another library's transaction is rolled back
+// when one message cannot be encoded, and reported as committed.
 func TestBadEventOfABatchDoesNotHideThatNothingIsStored(t *testing.T) {
 	t.Parallel()
 	b := liveBroker(t, rabbitmq.Options{Hosts: []string{sharedAddr(t)}})
@@ -79,8 +80,9 @@ func sharedAddr(t *testing.T) string {
 	return fmt.Sprintf("%s:%d", uri.Host, uri.Port)
 }
 
-// TestAlarmDoesNotHoldUpPublishAndClose: other libraries wait for a confirm, and for the end of the connection, as long as an alarm of
-// memory lasts. Here each Publish with a deadline and each Close with a timeout ends in time, 100 of 100.
+// TestAlarmDoesNotHoldUpPublishAndClose: other libraries wait for a confirm, and for the end of the
+// connection, as long as an alarm of memory lasts. Here each Publish with a deadline and each Close
+// with a timeout ends in time, 100 of 100.
 func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -90,14 +92,16 @@ func TestAlarmDoesNotHoldUpPublishAndClose(t *testing.T) {
 	}
 }
 
-// TestHangingBrokerDoesNotHoldUpPublishAndClose is the same with a broker that answers nothing at all.
+// TestHangingBrokerDoesNotHoldUpPublishAndClose is the same with a broker that answers nothing at
+// all.
 func TestHangingBrokerDoesNotHoldUpPublishAndClose(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	holdsNobodyUp(t, n, n.Pause, 0)
 }
 
-// holdsNobodyUp opens brokers, and closes them under the fault after a publish, behind so many MiB that are under way.
+// holdsNobodyUp opens brokers, and closes them under the fault after a publish, behind so many MiB
+// that are under way.
 func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error, underWay int) {
 	t.Helper()
 	const timeout = 500 * time.Millisecond
@@ -144,8 +148,9 @@ func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error,
 	wg.Wait()
 }
 
-// TestLostConnectionDoesNotLeaveAPublishWaiting: a client waited for ever for a confirm that the lost connection can no longer bring. The
-// outcome is unknown: not refused, as the client itself says by the same value as a nack.
+// TestLostConnectionDoesNotLeaveAPublishWaiting: a client waited for ever for a confirm that the
+// lost connection can no longer bring. The outcome is unknown: not refused, as the client itself
+// says by the same value as a nack.
 func TestLostConnectionDoesNotLeaveAPublishWaiting(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -200,7 +205,8 @@ func passing(p *proxy, text []byte) <-chan struct{} {
 	return passed
 }
 
-// TestPublishWhoseTimeIsOverIsNoSuccess: another library returns nil when the context of a publish ends while it tries again.
+// TestPublishWhoseTimeIsOverIsNoSuccess: another library returns nil when the context of a publish
+// ends while it tries again.
 func TestPublishWhoseTimeIsOverIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, "") // leads nowhere

@@ -9,9 +9,10 @@ import (
 
 var _ leat.LagReporter = (*Broker)(nil)
 
-// Lag implements [leat.LagReporter]. It needs no permission. Its part is the group's queue, and Events the messages that wait in it:
-// RabbitMQ does not tell by AMQP how many consumers hold, nor how old the first one is, so AtLeast is true and Oldest unknown. Those in
-// delay queues are not counted either. The details are:
+// Lag implements [leat.LagReporter]. It needs no permission. Its part is the group's queue, and
+// Events the messages that wait in it: RabbitMQ does not tell by AMQP how many consumers hold, nor
+// how old the first one is, so AtLeast is true and Oldest unknown. Those in delay queues are not
+// counted either. The details are:
 //
 //   - "ready": how many messages wait in the queue.
 //   - "consumers": how many consumers it has, in all processes. Of those that keep order, a quorum queue only tells the active one; a

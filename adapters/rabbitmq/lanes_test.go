@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRefusedChannel: where the broker refuses one of the channels to publish by, the keys of the others go on, and its own do when it is
-// there.
+// TestRefusedChannel: where the broker refuses one of the channels to publish by, the keys of the
+// others go on, and its own do when it is there.
 func TestRefusedChannel(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Config: map[string]string{"channel_max": "4"}})
@@ -77,7 +77,8 @@ func TestRefusedChannel(t *testing.T) {
 	testRefusedInTime(t, o)
 }
 
-// testRefusedInTime: what has no channel for too long is refused, with the reason, and health forgets it.
+// testRefusedInTime: what has no channel for too long is refused, with the reason, and health
+// forgets it.
 func testRefusedInTime(t *testing.T, o rabbitmq.Options) {
 	t.Helper()
 	o.PublishChannels, o.DeliveryTimeout = 5, time.Second

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes and a frame in some mode, whatever its bytes are.
+// TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes and a frame in some
+// mode, whatever its bytes are.
 func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}
@@ -39,8 +40,8 @@ func TestLargestEventFits(t *testing.T) {
 	assert.Len(t, modes, 2, "binary and structured mode")
 }
 
-// TestTooLargeForJSON: an event whose JSON does not fit is written in binary mode if its attributes fit into a frame, and refused
-// otherwise.
+// TestTooLargeForJSON: an event whose JSON does not fit is written in binary mode if its attributes
+// fit into a frame, and refused otherwise.
 func TestTooLargeForJSON(t *testing.T) {
 	t.Parallel()
 	quotes := []byte(strings.Repeat(`"`, 10_000))

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// link is the socket of a connection, below amqp091-go. It reads in larger pieces, and can gather what is written: the client hands over
-// each message by itself, which would be a system call for each.
+// link is the socket of a connection, below amqp091-go. It reads in larger pieces, and can gather
+// what is written: the client hands over each message by itself, which would be a system call for
+// each.
 type link struct {
 	net.Conn
 
@@ -30,7 +31,8 @@ func newLink(conn, socket net.Conn) *link {
 	return &link{Conn: conn, socket: socket, in: bufio.NewReaderSize(conn, piece), out: bufio.NewWriterSize(conn, piece)}
 }
 
-// Read reads. After an error the socket is closed: the client would first wait for a write that hangs.
+// Read reads. After an error the socket is closed: the client would first wait for a write that
+// hangs.
 func (l *link) Read(b []byte) (int, error) {
 	if patience := l.patience.Load(); patience > 0 && l.in.Buffered() == 0 {
 		_ = l.Conn.SetReadDeadline(time.Now().Add(time.Duration(patience)))
@@ -42,8 +44,9 @@ func (l *link) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline is how the client says, by what it last read, how long the broker may be silent. It is also the time of each later Read:
-// the client cannot say so while a write hangs, as in an alarm of the broker, and would end a connection whose broker sends heartbeats.
+// SetReadDeadline is how the client says, by what it last read, how long the broker may be silent.
+// It is also the time of each later Read: the client cannot say so while a write hangs, as in an
+// alarm of the broker, and would end a connection whose broker sends heartbeats.
 func (l *link) SetReadDeadline(at time.Time) error {
 	l.patience.Store(int64(max(time.Until(at), 0)))
 	return l.Conn.SetReadDeadline(at)
@@ -75,7 +78,8 @@ func (l *link) uncork() {
 	_ = l.flush() // the connection ends by it
 }
 
-// flush writes what was gathered. After an error, which stays, the socket is closed, so that the client notices. The lock is held.
+// flush writes what was gathered. After an error, which stays, the socket is closed, so that the
+// client notices. The lock is held.
 func (l *link) flush() error {
 	err := l.out.Flush()
 	if err != nil {

@@ -72,8 +72,8 @@ func startLoad(t *testing.T, n *brokertest.RabbitMQNode) *load {
 	return l
 }
 
-// publish publishes events of a part of the keys, one batch after the other. Many batches are without an answer at a time, and so are many
-// events of each key.
+// publish publishes events of a part of the keys, one batch after the other. Many batches are
+// without an answer at a time, and so are many events of each key.
 func (l *load) publish(p int) {
 	room := make(chan struct{}, loadAhead)
 	for next := 0; ; next++ {
@@ -174,7 +174,8 @@ func (l *load) queue() any {
 	return q
 }
 
-// finish ends the load and checks that nothing is lost and all is in order. A fault may have each event in flight handled twice.
+// finish ends the load and checks that nothing is lost and all is in order. A fault may have each
+// event in flight handled twice.
 func (l *load) finish(faults int) {
 	l.t.Helper()
 	close(l.stop)

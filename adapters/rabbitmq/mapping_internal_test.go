@@ -48,8 +48,8 @@ func TestMapping(t *testing.T) {
 	}, got[0])
 }
 
-// checkMapped checks that a Mapping gets a message that is refused for a reason, and that the reason stays when the Mapping refuses it
-// too.
+// checkMapped checks that a Mapping gets a message that is refused for a reason, and that the
+// reason stays when the Mapping refuses it too.
 func checkMapped(t testing.TB, m *amqp.Delivery) {
 	t.Helper()
 	own := errors.New("the Mapping's own")

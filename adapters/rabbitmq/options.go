@@ -13,25 +13,31 @@ import (
 	"github.com/leatgo/leat/foreign"
 )
 
-// Options are the options of a [Broker]. Hosts is required; the zero value of everything else works.
+// Options are the options of a [Broker]. Hosts is required; the zero value of everything else
+// works.
 type Options struct {
-	// Hosts are the nodes to connect to, each "host:port"; without a port it is 5672, and 5671 with TLS. Each attempt takes the
-	// next one.
+	// Hosts are the nodes to connect to, each "host:port"; without a port it is 5672, and 5671 with
+	// TLS. Each attempt takes the next one.
 	Hosts []string
 	// VHost is the virtual host. "" means "/".
 	VHost string
-	// Credentials returns user and password. It is called for each connection, so that they can be changed while the program
-	// runs. It must end when ctx does: Close waits for it. Nil means guest and guest, which RabbitMQ takes from its own machine only; with
-	// External it is not called.
+	// Credentials returns user and password. It is called for each connection, so that they can be
+	// changed while the program runs. It must end when ctx does: Close waits for it. Nil means
+	// guest and guest, which RabbitMQ takes from its own machine only; with External it is not
+	// called.
 	Credentials func(ctx context.Context) (user, password string, err error)
-	// External logs in by the certificate in TLS (SASL EXTERNAL), for which the server needs rabbitmq_auth_mechanism_ssl.
+	// External logs in by the certificate in TLS (SASL EXTERNAL), for which the server needs
+	// rabbitmq_auth_mechanism_ssl.
 	External bool
-	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the least. Nil means no TLS.
+	// TLS turns TLS on. Its ServerName, where empty, is the host that is dialed; TLS 1.2 is the
+	// least. Nil means no TLS.
 	TLS *tls.Config
-	// AllowPlaintext allows to send the password of Credentials as it is, without TLS, to any host and to the management API. Otherwise only
-	// this machine gets it so: localhost, 127.0.0.0/8 and ::1.
+	// AllowPlaintext allows to send the password of Credentials as it is, without TLS, to any host
+	// and to the management API. Otherwise only this machine gets it so: localhost, 127.0.0.0/8 and
+	// ::1.
 	AllowPlaintext bool
-	// ClientID is what the management pages call the connections (connection_name), with what each is for behind it. "" means "leat".
+	// ClientID is what the management pages call the connections (connection_name), with what each
+	// is for behind it. "" means "leat".
 	ClientID string
 	// Heartbeat is how often both sides report at least. The client gives a connection up without a
 	// sign of life for one and a half times as long, RabbitMQ for two to three times. Leases end
@@ -39,59 +45,72 @@ type Options struct {
 	// for 1.8 times as long. 0 means 10 s.
 	Heartbeat time.Duration
 
-	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0 means 10,000.
+	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0
+	// means 10,000.
 	Buffer int
-	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other. 0 means 64 MiB.
+	// BufferBytes bounds their size in bytes; a larger event is still taken when there is no other.
+	// 0 means 64 MiB.
 	BufferBytes int
-	// ConfirmWindow is how many events of one channel may be with the broker and not yet confirmed. A channel takes about 400 bytes for
-	// each. 0 means 1,000.
+	// ConfirmWindow is how many events of one channel may be with the broker and not yet confirmed.
+	// A channel takes about 400 bytes for each. 0 means 1,000.
 	ConfirmWindow int
-	// PublishChannels is over how many channels publishes are spread, by topic and key. 0 means 4, by which quorum queues take a third
-	// more than by one; with [QueueClassic] it means 1, since classic queues take less by several.
+	// PublishChannels is over how many channels publishes are spread, by topic and key. 0 means 4,
+	// by which quorum queues take a third more than by one; with [QueueClassic] it means 1, since
+	// classic queues take less by several.
 	PublishChannels int
-	// DeliveryTimeout is how long an event that was taken may be without an answer before its outcome is unknown. 0 means 2
-	// minutes.
+	// DeliveryTimeout is how long an event that was taken may be without an answer before its
+	// outcome is unknown. 0 means 2 minutes.
 	DeliveryTimeout time.Duration
-	// MaxMessageBytes is the largest body. It must not exceed the broker's max_message_size. The largest event is half of it, since JSON may
-	// double an event that does not fit into headers, and 1 MiB at most. 0 means 16 MiB, RabbitMQ 4's default.
+	// MaxMessageBytes is the largest body. It must not exceed the broker's max_message_size. The
+	// largest event is half of it, since JSON may double an event that does not fit into headers,
+	// and 1 MiB at most. 0 means 16 MiB, RabbitMQ 4's default.
 	MaxMessageBytes int
-	// Structured publishes events in structured mode, as JSON in the body, as far as they fit into MaxMessageBytes like that. Both modes are
-	// always read.
+	// Structured publishes events in structured mode, as JSON in the body, as far as they fit into
+	// MaxMessageBytes like that. Both modes are always read.
 	Structured bool
-	// RoutingKey returns the routing key of an event, of at most 255 bytes. It must be quick and is called by many goroutines. Nil means
-	// the event's type, cut to 255 bytes.
+	// RoutingKey returns the routing key of an event, of at most 255 bytes. It must be quick and is
+	// called by many goroutines. Nil means the event's type, cut to 255 bytes.
 	RoutingKey func(topic string, e leat.Event) string
-	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused with [leat.CodeNotFound].
+	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused
+	// with [leat.CodeNotFound].
 	AllowUnroutable bool
 
-	// RecycleAfter is how long a delivery may be unsettled before its channel is closed and opened again, which delivers it once more. It
-	// must be less than the broker's consumer_timeout, 30 minutes unless that is set. 0 means 25 minutes.
+	// RecycleAfter is how long a delivery may be unsettled before its channel is closed and opened
+	// again, which delivers it once more. It must be less than the broker's consumer_timeout, 30
+	// minutes unless that is set. 0 means 25 minutes.
 	RecycleAfter time.Duration
-	// Mapping makes events of messages that are not CloudEvents, whatever the reason is: [foreign.Plain], [foreign.Structured], one of your
-	// own, or several by [foreign.First]. Nil means none: such messages are malformed.
+	// Mapping makes events of messages that are not CloudEvents, whatever the reason is:
+	// [foreign.Plain], [foreign.Structured], one of your own, or several by [foreign.First]. Nil
+	// means none: such messages are malformed.
 	Mapping foreign.Mapping
-	// KeyFrom says where a message has its key, by which order is kept where its event has no partitionkey: "routing_key", or "header:" and
-	// the name of a header. RabbitMQ itself knows no such key. Empty means that there is none.
+	// KeyFrom says where a message has its key, by which order is kept where its event has no
+	// partitionkey: "routing_key", or "header:" and the name of a header. RabbitMQ itself knows no
+	// such key. Empty means that there is none.
 	KeyFrom string
 
-	// Provision says what Declare does about exchanges and queues. The zero value creates those that are missing.
+	// Provision says what Declare does about exchanges and queues. The zero value creates those
+	// that are missing.
 	Provision Provision
-	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is asked with Credentials, which must be set
-	// where External is, and with TLS for https, which it must be where TLS is set. ProvisionVerify needs it to see arguments, kinds and
-	// bindings; without it, the log says that they are not verified.
+	// ManagementURL is where the management API of a node is, such as "http://host:15672". It is
+	// asked with Credentials, which must be set where External is, and with TLS for https, which it
+	// must be where TLS is set. ProvisionVerify needs it to see arguments, kinds and bindings;
+	// without it, the log says that they are not verified.
 	ManagementURL string
 	// QueueType is the type of the queues of groups. The zero value is [QueueQuorum].
 	QueueType QueueType
-	// DeliveryLimit is how often a quorum queue delivers a message again before it puts it into its dead-letter queue. Every connection that
-	// is lost counts as one for the messages that it had, so that it should be large. 0 means 100,000.
+	// DeliveryLimit is how often a quorum queue delivers a message again before it puts it into its
+	// dead-letter queue. Every connection that is lost counts as one for the messages that it had,
+	// so that it should be large. 0 means 100,000.
 	DeliveryLimit int
-	// Exchange changes what a topic is on the broker: when it is called, x has what it is by default. With Existing set, an exchange is used
-	// as it is. It is called often, by many goroutines, and must always do the same. Nil changes nothing.
+	// Exchange changes what a topic is on the broker: when it is called, x has what it is by
+	// default. With Existing set, an exchange is used as it is. It is called often, by many
+	// goroutines, and must always do the same. Nil changes nothing.
 	Exchange func(topic string, x *Exchange)
 	// Queue does the same for the queue of a group or a broadcast.
 	Queue func(sub leat.Subscription, q *Queue)
 
-	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does not. 0 means 10 s.
+	// RequestTimeout bounds a subscribe, declare or lag request where the caller's context does
+	// not. 0 means 10 s.
 	RequestTimeout time.Duration
 	// DialTimeout bounds one connection attempt, TLS and login included. 0 means 10 s.
 	DialTimeout time.Duration
@@ -108,9 +127,11 @@ type Provision uint8
 
 // The ways of provisioning.
 const (
-	// ProvisionCreate creates what does not exist, and reports where something exists in another form.
+	// ProvisionCreate creates what does not exist, and reports where something exists in another
+	// form.
 	ProvisionCreate Provision = iota
-	// ProvisionVerify creates nothing for groups and topics. It reports what does not exist and every difference that it can see.
+	// ProvisionVerify creates nothing for groups and topics. It reports what does not exist and
+	// every difference that it can see.
 	ProvisionVerify
 	// ProvisionOff does nothing.
 	ProvisionOff

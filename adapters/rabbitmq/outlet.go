@@ -12,7 +12,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// outlet is a channel of a lane, for as long as it lasts. One goroutine publishes by it, the writer, and its own waits for the answers.
+// outlet is a channel of a lane, for as long as it lasts. One goroutine publishes by it, the
+// writer, and its own waits for the answers.
 type outlet struct {
 	p       *publisher
 	lane    int
@@ -21,7 +22,8 @@ type outlet struct {
 	returns chan amqp.Return
 	closes  chan *amqp.Error
 	wake    chan struct{} // holds a token when something was written
-	// listen's own: the oldest message where its answer is late, since when it is, and whether the channel is closed for that
+	// listen's own: the oldest message where its answer is late, since when it is, and whether the
+	// channel is closed for that
 	late      *entry
 	lateSince time.Time
 	abandoned bool
@@ -33,10 +35,12 @@ type outlet struct {
 	next  uint64   // the tag of the next message
 }
 
-// tokenBase is the base in which a message says its tag in its correlation id, so that a return says which it is.
+// tokenBase is the base in which a message says its tag in its correlation id, so that a return
+// says which it is.
 const tokenBase = 36
 
-// newOutlet returns the outlet of a lane. Returned messages always find room: the client waits for it, and drops what finds none in 5 s.
+// newOutlet returns the outlet of a lane. Returned messages always find room: the client waits for
+// it, and drops what finds none in 5 s.
 func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	size := 64
 	for size < p.o.ConfirmWindow {
@@ -123,8 +127,9 @@ func (t *outlet) listen() {
 	}
 }
 
-// watchOldest closes the channel when its oldest message has no answer long after it was reported as unknown, as of a queue without a
-// majority: others would wait behind it for ever. In an alarm nothing is answered.
+// watchOldest closes the channel when its oldest message has no answer long after it was reported
+// as unknown, as of a queue without a majority: others would wait behind it for ever. In an alarm
+// nothing is answered.
 func (t *outlet) watchOldest() {
 	t.mu.Lock()
 	var e *entry
@@ -175,7 +180,8 @@ func (t *outlet) noteReturns() {
 	}
 }
 
-// noteReturn notes that a message found no queue. Its answer, which comes next, is that the broker has handled it.
+// noteReturn notes that a message found no queue. Its answer, which comes next, is that the broker
+// has handled it.
 func (t *outlet) noteReturn(r *amqp.Return) {
 	tag, err := strconv.ParseUint(r.CorrelationId, tokenBase, 64)
 	t.mu.Lock()
@@ -186,7 +192,8 @@ func (t *outlet) noteReturn(r *amqp.Return) {
 	}
 }
 
-// answered returns what has an answer. A channel that closes answers no to everything, so a no counts only while it is known to be open.
+// answered returns what has an answer. A channel that closes answers no to everything, so a no
+// counts only while it is known to be open.
 func (t *outlet) answered(all []verdict) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,7 +231,8 @@ func (t *outlet) judge(all []verdict) {
 	}
 }
 
-// errNack is a nack. A topic exchange may have several queues behind it, of which one has refused or failed.
+// errNack is a nack. A topic exchange may have several queues behind it, of which one has refused
+// or failed.
 var errNack = errors.New("the broker answered nack: a queue is full or failed, others may have the event")
 
 func (t *outlet) outcome(e *entry, ack bool) error {
@@ -238,8 +246,8 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	return nil
 }
 
-// end is the end of the channel: what has no answer is unknown. It is refused when it was the only one, and the broker has closed the
-// channel alone, because then it was for that message.
+// end is the end of the channel: what has no answer is unknown. It is refused when it was the only
+// one, and the broker has closed the channel alone, because then it was for that message.
 func (t *outlet) end(cause *amqp.Error) {
 	t.mu.Lock()
 	t.dead = true

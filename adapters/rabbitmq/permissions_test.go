@@ -20,8 +20,9 @@ func login(user, password string) func(context.Context) (string, string, error) 
 	return func(context.Context) (string, string, error) { return user, password, nil }
 }
 
-// privileges are the permissions of one use of the adapter, as names in which "X" is the exchange of the topic, "Q" the queue of the
-// group and "B" that of a broadcast. Each is needed: the test takes them away one by one. docs/rabbitmq.md has them as a table.
+// privileges are the permissions of one use of the adapter, as names in which "X" is the exchange
+// of the topic, "Q" the queue of the group and "B" that of a broadcast. Each is needed: the test
+// takes them away one by one. docs/rabbitmq.md has them as a table.
 type privileges struct {
 	use                    string
 	configure, write, read []string
@@ -62,7 +63,8 @@ func leastPrivileges() []privileges {
 	}
 }
 
-// onChannel calls f with a channel of the broker's user. The error is that by which the channel is closed, where f has none.
+// onChannel calls f with a channel of the broker's user. The error is that by which the channel is
+// closed, where f has none.
 func onChannel(ctx context.Context, b *rabbitmq.Broker, f func(ch *amqp.Channel) error) error {
 	err := b.WithChannel(ctx, func(ch *amqp.Channel) error {
 		closed := ch.NotifyClose(make(chan *amqp.Error, 1))
@@ -130,7 +132,8 @@ func rawDelay(ctx context.Context, _ *testing.T, b *rabbitmq.Broker, sub leat.Su
 // without returns names less the one at i.
 func without(names []string, i int) []string { return slices.Delete(slices.Clone(names), i, i+1) }
 
-// testPermissions checks that each use works with exactly its permissions, and that without any one of them it says what is refused.
+// testPermissions checks that each use works with exactly its permissions, and that without any one
+// of them it says what is refused.
 func testPermissions(t *testing.T, n *brokertest.RabbitMQNode) {
 	for _, p := range leastPrivileges() {
 		t.Run(p.use, func(t *testing.T) {

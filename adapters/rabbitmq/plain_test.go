@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPlainMessages: an exchange of a program that knows nothing of CloudEvents. The ids are the same when a message comes again, for which
-// RabbitMQ adds headers.
+// TestPlainMessages: an exchange of a program that knows nothing of CloudEvents. The ids are the
+// same when a message comes again, for which RabbitMQ adds headers.
 func TestPlainMessages(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -60,8 +60,8 @@ func TestPlainMessages(t *testing.T) {
 	}
 }
 
-// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing of CloudEvents finds the JSON of the
-// data as the body, and its content type as the property.
+// TestPlainConsumersReadEvents: in binary mode, which is the default, a program that knows nothing
+// of CloudEvents finds the JSON of the data as the body, and its content type as the property.
 func TestPlainConsumersReadEvents(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

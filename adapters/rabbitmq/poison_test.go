@@ -11,7 +11,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// TestWhatDoesNotFitIntoThePoisonQueue has messages that a poison queue on RabbitMQ cannot take as they are.
+// TestWhatDoesNotFitIntoThePoisonQueue has messages that a poison queue on RabbitMQ cannot take as
+// they are.
 func TestWhatDoesNotFitIntoThePoisonQueue(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, nil)
 	ch := liveChannel(t, liveRaw(t, n.URL()))
@@ -43,7 +44,8 @@ func TestWhatDoesNotFitIntoThePoisonQueue(t *testing.T) {
 	})
 }
 
-// TestRejectedEventsAmongManyDelayNone has 1,000 rejected events among 100,000 good ones where LEAT_LONG is set, else a tenth of that.
+// TestRejectedEventsAmongManyDelayNone has 1,000 rejected events among 100,000 good ones where
+// LEAT_LONG is set, else a tenth of that.
 func TestRejectedEventsAmongManyDelayNone(t *testing.T) {
 	n := brokertest.StartRabbitMQ(t, nil)
 	for name, refused := range map[string]bool{"that do not fit into the poison queue": false, "that it refuses": true} {

@@ -87,6 +87,7 @@ const (
 	methodBasicAck       = "\x00\x3c\x00\x50"
 )
 
-// frameCancel is the frame by which a broker cancels the consumer of a stream that is the first on its connection: a method, channel 1, its
-// length, basic.cancel, the consumer's tag, and that no answer is wanted.
+// frameCancel is the frame by which a broker cancels the consumer of a stream that is the first on
+// its connection: a method, channel 1, its length, basic.cancel, the consumer's tag, and that no
+// answer is wanted.
 const frameCancel = "\x01\x00\x01\x00\x00\x00\x0a\x00\x3c\x00\x1e\x04leat\x01\xce"

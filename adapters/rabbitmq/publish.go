@@ -9,8 +9,8 @@ import (
 )
 
 // Publish implements [leat.Broker]: it admits the events, which the writer then sends. Events are
-// refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that takes
-// the event), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable (not sent within
+// refused with CodeInvalid, CodeTooLarge, CodeNotFound (the topic's exchange, or no queue that
+// takes the event), CodePermissionDenied, CodeUnauthenticated, CodeUnavailable (not sent within
 // [Options].DeliveryTimeout), CodeCanceled or CodeClosed. CodeUnknown is what was sent and not
 // confirmed: the connection or channel was lost, no answer came within the DeliveryTimeout, or the
 // broker answered nack, which it does when one of the topic's queues did not take the event; others
@@ -48,8 +48,8 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 // leatEventBytes is the largest event that Leat allows on any broker.
 const leatEventBytes = 1 << 20
 
-// mostEventBytes is the size of the largest event. One whose attributes do not fit into a frame has to be written as JSON, in which a
-// character that is escaped takes two.
+// mostEventBytes is the size of the largest event. One whose attributes do not fit into a frame has
+// to be written as JSON, in which a character that is escaped takes two.
 func (o *Options) mostEventBytes() int {
 	return min((o.MaxMessageBytes-messageOverheadBytes)/2, leatEventBytes)
 }

@@ -49,7 +49,8 @@ type lane struct {
 	queue  publish.Queue[outgoing]
 	outlet *outlet // nil while there is no channel
 	alone  bool    // what was sent last is the first of its route, and nothing follows before its answer
-	// notBefore is the writer's own: when the channel, which the broker has refused, may be opened again.
+	// notBefore is the writer's own: when the channel, which the broker has refused, may be opened
+	// again.
 	notBefore time.Time
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testQuiesceUnordered: a quiet stream without order gets nothing more from the broker. What it had is acknowledged and given back as
-// before.
+// testQuiesceUnordered: a quiet stream without order gets nothing more from the broker. What it had
+// is acknowledged and given back as before.
 func testQuiesceUnordered(t *testing.T, n *brokertest.RabbitMQNode) {
 	b := liveBroker(t, liveOptions(n))
 	sub := liveSub(t)
@@ -56,7 +56,8 @@ func testQuiesceUnordered(t *testing.T, n *brokertest.RabbitMQNode) {
 	liveNothing(t, two, 100*time.Millisecond)
 }
 
-// testQuiesceLost: a quiet stream that loses its channel does not come back for more, neither as the active consumer nor to stand by.
+// testQuiesceLost: a quiet stream that loses its channel does not come back for more, neither as
+// the active consumer nor to stand by.
 func testQuiesceLost(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.ClientID = liveName(t)

@@ -57,7 +57,8 @@ func (h *hangup) count() int {
 	return len(h.times)
 }
 
-// TestDialsAreRare: whatever waits for a broker that is not well, it is dialed once a second at most for each purpose.
+// TestDialsAreRare: whatever waits for a broker that is not well, it is dialed once a second at
+// most for each purpose.
 func TestDialsAreRare(t *testing.T) {
 	t.Parallel()
 	h := startHangup(t)
@@ -152,7 +153,8 @@ func TestLoggerAsksForHealth(t *testing.T) {
 	liveReceive(t, s, 10)
 }
 
-// TestConnectionLostBeforeItsChannel: a publish is sent by the next connection when the first one ends before it has a channel.
+// TestConnectionLostBeforeItsChannel: a publish is sent by the next connection when the first one
+// ends before it has a channel.
 func TestConnectionLostBeforeItsChannel(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -168,7 +170,8 @@ func TestConnectionLostBeforeItsChannel(t *testing.T) {
 	assert.Less(t, time.Since(began), 10*time.Second)
 }
 
-// TestLostAnswer: an answer that never comes is waited for as long as somebody waits for it, and holds up nobody else for ever.
+// TestLostAnswer: an answer that never comes is waited for as long as somebody waits for it, and
+// holds up nobody else for ever.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
@@ -194,7 +197,8 @@ func TestLostAnswer(t *testing.T) {
 	assert.Less(t, time.Since(began), o.CloseTimeout/2)
 }
 
-// TestStandby: the stream that stands by takes over within 5 s, in order, and what the other one settles then has no effect.
+// TestStandby: the stream that stands by takes over within 5 s, in order, and what the other one
+// settles then has no effect.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// redeliverModel is a queue of RabbitMQ, a generation that consumes from it, and somebody who handles what it delivers.
+// redeliverModel is a queue of RabbitMQ, a generation that consumes from it, and somebody who
+// handles what it delivers.
 type redeliverModel struct {
 	t       *testing.T
 	r       *rand.Rand
@@ -34,7 +35,8 @@ type ackModel struct {
 	finished map[uint64]bool
 }
 
-// apply is what RabbitMQ does with acknowledgements. A multiple one for a tag that it does not wait for would take everything.
+// apply is what RabbitMQ does with acknowledgements. A multiple one for a tag that it does not wait
+// for would take everything.
 func (m *ackModel) apply(a book.Collected) {
 	if a.UpTo > 0 {
 		require.True(m.t, m.unacked[a.UpTo], "the broker does not wait for %d", a.UpTo)
@@ -250,8 +252,9 @@ func (m *redeliverModel) pause(d time.Duration) {
 	m.g.s.mu.Lock()
 }
 
-// TestRedeliveryModel: whatever is given back, settled, delayed and left open in whatever order, the messages of a key come in order, what
-// was given back before later ones of its key, each as often as it should, and none is lost.
+// TestRedeliveryModel: whatever is given back, settled, delayed and left open in whatever order,
+// the messages of a key come in order, what was given back before later ones of its key, each as
+// often as it should, and none is lost.
 func TestRedeliveryModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

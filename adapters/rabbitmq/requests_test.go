@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testRequestsWithoutAnswer: requests that the broker does not answer end in time, and each keeps a channel. Some of them do not disturb
-// the streams of the connection; before there are too many, the connection is given up for another.
+// testRequestsWithoutAnswer: requests that the broker does not answer end in time, and each keeps a
+// channel. Some of them do not disturb the streams of the connection; before there are too many,
+// the connection is given up for another.
 func testRequestsWithoutAnswer(t *testing.T, n *brokertest.RabbitMQNode) {
 	p := newProxy(t, n.Addr())
 	o := liveOptions(n)

@@ -13,8 +13,8 @@ var (
 	errOverran   = errors.New("a handler outlasted RecycleAfter and the grace behind it")
 )
 
-// await waits for the end of the generation, and returns why it is; nil when the channel is to be recycled, and errClosing when the stream
-// is closed.
+// await waits for the end of the generation, and returns why it is; nil when the channel is to be
+// recycled, and errClosing when the stream is closed.
 func (g *generation) await() error {
 	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
 	defer recycle.Stop()
@@ -58,7 +58,8 @@ func (g *generation) cause() error {
 	return errCancelled
 }
 
-// lose ends the generation, and its lease with it. Where only the consumer is over, what is finished can still be acknowledged.
+// lose ends the generation, and its lease with it. Where only the consumer is over, what is
+// finished can still be acknowledged.
 func (g *generation) lose(cause error) {
 	if !g.ch.IsClosed() {
 		g.giveUpInTime(cause)
@@ -83,8 +84,9 @@ func (g *generation) end() {
 	}
 }
 
-// giveUp ends the generation in order: what is finished is acknowledged, the lease ends with cause, and the channel is closed, by which the
-// broker takes back what is left, in order. ctx bounds it. With a cause the lease ends first: handlers should not go on meanwhile.
+// giveUp ends the generation in order: what is finished is acknowledged, the lease ends with cause,
+// and the channel is closed, by which the broker takes back what is left, in order. ctx bounds it.
+// With a cause the lease ends first: handlers should not go on meanwhile.
 func (g *generation) giveUp(ctx context.Context, cause error) error {
 	g.s.mu.Lock()
 	if g.ended {
@@ -113,7 +115,8 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 	return err
 }
 
-// giveUpInTime is giveUp within the RequestTimeout. When the broker does not answer, the end of the connection is sure to end the channel.
+// giveUpInTime is giveUp within the RequestTimeout. When the broker does not answer, the end of the
+// connection is sure to end the channel.
 func (g *generation) giveUpInTime(cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.s.broker.o.RequestTimeout)
 	defer cancel()
@@ -123,8 +126,9 @@ func (g *generation) giveUpInTime(cause error) {
 	}
 }
 
-// close closes the channel. When the broker answers it has read everything that was acknowledged; see send for what its queue has of that.
-// When ctx ends before, the channel is left to the end of the connection.
+// close closes the channel. When the broker answers it has read everything that was acknowledged;
+// see send for what its queue has of that. When ctx ends before, the channel is left to the end of
+// the connection.
 func (g *generation) close(ctx context.Context) error {
 	done := make(chan error, 1)
 	g.s.broker.life.Tasks.Go(func() { done <- g.ch.Close() })
@@ -136,13 +140,15 @@ func (g *generation) close(ctx context.Context) error {
 	}
 }
 
-// Handlers get a part of RecycleAfter to finish, once their channel is to be recycled. Nothing is delivered meanwhile.
+// Handlers get a part of RecycleAfter to finish, once their channel is to be recycled. Nothing is
+// delivered meanwhile.
 const (
 	recycleGrace = 10
 	longestGrace = 30 * time.Second
 )
 
-// recycle gives up the generation before the broker's consumer_timeout does: handlers that run may finish, the rest goes back.
+// recycle gives up the generation before the broker's consumer_timeout does: handlers that run may
+// finish, the rest goes back.
 func (g *generation) recycle() {
 	g.s.mu.Lock()
 	g.window.Stop()

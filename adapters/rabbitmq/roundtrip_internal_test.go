@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDecodeIsTheInverseOfEncode holds for any event, in both modes, also where its attributes do not fit into a frame: transport changes
-// nothing.
+// TestDecodeIsTheInverseOfEncode holds for any event, in both modes, also where its attributes do
+// not fit into a frame: transport changes nothing.
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
 	err := eventgen.Batches(10_000, 64, func(g eventgen.Generator, events []leat.Event, where string) {

@@ -7,13 +7,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// route is what the broker takes messages for, or does not: a topic, or a routing key of a topic of which it refuses some.
+// route is what the broker takes messages for, or does not: a topic, or a routing key of a topic of
+// which it refuses some.
 type route struct {
 	topic, key string
 	byKey      bool
 }
 
-// mostRoutes is how many routes are known to be taken. Where there are more, they are found out again.
+// mostRoutes is how many routes are known to be taken. Where there are more, they are found out
+// again.
 const mostRoutes = 4096
 
 // routeOf returns the route of an entry. The lock is held.
@@ -24,7 +26,8 @@ func (p *publisher) routeOf(e *entry) route {
 	return route{topic: e.Topic()}
 }
 
-// isByKey reports whether the broker has refused a routing key, by RabbitMQ's topic permissions, and not the exchange.
+// isByKey reports whether the broker has refused a routing key, by RabbitMQ's topic permissions,
+// and not the exchange.
 func isByKey(cause *amqp.Error) bool {
 	return cause != nil && cause.Server && cause.Code == amqp.AccessRefused && !strings.Contains(cause.Reason, "access to exchange")
 }
@@ -40,8 +43,8 @@ func (p *publisher) refuseLike(i int, e *entry, cause *amqp.Error, refusal error
 	})
 }
 
-// forget is the end of an outlet. Whether the broker takes what had no answer is to be found out again, of each routing key where it has
-// refused one.
+// forget is the end of an outlet. Whether the broker takes what had no answer is to be found out
+// again, of each routing key where it has refused one.
 func (p *publisher) forget(t *outlet, open []*entry, cause *amqp.Error) {
 	byKey := isByKey(cause)
 	p.mu.Lock()

@@ -148,7 +148,8 @@ func named(c *tls.Config, server string) *tls.Config {
 	return c
 }
 
-// testRotation: a password that is changed, on the broker and in the file, is used by the next connection.
+// testRotation: a password that is changed, on the broker and in the file, is used by the next
+// connection.
 func testRotation(t *testing.T, s *secured) {
 	require.NoError(t, s.AddUser(t.Context(), "carl", "First-1"))
 	require.NoError(t, s.SetPermissions(t.Context(), "carl", "/", ".*", ".*", ".*"))

@@ -33,7 +33,8 @@ type amqpBlock struct {
 	over   chan struct{}
 }
 
-// blockings is how many changes of connection.blocked may wait to be looked at. The client would wait for room.
+// blockings is how many changes of connection.blocked may wait to be looked at. The client would
+// wait for room.
 const blockings = 16
 
 func newSession(c *amqp.Connection, l *link, patience time.Duration) *session {
@@ -110,13 +111,15 @@ func (s *session) over() bool {
 	}
 }
 
-// mostLate is how many requests may be late. The broker may not answer what concerns one queue, and be well otherwise, so that a few are no
-// reason to end the connection for all streams, each of which has one request under way at most; but each request has a goroutine and a
-// channel, of which a connection has 2,047.
+// mostLate is how many requests may be late. The broker may not answer what concerns one queue, and
+// be well otherwise, so that a few are no reason to end the connection for all streams, each of
+// which has one request under way at most; but each request has a goroutine and a channel, of which
+// a connection has 2,047.
 const mostLate = 256
 
-// countLate counts requests that have no answer for too long, or have ended after all. When there are too many, the connection ends, and
-// with it they do; but not in an alarm, in which nothing is answered.
+// countLate counts requests that have no answer for too long, or have ended after all. When there
+// are too many, the connection ends, and with it they do; but not in an alarm, in which nothing is
+// answered.
 func (s *session) countLate(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,8 +129,8 @@ func (s *session) countLate(n int) {
 	}
 }
 
-// do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be interrupted: when ctx ends before f, do
-// returns, and the channel is closed when f is done.
+// do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be
+// interrupted: when ctx ends before f, do returns, and the channel is closed when f is done.
 func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	s.mu.Lock()
 	if s.closing {
@@ -187,7 +190,8 @@ func (s *session) close(deadline time.Time) {
 	s.await()
 }
 
-// await lets no request begin any more on a connection that is over, and waits for the end of those that are under way.
+// await lets no request begin any more on a connection that is over, and waits for the end of those
+// that are under way.
 func (s *session) await() {
 	s.mu.Lock()
 	s.closing = true

@@ -12,10 +12,11 @@ import (
 	"github.com/leatgo/leat/adapterkit/fault"
 )
 
-// Stream consumes from the queue of a group, or of a broadcast. It implements [leat.Stream] and [leat.HealthReporter]. Its lease is one
-// channel.
+// Stream consumes from the queue of a group, or of a broadcast. It implements [leat.Stream] and
+// [leat.HealthReporter]. Its lease is one channel.
 //
-// Stream.mu guards everything that is not said otherwise. It is not held while the client, a lease or other code from outside is called.
+// Stream.mu guards everything that is not said otherwise. It is not held while the client, a lease
+// or other code from outside is called.
 type Stream struct {
 	broker *Broker
 	sub    leat.Subscription
@@ -49,7 +50,8 @@ func (s *Stream) fullPrefetch() int { return min(s.sub.MaxInFlight, mostPrefetch
 // Capabilities implements [leat.Stream].
 func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 
-// keepBook makes the stream's book. What the broker sends counts against MaxInFlight until it is acknowledged.
+// keepBook makes the stream's book. What the broker sends counts against MaxInFlight until it is
+// acknowledged.
 func (s *Stream) keepBook() {
 	s.book = book.New[arrival](&s.mu, book.Options{
 		Topic: s.sub.Topic, MaxInFlight: s.sub.MaxInFlight, MaxInFlightBytes: s.sub.MaxInFlightBytes, LongestDelay: s.caps.LongestDelay,
@@ -110,7 +112,8 @@ func (s *Stream) keep(g *generation) {
 	}
 }
 
-// reopen tries to open a channel until it can, and returns nil when the stream is closed or quiet before.
+// reopen tries to open a channel until it can, and returns nil when the stream is closed or quiet
+// before.
 func (s *Stream) reopen() *generation {
 	for failures := 1; s.ctx.Err() == nil && !s.isQuiet(); failures++ {
 		ctx, cancel := s.broker.bounded(s.ctx)
@@ -129,7 +132,8 @@ func (s *Stream) reopen() *generation {
 	return nil
 }
 
-// install makes g the stream's generation. It returns false, and closes it, when the stream is closed or quiet.
+// install makes g the stream's generation. It returns false, and closes it, when the stream is
+// closed or quiet.
 func (s *Stream) install(g *generation) bool {
 	s.mu.Lock()
 	over := s.closed || s.quiet
@@ -149,8 +153,8 @@ func (s *Stream) install(g *generation) bool {
 // overrunMemory is how long a handler that outlasted its channel is shown.
 const overrunMemory = 5 * time.Minute
 
-// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] that says why nothing can be consumed, or that a handler
-// took longer than the broker lets it.
+// Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] that says why
+// nothing can be consumed, or that a handler took longer than the broker lets it.
 func (s *Stream) Health() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,8 +169,8 @@ func (s *Stream) Health() error {
 	return nil
 }
 
-// Close implements [leat.Stream]: it acknowledges what is finished, as long as ctx lasts, ends the lease, and closes the channel, by which
-// the rest goes back to the queue.
+// Close implements [leat.Stream]: it acknowledges what is finished, as long as ctx lasts, ends the
+// lease, and closes the channel, by which the rest goes back to the queue.
 func (s *Stream) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {

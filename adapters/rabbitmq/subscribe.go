@@ -6,8 +6,9 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Subscribe implements [leat.Broker]. Exchange, queue and binding are created where [Options].Provision says so; otherwise what does not
-// exist is an error with [leat.CodeNotFound]. It returns when the broker has begun to deliver. The stream is a [*Stream].
+// Subscribe implements [leat.Broker]. Exchange, queue and binding are created where
+// [Options].Provision says so; otherwise what does not exist is an error with [leat.CodeNotFound].
+// It returns when the broker has begun to deliver. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	if err := sub.Validate(); err != nil {
 		return nil, err

@@ -42,7 +42,8 @@ type suspectConfig struct {
 	Holds bool   `json:"holds"` // handlers fail when their contexts or the process end, and no event ends the process
 }
 
-// TestSuspectProcess is no test but the program of a consumer that TestSuspects starts. It writes a line for each handling.
+// TestSuspectProcess is no test but the program of a consumer that TestSuspects starts. It writes a
+// line for each handling.
 func TestSuspectProcess(t *testing.T) {
 	text := os.Getenv(suspectVariable)
 	if text == "" {
@@ -169,8 +170,9 @@ func (p *suspectProcess) wait(t *testing.T) {
 	}
 }
 
-// TestSuspects: of 50 events that restarts of the consumer, lost connections and kills of the broker give back again and again, while a
-// handler has each, only the one that really ends its process is poisoned. All others are handled.
+// TestSuspects: of 50 events that restarts of the consumer, lost connections and kills of the
+// broker give back again and again, while a handler has each, only the one that really ends its
+// process is poisoned. All others are handled.
 func TestSuspects(t *testing.T) {
 	t.Parallel()
 	restarts, losses, kills := 5, 5, 2

@@ -27,7 +27,8 @@ type processConfig struct {
 	Group string `json:"group"`
 }
 
-// TestConsumerProcess is no test but the program of a consumer that testTakeover kills. It writes a line for each handling.
+// TestConsumerProcess is no test but the program of a consumer that testTakeover kills. It writes a
+// line for each handling.
 func TestConsumerProcess(t *testing.T) {
 	text := os.Getenv(processVariable)
 	if text == "" {
@@ -81,8 +82,8 @@ func (b *book) count() int {
 	return len(b.seen)
 }
 
-// testTakeover: when the process whose consumer is the active one is killed (SIGKILL), the one that stands by handles events within 5 s,
-// each key in order, and no event is lost.
+// testTakeover: when the process whose consumer is the active one is killed (SIGKILL), the one that
+// stands by handles events within 5 s, each key in order, and no event is lost.
 func testTakeover(t *testing.T, n *brokertest.RabbitMQNode) {
 	times := 1
 	if long() {
@@ -124,7 +125,8 @@ func takeOver(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Logf("taken over after %v, with %d events handled before and %d twice", taken, handled, notes.duplicates)
 }
 
-// startConsumer starts TestConsumerProcess, and returns what kills it and waits until all that it wrote is noted.
+// startConsumer starts TestConsumerProcess, and returns what kills it and waits until all that it
+// wrote is noted.
 func startConsumer(t *testing.T, c processConfig, note func(key, id string)) (kill func()) {
 	t.Helper()
 	text, err := json.Marshal(c)

@@ -14,12 +14,13 @@ import (
 
 // Exchange is what a topic is on the broker, for [Options].Exchange.
 type Exchange struct {
-	// Name is the exchange's name, the topic's by default. "" is RabbitMQ's default exchange, which routes to the queue that the routing key
-	// names.
+	// Name is the exchange's name, the topic's by default. "" is RabbitMQ's default exchange, which
+	// routes to the queue that the routing key names.
 	Name string
 	// Kind is "topic" by default, or "direct", "fanout", "headers" or what a plugin adds.
 	Kind string
-	// Durable, true by default, keeps the exchange over a restart of the broker. Without it, published events may find no queue.
+	// Durable, true by default, keeps the exchange over a restart of the broker. Without it,
+	// published events may find no queue.
 	Durable bool
 	// AutoDelete and Internal are RabbitMQ's, false by default.
 	AutoDelete, Internal bool
@@ -31,23 +32,29 @@ type Exchange struct {
 
 // Queue is what a group, or a broadcast, is on the broker, for [Options].Queue.
 type Queue struct {
-	// Name is "topic.group" by default, or "topic:group" where the group has a dot: so no two groups have the same queue. For a broadcast
-	// it is "topic:broadcast:", and a unique end is added to it.
+	// Name is "topic.group" by default, or "topic:group" where the group has a dot: so no two
+	// groups have the same queue. For a broadcast it is "topic:broadcast:", and a unique end is
+	// added to it.
 	Name string
-	// Durable keeps the queue over a restart of the broker. It is true by default, and false for a broadcast.
+	// Durable keeps the queue over a restart of the broker. It is true by default, and false for a
+	// broadcast.
 	Durable bool
-	// Exclusive queues belong to a connection and end with it. It is false by default, and always true for a broadcast.
+	// Exclusive queues belong to a connection and end with it. It is false by default, and always
+	// true for a broadcast.
 	Exclusive bool
-	// Arguments are RabbitMQ's: its type, its order ("x-single-active-consumer"), its limits. What the queue can hold is told from them.
-	// For one that is used as it is, they must be those that it has.
+	// Arguments are RabbitMQ's: its type, its order ("x-single-active-consumer"), its limits. What
+	// the queue can hold is told from them. For one that is used as it is, they must be those that
+	// it has.
 	Arguments amqp.Table
-	// Keys are the routing keys by which it is bound to the exchange, "#" by default. Without any it is not bound.
+	// Keys are the routing keys by which it is bound to the exchange, "#" by default. Without any
+	// it is not bound.
 	Keys []string
-	// DeadLetterQueue is created beside it, unless it is "", and takes its dead letters, unless Arguments have "x-dead-letter-exchange". By
-	// default it is "topic.group:dead", and "" where they have, for a classic queue, a broadcast, and a queue that is used as it is.
+	// DeadLetterQueue is created beside it, unless it is "", and takes its dead letters, unless
+	// Arguments have "x-dead-letter-exchange". By default it is "topic.group:dead", and "" where
+	// they have, for a classic queue, a broadcast, and a queue that is used as it is.
 	DeadLetterQueue string
-	// Existing uses the queue as it is: neither it, its bindings nor its dead-letter queue are created, and it is only looked for. A
-	// broadcast has no existing queue.
+	// Existing uses the queue as it is: neither it, its bindings nor its dead-letter queue are
+	// created, and it is only looked for. A broadcast has no existing queue.
 	Existing bool
 }
 
@@ -74,9 +81,9 @@ type topology struct {
 	deadArguments amqp.Table
 }
 
-// topologyOf returns the topology of a subscription. For a broadcast, each call makes up another name for the queue: it is called again
-// for each connection. The error is an [*leat.Error] with [leat.CodeUnsupported] where the queue cannot hold what is asked for,
-// or [leat.CodeInvalid].
+// topologyOf returns the topology of a subscription. For a broadcast, each call makes up another
+// name for the queue: it is called again for each connection. The error is an [*leat.Error] with
+// [leat.CodeUnsupported] where the queue cannot hold what is asked for, or [leat.CodeInvalid].
 func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 	exchange, err := b.exchangeOf(sub.Topic)
 	if err != nil {
@@ -120,7 +127,8 @@ func (o *Options) groupQueue(sub leat.Subscription) Queue {
 	return q
 }
 
-// finish settles what depends on whether Options.Queue has changed the queue. byDefault is the dead-letter queue of one that it has not.
+// finish settles what depends on whether Options.Queue has changed the queue. byDefault is the
+// dead-letter queue of one that it has not.
 func (q *Queue) finish(byDefault string) {
 	_, given := q.Arguments[argDeadTo]
 	if (given || q.Existing) && q.DeadLetterQueue == byDefault {
@@ -134,8 +142,8 @@ func (q *Queue) finish(byDefault string) {
 	q.Arguments = own
 }
 
-// deadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4 drops a message that somebody who looks
-// at it gives back 20 times.
+// deadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4
+// drops a message that somebody who looks at it gives back 20 times.
 func (o *Options) deadLetterArguments() amqp.Table {
 	return amqp.Table{argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit)}
 }
@@ -194,8 +202,9 @@ func (t *topology) unordered(cause error) error {
 	return topologyError(t.sub.Topic, leat.CodeUnsupported, "%w", text)
 }
 
-// ordered is the error of a subscription that gives up order and whose queue exists and keeps it. Leat itself makes such a queue: for a
-// group that was ordered once, and for the group that reads the poison queue of one.
+// ordered is the error of a subscription that gives up order and whose queue exists and keeps it.
+// Leat itself makes such a queue: for a group that was ordered once, and for the group that reads
+// the poison queue of one.
 func (t *topology) ordered(cause error) error {
 	text := "subscribe without Unordered; or handle what the queue has, delete it while no consumer is connected, and declare it again"
 	if t.sub.Group == leat.ReplayGroup {
@@ -215,8 +224,9 @@ func (t *topology) single() bool {
 // quorum reports whether the queue counts deliveries.
 func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.QueueTypeQuorum }
 
-// rejects reports whether what is rejected is sure to be in a dead-letter queue: it is the adapter's own, and the broker keeps the message
-// until that has it. Otherwise RabbitMQ may drop it. That the queue has these arguments is only known where the adapter declares it.
+// rejects reports whether what is rejected is sure to be in a dead-letter queue: it is the
+// adapter's own, and the broker keeps the message until that has it. Otherwise RabbitMQ may drop
+// it. That the queue has these arguments is only known where the adapter declares it.
 func (t *topology) rejects() bool {
 	q := &t.queue
 	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" &&
@@ -224,7 +234,8 @@ func (t *topology) rejects() bool {
 		q.Arguments[argDeadHow] == atLeastOnce && q.Arguments[argOverflow] == amqp.QueueOverflowRejectPublish
 }
 
-// capabilities returns what a stream of the queue holds, but for LongestDelay, which is the stream's to say.
+// capabilities returns what a stream of the queue holds, but for LongestDelay, which is the
+// stream's to say.
 func (t *topology) capabilities(o *Options) leat.Capabilities {
 	c := leat.Capabilities{
 		Durable: t.queue.Durable, DeliveryCount: t.quorum(), NativeReject: o.Provision == ProvisionCreate && t.rejects(),
@@ -239,7 +250,8 @@ func (t *topology) capabilities(o *Options) leat.Capabilities {
 	return c
 }
 
-// predeclared reports whether the exchange is RabbitMQ's own, which can be used and not be declared.
+// predeclared reports whether the exchange is RabbitMQ's own, which can be used and not be
+// declared.
 func (x *Exchange) predeclared() bool { return x.Name == "" || strings.HasPrefix(x.Name, "amq.") }
 
 func topologyError(topic string, code leat.Code, format string, args ...any) error {
@@ -266,7 +278,8 @@ func explain(topic, what, name string, err error) error {
 	return topologyError(topic, code, "%s %q: %w%s", what, name, err, advice)
 }
 
-// differing returns the argument that a PRECONDITION_FAILED names, such as "inequivalent arg 'x-max-length' for queue …", or "".
+// differing returns the argument that a PRECONDITION_FAILED names, such as "inequivalent arg
+// 'x-max-length' for queue …", or "".
 func differing(reason string) string {
 	_, rest, found := strings.Cut(reason, "inequivalent arg '")
 	name, _, closed := strings.Cut(rest, "'")

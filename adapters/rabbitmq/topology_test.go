@@ -179,8 +179,9 @@ func testNoOrder(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.ErrorContains(t, err, "stream")
 }
 
-// testOrderKept: a queue that keeps order is not used as if members of the group shared it, and the error says what to do. So it is for the
-// group that reads a poison queue, which Run declares: its queue may be there from the time when the consumer had order.
+// testOrderKept: a queue that keeps order is not used as if members of the group shared it, and the
+// error says what to do. So it is for the group that reads a poison queue, which Run declares: its
+// queue may be there from the time when the consumer had order.
 func testOrderKept(t *testing.T, n *brokertest.RabbitMQNode) {
 	sub := liveSub(t)
 	b := liveBroker(t, liveOptions(n))
@@ -245,7 +246,8 @@ func testExisting(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "it is said to keep order, and does not: %v", err)
 }
 
-// testDeliveryLimit: a message that was delivered too often is not lost. A closed channel counts, a nack as well.
+// testDeliveryLimit: a message that was delivered too often is not lost. A closed channel counts, a
+// nack as well.
 func testDeliveryLimit(t *testing.T, n *brokertest.RabbitMQNode) {
 	o := liveOptions(n)
 	o.DeliveryLimit = 2
@@ -280,7 +282,8 @@ func testReject(t *testing.T, n *brokertest.RabbitMQNode) {
 	inDeadLetters(t, conn, b, sub, "rejected")
 }
 
-// inDeadLetters waits for one message in the dead-letter queue of a group, and for none in the group's.
+// inDeadLetters waits for one message in the dead-letter queue of a group, and for none in the
+// group's.
 func inDeadLetters(t *testing.T, conn *amqp.Connection, b *rabbitmq.Broker, sub leat.Subscription, reason string) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
@@ -365,7 +368,8 @@ func testVerifyDifferences(t *testing.T, n *brokertest.RabbitMQNode) {
 	assert.Nil(t, exchangeOf(t, n, missing.Topic), "nothing is created")
 }
 
-// testVerifyRefused: the API lets only users with a tag in, and its answers are not taken for the queue's.
+// testVerifyRefused: the API lets only users with a tag in, and its answers are not taken for the
+// queue's.
 func testVerifyRefused(t *testing.T, n *brokertest.RabbitMQNode) {
 	sub := liveSub(t)
 	require.NoError(t, liveBroker(t, liveOptions(n)).Declare(t.Context(), sub))

@@ -19,8 +19,8 @@ func decoded(m *amqp.Delivery) (d leat.Delivery) {
 	return d
 }
 
-// TestTraceHeaders: the trace context of a publish goes beside the event, whose own extensions of these names stay as they are. The encoder
-// keeps its table from message to message.
+// TestTraceHeaders: the trace context of a publish goes beside the event, whose own extensions of
+// these names stay as they are. The encoder keeps its table from message to message.
 func TestTraceHeaders(t *testing.T) {
 	t.Parallel()
 	plain := newEvent(t, leat.EventOptions{Data: []byte("1")})
@@ -45,7 +45,8 @@ func TestTraceHeaders(t *testing.T) {
 	}
 }
 
-// TestTraceThatDoesNotFit: no event is written in another mode, or refused, because of its trace context.
+// TestTraceThatDoesNotFit: no event is written in another mode, or refused, because of its trace
+// context.
 func TestTraceThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent, State: strings.Repeat("x", 512)}
@@ -114,7 +115,8 @@ func TestForeignTrace(t *testing.T) {
 	}
 }
 
-// TestTraceAllocations: an event without a trace context costs nothing for it, and one with costs what differs from the last.
+// TestTraceAllocations: an event without a trace context costs nothing for it, and one with costs
+// what differs from the last.
 func TestTraceAllocations(t *testing.T) {
 	events := benchEvents(t, 100)
 	encode := func(trace *leat.TraceContext) float64 {

@@ -15,21 +15,23 @@ import (
 //	amqps://user@host/?password_file=/run/secrets/rabbitmq&ca_file=ca.pem
 //	amqps://host/vhost?external=true&cert_file=client.pem&key_file=client-key.pem
 //
-// The virtual host is the path, percent-encoded; without one it is "/". amqps:// uses TLS. amqp:// would send the password as it is, so
-// that a user needs amqps://, a host on this machine, or allow_plaintext=true.
+// The virtual host is the path, percent-encoded; without one it is "/". amqps:// uses TLS. amqp://
+// would send the password as it is, so that a user needs amqps://, a host on this machine, or
+// allow_plaintext=true.
 //
-// Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer, buffer_bytes, confirm_window,
-// publish_channels, delivery_timeout, max_message_bytes, structured, allow_unroutable, recycle_after, mapping
-// (lenient, plain, structured, or several as in lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
-// management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout, close_timeout, and allow_plaintext.
-// Durations have their unit (30s). For security there are
+// Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer,
+// buffer_bytes, confirm_window, publish_channels, delivery_timeout, max_message_bytes, structured,
+// allow_unroutable, recycle_after, mapping (lenient, plain, structured, or several as in
+// lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
+// management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout,
+// close_timeout, and allow_plaintext. Durations have their unit (30s). For security there are
 //
 //   - password_file: a file that is read for each new connection, so that the password can be changed while the program runs.
 //   - external=true: log in by the client's certificate.
 //   - ca_file, cert_file and key_file (PEM), with amqps://. cert_file and key_file are read for each new connection, ca_file once.
 //
-// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of
-// the URL.
+// A parameter that is unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names
+// parameters and ranges, and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, New)
 }
@@ -57,7 +59,8 @@ func (o *Options) read(r *options.Reader) {
 	}
 }
 
-// readVHost reads the virtual host, which is one segment of the path: a slash in its name is percent-encoded.
+// readVHost reads the virtual host, which is one segment of the path: a slash in its name is
+// percent-encoded.
 func (o *Options) readVHost(r *options.Reader) {
 	path := strings.TrimPrefix(r.URL().EscapedPath(), "/")
 	if strings.Contains(path, "/") {

@@ -12,12 +12,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// verify returns all differences between what exists and a topology, beyond that it exists. A passive declare shows nothing of them, so it
-// asks the management API; where there is none, the log says what was not verified.
+// verify returns all differences between what exists and a topology, beyond that it exists. A
+// passive declare shows nothing of them, so it asks the management API; where there is none, the
+// log says what was not verified.
 //
-// It prevents what nothing else shows: a queue that was made by hand without x-single-active-consumer
-// gives one key to two handlers at once, one without the dead-letter strategy at-least-once can lose
-// what it dead-letters, and one that is bound to another exchange gets nothing. Each looks healthy.
+// It prevents what nothing else shows: a queue that was made by hand without
+// x-single-active-consumer gives one key to two handlers at once, one without the dead-letter
+// strategy at-least-once can lose what it dead-letters, and one that is bound to another exchange
+// gets nothing. Each looks healthy.
 func (b *Broker) verify(ctx context.Context, t *topology) error {
 	if b.management == nil {
 		b.o.Logger.WarnContext(ctx, "RabbitMQ: exists, and is not verified further, which takes a ManagementURL",

@@ -69,7 +69,8 @@ func (w *wireTest) send(t *testing.T, p amqp.Publishing) *amqp.Delivery {
 	}
 }
 
-// TestEventsCrossRabbitMQ: what is published is what is read, whatever shape it has, in both modes and through both types of queues.
+// TestEventsCrossRabbitMQ: what is published is what is read, whatever shape it has, in both modes
+// and through both types of queues.
 func TestEventsCrossRabbitMQ(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []QueueType{QueueQuorum, QueueClassic} {
@@ -97,7 +98,8 @@ func TestEventsCrossRabbitMQ(t *testing.T) {
 	}
 }
 
-// TestForeignHeadersCrossRabbitMQ: values of every type come as the client says, and are read or told to be no event.
+// TestForeignHeadersCrossRabbitMQ: values of every type come as the client says, and are read or
+// told to be no event.
 func TestForeignHeadersCrossRabbitMQ(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, nil)
@@ -121,8 +123,9 @@ func TestForeignHeadersCrossRabbitMQ(t *testing.T) {
 	require.Nil(t, d.Malformed)
 }
 
-// TestTheLargestHeadersCrossRabbitMQ: attributes that fit into a frame are headers, and those that do not are in the body; both arrive,
-// and the connection stays. Headers that are written anyway end the connection, as what is published besides would notice.
+// TestTheLargestHeadersCrossRabbitMQ: attributes that fit into a frame are headers, and those that
+// do not are in the body; both arrive, and the connection stays. Headers that are written anyway
+// end the connection, as what is published besides would notice.
 func TestTheLargestHeadersCrossRabbitMQ(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, nil)
@@ -161,7 +164,8 @@ func TestTheLargestHeadersCrossRabbitMQ(t *testing.T) {
 	}
 }
 
-// TestDeclaredAgain: what was deleted is there again when a stream declares it again; nothing else changes.
+// TestDeclaredAgain: what was deleted is there again when a stream declares it again; nothing else
+// changes.
 func TestDeclaredAgain(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, nil)
@@ -192,7 +196,8 @@ func (w *wireTest) declare(t *testing.T, p Provision, want leat.Code) {
 	}
 }
 
-// TestBroadcastQueues: each generation has a queue of its own, which is exclusive and goes with its connection.
+// TestBroadcastQueues: each generation has a queue of its own, which is exclusive and goes with its
+// connection.
 func TestBroadcastQueues(t *testing.T) {
 	t.Parallel()
 	for _, p := range []Provision{ProvisionCreate, ProvisionVerify, ProvisionOff} {
@@ -277,7 +282,8 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-// TestEachGroupHasAQueueOfItsOwn: names of topics and groups may have dots, and be put together in more than one way.
+// TestEachGroupHasAQueueOfItsOwn: names of topics and groups may have dots, and be put together in
+// more than one way.
 func TestEachGroupHasAQueueOfItsOwn(t *testing.T) {
 	t.Parallel()
 	names := []string{"a", "b", "dead", "broadcast", "a.b", "b.dead", "a.b.dead", "a.b.b", "b.b"}

@@ -18,7 +18,8 @@ func unsent(t testing.TB, id, key string) leat.Event {
 	return e
 }
 
-// Nothing can have been stored where nobody was reached: the event is refused, with the reason, whichever limit ends the publish.
+// Nothing can have been stored where nobody was reached: the event is refused, with the reason,
+// whichever limit ends the publish.
 func TestPublishWhereNobodyListensIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

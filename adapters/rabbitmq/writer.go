@@ -75,8 +75,9 @@ func (p *publisher) pending() bool {
 	return false
 }
 
-// openOutlets opens the channels of the lanes that have something to send. A lane whose channel the broker refuses tries again later, and
-// the others go on. When the connection is over, lanes may be left without.
+// openOutlets opens the channels of the lanes that have something to send. A lane whose channel the
+// broker refuses tries again later, and the others go on. When the connection is over, lanes may be
+// left without.
 func (p *publisher) openOutlets(s *session) {
 	var refusal error
 	for i := range p.lanes {
@@ -150,8 +151,8 @@ func (p *publisher) send(i int) bool {
 	return more
 }
 
-// next takes the entries of a lane that may be sent now. The first of a route goes alone: when the broker closes the channel, it was for
-// this one, and no other is lost with it.
+// next takes the entries of a lane that may be sent now. The first of a route goes alone: when the
+// broker closes the channel, it was for this one, and no other is lost with it.
 func (p *publisher) next(i int) (t *outlet, batch []*entry, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

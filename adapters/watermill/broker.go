@@ -15,8 +15,8 @@ import (
 	"github.com/leatgo/leat/internal/nils"
 )
 
-// Broker is a Watermill Publisher and Subscriber as a broker of Leat. It implements [leat.Broker], [leat.Declarer] and
-// [leat.HealthReporter], and is safe for concurrent use.
+// Broker is a Watermill Publisher and Subscriber as a broker of Leat. It implements [leat.Broker],
+// [leat.Declarer] and [leat.HealthReporter], and is safe for concurrent use.
 type Broker struct {
 	o         Options
 	publisher *publisher
@@ -34,8 +34,9 @@ var (
 	_ leat.HealthReporter = (*Broker)(nil)
 )
 
-// New returns a Broker over a Pub/Sub. The Subscriber is that of one group; it is nil where [Options].NewSubscriber makes one for each. The
-// Broker closes both unless KeepOpen is set. A nil o means the defaults. The error is an [*leat.Error] with [leat.CodeInvalid].
+// New returns a Broker over a Pub/Sub. The Subscriber is that of one group; it is nil where
+// [Options].NewSubscriber makes one for each. The Broker closes both unless KeepOpen is set. A nil
+// o means the defaults. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, error) {
 	b := &Broker{o: o.withDefaults(), single: sub, subscribers: map[string]message.Subscriber{}}
 	b.life.Broker = broker
@@ -49,9 +50,9 @@ func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, er
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }
 
-// Publish implements [leat.Broker]. Each event is a message in a call of the Publisher of its own, so that its outcome is known: nil
-// where the Publisher returned nil, which is worth what the Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows
-// better.
+// Publish implements [leat.Broker]. Each event is a message in a call of the Publisher of its own,
+// so that its outcome is known: nil where the Publisher returned nil, which is worth what the
+// Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows better.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	if err := b.life.Refuse(ctx, "publish", topic); err != nil {
 		for i, e := range events {
@@ -62,8 +63,9 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 	b.publisher.publish(ctx, topic, events, done)
 }
 
-// Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize of the group's Subscriber, where that
-// has it. Whether a group exists from then on depends on the Pub/Sub. It refuses with [leat.CodeUnsupported] what Subscribe refuses so.
+// Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize
+// of the group's Subscriber, where that has it. Whether a group exists from then on depends on the
+// Pub/Sub. It refuses with [leat.CodeUnsupported] what Subscribe refuses so.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	errs := make([]error, 0, len(subs))
 	for _, sub := range subs {
@@ -97,7 +99,8 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 	}
 }
 
-// refusal returns why a call cannot be served, or nil: it cannot at all, or the subscription cannot be held as asked.
+// refusal returns why a call cannot be served, or nil: it cannot at all, or the subscription cannot
+// be held as asked.
 func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) error {
 	if err := cmp.Or(sub.Validate(), b.life.Refuse(ctx, op, sub.Topic)); err != nil {
 		return err
@@ -147,8 +150,9 @@ func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscriptio
 	return s, nil
 }
 
-// Subscribe implements [leat.Broker]. With order by key, which is the default of a subscription, it is refused with [leat.CodeUnsupported]
-// where [Options].Order does not say that the Pub/Sub has it. The stream is a [*Stream].
+// Subscribe implements [leat.Broker]. With order by key, which is the default of a subscription, it
+// is refused with [leat.CodeUnsupported] where [Options].Order does not say that the Pub/Sub has
+// it. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 	if err := b.refusal(ctx, "subscribe", sub); err != nil {
 		return nil, err
@@ -167,8 +171,9 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	return s, nil
 }
 
-// Health returns nil, or an [*leat.Error] that says that the last publish failed. Whether a stream cannot subscribe again is in
-// [Stream.Health]. Watermill has no way to tell more: what a Subscriber meets while it runs is only in its log.
+// Health returns nil, or an [*leat.Error] that says that the last publish failed. Whether a stream
+// cannot subscribe again is in [Stream.Health]. Watermill has no way to tell more: what a
+// Subscriber meets while it runs is only in its log.
 func (b *Broker) Health() error {
 	if err := b.life.Closed("health", ""); err != nil {
 		return err
@@ -176,9 +181,11 @@ func (b *Broker) Health() error {
 	return b.publisher.failure.health("publishing", "")
 }
 
-// Close closes the streams, waits for the Publisher's answers, and closes the Subscribers and, unless [Options].KeepOpen is set, what New
-// was given, all within [Options].CloseTimeout. Publishes without an answer by then are reported as unknown. A call of the Pub/Sub that
-// does not return by then goes on by itself: Watermill has no way to end it. The error is that of the Pub/Sub. Closing again returns nil.
+// Close closes the streams, waits for the Publisher's answers, and closes the Subscribers and,
+// unless [Options].KeepOpen is set, what New was given, all within [Options].CloseTimeout.
+// Publishes without an answer by then are reported as unknown. A call of the Pub/Sub that does not
+// return by then goes on by itself: Watermill has no way to end it. The error is that of the
+// Pub/Sub. Closing again returns nil.
 func (b *Broker) Close() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.o.CloseTimeout)
 	defer cancel()
@@ -192,7 +199,8 @@ func (b *Broker) Close() (err error) {
 	return err
 }
 
-// closePubSub closes what the Broker has of the Pub/Sub. quiet says that no call of the Publisher is under way.
+// closePubSub closes what the Broker has of the Pub/Sub. quiet says that no call of the Publisher
+// is under way.
 func (b *Broker) closePubSub(ctx context.Context, quiet bool) error {
 	var closers []func() error
 	b.mu.Lock()

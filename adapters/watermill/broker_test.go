@@ -61,7 +61,8 @@ func event(t *testing.T, id, key string) leat.Event {
 	return e
 }
 
-// outcomes publishes and returns what is reported, which is complete when all is settled in the bubble.
+// outcomes publishes and returns what is reported, which is complete when all is settled in the
+// bubble.
 func outcomes(b leat.Broker, events ...leat.Event) func() []error {
 	var mu sync.Mutex
 	errs := make([]error, len(events))
@@ -80,7 +81,8 @@ func outcomes(b leat.Broker, events ...leat.Event) func() []error {
 	}
 }
 
-// TestOutcomes: a Publisher's error is of unknown outcome unless Refused knows better, and the neighbours are not touched.
+// TestOutcomes: a Publisher's error is of unknown outcome unless Refused knows better, and the
+// neighbours are not touched.
 func TestOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errKnown, errOther := errors.New("too long"), errors.New("connection lost")
@@ -118,8 +120,8 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
-// TestStuckPublisher: events that the Publisher does not answer are of unknown outcome at the DeliveryTimeout, those behind them refused,
-// and nothing is published later.
+// TestStuckPublisher: events that the Publisher does not answer are of unknown outcome at the
+// DeliveryTimeout, those behind them refused, and nothing is published later.
 func TestStuckPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -156,7 +158,8 @@ func TestStuckPublisher(t *testing.T) {
 	})
 }
 
-// TestCloseWhilePublishing: what has no answer at the CloseTimeout is unknown if it was begun, else refused.
+// TestCloseWhilePublishing: what has no answer at the CloseTimeout is unknown if it was begun, else
+// refused.
 func TestCloseWhilePublishing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -177,7 +180,8 @@ func TestCloseWhilePublishing(t *testing.T) {
 	})
 }
 
-// TestSubscriptionIsOpenedAgain: a channel that the Subscriber closes ends the lease and not the stream, which subscribes once a second.
+// TestSubscriptionIsOpenedAgain: a channel that the Subscriber closes ends the lease and not the
+// stream, which subscribes once a second.
 func TestSubscriptionIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []time.Time
@@ -264,8 +268,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: a Broker with streams, messages on their way and unsettled ones leaves nothing behind when it and what is below are
-// closed.
+// TestNothingIsLeft: a Broker with streams, messages on their way and unsettled ones leaves nothing
+// behind when it and what is below are closed.
 func TestNothingIsLeft(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	pubSub := gochannel.NewGoChannel(gochannel.Config{}, wm.NopLogger{})
@@ -310,8 +314,8 @@ func TestClosing(t *testing.T) {
 	})
 }
 
-// TestLeaseOfAFullStream: a stream that has handed out all it may is told that its channel has ended, and reads no more than one message
-// meanwhile.
+// TestLeaseOfAFullStream: a stream that has handed out all it may is told that its channel has
+// ended, and reads no more than one message meanwhile.
 func TestLeaseOfAFullStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := make(chan *message.Message)

@@ -16,20 +16,25 @@ import (
 	"github.com/leatgo/leat/internal/attribute"
 )
 
-// Codec turns Watermill's messages into events and events into messages. The zero value works; it is safe for concurrent use.
+// Codec turns Watermill's messages into events and events into messages. The zero value works; it
+// is safe for concurrent use.
 //
-// A message that is a CloudEvent has the attributes as metadata "ce_…" and the data as its payload (binary mode), or the whole event as
-// JSON in its payload and says so by the metadata content-type (structured mode). Both are always read; attributes are also found behind
-// "ce-", "cloudEvents:" and "cloudEvents_". Every other message becomes an event by the rules of [Codec.Event].
+// A message that is a CloudEvent has the attributes as metadata "ce_…" and the data as its payload
+// (binary mode), or the whole event as JSON in its payload and says so by the metadata content-type
+// (structured mode). Both are always read; attributes are also found behind "ce-", "cloudEvents:"
+// and "cloudEvents_". Every other message becomes an event by the rules of [Codec.Event].
 type Codec struct {
-	// Structured writes events in structured mode. It is for Pub/Subs that take few metadata, or none.
+	// Structured writes events in structured mode. It is for Pub/Subs that take few metadata, or
+	// none.
 	Structured bool
-	// Prefix is what the names of attributes begin with among the metadata that are written. "" means "ce_", as in CloudEvents' Kafka
-	// binding; "ce-" is that of AMQP brokers.
+	// Prefix is what the names of attributes begin with among the metadata that are written. ""
+	// means "ce_", as in CloudEvents' Kafka binding; "ce-" is that of AMQP brokers.
 	Prefix string
-	// Source is the attribute source of events that are made of messages that are no CloudEvents. "" means "/watermill/" and the topic.
+	// Source is the attribute source of events that are made of messages that are no CloudEvents.
+	// "" means "/watermill/" and the topic.
 	Source string
-	// Key returns the key, by which the event is ordered, of a message that carries none. Nil, or "", means none.
+	// Key returns the key, by which the event is ordered, of a message that carries none. Nil, or
+	// "", means none.
 	Key func(topic string, m *message.Message) string
 	// Strict refuses messages that are no CloudEvents, instead of making events of them.
 	Strict bool
@@ -38,11 +43,12 @@ type Codec struct {
 // contentTypeName is the metadata with the content type.
 const contentTypeName = "content-type"
 
-// largestMessage bounds what is read of a message. An event of 1 MiB may need more than that: its id is there twice, and JSON has bytes in
-// base64 and escapes text.
+// largestMessage bounds what is read of a message. An event of 1 MiB may need more than that: its
+// id is there twice, and JSON has bytes in base64 and escapes text.
 const largestMessage = 8 << 20
 
-// binding is how events are written and read. Watermill knows no difference between an empty payload and none.
+// binding is how events are written and read. Watermill knows no difference between an empty
+// payload and none.
 func (c Codec) binding() wire.Binding {
 	return wire.Binding{
 		Prefix: cmp.Or(c.Prefix, "ce_"), AnyPrefix: true, Mixed: true, ContentType: contentTypeName, Empty: "leatdata",
@@ -51,16 +57,19 @@ func (c Codec) binding() wire.Binding {
 
 // Event returns the event of a message that came from a topic, or is on its way there.
 //
-// Of a message that is a CloudEvent, it is that event. Further metadata are kept in the extension [EscapeName]. Of every other message,
-// unless Strict is set: the UUID becomes the id, the topic the type, the metadata content-type the datacontenttype if it is a media type,
-// the payload the data, and Codec.Source and Codec.Key give source and key. A metadata becomes an extension of its name where CloudEvents
-// allows the name (1 to 20 of a-z and 0-9, no attribute's name, not beginning with "leat") and the value (text of 1 to 4,096 bytes); the
-// first 40 in the order of their names. The others are escaped in [EscapeName]. So nothing is dropped, and [Codec.Restore] returns the
-// message as it was.
+// Of a message that is a CloudEvent, it is that event. Further metadata are kept in the extension
+// [EscapeName]. Of every other message, unless Strict is set: the UUID becomes the id, the topic
+// the type, the metadata content-type the datacontenttype if it is a media type, the payload the
+// data, and Codec.Source and Codec.Key give source and key. A metadata becomes an extension of its
+// name where CloudEvents allows the name (1 to 20 of a-z and 0-9, no attribute's name, not
+// beginning with "leat") and the value (text of 1 to 4,096 bytes); the first 40 in the order of
+// their names. The others are escaped in [EscapeName]. So nothing is dropped, and [Codec.Restore]
+// returns the message as it was.
 //
-// The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message without a UUID that is no CloudEvent,
-// and what breaks a rule of CloudEvents; [leat.CodeTooLarge] for an event of more than 1 MiB, a message of more than 8 MiB, or more than
-// 64 KiB of escaped metadata.
+// The error is an [*leat.Error] with Op "decode": [leat.CodeInvalid] for a nil message, a message
+// without a UUID that is no CloudEvent, and what breaks a rule of CloudEvents; [leat.CodeTooLarge]
+// for an event of more than 1 MiB, a message of more than 8 MiB, or more than 64 KiB of escaped
+// metadata.
 func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	if m == nil {
 		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}
@@ -68,7 +77,8 @@ func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	return c.read(topic, m, false)
 }
 
-// received is Event for a message that came, whose trace context is no part of the event where it is one.
+// received is Event for a message that came, whose trace context is no part of the event where it
+// is one.
 func (c Codec) received(topic string, m *message.Message) (leat.Event, *leat.TraceContext, error) {
 	trace := traceOf(m)
 	e, err := c.read(topic, m, trace != nil)
@@ -138,7 +148,8 @@ func (c Codec) structured(topic string, m *message.Message, rest message.Metadat
 	return c.complete(topic, m, attributes, rest, e.Data())
 }
 
-// complete makes the event of attributes, with the key and the metadata that are none of CloudEvents.
+// complete makes the event of attributes, with the key and the metadata that are none of
+// CloudEvents.
 func (c Codec) complete(topic string, m *message.Message, attributes []leat.Header, rest message.Metadata, data []byte,
 ) (leat.Event, error) {
 	find := func(name string) int {
@@ -218,13 +229,15 @@ func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 	return leat.DecodeEvent(attributes, data)
 }
 
-// isMediaType reports whether a value of content-type can be a datacontenttype. What cannot is escaped.
+// isMediaType reports whether a value of content-type can be a datacontenttype. What cannot is
+// escaped.
 func isMediaType(value string) bool {
 	return len(value) <= longestMediaType && wire.ModeOf(value) == wire.Binary && attribute.MediaTypeRule(value) == "" && isText(value)
 }
 
-// Message returns the message of an event, in the mode of the Codec: its UUID is the event's id. [Codec.Event] returns an equal event,
-// whatever the topic. The error is an [*leat.Error] with [leat.CodeInvalid] for the zero Event.
+// Message returns the message of an event, in the mode of the Codec: its UUID is the event's id.
+// [Codec.Event] returns an equal event, whatever the topic. The error is an [*leat.Error] with
+// [leat.CodeInvalid] for the zero Event.
 func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	if e.IsZero() {
 		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
@@ -247,9 +260,10 @@ func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	return m, nil
 }
 
-// Restore returns the message that [Codec.Event] made an event of, with its UUID, its metadata and its payload. Metadata that are
-// extensions of events of other origins are returned as [Codec.Message] writes them. The key, the type and the source that the Codec gave
-// to a message that is no CloudEvent are no part of it.
+// Restore returns the message that [Codec.Event] made an event of, with its UUID, its metadata and
+// its payload. Metadata that are extensions of events of other origins are returned as
+// [Codec.Message] writes them. The key, the type and the source that the Codec gave to a message
+// that is no CloudEvent are no part of it.
 func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 	escaped, _ := e.Extension(EscapeName)
 	text, _ := escaped.(string)
@@ -285,10 +299,12 @@ func (c Codec) Restore(e leat.Event) (*message.Message, error) {
 	return m, nil
 }
 
-// Mapping is a [foreign.Mapping] that reads the messages of services with plain Watermill, for an adapter that reads their broker without
-// Watermill: adapters/kafka those of watermill-kafka's default marshaler, adapters/rabbitmq those of watermill-amqp's. The UUID is the
-// header "_watermill_message_uuid", the metadata are the other headers. The error is that of [Codec.Event]. A header that is there twice is
-// [leat.CodeInvalid]. A message that claims to be a CloudEvent, and is not one, stays refused.
+// Mapping is a [foreign.Mapping] that reads the messages of services with plain Watermill, for an
+// adapter that reads their broker without Watermill: adapters/kafka those of watermill-kafka's
+// default marshaler, adapters/rabbitmq those of watermill-amqp's. The UUID is the header
+// "_watermill_message_uuid", the metadata are the other headers. The error is that of
+// [Codec.Event]. A header that is there twice is [leat.CodeInvalid]. A message that claims to be a
+// CloudEvent, and is not one, stays refused.
 func (c Codec) Mapping(in foreign.Message) (leat.Event, error) {
 	if !errors.Is(in.Err, foreign.ErrPlain) {
 		return leat.Event{}, in.Err

@@ -62,7 +62,8 @@ func randomEvent(t *testing.T, r *rand.Rand) leat.Event {
 	return e
 }
 
-// TestEventsSurviveMessages: Leat, Watermill, Leat, in both modes, gives an equal event with its data byte for byte.
+// TestEventsSurviveMessages: Leat, Watermill, Leat, in both modes, gives an equal event with its
+// data byte for byte.
 func TestEventsSurviveMessages(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -82,7 +83,8 @@ func TestEventsSurviveMessages(t *testing.T) {
 	}
 }
 
-// TestMessagesSurviveEvents: Watermill, Leat, Watermill gives the message that there was, whatever its metadata.
+// TestMessagesSurviveEvents: Watermill, Leat, Watermill gives the message that there was, whatever
+// its metadata.
 func TestMessagesSurviveEvents(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -122,7 +124,8 @@ func TestForeignMessage(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
-// TestMetadataBesideAttributes: what Watermill's middleware adds to a CloudEvent is kept, in both modes, and comes back.
+// TestMetadataBesideAttributes: what Watermill's middleware adds to a CloudEvent is kept, in both
+// modes, and comes back.
 func TestMetadataBesideAttributes(t *testing.T) {
 	e, err := leat.NewEvent("t", &leat.EventOptions{ID: "1", Source: "/s", Data: []byte("x"), Extensions: map[string]any{"n": 5}})
 	require.NoError(t, err)
@@ -224,7 +227,8 @@ func TestMapping(t *testing.T) {
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
 }
 
-// FuzzEscape: what is read can be restored, whatever the escape and the metadata beside it, and a message that was made so is a CloudEvent.
+// FuzzEscape: what is read can be restored, whatever the escape and the metadata beside it, and a
+// message that was made so is a CloudEvent.
 func FuzzEscape(f *testing.F) {
 	f.Add("m1&a=b", "n", "v")
 	f.Add("c1&a=%FF", "", "")

@@ -19,7 +19,8 @@ import (
 
 var _ eventtest.Injector = (*goChannelHarness)(nil)
 
-// goChannelHarness runs the suite on gochannel, which has neither order nor durability nor groups; Groups gives it those.
+// goChannelHarness runs the suite on gochannel, which has neither order nor durability nor groups;
+// Groups gives it those.
 type goChannelHarness struct {
 	pubSub *gochannel.GoChannel
 	groups *watermill.Groups
@@ -45,7 +46,8 @@ func (h *goChannelHarness) Open(context.Context) (leat.Broker, error) {
 
 func (h *goChannelHarness) Topic() string { return fmt.Sprintf("topic-%d", h.topics.Add(1)) }
 
-// Inject publishes a message that is no CloudEvent. Watermill has no key, so it travels as the metadata that is one.
+// Inject publishes a message that is no CloudEvent. Watermill has no key, so it travels as the
+// metadata that is one.
 func (h *goChannelHarness) Inject(_ context.Context, topic string, m leat.Malformed) error {
 	raw := message.NewMessage(wm.NewUUID(), m.Body)
 	for _, header := range m.Headers {
@@ -55,9 +57,10 @@ func (h *goChannelHarness) Inject(_ context.Context, topic string, m leat.Malfor
 	return h.pubSub.Publish(topic, raw)
 }
 
-// TestGoChannelConforms runs the suite on Leat over Watermill's gochannel, with the capabilities that it has: none. Two cases count the
-// goroutines of the process, where gochannel itself has three for each message that waits in it and one for each subscription of a group;
-// they are left out, and TestNothingIsLeft looks at what the Broker leaves.
+// TestGoChannelConforms runs the suite on Leat over Watermill's gochannel, with the capabilities
+// that it has: none. Two cases count the goroutines of the process, where gochannel itself has
+// three for each message that waits in it and one for each subscription of a group; they are left
+// out, and TestNothingIsLeft looks at what the Broker leaves.
 func TestGoChannelConforms(t *testing.T) {
 	var cases []string
 	for _, c := range eventtest.Cases() {

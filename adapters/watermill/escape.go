@@ -11,20 +11,21 @@ import (
 	"github.com/leatgo/leat/internal/attribute"
 )
 
-// EscapeName is the extension that carries the metadata of a message that cannot be extensions of their own, so that nothing of a message
-// is dropped. Its value is escapeForeign or escapeExtra, then "&" and the pairs of name and value as an HTML form has them
+// EscapeName is the extension that carries the metadata of a message that cannot be extensions of
+// their own, so that nothing of a message is dropped. Its value is escapeForeign or escapeExtra,
+// then "&" and the pairs of name and value as an HTML form has them
 // (application/x-www-form-urlencoded), sorted by name: "m1&correlation_id=4711&x-trace=a+b".
 const EscapeName = "watermillmeta"
 
-// What the value of the extension begins with: the event was made of a message that is no CloudEvent, or of one that is and has further
-// metadata.
+// What the value of the extension begins with: the event was made of a message that is no
+// CloudEvent, or of one that is and has further metadata.
 const (
 	escapeForeign = "m1"
 	escapeExtra   = "c1"
 )
 
-// uuidName is what Watermill's own marshalers call the UUID among headers, and reserve. It stands in the escape where a message that is a
-// CloudEvent has a UUID that differs from the event's id.
+// uuidName is what Watermill's own marshalers call the UUID among headers, and reserve. It stands
+// in the escape where a message that is a CloudEvent has a UUID that differs from the event's id.
 const uuidName = "_watermill_message_uuid"
 
 // Bounds of what becomes an extension of its own; everything else is escaped.
@@ -50,7 +51,8 @@ func escape(kind string, metadata message.Metadata) string {
 	return b.String()
 }
 
-// unescape is the way back. Only what escape can have written is accepted, so that nothing is lost on another way back.
+// unescape is the way back. Only what escape can have written is accepted, so that nothing is lost
+// on another way back.
 func unescape(value string) (kind string, metadata message.Metadata, err error) {
 	kind, pairs, more := strings.Cut(value, "&")
 	if kind != escapeForeign && kind != escapeExtra {
@@ -78,7 +80,8 @@ func unescape(value string) (kind string, metadata message.Metadata, err error) 
 	return kind, metadata, nil
 }
 
-// reserved are names that a metadata must not become an extension by: attributes of CloudEvents, and what has a meaning of its own.
+// reserved are names that a metadata must not become an extension by: attributes of CloudEvents,
+// and what has a meaning of its own.
 func reserved(name string) bool {
 	switch name {
 	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "partitionkey", EscapeName:

@@ -46,7 +46,8 @@ func (f *failure) last() error {
 // broker is how errors call the Broker.
 const broker = "the broker over Watermill"
 
-// failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where that is an [*leat.Error].
+// failed makes the error of a call of the Pub/Sub, with the code of the Pub/Sub's own error where
+// that is an [*leat.Error].
 func failed(ctx context.Context, op, topic string, err error) error {
 	return fault.Fail(ctx, op, topic, fault.Code(err), err)
 }

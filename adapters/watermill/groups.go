@@ -10,9 +10,11 @@ import (
 	"github.com/leatgo/leat/internal/nils"
 )
 
-// Groups gives groups to a Pub/Sub that has none and sends every message to every subscription, such as gochannel: within the process, the
-// members of a group share one subscription for each topic. It begins with the first SubscribeInitialize or Subscribe of the group, and
-// lasts until Close, so that nothing is lost while the group has no member. What members do not ack, they nack when they leave.
+// Groups gives groups to a Pub/Sub that has none and sends every message to every subscription,
+// such as gochannel: within the process, the members of a group share one subscription for each
+// topic. It begins with the first SubscribeInitialize or Subscribe of the group, and lasts until
+// Close, so that nothing is lost while the group has no member. What members do not ack, they nack
+// when they leave.
 type Groups struct {
 	sub    message.Subscriber
 	ctx    context.Context
@@ -31,7 +33,8 @@ func NewGroups(sub message.Subscriber) *Groups {
 	return g
 }
 
-// Subscriber returns a member of a group, for [Options].NewSubscriber. It has no error but fits there.
+// Subscriber returns a member of a group, for [Options].NewSubscriber. It has no error but fits
+// there.
 func (g *Groups) Subscriber(group string) (message.Subscriber, error) {
 	m := &member{groups: g, group: group}
 	m.ctx, m.cancel = context.WithCancel(g.ctx)

@@ -12,9 +12,10 @@ import (
 	"github.com/leatgo/leat/adapterkit/publish"
 )
 
-// publisher publishes events through a Watermill Publisher, one message a call: the error of a call with several does not say which of
-// them were stored. As such a call blocks as long as it likes, and most Publishers send one message after the other, there are lanes: a
-// lane is a queue of events and, while there are any, a goroutine that publishes them in order.
+// publisher publishes events through a Watermill Publisher, one message a call: the error of a call
+// with several does not say which of them were stored. As such a call blocks as long as it likes,
+// and most Publishers send one message after the other, there are lanes: a lane is a queue of
+// events and, while there are any, a goroutine that publishes them in order.
 type publisher struct {
 	o      *Options
 	pub    message.Publisher
@@ -126,7 +127,8 @@ func (p *publisher) run(l *lane) {
 	}
 }
 
-// send publishes one event, of a job unless it is inline. A panic of the Publisher is an error of that event.
+// send publishes one event, of a job unless it is inline. A panic of the Publisher is an error of
+// that event.
 func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceContext) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -155,8 +157,8 @@ func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceCo
 	return p.pub.Publish(topic, m)
 }
 
-// close refuses further events, waits until ctx ends for those that were taken, and gives up what is left. It reports whether no call of
-// the Publisher runs any more.
+// close refuses further events, waits until ctx ends for those that were taken, and gives up what
+// is left. It reports whether no call of the Publisher runs any more.
 func (p *publisher) close(ctx context.Context) (quiet bool) {
 	p.ledger.Close(ctx)
 	p.mu.Lock()

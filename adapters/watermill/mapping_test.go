@@ -37,7 +37,8 @@ func messageOf(metadata message.Metadata) *message.Message {
 	return m
 }
 
-// TestKeyOfTheMessageBroker: it orders events that have no key of their own, and does not change them.
+// TestKeyOfTheMessageBroker: it orders events that have no key of their own, and does not change
+// them.
 func TestKeyOfTheMessageBroker(t *testing.T) {
 	o := watermill.Options{Key: func(m *message.Message) string { return m.Metadata.Get("group") }}
 	ce := message.Metadata{"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}

@@ -14,14 +14,16 @@ import (
 // misusePause is how long a consumer pauses whose middleware does what has no meaning here.
 const misusePause = 10 * time.Second
 
-// Middleware returns a middleware of Watermill as one of Leat. It sees the event as [Codec.Restore] makes a message of it, and the error
-// of the handler; the context that it sets is the handler's. An outcome that the handler has decided, such as [leat.Reject], stays what
-// it is, whatever the middleware makes of the error, and the handler is not called again for it.
+// Middleware returns a middleware of Watermill as one of Leat. It sees the event as [Codec.Restore]
+// makes a message of it, and the error of the handler; the context that it sets is the handler's.
+// An outcome that the handler has decided, such as [leat.Reject], stays what it is, whatever the
+// middleware makes of the error, and the handler is not called again for it.
 //
-// A message has more that a middleware may use and that has no meaning around a handler of Leat: it acks or nacks, changes the
-// message before the handler, or returns messages to be published. Nothing of that can be done, and none of it is passed over:
-// the consumer pauses, with an error of [leat.CodeUnsupported] that says so, and the event stays unhandled. docs/watermill.md has a
-// list of Watermill's own middleware. A nil m is refused by [leat.Run].
+// A message has more that a middleware may use and that has no meaning around a handler of Leat: it
+// acks or nacks, changes the message before the handler, or returns messages to be published.
+// Nothing of that can be done, and none of it is passed over: the consumer pauses, with an error of
+// [leat.CodeUnsupported] that says so, and the event stays unhandled. docs/watermill.md has a list
+// of Watermill's own middleware. A nil m is refused by [leat.Run].
 func Middleware(m message.HandlerMiddleware, codec Codec) leat.Middleware {
 	return func(next leat.Handler) leat.Handler { return &throughHandler{m, codec, next} }
 }

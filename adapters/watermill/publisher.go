@@ -15,8 +15,8 @@ import (
 
 // PublisherOptions are the options of a [Publisher]. The zero value works.
 type PublisherOptions struct {
-	// Codec says how messages become events. Its Key gives the key, by which messages keep their order; without it, messages have none, and
-	// come in no order.
+	// Codec says how messages become events. Its Key gives the key, by which messages keep their
+	// order; without it, messages have none, and come in no order.
 	Codec Codec
 	// Middleware wraps every publish, as that of [leat.ProducerOptions].
 	Middleware []leat.PublishMiddleware
@@ -39,8 +39,8 @@ type Publisher struct {
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher returns a Publisher on a broker. A nil o means the defaults. Wrong options and a broker that is nil are
-// reported by Publish.
+// NewPublisher returns a Publisher on a broker. A nil o means the defaults. Wrong options and a
+// broker that is nil are reported by Publish.
 func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 	p := &Publisher{broker: broker}
 	if o != nil {
@@ -53,13 +53,15 @@ func NewPublisher(broker leat.Broker, o *PublisherOptions) *Publisher {
 	return p
 }
 
-// Publish publishes messages and waits until the broker has confirmed them. All of them are on their way at once, so that a call with
-// many takes little longer than one with one; those with the same key keep their order. Nil means that the broker has all of them.
+// Publish publishes messages and waits until the broker has confirmed them. All of them are on
+// their way at once, so that a call with many takes little longer than one with one; those with the
+// same key keep their order. Nil means that the broker has all of them.
 //
-// A message that cannot become an event, as [Codec.Event] says, is a [*leat.Error], and none of the call is published. Otherwise the
-// error is a [*leat.PublishError], which names each message that failed, and whether it is refused or may be stored; the others are
-// stored. The context of a message bounds the wait for its answer; messages with different contexts are published one group after the
-// other, whatever became of the group before.
+// A message that cannot become an event, as [Codec.Event] says, is a [*leat.Error], and none of the
+// call is published. Otherwise the error is a [*leat.PublishError], which names each message that
+// failed, and whether it is refused or may be stored; the others are stored. The context of a
+// message bounds the wait for its answer; messages with different contexts are published one group
+// after the other, whatever became of the group before.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if p.invalid != nil {
 		return &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeInvalid, Err: p.invalid}
@@ -92,13 +94,15 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// same reports whether two contexts are one. A context of a type that cannot be compared is like no other.
+// same reports whether two contexts are one. A context of a type that cannot be compared is like no
+// other.
 func same(a, b context.Context) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// Close refuses further messages, waits for those that are on their way, and closes the broker where [PublisherOptions].CloseBroker says
-// so. The error is [leat.CodeUnknown] when answers are missing at the CloseTimeout. Closing again returns nil.
+// Close refuses further messages, waits for those that are on their way, and closes the broker
+// where [PublisherOptions].CloseBroker says so. The error is [leat.CodeUnknown] when answers are
+// missing at the CloseTimeout. Closing again returns nil.
 func (p *Publisher) Close() (err error) {
 	p.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), p.o.CloseTimeout)

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A group of messages that fails does not keep the groups with other contexts from being published, and the error names what failed alone.
+// A group of messages that fails does not keep the groups with other contexts from being published,
+// and the error names what failed alone.
 func TestAFailingContextDoesNotStopTheOthers(t *testing.T) {
 	broker := memory.New(nil)
 	sub := leat.Subscription{Topic: "orders", Group: "g"}

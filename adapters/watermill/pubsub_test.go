@@ -21,8 +21,8 @@ import (
 
 type ctxKey struct{}
 
-// TestNackAndAck: a Nack comes again after the constant delay with its key waiting and others going on; contexts have the values of
-// Subscribe's and end with the Ack.
+// TestNackAndAck: a Nack comes again after the constant delay with its key waiting and others going
+// on; contexts have the values of Subscribe's and end with the Ack.
 func TestNackAndAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
@@ -74,8 +74,9 @@ func TestNackAndAck(t *testing.T) {
 	})
 }
 
-// TestDrain: when the subscription's context ends, a message that was handed out keeps a live context and may be acked; the channel is
-// closed after that. What is not acked by the CloseTimeout comes again, and what was not handed out was never delivered.
+// TestDrain: when the subscription's context ends, a message that was handed out keeps a live
+// context and may be acked; the channel is closed after that. What is not acked by the CloseTimeout
+// comes again, and what was not handed out was never delivered.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
@@ -118,7 +119,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestPublishErrors: what cannot become an event is refused before anything is published; what the broker refuses is named.
+// TestPublishErrors: what cannot become an event is refused before anything is published; what the
+// broker refuses is named.
 func TestPublishErrors(t *testing.T) {
 	broker := memory.New(&memory.Options{MaxEventBytes: 20_000})
 	pub := watermill.NewPublisher(broker, &watermill.PublisherOptions{CloseBroker: true})
@@ -181,7 +183,8 @@ func TestClosedBrokerClosesTheChannel(t *testing.T) {
 
 var errHandler = errors.New("handler")
 
-// TestMiddleware: what has a meaning around a handler of Leat works, what has none pauses the consumer and says so.
+// TestMiddleware: what has a meaning around a handler of Leat works, what has none pauses the
+// consumer and says so.
 func TestMiddleware(t *testing.T) {
 	e := event(t, "1", "k")
 	attempts := 0
@@ -229,8 +232,8 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// TestRouterDrains: when a Watermill Router closes, a handler at work keeps a live context, what it returns is published, and its message
-// does not come again. On stock Pub/Subs all three fail.
+// TestRouterDrains: when a Watermill Router closes, a handler at work keeps a live context, what it
+// returns is published, and its message does not come again. On stock Pub/Subs all three fail.
 func TestRouterDrains(t *testing.T) {
 	broker := memory.New(nil)
 	defer func() { require.NoError(t, broker.Close()) }()

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestQuiesce: a quiet stream nacks what is given back only when its subscription has ended, so that it does not come to the same channel
-// once more. Acks go through at once.
+// TestQuiesce: a quiet stream nacks what is given back only when its subscription has ended, so
+// that it does not come to the same channel once more. Acks go through at once.
 func TestQuiesce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := make(chan *message.Message, 3)

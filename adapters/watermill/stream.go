@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/adapterkit/book"
 )
 
-// Stream is a subscription of Watermill as a stream of Leat. It implements [leat.Stream] and [leat.HealthReporter].
+// Stream is a subscription of Watermill as a stream of Leat. It implements [leat.Stream] and
+// [leat.HealthReporter].
 type Stream struct {
 	b          *Broker
 	sub        leat.Subscription
@@ -46,8 +47,8 @@ var (
 const (
 	// resubscribe is how long a stream whose channel was closed waits before it subscribes again.
 	resubscribe = time.Second
-	// settleTimeout is how long Close waits until the Pub/Sub has taken note of the last acks, which Watermill shows by ending the contexts of
-	// their messages.
+	// settleTimeout is how long Close waits until the Pub/Sub has taken note of the last acks,
+	// which Watermill shows by ending the contexts of their messages.
 	settleTimeout = time.Second
 	// mostAcked is how many acks are remembered for that.
 	mostAcked = 1_000
@@ -75,13 +76,15 @@ func (s *Stream) wake() {
 	}
 }
 
-// Capabilities returns what [Options] say, and nothing else: a Pub/Sub counts no deliveries, takes no delay and has no reject.
+// Capabilities returns what [Options] say, and nothing else: a Pub/Sub counts no deliveries, takes
+// no delay and has no reject.
 func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 
 // Health returns nil, or why the stream cannot subscribe.
 func (s *Stream) Health() error { return s.failure.health("subscribing", s.sub.Topic) }
 
-// open subscribes. Watermill's Subscribe may block, and its context is that of the subscription, so ctx is watched from outside.
+// open subscribes. Watermill's Subscribe may block, and its context is that of the subscription, so
+// ctx is watched from outside.
 func (s *Stream) open(ctx context.Context) error {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &feed{cancel: cancel, lease: leat.NewLease()}
@@ -120,7 +123,8 @@ func (s *Stream) open(ctx context.Context) error {
 	return nil
 }
 
-// refuse gives back what comes from a channel until it is closed. Some Subscribers cannot close while nobody reads.
+// refuse gives back what comes from a channel until it is closed. Some Subscribers cannot close
+// while nobody reads.
 func refuse(messages <-chan *message.Message) {
 	for m := range messages {
 		if m != nil {
@@ -133,9 +137,9 @@ func (s *Stream) closedError(op string) error {
 	return &leat.Error{Op: op, Topic: s.sub.Topic, Code: leat.CodeClosed, Err: errors.New("the stream is closed")}
 }
 
-// Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is lost, and the stream subscribes
-// again, at most once a second. A full stream reads on, as only the channel tells that it has ended, and keeps
-// one message more than there is room for.
+// Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is
+// lost, and the stream subscribes again, at most once a second. A full stream reads on, as only the
+// channel tells that it has ended, and keeps one message more than there is room for.
 func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
 	if len(into) == 0 {
 		return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeInvalid, Err: errors.New("no room to receive into")}
@@ -173,7 +177,8 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 	}
 }
 
-// read takes a message, and what else the channel has at once and there is room for, most of them at the most.
+// read takes a message, and what else the channel has at once and there is room for, most of them
+// at the most.
 func (s *Stream) read(f *feed, m *message.Message, ok bool, most int) {
 	for ok && s.take(f, m) && most > 1 {
 		most--
@@ -231,7 +236,8 @@ func (s *Stream) decode(m *message.Message) (d leat.Delivery, size int) {
 	return d, e.Size()
 }
 
-// lose is called when the channel was closed by the Subscriber: what was delivered from it belongs to the group again.
+// lose is called when the channel was closed by the Subscriber: what was delivered from it belongs
+// to the group again.
 func (s *Stream) lose(f *feed) {
 	s.mu.Lock()
 	closed, held := s.closed, s.drop()
@@ -250,8 +256,8 @@ func (s *Stream) lose(f *feed) {
 	}
 }
 
-// drop forgets the feed and what came by it, and returns what of that is not settled, in order. The caller
-// holds the lock.
+// drop forgets the feed and what came by it, and returns what of that is not settled, in order. The
+// caller holds the lock.
 func (s *Stream) drop() (held []*message.Message) {
 	if s.feed == nil {
 		return nil
@@ -285,8 +291,8 @@ func (s *Stream) reopen(ctx context.Context) {
 	}
 }
 
-// Settle implements [leat.Stream]: Ack is the message's Ack, GiveBack its Nack, after which the Pub/Sub delivers it again when it likes.
-// NativeReject has no effect.
+// Settle implements [leat.Stream]: Ack is the message's Ack, GiveBack its Nack, after which the
+// Pub/Sub delivers it again when it likes. NativeReject has no effect.
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	s.mu.Lock()
 	m, effect := s.book.Settle(d, how)
@@ -315,17 +321,18 @@ func (s *Stream) remember(m *message.Message) {
 	}
 }
 
-// Quiesce implements [leat.Quiescer]. A Pub/Sub delivers what is nacked to the same channel again, where nobody reads it any more and Close
-// would nack it a second time. So what is given back from now on is nacked when the subscription ends, in order. The subscription itself
-// goes on until then: most Subscribers take no ack any more when its context has ended.
+// Quiesce implements [leat.Quiescer]. A Pub/Sub delivers what is nacked to the same channel again,
+// where nobody reads it any more and Close would nack it a second time. So what is given back from
+// now on is nacked when the subscription ends, in order. The subscription itself goes on until
+// then: most Subscribers take no ack any more when its context has ended.
 func (s *Stream) Quiesce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.book.Quiesce()
 }
 
-// Close implements [leat.Stream]: it waits until the Pub/Sub has taken note of the acks, as far as it shows that, for a second at most;
-// it nacks what is not settled, and ends the subscription.
+// Close implements [leat.Stream]: it waits until the Pub/Sub has taken note of the acks, as far as
+// it shows that, for a second at most; it nacks what is not settled, and ends the subscription.
 func (s *Stream) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -363,7 +370,8 @@ func (s *Stream) Close(ctx context.Context) error {
 	}
 }
 
-// flush waits until the contexts of messages have ended, which says that the Subscriber has seen their acks.
+// flush waits until the contexts of messages have ended, which says that the Subscriber has seen
+// their acks.
 func flush(ctx context.Context, acked []*message.Message) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()

@@ -21,34 +21,39 @@ import (
 type SubscriberOptions struct {
 	// Group names the consumers that share the messages of a topic, as in [leat.Subscription].
 	Group string
-	// Broadcast gives this Subscriber every message that is published while it is subscribed, instead.
+	// Broadcast gives this Subscriber every message that is published while it is subscribed,
+	// instead.
 	Broadcast bool
 	// Unordered gives up the order by key.
 	Unordered bool
 	// Codec says how events become messages.
 	Codec Codec
 
-	// NackDelay is how long a message that was nacked waits until it is delivered again; later ones of its key wait with it, others do
-	// not. It is the same every time. 0 means 100 ms.
+	// NackDelay is how long a message that was nacked waits until it is delivered again; later ones
+	// of its key wait with it, others do not. It is the same every time. 0 means 100 ms.
 	NackDelay time.Duration
-	// Concurrency is how many messages of a subscription may be handed out and neither acked nor nacked. 0 means 100.
+	// Concurrency is how many messages of a subscription may be handed out and neither acked nor
+	// nacked. 0 means 100.
 	Concurrency int
-	// MaxInFlight bounds the messages of a subscription that are received, those that wait included. 0 means 1,000, or ten times the
-	// Concurrency where that is more.
+	// MaxInFlight bounds the messages of a subscription that are received, those that wait
+	// included. 0 means 1,000, or ten times the Concurrency where that is more.
 	MaxInFlight int
 	// MaxInFlightBytes bounds their size in bytes. 0 means 64 MiB.
 	MaxInFlightBytes int
-	// Middleware of Leat wraps what waits for the Ack. A Nack is an outcome of [leat.RetryAfter] to it.
+	// Middleware of Leat wraps what waits for the Ack. A Nack is an outcome of [leat.RetryAfter] to
+	// it.
 	Middleware []leat.Middleware
-	// PoisonQueue takes what is no CloudEvent, and what Middleware rejects. Without it, that stays unsettled, and health says so.
+	// PoisonQueue takes what is no CloudEvent, and what Middleware rejects. Without it, that stays
+	// unsettled, and health says so.
 	PoisonQueue leat.PoisonQueue
 
-	// CloseTimeout is how long messages that were handed out may still be acked when a subscription ends. Then their contexts end, and they go
-	// back to the group. 0 means 10 s.
+	// CloseTimeout is how long messages that were handed out may still be acked when a subscription
+	// ends. Then their contexts end, and they go back to the group. 0 means 10 s.
 	CloseTimeout time.Duration
 	// CloseBroker makes Close close the broker as well, for one that nobody else uses.
 	CloseBroker bool
-	// Observer sees what becomes of each message, as that of [leat.ConsumerOptions]. Nil means nobody does.
+	// Observer sees what becomes of each message, as that of [leat.ConsumerOptions]. Nil means
+	// nobody does.
 	Observer leat.Observer
 	// Logger gets what an operator should know, never a payload. Nil means no log.
 	Logger *slog.Logger
@@ -74,7 +79,8 @@ var (
 	_ leat.HealthReporter          = (*Subscriber)(nil)
 )
 
-// closeGrace is what Close waits beyond the CloseTimeout, for a Consumer that gives its stream back.
+// closeGrace is what Close waits beyond the CloseTimeout, for a Consumer that gives its stream
+// back.
 const closeGrace = 5 * time.Second
 
 // NewSubscriber returns a Subscriber on a broker. Wrong options are reported by Subscribe.
@@ -116,7 +122,8 @@ func (s *Subscriber) subscription(topic string) leat.Subscription {
 	}
 }
 
-// SubscribeInitialize declares the topic and the group, so that the group gets what is published from then on. Subscribe does it, too.
+// SubscribeInitialize declares the topic and the group, so that the group gets what is published
+// from then on. Subscribe does it, too.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	if err := s.refusal(topic); err != nil {
 		return err
@@ -135,14 +142,17 @@ func (s *Subscriber) refusal(topic string) error {
 	return nil
 }
 
-// Subscribe declares the topic and the group, and returns a channel of messages. Messages without a key, and those of different keys, come
-// before earlier ones are acked, up to the Concurrency; those of one key one after the other, each when the one before was acked. A message
-// that was nacked comes again after the NackDelay.
+// Subscribe declares the topic and the group, and returns a channel of messages. Messages without a
+// key, and those of different keys, come before earlier ones are acked, up to the Concurrency;
+// those of one key one after the other, each when the one before was acked. A message that was
+// nacked comes again after the NackDelay.
 //
-// The context of a message has the values of ctx. It ends when the message is acked or nacked, when the broker has taken it away (its
-// [context.Cause] is then [leat.ErrLeaseLost], and its Ack has no effect), and when the CloseTimeout has passed. When ctx ends or the
-// Subscriber is closed, no more messages come, those that were handed out may still be acked until the CloseTimeout, and then the
-// channel is closed. While the broker cannot be reached the channel stays open, and [Subscriber.Health] tells.
+// The context of a message has the values of ctx. It ends when the message is acked or nacked, when
+// the broker has taken it away (its [context.Cause] is then [leat.ErrLeaseLost], and its Ack has no
+// effect), and when the CloseTimeout has passed. When ctx ends or the Subscriber is closed, no more
+// messages come, those that were handed out may still be acked until the CloseTimeout, and then the
+// channel is closed. While the broker cannot be reached the channel stays open, and
+// [Subscriber.Health] tells.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := s.refusal(topic); err != nil {
 		return nil, err
@@ -170,8 +180,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Health returns nil, or why a subscription does not get on: the broker cannot be reached, or events that nobody acks use up its limits.
-// Several are joined.
+// Health returns nil, or why a subscription does not get on: the broker cannot be reached, or
+// events that nobody acks use up its limits. Several are joined.
 func (s *Subscriber) Health() error {
 	s.mu.Lock()
 	subs := slices.Collect(maps.Keys(s.faults))
@@ -183,8 +193,8 @@ func (s *Subscriber) Health() error {
 	return errors.Join(errs...)
 }
 
-// Close ends all subscriptions as the end of their contexts does, waits for that, and closes the broker where
-// [SubscriberOptions].CloseBroker says so. Closing again returns nil.
+// Close ends all subscriptions as the end of their contexts does, waits for that, and closes the
+// broker where [SubscriberOptions].CloseBroker says so. Closing again returns nil.
 func (s *Subscriber) Close() (err error) {
 	s.closing.Do(func() {
 		s.mu.Lock()

@@ -11,7 +11,8 @@ import (
 	"github.com/leatgo/leat/adapterkit/wire"
 )
 
-// subscription is one Subscribe of a [Subscriber]: a Consumer of Leat whose handler hands the message out and waits for its Ack.
+// subscription is one Subscribe of a [Subscriber]: a Consumer of Leat whose handler hands the
+// message out and waits for its Ack.
 type subscription struct {
 	s        *Subscriber
 	topic    string
@@ -100,8 +101,8 @@ func (s *subscription) health() error {
 	return errors.Join(append(h.Problems, s.failure.health("subscribing", s.topic))...)
 }
 
-// handle hands an event out as a message and waits for its outcome. When the subscription ends before somebody took it, the event goes
-// back; that is no failure of its.
+// handle hands an event out as a message and waits for its outcome. When the subscription ends
+// before somebody took it, the event goes back; that is no failure of its.
 func (s *subscription) handle(ctx context.Context, e leat.Event) error {
 	m, err := s.s.o.Codec.Restore(e)
 	if err != nil {

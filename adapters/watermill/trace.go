@@ -8,7 +8,8 @@ import (
 	"github.com/leatgo/leat/adapterkit/wire"
 )
 
-// addTrace puts a trace context into the metadata of a message, which for other services of Watermill are the transport's headers.
+// addTrace puts a trace context into the metadata of a message, which for other services of
+// Watermill are the transport's headers.
 func addTrace(m *message.Message, t *leat.TraceContext) {
 	if t == nil {
 		return
@@ -30,8 +31,8 @@ func traceOf(m *message.Message) *leat.TraceContext {
 	return h.Context()
 }
 
-// addAll adds every value of a header. Of one that was there more than once, the kafka package keeps the
-// others as "name (2)", "name (3)" and so on.
+// addAll adds every value of a header. Of one that was there more than once, the kafka package
+// keeps the others as "name (2)", "name (3)" and so on.
 func addAll(h *wire.Trace, metadata message.Metadata, name string) {
 	value, ok := metadata[name]
 	for n := 2; ok; n++ {

@@ -17,8 +17,8 @@ import (
 
 const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// TestTraceMetadata: the trace context of a publish is in the metadata that other services of Watermill read, in both modes, and comes back
-// beside the event, which is as it was.
+// TestTraceMetadata: the trace context of a publish is in the metadata that other services of
+// Watermill read, in both modes, and comes back beside the event, which is as it was.
 func TestTraceMetadata(t *testing.T) {
 	for _, codec := range []watermill.Codec{{}, {Structured: true}, {Prefix: "ce-"}} {
 		for _, trace := range []*leat.TraceContext{nil, {Parent: traceParent}, {Parent: traceParent, State: "a=1"}} {
@@ -52,7 +52,8 @@ func TestTraceMetadata(t *testing.T) {
 	}
 }
 
-// TestTraceOfMessages: what others put into the metadata. A message that is not a CloudEvent keeps all of them in its event.
+// TestTraceOfMessages: what others put into the metadata. A message that is not a CloudEvent keeps
+// all of them in its event.
 func TestTraceOfMessages(t *testing.T) {
 	event := message.Metadata{"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}
 	want, bare := &leat.TraceContext{Parent: traceParent, State: "a=1"}, &leat.TraceContext{Parent: traceParent}
@@ -107,7 +108,8 @@ func TestTraceOfMessages(t *testing.T) {
 	}
 }
 
-// TestTraceOfASubscriber: a service of Watermill over Leat reads the trace context from the message, unless that has its own.
+// TestTraceOfASubscriber: a service of Watermill over Leat reads the trace context from the
+// message, unless that has its own.
 func TestTraceOfASubscriber(t *testing.T) {
 	b := memory.New(nil)
 	s := watermill.NewSubscriber(b, &watermill.SubscriberOptions{Group: "g"})

@@ -10,9 +10,10 @@ import (
 
 var _ leat.Withdrawer = (*Broker)(nil)
 
-// Withdraw implements [leat.Withdrawer]: it refuses events for which the Publisher was not called yet, and ends the context of the
-// messages for which it was. A Publisher that looks at that context while it waits for a connection, as that of the package amqp does,
-// then returns; with any other the event is left alone.
+// Withdraw implements [leat.Withdrawer]: it refuses events for which the Publisher was not called
+// yet, and ends the context of the messages for which it was. A Publisher that looks at that
+// context while it waits for a connection, as that of the package amqp does, then returns; with any
+// other the event is left alone.
 func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event) {
 	p := b.publisher
 	p.ledger.Withdraw(ctx, topic, events)
@@ -47,12 +48,13 @@ func isOneOf(e leat.Event, some []leat.Event) bool {
 // endingTime is how long a Publisher may take to notice that the context of a message has ended.
 const endingTime = 100 * time.Millisecond
 
-// job is what is kept for an event that was taken. It is the context of its message, which ends when the event is withdrawn.
+// job is what is kept for an event that was taken. It is the context of its message, which ends
+// when the event is withdrawn.
 type job struct {
 	p     *publisher
 	trace *leat.TraceContext
-	// end is closed when the event is withdrawn, and told when the Publisher has returned. They are nil until a Publisher looks at the
-	// message's context. publisher.mu guards them.
+	// end is closed when the event is withdrawn, and told when the Publisher has returned. They are
+	// nil until a Publisher looks at the message's context. publisher.mu guards them.
 	end, told chan struct{}
 	withdrawn bool // guarded by publisher.mu
 }

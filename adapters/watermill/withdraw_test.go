@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waitingPublisher is a Publisher without a connection. It waits for one, as long as the context of the message lasts where it looks at it.
+// waitingPublisher is a Publisher without a connection. It waits for one, as long as the context of
+// the message lasts where it looks at it.
 type waitingPublisher struct {
 	looks bool
 	end   chan struct{}
@@ -36,8 +37,9 @@ func (p *waitingPublisher) Publish(_ string, messages ...*message.Message) error
 
 func (p *waitingPublisher) Close() error { return nil }
 
-// When the ctx of a publish ends, an event for which the Publisher was not called is refused, and so is one whose Publisher looks at the
-// message's context and says that it has not sent it. Any other is unknown.
+// When the ctx of a publish ends, an event for which the Publisher was not called is refused, and
+// so is one whose Publisher looks at the message's context and says that it has not sent it. Any
+// other is unknown.
 func TestWithdraw(t *testing.T) {
 	for name, looks := range map[string]bool{"the Publisher looks at the context": true, "it does not": false} {
 		t.Run(name, func(t *testing.T) {

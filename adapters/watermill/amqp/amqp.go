@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// longestHold is less than RabbitMQ's consumer_timeout of 30 minutes, after which it takes a message away.
+	// longestHold is less than RabbitMQ's consumer_timeout of 30 minutes, after which it takes a
+	// message away.
 	longestHold = 25 * time.Minute
 	// maxEventBytes is what the other adapters over Watermill take.
 	maxEventBytes = 1_000_000
 )
 
-// New returns a [watermill.Broker] over watermill-amqp. It connects: once for publishing, and once for each group when that is first used.
-// The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options, [leat.CodeUnauthenticated] for a wrong password,
-// [leat.CodeUnavailable] when the broker cannot be reached.
+// New returns a [watermill.Broker] over watermill-amqp. It connects: once for publishing, and once
+// for each group when that is first used. The error is an [*leat.Error]: [leat.CodeInvalid] for
+// wrong options, [leat.CodeUnauthenticated] for a wrong password, [leat.CodeUnavailable] when the
+// broker cannot be reached.
 //
 // A new group gets what is published after it was declared, or has subscribed first.
 func New(o *Options) (*watermill.Broker, error) {
@@ -51,7 +53,8 @@ func New(o *Options) (*watermill.Broker, error) {
 	return b, nil
 }
 
-// durable reports whether nothing of a topic and its groups ends with the broker's process or with a connection.
+// durable reports whether nothing of a topic and its groups ends with the broker's process or with
+// a connection.
 func durable(c *wmamqp.Config) bool {
 	return c.Exchange.Durable && !c.Exchange.AutoDeleted && c.Queue.Durable && !c.Queue.AutoDelete && !c.Queue.Exclusive
 }

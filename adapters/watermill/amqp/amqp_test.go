@@ -40,7 +40,8 @@ func open(t *testing.T, o amqp.Options) *watermill.Broker {
 	return b
 }
 
-// leavesNothing fails the test when a goroutine of it is left. It stands first, so that it looks last.
+// leavesNothing fails the test when a goroutine of it is left. It stands first, so that it looks
+// last.
 func leavesNothing(t *testing.T) {
 	t.Helper()
 	brokertest.RabbitMQ(t) // it is the other tests', too
@@ -82,7 +83,8 @@ func event(t *testing.T, o *leat.EventOptions) leat.Event {
 	return e
 }
 
-// gather runs a Consumer until it has handled n events successfully, and returns them in the order in which they succeeded.
+// gather runs a Consumer until it has handled n events successfully, and returns them in the order
+// in which they succeeded.
 func gather(t *testing.T, b leat.Broker, sub leat.Subscription, n int, h func(e leat.Event) error, more ...leat.Middleware) []leat.Event {
 	t.Helper()
 	return brokertest.Handle(within(t), t, b, sub, n, h, more...)
@@ -101,8 +103,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestPlainWatermill: a service on plain watermill-amqp with its durable Pub/Sub and its default marshaler and a service of Leat understand
-// each other.
+// TestPlainWatermill: a service on plain watermill-amqp with its durable Pub/Sub and its default
+// marshaler and a service of Leat understand each other.
 func TestPlainWatermill(t *testing.T) {
 	leavesNothing(t)
 	url := brokertest.RabbitMQ(t)
@@ -235,7 +237,8 @@ func TestUnroutable(t *testing.T) {
 	require.NoError(t, leat.NewProducer(b, nil).Publish(within(t), group("nobody").Topic, e))
 }
 
-// TestRefused: what the broker does not take is refused, and what does not fit into a frame is not sent: that would end the connection.
+// TestRefused: what the broker does not take is refused, and what does not fit into a frame is not
+// sent: that would end the connection.
 func TestRefused(t *testing.T) {
 	leavesNothing(t)
 	b := open(t, amqp.Options{Channels: 1})
@@ -261,7 +264,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestCanceledConsumer: when the broker ends a consumer, the lease of what is held is lost, and the stream subscribes again.
+// TestCanceledConsumer: when the broker ends a consumer, the lease of what is held is lost, and the
+// stream subscribes again.
 func TestCanceledConsumer(t *testing.T) {
 	leavesNothing(t)
 	b := open(t, amqp.Options{})

@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSlowConnection: while a group connects, calls end with their contexts, and everything else goes on.
+// TestSlowConnection: while a group connects, calls end with their contexts, and everything else
+// goes on.
 func TestSlowConnection(t *testing.T) {
 	leavesNothing(t)
 	var dials atomic.Int32
@@ -113,8 +114,8 @@ func TestCodes(t *testing.T) {
 	require.NoError(t, p.Publish(within(t), gone.Topic, e), "the channel was replaced")
 }
 
-// TestPermissions: what the user may not do is refused with the right code, and so are a password that was changed, and a virtual host that
-// does not exist.
+// TestPermissions: what the user may not do is refused with the right code, and so are a password
+// that was changed, and a virtual host that does not exist.
 func TestPermissions(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	leavesNothing(t)
@@ -165,7 +166,8 @@ func TestCutLogin(t *testing.T) {
 	assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), "%v", err)
 }
 
-// TestConfigure: what Configure leaves out or has wrong is filled in or refused, before anything connects.
+// TestConfigure: what Configure leaves out or has wrong is filled in or refused, before anything
+// connects.
 func TestConfigure(t *testing.T) {
 	leavesNothing(t)
 	secure := &tls.Config{MinVersion: tls.VersionTLS13}
@@ -241,7 +243,8 @@ func TestDurable(t *testing.T) {
 	}
 }
 
-// TestTLSConfig: the TLSConfig of watermill-amqp counts, at which that does not look itself beside an AmqpConfig.
+// TestTLSConfig: the TLSConfig of watermill-amqp counts, at which that does not look itself beside
+// an AmqpConfig.
 func TestTLSConfig(t *testing.T) {
 	certs := brokertest.NewCerts(t)
 	node := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Certs: certs})

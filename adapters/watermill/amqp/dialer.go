@@ -13,8 +13,8 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 )
 
-// dialer makes the connections of one ConnectionWrapper of watermill-amqp, which goes on to connect when it is closed during an outage, and
-// leaves what it gets open.
+// dialer makes the connections of one ConnectionWrapper of watermill-amqp, which goes on to connect
+// when it is closed during an outage, and leaves what it gets open.
 type dialer struct {
 	ctx    context.Context    // ends when no connection is to be made any more
 	refuse context.CancelFunc // ends it
@@ -31,8 +31,8 @@ func newDialer() *dialer {
 	return d
 }
 
-// dialPause is how long after one dial the next begins at the earliest. watermill-amqp waits only where a connection cannot be made, and
-// not where it is made and lost.
+// dialPause is how long after one dial the next begins at the earliest. watermill-amqp waits only
+// where a connection cannot be made, and not where it is made and lost.
 const dialPause = time.Second
 
 var errOver = errors.New("the broker over Watermill is closed")

@@ -16,11 +16,13 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 )
 
-// Marshaler turns messages into those of AMQP and back as watermill-amqp's DefaultMarshaler does, so that services with either understand
-// each other, and besides: the metadata content-type is the property content_type, too, and the UUID the message_id, so that
-// adapters/rabbitmq reads them; headers that are no text become text: numbers in decimal, times in RFC 3339, tables and lists in JSON,
-// bytes that are no UTF-8 in base64, null as "". The marks that the broker and watermill-amqp put on a redelivery (x-delivery-count,
-// x-acquired-count, _watermill_amqp_redelivered) are left out. Of the properties only content_type and message_id are read.
+// Marshaler turns messages into those of AMQP and back as watermill-amqp's DefaultMarshaler does,
+// so that services with either understand each other, and besides: the metadata content-type is the
+// property content_type, too, and the UUID the message_id, so that adapters/rabbitmq reads them;
+// headers that are no text become text: numbers in decimal, times in RFC 3339, tables and lists in
+// JSON, bytes that are no UTF-8 in base64, null as "". The marks that the broker and watermill-amqp
+// put on a redelivery (x-delivery-count, x-acquired-count, _watermill_amqp_redelivered) are left
+// out. Of the properties only content_type and message_id are read.
 type Marshaler struct{}
 
 var _ wmamqp.Marshaler = Marshaler{}
@@ -31,14 +33,16 @@ const (
 	emptyName, emptyHeader = "leatdata", "leat-data"
 
 	maxShortString = 255 // bytes of a header's name and of a property (AMQP 0-9-1, shortstr)
-	// frameBytes is RabbitMQ's frame_max by default, into which the headers must fit: for a larger frame it ends the connection.
+	// frameBytes is RabbitMQ's frame_max by default, into which the headers must fit: for a larger
+	// frame it ends the connection.
 	frameBytes   = 128 << 10
 	contentBytes = 128 // of a header frame, besides names and values
 	fieldBytes   = 6   // of a header, likewise
 )
 
-// Marshal returns the message of AMQP. A CloudEvent whose attributes do not fit into the 128 KiB of a frame is written in structured mode.
-// The error is an [*leat.Error] with [leat.CodeTooLarge] for other metadata that do not fit, or with names of more than 255 bytes.
+// Marshal returns the message of AMQP. A CloudEvent whose attributes do not fit into the 128 KiB of
+// a frame is written in structured mode. The error is an [*leat.Error] with [leat.CodeTooLarge] for
+// other metadata that do not fit, or with names of more than 255 bytes.
 func (Marshaler) Marshal(m *message.Message) (native.Publishing, error) {
 	return marshal(m, frameBytes)
 }
@@ -76,8 +80,8 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 	return p, nil
 }
 
-// structured returns a message with metadata that are a CloudEvent as one in structured mode. It reports false for what is none, or is in
-// that mode already.
+// structured returns a message with metadata that are a CloudEvent as one in structured mode. It
+// reports false for what is none, or is in that mode already.
 func structured(m *message.Message) (*message.Message, bool) {
 	if wire.ModeOf(m.Metadata[contentTypeName]) != wire.Binary {
 		return nil, false
@@ -105,8 +109,9 @@ func tooLarge(m *message.Message, err error) error {
 	return &leat.Error{Op: "encode", EventID: m.UUID, Code: leat.CodeTooLarge, Err: err}
 }
 
-// Unmarshal returns the message of a delivery. The error says that there is no delivery: watermill-amqp reads one like that when the
-// consumer was canceled. No delivery of the broker is an error: it would be given back, and delivered again for ever.
+// Unmarshal returns the message of a delivery. The error says that there is no delivery:
+// watermill-amqp reads one like that when the consumer was canceled. No delivery of the broker is
+// an error: it would be given back, and delivered again for ever.
 func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
 	if d.Acknowledger == nil {
 		return nil, errors.New("the broker has canceled the consumer")

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLargeAttributes: a CloudEvent whose attributes do not fit into a frame is written in structured mode, and keeps its trace context.
+// TestLargeAttributes: a CloudEvent whose attributes do not fit into a frame is written in
+// structured mode, and keeps its trace context.
 func TestLargeAttributes(t *testing.T) {
 	extensions := map[string]any{}
 	for i := range 40 {

@@ -23,38 +23,46 @@ type Options struct {
 	URL string
 	// TLS is for amqps:// only. Nil means the certificates that the system trusts.
 	TLS *tls.Config
-	// AllowPlaintext allows to send the password as it is, by amqp://, to any host. Otherwise only this machine gets it so: localhost,
-	// 127.0.0.0/8 and ::1.
+	// AllowPlaintext allows to send the password as it is, by amqp://, to any host. Otherwise only
+	// this machine gets it so: localhost, 127.0.0.0/8 and ::1.
 	AllowPlaintext bool
-	// Codec says how events and messages become each other. Its Prefix, where it is empty, is "ce-", as adapters/rabbitmq writes it.
+	// Codec says how events and messages become each other. Its Prefix, where it is empty, is
+	// "ce-", as adapters/rabbitmq writes it.
 	Codec watermill.Codec
 	// Mapping is that of [watermill.Options].
 	Mapping foreign.Mapping
-	// QueueName returns the name of a group's queue, of at most 250 bytes. Two groups must not have the same. Nil means "topic.group", or
-	// "topic:group" where the group has a dot.
+	// QueueName returns the name of a group's queue, of at most 250 bytes. Two groups must not have
+	// the same. Nil means "topic.group", or "topic:group" where the group has a dot.
 	QueueName func(topic, group string) string
-	// Unordered lets all members of a group get messages at a time, in no order: every subscription has to be Unordered then. Otherwise one
-	// member gets them, while the others stand by.
+	// Unordered lets all members of a group get messages at a time, in no order: every subscription
+	// has to be Unordered then. Otherwise one member gets them, while the others stand by.
 	Unordered bool
-	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused with [leat.CodeNotFound].
+	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused
+	// with [leat.CodeNotFound].
 	AllowUnroutable bool
-	// Channels is how many channels publishes are spread over; each waits for the confirm of a message before it sends the next. 0 means 64.
+	// Channels is how many channels publishes are spread over; each waits for the confirm of a
+	// message before it sends the next. 0 means 64.
 	Channels int
-	// NackDelay is how long a queue waits until a message that was given back is delivered again, a minute at most. 0 means 100 ms.
+	// NackDelay is how long a queue waits until a message that was given back is delivered again, a
+	// minute at most. 0 means 100 ms.
 	NackDelay time.Duration
-	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues are used as they are. They have to be what
-	// would have been declared, since what a stream promises is taken from that.
+	// SkipInitialize declares nothing, also when publishing and subscribing: exchanges and queues
+	// are used as they are. They have to be what would have been declared, since what a stream
+	// promises is taken from that.
 	SkipInitialize bool
-	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While there is no connection, a publish
-	// waits for one, for half of the DeliveryTimeout and 10 s at most, and not any more when the Broker closes. Publishes that the broker has
-	// not answered within half of the CloseTimeout end with the connection.
+	// DeliveryTimeout, Buffer, BufferBytes and CloseTimeout are those of [watermill.Options]. While
+	// there is no connection, a publish waits for one, for half of the DeliveryTimeout and 10 s at
+	// most, and not any more when the Broker closes. Publishes that the broker has not answered
+	// within half of the CloseTimeout end with the connection.
 	DeliveryTimeout time.Duration
 	Buffer          int
 	BufferBytes     int
 	CloseTimeout    time.Duration
-	// Configure changes the configuration of watermill-amqp, which publishing and each group have one of: exchanges, routing keys, bindings,
-	// arguments of queues. Its Marshaler, Publish (but for GenerateRoutingKey) and NoRequeueOnNack are set afterwards. What is promised
-	// follows it: no order without x-single-active-consumer or with a prefetch of more than 1. Nil changes nothing.
+	// Configure changes the configuration of watermill-amqp, which publishing and each group have
+	// one of: exchanges, routing keys, bindings, arguments of queues. Its Marshaler, Publish (but
+	// for GenerateRoutingKey) and NoRequeueOnNack are set afterwards. What is promised follows it:
+	// no order without x-single-active-consumer or with a prefetch of more than 1. Nil changes
+	// nothing.
 	Configure func(c *wmamqp.Config)
 	// Logger gets what an operator should know, and what Watermill logs. Nil means no log.
 	Logger *slog.Logger
@@ -65,8 +73,8 @@ const (
 	argDeadKey = "x-dead-letter-routing-key"
 	argDeadHow = "x-dead-letter-strategy"
 	argLimit   = "x-delivery-limit"
-	// deliveryLimit is how often a message is delivered again before it is a dead letter: RabbitMQ 4's own is 20, and every lost connection
-	// counts.
+	// deliveryLimit is how often a message is delivered again before it is a dead letter: RabbitMQ
+	// 4's own is 20, and every lost connection counts.
 	deliveryLimit = 100_000
 
 	dialTimeout      = 10 * time.Second
@@ -108,8 +116,8 @@ func (o *Options) validate() error {
 	return cmp.Or(o.checkURL(o.URL), o.table().Check())
 }
 
-// checkURL returns what is wrong with a URL, and does not quote it. guest and guest, which amqp091-go takes where there is no user, are no
-// secret.
+// checkURL returns what is wrong with a URL, and does not quote it. guest and guest, which
+// amqp091-go takes where there is no user, are no secret.
 func (o *Options) checkURL(text string) error {
 	uri, err := native.ParseURI(text)
 	if err != nil {
@@ -122,12 +130,12 @@ func (o *Options) checkURL(text string) error {
 	return nil
 }
 
-// closeGrace is how long the broker may take to answer when channels and connections are closed. Together with the time for publishes it
-// is less than the CloseTimeout.
+// closeGrace is how long the broker may take to answer when channels and connections are closed.
+// Together with the time for publishes it is less than the CloseTimeout.
 func (o *Options) closeGrace() time.Duration { return o.CloseTimeout / 4 }
 
-// config returns the configuration of watermill-amqp for a group, or for publishing, where there is none. d makes its connections. The
-// error is an [*leat.Error].
+// config returns the configuration of watermill-amqp for a group, or for publishing, where there is
+// none. d makes its connections. The error is an [*leat.Error].
 func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	c := wmamqp.NewDurablePubSubConfig(o.URL, func(topic string) string { return o.QueueName(topic, group) })
 	c.Connection.AmqpConfig = &native.Config{Properties: native.Table{"connection_name": "leat over watermill " + group}}

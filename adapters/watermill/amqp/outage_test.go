@@ -22,7 +22,8 @@ import (
 
 // The tests of this file cannot run under the race detector, for the reason that TestRestart has.
 
-// closeConnections closes all connections of a node, and waits until the clients have made as many again.
+// closeConnections closes all connections of a node, and waits until the clients have made as many
+// again.
 func closeConnections(t *testing.T, node *brokertest.RabbitMQNode) {
 	t.Helper()
 	ctx := within(t)
@@ -46,8 +47,9 @@ func closeConnections(t *testing.T, node *brokertest.RabbitMQNode) {
 	}, patience, 10*time.Millisecond)
 }
 
-// TestLostConnections: a channel that was idle while its connection was lost still notices what no queue takes, declares its exchange
-// again, and reports no outcome as unknown, since nothing was on its way.
+// TestLostConnections: a channel that was idle while its connection was lost still notices what no
+// queue takes, declares its exchange again, and reports no outcome as unknown, since nothing was on
+// its way.
 func TestLostConnections(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	leavesNothing(t)
@@ -95,8 +97,9 @@ func sockets(made chan<- net.Conn) func(c *wmamqp.Config) {
 	}
 }
 
-// TestLostWhilePublishing: of one that publishes one event after the other, only the one that is on its way is unknown when the
-// connection is lost, however many channels there are, and nothing is refused.
+// TestLostWhilePublishing: of one that publishes one event after the other, only the one that is on
+// its way is unknown when the connection is lost, however many channels there are, and nothing is
+// refused.
 func TestLostWhilePublishing(t *testing.T) {
 	leavesNothing(t)
 	made := make(chan net.Conn, 1)
@@ -145,7 +148,8 @@ func report(b leat.Broker, topic string, events ...leat.Event) <-chan error {
 	return outcomes
 }
 
-// TestLostAndClosed: when there is no connection, Close waits for none, and what was never sent is not unknown.
+// TestLostAndClosed: when there is no connection, Close waits for none, and what was never sent is
+// not unknown.
 func TestLostAndClosed(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	refused := make(chan struct{}, 1)
@@ -178,8 +182,8 @@ func TestLostAndClosed(t *testing.T) {
 	}
 }
 
-// TestLostInAnAlarm: while the broker is out of memory and answers nothing, Close ends the connection before its CloseTimeout, and
-// what the broker may have is unknown.
+// TestLostInAnAlarm: while the broker is out of memory and answers nothing, Close ends the
+// connection before its CloseTimeout, and what the broker may have is unknown.
 func TestLostInAnAlarm(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	made := make(chan net.Conn, 3)
@@ -214,7 +218,8 @@ func TestLostInAnAlarm(t *testing.T) {
 	}
 }
 
-// TestLostWhileIdle: a stream that has got nothing says that its connection is lost, and gets what comes afterwards.
+// TestLostWhileIdle: a stream that has got nothing says that its connection is lost, and gets what
+// comes afterwards.
 func TestLostWhileIdle(t *testing.T) {
 	leavesNothing(t)
 	made := make(chan net.Conn, 100)

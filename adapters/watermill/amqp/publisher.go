@@ -19,10 +19,11 @@ const (
 	pause       = 50 * time.Millisecond
 )
 
-// publisher publishes over the connection, configuration and topology of watermill-amqp, by channels of its own, the outlets. Each has one
-// message on its way, so a message that was returned is the one that was sent last. The Publisher of watermill-amqp cannot be used: its
-// pool opens channels whose returned messages nobody reads, loses the place of a channel that has failed, so that a later publish blocks
-// for ever, and panics where it could not open one again.
+// publisher publishes over the connection, configuration and topology of watermill-amqp, by
+// channels of its own, the outlets. Each has one message on its way, so a message that was returned
+// is the one that was sent last. The Publisher of watermill-amqp cannot be used: its pool opens
+// channels whose returned messages nobody reads, loses the place of a channel that has failed, so
+// that a later publish blocks for ever, and panics where it could not open one again.
 type publisher struct {
 	config wmamqp.Config
 	logger wm.LoggerAdapter
@@ -82,8 +83,9 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// closing is called when the Broker begins to close: no publish waits for a connection any more, and one that the broker does not
-// answer, as it does not while it is out of memory, ends with the connection.
+// closing is called when the Broker begins to close: no publish waits for a connection any more,
+// and one that the broker does not answer, as it does not while it is out of memory, ends with the
+// connection.
 func (p *publisher) closing() {
 	p.hurry.Do(func() {
 		close(p.ending)
@@ -91,7 +93,8 @@ func (p *publisher) closing() {
 	})
 }
 
-// Close waits for calls of Publish and ends the connection: without the broker's answers when they take long.
+// Close waits for calls of Publish and ends the connection: without the broker's answers when they
+// take long.
 func (p *publisher) Close() (err error) {
 	p.once.Do(func() {
 		p.closing()
@@ -119,7 +122,8 @@ type outlet struct {
 	declared map[string]bool // exchanges, by name
 }
 
-// publish publishes a message. While there is no connection, it waits for one, unless the message's context ends.
+// publish publishes a message. While there is no connection, it waits for one, unless the message's
+// context ends.
 func (t *outlet) publish(topic string, m *message.Message) error {
 	if err := checkNames(&t.p.config, topic); err != nil {
 		return &refusal{leat.CodeInvalid, err}

@@ -16,9 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRestart: what was confirmed while the broker is restarted is handled, a handler that runs then is told that its lease is lost, and
-// nothing is refused that the wait for a connection can save. watermill-amqp changes its connection without a lock when it connects
-// again, so that the test cannot run under the race detector.
+// TestRestart: what was confirmed while the broker is restarted is handled, a handler that runs
+// then is told that its lease is lost, and nothing is refused that the wait for a connection can
+// save. watermill-amqp changes its connection without a lock when it connects again, so that the
+// test cannot run under the race detector.
 func TestRestart(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	leavesNothing(t)
@@ -112,7 +113,8 @@ func TestRestart(t *testing.T) {
 	assert.Zero(t, refused)
 }
 
-// TestCloseInAnOutage: Close does not wait for a broker that is gone, which watermill-amqp does, and connects to it no more.
+// TestCloseInAnOutage: Close does not wait for a broker that is gone, which watermill-amqp does,
+// and connects to it no more.
 func TestCloseInAnOutage(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	b := open(t, amqp.Options{URL: node.URL()})

@@ -20,8 +20,9 @@ func (r *refusal) Error() string { return r.err.Error() }
 
 func (r *refusal) Unwrap() error { return r.err }
 
-// discreet returns err, or the broker's own error in it without the name of the user, which RabbitMQ adds to what it refuses. A user's name
-// may be a token, and belongs to the URL like the password.
+// discreet returns err, or the broker's own error in it without the name of the user, which
+// RabbitMQ adds to what it refuses. A user's name may be a token, and belongs to the URL like the
+// password.
 func discreet(err error) error {
 	e, ok := errors.AsType[*native.Error](err)
 	if !ok {

@@ -13,9 +13,9 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 )
 
-// subscriber is the Subscriber of a group: a connection of watermill-amqp, and a channel for each subscription. The Subscriber of
-// watermill-amqp cannot be used: it does not tell that a channel was lost, and hands out an empty message when the broker has canceled
-// the consumer.
+// subscriber is the Subscriber of a group: a connection of watermill-amqp, and a channel for each
+// subscription. The Subscriber of watermill-amqp cannot be used: it does not tell that a channel
+// was lost, and hands out an empty message when the broker has canceled the consumer.
 type subscriber struct {
 	config wmamqp.Config
 	logger wm.LoggerAdapter
@@ -85,7 +85,8 @@ func failed(err error) error {
 	return &leat.Error{Op: "declare", Code: codeOf(err), Err: discreet(err)}
 }
 
-// open returns a channel that has declared the queue of the group and the exchange. The error is an [*leat.Error].
+// open returns a channel that has declared the queue of the group and the exchange. The error is an
+// [*leat.Error].
 func (s *subscriber) open(topic string) (*native.Channel, error) {
 	if err := checkNames(&s.config, topic); err != nil {
 		return nil, &leat.Error{Op: "declare", Code: leat.CodeInvalid, Err: err}
@@ -121,7 +122,8 @@ func (s *subscriber) SubscribeInitialize(topic string) error {
 	return err
 }
 
-// Subscribe returns a channel that is closed when ctx ends, and when the broker has taken away what was not acked.
+// Subscribe returns a channel that is closed when ctx ends, and when the broker has taken away what
+// was not acked.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	ch, err := s.open(topic)
 	if err != nil {
@@ -187,7 +189,8 @@ type feed struct {
 	lose    context.CancelFunc
 }
 
-// run hands messages on until ctx ends, or the channel is lost. The end of the channel gives back what was not acked, in order.
+// run hands messages on until ctx ends, or the channel is lost. The end of the channel gives back
+// what was not acked, in order.
 func (f *feed) run(ctx context.Context, deliveries <-chan native.Delivery) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -10,7 +10,8 @@ import (
 	native "github.com/rabbitmq/amqp091-go"
 )
 
-// topology declares what another TopologyBuilder does, and a dead-letter queue beside a quorum queue that has none.
+// topology declares what another TopologyBuilder does, and a dead-letter queue beside a quorum
+// queue that has none.
 type topology struct {
 	inner wmamqp.TopologyBuilder
 	skip  bool
@@ -24,7 +25,8 @@ func deadLetters(c *wmamqp.Config) bool {
 	return !given && c.Queue.Arguments[native.QueueTypeArg] == native.QueueTypeQuorum
 }
 
-// longestName is what AMQP allows, in bytes. amqp091-go ends the connection, which others use, where a name is longer.
+// longestName is what AMQP allows, in bytes. amqp091-go ends the connection, which others use,
+// where a name is longer.
 const longestName = 255
 
 // checkNames returns what is wrong with the names that belong to a topic.

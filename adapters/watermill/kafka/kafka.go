@@ -16,17 +16,20 @@ import (
 )
 
 const (
-	// longestHold is less than sarama's Rebalance.Timeout of a minute, after which a member that still handles a message loses its
-	// partitions without being told.
+	// longestHold is less than sarama's Rebalance.Timeout of a minute, after which a member that
+	// still handles a message loses its partitions without being told.
 	longestHold = 45 * time.Second
-	// recordBytes is what a record has beside the event: names and lengths of 80 headers, as sarama counts them, and a trace context.
+	// recordBytes is what a record has beside the event: names and lengths of 80 headers, as sarama
+	// counts them, and a trace context.
 	recordBytes = 3 << 10
-	// mostValueBytes is the longest value of an attribute. The id and the key are in a record twice.
+	// mostValueBytes is the longest value of an attribute. The id and the key are in a record
+	// twice.
 	mostValueBytes = 64 << 10
 	leatEventBytes = 1 << 20
 )
 
-// maxEventBytes is the largest event that fits into what sarama takes, whatever its bytes are. JSON may double it.
+// maxEventBytes is the largest event that fits into what sarama takes, whatever its bytes are. JSON
+// may double it.
 func (o *Options) maxEventBytes() int {
 	most := o.config().Producer.MaxMessageBytes - recordBytes
 	if o.Codec.Structured { // and the key is metadata besides
@@ -37,8 +40,9 @@ func (o *Options) maxEventBytes() int {
 	return max(1, min(most, leatEventBytes))
 }
 
-// New returns a [watermill.Broker] over watermill-kafka. It connects. The error is an [*leat.Error]: [leat.CodeInvalid] for wrong options,
-// [leat.CodeUnavailable] when the cluster cannot be reached.
+// New returns a [watermill.Broker] over watermill-kafka. It connects. The error is an
+// [*leat.Error]: [leat.CodeInvalid] for wrong options, [leat.CodeUnavailable] when the cluster
+// cannot be reached.
 func New(o *Options) (*watermill.Broker, error) {
 	var full Options
 	if o != nil {
@@ -82,7 +86,8 @@ func (o *Options) config() *sarama.Config {
 	return c
 }
 
-// subscriber returns the Subscriber of a group, whose subscriptions are members of that consumer group.
+// subscriber returns the Subscriber of a group, whose subscriptions are members of that consumer
+// group.
 func (o *Options) subscriber(group string) (message.Subscriber, error) {
 	topic := &sarama.TopicDetail{NumPartitions: -1, ReplicationFactor: -1}
 	if o.Partitions > 0 {
@@ -97,7 +102,8 @@ func (o *Options) subscriber(group string) (message.Subscriber, error) {
 	}, wm.NewSlogLogger(o.Logger))
 }
 
-// refused knows the errors of sarama after which the record is certainly not stored: those that it finds before it sends.
+// refused knows the errors of sarama after which the record is certainly not stored: those that it
+// finds before it sends.
 func refused(err error) leat.Code {
 	switch {
 	case errors.Is(err, sarama.ErrMessageSizeTooLarge):
@@ -123,8 +129,9 @@ func recordKey(m *message.Message) string {
 	return string(key)
 }
 
-// Marshaler turns messages into records and records into messages as watermill-kafka's DefaultMarshaler does, so that services with either
-// understand each other, and besides: the attribute partitionkey is the record's key, and no key is none instead of an empty one; no record
+// Marshaler turns messages into records and records into messages as watermill-kafka's
+// DefaultMarshaler does, so that services with either understand each other, and besides: the
+// attribute partitionkey is the record's key, and no key is none instead of an empty one; no record
 // is an error; of headers that are there twice, the later ones are kept as "name (2)".
 type Marshaler struct {
 	// Prefix is that of the Codec. "" means "ce_".
@@ -133,7 +140,8 @@ type Marshaler struct {
 
 var _ wmkafka.MarshalerUnmarshaler = Marshaler{}
 
-// Marshal returns the record of a message. The error says that the metadata has the name that watermill-kafka reserves for the UUID.
+// Marshal returns the record of a message. The error says that the metadata has the name that
+// watermill-kafka reserves for the UUID.
 func (r Marshaler) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
 	record, err := wmkafka.DefaultMarshaler{}.Marshal(topic, m)
 	if err != nil {
@@ -145,7 +153,8 @@ func (r Marshaler) Marshal(topic string, m *message.Message) (*sarama.ProducerMe
 	return record, nil
 }
 
-// Unmarshal returns the message of a record. The error is always nil: one would stop the partition for ever.
+// Unmarshal returns the message of a record. The error is always nil: one would stop the partition
+// for ever.
 func (Marshaler) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error) {
 	m := message.NewMessage("", record.Value)
 	for _, h := range record.Headers {

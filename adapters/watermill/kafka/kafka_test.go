@@ -44,7 +44,8 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// gather runs a Consumer until it has handled n events successfully, and returns them in the order in which they succeeded.
+// gather runs a Consumer until it has handled n events successfully, and returns them in the order
+// in which they succeeded.
 func gather(t *testing.T, b leat.Broker, topic string, n int, h func(e leat.Event) error, more ...leat.Middleware) []leat.Event {
 	t.Helper()
 	return brokertest.Handle(within(t), t, b, leat.Subscription{Topic: topic, Group: "g-" + topic}, n, h, more...)
@@ -63,7 +64,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestPlainWatermill: a service on plain watermill-kafka with its default marshaler and a service of Leat understand each other.
+// TestPlainWatermill: a service on plain watermill-kafka with its default marshaler and a service
+// of Leat understand each other.
 func TestPlainWatermill(t *testing.T) {
 	b := open(t, kafka.Options{})
 	topic := "plain-" + rand.Text()

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLargestEventFits: sarama takes an event of exactly the limit, whatever its bytes are, with its trace context.
+// TestLargestEventFits: sarama takes an event of exactly the limit, whatever its bytes are, with
+// its trace context.
 func TestLargestEventFits(t *testing.T) {
 	for _, structured := range []bool{false, true} {
 		for _, limit := range []int{0, 50_000} {

@@ -14,14 +14,17 @@ import (
 type Options struct {
 	// Hosts are addresses to begin with, each "host:port"; without a port it is 9092.
 	Hosts []string
-	// Codec says how events and messages become each other. Order is kept by the record's key where an event has none.
+	// Codec says how events and messages become each other. Order is kept by the record's key where
+	// an event has none.
 	Codec watermill.Codec
 	// Mapping is that of [watermill.Options].
 	Mapping foreign.Mapping
-	// Partitions and ReplicationFactor are what Declare creates a topic with. 0 means the cluster's default.
+	// Partitions and ReplicationFactor are what Declare creates a topic with. 0 means the cluster's
+	// default.
 	Partitions        int32
 	ReplicationFactor int16
-	// NackDelay is how long a partition waits until a message that was given back is delivered again. 0 means 100 ms.
+	// NackDelay is how long a partition waits until a message that was given back is delivered
+	// again. 0 means 100 ms.
 	NackDelay time.Duration
 	// SkipInitialize makes Declare do nothing.
 	SkipInitialize bool
@@ -30,7 +33,8 @@ type Options struct {
 	Buffer          int
 	BufferBytes     int
 	CloseTimeout    time.Duration
-	// Configure changes the configuration of sarama, which publishing and each group have one of: TLS, SASL, timeouts. Nil changes nothing.
+	// Configure changes the configuration of sarama, which publishing and each group have one of:
+	// TLS, SASL, timeouts. Nil changes nothing.
 	Configure func(c *sarama.Config)
 	// Logger gets what an operator should know, and what Watermill logs. Nil means no log.
 	Logger *slog.Logger

@@ -18,8 +18,8 @@ import (
 // null is how the tools read and write a key or value that is null.
 const null = "\tNULL"
 
-// produceWithJava writes lines with Kafka's console producer, in which tabs separate headers, key and value, '~' the headers, and NULL
-// stands for null.
+// produceWithJava writes lines with Kafka's console producer, in which tabs separate headers, key
+// and value, '~' the headers, and NULL stands for null.
 func produceWithJava(t *testing.T, tp topic, lines ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -32,7 +32,8 @@ func produceWithJava(t *testing.T, tp topic, lines ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// consumeWithJava returns n lines of Kafka's console consumer: partition, headers, key and value, separated by tabs.
+// consumeWithJava returns n lines of Kafka's console consumer: partition, headers, key and value,
+// separated by tabs.
 func consumeWithJava(t *testing.T, tp topic, n int) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -91,7 +92,8 @@ func TestJavaAndWeChooseTheSamePartition(t *testing.T) {
 	}
 }
 
-// TestWeReadRecordsOfJava: binary and structured events that were put together by hand, nulls included.
+// TestWeReadRecordsOfJava: binary and structured events that were put together by hand, nulls
+// included.
 func TestWeReadRecordsOfJava(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)

@@ -58,11 +58,13 @@ func sdkReceive(t *testing.T, tp topic, n int) (events []*event.Event, errs []er
 	return events, errs
 }
 
-// TestSDKReadsOurEvents lists what its reader makes of our records. All that is not listed as a change arrives as it was.
+// TestSDKReadsOurEvents lists what its reader makes of our records. All that is not listed as a
+// change arrives as it was.
 //
-// In both modes it writes source and dataschema anew by net/url (the scheme in lower case, an empty fragment dropped). In binary mode it
-// also adds three extensions that were not sent, every extension is a string, since headers have no types, and empty data is none. In
-// structured mode Boolean and Integer keep their type.
+// In both modes it writes source and dataschema anew by net/url (the scheme in lower case, an empty
+// fragment dropped). In binary mode it also adds three extensions that were not sent, every
+// extension is a string, since headers have no types, and empty data is none. In structured mode
+// Boolean and Integer keep their type.
 func TestSDKReadsOurEvents(t *testing.T) {
 	t.Parallel()
 	extensions := map[string]any{
@@ -126,7 +128,8 @@ func withoutNil(m map[string]any) map[string]any {
 	return m
 }
 
-// TestSDKRefusesLeapSeconds: an event that came to us with one is valid, and passed on as it was. So is a time in lower case.
+// TestSDKRefusesLeapSeconds: an event that came to us with one is valid, and passed on as it was.
+// So is a time in lower case.
 func TestSDKRefusesLeapSeconds(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)
@@ -150,9 +153,10 @@ func TestSDKRefusesLeapSeconds(t *testing.T) {
 	}
 }
 
-// TestWeReadEventsOfTheSDK: what its writer changes before it is on the wire is not for the reader to undo. It writes the time in UTC, and
-// in binary mode those among the extensions too, the scheme of a URI in lower case, and in binary mode empty data as a null value, which
-// Kafka takes for a tombstone.
+// TestWeReadEventsOfTheSDK: what its writer changes before it is on the wire is not for the reader
+// to undo. It writes the time in UTC, and in binary mode those among the extensions too, the scheme
+// of a URI in lower case, and in binary mode empty data as a null value, which Kafka takes for a
+// tombstone.
 func TestWeReadEventsOfTheSDK(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)
@@ -217,7 +221,8 @@ func TestWeReadEventsOfTheSDK(t *testing.T) {
 	}
 }
 
-// TestSourceThatIsNoURI: the SDK writes characters into a URI-reference that RFC 3986 does not allow there. We read only valid events.
+// TestSourceThatIsNoURI: the SDK writes characters into a URI-reference that RFC 3986 does not
+// allow there. We read only valid events.
 func TestSourceThatIsNoURI(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)

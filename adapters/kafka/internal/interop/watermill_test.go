@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fromWatermill is a Mapping for the messages of Watermill's DefaultMarshaler: its UUID is the id, and of the metadata, whose names are
-// free, what is known is taken.
+// fromWatermill is a Mapping for the messages of Watermill's DefaultMarshaler: its UUID is the id,
+// and of the metadata, whose names are free, what is known is taken.
 func fromWatermill(m foreign.Message) (leat.Event, error) {
 	o := &leat.EventOptions{
 		Source: "/watermill/" + m.Topic, Time: m.Time, Key: string(m.Key), Data: m.Body, Extensions: map[string]any{},
@@ -90,7 +90,8 @@ func TestWeReadMessagesOfWatermill(t *testing.T) {
 	}
 }
 
-// TestWatermillReadsOurRecords: headers become metadata as they are; the UUID is empty, since ours have no such header.
+// TestWatermillReadsOurRecords: headers become metadata as they are; the UUID is empty, since ours
+// have no such header.
 func TestWatermillReadsOurRecords(t *testing.T) {
 	t.Parallel()
 	tp := newTopic(t, 1)

@@ -18,8 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReconnects is the suite's TestReconnect: 10,000 messages of 100 publishers while the broker is restarted twice. The test appends to
-// its list of published messages in one goroutine and reads it in another, so it cannot run under the race detector.
+// TestReconnects is the suite's TestReconnect: 10,000 messages of 100 publishers while the broker
+// is restarted twice. The test appends to its list of published messages in one goroutine and reads
+// it in another, so it cannot run under the race detector.
 func TestReconnects(t *testing.T) {
 	control := filepath.Join(t.TempDir(), "brokers")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", control, "github.com/leatgo/leat/internal/brokertest/cmd/brokers")
@@ -47,7 +48,8 @@ func TestReconnects(t *testing.T) {
 	})
 }
 
-// stopAfter stops the broker in a folder when the test is over. What runs then was started by the control program, which knows it.
+// stopAfter stops the broker in a folder when the test is over. What runs then was started by the
+// control program, which knows it.
 func stopAfter(t *testing.T, control, dir string) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -72,9 +74,10 @@ func (b broker) reconnect(t *testing.T, command ...string) {
 // reconnectMessages is how many messages TestReconnect publishes.
 const reconnectMessages = 10_000
 
-// holding is a Publisher that knows what was confirmed. TestReconnect compares what it has received with its list of published messages
-// as soon as it has received all of them, while a message gets into the list some time after its Publish has returned; a consumer may
-// have it before that. So the last message is held back until every Publish has returned, and the list has had a second.
+// holding is a Publisher that knows what was confirmed. TestReconnect compares what it has received
+// with its list of published messages as soon as it has received all of them, while a message gets
+// into the list some time after its Publish has returned; a consumer may have it before that. So
+// the last message is held back until every Publish has returned, and the list has had a second.
 type holding struct {
 	message.Publisher
 

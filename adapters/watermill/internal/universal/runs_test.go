@@ -15,11 +15,13 @@ import (
 type broker struct {
 	// name stands in the table.
 	name string
-	// open returns an instance of the adapter of its own. It is closed by the Publisher or the Subscriber that it is for.
+	// open returns an instance of the adapter of its own. It is closed by the Publisher or the
+	// Subscriber that it is for.
 	open func(t *testing.T) leat.Broker
-	// features are the flags of the suite. What is not said there is false: no ExactlyOnceDelivery, since Leat delivers at least once; no
-	// RequireSingleInstance, since each Publisher and Subscriber has an instance of the adapter; no ContextPreserved, since a broker carries
-	// no context.
+	// features are the flags of the suite. What is not said there is false: no ExactlyOnceDelivery,
+	// since Leat delivers at least once; no RequireSingleInstance, since each Publisher and
+	// Subscriber has an instance of the adapter; no ContextPreserved, since a broker carries no
+	// context.
 	features tests.Features
 	// noHistory is why a new group does not get what was published before it; "" where it does.
 	noHistory string
@@ -30,7 +32,8 @@ func flags() tests.Features {
 	return tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true}
 }
 
-// byPayload is the key: the suite's messages have none, and those that must keep their order have the same payload.
+// byPayload is the key: the suite's messages have none, and those that must keep their order have
+// the same payload.
 func byPayload(_ string, m *message.Message) string { return string(m.Payload) }
 
 // pubSub returns a Publisher and a Subscriber of a group.
@@ -40,8 +43,8 @@ func (b broker) pubSub(t *testing.T, group string) (message.Publisher, message.S
 		leatmill.NewSubscriber(b.open(t), &leatmill.SubscriberOptions{Group: group, CloseBroker: true})
 }
 
-// run runs the whole suite, and once more the test that wants each Subscriber to see all that was published before: Leat's Subscribers
-// of one group share messages, so those are of a group each.
+// run runs the whole suite, and once more the test that wants each Subscriber to see all that was
+// published before: Leat's Subscribers of one group share messages, so those are of a group each.
 func (b broker) run(t *testing.T, suite func(*testing.T, tests.Features, tests.PubSubConstructor, tests.ConsumerGroupPubSubConstructor)) {
 	t.Helper()
 	suite(t, b.features, func(t *testing.T) (message.Publisher, message.Subscriber) {
@@ -63,10 +66,12 @@ func (b broker) history(t *testing.T) {
 		})
 }
 
-// stress reports whether the stress variant of the suite was asked for: ten copies of the suite at a time, or STRESS_TEST_COUNT.
+// stress reports whether the stress variant of the suite was asked for: ten copies of the suite at
+// a time, or STRESS_TEST_COUNT.
 func stress() bool { return os.Getenv("LEAT_STRESS") != "" }
 
-// TestUniversal is the suite on each broker. TestReconnect, which needs a broker of its own and races with itself, is TestReconnects.
+// TestUniversal is the suite on each broker. TestReconnect, which needs a broker of its own and
+// races with itself, is TestReconnects.
 func TestUniversal(t *testing.T) {
 	for _, b := range brokers() {
 		t.Run(b.name, func(t *testing.T) {

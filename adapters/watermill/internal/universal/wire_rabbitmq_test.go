@@ -79,9 +79,9 @@ func someEvent(t *testing.T) leat.Event {
 	return e
 }
 
-// TestWireRabbitMQ: a service on plain watermill-amqp with its default marshaler and services of Leat on adapters/rabbitmq, one with Leat's
-// own API and one with a Watermill Subscriber over it, exchange messages in both directions, with the exchanges and queues that
-// watermill-amqp has.
+// TestWireRabbitMQ: a service on plain watermill-amqp with its default marshaler and services of
+// Leat on adapters/rabbitmq, one with Leat's own API and one with a Watermill Subscriber over it,
+// exchange messages in both directions, with the exchanges and queues that watermill-amqp has.
 func TestWireRabbitMQ(t *testing.T) {
 	amqpURL := brokertest.RabbitMQ(t)
 	exchange, queue := "x-"+rand.Text(), "q-"+rand.Text()
@@ -152,8 +152,8 @@ func TestWireRabbitMQ(t *testing.T) {
 	}
 }
 
-// TestSameQueue: adapters/watermill/amqp and adapters/rabbitmq read and write the same, and declare the same queue, so that a service can
-// change from one to the other.
+// TestSameQueue: adapters/watermill/amqp and adapters/rabbitmq read and write the same, and declare
+// the same queue, so that a service can change from one to the other.
 func TestSameQueue(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -18,8 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWireKafka: a service on plain watermill-kafka with its default marshaler and services of Leat on adapters/kafka, one with Leat's
-// own API and one with a Watermill Subscriber over it, exchange messages in both directions.
+// TestWireKafka: a service on plain watermill-kafka with its default marshaler and services of Leat
+// on adapters/kafka, one with Leat's own API and one with a Watermill Subscriber over it, exchange
+// messages in both directions.
 func TestWireKafka(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
