@@ -20,7 +20,7 @@ import (
 // A rule's text begins with its number; a case cites rules before a colon, such as "P5, P11, W1:"
 // and "P1, P4 to P6:".
 var (
-	ruleText   = regexp.MustCompile(`(?m)^\s*([A-Z][0-9]+)\. [A-Z\[a-z]`)
+	ruleText   = regexp.MustCompile(`(?:^|[.)]\s+|\n)([A-Z][0-9]+)\. [A-Z\[a-z]`)
 	ruleNumber = regexp.MustCompile(`\b([A-Z])([0-9]+)(?: to [A-Z]([0-9]+))?\b`)
 )
 
