@@ -59,8 +59,11 @@ func IsCertificateAlert(err error) bool {
 // [leat.CodeCanceled] and the error wraps that of ctx, with err as the last thing that was wrong.
 // Otherwise a [leat.CodeCanceled] was the end of the adapter's own timeout, in which nobody
 // answered: it becomes [leat.CodeUnavailable]. An err that is itself an [*leat.Error] is not
-// wrapped once more.
+// wrapped once more. A nil err stays nil, whatever the rest.
 func Fail(ctx context.Context, op, topic string, code leat.Code, err error) error {
+	if err == nil {
+		return nil
+	}
 	if ctx.Err() != nil {
 		code = leat.CodeCanceled
 		if !errors.Is(err, ctx.Err()) {

@@ -62,6 +62,8 @@ func TestFail(t *testing.T) {
 	wrapped := fmt.Errorf("x: %w", own)
 	assert.Equal(t, &leat.Error{Op: "declare", Topic: "t", Code: leat.CodeNotFound, Err: wrapped},
 		fault.Fail(t.Context(), "declare", "t", leat.CodeNotFound, wrapped), "what is around it says more")
+	require.NoError(t, fault.Fail(ended, "declare", "t", leat.CodeNotFound, nil))
+	require.NoError(t, fault.Health("t", leat.CodeNotFound, time.Now(), nil))
 }
 
 func TestJoin(t *testing.T) {

@@ -69,7 +69,12 @@ func (s *Symptoms[K]) All() iter.Seq2[K, *Symptom] {
 // Health makes an [*leat.Error] of health, whose text ends with the time since when err holds. A
 // context that ended was the adapter's own, because nobody answered in time: [leat.CodeCanceled]
 // becomes [leat.CodeUnavailable]. An empty topic means the whole broker.
+//
+// A nil err stays nil.
 func Health(topic string, code leat.Code, since time.Time, err error) error {
+	if err == nil {
+		return nil
+	}
 	if code == leat.CodeCanceled {
 		code = leat.CodeUnavailable
 	}

@@ -11,6 +11,8 @@
 //	k.Ack(m)                                // from Settle
 //	err := k.Close(ctx)
 //
+// A [Stream] is a Keeper with a book, which is most of an adapter's stream.
+//
 // The keeper holds these rules of [github.com/leatgo/leat.Lease] and Stream for the adapter:
 //
 //   - L1: it extends before half of the term has passed, and then at every tenth until the broker confirms,

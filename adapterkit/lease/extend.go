@@ -92,4 +92,5 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 	}
 	k.mu.Unlock()
 	k.lose(lost, cause)
+	k.report(Extend, errs)
 }

@@ -48,8 +48,8 @@ type Options[K comparable, T any] struct {
 	// Lost is told of a message whose lease is lost. It takes the message out of the adapter's
 	// book, and returns others that are lost with it; see book.Window.Lose. Nil does nothing.
 	Lost func(m *Message[K, T], cause error) (others []*Message[K, T])
-	// Report gets what went wrong with a request, and nil when one went well. It may be called
-	// often. Nil does nothing.
+	// Report gets what went wrong with a request, and nil when one went well, after what was
+	// confirmed is not held any more. It may be called often. Nil does nothing.
 	Report func(op Op, err error)
 	// MaxBatch is the most entries of a request. 0 means 10.
 	MaxBatch int
@@ -193,6 +193,23 @@ func (k *Keeper[K, T]) Held() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.held)
+}
+
+// Entries returns what is held, oldest first, acks that are not confirmed included, and without what
+// is given back. It is for brokers that ask what a client still has.
+func (k *Keeper[K, T]) Entries() []Entry[K, T] {
+	all := k.all()
+	k.mu.Lock()
+	all = slices.DeleteFunc(all, func(m *Message[K, T]) bool { return m.op == GiveBack || m.Lease().Ended() })
+	k.mu.Unlock()
+	entries, _, _ := k.entries(all, Extend)
+	return entries
+}
+
+// ErrTaken is the error that Send returns for an entry whose receipt the broker does not take any
+// more. Its code is [leat.CodeLeaseLost].
+var ErrTaken error = &leat.Error{
+	Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker has taken the message back"),
 }
 
 var errTerm = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}

@@ -179,6 +179,7 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	if op != GiveBack {
 		k.lose(lost, cause)
 	}
+	k.report(op, errs)
 	return some
 }
 
@@ -201,13 +202,17 @@ func (k *Keeper[K, T]) entries(batch []*Message[K, T], op Op) (entries []Entry[K
 	return entries, versions, until
 }
 
-// send calls Send, and reports what went wrong.
+// send calls Send.
 func (k *Keeper[K, T]) send(op Op, entries []Entry[K, T], until time.Time) []error {
 	ctx, cancel := context.WithDeadline(k.ctx, until)
 	defer cancel()
-	errs := k.o.Send(ctx, op, entries)
+	return k.o.Send(ctx, op, entries)
+}
+
+// report reports what went wrong with a request.
+func (k *Keeper[K, T]) report(op Op, errs []error) {
 	if k.o.Report == nil || k.ctx.Err() != nil {
-		return errs
+		return
 	}
 	var wrong error
 	for _, err := range errs {
@@ -216,7 +221,6 @@ func (k *Keeper[K, T]) send(op Op, entries []Entry[K, T], until time.Time) []err
 		}
 	}
 	k.o.Report(op, wrong)
-	return errs
 }
 
 // at returns the error of an entry: none where there is no list, or it is too short.
@@ -234,4 +238,13 @@ func All(n int, err error) []error {
 		errs[i] = err
 	}
 	return errs
+}
+
+// Values returns the values of entries, for a request that has nothing else of them.
+func Values[K comparable, T any](entries []Entry[K, T]) []T {
+	values := make([]T, len(entries))
+	for i := range entries {
+		values[i] = entries[i].Value
+	}
+	return values
 }

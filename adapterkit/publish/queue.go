@@ -1,6 +1,9 @@
 package publish
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // Queue is entries that wait to be sent, in order. Those that get their outcome meanwhile leave it
 // by themselves. The zero Queue is empty and ready for use; it must not be copied. All methods may
@@ -8,6 +11,7 @@ import "sync"
 type Queue[T any] struct {
 	mu          sync.Mutex
 	first, last *Entry[T]
+	ready       chan struct{} // nil until Take waits
 }
 
 // Push appends an entry, unless it has its outcome.
@@ -37,6 +41,49 @@ func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
 		}
 	}
 	return nil
+}
+
+// Take waits for entries, and takes out and begins as many as there are for one request: up to a number
+// and to a sum of bytes as [leat.Event.Size] counts them, where a single entry may be larger. It
+// returns them with their values, and nothing when ctx has ended. One goroutine at a time calls it.
+func (q *Queue[T]) Take(ctx context.Context, most, bytes int) (entries []*Entry[T], values []T) {
+	want := func(e *Entry[T]) bool { return len(entries) == 0 || len(entries) < most && e.size <= bytes }
+	for ctx.Err() == nil {
+		for e := q.Next(want); e != nil; e = q.Next(want) {
+			entries, values = append(entries, e), append(values, e.Value)
+			bytes -= e.size
+		}
+		if len(entries) > 0 {
+			break
+		}
+		select {
+		case <-q.filled():
+		case <-ctx.Done():
+		}
+	}
+	return entries, values
+}
+
+// filled returns a channel that holds a token when entries may have come to an empty queue.
+func (q *Queue[T]) filled() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ready == nil {
+		q.ready = make(chan struct{}, 1)
+	}
+	q.signal()
+	return q.ready
+}
+
+// signal puts a token into ready, if there is something to take. The lock is held.
+func (q *Queue[T]) signal() {
+	if q.ready == nil || q.first == nil {
+		return
+	}
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
 }
 
 // PutBack puts an entry that was begun, and of which certainly nothing was sent, to the front of
@@ -104,6 +151,7 @@ func (q *Queue[T]) link(e, prev, next *Entry[T]) {
 	} else {
 		q.last = e
 	}
+	q.signal()
 }
 
 // unlink takes e out. The lock is held.

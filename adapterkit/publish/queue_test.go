@@ -1,6 +1,7 @@
 package publish_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,68 @@ func TestQueueForgetsWhatHasExpired(t *testing.T) {
 		assert.False(t, q.PutBack(begun))
 		assert.False(t, begun.Done(nil), "it is over")
 		assert.Equal(t, []string{"unknown outcome", "unavailable", "unavailable"}, o.list())
+		l.Close(t.Context())
+	})
+}
+
+// TestQueueTake: a request takes what is within its bounds, and at least one entry.
+func TestQueueTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := publish.New[int](publish.Options{Timeout: timeout})
+		var q publish.Queue[int]
+		o := newOutcomes(4)
+		sizes := []int{event(t, "a", 10).Size(), event(t, "b", 500).Size()}
+		l.Publish(t.Context(), "topic", []leat.Event{
+			event(t, "a", 10), event(t, "b", 500), event(t, "c", 10), event(t, "d", 10),
+		}, o.done, func(e leat.Event) (int, error) {
+			if e.ID() == "d" {
+				return 0, refusedWith(leat.CodeInvalid)
+			}
+			return e.Size(), nil
+		}, &q)
+		for _, c := range []struct {
+			most, bytes int
+			values      []int
+		}{{10, sizes[0], sizes[:1]}, {10, 1, sizes[1:]}, {1, 1 << 20, sizes[:1]}} {
+			entries, values := q.Take(t.Context(), c.most, c.bytes)
+			assert.Equal(t, c.values, values)
+			for _, e := range entries {
+				e.Done(nil)
+			}
+		}
+		assert.Equal(t, []string{"ok", "ok", "ok", "invalid"}, o.list())
+		l.Close(t.Context())
+	})
+}
+
+// TestQueueTakeWaits: Take waits for an entry, one that was put back included, and for the end of ctx.
+func TestQueueTakeWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := publish.New[int](publish.Options{Timeout: timeout})
+		var a admitted
+		var q publish.Queue[int]
+		offer(t.Context(), t, l, "a", 1, 1, &a)
+		took := make(chan []*entry, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		take := func() {
+			entries, _ := q.Take(ctx, 10, 1<<20)
+			took <- entries
+		}
+		go take()
+		synctest.Wait()
+		assert.Empty(t, took)
+		q.Push(a.list()[0])
+		assert.Equal(t, a.list(), <-took)
+		go take()
+		synctest.Wait()
+		assert.Empty(t, took)
+		q.PutBack(a.list()[0])
+		assert.Equal(t, a.list(), <-took)
+		go take()
+		synctest.Wait()
+		cancel()
+		assert.Empty(t, <-took)
+		a.list()[0].Done(nil)
 		l.Close(t.Context())
 	})
 }

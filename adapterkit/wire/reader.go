@@ -226,3 +226,21 @@ func (r *Reader) Event(body []byte) (leat.Event, error) {
 
 // Trace returns the trace context of the message, or nil.
 func (r *Reader) Trace() *leat.TraceContext { return r.trace.Context() }
+
+// Delivery returns the delivery of the message: its event or what is malformed, its trace context,
+// and the transport's key where the event has none. headers are all that the message has; a
+// [leat.Malformed] refers to them and to body.
+func (r *Reader) Delivery(headers []leat.Header, key string, body []byte) (d leat.Delivery) {
+	var err error
+	if d.Event, err = r.Event(body); err != nil {
+		d.Malformed = &leat.Malformed{Headers: headers, Body: body, Reason: err}
+		if key != "" {
+			d.Malformed.Key = []byte(key)
+		}
+	}
+	if d.Event.Key() == "" {
+		d.Key = key
+	}
+	d.Trace = r.Trace()
+	return d
+}

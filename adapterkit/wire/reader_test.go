@@ -347,3 +347,33 @@ func TestHostile(t *testing.T) {
 	assert.Zero(t, wire.Excess(128))
 	assert.Equal(t, 40, wire.Excess(129))
 }
+
+// TestDelivery: a message is an event or malformed, and its key counts where the event has none.
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	binding := wire.Binding{Prefix: "ce-"}
+	deliver := func(headers typed) leat.Delivery {
+		var r wire.Reader
+		r.Begin(binding, len(headers))
+		for name, value := range headers {
+			r.AddValue(name, value)
+		}
+		return r.Delivery([]leat.Header{{Name: "a"}}, "k", []byte("x"))
+	}
+	parent := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	d := deliver(minimal("ce-", typed{"traceparent": parent}))
+	assert.Equal(t, "1", d.Event.ID())
+	assert.Equal(t, "k", d.Key)
+	assert.Nil(t, d.Malformed)
+	assert.Equal(t, parent, d.Trace.Parent)
+	d = deliver(minimal("ce-", typed{"ce-partitionkey": "own"}))
+	assert.Equal(t, "own", d.Event.Key())
+	assert.Empty(t, d.Key)
+	d = deliver(typed{"traceparent": parent})
+	require.ErrorIs(t, d.Malformed.Reason, foreign.ErrPlain)
+	assert.Equal(t, []leat.Header{{Name: "a"}}, d.Malformed.Headers)
+	assert.Equal(t, "k", string(d.Malformed.Key))
+	assert.Equal(t, "x", string(d.Malformed.Body))
+	assert.Equal(t, parent, d.Trace.Parent)
+	assert.True(t, d.Event.IsZero())
+}

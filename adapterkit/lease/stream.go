@@ -1,0 +1,207 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
+)
+
+// Stream is the part of an adapter's stream whose messages have a lease each: a book, a [Keeper],
+// and a goroutine that asks for messages. The adapter embeds it, and calls [Stream.Arrived] for
+// what its broker sends:
+//
+//	s.Stream = lease.NewStream(lease.Options[string, string]{…}, book.Options{…})
+//	s.Start(s.ask)
+//
+//	func (s *stream) ask(ctx context.Context, want lease.Want[string, string]) {
+//		asked := time.Now()
+//		for _, m := range receive(ctx, want.Events, want.Bytes, want.Stop) {
+//			s.Arrived(m.ID, m.Receipt, asked, &delivery, size)
+//		}
+//	}
+//
+// Its Receive, Settle, Quiesce and Close are those of a [leat.Stream] and a [leat.Quiescer]. No
+// method needs a lock.
+type Stream[K comparable, T any] struct {
+	keeper *Keeper[K, T]
+	topic  string
+	limit  int
+	room   chan struct{}   // holds a token when there may be more room
+	asking context.Context // ends when nothing more is to be asked for
+	quiet  context.CancelFunc
+	ctx    context.Context // ends when Close does not wait any longer
+	cancel context.CancelFunc
+	asked  chan struct{} // closed when nothing more can arrive
+
+	mu      sync.Mutex // guards what follows; never held while a lease ends
+	book    *book.Book[*Message[K, T]]
+	window  *book.Window[*Message[K, T]]
+	numbers map[*Message[K, T]]uint64 // in the window
+	gap     bool
+}
+
+// Want is what the broker may be asked for.
+type Want[K comparable, T any] struct {
+	// Events and Bytes are how many at most, both more than 0. A single event may be larger when
+	// nothing is held.
+	Events, Bytes int
+	// Held is what is held, oldest first, for brokers that want to know.
+	Held []Entry[K, T]
+	// Stop is closed when nothing more is to be asked for. What the request brings by then still
+	// counts.
+	Stop <-chan struct{}
+}
+
+// NewStream returns a Stream. Start and close it. It sets Lost of o, and Acks and Timed of b.
+func NewStream[K comparable, T any](o Options[K, T], b book.Options) *Stream[K, T] {
+	s := &Stream[K, T]{
+		topic: b.Topic, limit: b.MaxInFlight, room: make(chan struct{}, 1), asked: make(chan struct{}),
+		numbers: map[*Message[K, T]]uint64{},
+	}
+	s.asking, s.quiet = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
+	s.ctx, s.cancel = context.WithCancel(context.Background())   //nolint:gosec // Close calls it
+	b.Acks, b.Timed = book.Each, true
+	s.book = book.New[*Message[K, T]](&s.mu, b)
+	s.window = s.book.Open(nil) // each message has a lease of its own
+	report := o.Report
+	o.Lost = s.lost
+	o.Report = func(op Op, err error) {
+		if report != nil {
+			report(op, err)
+		}
+		s.signal() // an ack that is confirmed makes room
+	}
+	s.keeper = New(o)
+	return s
+}
+
+// Start begins to ask. ask is called again and again, while there is room, by one goroutine. It
+// asks the broker once, calls Arrived, and returns. Its ctx ends when Close does not wait any
+// longer. Where requests fail at once, it waits a little.
+func (s *Stream[K, T]) Start(ask func(ctx context.Context, want Want[K, T])) { go s.run(ask) }
+
+func (s *Stream[K, T]) run(ask func(ctx context.Context, want Want[K, T])) {
+	defer close(s.asked)
+	for s.asking.Err() == nil {
+		if want := s.want(); want.Events > 0 && want.Bytes > 0 {
+			ask(s.ctx, want)
+			continue
+		}
+		select {
+		case <-s.room:
+		case <-s.asking.Done():
+		}
+	}
+}
+
+// want returns what there is room for. What arrives after a loss may be later than what was lost,
+// and would overtake it: until want is called the next time, it is given back.
+func (s *Stream[K, T]) want() Want[K, T] {
+	s.mu.Lock()
+	s.gap = false
+	_, bytes := s.book.Room()
+	s.mu.Unlock()
+	held := s.keeper.Entries()
+	return Want[K, T]{Events: s.limit - len(held), Bytes: bytes, Held: held, Stop: s.asking.Done()}
+}
+
+func (s *Stream[K, T]) signal() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// Arrived takes a message that arrived, see [Keeper.Take]. d is its delivery, without the lease,
+// and size counts against MaxInFlightBytes.
+func (s *Stream[K, T]) Arrived(id K, value T, asked time.Time, d *leat.Delivery, size int) {
+	m, fresh := s.keeper.Take(id, asked, value)
+	if !fresh {
+		return // it is held, and settled by the new value
+	}
+	d.Lease = m.Lease()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gap {
+		s.keeper.GiveBack(m, 0)
+		return
+	}
+	s.numbers[m] = s.window.Push(d, size, m)
+}
+
+// lost takes a message out of the book, and later ones of its key with it.
+func (s *Stream[K, T]) lost(m *Message[K, T], _ error) (others []*Message[K, T]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gap = true // also when it has not come into the book yet
+	s.signal()
+	number, ok := s.numbers[m]
+	if !ok {
+		return nil
+	}
+	delete(s.numbers, m)
+	others = s.window.Lose(number)
+	for _, other := range others {
+		delete(s.numbers, other)
+	}
+	return others
+}
+
+// LoseAll ends all leases with a cause: the broker has taken everything back. What arrives from now
+// on is delivered.
+func (s *Stream[K, T]) LoseAll(cause error) {
+	s.keeper.LoseAll(cause)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gap = false
+}
+
+// Receive implements [leat.Stream].
+func (s *Stream[K, T]) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	return s.book.Receive(ctx, into)
+}
+
+// Settle implements [leat.Stream].
+func (s *Stream[K, T]) Settle(d *leat.Delivery, how leat.Settlement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, effect := s.book.Settle(d, how)
+	switch effect {
+	case book.Acked:
+		s.keeper.Ack(m)
+	case book.Rejected:
+		s.keeper.Reject(m)
+	case book.Returned:
+		s.keeper.GiveBack(m, how.Delay)
+	case book.None, book.GivenBack:
+		return
+	}
+	delete(s.numbers, m)
+}
+
+// Quiesce implements [leat.Quiescer].
+func (s *Stream[K, T]) Quiesce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.book.Quiesce()
+	s.quiet()
+}
+
+// Close implements [leat.Stream]: it awaits what was asked for, and then is [Keeper.Close].
+func (s *Stream[K, T]) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.book.Shut(&leat.Error{Op: "receive", Topic: s.topic, Code: leat.CodeClosed, Err: errShut})
+	s.mu.Unlock()
+	s.quiet()
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	<-s.asked
+	defer s.cancel()
+	return s.keeper.Close(ctx)
+}
+
+var errShut = errors.New("the stream is closed")
