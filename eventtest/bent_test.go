@@ -52,7 +52,7 @@ func (b *bent) Declare(ctx context.Context, subs ...leat.Subscription) error {
 func (b *bent) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 	l, ok := b.Broker.(leat.LagReporter)
 	if !ok {
-		return leat.Lag{}, fault(leat.CodeUnsupported)
+		return leat.Lag{}, failed(leat.CodeUnsupported)
 	}
 	lag, err := l.Lag(ctx, topic, group)
 	if b.lag != nil && err == nil {
@@ -219,7 +219,7 @@ func (s *set) has(v string) bool {
 	return ok
 }
 
-func fault(code leat.Code) error {
+func failed(code leat.Code) error {
 	return &leat.Error{Op: "mutant", Code: code, Err: errors.New("a mutant says so")}
 }
 

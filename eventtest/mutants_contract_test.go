@@ -16,7 +16,7 @@ func cancelMutants() []mutant {
 				s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
 					n, err := s.Receive(ctx, into)
 					if err != nil && ctx.Err() != nil && leat.CodeOf(err) == leat.CodeCanceled {
-						err = fault(leat.CodeCanceled)
+						err = failed(leat.CodeCanceled)
 					}
 					return n, err
 				}

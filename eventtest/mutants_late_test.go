@@ -86,7 +86,7 @@ func sendsLaterInOutage(b *bent) {
 		}
 		b.Publish(context.WithoutCancel(ctx), topic, events, func(int, error) {})
 		for i := range events {
-			done(i, fault(leat.CodeUnavailable))
+			done(i, failed(leat.CodeUnavailable))
 		}
 	}
 }

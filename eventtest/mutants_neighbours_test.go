@@ -17,9 +17,9 @@ func neighbourMutants() []mutant {
 			wrap: strangers(func(_ leat.Broker, _ context.Context, _ string, events []leat.Event, done func(int, error)) {
 				for i := range events {
 					if i == 0 {
-						done(i, fault(leat.CodeNotFound))
+						done(i, failed(leat.CodeNotFound))
 					} else {
-						done(i, fault(leat.CodeUnknown))
+						done(i, failed(leat.CodeUnknown))
 					}
 				}
 			}, nil),
@@ -28,7 +28,7 @@ func neighbourMutants() []mutant {
 			name: "loses what is under way with an event to an unknown topic", rule: rule,
 			wrap: strangers(nil, func(_ leat.Broker, _ context.Context, _ string, events []leat.Event, done func(int, error)) {
 				for i := range events {
-					done(i, fault(leat.CodeUnknown))
+					done(i, failed(leat.CodeUnknown))
 				}
 			}),
 		},

@@ -232,7 +232,7 @@ func leaseMutants() []mutant {
 				})
 			}),
 		leasing("says on Close that the lease was lost", "close-ends-leases", nil, func(d *leat.Delivery, outer *leat.Lease) {
-			d.Lease.Attach(outer.Drain, func(error) { outer.End(fault(leat.CodeLeaseLost)) })
+			d.Lease.Attach(outer.Drain, func(error) { outer.End(failed(leat.CodeLeaseLost)) })
 		}),
 		leasing("moves a key without waiting for its holder", "drain-awaits-release",
 			[]string{"key-exclusion", "lease-ends-first", "handover-keeps-acks"},
@@ -353,7 +353,7 @@ func closeMutants() []mutant {
 			wrap: bendStreams(func(_ leat.Subscription, s *bentStream) {
 				s.close = func(s leat.Stream, closed bool) error {
 					if closed {
-						return fault(leat.CodeClosed)
+						return failed(leat.CodeClosed)
 					}
 					return s.Close(context.Background())
 				}
@@ -364,7 +364,7 @@ func closeMutants() []mutant {
 			wrap: bend(func(b *bent) {
 				b.close = func(b leat.Broker, closed bool) error {
 					if closed {
-						return fault(leat.CodeClosed)
+						return failed(leat.CodeClosed)
 					}
 					return b.Close()
 				}

@@ -33,7 +33,7 @@ func subscribeMutants() []mutant {
 				b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 					s, err := b.Subscribe(ctx, sub)
 					if leat.CodeOf(err) == leat.CodeNotFound {
-						err = fault(leat.CodeInternal)
+						err = failed(leat.CodeInternal)
 					}
 					return s, err
 				}
@@ -117,7 +117,7 @@ func subscribeMutants() []mutant {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					for _, sub := range subs {
 						if !declared.add(sub.Topic + " " + sub.Group) {
-							return fault(leat.CodeConflict)
+							return failed(leat.CodeConflict)
 						}
 					}
 					return leat.Declare(ctx, b, subs...)
@@ -130,7 +130,7 @@ func subscribeMutants() []mutant {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
 					for _, sub := range subs {
 						if sub.Broadcast && !broadcasts.add(sub.Topic) {
-							return fault(leat.CodeConflict)
+							return failed(leat.CodeConflict)
 						}
 					}
 					return leat.Declare(ctx, b, subs...)
@@ -267,7 +267,7 @@ func receiveMutants() []mutant {
 				s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
 					n, err := s.Receive(ctx, into)
 					if slices.ContainsFunc(into[:n], func(d leat.Delivery) bool { return d.Malformed != nil }) {
-						return 0, fault(leat.CodeInvalid)
+						return 0, failed(leat.CodeInvalid)
 					}
 					return n, err
 				}

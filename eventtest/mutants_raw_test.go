@@ -42,7 +42,7 @@ func sizing(name string, others []string, wireSize func(e leat.Event) int) mutan
 	return publishing(name, "largest-event-any-bytes", others,
 		func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 			if len(events) == 1 && wireSize(events[0]) > maxEventOf(b)+room {
-				done(0, fault(leat.CodeTooLarge))
+				done(0, failed(leat.CodeTooLarge))
 				return
 			}
 			b.Publish(ctx, topic, events, done)
@@ -89,7 +89,7 @@ func publishMutants() []mutant {
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				if len(events) > 1 && slices.ContainsFunc(events, leat.Event.IsZero) {
 					for i := range events {
-						done(i, fault(leat.CodeInvalid))
+						done(i, failed(leat.CodeInvalid))
 					}
 					return
 				}
@@ -98,7 +98,7 @@ func publishMutants() []mutant {
 		publishing("stores what it refuses", "refused-never-delivered", []string{"publish-canceled"},
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				if ctx.Err() != nil {
-					b.Publish(context.WithoutCancel(ctx), topic, events, func(i int, _ error) { done(i, fault(leat.CodeCanceled)) })
+					b.Publish(context.WithoutCancel(ctx), topic, events, func(i int, _ error) { done(i, failed(leat.CodeCanceled)) })
 					return
 				}
 				b.Publish(ctx, topic, events, done)
@@ -106,7 +106,7 @@ func publishMutants() []mutant {
 		publishing("refuses the largest event", "largest-event", []string{"largest-event-any-bytes"},
 			func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 				if events[0].Size() == b.Limits().MaxEventBytes {
-					done(0, fault(leat.CodeTooLarge))
+					done(0, failed(leat.CodeTooLarge))
 					return
 				}
 				b.Publish(ctx, topic, events, done)

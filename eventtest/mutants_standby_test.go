@@ -28,16 +28,16 @@ func saysStandby(standby bool) func(leat.Broker) leat.Broker {
 }
 
 // hidingHarness hands out the example's adapter, whose streams stand by, and says that they share.
-type hidingHarness struct{ *slimHarness }
+type hidingHarness struct{ *exampleHarness }
 
 func (h hidingHarness) Open(ctx context.Context) (leat.Broker, error) {
-	b, err := h.slimHarness.Open(ctx)
+	b, err := h.exampleHarness.Open(ctx)
 	return saysStandby(false)(b), err
 }
 
 // TestHiddenStandbyIsCaught: streams that stand by although they do not say so.
 func TestHiddenStandbyIsCaught(t *testing.T) {
-	report := eventtest.Check(hidingHarness{&slimHarness{server: &server{topics: map[string]map[string]*queue{}}}}, &eventtest.Options{
+	report := eventtest.Check(hidingHarness{newExampleHarness(t)}, &eventtest.Options{
 		Patience: time.Second, Only: []string{"standby", "group-shares", "ack-ends"},
 	})
 	assert.Equal(t, []string{"standby"}, report.Failed())

@@ -208,7 +208,7 @@ func endsWhenCut() func(leat.Broker) leat.Broker {
 		receive: func(s *shellStream, ctx context.Context, into []leat.Delivery) (int, error) {
 			n, err := s.receive(ctx, into)
 			if s.note < int(cuts.Load()) {
-				return 0, fault(leat.CodeUnavailable)
+				return 0, failed(leat.CodeUnavailable)
 			}
 			return n, err
 		},

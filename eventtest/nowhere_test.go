@@ -83,7 +83,7 @@ func strayMutants() []mutant {
 				b.publish = func(b leat.Broker, ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
 					b.Publish(ctx, topic, events, done)
 					if n, ok := b.(*nowhere); ok {
-						n.refuse(fault(leat.CodeUnavailable), func(heldEvent) bool { return true })
+						n.refuse(failed(leat.CodeUnavailable), func(heldEvent) bool { return true })
 					}
 				}
 			}),
@@ -97,7 +97,7 @@ func strayMutants() []mutant {
 			wrap: bend(func(b *bent) {
 				b.withdraw = func(b leat.Broker, _ context.Context, _ string, _ []leat.Event) {
 					if n, ok := b.(*nowhere); ok {
-						n.refuse(fault(leat.CodeCanceled), func(heldEvent) bool { return true })
+						n.refuse(failed(leat.CodeCanceled), func(heldEvent) bool { return true })
 					}
 				}
 			}),
@@ -107,7 +107,7 @@ func strayMutants() []mutant {
 			wrap: bend(func(b *bent) {
 				b.withdraw = func(b leat.Broker, _ context.Context, _ string, events []leat.Event) {
 					if n, ok := b.(*nowhere); ok {
-						n.refuse(fault(leat.CodeUnavailable), func(h heldEvent) bool { return slices.ContainsFunc(events, h.event.Equal) })
+						n.refuse(failed(leat.CodeUnavailable), func(h heldEvent) bool { return slices.ContainsFunc(events, h.event.Equal) })
 					}
 				}
 			}),
@@ -117,7 +117,7 @@ func strayMutants() []mutant {
 			wrap: bend(func(b *bent) {
 				b.withdraw = func(b leat.Broker, _ context.Context, _ string, events []leat.Event) {
 					if n, ok := b.(*nowhere); ok {
-						n.refuse(fault(leat.CodeUnavailable), func(h heldEvent) bool {
+						n.refuse(failed(leat.CodeUnavailable), func(h heldEvent) bool {
 							return slices.ContainsFunc(events, func(e leat.Event) bool { return e.ID() == h.event.ID() })
 						})
 					}
@@ -129,7 +129,7 @@ func strayMutants() []mutant {
 			wrap: bend(func(b *bent) {
 				b.close = func(b leat.Broker, _ bool) error {
 					if n, ok := b.(*nowhere); ok {
-						n.refuse(fault(leat.CodeUnknown), func(heldEvent) bool { return true })
+						n.refuse(failed(leat.CodeUnknown), func(heldEvent) bool { return true })
 					}
 					return b.Close()
 				}

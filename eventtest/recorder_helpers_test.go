@@ -27,7 +27,7 @@ func newEvent(t testing.TB, kind, id, key string) leat.Event {
 	return e
 }
 
-func publish(t testing.TB, rec *eventtest.Recorder, topic string, events ...leat.Event) {
+func publishOn(t testing.TB, rec *eventtest.Recorder, topic string, events ...leat.Event) {
 	t.Helper()
 	require.NoError(t, leat.NewProducer(rec.Broker(), nil).Publish(t.Context(), topic, events...))
 }

@@ -39,7 +39,7 @@ func TestRecorderFollowsAChainOfServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := eventtest.NewRecorder(t, nil)
 		chain(t, rec)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		rec.Settled(t)
 
 		assert.Equal(t, 1, rec.Handled("mail").Type("shipped").Key("customer-1").Len())
@@ -73,7 +73,7 @@ func TestRecorderFollowsAChainInRealTime(t *testing.T) {
 	serve(t, rec, "payments", "shipping", relay(t, rec, "parcels", "parcel.sent"), nil)
 	serve(t, rec, "parcels", "mail", nothing, nil)
 	for i := range 200 {
-		publish(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), fmt.Sprint("customer-", i%7)))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), fmt.Sprint("customer-", i%7)))
 	}
 	rec.Settled(t)
 	assert.Equal(t, 200, rec.Handled("mail").Len())
@@ -96,7 +96,7 @@ func TestRecorderFollowsAnEventIntoThePoisonQueue(t *testing.T) {
 				return nil
 			}},
 		})
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		rec.Settled(t) // the poison queue keeps it for a replay, which need not come
 		assert.Equal(t, "order-7", rec.Poisoned("billing").One(t).Event.ID())
 		assert.Equal(t, 1, rec.Records().Kind(eventtest.RecordRejected).Len())
@@ -187,7 +187,7 @@ func TestRecorderSurvivesARestartOfTheApplication(t *testing.T) {
 			return errors.Join(err, broker.Close())
 		}
 		stop := rec.Start(t, app, "billing")
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		synctest.Wait()
 		stop()
 		works.Store(true)
@@ -212,7 +212,7 @@ func TestRecorderConnectionsAreClosedOneByOne(t *testing.T) {
 	assert.Equal(t, leat.CodeClosed, leat.CodeOf(err))
 	err = leat.NewProducer(broker, nil).Publish(t.Context(), "orders", newEvent(t, "order.placed", "order-7", ""))
 	assert.ErrorContains(t, err, "closed")
-	publish(t, rec, "orders", newEvent(t, "order.placed", "order-8", ""))
+	publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-8", ""))
 	assert.Equal(t, 1, rec.Published().Len())
 }
 
@@ -222,7 +222,7 @@ func TestRecorderRecordsAStreamWithoutAConsumer(t *testing.T) {
 	require.NoError(t, leat.Declare(t.Context(), broker, sub))
 	stream, err := broker.Subscribe(t.Context(), sub)
 	require.NoError(t, err)
-	publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
+	publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
 	var into [1]leat.Delivery
 	for _, action := range []leat.Action{leat.GiveBack, leat.Ack} {
 		_, err = stream.Receive(t.Context(), into[:])
@@ -238,7 +238,7 @@ func TestRecorderTellsOneRecordFromMore(t *testing.T) {
 	rec := eventtest.NewRecorder(t, nil)
 	f := &failingT{TB: t}
 	rec.Published().One(f)
-	publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""), newEvent(t, "order.placed", "order-8", ""))
+	publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""), newEvent(t, "order.placed", "order-8", ""))
 	rec.Published().One(f)
 	require.Len(t, f.why, 2)
 	assert.Contains(t, f.why[0], "want one record, got 0")

@@ -29,7 +29,7 @@ func TestRecorderWaitsForAnHourOfRetriesInNoTime(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"),
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"),
 			newEvent(t, "order.placed", "order-8", "customer-1"))
 		rec.Settled(t)
 		assert.GreaterOrEqual(t, time.Since(began), time.Hour)
@@ -42,7 +42,7 @@ func TestRecorderWaitsForAnHourOfRetriesInNoTime(t *testing.T) {
 func TestRecorderCountsBroadcastStreamsWhileTheyAreThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := eventtest.NewRecorder(t, nil)
-		publish(t, rec, "flags", newEvent(t, "flag.set", "before", ""))
+		publishOn(t, rec, "flags", newEvent(t, "flag.set", "before", ""))
 		var consumers []*leat.Consumer
 		for range 3 {
 			consumers = append(consumers, leat.NewConsumer(rec.Broker(), leat.Subscription{Topic: "flags", Broadcast: true},
@@ -50,11 +50,11 @@ func TestRecorderCountsBroadcastStreamsWhileTheyAreThere(t *testing.T) {
 		}
 		stop := rec.Start(t, func(ctx context.Context) error { return leat.Run(ctx, consumers...) }, eventtest.BroadcastGroup)
 		synctest.Wait()
-		publish(t, rec, "flags", newEvent(t, "flag.set", "during", ""))
+		publishOn(t, rec, "flags", newEvent(t, "flag.set", "during", ""))
 		rec.Settled(t)
 		assert.Equal(t, 3, rec.Handled(eventtest.BroadcastGroup).Len())
 		stop()
-		publish(t, rec, "flags", newEvent(t, "flag.set", "after", ""))
+		publishOn(t, rec, "flags", newEvent(t, "flag.set", "after", ""))
 		rec.Settled(t)
 		assert.Equal(t, 3, rec.Handled(eventtest.BroadcastGroup).Len())
 	})
@@ -64,7 +64,7 @@ func TestRecorderCountsGroupsThatComeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := eventtest.NewRecorder(t, nil)
 		for i := range 1500 {
-			publish(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint(i), ""))
+			publishOn(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint(i), ""))
 		}
 		serve(t, rec, "orders", "billing", nothing, nil)
 		rec.Settled(t)
@@ -110,7 +110,7 @@ func TestRecorderSaysWhyAWaitFailed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rec := eventtest.NewRecorder(t, nil)
 				c.start(t, rec)
-				publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+				publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 				message := lostWait(t, rec)
 				assert.Contains(t, message, c.want)
 				assert.Contains(t, message, "\n0s          orders: order.placed order-7, key customer-1\n")
@@ -126,7 +126,7 @@ func TestRecorderFailsAtOnceWhenAnEventIsStuck(t *testing.T) {
 			rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{KeepWaiting: keepWaiting, Timeout: time.Hour})
 			serve(t, rec, "orders", "billing", func(context.Context, leat.Event) error { return leat.Reject(errDeclined) }, nil)
 			began := time.Now()
-			publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
+			publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
 			message := lostWait(t, rec)
 			assert.Contains(t, message, "attempt 1: rejected: the bank does not answer\n")
 			assert.Contains(t, message, "stuck: the bank does not answer")
@@ -148,7 +148,7 @@ func TestRecorderNamesTheHandlerThatDoesNotReturn(t *testing.T) {
 			<-release
 			return nil
 		}, nil)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		message := lostWait(t, rec)
 		assert.Contains(t, message, "is in attempt 1; the handler has been running for 1h0m0s")
 		assert.Contains(t, message, "attempt 1: running for 1h0m0s")
@@ -160,7 +160,7 @@ func TestRecorderNamesTheHandlerThatDoesNotReturn(t *testing.T) {
 func TestRecorderWaitEndsWithItsContextInRealTime(t *testing.T) {
 	rec := eventtest.NewRecorder(t, nil)
 	require.NoError(t, leat.Declare(t.Context(), rec.Broker(), leat.Subscription{Topic: "orders", Group: "audit"}))
-	publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
+	publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	err := rec.Wait(ctx)
@@ -212,7 +212,7 @@ func TestRecorderCountsAnEventWhoseLeaseWasLostUntilItIsHandled(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		synctest.Wait()
 		require.NoError(t, broker.ExpireLeases("orders", "billing"))
 		rec.Settled(t)
@@ -255,7 +255,7 @@ func TestRecorderPrintsWhatTheDocumentationShows(t *testing.T) {
 			<-release
 			return nil
 		}, nil)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "7", "ada"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "7", "ada"))
 		assert.Contains(t, string(doc), "```\n"+lostWait(t, rec)+"\n```\n")
 		close(release)
 		rec.Settled(t)
@@ -276,7 +276,7 @@ func TestRecorderCountsAnEventThatIsPublishedTwice(t *testing.T) {
 			return nil
 		}, nil)
 		serve(t, rec, "payments", "shipping", nothing, nil)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		rec.Settled(t)
 		paid := rec.Published().Type("paid")
 		require.Equal(t, 2, paid.Len())
@@ -295,7 +295,7 @@ func TestRecorderDoesNotWaitForWhatABroadcastLost(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, nil)
-		publish(t, rec, "flags", newEvent(t, "flag.set", "1", ""))
+		publishOn(t, rec, "flags", newEvent(t, "flag.set", "1", ""))
 		synctest.Wait()
 		broker.Crash()
 		rec.Settled(t)
@@ -320,7 +320,7 @@ func TestRecorderBoundsWhatAFailedWaitPrints(t *testing.T) {
 		rec := eventtest.NewRecorder(t, nil)
 		require.NoError(t, leat.Declare(t.Context(), rec.Broker(), leat.Subscription{Topic: "orders", Group: "audit"}))
 		for i := range 100 {
-			publish(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), ""))
+			publishOn(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint("order-", i), ""))
 		}
 		message := lostWait(t, rec)
 		assert.Contains(t, message, "outstanding: 100\n")
@@ -339,7 +339,7 @@ func TestRecorderTakesBackWhatAHandlerHeldWhenItsServiceEnded(t *testing.T) {
 			<-release
 			return nil
 		}, &leat.ConsumerOptions{ShutdownTimeout: time.Second})
-		publish(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", "customer-1"))
 		synctest.Wait()
 		stop()
 		require.Len(t, f.why, 1)
@@ -374,13 +374,13 @@ func TestRecorderThatIsNotTheObserver(t *testing.T) {
 			}
 			return nil
 		}, o)
-		publish(t, rec, "orders", newEvent(t, "order.placed", "rejected", "k"), newEvent(t, "order.placed", "retried", "k"))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "rejected", "k"), newEvent(t, "order.placed", "retried", "k"))
 		rec.Settled(t)
 		assert.Equal(t, "retried", rec.Handled("billing").One(t).Event.ID())
 		assert.Equal(t, "rejected", rec.Poisoned("billing").One(t).Event.ID())
 		assert.Zero(t, rec.Retried("billing").Len())
 
-		publish(t, rec, "orders", newEvent(t, "order.placed", "slow", ""))
+		publishOn(t, rec, "orders", newEvent(t, "order.placed", "slow", ""))
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

@@ -121,7 +121,7 @@ func TestWrongClaimsAreNoticed(t *testing.T) {
 	unavailable := bend(func(b *bent) {
 		b.subscribe = func(b leat.Broker, ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
 			if sub.Broadcast {
-				return nil, fault(leat.CodeUnavailable)
+				return nil, failed(leat.CodeUnavailable)
 			}
 			return b.Subscribe(ctx, sub)
 		}
