@@ -195,8 +195,8 @@ func (k *Keeper[K, T]) Held() int {
 	return len(k.held)
 }
 
-// Entries returns what is held, oldest first, acks that are not confirmed included, and without what
-// is given back. It is for brokers that ask what a client still has.
+// Entries returns what is held, oldest first, acks that are not confirmed included, and without
+// what is given back. It is for brokers that ask what a client still has.
 func (k *Keeper[K, T]) Entries() []Entry[K, T] {
 	all := k.all()
 	k.mu.Lock()

@@ -43,9 +43,10 @@ func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
 	return nil
 }
 
-// Take waits for entries, and takes out and begins as many as there are for one request: up to a number
-// and to a sum of bytes as [leat.Event.Size] counts them, where a single entry may be larger. It
-// returns them with their values, and nothing when ctx has ended. One goroutine at a time calls it.
+// Take waits for entries, and takes out and begins as many as there are for one request: up to a
+// number and to a sum of bytes as [leat.Event.Size] counts them, where a single entry may be
+// larger. It returns them with their values, and nothing when ctx has ended. One goroutine at a
+// time calls it.
 func (q *Queue[T]) Take(ctx context.Context, most, bytes int) (entries []*Entry[T], values []T) {
 	want := func(e *Entry[T]) bool { return len(entries) == 0 || len(entries) < most && e.size <= bytes }
 	for ctx.Err() == nil {

@@ -106,7 +106,8 @@ func TestQueueTake(t *testing.T) {
 	})
 }
 
-// TestQueueTakeWaits: Take waits for an entry, one that was put back included, and for the end of ctx.
+// TestQueueTakeWaits: Take waits for an entry, one that was put back included, and for the end of
+// ctx.
 func TestQueueTakeWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := publish.New[int](publish.Options{Timeout: timeout})
