@@ -38,7 +38,7 @@ func topicIDOf(id kadm.TopicID) (short topicID) {
 }
 
 const (
-	notePrefix = "leat1:"
+	notePrefix = "leat2:"
 	// mostNote is how long a note may be at most: the brokers' offset.metadata.max.bytes is 4096 by
 	// default.
 	mostNote = 4096
