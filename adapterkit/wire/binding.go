@@ -68,12 +68,14 @@ func (b *Binding) Attribute(header string) (name string, ok bool) {
 // these are the prefixes of Knative, of libraries for Kafka, of Spring and the SDKs for Java and
 // Go, and of the SDKs for Python and C#.
 func (b *Binding) split(header string) (prefix, name string) {
-	for i, prefix := range [...]string{b.Prefix, "ce-", "ce_", "cloudevents:", "cloudevents_"} {
-		if i > 0 && !b.AnyPrefix {
-			break
-		}
-		if mode.HasPrefix(header, prefix) {
-			return prefix, header[len(prefix):]
+	if mode.HasPrefix(header, b.Prefix) {
+		return b.Prefix, header[len(b.Prefix):]
+	}
+	if b.AnyPrefix {
+		for _, prefix := range [...]string{"ce-", "ce_", "cloudevents:", "cloudevents_"} {
+			if mode.HasPrefix(header, prefix) {
+				return prefix, header[len(prefix):]
+			}
 		}
 	}
 	return "", ""

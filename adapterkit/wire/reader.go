@@ -42,29 +42,49 @@ type Reader struct {
 // Begin begins a message that has about this many headers.
 func (r *Reader) Begin(b Binding, headers int) {
 	r.Reset()
-	r.binding = b
+	if r.binding != b { // it is nearly always the same
+		r.binding = b
+	}
 	r.attrs = slices.Grow(r.attrs, min(headers, mostAttributes)+1) // and the content type
 }
 
 // Reset ends a message, so that a Reader that waits holds on to nothing of it.
 func (r *Reader) Reset() {
-	clear(r.attrs)
-	attrs, text := r.attrs[:0], r.text[:0]
-	if text == nil || cap(text) > mostText {
-		text = []byte{}
+	// Field by field, and only what was set: this runs twice for each message.
+	if len(r.attrs) > 0 {
+		clear(r.attrs)
+		r.attrs = r.attrs[:0]
 	}
-	*r = Reader{attrs: attrs, text: text}
+	if r.text == nil || cap(r.text) > mostText {
+		r.text = []byte{}
+	}
+	r.text = r.text[:0]
+	if r.types > 0 {
+		r.contentType, r.types = nil, 0
+	}
+	if r.err != nil {
+		r.err = nil
+	}
+	if r.trace.any {
+		r.trace = Trace{}
+	}
+	r.version, r.empty = false, false
 }
 
 // Add looks at a header, whatever its name. A nil value is null. It keeps value until the next
 // [Reader.Reset], and does not change it. It reports whether the header is part of an event; those
 // of a trace context are not.
 func (r *Reader) Add(name string, value []byte) bool {
-	b := &r.binding
-	switch prefix, attribute := b.split(name); {
-	case prefix != "":
+	if prefix, attribute := r.binding.split(name); prefix != "" {
 		r.attribute(prefix, mode.Lower(attribute), value)
 		return true
+	}
+	return r.addOther(name, value)
+}
+
+// addOther is Add for a header that is not an attribute.
+func (r *Reader) addOther(name string, value []byte) bool {
+	switch b := &r.binding; {
 	case b.ContentType != "" && mode.Equal(name, b.ContentType):
 		r.addType(value)
 		return true
@@ -79,14 +99,18 @@ func (r *Reader) Add(name string, value []byte) bool {
 // AddText is [Reader.Add] for transports whose headers are text. Here an empty content type is
 // none.
 func (r *Reader) AddText(name, value string) bool {
-	isType := r.binding.ContentType != "" && mode.Equal(name, r.binding.ContentType)
-	if isType && value == "" {
-		return r.Add(name, nil)
+	if prefix, attribute := r.binding.split(name); prefix != "" {
+		r.attribute(prefix, mode.Lower(attribute), r.put(value))
+		return true
 	}
-	if prefix, _ := r.binding.split(name); prefix == "" && !isType && len(value) > longestTrace {
+	isType := r.binding.ContentType != "" && mode.Equal(name, r.binding.ContentType)
+	switch {
+	case isType && value == "":
+		return r.addOther(name, nil)
+	case !isType && len(value) > longestTrace:
 		return false // nothing that an event needs, and not worth a copy
 	}
-	return r.Add(name, r.put(value))
+	return r.addOther(name, r.put(value))
 }
 
 // AddValue is [Reader.Add] for transports whose headers have types, see [AppendValue].
@@ -139,7 +163,9 @@ func (r *Reader) attribute(prefix, name string, value []byte) {
 	switch {
 	case r.err != nil:
 		return
-	case len(r.attrs) > 0 && r.prefix != prefix && !r.binding.Mixed:
+	case len(r.attrs) == 0:
+		r.prefix = prefix
+	case r.prefix != prefix && !r.binding.Mixed:
 		r.err = fmt.Errorf("the message has attributes in headers that begin with %s and with %s; "+
 			"which are meant is not known", min(prefix, r.prefix), max(prefix, r.prefix))
 		return
@@ -147,12 +173,12 @@ func (r *Reader) attribute(prefix, name string, value []byte) {
 		r.err = &leat.Error{Op: "decode", Code: leat.CodeTooLarge, Err: fmt.Errorf(
 			"the message has more than %d headers that begin with %s", mostAttributes, prefix)}
 		return
-	case r.binding.Percent && value != nil:
+	}
+	if r.binding.Percent && value != nil {
 		if value, r.err = r.unescape(name, value); r.err != nil {
 			return
 		}
 	}
-	r.prefix = prefix
 	r.attrs = append(r.attrs, leat.Header{Name: name, Value: value})
 }
 

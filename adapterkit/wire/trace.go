@@ -21,6 +21,7 @@ const longestTrace = 512 // bytes of a value that is taken
 type Trace struct {
 	parent, state         []byte
 	twoParents, twoStates bool
+	any                   bool // there is one of them
 }
 
 // Add looks at a header, whatever its name. It keeps value.
@@ -28,9 +29,11 @@ func (t *Trace) Add(name string, value []byte) {
 	switch {
 	case len(name) != len(TraceParent) && len(name) != len(TraceState) || value == nil:
 	case name == TraceParent:
+		t.any = true
 		t.twoParents = t.twoParents || t.parent != nil && !bytes.Equal(t.parent, value)
 		t.parent = value
 	case name == TraceState:
+		t.any = true
 		t.twoStates = t.twoStates || t.state != nil && !bytes.Equal(t.state, value)
 		t.state = value
 	}

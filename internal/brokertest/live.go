@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,7 +34,7 @@ func Events(t testing.TB, first, last, keys int) []leat.Event {
 	t.Helper()
 	var events []leat.Event
 	for i := first; i < last; i++ {
-		o := &leat.EventOptions{ID: fmt.Sprint(i), Source: "/live"}
+		o := &leat.EventOptions{ID: strconv.Itoa(i), Source: "/live"}
 		if keys > 0 {
 			o.Key = fmt.Sprint("key-", i%keys)
 		}
@@ -80,7 +81,11 @@ func Hold(t testing.TB, s leat.Stream, n int) []leat.Delivery {
 		into := make([]leat.Delivery, n-len(all))
 		got, err := s.Receive(ctx, into)
 		if err != nil {
-			t.Fatalf("%d of %d events came: %v; health: %v", len(all), n, err, s.(leat.HealthReporter).Health())
+			var health error
+			if h, ok := s.(leat.HealthReporter); ok {
+				health = h.Health()
+			}
+			t.Fatalf("%d of %d events came: %v; health: %v", len(all), n, err, health)
 		}
 		all = append(all, into[:got]...)
 	}

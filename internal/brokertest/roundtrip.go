@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func Shapes(t testing.TB) []leat.Event {
 	var events []leat.Event
 	for i := range 60 {
 		o := &leat.EventOptions{
-			ID: fmt.Sprint(i), Source: "/s", Key: fmt.Sprintf("k%d", i%7), Extensions: map[string]any{"n": i, "yes": true},
+			ID: strconv.Itoa(i), Source: "/s", Key: fmt.Sprintf("k%d", i%7), Extensions: map[string]any{"n": i, "yes": true},
 		}
 		switch i % 4 {
 		case 0:
