@@ -41,7 +41,7 @@ func (k *Keeper[K, T]) sweep(now time.Time) (due, lost []*Message[K, T], over bo
 	defer k.mu.Unlock()
 	for _, m := range k.held {
 		switch {
-		case m.op == GiveBack: // its lease ends in order
+		case m.op == GiveBack || m.lost: // its lease ends
 		case m.Lease().Ended():
 			lost = append(lost, m)
 		case m.extending || m.lease.ExtendAt().After(now.Add(k.tenth())):
@@ -68,7 +68,7 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 	}
 	k.mu.Lock()
 	batch = slices.DeleteFunc(batch, func(m *Message[K, T]) bool {
-		m.extending = !m.Lease().Ended() && k.held[m.id] == m && !m.busy && m.op != GiveBack
+		m.extending = !m.lost && !m.Lease().Ended() && k.held[m.id] == m && !m.busy && m.op != GiveBack
 		return !m.extending
 	})
 	k.mu.Unlock()

@@ -86,6 +86,7 @@ type Message[K comparable, T any] struct {
 	deadline  time.Time // of a GiveBack, whose lease has ended
 	busy      bool      // a request with its op is under way
 	extending bool
+	lost      bool // its lease ends; it stays in held until that is done
 }
 
 // Lease returns the lease of the message, for [leat.Delivery].Lease.
@@ -133,14 +134,14 @@ func New[K comparable, T any](o Options[K, T]) *Keeper[K, T] {
 func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], fresh bool) {
 	k.mu.Lock()
 	m = k.held[id]
-	if m != nil && !m.Lease().Ended() {
+	if m != nil && !m.lost && !m.Lease().Ended() {
 		defer k.mu.Unlock()
 		m.value = value
 		m.version++
 		m.lease.Extended(asked)
 		return m, false
 	}
-	old := m
+	old, settled := m, m != nil && m.op == GiveBack
 	k.seq++
 	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
 	if end := k.deadline(m); end.Before(k.safe) {
@@ -153,7 +154,10 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 	}
 	k.mu.Unlock()
 	if old != nil {
-		k.lose([]*Message[K, T]{old}, errTerm)
+		if !settled {
+			k.lose([]*Message[K, T]{old}, errTerm)
+		}
+		old.Lease().End(errTerm) // also where another goroutine is about to do it
 	}
 	if time.Until(m.lease.ExtendAt()) < k.tenth() {
 		select {
@@ -177,7 +181,7 @@ func (k *Keeper[K, T]) GiveBack(m *Message[K, T], delay time.Duration) { k.settl
 func (k *Keeper[K, T]) settle(m *Message[K, T], op Op, delay time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if m.op != 0 || k.held[m.id] != m || m.Lease().Ended() || k.closed {
+	if m.op != 0 || m.lost || k.held[m.id] != m || m.Lease().Ended() || k.closed {
 		return
 	}
 	m.op, m.delay = op, delay
@@ -200,7 +204,7 @@ func (k *Keeper[K, T]) Held() int {
 func (k *Keeper[K, T]) Entries() []Entry[K, T] {
 	all := k.all()
 	k.mu.Lock()
-	all = slices.DeleteFunc(all, func(m *Message[K, T]) bool { return m.op == GiveBack || m.Lease().Ended() })
+	all = slices.DeleteFunc(all, func(m *Message[K, T]) bool { return m.op == GiveBack || m.lost || m.Lease().Ended() })
 	k.mu.Unlock()
 	entries, _, _ := k.entries(all, Extend)
 	return entries
@@ -227,7 +231,7 @@ func (k *Keeper[K, T]) Overdue() bool {
 	safe := now.Add(k.o.Term)
 	for _, m := range k.held {
 		switch end := k.deadline(m); {
-		case m.op == GiveBack:
+		case m.op == GiveBack || m.lost:
 		case m.Lease().Ended():
 			return true
 		case end.Before(safe):
@@ -266,14 +270,13 @@ func (k *Keeper[K, T]) ReturnAll(cause error) {
 	var back []*Message[K, T]
 	k.mu.Lock()
 	for _, m := range all {
-		if m.op == 0 && k.held[m.id] == m && !m.Lease().Ended() && !k.closed {
-			delete(k.held, m.id)
-			m.op, m.deadline = GiveBack, k.deadline(m)
+		if m.op == 0 && !m.lost && k.held[m.id] == m && !m.Lease().Ended() && !k.closed {
+			m.op, m.deadline, m.lost = GiveBack, k.deadline(m), true
 			back = append(back, m)
 		}
 	}
 	k.mu.Unlock()
-	k.lose(back, cause)
+	k.end(back, cause)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, m := range back {
@@ -281,22 +284,40 @@ func (k *Keeper[K, T]) ReturnAll(cause error) {
 	}
 }
 
-// lose forgets messages and ends their leases. Settlements stop to count before that.
-func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) {
+// lose ends the leases of messages and forgets them, once each. Settlements stop to count before
+// that. A message that comes again meanwhile is a new one, which Take delivers when the old lease
+// has ended.
+func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) { k.end(k.abandon(messages), cause) }
+
+// abandon returns the messages that nobody else loses.
+func (k *Keeper[K, T]) abandon(messages []*Message[K, T]) []*Message[K, T] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var mine []*Message[K, T]
 	for _, m := range messages {
-		k.forget(m)
+		if !m.lost {
+			m.lost = true
+			mine = append(mine, m)
+		}
+	}
+	return mine
+}
+
+// end is lose for messages that are abandoned.
+func (k *Keeper[K, T]) end(messages []*Message[K, T], cause error) {
+	for _, m := range messages {
 		var others []*Message[K, T]
 		if k.o.Lost != nil {
-			others = k.o.Lost(m, cause)
+			others = k.abandon(k.o.Lost(m, cause))
 		}
-		m.Lease().End(cause)
-		for _, other := range others {
-			k.forget(other)
-			other.Lease().End(cause)
+		for _, m := range append([]*Message[K, T]{m}, others...) {
+			m.Lease().End(cause)
+			k.forget(m)
 		}
 	}
 }
 
+// forget takes a message out whose lease has ended, and not one that has come in its place.
 func (k *Keeper[K, T]) forget(m *Message[K, T]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -348,12 +369,14 @@ func (k *Keeper[K, T]) handOver() {
 	for _, m := range all {
 		switch {
 		case m.op != 0: // the broker may have its ack, or gets its give-back
-		case k.o.Discard || m.Lease().Ended():
+		case k.o.Discard || m.lost || m.Lease().Ended():
 		default:
 			m.op = GiveBack
 			k.enqueue(&k.backs, m)
 		}
 	}
+	// What is being lost ends with the cause of that.
+	all = slices.DeleteFunc(all, func(m *Message[K, T]) bool { return m.lost })
 	k.mu.Unlock()
 	for _, m := range all {
 		m.Lease().End(nil)

@@ -392,3 +392,38 @@ func TestFullBatches(t *testing.T) {
 		b.close()
 	})
 }
+
+// TestComesWhileItIsLost: a message that comes again while its lease is being lost is a new one,
+// and the old lease has ended before it can be delivered (L5).
+func TestComesWhileItIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var k *lease.Keeper[string, int]
+		var old, again *lease.Message[string, int]
+		losses := 0
+		k = lease.New(lease.Options[string, int]{
+			Term: term,
+			Send: func(_ context.Context, _ lease.Op, batch []lease.Entry[string, int]) []error { return lease.All(len(batch), nil) },
+			Lost: func(m *lease.Message[string, int], _ error) []*lease.Message[string, int] {
+				if losses++; losses > 1 {
+					return nil
+				}
+				require.Same(t, old, m)
+				var fresh bool
+				again, fresh = k.Take("1", time.Now(), 2)
+				require.True(t, fresh)
+				require.True(t, old.Lease().Ended())
+				return nil
+			},
+		})
+		old, _ = k.Take("1", time.Now(), 1)
+		k.Lose(errReplaced, old)
+		require.Equal(t, 1, losses)
+		require.False(t, again.Lease().Ended())
+		require.Equal(t, 1, k.Held())
+		k.Ack(old) // has no effect
+		k.Ack(again)
+		require.NoError(t, k.Close(t.Context()))
+		require.Zero(t, k.Held())
+	})
+}

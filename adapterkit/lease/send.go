@@ -130,7 +130,6 @@ func (k *Keeper[K, T]) lasts(m *Message[K, T]) bool {
 		if k.held[m.id] != m {
 			return false
 		}
-		delete(k.held, m.id)
 	}
 	return time.Now().Before(m.deadline)
 }
@@ -145,6 +144,7 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	if op == GiveBack {
 		for _, m := range batch {
 			m.Lease().End(nil) // L3
+			k.forget(m)
 		}
 	}
 	entries, versions, until := k.entries(batch, op)
