@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +22,16 @@ import (
 func (f *fake) silence(t testing.TB) (speak func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	var asleep atomic.Int32
+	t.Cleanup(func() {
+		cancel()
+		// A fake that is closed while a control function wakes may lock up for good (kfake's
+		// continueSleptControl), so let all of them wake before.
+		assert.Eventually(t, func() bool { return asleep.Load() == 0 }, 10*time.Second, time.Millisecond)
+	})
 	f.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		asleep.Add(1)
+		defer asleep.Add(-1)
 		if ctx.Err() == nil {
 			f.KeepControl()
 			f.SleepControl(func() { <-ctx.Done() })
