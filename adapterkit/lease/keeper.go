@@ -86,7 +86,8 @@ type Message[K comparable, T any] struct {
 	deadline  time.Time // of a GiveBack, whose lease has ended
 	busy      bool      // a request with its op is under way
 	extending bool
-	lost      bool // its lease ends; it stays in held until that is done
+	lost      bool  // its lease ends; it stays in held until that is done
+	cause     error // of the loss
 }
 
 // Lease returns the lease of the message, for [leat.Delivery].Lease.
@@ -141,7 +142,10 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 		m.lease.Extended(asked)
 		return m, false
 	}
-	old, settled := m, m != nil && m.op == GiveBack
+	old, givenBack, cause := m, m != nil && m.op == GiveBack, errTerm
+	if old != nil && old.lost {
+		cause = old.cause
+	}
 	k.seq++
 	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
 	if end := k.deadline(m); end.Before(k.safe) {
@@ -154,10 +158,10 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 	}
 	k.mu.Unlock()
 	if old != nil {
-		if !settled {
-			k.lose([]*Message[K, T]{old}, errTerm)
+		if !givenBack {
+			k.lose([]*Message[K, T]{old}, cause)
 		}
-		old.Lease().End(errTerm) // also where another goroutine is about to do it
+		old.Lease().End(cause) // also where another goroutine is about to do it
 	}
 	if time.Until(m.lease.ExtendAt()) < k.tenth() {
 		select {
@@ -216,7 +220,7 @@ var ErrTaken error = &leat.Error{
 	Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker has taken the message back"),
 }
 
-var errTerm = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}
+var errTerm error = &leat.Error{Op: "lease", Code: leat.CodeLeaseLost, Err: errors.New("the broker confirmed no extension in time")}
 
 // Overdue reports whether the time of a lease is over and Lost was not told of it yet. A stream
 // that keeps order asks before it delivers what has just come, which may be newer than what it is
@@ -231,7 +235,9 @@ func (k *Keeper[K, T]) Overdue() bool {
 	safe := now.Add(k.o.Term)
 	for _, m := range k.held {
 		switch end := k.deadline(m); {
-		case m.op == GiveBack || m.lost:
+		case m.lost:
+			return true // Lost is being called
+		case m.op == GiveBack:
 		case m.Lease().Ended():
 			return true
 		case end.Before(safe):
@@ -271,7 +277,7 @@ func (k *Keeper[K, T]) ReturnAll(cause error) {
 	k.mu.Lock()
 	for _, m := range all {
 		if m.op == 0 && !m.lost && k.held[m.id] == m && !m.Lease().Ended() && !k.closed {
-			m.op, m.deadline, m.lost = GiveBack, k.deadline(m), true
+			m.op, m.deadline, m.lost, m.cause = GiveBack, k.deadline(m), true, cause
 			back = append(back, m)
 		}
 	}
@@ -284,19 +290,28 @@ func (k *Keeper[K, T]) ReturnAll(cause error) {
 	}
 }
 
+// returning reports whether a held message is given back.
+func (k *Keeper[K, T]) returning(m *Message[K, T]) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return m.op == GiveBack
+}
+
 // lose ends the leases of messages and forgets them, once each. Settlements stop to count before
 // that. A message that comes again meanwhile is a new one, which Take delivers when the old lease
 // has ended.
-func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) { k.end(k.abandon(messages), cause) }
+func (k *Keeper[K, T]) lose(messages []*Message[K, T], cause error) {
+	k.end(k.abandon(messages, cause), cause)
+}
 
 // abandon returns the messages that nobody else loses.
-func (k *Keeper[K, T]) abandon(messages []*Message[K, T]) []*Message[K, T] {
+func (k *Keeper[K, T]) abandon(messages []*Message[K, T], cause error) []*Message[K, T] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var mine []*Message[K, T]
 	for _, m := range messages {
 		if !m.lost {
-			m.lost = true
+			m.lost, m.cause = true, cause
 			mine = append(mine, m)
 		}
 	}
@@ -308,7 +323,7 @@ func (k *Keeper[K, T]) end(messages []*Message[K, T], cause error) {
 	for _, m := range messages {
 		var others []*Message[K, T]
 		if k.o.Lost != nil {
-			others = k.abandon(k.o.Lost(m, cause))
+			others = k.abandon(k.o.Lost(m, cause), cause)
 		}
 		for _, m := range append([]*Message[K, T]{m}, others...) {
 			m.Lease().End(cause)

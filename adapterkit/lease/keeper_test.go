@@ -403,7 +403,9 @@ func TestComesWhileItIsLost(t *testing.T) {
 		losses := 0
 		k = lease.New(lease.Options[string, int]{
 			Term: term,
-			Send: func(_ context.Context, _ lease.Op, batch []lease.Entry[string, int]) []error { return lease.All(len(batch), nil) },
+			Send: func(_ context.Context, _ lease.Op, batch []lease.Entry[string, int]) []error {
+				return lease.All(len(batch), nil)
+			},
 			Lost: func(m *lease.Message[string, int], _ error) []*lease.Message[string, int] {
 				if losses++; losses > 1 {
 					return nil

@@ -105,6 +105,9 @@ func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
 		used++
 		if k.ctx.Err() != nil || !k.lasts(m) { // L6: it is not sent
 			l.close()
+			if m.op == GiveBack && k.held[m.id] == m {
+				delete(k.held, m.id)
+			}
 			continue
 		}
 		op, m.busy = m.op, true
@@ -130,6 +133,9 @@ func (k *Keeper[K, T]) lasts(m *Message[K, T]) bool {
 		if k.held[m.id] != m {
 			return false
 		}
+	}
+	if other := k.held[m.id]; other != nil && other != m {
+		return false // a give-back of the old delivery might give back the new one
 	}
 	return time.Now().Before(m.deadline)
 }

@@ -81,7 +81,7 @@ func NewStream[K comparable, T any](o Options[K, T], b book.Options) *Stream[K, 
 
 // Start begins to ask. ask is called again and again, while there is room, by one goroutine. It
 // asks the broker once, calls Arrived, and returns. Its ctx ends when Close does not wait any
-// longer. Where requests fail at once, it waits a little.
+// longer. ask must wait a little after a request that fails at once, until Want.Stop at most.
 func (s *Stream[K, T]) Start(ask func(ctx context.Context, want Want[K, T])) { go s.run(ask) }
 
 func (s *Stream[K, T]) run(ask func(ctx context.Context, want Want[K, T])) {
@@ -121,12 +121,17 @@ func (s *Stream[K, T]) signal() {
 func (s *Stream[K, T]) Arrived(id K, value T, asked time.Time, d *leat.Delivery, size int) {
 	m, fresh := s.keeper.Take(id, asked, value)
 	if !fresh {
+		if s.keeper.returning(m) { // it comes once more, and what comes after it would overtake it
+			s.mu.Lock()
+			s.gap = true
+			s.mu.Unlock()
+		}
 		return // it is held, and settled by the new value
 	}
 	d.Lease = m.Lease()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gap {
+	if s.gap || s.keeper.Overdue() {
 		s.keeper.GiveBack(m, 0)
 		return
 	}
