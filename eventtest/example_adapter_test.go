@@ -67,7 +67,7 @@ func newBroker(o *exampleOptions) (*broker, error) {
 	if err := b.o.table().Check(); err != nil {
 		return nil, options.Invalid(err)
 	}
-	b.client = newClient(b.o.Hosts, b.o.Term/2) // a stream connects again while its leases last
+	b.client = newClient(b.o.Hosts, min(b.o.Term/2, 5*time.Second)) // connects again while leases last
 	b.ledger = publish.New[Message](publish.Options{
 		Bytes: b.o.BufferBytes, Trouble: func() error { return b.unwell("") },
 	})
@@ -80,9 +80,7 @@ const exampleMaxBytes = 1 << 20 // of an event
 func (b *broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: exampleMaxBytes} }
 
 // Publish hands events to the ledger, which bounds them and reports their outcomes.
-func (b *broker) Publish(
-	ctx context.Context, topic string, events []leat.Event, done func(i int, err error),
-) {
+func (b *broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	trace := leat.TraceFrom(ctx)
 	b.ledger.Publish(ctx, topic, events, done, func(e leat.Event) (Message, error) {
 		err := cmp.Or(b.life.Refuse(ctx, "publish", topic), publish.Check(e, exampleMaxBytes))
@@ -234,8 +232,6 @@ func (b *broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	return s, nil
 }
 
-type entry = lease.Entry[uint64, uint64] // the id of a message, and its receipt
-
 // stream is a consumer of a queue. What it embeds does most of the work.
 type stream struct {
 	*lease.Stream[uint64, uint64]
@@ -254,14 +250,14 @@ func (s *stream) Capabilities() leat.Capabilities {
 }
 
 // ask asks for messages. The stream calls it while there is room.
-func (s *stream) ask(ctx context.Context, want lease.Want[uint64, uint64]) {
+func (s *stream) ask(ctx context.Context, want lease.Want[uint64, uint64]) error {
 	asked := time.Now()
 	answer, err := s.broker.client.pull(ctx, &PullRequest{
 		Queue: s.queue, Epoch: s.epoch, Held: lease.Values(want.Held), Events: want.Events,
 		Bytes: want.Bytes, Wait: s.broker.o.Term / 10,
 	}, want.Stop)
 	if err != nil {
-		return // the client connects again, and the next request says what is held
+		return err // the stream asks again, and says then what is held
 	}
 	if answer.Epoch != s.epoch {
 		s.LoseAll(lease.ErrTaken)
@@ -272,10 +268,11 @@ func (s *stream) ask(ctx context.Context, want lease.Want[uint64, uint64]) {
 		d.Deliveries, d.Position.Offset = m.Deliveries, int64(m.ID)
 		s.Arrived(m.ID, m.Receipt, asked, &d, size)
 	}
+	return nil
 }
 
 // send tells the broker what became of messages.
-func (s *stream) send(ctx context.Context, op lease.Op, batch []entry) []error {
+func (s *stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[uint64, uint64]) []error {
 	var had []bool
 	err := s.broker.client.call(ctx, "Settle", SettleRequest{
 		Queue: s.queue, Ack: op == lease.Ack, Extend: op == lease.Extend, Receipts: lease.Values(batch),
@@ -289,7 +286,10 @@ func (s *stream) send(ctx context.Context, op lease.Op, batch []entry) []error {
 	return errs
 }
 
-func (s *stream) Health() error { return s.broker.unwell(s.sub.Topic) }
+func (s *stream) Health() error {
+	since, err := s.Failing()
+	return cmp.Or(s.broker.unwell(s.sub.Topic), fault.Health(s.sub.Topic, codeOf(err), since, err))
+}
 
 // Close hands over: it stores settlements and gives the rest back, then another has the queue.
 func (s *stream) Close(ctx context.Context) error {

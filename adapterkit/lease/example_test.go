@@ -28,7 +28,7 @@ func newQueueStream() *queueStream {
 }
 
 // ask asks the broker once.
-func (s *queueStream) ask(ctx context.Context, want lease.Want[string, string]) {
+func (s *queueStream) ask(ctx context.Context, want lease.Want[string, string]) error {
 	asked := time.Now()
 	select {
 	case events := <-s.broker: // no more than want.Events
@@ -38,6 +38,7 @@ func (s *queueStream) ask(ctx context.Context, want lease.Want[string, string]) 
 	case <-want.Stop:
 	case <-ctx.Done():
 	}
+	return nil
 }
 
 // send makes one request to the broker, which answers for each entry.

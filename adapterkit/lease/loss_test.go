@@ -85,7 +85,9 @@ func TestLossKeepsItsCause(t *testing.T) {
 		losses := 0
 		k = lease.New(lease.Options[string, int]{
 			Term: term,
-			Send: func(_ context.Context, _ lease.Op, batch []lease.Entry[string, int]) []error { return lease.All(len(batch), nil) },
+			Send: func(_ context.Context, _ lease.Op, batch []lease.Entry[string, int]) []error {
+				return lease.All(len(batch), nil)
+			},
 			Lost: func(*lease.Message[string, int], error) []*lease.Message[string, int] {
 				if losses++; losses == 1 {
 					k.Take("1", time.Now(), 2)
@@ -152,7 +154,7 @@ func TestNothingOvertakesWhatGoesBack(t *testing.T) {
 				return nil
 			},
 		}, book.Options{MaxInFlight: 10, MaxInFlightBytes: 1 << 20})
-		s.Start(func(_ context.Context, want lease.Want[string, int]) {
+		s.Start(func(_ context.Context, want lease.Want[string, int]) error {
 			asked := time.Now()
 			select {
 			case events := <-sends:
@@ -161,6 +163,7 @@ func TestNothingOvertakesWhatGoesBack(t *testing.T) {
 				}
 			case <-want.Stop:
 			}
+			return nil
 		})
 		sends <- []leat.Event{keyed(t, "a", "k")}
 		time.Sleep(term/2 + time.Second) // a is lost
@@ -187,5 +190,43 @@ func TestNothingOvertakesWhatGoesBack(t *testing.T) {
 		}
 		require.Equal(t, []string{"a", "d", "e", "f"}, order)
 		require.NoError(t, s.Close(t.Context()))
+	})
+}
+
+// TestAskFails: requests that fail at once do not run hot, and the stream says what is wrong.
+func TestAskFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asks, broken := 0, errBroken
+		s := lease.NewStream(lease.Options[string, int]{
+			Term: term, Send: func(context.Context, lease.Op, []lease.Entry[string, int]) []error { return nil },
+		}, book.Options{MaxInFlight: 10, MaxInFlightBytes: 1 << 20})
+		began := time.Now()
+		s.Start(func(_ context.Context, want lease.Want[string, int]) error {
+			mu.Lock()
+			asks++
+			err := broken
+			mu.Unlock()
+			if err == nil {
+				<-want.Stop
+			}
+			return err
+		})
+		time.Sleep(10*time.Second + time.Millisecond)
+		mu.Lock()
+		require.Greater(t, asks, 10)
+		require.Less(t, asks, 20)
+		mu.Unlock()
+		since, err := s.Failing()
+		require.ErrorIs(t, err, errBroken)
+		require.Equal(t, began, since)
+		mu.Lock()
+		broken = nil
+		mu.Unlock()
+		time.Sleep(time.Second)
+		require.NoError(t, s.Close(t.Context()))
+		_, err = s.Failing()
+		require.NoError(t, err)
 	})
 }

@@ -17,11 +17,13 @@ import (
 //	s.Stream = lease.NewStream(lease.Options[string, string]{…}, book.Options{…})
 //	s.Start(s.ask)
 //
-//	func (s *stream) ask(ctx context.Context, want lease.Want[string, string]) {
+//	func (s *stream) ask(ctx context.Context, want lease.Want[string, string]) error {
 //		asked := time.Now()
-//		for _, m := range receive(ctx, want.Events, want.Bytes, want.Stop) {
+//		messages, err := receive(ctx, want.Events, want.Bytes, want.Stop)
+//		for _, m := range messages {
 //			s.Arrived(m.ID, m.Receipt, asked, &delivery, size)
 //		}
+//		return err
 //	}
 //
 // Its Receive, Settle, Quiesce and Close are those of a [leat.Stream] and a [leat.Quiescer]. No
@@ -42,6 +44,8 @@ type Stream[K comparable, T any] struct {
 	window  *book.Window[*Message[K, T]]
 	numbers map[*Message[K, T]]uint64 // in the window
 	gap     bool
+	failing error     // of the last ask
+	since   time.Time // when asks began to fail
 }
 
 // Want is what the broker may be asked for.
@@ -79,23 +83,60 @@ func NewStream[K comparable, T any](o Options[K, T], b book.Options) *Stream[K, 
 	return s
 }
 
-// Start begins to ask. ask is called again and again, while there is room, by one goroutine. It
-// asks the broker once, calls Arrived, and returns. Its ctx ends when Close does not wait any
-// longer. ask must wait a little after a request that fails at once, until Want.Stop at most.
-func (s *Stream[K, T]) Start(ask func(ctx context.Context, want Want[K, T])) { go s.run(ask) }
+// Start begins to ask. One goroutine calls ask again and again while there is room. ask asks the
+// broker once, calls Arrived, and returns. Its ctx ends when Close does not wait any longer. After
+// an error the next call waits 50 ms, then twice as long each time, up to a second.
+func (s *Stream[K, T]) Start(ask func(ctx context.Context, want Want[K, T]) error) { go s.run(ask) }
 
-func (s *Stream[K, T]) run(ask func(ctx context.Context, want Want[K, T])) {
+// Failing returns what went wrong with the last call of ask, and since when all of them fail; nil
+// when all is well. It is for the stream's health.
+func (s *Stream[K, T]) Failing() (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since, s.failing
+}
+
+const (
+	shortestPause = 50 * time.Millisecond
+	longestPause  = time.Second
+)
+
+func (s *Stream[K, T]) run(ask func(ctx context.Context, want Want[K, T]) error) {
 	defer close(s.asked)
+	pause := shortestPause
 	for s.asking.Err() == nil {
-		if want := s.want(); want.Events > 0 && want.Bytes > 0 {
-			ask(s.ctx, want)
+		want := s.want()
+		if want.Events <= 0 || want.Bytes <= 0 {
+			select {
+			case <-s.room:
+			case <-s.asking.Done():
+			}
 			continue
 		}
+		err := ask(s.ctx, want)
+		s.note(err)
+		if err == nil {
+			pause = shortestPause
+			continue
+		}
+		timer := time.NewTimer(pause)
 		select {
-		case <-s.room:
+		case <-timer.C:
 		case <-s.asking.Done():
 		}
+		timer.Stop()
+		pause = min(2*pause, longestPause)
 	}
+}
+
+// note notes what came of a call of ask.
+func (s *Stream[K, T]) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.failing == nil {
+		s.since = time.Now()
+	}
+	s.failing = err
 }
 
 // want returns what there is room for. What arrives after a loss may be later than what was lost,

@@ -38,7 +38,7 @@ func newStreamed(t *testing.T, o book.Options) *streamed {
 	return s
 }
 
-func (s *streamed) ask(ctx context.Context, want lease.Want[string, int]) {
+func (s *streamed) ask(ctx context.Context, want lease.Want[string, int]) error {
 	s.mu.Lock()
 	s.wants = append(s.wants, want)
 	s.mu.Unlock()
@@ -54,6 +54,7 @@ func (s *streamed) ask(ctx context.Context, want lease.Want[string, int]) {
 		case <-ctx.Done():
 		}
 	}
+	return nil
 }
 
 func (s *streamed) send(_ context.Context, op lease.Op, batch []entry) []error {
