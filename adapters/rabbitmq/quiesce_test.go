@@ -79,10 +79,15 @@ func testQuiesceLost(t *testing.T, n *brokertest.RabbitMQNode) {
 	_, err := n.CloseConnections(t.Context(), func(c brokertest.RabbitMQConnection) bool { return strings.HasPrefix(c.Name, o.ClientID+" ") })
 	require.NoError(t, err)
 	liveEventually(t, "the lease is lost", held[0].Lease.Ended)
-	require.Never(t, func() bool {
+	consumers := func() int {
 		q, err := n.Queue(context.Background(), "/", queue)
-		return err == nil && q.Consumers > 0
-	}, 2*time.Second, 100*time.Millisecond, "the quiet stream consumes again")
+		if err != nil {
+			return -1
+		}
+		return q.Consumers
+	}
+	liveEventually(t, "the broker has seen the end of the connection", func() bool { return consumers() == 0 })
+	require.Never(t, func() bool { return consumers() > 0 }, 2*time.Second, 100*time.Millisecond, "the quiet stream consumes again")
 	two := liveSubscribe(t, b, sub)
 	assert.Equal(t, ids(slices.Clone(events[3:])), liveReceive(t, two, 7))
 	require.NoError(t, one.Close(context.Background()))
