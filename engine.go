@@ -45,7 +45,7 @@ type engine struct {
 	room     chan struct{} // wakes the receive loop, which waits on it while it is starved
 	starved  bool          // the receive loop waits for room
 	full     bool          // the limits are used up
-	fullAt   time.Duration // since when, or when an item left last, by now
+	fullAt   time.Duration // since when, or when an item left last; on the engine's clock
 	pauseEnd time.Time     // a handler's Pause lasts until then
 
 	stopping bool          // receiving and dispatching have stopped

@@ -22,7 +22,7 @@
 //   - L3: before a message is given back, its lease has ended.
 //   - L4: when the broker says that it does not know a receipt any more, the lease ends with a cause.
 //   - L5: a message that comes again while it is held takes over the new receipt, and is not delivered.
-//   - L6: nothing is sent of a message whose lease is over, and no request outlasts it.
+//   - L6: no ack and no extension is sent under a lease that is over, and no request outlasts it.
 //   - L7 and T1: an ack is repeated until the broker has confirmed it, and the lease ends then.
 //
 // # Locks

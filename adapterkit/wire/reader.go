@@ -106,9 +106,12 @@ func (r *Reader) AddText(name, value string) bool {
 	isType := r.binding.ContentType != "" && mode.Equal(name, r.binding.ContentType)
 	switch {
 	case isType && value == "":
-		return r.addOther(name, nil)
+		return true
 	case !isType && len(value) > longestTrace:
-		return false // nothing that an event needs, and not worth a copy
+		if name != TraceParent && name != TraceState {
+			return false // nothing that an event needs, and not worth a copy
+		}
+		value = value[:longestTrace+1] // Trace refuses it for its length
 	}
 	return r.addOther(name, r.put(value))
 }
@@ -224,7 +227,8 @@ func (r *Reader) mergeType() error {
 }
 
 // Attributes returns what [github.com/leatgo/leat.DecodeEvent] reads, after [Reader.Mode] has
-// returned Binary. The caller may append to it. It is valid until the next [Reader.Reset].
+// returned Binary. The caller may append to it, and then clears what it has appended. It is valid
+// until the next [Reader.Reset].
 func (r *Reader) Attributes() []leat.Header { return r.attrs }
 
 // Data returns the data that a body is in binary mode, nil for none.

@@ -377,3 +377,22 @@ func TestDelivery(t *testing.T) {
 	assert.Equal(t, parent, d.Trace.Parent)
 	assert.True(t, d.Event.IsZero())
 }
+
+// TestTextThatDoesNotCount: an empty content type is none, and a trace header that is too long
+// makes the trace context doubtful, as with Add.
+func TestTextThatDoesNotCount(t *testing.T) {
+	t.Parallel()
+	var r wire.Reader
+	r.Begin(wire.Binding{Prefix: "ce-", ContentType: "content-type"}, 8)
+	for name, value := range map[string]string{"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t"} {
+		r.AddText(name, value)
+	}
+	r.AddText("content-type", "")
+	r.AddText("content-type", "text/plain")
+	r.AddText(wire.TraceParent, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	r.AddText(wire.TraceParent, strings.Repeat("0", 600))
+	e, err := r.Event([]byte("x"))
+	require.NoError(t, err)
+	require.Equal(t, "text/plain", e.DataContentType())
+	require.Nil(t, r.Trace())
+}

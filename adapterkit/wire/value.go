@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -67,6 +68,6 @@ func kindOf(value any) string {
 	case reflect.Slice:
 		return "a list"
 	default:
-		return "a " + strings.ToLower(t.Name())
+		return "a " + cmp.Or(strings.ToLower(t.Name()), t.Kind().String())
 	}
 }
