@@ -118,7 +118,7 @@ func (s *Stream) Quiesce() {
 
 // arrived takes a message. One goroutine of each session calls it.
 func (s *Stream) arrived(m *nats.Msg, session int, c *decoder) {
-	if m.Reply == "" || len(m.Data) == 0 && m.Header.Get("Status") != "" {
+	if m.Reply == "" { // of the server; a publisher may have a header Status as well
 		s.status(m, session)
 		return
 	}

@@ -1,0 +1,61 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+)
+
+// streamOf returns the stream of an ordered group, with a pin and without a server.
+func streamOf(t *testing.T) *Stream {
+	t.Helper()
+	b := &Broker{o: (&Options{Hosts: []string{"h:1"}}).withDefaults(), streams: map[*Stream]struct{}{}}
+	b.link = newLink(&b.o, "consume", &b.life.Tasks)
+	sub := leat.Subscription{Topic: "t", Group: "g"}
+	stream, consumer := &jetstream.StreamInfo{}, &jetstream.ConsumerInfo{Name: "g"}
+	stream.Config.Name = "t"
+	consumer.Config = b.consumerConfig(sub)
+	s := b.newStream(sub.WithDefaults(), stream, consumer)
+	s.pin.id = "P"
+	t.Cleanup(func() {
+		s.keeper.LoseAll(errors.New("the test is over"))
+		assert.NoError(t, s.keeper.Close(context.Background()))
+		s.cancel()
+		b.link.cancel()
+	})
+	return s
+}
+
+// send delivers a message to a stream as a server does.
+func send(s *Stream, seq int, pin, data string, headers nats.Header) {
+	m := &nats.Msg{
+		Subject: "leat.t", Data: []byte(data), Header: nats.Header{pinHeader: {pin}},
+		Reply: fmt.Sprintf("$JS.ACK.t.g.1.%d.%d.1700000000000000000.0", seq, seq),
+	}
+	for name, values := range headers {
+		m.Header[name] = values
+	}
+	s.arrived(m, s.pulls.session, &decoder{topic: "t", o: &s.b.o})
+}
+
+func held(s *Stream) (events int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, _ = s.held()
+	return events
+}
+
+// TestStatusOfAPublisher: an empty message with a header Status is a message.
+func TestStatusOfAPublisher(t *testing.T) {
+	t.Parallel()
+	s := streamOf(t)
+	send(s, 1, "P", "", nats.Header{"Status": {"shipped"}})
+	assert.Equal(t, 1, held(s))
+	assert.NoError(t, s.lost.Err)
+}
