@@ -2,8 +2,10 @@ package nats
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -62,12 +64,28 @@ var errNoSecret = errors.New("no credentials")
 func (l *link) jwt() (token string, err error) {
 	err = l.secret(func(ctx context.Context) error {
 		text, err := l.o.Creds(ctx)
-		if err == nil {
-			token, err = nkeys.ParseDecoratedJWT([]byte(text))
+		if err != nil {
+			return err
 		}
-		return err
+		found, err := nkeys.ParseDecoratedJWT([]byte(text)) // the whole text, where it finds none
+		if found = strings.TrimSpace(found); err != nil || !isJWT(found) {
+			return errors.New("no JWT")
+		}
+		token = found
+		return nil
 	})
 	return token, err
+}
+
+// isJWT reports whether a text has the form of a JWT, so that nothing else is sent as one.
+func isJWT(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if _, err := base64.RawURLEncoding.DecodeString(part); err != nil || part == "" {
+			return false
+		}
+	}
+	return len(parts) == 3 && strings.HasPrefix(text, "eyJ")
 }
 
 // key calls f with the key pair that signs, of the credentials or the seed.

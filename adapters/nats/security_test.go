@@ -1,11 +1,15 @@
 package nats_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +71,73 @@ func TestLogins(t *testing.T) {
 		err := try(t, bad)
 		assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "%s: %v", bad, err)
 		assert.NotContains(t, fmt.Sprint(err), "canary")
+	}
+}
+
+// TestNothingIsSentWithoutASecret: a login that cannot be had, or that is something else, does not
+// reach a server.
+func TestNothingIsSentWithoutASecret(t *testing.T) {
+	t.Parallel()
+	pair, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	seed, err := pair.Seed()
+	require.NoError(t, err)
+	const line = "-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n%[1]s\n"
+	text := func(text string) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) { return text, nil }
+	}
+	for name, o := range map[string]nats.Options{
+		"a seed for credentials": {Creds: text(string(seed) + "\n")},
+		"a seed for a JWT":       {Creds: text(fmt.Sprintf(line, seed))},
+		"no JWT of three parts":  {Creds: text("eyJ0.eyJ0\n" + string(seed))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address, sent := eavesdropper(t)
+			o.Hosts, o.CloseTimeout = []string{address}, time.Second
+			b, err := nats.New(&o)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			err = b.Declare(ctx, leat.Subscription{Topic: "t", Group: "g"})
+			assert.Equal(t, leat.CodeUnauthenticated, leat.CodeOf(err), "%v", err)
+			assert.NotContains(t, fmt.Sprint(err, b.Health()), string(seed))
+			require.NoError(t, b.Close())
+			assert.Empty(t, sent())
+		})
+	}
+}
+
+// eavesdropper is a server that asks for a login. When its clients are gone, sent returns what they
+// have said.
+func eavesdropper(t *testing.T) (address string, sent func() string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var said bytes.Buffer
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close() //nolint:errcheck // it has been read
+				_, _ = io.WriteString(c, `INFO {"server_id":"x","version":"2.11.0","proto":1,"headers":true,`+
+					`"max_payload":1048576,"nonce":"abcdefgh","auth_required":true}`+"\r\n")
+				text, _ := io.ReadAll(c)
+				mu.Lock()
+				defer mu.Unlock()
+				said.Write(text)
+			})
+		}
+	})
+	return l.Addr().String(), func() string {
+		_ = l.Close()
+		all.Wait()
+		return said.String()
 	}
 }
 
