@@ -122,15 +122,19 @@ func (s *Stream) watchPin() time.Duration {
 }
 
 // info asks for the consumer.
-func (s *Stream) info(ctx context.Context) (i *jetstream.ConsumerInfo, err error) {
-	err = s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+func (s *Stream) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	found := make(chan *jetstream.ConsumerInfo, 1) // the question may outlive this call
+	err := s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		c, err := js.Consumer(ctx, s.stream, s.consumer)
 		if err == nil {
-			i = c.CachedInfo()
+			found <- c.CachedInfo()
 		}
 		return err
 	})
-	return i, err
+	if err != nil {
+		return nil, err
+	}
+	return <-found, nil
 }
 
 func holder(i *jetstream.ConsumerInfo) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/nats-io/nats.go"
@@ -58,4 +59,39 @@ func TestStatusOfAPublisher(t *testing.T) {
 	send(s, 1, "P", "", nats.Header{"Status": {"shipped"}})
 	assert.Equal(t, 1, held(s))
 	assert.NoError(t, s.lost.Err)
+}
+
+// consumers is a JetStream of one consumer, which is asked for.
+type consumers struct {
+	jetstream.JetStream
+	ask func(ctx context.Context) *jetstream.ConsumerInfo
+}
+
+type consumer struct {
+	jetstream.Consumer
+	info *jetstream.ConsumerInfo
+}
+
+func (c consumer) CachedInfo() *jetstream.ConsumerInfo { return c.info }
+
+func (c consumers) Consumer(ctx context.Context, _, _ string) (jetstream.Consumer, error) {
+	return consumer{info: c.ask(ctx)}, nil
+}
+
+// TestInfoOutlivesItsCall: what is known too late is not looked at, which the race detector sees.
+func TestInfoOutlivesItsCall(t *testing.T) {
+	t.Parallel()
+	s := streamOf(t)
+	s.b.link.isUp, s.b.link.js = true, consumers{ask: func(ctx context.Context) *jetstream.ConsumerInfo {
+		<-ctx.Done()
+		return &jetstream.ConsumerInfo{}
+	}}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if i, err := s.info(ctx); err != nil {
+			assert.Nil(t, i)
+		}
+		cancel()
+	}
+	s.b.life.Tasks.Wait()
 }
