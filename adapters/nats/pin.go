@@ -90,7 +90,7 @@ func (s *Stream) watchPin() time.Duration {
 	s.mu.Lock()
 	id, now, b := s.pin.id, time.Now(), s.pin.barrier
 	due := id != "" && !s.closed && (b != nil || s.pin.doubt || now.Sub(s.pin.seen) > s.pinnedTTL/2)
-	settles, held, _ := s.settles, 0, 0
+	changes, held := s.changes, 0
 	if due {
 		s.pin.doubt, s.pin.seen = false, now
 		held, _ = s.held()
@@ -115,7 +115,7 @@ func (s *Stream) watchPin() time.Duration {
 		return never
 	}
 	b.wait = min(max(2*b.wait, 5*time.Millisecond), 200*time.Millisecond)
-	if s.settles != settles { // an ack on its way would hide a message
+	if s.changes != changes { // an ack on its way, or a loss, would hide a message
 		return b.wait
 	}
 	return s.lookBehind(b, i.NumAckPending-held)

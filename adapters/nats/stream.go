@@ -45,7 +45,7 @@ type Stream struct {
 	window   *book.Window[*message]
 	consumer string // of a broadcast it changes when a server has lost it
 	next     uint64 // of a broadcast: the sequence that comes next
-	settles  uint64 // counts settlements
+	changes  uint64 // counts settlements and losses
 	quiet    bool   // nothing is asked for any more
 	closed   bool
 	lost     fault.Symptom // requests are not answered
@@ -97,7 +97,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 	if effect == book.None {
 		return
 	}
-	s.settles++
+	s.changes++
 	switch {
 	case s.keeper == nil:
 	case effect == book.Acked:
@@ -237,6 +237,7 @@ func (s *Stream) lostMessage(m *lent, _ error) (others []*lent) {
 	if !ok {
 		return nil
 	}
+	s.changes++
 	if of.number == 0 {
 		s.pin.early = slices.DeleteFunc(s.pin.early, func(e early) bool { return e.of == of })
 	} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // streamOf returns the stream of an ordered group, with a pin and without a server.
@@ -94,4 +95,24 @@ func TestInfoOutlivesItsCall(t *testing.T) {
 		cancel()
 	}
 	s.b.life.Tasks.Wait()
+}
+
+// TestLostWhileItLooks: what was lost while the server was asked is missing, whatever it answers.
+func TestLostWhileItLooks(t *testing.T) {
+	t.Parallel()
+	s := streamOf(t)
+	s.pin.barrier = &barrier{since: time.Now()}
+	send(s, 1, "P", "x", nil)
+	send(s, 2, "P", "x", nil)
+	s.b.link.isUp, s.b.link.js = true, consumers{ask: func(context.Context) *jetstream.ConsumerInfo {
+		s.keeper.Lose(errors.New("its term is over"), s.pin.early[0].of.lent)
+		return &jetstream.ConsumerInfo{
+			NumAckPending:  2,
+			PriorityGroups: []jetstream.PriorityGroupState{{Group: pinGroup, PinnedClientID: "P"}},
+		}
+	}}
+	s.watchPin()
+	assert.NotNil(t, s.pin.barrier)
+	events, _ := s.book.Held()
+	require.Zero(t, events, "the second waits for the first")
 }
