@@ -265,7 +265,12 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 // close ends the connection within ctx, also when the client hangs in a write.
 func (l *link) close(ctx context.Context) {
 	l.cancel()
-	<-l.made
+	select {
+	case <-l.made:
+	default: // the client may wait for a server that is silent
+		l.hangUp()
+		<-l.made
+	}
 	if l.nc == nil {
 		return
 	}
@@ -278,10 +283,15 @@ func (l *link) close(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
+	l.hangUp()
+	<-done
+}
+
+// hangUp closes the socket, if there is one.
+func (l *link) hangUp() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.conn != nil {
 		_ = l.conn.Close()
 	}
-	l.mu.Unlock()
-	<-done
 }
