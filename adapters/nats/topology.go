@@ -196,6 +196,8 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 		why = "has an ack_wait of less than a second; make it longer"
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone && !pinned(c):
 		why = "has another priority policy than none and pinned_client with the group " + pinGroup
+	case pinned(c) && c.MaxAckPending < 1: // whoever takes over could not hold what is left
+		why = "keeps order without a max_ack_pending; set that to MaxInFlight"
 	case !sub.Unordered && !pinned(c):
 		why = "does not keep order; set Unordered, or recreate it with the policy pinned_client"
 	default:

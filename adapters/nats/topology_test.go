@@ -78,6 +78,10 @@ func TestVerify(t *testing.T) {
 		"priority policy than none": {
 			AckPolicy: jetstream.AckExplicitPolicy, PriorityPolicy: jetstream.PriorityPolicyOverflow, PriorityGroups: []string{"x"},
 		},
+		"max_ack_pending": {
+			AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1, PinnedTTL: 10 * time.Second,
+			PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{"leat"},
+		},
 	} {
 		config.Durable = "g"
 		if config.DeliverSubject != "" {
