@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,10 @@ func TestAnswers(t *testing.T) {
 		}
 		err := answerOf(m, c.of)
 		if c.want == leat.CodeUnknown {
-			assert.Error(t, err)
+			require.Error(t, err, c.data)
+			if e, ok := errors.AsType[*leat.Error](err); ok {
+				assert.Equal(t, c.want, e.Code, c.data)
+			}
 			continue
 		}
 		assert.Equal(t, c.want, leat.CodeOf(err), c.data)
