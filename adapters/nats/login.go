@@ -11,27 +11,30 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// login sets how the client logs in. A secret that cannot be had is none, and the server refuses
-// that; the link says why. It returns false when the link ended first.
+// login sets how the client logs in. Without a secret it does not, and the link says why: the
+// client takes an error of UserJWT only. login returns false when the link ended first.
 func (l *link) login(opts *nats.Options) bool {
 	o := l.o
 	switch {
 	case o.Credentials != nil:
-		opts.UserInfo = func() (user, password string) {
-			_ = l.secret(func(ctx context.Context) (err error) {
+		var failed error
+		opts.UserInfo = func() (user, password string) { // it is called before UserJWT
+			failed = l.secret(func(ctx context.Context) (err error) {
 				user, password, err = o.Credentials(ctx)
 				return err
 			})
 			return user, password
 		}
+		opts.UserJWT = func() (string, error) { return "", failed }
 	case o.Token != nil:
-		opts.TokenHandler = func() (token string) {
-			_ = l.secret(func(ctx context.Context) (err error) {
+		var token string
+		opts.UserJWT = func() (string, error) { // it is called before TokenHandler
+			return "", l.secret(func(ctx context.Context) (err error) {
 				token, err = o.Token(ctx)
 				return err
 			})
-			return token
 		}
+		opts.TokenHandler = func() string { return token }
 	case o.Creds != nil:
 		opts.UserJWT = l.jwt
 		opts.SignatureCB = l.sign

@@ -3,6 +3,7 @@ package nats_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,6 +91,10 @@ func TestNothingIsSentWithoutASecret(t *testing.T) {
 		"a seed for credentials": {Creds: text(string(seed) + "\n")},
 		"a seed for a JWT":       {Creds: text(fmt.Sprintf(line, seed))},
 		"no JWT of three parts":  {Creds: text("eyJ0.eyJ0\n" + string(seed))},
+		"no password": {Credentials: func(context.Context) (string, string, error) {
+			return "ann", "", errors.New("no file")
+		}},
+		"no token": {Token: func(context.Context) (string, error) { return "", errors.New("no file") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
