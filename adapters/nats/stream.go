@@ -144,20 +144,31 @@ func (s *Stream) arrived(m *nats.Msg, session int, c *decoder) {
 		return // it is held, and has its new subject
 	}
 	d.Lease = lent.Lease()
+	if !s.keep(&d, &message{lent: lent, seq: from.seq, size: size}, m.Header.Get(pinHeader)) {
+		s.keeper.Lose(errUnpinned, lent)
+	}
+}
+
+// keep lets a message of a group be delivered. It returns false when the pin that it came under has
+// been lost since it was admitted, so that unpinned may have missed it.
+func (s *Stream) keep(d *leat.Delivery, of *message, pin string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := &message{lent: lent, seq: from.seq, size: size}
-	lent.Of = of
+	if s.ordered && s.pin.id != pin {
+		return false
+	}
+	of.lent.Of = of
 	if s.ordered && s.pin.barrier == nil && s.keeper.Overdue() { // lostMessage is about to be called
 		s.pin.barrier = &barrier{since: time.Now()}
 	}
 	if s.pin.barrier != nil {
-		s.pin.early = append(s.pin.early, early{d, of})
+		s.pin.early = append(s.pin.early, early{*d, of})
 		signal(s.poke)
 	} else {
-		of.number = s.window.Push(&d, size, of)
+		of.number = s.window.Push(d, of.size, of)
 	}
 	s.pokeIfRoom()
+	return true
 }
 
 // admit reports whether a message is this stream's to keep, and when its lease began at the latest.

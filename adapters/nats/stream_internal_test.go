@@ -116,3 +116,17 @@ func TestLostWhileItLooks(t *testing.T) {
 	events, _ := s.book.Held()
 	require.Zero(t, events, "the second waits for the first")
 }
+
+// TestUnpinnedMeanwhile: what was admitted under a pin that is lost is not delivered.
+func TestUnpinnedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := streamOf(t)
+	lent, fresh := s.keeper.Take(1, time.Now(), "$JS.ACK")
+	require.True(t, fresh)
+	d := leat.Delivery{Lease: lent.Lease()}
+	s.pin.id = "Q"
+	assert.False(t, s.keep(&d, &message{lent: lent, seq: 1, size: 1}, "P"))
+	assert.Zero(t, held(s))
+	assert.True(t, s.keep(&d, &message{lent: lent, seq: 1, size: 1}, "Q"))
+	assert.Equal(t, 1, held(s))
+}
