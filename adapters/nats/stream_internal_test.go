@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -40,9 +41,7 @@ func send(s *Stream, seq int, pin, data string, headers nats.Header) {
 		Subject: "leat.t", Data: []byte(data), Header: nats.Header{pinHeader: {pin}},
 		Reply: fmt.Sprintf("$JS.ACK.t.g.1.%d.%d.1700000000000000000.0", seq, seq),
 	}
-	for name, values := range headers {
-		m.Header[name] = values
-	}
+	maps.Copy(m.Header, headers)
 	s.arrived(m, s.pulls.session, &decoder{topic: "t", o: &s.b.o})
 }
 
@@ -65,11 +64,13 @@ func TestStatusOfAPublisher(t *testing.T) {
 // consumers is a JetStream of one consumer, which is asked for.
 type consumers struct {
 	jetstream.JetStream
+
 	ask func(ctx context.Context) *jetstream.ConsumerInfo
 }
 
 type consumer struct {
 	jetstream.Consumer
+
 	info *jetstream.ConsumerInfo
 }
 
