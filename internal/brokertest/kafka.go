@@ -83,7 +83,7 @@ type KafkaCluster struct {
 // cannot be had is skipped, or fails where CI is set.
 func StartKafka(t testing.TB, opts *KafkaOptions) *KafkaCluster {
 	t.Helper()
-	_, err := kafkaFromEnv()
+	_, err := addrsFromEnv(KafkaVariable)
 	require(t, err)
 	c, err := RunKafka(t.Context(), opts)
 	require(t, err)

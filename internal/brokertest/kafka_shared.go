@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -60,7 +59,7 @@ func MainChecked(m *testing.M, leaks func() error) {
 }
 
 func (s *sharedKafka) open(ctx context.Context) {
-	addrs, err := kafkaFromEnv()
+	addrs, err := addrsFromEnv(KafkaVariable)
 	if err != nil {
 		s.err = err
 		return
@@ -86,13 +85,4 @@ func (s *sharedKafka) close() {
 	if err := s.cluster.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "remove Kafka:", err)
 	}
-}
-
-// kafkaFromEnv returns the addresses that the environment names, none when it names none.
-func kafkaFromEnv() ([]string, error) {
-	value := os.Getenv(KafkaVariable)
-	if value == Off {
-		return nil, fmt.Errorf("%w: %s=%s", ErrMissing, KafkaVariable, Off)
-	}
-	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }), nil
 }

@@ -12,7 +12,7 @@ import (
 // Kafka cannot be had is skipped, or fails where CI is set.
 func KafkaTool(ctx context.Context, t testing.TB, class string, args ...string) *exec.Cmd {
 	t.Helper()
-	_, err := kafkaFromEnv()
+	_, err := addrsFromEnv(KafkaVariable)
 	require(t, err)
 	kit, err := getKafka(ctx, func(string) {})
 	require(t, err)

@@ -2,7 +2,9 @@ package brokertest
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -21,4 +23,14 @@ func require(t testing.TB, err error) {
 	default:
 		t.Fatal(err)
 	}
+}
+
+// addrsFromEnv returns the addresses of a broker that a variable of the environment names, none
+// when it names none.
+func addrsFromEnv(variable string) ([]string, error) {
+	value := os.Getenv(variable)
+	if value == Off {
+		return nil, fmt.Errorf("%w: %s=%s", ErrMissing, variable, Off)
+	}
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }), nil
 }

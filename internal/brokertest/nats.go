@@ -46,7 +46,7 @@ type natsPorts struct{ client, cluster, monitor int }
 // be had is skipped, or fails where CI is set.
 func StartNATS(t testing.TB, opts *NATSOptions) *NATSCluster {
 	t.Helper()
-	_, err := natsFromEnv()
+	_, err := addrsFromEnv(NATSVariable)
 	require(t, err)
 	c, err := RunNATS(t.Context(), opts)
 	require(t, err)

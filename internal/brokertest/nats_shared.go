@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -39,7 +38,7 @@ func NATS(t testing.TB) []string {
 }
 
 func (s *oneNATS) open(ctx context.Context) {
-	if s.addrs, s.err = natsFromEnv(); s.err != nil {
+	if s.addrs, s.err = addrsFromEnv(NATSVariable); s.err != nil {
 		return
 	}
 	if len(s.addrs) > 0 {
@@ -60,13 +59,4 @@ func (s *oneNATS) close() {
 	if err := s.cluster.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "remove NATS:", err)
 	}
-}
-
-// natsFromEnv returns the addresses that the environment names, none when it names none.
-func natsFromEnv() ([]string, error) {
-	value := os.Getenv(NATSVariable)
-	if value == Off {
-		return nil, fmt.Errorf("%w: %s=%s", ErrMissing, NATSVariable, Off)
-	}
-	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }), nil
 }
