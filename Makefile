@@ -41,10 +41,11 @@ test: $(BROKERS) ## Vet, run every benchmark once, then all tests with the race 
 
 .PHONY: test-only
 test-only:
-	@for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
-		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }); done
-	$(if $(RACE),,@echo "# no C compiler found: tests run without the race detector")
-	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
+	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
+		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }) || \
+		{ echo "FAIL	$$dir: vet, benchmarks once"; status=1; }; done; \
+	$(if $(RACE),,echo "# no C compiler found: tests run without the race detector";) \
+	for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
 		go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) ./...) || status=1; done; exit $$status
 
 .PHONY: brokers
