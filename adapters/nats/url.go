@@ -35,6 +35,19 @@ func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, New)
 }
 
+// OptionsFromURL returns the [Options] that [Open] makes of u, to be changed and passed to [New]:
+// for what is code and so is not in a URL, such as Logger. Its errors are those of Open.
+func OptionsFromURL(u *url.URL) (*Options, error) {
+	return options.FromURL(u, (*Options).read)
+}
+
+// OpenWith returns [Open] with options that the application changes before the [Broker] is made:
+//
+//	brokers := leat.Openers{"tls": nats.OpenWith(func(o *nats.Options) { o.Logger = logger })}
+func OpenWith(change func(*Options)) leat.Opener {
+	return options.OpenWith((*Options).read, change, New)
+}
+
 func (o *Options) read(r *options.Reader) {
 	o.table().Read(r)
 	r.NoPath("a nats URL has hosts and parameters only; leave the path out")
