@@ -313,7 +313,7 @@ func (e *engine) leave(it *item) {
 // giveBack settles an item that was not handled, when the lock is free.
 func (e *engine) giveBack(it *item, delay time.Duration) {
 	e.c.total.givenBack++
-	e.c.attempts.keep(it)
+	e.c.attempts.keep(it, delay)
 	if e.stopping && it.failure != nil && len(e.crashes) < maxCrashes {
 		e.crashes = append(e.crashes, it.failure)
 	}

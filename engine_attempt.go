@@ -138,8 +138,9 @@ func (t *attemptTable) id(e Event) attemptID {
 	return attemptID(maphash.Comparable(t.seed, struct{ source, id string }{e.Source(), e.ID()}))
 }
 
-// keep remembers the attempts of it, if there were any.
-func (t *attemptTable) keep(it *item) {
+// keep remembers the attempts of it, if there were any. It comes again after delay, which does not
+// count where the attempt does not.
+func (t *attemptTable) keep(it *item, delay time.Duration) {
 	if it.attempts == 0 || it.d.Malformed != nil {
 		return
 	}
@@ -163,7 +164,7 @@ func (t *attemptTable) keep(it *item) {
 	}
 	e, first := it.batch.engine, it.first
 	if it.excused {
-		first += e.now() - it.started
+		first += e.now() - it.started + delay
 	}
 	entry.attempts, entry.first = it.attempts, e.epoch.Add(first)
 	t.entries[id] = entry

@@ -92,7 +92,7 @@ func (e *engine) dropLost(it *item) {
 		e.leave(follower)
 	}
 	e.c.total.leaseLost++
-	e.c.attempts.keep(it)
+	e.c.attempts.keep(it, 0)
 	e.leave(it)
 }
 

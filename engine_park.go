@@ -166,7 +166,7 @@ func (s *outageSearch) look(err error) {
 	switch e := err.(type) { //nolint:errorlint // the tree is walked
 	case nil:
 	case *verdict:
-		s.other = s.other || e.kind != verdictRetry
+		s.other = s.other || e.kind != verdictRetry && e.kind != verdictPostpone
 		s.look(e.err)
 	case *PublishError:
 		for i := range e.Failures {

@@ -27,6 +27,7 @@ const (
 	outcomeRetry                           // again after delay, as the handler or a policy said
 	outcomeFailing                         // again after delay, by the engine's own backoff
 	outcomeOutage                          // again after delay, because the handler cannot publish; no attempt
+	outcomePostponed                       // again after delay, as the handler said; no attempt
 	outcomePause                           // again when the pause of delay is over; no attempt
 	outcomeEnded                           // the engine ended the handler's context; no attempt
 	outcomePoison                          // to the poison queue
@@ -89,6 +90,8 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 		o.delay = defaultBackoff.Delay(it.attempts, rand.Float64)
 	case v.kind == verdictPause:
 		o.kind, o.delay = outcomePause, v.delay
+	case v.kind == verdictPostpone:
+		o.kind, o.delay = outcomePostponed, e.holdAtMost(v.delay)
 	case v.kind == verdictRetry:
 		o.kind, o.delay = outcomeRetry, e.holdAtMost(v.delay)
 	default:
@@ -166,7 +169,7 @@ func (e *engine) finish(it *item, o outcome) {
 		return
 	}
 	e.noteOutage(it, o)
-	it.excused = o.kind == outcomePause || o.kind == outcomeOutage
+	it.excused = o.kind == outcomePause || o.kind == outcomeOutage || o.kind == outcomePostponed
 	if it.excused || o.kind == outcomeEnded {
 		it.attempts-- // the event is not to blame
 	} else {
@@ -191,7 +194,7 @@ func (e *engine) hold(it *item, o outcome) {
 	case o.kind == outcomePause:
 		e.pauseUntil(now.Add(o.delay))
 		e.makeReady(it)
-	case o.kind == outcomeRetry && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
+	case (o.kind == outcomeRetry || o.kind == outcomePostponed) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)
 		e.leave(it)
 	default:

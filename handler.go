@@ -15,6 +15,7 @@ import (
 //   - nil: the event is done.
 //   - [Reject]: the event goes to the poison queue, without another attempt.
 //   - [RetryAfter]: the event is tried again after a delay.
+//   - [Postpone]: the same, for an event that has not failed; no attempt is counted.
 //   - [Pause]: the whole consumer stops for a while; no attempt is counted.
 //   - the error of a publish to a broker that is down ([IsOutage]): the event is tried again later; no attempt is counted.
 //   - any other error: the event is tried again, after the Consumer's own backoff.
@@ -48,8 +49,8 @@ type Info struct {
 	Trace *TraceContext
 	// Attempt counts the calls of the handler for this event in this process, from 1.
 	Attempt int
-	// FirstAttempt is when the first of them began, put off by what a pause or an outage of the
-	// event took, which count as no attempt.
+	// FirstAttempt is when the first of them began, put off by what a [Pause], a [Postpone] or an
+	// outage ([IsOutage]) of the event took, which count as no attempt.
 	FirstAttempt time.Time
 	// Deliveries is how often the broker has delivered the event to this group, this time included;
 	// 0 means unknown.
@@ -75,7 +76,7 @@ func ContextWithInfo(ctx context.Context, info Info) context.Context {
 	return context.WithValue(ctx, attemptKey{}, &attempt{rare: &attemptRare{fixed: &info}})
 }
 
-// verdict is the error type behind Reject, RetryAfter and Pause.
+// verdict is the error type behind Reject, RetryAfter, Postpone and Pause.
 type verdict struct {
 	kind  verdictKind
 	delay time.Duration
@@ -87,6 +88,7 @@ type verdictKind uint8
 const (
 	verdictReject verdictKind = iota + 1
 	verdictRetry
+	verdictPostpone
 	verdictPause
 )
 
@@ -98,6 +100,8 @@ func (v *verdict) Error() string {
 	switch v.kind {
 	case verdictRetry:
 		return fmt.Sprintf("retry after %v: %s", v.delay, cause)
+	case verdictPostpone:
+		return fmt.Sprintf("postpone for %v: %s", v.delay, cause)
 	case verdictPause:
 		return fmt.Sprintf("pause for %v: %s", v.delay, cause)
 	default:
@@ -119,6 +123,14 @@ func RetryAfter(d time.Duration, err error) error {
 	return &verdict{kind: verdictRetry, delay: max(d, 0), err: err}
 }
 
+// Postpone returns an error with which a [Handler] or a [Middleware] puts an event off for d, which
+// has not failed: its turn has not come, such as with a rate limit. No attempt is counted, so
+// nothing is poisoned by it, however often it is returned. Later events of the key wait, and no
+// handler is held meanwhile. The delay is capped as that of [RetryAfter].
+func Postpone(d time.Duration, err error) error {
+	return &verdict{kind: verdictPostpone, delay: max(d, 0), err: err}
+}
+
 // Pause returns an error with which a [Handler] stops the whole Consumer for d, because what all of
 // its events need is down. No attempt is counted, for this event or any other.
 func Pause(d time.Duration, err error) error {
@@ -126,19 +138,21 @@ func Pause(d time.Duration, err error) error {
 }
 
 // IsRejected reports whether err is, or wraps, the outcome of [Reject].
-func IsRejected(err error) bool {
-	v, ok := errors.AsType[*verdict](err)
-	return ok && v.kind == verdictReject
-}
+func IsRejected(err error) bool { return isVerdict(err, verdictReject) }
+
+// IsPostponed reports whether err is, or wraps, the outcome of [Postpone].
+func IsPostponed(err error) bool { return isVerdict(err, verdictPostpone) }
 
 // IsPaused reports whether err is, or wraps, the outcome of [Pause].
-func IsPaused(err error) bool {
+func IsPaused(err error) bool { return isVerdict(err, verdictPause) }
+
+func isVerdict(err error, kind verdictKind) bool {
 	v, ok := errors.AsType[*verdict](err)
-	return ok && v.kind == verdictPause
+	return ok && v.kind == kind
 }
 
-// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter] or [Pause], or
-// is an outage ([IsOutage]), so that a middleware leaves the decision alone.
+// IsDecided reports whether err is, or wraps, the outcome of [Reject], [RetryAfter], [Postpone] or
+// [Pause], or is an outage ([IsOutage]), so that a middleware leaves the decision alone.
 func IsDecided(err error) bool {
 	_, ok := errors.AsType[*verdict](err)
 	return ok || IsOutage(err)

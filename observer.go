@@ -52,8 +52,8 @@ const (
 	// ObservedOutcome: the handler returned Err. Nil is a success, and the ack follows. When
 	// [IsRejected] is true of Err, the event is given up, and the poison queue is next. When
 	// [IsPaused] is true of it, the Consumer pauses for Delay. Otherwise the event is tried again
-	// after Delay. A pause and an outage ([IsOutage]) do not count as an attempt. An attempt that
-	// was told to stop has no outcome.
+	// after Delay. A pause, a [Postpone] and an outage ([IsOutage]) do not count as an attempt. An
+	// attempt that was told to stop has no outcome.
 	ObservedOutcome
 	// ObservedPoisoned: the poison queue has the event, or the broker's native reject takes it. The
 	// settlement follows. Err is the reason.
@@ -107,7 +107,7 @@ func (e *engine) observeFailure(it *item, o outcome, err error) {
 		return
 	}
 	switch o.kind {
-	case outcomeRetry, outcomeFailing, outcomeOutage, outcomePause:
+	case outcomeRetry, outcomeFailing, outcomeOutage, outcomePostponed, outcomePause:
 		e.observeOutcome(it, err, o.delay)
 	case outcomePoison:
 		e.observeOutcome(it, err, 0)

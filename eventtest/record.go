@@ -28,6 +28,8 @@ const (
 	RecordSkipped RecordKind = "skipped"
 	// RecordRetried: an attempt failed with Err; the next one is due after Delay.
 	RecordRetried RecordKind = "retried"
+	// RecordPostponed: the handler put the event off for Delay, because of Err; it is no attempt.
+	RecordPostponed RecordKind = "postponed"
 	// RecordPaused: the handler stopped its consumer for Delay, because of Err.
 	RecordPaused RecordKind = "paused"
 	// RecordRejected: the handler, or a middleware that lost patience, gave the event up because of

@@ -247,6 +247,8 @@ func recordKindOf(o *leat.Observation) RecordKind {
 		return RecordHandled
 	case leat.IsRejected(o.Err):
 		return RecordRejected
+	case leat.IsPostponed(o.Err):
+		return RecordPostponed
 	case leat.IsPaused(o.Err):
 		return RecordPaused
 	}

@@ -158,6 +158,8 @@ func (v *visit) whereabouts(now time.Duration) string {
 		return fmt.Sprintf("is in attempt %d; the handler has been running for %v", last.attempt, short(now-at))
 	case RecordRetried:
 		return fmt.Sprintf("waits for attempt %d, %s", last.attempt+1, due(at+last.delay-now))
+	case RecordPostponed:
+		return "was put off, " + due(at+last.delay-now)
 	case RecordPaused:
 		return "waits for the end of the pause that the handler asked for, " + due(at+last.delay-now)
 	case RecordRejected:

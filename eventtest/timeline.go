@@ -140,7 +140,7 @@ func (w *timelineWriter) outcome(s *step) string {
 		return fmt.Sprintf("running for %v", short(w.now-s.at))
 	case RecordRetried:
 		text = "failed, again" + wait(s.delay)
-	case RecordPaused:
+	case RecordPostponed, RecordPaused:
 		text += fmt.Sprintf(" for %v", short(s.delay))
 	}
 	if took >= time.Millisecond {

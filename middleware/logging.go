@@ -14,7 +14,7 @@ import (
 //   - event_type, event_id and event_source, each cut to 128 bytes
 //   - topic and group of the subscription; attempt and deliveries, both counts as in [leat.Info]
 //   - duration of the attempt
-//   - outcome: "handled" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error, "ended" at Info
+//   - outcome: "handled" and "postpone" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error, "ended" at Info
 //   - error, cut to 1 KiB, unless the outcome is "handled"
 //
 // "ended" means that the Consumer ended the handler's context, on shutdown or with a lost lease,
@@ -56,6 +56,8 @@ func outcomeOf(ctx context.Context, err error) (string, slog.Level) {
 		return "ended", slog.LevelInfo
 	case leat.IsRejected(err):
 		return "reject", slog.LevelError
+	case leat.IsPostponed(err):
+		return "postpone", slog.LevelDebug
 	case leat.IsPaused(err):
 		return "pause", slog.LevelWarn
 	default:

@@ -69,6 +69,7 @@ func TestLoggingOutcomes(t *testing.T) {
 		{"success after the end", ended, nil, "DEBUG", "handled"},
 		{"an error", t.Context(), errDown, "WARN", "retry"},
 		{"RetryAfter", t.Context(), leat.RetryAfter(1, errDown), "WARN", "retry"},
+		{"Postpone", t.Context(), leat.Postpone(1, errDown), "DEBUG", "postpone"},
 		{"Pause", t.Context(), leat.Pause(1, errDown), "WARN", "pause"},
 		{"Reject", t.Context(), leat.Reject(errDown), "ERROR", "reject"},
 		{"a lost lease", ended, context.Canceled, "INFO", "ended"},

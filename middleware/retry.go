@@ -98,8 +98,8 @@ func (o *RetryOptions) validate() error {
 // policy only and never sleeps: the Consumer keeps the event, and the handler's slot is free for
 // others meanwhile. A nil o means the defaults.
 //
-// What the handler decided by [leat.Reject] or [leat.Pause] stays as it is, and so does a
-// [leat.RetryAfter] until the limits, which it counts against, are reached. The error of a publish
+// What the handler decided by [leat.Reject], [leat.Postpone] or [leat.Pause] stays as it is, and so
+// does a [leat.RetryAfter] until the limits, which it counts against, are reached. The error of a publish
 // to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries again
 // without counting, and If is not asked. An error that came because the Consumer ended the
 // handler's context, on shutdown or with a lost lease, is no failure and is passed on unchanged;
@@ -133,7 +133,7 @@ type retryPolicy struct {
 // decide returns what becomes of an attempt that failed with err.
 func (p *retryPolicy) decide(ctx context.Context, err error) error {
 	decided := leat.IsDecided(err)
-	if decided && (leat.IsRejected(err) || leat.IsPaused(err) || leat.IsOutage(err)) {
+	if decided && (leat.IsRejected(err) || leat.IsPaused(err) || leat.IsPostponed(err) || leat.IsOutage(err)) {
 		return err
 	}
 	if !decided && p.If != nil && !p.If(err) {

@@ -153,6 +153,7 @@ func TestIsOutage(t *testing.T) {
 		"rejected":                         {leat.Reject(publish(leat.CodeUnavailable)), false},
 		"paused":                           {leat.Pause(time.Second, publish(leat.CodeUnavailable)), false},
 		"with a delay of the handler's":    {leat.RetryAfter(time.Second, publish(leat.CodeUnavailable)), true},
+		"put off":                          {leat.Postpone(time.Second, publish(leat.CodeUnavailable)), true},
 		"of another operation":             {&leat.Error{Op: "subscribe", Code: leat.CodeUnavailable}, false},
 		"a publish inside of another call": {&leat.Error{Op: "handle", Code: leat.CodeInternal, Err: publish(leat.CodeUnknown)}, true},
 	} {

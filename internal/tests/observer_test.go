@@ -74,6 +74,8 @@ func (b *observedBroker) Observe(o leat.Observation) {
 			name = "skipped"
 		case o.Err == nil:
 			name = "handled"
+		case leat.IsPostponed(o.Err):
+			name = "postponed"
 		case leat.IsPaused(o.Err):
 			name = "pause"
 		case leat.IsRejected(o.Err):
@@ -114,6 +116,10 @@ func TestObserverSeesEachStepBeforeItsSettlement(t *testing.T) {
 		"retried": {
 			[]error{retry, nil}, nil,
 			[]string{"attempt 1", "retry 1 1s: retry after 1s: boom", "attempt 2", "handled 2", "settle 1"},
+		},
+		"postponed": {
+			[]error{leat.Postpone(time.Second, errBoom), nil}, nil,
+			[]string{"attempt 1", "postponed 1 1s: postpone for 1s: boom", "attempt 1", "handled 1", "settle 1"},
 		},
 		"paused": {
 			[]error{leat.Pause(time.Second, errBoom), nil}, nil,
