@@ -24,7 +24,7 @@ func TestAttemptTableIsBounded(t *testing.T) {
 	for i := range maxAttemptEntries + 100 {
 		it := newItem(i)
 		it.attempts = 7
-		table.keep(it)
+		table.keep(it, 0)
 	}
 	assert.Len(t, table.entries, maxAttemptEntries)
 	assert.Len(t, table.order, maxAttemptEntries)
@@ -45,13 +45,13 @@ func TestAttemptTableEntryMadeAgainIsAsYoungAsItIs(t *testing.T) {
 		require.NoError(t, err)
 		return &item{attempts: 3, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}
 	}
-	table.keep(newItem(0))
+	table.keep(newItem(0), 0)
 	table.forget(newItem(0))
 	for i := 1; i < maxAttemptEntries-1; i++ {
-		table.keep(newItem(i))
+		table.keep(newItem(i), 0)
 	}
-	table.keep(newItem(0)) // the youngest of all
-	table.keep(newItem(maxAttemptEntries + 1))
+	table.keep(newItem(0), 0) // the youngest of all
+	table.keep(newItem(maxAttemptEntries + 1), 0)
 	again := newItem(0)
 	again.attempts = 0
 	table.restore(again)
@@ -87,7 +87,7 @@ func TestAttemptTableKeepsNoEventInMemory(t *testing.T) {
 	for i := range 128 {
 		ev, err := DecodeEvent(fatAttributes(strconv.Itoa(i)), nil)
 		require.NoError(t, err)
-		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}})
+		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}, 0)
 	}
 	kept := liveHeap() - before
 	assert.Less(t, kept, int64(1<<20), "128 events of 600 KB left %d bytes", kept)
@@ -102,7 +102,7 @@ func TestAttemptTableIsAsLargeAsItSays(t *testing.T) {
 	for i := range 2 * maxAttemptEntries {
 		ev, err := NewEvent("t", &EventOptions{ID: strconv.Itoa(i), Source: "/s"})
 		require.NoError(t, err)
-		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}})
+		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}, 0)
 	}
 	each := (liveHeap() - before) / maxAttemptEntries
 	assert.LessOrEqual(t, each, int64(130), "bytes for each entry")
