@@ -99,9 +99,9 @@ func (o *RetryOptions) validate() error {
 // others meanwhile. A nil o means the defaults.
 //
 // What the handler decided by [leat.Reject], [leat.Postpone] or [leat.Pause] stays as it is, and so
-// does a [leat.RetryAfter] until the limits, which it counts against, are reached. The error of a publish
-// to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries again
-// without counting, and If is not asked. An error that came because the Consumer ended the
+// does a [leat.RetryAfter] until the limits, which it counts against, are reached. The error of a
+// publish to a broker that is down ([leat.IsOutage]) is passed on unchanged: the Consumer tries
+// again without counting, and If is not asked. An error that came because the Consumer ended the
 // handler's context, on shutdown or with a lost lease, is no failure and is passed on unchanged;
 // one from a [Timeout] or another deadline is a failure like any other.
 //
