@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 )
 
@@ -69,13 +67,10 @@ type KafkaListener struct {
 
 // KafkaCluster is one Kafka, of one node or several. It is safe for concurrent use.
 type KafkaCluster struct {
-	opts      KafkaOptions
-	sandbox   *sandbox // nil for one that is kept
-	nodes     []*kafkaNode
-	processes []*Process
+	cluster
 
-	mu    sync.Mutex
-	whole bool // all nodes have been up together since the last Start of all
+	opts  KafkaOptions
+	nodes []*kafkaNode
 }
 
 // StartKafka starts a Kafka that belongs to the test, which may injure it. It is removed when the
@@ -105,20 +100,7 @@ func RunKafka(ctx context.Context, opts *KafkaOptions) (*KafkaCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		c, err := kit.cluster(ctx, opts)
-		if err != nil {
-			return nil, err
-		}
-		if err = c.Start(ctx); err == nil {
-			return c, nil
-		}
-		err = errors.Join(err, c.Close())
-		// Another program can take a port between its choice and its use.
-		if attempt == 3 || !strings.Contains(err.Error(), "Address already in use") {
-			return nil, err
-		}
-	}
+	return startNew(ctx, func() (*KafkaCluster, error) { return kit.cluster(ctx, opts) }, "Address already in use")
 }
 
 // cluster makes the folders of a cluster, which does not run yet.
@@ -127,7 +109,7 @@ func (k *kafkaKit) cluster(ctx context.Context, opts *KafkaOptions) (*KafkaClust
 	if err != nil {
 		return nil, err
 	}
-	c := &KafkaCluster{opts: *opts, sandbox: box}
+	c := &KafkaCluster{cluster: cluster{sandbox: box}, opts: *opts}
 	if err := c.furnish(ctx, k, box.dir); err != nil {
 		return nil, errors.Join(err, box.close())
 	}
@@ -174,9 +156,7 @@ func (c *KafkaCluster) place(dir string, ports [][]int) {
 // want is the number of brokers that a node has to know before it counts as ready: at the first
 // start all. Later other nodes may be down on purpose.
 func (c *KafkaCluster) want() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.whole {
+	if c.isWhole() {
 		return 1
 	}
 	return len(c.nodes)
@@ -205,83 +185,10 @@ func (c *KafkaCluster) ListenerAddrs(name string) []string {
 	return addrs
 }
 
-// Node returns a broker by its id, which counts from 1.
-func (c *KafkaCluster) Node(id int) *Process { return c.processes[id-1] }
-
-// Nodes returns all brokers, in the order of their ids.
-func (c *KafkaCluster) Nodes() []*Process { return append([]*Process(nil), c.processes...) }
-
-// Start starts the nodes that do not run, together, and returns when each knows of all.
-func (c *KafkaCluster) Start(ctx context.Context) error {
-	c.setWhole(false)
-	err := c.each(func(p *Process) error {
-		if r := p.running(); r != nil {
-			return p.await(ctx, r)
-		}
-		return p.Start(ctx)
-	})
-	c.setWhole(err == nil)
-	return err
-}
-
-func (c *KafkaCluster) setWhole(whole bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.whole = whole
-}
-
 // LiftFileLimit takes the FileLimit away from the brokers when they start the next time, as if the
 // disk had got more room.
 func (c *KafkaCluster) LiftFileLimit() {
 	for _, p := range c.processes {
 		p.spec.limit = 0
-	}
-}
-
-// Restart stops all nodes and starts them with the data that they have.
-func (c *KafkaCluster) Restart(ctx context.Context) error {
-	return errors.Join(c.Stop(), c.Start(ctx))
-}
-
-// Stop asks all nodes to end. A cluster of several takes some seconds for it, because the last
-// nodes have no quorum any more.
-func (c *KafkaCluster) Stop() error { return c.each((*Process).Stop) }
-
-// Kill ends all nodes at once; see Process.Kill.
-func (c *KafkaCluster) Kill() {
-	_ = c.each(func(p *Process) error { p.Kill(); return nil })
-}
-
-// Pause freezes all nodes; see Process.Pause.
-func (c *KafkaCluster) Pause() error { return c.each((*Process).Pause) }
-
-// Resume lets all nodes go on.
-func (c *KafkaCluster) Resume() error { return c.each((*Process).Resume) }
-
-// Close kills all nodes and removes their folder, unless that is kept.
-func (c *KafkaCluster) Close() error {
-	c.Kill()
-	if c.sandbox == nil {
-		return nil
-	}
-	return c.sandbox.close()
-}
-
-// each calls f for all nodes at the same time.
-func (c *KafkaCluster) each(f func(*Process) error) error {
-	errs := make([]error, len(c.processes))
-	var all sync.WaitGroup
-	for i, p := range c.processes {
-		all.Go(func() { errs[i] = f(p) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// showLogs puts the end of each node's log into the output of a test that has failed.
-func (c *KafkaCluster) showLogs(t testing.TB) {
-	t.Helper()
-	for _, p := range c.processes {
-		showLog(t, p)
 	}
 }

@@ -55,7 +55,7 @@ func OpenKafka(ctx context.Context, dir string) (*KafkaCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &KafkaCluster{opts: kept.Options, whole: true}
+	c := &KafkaCluster{cluster: cluster{whole: true}, opts: kept.Options}
 	c.place(dir, kept.Ports)
 	for _, n := range c.nodes {
 		p := n.process(kit, &c.opts, nil, c.want)

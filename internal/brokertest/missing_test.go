@@ -53,6 +53,17 @@ func askRabbitMQ(t testing.TB) {
 	brokertest.StartRabbitMQ(t, nil)
 }
 
+func askNATS(t testing.TB) {
+	t.Helper()
+	brokertest.StartNATS(t, nil)
+}
+
+func TestMissingGoSkipsLoudlyOrFails(t *testing.T) {
+	t.Setenv(brokertest.DirVariable, t.TempDir())
+	t.Setenv(brokertest.NATSVariable, "")
+	skipsLoudlyOrFails(t, askNATS, "NATS is built by Go, and go is not on the PATH")
+}
+
 func TestMissingJavaSkipsLoudlyOrFails(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
 	t.Setenv(brokertest.KafkaVariable, "")
@@ -99,7 +110,7 @@ func TestMissingMavenIsSaid(t *testing.T) {
 func TestOffSkips(t *testing.T) {
 	t.Setenv("CI", "")
 	for variable, start := range map[string]func(testing.TB){
-		brokertest.KafkaVariable: askKafka, brokertest.RabbitMQVariable: askRabbitMQ,
+		brokertest.KafkaVariable: askKafka, brokertest.RabbitMQVariable: askRabbitMQ, brokertest.NATSVariable: askNATS,
 	} {
 		t.Setenv(variable, brokertest.Off)
 		require.Contains(t, ask(t, start).skipped, variable)

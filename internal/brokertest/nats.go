@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -33,13 +33,14 @@ type NATSOptions struct {
 // NATSCluster is one NATS with JetStream, of one node or several. Its data stays from start to
 // start. It is safe for concurrent use.
 type NATSCluster struct {
-	sandbox   *sandbox
-	nodes     []natsPorts
-	processes []*Process
+	cluster
+
+	opts  NATSOptions
+	ports []natsPorts // of each node
 }
 
 // natsPorts are the ports of a server, all on 127.0.0.1.
-type natsPorts struct{ client, cluster, monitor int }
+type natsPorts struct{ Client, Cluster, Monitor int }
 
 // StartNATS starts a NATS that belongs to the test, which may injure it. It is removed when the
 // test ends; when the test has failed, the end of its log is shown before. A test whose NATS cannot
@@ -51,9 +52,7 @@ func StartNATS(t testing.TB, opts *NATSOptions) *NATSCluster {
 	c, err := RunNATS(t.Context(), opts)
 	require(t, err)
 	t.Cleanup(func() {
-		for _, p := range c.processes {
-			showLog(t, p)
-		}
+		c.showLogs(t)
 		if err := c.Close(); err != nil {
 			t.Errorf("remove NATS: %v", err)
 		}
@@ -70,70 +69,73 @@ func RunNATS(ctx context.Context, opts *NATSOptions) (*NATSCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		c, err := newNATS(ctx, program, opts)
-		if err != nil {
-			return nil, err
-		}
-		if err = c.Start(ctx); err == nil {
-			return c, nil
-		}
-		err = errors.Join(err, c.Close())
-		// Another program can take a port between its choice and its use.
-		if attempt == 3 || !strings.Contains(err.Error(), "address already in use") {
-			return nil, err
-		}
-	}
+	return startNew(ctx, func() (*NATSCluster, error) { return newNATS(ctx, program, opts) }, "address already in use")
 }
 
 // newNATS makes the folders of a cluster, which does not run yet.
 func newNATS(ctx context.Context, program string, opts *NATSOptions) (*NATSCluster, error) {
-	const perNode = 3
-	count := max(opts.Nodes, 1)
-	ports, err := freePorts(ctx, count*perNode)
-	if err != nil {
-		return nil, err
-	}
 	box, err := newSandbox(ctx, "leat-nats-")
 	if err != nil {
 		return nil, err
 	}
-	c := &NATSCluster{sandbox: box}
-	for i := range count {
-		p := ports[i*perNode:]
-		c.nodes = append(c.nodes, natsPorts{client: p[0], cluster: p[1], monitor: p[2]})
-	}
-	for i, ports := range c.nodes {
-		name := fmt.Sprintf("nats-%d", i+1)
-		dir := filepath.Join(box.dir, name)
-		err := os.MkdirAll(dir, 0o700)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "nats.conf"), []byte(c.config(name, dir, ports, opts)), 0o600)
-		}
-		if err != nil {
-			return nil, errors.Join(err, box.close())
-		}
-		c.processes = append(c.processes, &Process{spec: spec{
-			name: name, dir: dir, args: []string{program, "-c", filepath.Join(dir, "nats.conf")}, guard: box,
-			ready: func(ctx context.Context) error { return natsReady(ctx, ports.monitor) },
-		}})
+	c := &NATSCluster{cluster: cluster{sandbox: box}, opts: *opts}
+	if err := c.furnish(ctx, program, box.dir); err != nil {
+		return nil, errors.Join(err, box.close())
 	}
 	return c, nil
 }
 
+// furnish makes the folders of the nodes in dir, with their configuration.
+func (c *NATSCluster) furnish(ctx context.Context, program, dir string) error {
+	const perNode = 3
+	ports, err := freePorts(ctx, max(c.opts.Nodes, 1)*perNode)
+	if err != nil {
+		return err
+	}
+	for p := range slices.Chunk(ports, perNode) {
+		c.ports = append(c.ports, natsPorts{Client: p[0], Cluster: p[1], Monitor: p[2]})
+	}
+	c.place(program, dir)
+	for i, p := range c.processes {
+		if err := os.MkdirAll(p.Dir(), 0o700); err != nil {
+			return err
+		}
+		text := c.config(p.spec.name, p.Dir(), c.ports[i])
+		if err := os.WriteFile(natsConfig(p.Dir()), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func natsConfig(dir string) string { return filepath.Join(dir, "nats.conf") }
+
+// place makes the processes of the nodes, which do not run yet.
+func (c *NATSCluster) place(program, dir string) {
+	for i, ports := range c.ports {
+		name := fmt.Sprintf("nats-%d", i+1)
+		dir := filepath.Join(dir, name)
+		c.processes = append(c.processes, &Process{spec: spec{
+			name: name, dir: dir, args: []string{program, "-c", natsConfig(dir)}, guard: c.sandbox,
+			ready: func(ctx context.Context) error { return natsReady(ctx, ports.Monitor) },
+		}})
+	}
+}
+
 // config returns the configuration of a server.
-func (c *NATSCluster) config(name, dir string, ports natsPorts, opts *NATSOptions) string {
+func (c *NATSCluster) config(name, dir string, ports natsPorts) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nhttp: %q\n", name, address(ports.client), address(ports.monitor))
+	opts := &c.opts
+	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nhttp: %q\n", name, address(ports.Client), address(ports.Monitor))
 	fmt.Fprintf(&b, "jetstream { store_dir: %q, max_memory_store: 256M, max_file_store: 4G }\n", filepath.Join(dir, "data"))
-	if len(c.nodes) > 1 {
+	if len(c.ports) > 1 {
 		var routes []string
-		for _, n := range c.nodes {
-			routes = append(routes, fmt.Sprintf("%q", "nats-route://"+address(n.cluster)))
+		for _, n := range c.ports {
+			routes = append(routes, fmt.Sprintf("%q", "nats-route://"+address(n.Cluster)))
 		}
 		// Clients are not told of the other nodes: a test names those that it means.
 		fmt.Fprintf(&b, "cluster { name: leat, listen: %q, no_advertise: true, routes: [%s] }\n",
-			address(ports.cluster), strings.Join(routes, ", "))
+			address(ports.Cluster), strings.Join(routes, ", "))
 	}
 	if opts.Certs != nil {
 		fmt.Fprintf(&b, "tls { cert_file: %q, key_file: %q, ca_file: %q, verify: %t }\n",
@@ -167,63 +169,14 @@ func natsReady(ctx context.Context, port int) error {
 // Addrs returns host:port of each node.
 func (c *NATSCluster) Addrs() []string {
 	var addrs []string
-	for _, n := range c.nodes {
-		addrs = append(addrs, address(n.client))
+	for _, n := range c.ports {
+		addrs = append(addrs, address(n.Client))
 	}
 	return addrs
 }
 
 // Addr returns host:port of the first node.
 func (c *NATSCluster) Addr() string { return c.Addrs()[0] }
-
-// Node returns a server by its number, which counts from 1.
-func (c *NATSCluster) Node(n int) *Process { return c.processes[n-1] }
-
-// Start starts the nodes that do not run, together, and returns when all can be used.
-func (c *NATSCluster) Start(ctx context.Context) error {
-	return c.each(func(p *Process) error {
-		if r := p.running(); r != nil {
-			return p.await(ctx, r)
-		}
-		return p.Start(ctx)
-	})
-}
-
-// Restart stops all nodes and starts them with the data that they have.
-func (c *NATSCluster) Restart(ctx context.Context) error {
-	return errors.Join(c.Stop(), c.Start(ctx))
-}
-
-// Stop asks all nodes to end; see [Process.Stop].
-func (c *NATSCluster) Stop() error { return c.each((*Process).Stop) }
-
-// Kill ends all nodes at once; see [Process.Kill].
-func (c *NATSCluster) Kill() {
-	_ = c.each(func(p *Process) error { p.Kill(); return nil })
-}
-
-// Pause freezes all nodes; see [Process.Pause].
-func (c *NATSCluster) Pause() error { return c.each((*Process).Pause) }
-
-// Resume lets all nodes go on.
-func (c *NATSCluster) Resume() error { return c.each((*Process).Resume) }
-
-// Close kills all nodes and removes their folder.
-func (c *NATSCluster) Close() error {
-	c.Kill()
-	return c.sandbox.close()
-}
-
-// each calls f for all nodes at the same time.
-func (c *NATSCluster) each(f func(*Process) error) error {
-	errs := make([]error, len(c.processes))
-	var all sync.WaitGroup
-	for i, p := range c.processes {
-		all.Go(func() { errs[i] = f(p) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
 
 // natsAnswers looks for a server at an address that somebody has given.
 func natsAnswers(ctx context.Context, addr string) error {

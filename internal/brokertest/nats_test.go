@@ -3,6 +3,8 @@ package brokertest_test
 import (
 	"bufio"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +64,25 @@ func TestNATSClusterReplicates(t *testing.T) {
 	c.Node(3).Kill()
 	require.Eventually(t, func() bool { return strings.Contains(natsAsk(t, c.Addr(), "orders", "more"), `"seq"`) },
 		30*time.Second, 100*time.Millisecond, "two nodes of three store")
+}
+
+func TestKeptNATSIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	brokertest.NATS(t) // skips where there is none
+	dir := filepath.Join(t.TempDir(), "kept")
+	_, err := brokertest.OpenNATS(t.Context(), dir)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	first, err := brokertest.KeepNATS(t.Context(), dir, nil)
+	require.NoError(t, err)
+	defer first.Kill()
+	require.NoError(t, first.Start(t.Context()))
+
+	second, err := brokertest.OpenNATS(t.Context(), dir)
+	require.NoError(t, err)
+	require.Equal(t, first.Addrs(), second.Addrs())
+	require.Equal(t, first.Node(1).PID(), second.Node(1).PID())
+	second.Kill()
+	require.Eventually(t, func() bool { return !first.Node(1).Running() }, 5*time.Second, 10*time.Millisecond)
 }
 
 func TestNATSIsShared(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -77,29 +76,8 @@ func RunRabbitMQ(ctx context.Context, opts *RabbitMQOptions) (*RabbitMQNode, err
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		n, err := kit.node(ctx, opts)
-		if err != nil {
-			return nil, err
-		}
-		if err = n.Start(ctx); err == nil {
-			return n, nil
-		}
-		err = errors.Join(err, n.Close())
-		if attempt == 3 || !rabbitPortTaken(err) {
-			return nil, err
-		}
-	}
-}
-
-// rabbitPortTaken says whether another program has taken a port between its choice and its use.
-func rabbitPortTaken(err error) bool {
-	for _, text := range []string{"eaddrinuse", "port_already_used", "duplicate_node_name"} {
-		if strings.Contains(err.Error(), text) {
-			return true
-		}
-	}
-	return false
+	return startNew(ctx, func() (*RabbitMQNode, error) { return kit.node(ctx, opts) },
+		"eaddrinuse", "port_already_used", "duplicate_node_name")
 }
 
 // node makes the folder of a node, which does not run yet.

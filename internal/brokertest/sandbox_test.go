@@ -25,7 +25,9 @@ const victimVariable = "BROKERTEST_VICTIM"
 // victim starts a broker, pauses it, since that is harder to end, says what it has and waits for
 // its own end.
 func victim(broker string) {
-	start := map[string]func(context.Context) (*brokertest.Process, error){"kafka": victimKafka, "rabbitmq": victimRabbitMQ}[broker]
+	start := map[string]func(context.Context) (*brokertest.Process, error){
+		"kafka": victimKafka, "rabbitmq": victimRabbitMQ, "nats": victimNATS,
+	}[broker]
 	p, err := start(context.Background())
 	if err == nil {
 		err = p.Pause()
@@ -54,6 +56,14 @@ func victimRabbitMQ(ctx context.Context) (*brokertest.Process, error) {
 	return node.Process, nil
 }
 
+func victimNATS(ctx context.Context) (*brokertest.Process, error) {
+	nats, err := brokertest.RunNATS(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return nats.Node(1), nil
+}
+
 // TestNothingIsLeftBehindByAKilledTest kills test binaries that have a paused broker.
 func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 	t.Parallel()
@@ -66,6 +76,11 @@ func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 		t.Parallel()
 		requireRabbitMQ(t)
 		leavesNothing(t, "rabbitmq")
+	})
+	t.Run("nats", func(t *testing.T) {
+		t.Parallel()
+		brokertest.NATS(t) // skips where there is none
+		leavesNothing(t, "nats")
 	})
 }
 

@@ -2,127 +2,25 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-// start makes a broker in a folder and starts it, or starts what does not run of the broker there.
-// It goes on when this program ends.
-func start(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("start", flag.ContinueOnError)
-	dir := flags.String("dir", "", "the folder of the broker")
-	broker := flags.String("broker", "", "kafka or rabbitmq; by default the one that the folder has, else kafka")
-	nodes := flags.Int("nodes", 1, "how many nodes a Kafka has")
-	properties := map[string]string{}
-	flags.Func("property", "name=value, a line of server.properties or rabbitmq.conf; may be repeated", func(text string) error {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok {
-			return errors.New("write name=value")
-		}
-		properties[name] = value
-		return nil
-	})
-	if err := parse(flags, args, dir); err != nil {
-		return err
-	}
-	if *broker == "" {
-		*broker = keptBroker(*dir)
-	}
-	var (
-		line string
-		err  error
-	)
-	switch {
-	case *broker == "kafka":
-		line, err = startKafka(ctx, *dir, &brokertest.KafkaOptions{Nodes: *nodes, Properties: properties})
-	case *broker == "rabbitmq" && *nodes == 1:
-		line, err = startRabbitMQ(ctx, *dir, &brokertest.RabbitMQOptions{Config: properties})
-	default:
-		err = fmt.Errorf("%w: no broker %q with %d nodes", errUsage, *broker, *nodes)
-	}
-	if err == nil {
-		_, err = fmt.Fprintln(os.Stdout, line)
-	}
-	return err
+// kept is a broker in a folder, which goes on when this program ends.
+type kept struct {
+	target
+
+	nodes []target
+	value string // of the variable
 }
 
-// keptBroker returns the kind of the broker in a folder, kafka where there is none.
-func keptBroker(dir string) string {
-	if _, err := os.Stat(filepath.Join(dir, "rabbitmq.json")); err == nil {
-		return "rabbitmq"
-	}
-	return "kafka"
-}
-
-func startKafka(ctx context.Context, dir string, opts *brokertest.KafkaOptions) (string, error) {
-	if err := brokertest.GetKafka(ctx, notice); err != nil {
-		return "", err
-	}
-	c, err := brokertest.KeepKafka(ctx, dir, opts)
-	if err != nil {
-		return "", err
-	}
-	return brokertest.KafkaVariable + "=" + kafkaValue(c), c.Start(ctx)
-}
-
-func startRabbitMQ(ctx context.Context, dir string, opts *brokertest.RabbitMQOptions) (string, error) {
-	if err := brokertest.GetRabbitMQ(ctx, notice); err != nil {
-		return "", err
-	}
-	n, err := brokertest.KeepRabbitMQ(ctx, dir, opts)
-	if err != nil {
-		return "", err
-	}
-	line := brokertest.RabbitMQVariable + "=" + rabbitValue(n)
-	if n.Running() {
-		return line, nil
-	}
-	return line, n.Start(ctx)
-}
-
-// injure does to the broker in a folder, or to one of its nodes, what the verb says.
-func injure(ctx context.Context, verb string, args []string) error {
-	flags := flag.NewFlagSet(verb, flag.ContinueOnError)
-	dir := flags.String("dir", "", "the folder of the broker")
-	node := flags.Int("node", 0, "the node, counted from 1; all by default")
-	if err := parse(flags, args, dir); err != nil {
-		return err
-	}
-	t, err := open(ctx, *dir, *node)
-	if err != nil {
-		return err
-	}
-	return apply(ctx, verb, t)
-}
-
-// open finds the broker in a folder, or one of its nodes.
-func open(ctx context.Context, dir string, node int) (target, error) {
-	rabbit, err := brokertest.OpenRabbitMQ(ctx, dir)
-	if err == nil && node != 0 && node != 1 {
-		return nil, fmt.Errorf("it has 1 node, and no node %d", node)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return rabbit, err
-	}
-	kafka, err := brokertest.OpenKafka(ctx, dir)
-	if err != nil || node == 0 {
-		return kafka, err
-	}
-	if node < 0 || node > len(kafka.Nodes()) {
-		return nil, fmt.Errorf("it has %d nodes, and no node %d", len(kafka.Nodes()), node)
-	}
-	return kafka.Node(node), nil
-}
-
-// target is a broker or a cluster of them.
+// target is a broker or one of its nodes.
 type target interface {
+	Start(ctx context.Context) error
 	Stop() error
 	Kill()
 	Restart(ctx context.Context) error
@@ -130,29 +28,84 @@ type target interface {
 	Resume() error
 }
 
-func apply(ctx context.Context, verb string, t target) error {
-	switch verb {
-	case "stop":
-		return t.Stop()
-	case "kill":
-		t.Kill()
-		return nil
-	case "restart":
-		return t.Restart(ctx)
-	case "pause":
-		return t.Pause()
-	default:
-		return t.Resume()
+// node returns a node by its number, which counts from 1, or for 0 all of them.
+func (k *kept) node(n int) (target, error) {
+	switch {
+	case n == 0:
+		return k, nil
+	case n < 0 || n > len(k.nodes):
+		return nil, fmt.Errorf("the broker has %d nodes, and no node %d", len(k.nodes), n)
 	}
+	return k.nodes[n-1], nil
 }
 
-// parse reads the flags, of which dir is needed.
-func parse(flags *flag.FlagSet, args []string, dir *string) error {
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+func keepKafka(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	c, err := brokertest.KeepKafka(ctx, dir, &brokertest.KafkaOptions{Nodes: nodes, Properties: properties})
+	return keptCluster(c, err)
+}
+
+func openKafka(ctx context.Context, dir string) (*kept, error) {
+	c, err := brokertest.OpenKafka(ctx, dir)
+	return keptCluster(c, err)
+}
+
+func keepNATS(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	var config strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		fmt.Fprintf(&config, "%s: %s\n", name, properties[name])
 	}
-	if *dir == "" || flags.NArg() > 0 {
-		return fmt.Errorf("%w: %s takes -dir and flags only", errUsage, flags.Name())
+	c, err := brokertest.KeepNATS(ctx, dir, &brokertest.NATSOptions{Nodes: nodes, Config: config.String()})
+	return keptCluster(c, err)
+}
+
+func openNATS(ctx context.Context, dir string) (*kept, error) {
+	c, err := brokertest.OpenNATS(ctx, dir)
+	return keptCluster(c, err)
+}
+
+// keptCluster wraps what a function of brokertest has returned.
+func keptCluster(c interface {
+	target
+	Addrs() []string
+	Nodes() []*brokertest.Process
+}, err error,
+) (*kept, error) {
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	k := &kept{target: c, value: clusterValue(c)}
+	for _, p := range c.Nodes() {
+		k.nodes = append(k.nodes, p)
+	}
+	return k, nil
+}
+
+func keepRabbitMQ(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	if nodes != 1 {
+		return nil, fmt.Errorf("%w: a RabbitMQ has one node, and not %d", errUsage, nodes)
+	}
+	n, err := brokertest.KeepRabbitMQ(ctx, dir, &brokertest.RabbitMQOptions{Config: properties})
+	return keptNode(n, err)
+}
+
+func openRabbitMQ(ctx context.Context, dir string) (*kept, error) {
+	n, err := brokertest.OpenRabbitMQ(ctx, dir)
+	return keptNode(n, err)
+}
+
+func keptNode(n *brokertest.RabbitMQNode, err error) (*kept, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &kept{target: idempotent{n}, nodes: []target{n}, value: rabbitValue(n)}, nil
+}
+
+// idempotent starts a node unless it runs, as a cluster does.
+type idempotent struct{ *brokertest.RabbitMQNode }
+
+func (n idempotent) Start(ctx context.Context) error {
+	if n.Running() {
+		return nil
+	}
+	return n.RabbitMQNode.Start(ctx)
 }

@@ -17,6 +17,11 @@ type kind struct {
 
 	get func(ctx context.Context, progress func(string)) error
 	run func(ctx context.Context) (*shared, error)
+
+	// keep makes a broker in a folder, or opens the one that is there already; open only does the
+	// latter.
+	keep func(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error)
+	open func(ctx context.Context, dir string) (*kept, error)
 }
 
 // shared is a broker that runs beside a command.
@@ -33,26 +38,26 @@ func kinds() []kind {
 			if err != nil {
 				return nil, err
 			}
-			return &shared{kafkaValue(c), c.Node(1), c.Close}, nil
-		}},
+			return &shared{clusterValue(c), c.Node(1), c.Close}, nil
+		}, keepKafka, openKafka},
 		{"RabbitMQ", "rabbitmq", brokertest.RabbitMQVariable, brokertest.GetRabbitMQ, func(ctx context.Context) (*shared, error) {
 			n, err := brokertest.RunRabbitMQ(ctx, nil)
 			if err != nil {
 				return nil, err
 			}
 			return &shared{rabbitValue(n), n.Process, n.Close}, nil
-		}},
+		}, keepRabbitMQ, openRabbitMQ},
 		{"NATS", "nats", brokertest.NATSVariable, brokertest.GetNATS, func(ctx context.Context) (*shared, error) {
 			c, err := brokertest.RunNATS(ctx, nil)
 			if err != nil {
 				return nil, err
 			}
-			return &shared{strings.Join(c.Addrs(), ","), c.Node(1), c.Close}, nil
-		}},
+			return &shared{clusterValue(c), c.Node(1), c.Close}, nil
+		}, keepNATS, openNATS},
 	}
 }
 
-func kafkaValue(c *brokertest.KafkaCluster) string { return strings.Join(c.Addrs(), ",") }
+func clusterValue(c interface{ Addrs() []string }) string { return strings.Join(c.Addrs(), ",") }
 
 func rabbitValue(n *brokertest.RabbitMQNode) string { return n.URL() + "," + n.ManagementURL() }
 

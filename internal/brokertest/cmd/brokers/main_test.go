@@ -74,6 +74,36 @@ func TestStartedRabbitMQIsInjuredByCommands(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestStartedNATSIsInjuredByCommands(t *testing.T) {
+	if os.Getenv(brokertest.NATSVariable) == brokertest.Off {
+		t.Skip(brokertest.NATSVariable, "is off")
+	}
+	if err := brokertest.GetNATS(t.Context(), func(string) {}); err != nil {
+		t.Skip(err) // the tests of brokertest say it where it matters
+	}
+	dir := filepath.Join(t.TempDir(), "kept")
+	_, err := command([]string{"start", "-dir", dir, "-broker", "nats", "-nodes", "3", "-property", "max_payload=2MB"})
+	require.NoError(t, err)
+	c, err := brokertest.OpenNATS(t.Context(), dir)
+	require.NoError(t, err)
+	defer c.Kill()
+	config, err := os.ReadFile(filepath.Join(dir, "nats-1", "nats.conf"))
+	require.NoError(t, err)
+	assert.Contains(t, string(config), "\nmax_payload: 2MB\n")
+
+	_, err = command([]string{"kill", "-dir", dir, "-node", "4"})
+	require.ErrorContains(t, err, "no node 4")
+	_, err = command([]string{"kill", "-dir", dir, "-node", "3"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !c.Node(3).Running() }, 5*time.Second, 10*time.Millisecond)
+	require.True(t, c.Node(2).Running())
+	_, err = command([]string{"start", "-dir", dir})
+	require.NoError(t, err, "the folder says which broker it is")
+	_, err = command([]string{"kill", "-dir", dir})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !c.Node(1).Running() }, 5*time.Second, 10*time.Millisecond)
+}
+
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
