@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,4 +97,34 @@ func inOneProcess(t *testing.T, broker, topic string) {
 	require.Equal(t, x.wanted, tableRow(t, out, serviceIssues).handled)
 	require.Equal(t, x.files+1, tableRow(t, out, serviceAudit).handled)
 	require.Zero(t, tableRow(t, out, serviceAudit).repeated)
+}
+
+// killActive kills the active instance of a service in the middle, so that the one that stands by
+// takes over in time, and accounts for every event.
+func killActive(t *testing.T, broker, topic string, inTime time.Duration) {
+	t.Helper()
+	ledgers := t.TempDir()
+	const repeat = 30
+	start := func(part string, more ...string) *process {
+		return startProcess(t, append([]string{"-broker", broker, "-topic", topic, "-ledger", ledgers, "-run", part}, more...)...)
+	}
+	audits := []*process{start(serviceAudit), start(serviceAudit)}
+	services := []*process{start(partPoison), start(serviceIssues), start(serviceNotifications)}
+	publisher := start(partPublish, "-repeat", strconv.Itoa(repeat), "-pace", "1ms")
+
+	active := -1
+	require.Eventually(t, func() bool {
+		for i, p := range audits {
+			if ledgerLines(t, ledgers, p.pid()) > 200 {
+				active = i
+			}
+		}
+		return active >= 0
+	}, time.Minute, 20*time.Millisecond, "no instance of audit works")
+	standby := audits[1-active]
+	require.Zero(t, ledgerLines(t, ledgers, standby.pid()), "both work at a time")
+	audits[active].kill()
+	require.Eventually(t, func() bool { return ledgerLines(t, ledgers, standby.pid()) > 0 }, inTime, 20*time.Millisecond,
+		"the instance that stands by does not take over")
+	settle(t, ledgers, repeat, publisher, append(services, standby)...)
 }
