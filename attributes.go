@@ -100,6 +100,9 @@ type AttributeError struct {
 
 // Error returns one line: the attribute, the rule and the section.
 func (e *AttributeError) Error() string {
+	if e.Name == "event" {
+		return "the event " + e.Rule + " (" + e.Spec + ")"
+	}
 	return "attribute " + quote(e.Name) + " " + e.Rule + " (" + e.Spec + ")"
 }
 

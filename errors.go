@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // Code classifies an [Error], so that a program can decide without reading text. The zero value is
@@ -91,28 +90,6 @@ type Error struct {
 	Code Code
 	// Err is the cause, or nil.
 	Err error
-}
-
-// Error returns one line: the operation, the topic, the event, the code in words, and the cause.
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("leat: ")
-	b.WriteString(e.Op)
-	if e.Topic != "" {
-		b.WriteString(" topic ")
-		b.WriteString(quote(e.Topic))
-	}
-	if e.EventID != "" {
-		b.WriteString(" event ")
-		b.WriteString(quote(e.EventID))
-	}
-	b.WriteString(": ")
-	b.WriteString(e.Code.String())
-	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(e.Err.Error())
-	}
-	return b.String()
 }
 
 // Unwrap returns the cause.
@@ -262,15 +239,28 @@ type PublishFailure struct {
 
 // Error returns one line that counts the failures by refused and unknown and quotes the first.
 func (e *PublishError) Error() string {
-	if len(e.Failures) == 0 {
-		return "leat: publish: no failure"
-	}
-	if e.Total == 1 {
+	if len(e.Failures) > 0 && e.Total == 1 {
 		return e.Failures[0].Err.Error()
 	}
+	return "leat: " + e.within(said{})
+}
+
+// within returns the text without what s says.
+func (e *PublishError) within(s said) string {
+	if len(e.Failures) == 0 {
+		return "publish: no failure"
+	}
+	if e.Total == 1 {
+		return textWithin(e.Failures[0].Err, s)
+	}
+	head := "publish topic " + quote(e.Topic) + ": "
+	if s.op == "publish" && s.topic == e.Topic {
+		head = ""
+	}
 	unknown := len(e.Unknown())
-	return fmt.Sprintf("leat: publish topic %s: %d of %d events failed (%d refused, %d with unknown outcome); the first: %v",
-		quote(e.Topic), len(e.Failures), e.Total, len(e.Failures)-unknown, unknown, e.Failures[0].Err)
+	return fmt.Sprintf("%s%d of %d events failed (%d refused, %d with unknown outcome); the first: %s",
+		head, len(e.Failures), e.Total, len(e.Failures)-unknown, unknown,
+		textWithin(e.Failures[0].Err, said{op: "publish", topic: e.Topic}))
 }
 
 // Unwrap returns the error of each failed event.

@@ -161,7 +161,7 @@ func (d *eventData) fail(err *AttributeError) {
 }
 
 func eventError(d *eventData, code Code, err error) error {
-	return &Error{Op: "event", EventID: d.core[attrID], Code: code, Err: err}
+	return &Error{Op: opEvent, EventID: d.core[attrID], Code: code, Err: err}
 }
 
 // seal counts what Size and the limits need, once everything else of d is set.

@@ -33,7 +33,7 @@ func ExampleEvent_Validate() {
 	e = e.WithSubject("order 7").WithDataSchema("order.json").WithKey("customer-42")
 	fmt.Println(e.Validate())
 	// Output:
-	// leat: event event "1": invalid: attribute "dataschema" is not absolute: it has no scheme (CloudEvents 1.0.2, Optional Attributes: dataschema)
+	// leat: event "1": invalid: attribute "dataschema" is not absolute: it has no scheme (CloudEvents 1.0.2, Optional Attributes: dataschema)
 }
 
 func ExampleEvent_WithExtension() {

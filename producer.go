@@ -203,6 +203,9 @@ func (p *Producer) check(topic string, e Event) error {
 		return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: code, Err: err}
 	}
 	if err := e.Validate(); err != nil {
+		if !e.IsZero() && e.d().err == nil { // then it lacks a source
+			err = fmt.Errorf("%w; set ProducerOptions.Source, which its events get, or EventOptions.Source", err)
+		}
 		return refuse(CodeOf(err), err)
 	}
 	size, attributes := p.limits.MaxEventBytes, p.limits.MaxAttributes

@@ -136,7 +136,7 @@ func TestPoisonQueueErrors(t *testing.T) {
 	q := middleware.PoisonQueue(leat.NewProducer(&fakeBroker{err: down}, nil), nil)
 	err := q.Poison(t.Context(), poisoned(t))
 	assert.EqualError(t, err, `leat: poison topic "orders.billing.poison" event "42": poison queue: `+
-		`leat: publish: unavailable: the database is down`)
+		`publish: unavailable: the database is down`)
 	assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
 	assert.True(t, leat.Retryable(err))
 	require.ErrorIs(t, err, errDown)

@@ -316,7 +316,7 @@ func TestConversionErrorsAreTyped(t *testing.T) {
 	assert.False(t, leat.Retryable(err))
 	assert.NotErrorIs(t, err, errors.ErrUnsupported)
 	assert.EqualError(t, err,
-		`leat: convert: invalid: attribute "event" has no context; make it with the SDK's NewEvent (CloudEvents SDK v2.16.2)`)
+		`leat: convert: invalid: the event has no context; make it with the SDK's NewEvent (CloudEvents SDK v2.16.2)`)
 }
 
 // TestTooLargeCostsNothing: what is refused for its size is not copied first.

@@ -237,7 +237,7 @@ func TestAttributeErrorTextHasNoValue(t *testing.T) {
 	err := newEvent(t).WithSource("SECRET VALUE").WithSubject("x").Validate()
 	assert.NotContains(t, err.Error(), "SECRET")
 	assert.NotContains(t, err.Error(), "VALUE")
-	assert.Equal(t, `leat: event`+` event "1": invalid: attribute "source" has a character that a URI cannot have unless it is `+
+	assert.Equal(t, `leat: event`+` "1": invalid: attribute "source" has a character that a URI cannot have unless it is `+
 		`percent-encoded (CloudEvents 1.0.2, Required Attributes: source)`, err.Error())
 	assert.True(t, slices.Contains([]leat.Code{leat.CodeInvalid}, leat.CodeOf(err)))
 }
