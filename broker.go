@@ -139,7 +139,7 @@ type Limits struct {
 }
 
 // Subscription says what a [Consumer] wants to receive. Topic is required, and either Group or
-// Broadcast.
+// Broadcast, except that [Declare] also takes a topic alone.
 type Subscription struct {
 	// Topic is the topic to receive from.
 	Topic string
@@ -191,6 +191,15 @@ func (s Subscription) Validate() error {
 		return invalid("%w", err)
 	}
 	return nil
+}
+
+// ValidateDeclare is [Subscription.Validate] for [Declare], which also takes a topic alone, with
+// neither Group nor Broadcast.
+func (s Subscription) ValidateDeclare() error {
+	if s.Group == "" {
+		s.Broadcast = true
+	}
+	return s.Validate()
 }
 
 // WithDefaults returns s with its limits filled in, for adapters whose stream is opened without a
@@ -370,7 +379,10 @@ type Declarer interface {
 	// D1. Declaring what exists is no error and changes nothing. D2. Of a Broadcast it declares the
 	// topic only; the rest comes with the stream. D3. It refuses what Subscribe refuses because it
 	// cannot be held (S1), with the same [CodeUnsupported], unless the provisioning option lets it
-	// do nothing.
+	// do nothing. D4. Of a topic alone, with neither Group nor Broadcast, it declares the topic
+	// only, so that a producer can publish to it where that needs no group. It does so also where
+	// the adapter refuses every Broadcast. What is invalid is told by
+	// [Subscription.ValidateDeclare].
 	Declare(ctx context.Context, subs ...Subscription) error
 }
 

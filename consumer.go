@@ -220,14 +220,19 @@ func unlessStopped(ctx context.Context, err error) error {
 
 // Declare creates or checks the topics and groups of subs, as the broker's provisioning option
 // says, so that events published from then on are kept for them. It does nothing on a broker that
-// has nothing to declare. Broadcast subscriptions declare their topic.
+// has nothing to declare. Broadcast subscriptions declare their topic, and so does a Subscription
+// with a Topic alone, for a program that publishes to it and knows no group:
+//
+//	err := leat.Declare(ctx, broker, leat.Subscription{Topic: "orders"})
+//
+// [ProducerOptions].Topics does that at the first publish.
 func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 	if nils.Is(broker) {
 		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil")}
 	}
 	full := make([]Subscription, len(subs))
 	for i, sub := range subs {
-		if err := sub.Validate(); err != nil {
+		if err := sub.ValidateDeclare(); err != nil {
 			return err
 		}
 		full[i] = sub.WithDefaults()

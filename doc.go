@@ -6,12 +6,17 @@
 // without blocking other keys, and loses nothing: what is not handled goes to the poison queue.
 //
 //	broker := memory.New(nil)
-//	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop/checkout"})
-//	consumer := leat.NewConsumer(broker, leat.Subscription{Topic: "orders", Group: "billing"},
+//	producer := leat.NewProducer(broker, &leat.ProducerOptions{
+//		Source: "/shop/checkout",
+//		Topics: []string{OrderPlaced.Topic}, // declared by the first publish
+//	})
+//	billing := leat.Subscription{Topic: OrderPlaced.Topic, Group: "billing"}
+//	consumer := leat.NewConsumer(broker, billing,
 //		leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
 //			fmt.Println(e.Type(), e.Subject())
 //			return nil
 //		}), nil)
+//	err := leat.Declare(ctx, broker, billing) // from here on, the broker keeps orders for billing
 //	go leat.Run(ctx, consumer)
-//	err := OrderPlaced.Publish(ctx, producer, order) // OrderPlaced is an EventType
+//	err = OrderPlaced.Publish(ctx, producer, order) // OrderPlaced is an EventType
 package leat

@@ -51,7 +51,7 @@ func TestAttemptTableEntryMadeAgainIsAsYoungAsItIs(t *testing.T) {
 		table.keep(newItem(i), 0)
 	}
 	table.keep(newItem(0), 0) // the youngest of all
-	table.keep(newItem(maxAttemptEntries + 1), 0)
+	table.keep(newItem(maxAttemptEntries+1), 0)
 	again := newItem(0)
 	again.attempts = 0
 	table.restore(again)

@@ -21,16 +21,16 @@ type outcome struct {
 type outcomeKind uint8
 
 const (
-	outcomeHandled  outcomeKind = iota + 1 // acked
-	outcomePoisoned                        // in the poison queue and acked
-	outcomeLost                            // its lease ended
-	outcomeRetry                           // again after delay, as the handler or a policy said
-	outcomeFailing                         // again after delay, by the engine's own backoff
-	outcomeOutage                          // again after delay, because the handler cannot publish; no attempt
-	outcomePostponed                       // again after delay, as the handler said; no attempt
-	outcomePause                           // again when the pause of delay is over; no attempt
-	outcomeEnded                           // the engine ended the handler's context; no attempt
-	outcomePoison                          // to the poison queue
+	outcomeHandled   outcomeKind = iota + 1 // acked
+	outcomePoisoned                         // in the poison queue and acked
+	outcomeLost                             // its lease ended
+	outcomeRetry                            // again after delay, as the handler or a policy said
+	outcomeFailing                          // again after delay, by the engine's own backoff
+	outcomeOutage                           // again after delay, because the handler cannot publish; no attempt
+	outcomePostponed                        // again after delay, as the handler said; no attempt
+	outcomePause                            // again when the pause of delay is over; no attempt
+	outcomeEnded                            // the engine ended the handler's context; no attempt
+	outcomePoison                           // to the poison queue
 )
 
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue

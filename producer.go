@@ -36,6 +36,11 @@ type PublishMiddleware func(next PublishFunc) PublishFunc
 type ProducerOptions struct {
 	// Source is given to events that have none. Without it, an event without a source is refused.
 	Source string
+	// Topics are declared by the first publish, as [Declare] does of a topic alone, so that
+	// services can be deployed in any order. Publishes wait for that as long as their ctx lasts.
+	// Where it fails they are refused with its error, and the next one tries again. Other topics
+	// may be published to as well; they have to exist, where the broker wants that.
+	Topics []string
 	// Middleware wraps every publish; the first is the outermost.
 	Middleware []PublishMiddleware
 	// Observer sees the outcome of each event, also of those that are refused before they reach the
@@ -56,6 +61,7 @@ type Producer struct {
 	unpooled   atomic.Bool // no publishCall is used twice; see publishCall
 	closed     atomic.Bool
 	unanswered unanswered
+	topics     *topicDeclaration // nil for most
 }
 
 // NewProducer returns a Producer on broker. A nil o means the defaults. Wrong arguments are
@@ -74,6 +80,9 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 		return p
 	case o.Observer != nil && nils.Is(o.Observer):
 		p.invalid = errors.New("ProducerOptions.Observer is a nil in an interface; leave it out, or give one")
+		return p
+	}
+	if p.topics, p.invalid = declarationOf(broker, o.Topics); p.invalid != nil {
 		return p
 	}
 	p.observer = o.Observer

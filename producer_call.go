@@ -99,6 +99,9 @@ func (c *publishCall) run(ctx context.Context) {
 	c.phase = p.unanswered.add(len(c.events))
 
 	callErr := p.refusal(c.topic)
+	if callErr == nil && p.topics != nil {
+		callErr = p.topics.await(ctx, c.topic)
+	}
 	accepted, refused := c.events, 0
 	var index []int // accepted[i] is c.events[index[i]], once an event was refused
 	for i := range c.events {

@@ -60,6 +60,11 @@ func subscribeCases() []Case {
 			Rule:  "D3: Declare refuses with CodeUnsupported what Subscribe refuses so, and nothing else so",
 			check: checkDeclareUnheld,
 		},
+		{
+			Name: "declare-topic", Level: Raw, Needs: []Need{NeedDeclare},
+			Rule:  "D4: a topic alone is declared, again and again, before and after its groups, and takes nothing from them",
+			check: checkDeclareTopic,
+		},
 	}
 }
 
@@ -234,4 +239,16 @@ func checkDeclareUnheld(r *run) {
 			r.notef("%+v: Declare returned %v, and Subscribe %v", sub, declared, err)
 		}
 	}
+}
+
+func checkDeclareTopic(r *run) {
+	b, topic := r.open(), r.h.Topic()
+	alone := leat.Subscription{Topic: topic}
+	r.must(leat.Declare(r.ctx, b, alone, alone), "declaring a topic alone")
+	r.declare(b, topic, groupA)
+	events := r.series("k", 5)
+	r.mustPublish(b, topic, events[:2]...)
+	r.must(leat.Declare(r.ctx, r.open(), alone), "declaring a topic alone that has a group")
+	r.mustPublish(b, topic, events[2:]...)
+	r.expect("a group of a topic that was declared alone", r.join(b, topic, groupA).take(len(events)), events...)
 }

@@ -140,7 +140,7 @@ func (h *handle) Declare(_ context.Context, subs ...leat.Subscription) error {
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	for _, sub := range subs {
-		if !sub.Broadcast {
+		if sub.Group != "" {
 			h.c.group(sub)
 		}
 	}

@@ -143,6 +143,9 @@ func brokerName(parts ...string) string { return adapterkit.Names{MaxBytes: 60}.
 // Declare creates topics and queues.
 func (b *broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
+		if err := sub.ValidateDeclare(); err != nil {
+			return err
+		}
 		if _, err := b.declare(ctx, "declare", sub); err != nil {
 			return err
 		}
@@ -152,13 +155,10 @@ func (b *broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 
 // declare returns the queue of a subscription. A broadcast has one of its own, which goes with it.
 func (b *broker) declare(ctx context.Context, op string, sub leat.Subscription) (string, error) {
-	if err := sub.Validate(); err != nil {
-		return "", err
-	}
 	queue := brokerName(sub.Topic, cmp.Or(sub.Group, rand.Text()))
 	return queue, b.ask(ctx, op, sub.Topic, "Declare", Declaration{
 		Topic: brokerName(sub.Topic), Queue: queue, Label: sub.Topic + " " + sub.Group,
-		Temporary: sub.Broadcast, Open: op == "subscribe",
+		Temporary: sub.Group == "", Open: op == "subscribe",
 	}, &struct{}{})
 }
 
@@ -213,6 +213,9 @@ func (b *broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	defer done()
+	if err := sub.Validate(); err != nil {
+		return nil, err
+	}
 	queue, err := b.declare(ctx, "subscribe", sub)
 	if err != nil {
 		return nil, err

@@ -138,6 +138,19 @@ func subscribeMutants() []mutant {
 			}),
 		},
 		{
+			name: "refuses to declare a topic alone", rule: "declare-topic",
+			wrap: bend(func(b *bent) {
+				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {
+					for _, sub := range subs {
+						if err := sub.Validate(); err != nil {
+							return err
+						}
+					}
+					return leat.Declare(ctx, b, subs...)
+				}
+			}),
+		},
+		{
 			name: "declares what cannot be held", rule: "declare-unheld",
 			wrap: bend(func(b *bent) {
 				b.declare = func(b leat.Broker, ctx context.Context, subs []leat.Subscription) error {

@@ -20,7 +20,7 @@ import (
 // and [leat.CodeConflict] for one that is not as it should be.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
-		if err := sub.Validate(); err != nil {
+		if err := sub.ValidateDeclare(); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
-		err := sub.Validate()
+		err := sub.ValidateDeclare()
 		if err == nil {
 			err = b.refusal("declare", sub.Topic)
 		}
@@ -134,7 +134,7 @@ func (b *Broker) declare(sub leat.Subscription) error {
 	}
 	create := b.o.Provision == ProvisionCreate
 	t, err := b.topic("declare", sub.Topic, create)
-	if err != nil || sub.Broadcast {
+	if err != nil || sub.Group == "" {
 		return err
 	}
 	t.mu.Lock()

@@ -86,7 +86,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 		return err
 	}
 	for _, sub := range subs {
-		if err := sub.Validate(); err != nil {
+		if err := sub.ValidateDeclare(); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	return fault.Join(all...)
 }
 
-// provision returns stream and consumer of a subscription, the latter nil for a broadcast.
+// provision returns stream and consumer of a subscription, the latter nil where there is no group.
 func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat.Subscription) (
 	*jetstream.StreamInfo, *jetstream.ConsumerInfo, error,
 ) {
@@ -125,7 +125,7 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 		return nil, nil, err
 	}
 	t.known.Store(true)
-	if sub.Broadcast {
+	if sub.Group == "" {
 		return s.CachedInfo(), nil, nil
 	}
 	config := b.consumerConfig(sub)

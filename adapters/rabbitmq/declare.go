@@ -15,7 +15,7 @@ import (
 // [leat.CodePermissionDenied]; several are joined.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
-		if err := sub.Validate(); err != nil {
+		if err := sub.ValidateDeclare(); err != nil {
 			return err
 		}
 	}
@@ -27,7 +27,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	defer cancel()
 	var errs []error
 	for _, sub := range subs {
-		t, err := b.topologyOf(sub)
+		t, err := b.declaredOf(sub)
 		if err == nil && b.o.Provision != ProvisionOff {
 			err = b.declareOne(ctx, &t)
 		}
@@ -38,9 +38,18 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	return fault.Join(errs...)
 }
 
+// declaredOf returns what is to be declared: of a topic alone, the exchange.
+func (b *Broker) declaredOf(sub leat.Subscription) (topology, error) {
+	if sub.Group != "" || sub.Broadcast {
+		return b.topologyOf(sub)
+	}
+	exchange, err := b.exchangeOf(sub.Topic)
+	return topology{sub: sub, exchange: exchange}, err
+}
+
 func (b *Broker) declareOne(ctx context.Context, t *topology) error {
 	err := b.request(ctx, func(ch *amqp.Channel) error {
-		if t.sub.Broadcast { // its queue comes with its stream
+		if t.sub.Group == "" { // the queue of a broadcast comes with its stream
 			return t.exchange.declareExchange(ch, t.sub.Topic, b.o.Provision)
 		}
 		return t.declare(ch, b.o.Provision)

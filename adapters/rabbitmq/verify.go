@@ -28,7 +28,7 @@ func (b *Broker) verify(ctx context.Context, t *topology) error {
 	}
 	d := &differences{}
 	err := b.verifyExchange(ctx, t, d)
-	if err == nil && !t.sub.Broadcast {
+	if err == nil && t.sub.Group != "" {
 		err = b.verifyQueue(ctx, t, d)
 	}
 	found := errors.Join(d.found...)

@@ -65,7 +65,8 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event,
 
 // Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize
 // of the group's Subscriber, where that has it. Whether a group exists from then on depends on the
-// Pub/Sub. It refuses with [leat.CodeUnsupported] what Subscribe refuses so.
+// Pub/Sub. Of a topic alone it declares nothing. It refuses with [leat.CodeUnsupported] what
+// Subscribe refuses so.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	errs := make([]error, 0, len(subs))
 	for _, sub := range subs {
@@ -75,6 +76,9 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 }
 
 func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
+	if sub.Group == "" && !sub.Broadcast { // Watermill has no call for a topic alone
+		return cmp.Or(sub.ValidateDeclare(), b.life.Refuse(ctx, "declare", sub.Topic))
+	}
 	if err := b.refusal(ctx, "declare", sub); err != nil || b.o.SkipInitialize {
 		return err
 	}

@@ -38,7 +38,10 @@ func run(ctx context.Context) (err error) {
 
 	broker := memory.New(nil)
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/shop/checkout"})
+	producer := leat.NewProducer(broker, &leat.ProducerOptions{
+		Source: "/shop/checkout",
+		Topics: []string{OrderPlaced.Topic}, // declared by the first publish
+	})
 	billing := leat.Subscription{Topic: "orders", Group: "billing"}
 	consumer := leat.NewConsumer(broker, billing, leat.NewRouter(OrderPlaced.Handler(
 		func(_ context.Context, e leat.Event, o Order) error {

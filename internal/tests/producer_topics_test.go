@@ -1,0 +1,200 @@
+package leat_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestProducerDeclaresItsTopicsAtTheFirstPublish(t *testing.T) {
+	b := newFakeBroker()
+	var declared [][]leat.Subscription
+	b.declare = func(subs []leat.Subscription) error {
+		declared = append(declared, subs)
+		return nil
+	}
+	p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders", "refunds"}})
+	require.NoError(t, p.Publish(t.Context(), "orders"))
+	require.NoError(t, p.Flush(t.Context()))
+	assert.Empty(t, declared, "nothing was published yet")
+	for range 3 {
+		require.NoError(t, p.Publish(t.Context(), "orders", event(t, "1", "")))
+		require.NoError(t, p.Publish(t.Context(), "another", event(t, "2", "")))
+	}
+	require.Len(t, declared, 1)
+	assert.Equal(t, []leat.Subscription{
+		leat.Subscription{Topic: "orders"}.WithDefaults(), leat.Subscription{Topic: "refunds"}.WithDefaults(),
+	}, declared[0])
+}
+
+func TestProducerTopicsAreChecked(t *testing.T) {
+	b := newFakeBroker()
+	b.declare = func([]leat.Subscription) error { return errors.New("called") }
+	p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders", "no spaces"}})
+	err := p.Publish(t.Context(), "orders", event(t, "1", ""))
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+	assert.ErrorContains(t, err, "ProducerOptions.Topics[1] ")
+}
+
+// A failure refuses what is published, each event with its cause, and the next publish tries again.
+func TestProducerTopicsThatCannotBeDeclared(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		code leat.Code
+	}{
+		"down":    {&leat.Error{Op: "declare", Code: leat.CodeUnavailable, Err: errBoom}, leat.CodeUnavailable},
+		"denied":  {&leat.Error{Op: "declare", Code: leat.CodePermissionDenied, Err: errBoom}, leat.CodePermissionDenied},
+		"unknown": {&leat.Error{Op: "declare", Code: leat.CodeUnknown, Err: errBoom}, leat.CodeUnavailable},
+		"no code": {errBoom, leat.CodeInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newFakeBroker()
+			calls := 0
+			b.declare = func([]leat.Subscription) error {
+				if calls++; calls == 3 {
+					return nil
+				}
+				return c.err
+			}
+			b.publish = func(_ context.Context, _ string, events []leat.Event, done func(int, error)) {
+				assert.Equal(t, 3, calls, "nothing reaches the broker before")
+				for i := range events {
+					done(i, nil)
+				}
+			}
+			p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+			failed := publishError(t, p.Publish(t.Context(), "orders", event(t, "1", ""), event(t, "2", "")))
+			require.Len(t, failed.Failures, 2)
+			for _, f := range failed.Failures {
+				assert.Equal(t, c.code, leat.CodeOf(f.Err))
+				require.ErrorIs(t, f.Err, errBoom)
+				require.ErrorContains(t, f.Err, "ProducerOptions.Topics cannot be declared")
+			}
+			assert.Equal(t, []string{"1", "2"}, idsOf(failed.Refused()))
+			assert.Equal(t, c.code == leat.CodeUnavailable, leat.IsOutage(failed))
+
+			var async error
+			p.PublishAsync(t.Context(), "orders", func(_ leat.Event, err error) { async = err }, event(t, "3", ""))
+			assert.Equal(t, c.code, leat.CodeOf(async))
+			require.NoError(t, p.Publish(t.Context(), "orders", event(t, "1", "")))
+			assert.Equal(t, 3, calls)
+			require.NoError(t, p.Close(t.Context()))
+		})
+	}
+}
+
+// Publishes at the same time wait for one declaration, each as long as its own ctx lasts, and share
+// its outcome, unless that is only that the ctx of another one ended.
+func TestProducerTopicsAreDeclaredOnceForAll(t *testing.T) {
+	for name, fails := range map[string]bool{"well": false, "failing": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: time.Second}
+				if fails {
+					b.err = errBoom
+				}
+				p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+				began := time.Now()
+				var wg sync.WaitGroup
+				for i := range 50 {
+					wg.Go(func() {
+						err := p.Publish(t.Context(), "orders", event(t, fmt.Sprint(i), ""))
+						assert.Equal(t, fails, err != nil, "%v", err)
+					})
+				}
+				wg.Wait()
+				assert.Equal(t, time.Second, time.Since(began))
+				assert.EqualValues(t, 1, b.calls.Load())
+			})
+		})
+	}
+}
+
+func TestProducerTopicsAreBoundByTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: time.Minute}
+		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+		began := time.Now()
+		publish := func(patience time.Duration) (time.Duration, error) {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errBoom)
+			defer cancel()
+			err := p.Publish(ctx, "orders", event(t, "1", ""))
+			return time.Since(began), err
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // makes the attempt
+			took, err := publish(10 * time.Second)
+			assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
+			assert.Equal(t, 10*time.Second, took)
+		})
+		synctest.Wait()
+		wg.Go(func() { // waits for it
+			took, err := publish(5 * time.Second)
+			assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
+			require.ErrorIs(t, err, errBoom)
+			assert.Equal(t, 5*time.Second, took)
+		})
+		wg.Go(func() { // waits for it, and makes the next
+			took, err := publish(time.Hour)
+			assert.NoError(t, err)
+			assert.Equal(t, 70*time.Second, took)
+		})
+		wg.Wait()
+		assert.EqualValues(t, 2, b.calls.Load())
+	})
+}
+
+// slowDeclarer takes its time to declare.
+type slowDeclarer struct {
+	*fakeBroker
+
+	takes time.Duration
+	err   error
+	calls atomic.Int64
+}
+
+func (b *slowDeclarer) Declare(ctx context.Context, _ ...leat.Subscription) error {
+	b.calls.Add(1)
+	timer := time.NewTimer(b.takes)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return b.err
+	case <-ctx.Done():
+		return &leat.Error{Op: "declare", Code: leat.CodeCanceled, Err: context.Cause(ctx)}
+	}
+}
+
+// A broker that has nothing to declare is no trouble.
+func TestProducerTopicsOnABrokerThatDeclaresNothing(t *testing.T) {
+	p := leat.NewProducer(struct{ leat.Broker }{newFakeBroker()}, &leat.ProducerOptions{Topics: []string{"orders"}})
+	assert.NoError(t, p.Publish(t.Context(), "orders", event(t, "1", "")))
+}
+
+func TestDeclareOfATopicAlone(t *testing.T) {
+	b := newFakeBroker()
+	var declared []leat.Subscription
+	b.declare = func(subs []leat.Subscription) error {
+		declared = subs
+		return nil
+	}
+	require.NoError(t, leat.Declare(t.Context(), b, leat.Subscription{Topic: "orders"}))
+	assert.Equal(t, []leat.Subscription{leat.Subscription{Topic: "orders"}.WithDefaults()}, declared)
+	for _, sub := range []leat.Subscription{
+		{}, {Topic: "a b"}, {Group: "g"}, {Topic: "t", Group: "a b"}, {Topic: "t", Group: "g", Broadcast: true}, {Topic: "t", MaxInFlight: -1},
+	} {
+		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Declare(t.Context(), b, sub)), "%+v", sub)
+	}
+	h := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	err := leat.Run(t.Context(), leat.NewConsumer(b, leat.Subscription{Topic: "orders"}, h, nil))
+	assert.ErrorContains(t, err, "Group is empty", "there is nothing to receive from a topic alone")
+}
