@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // probeTimeout is the longest that a question may be without an answer.
@@ -16,8 +18,7 @@ const probeTimeout = 2 * time.Second
 
 // question asks the cluster, before the first events go to the client, whether it accepts this
 // producer at all. The client would not say before the DeliveryTimeout that the credentials are
-// wrong or that nobody listens. What it asks for is the producer id that the client needs: the
-// broker wants to see that the client may write to some topic.
+// wrong or that nobody listens.
 //
 // A client whose question has failed is replaced, while it has no events, unless nobody listens.
 // After a refusal franz-go (1.22.2) fails all that is published with it from then on, also when
@@ -25,20 +26,67 @@ const probeTimeout = 2 * time.Second
 // connections and says nothing keeps it from asking another one for 10 s. A client that has an id
 // keeps it.
 func (p *publisher) question() error {
+	client := p.clients.current()
+	if hosts, ok := client.OptValue(kgo.SeedBrokers).([]string); ok && len(hosts) > 1 {
+		if first := p.firstToAnswer(client, hosts); first != "" {
+			_ = client.UpdateSeedBrokers(first)
+			defer func() { _ = client.UpdateSeedBrokers(hosts...) }()
+		}
+	}
 	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
 	defer cancel()
-	client := p.clients.current()
-	_, _, err := client.ProducerID(ctx)
-	if cause := errors.Unwrap(err); cause != nil {
-		err = cause // the client wraps what it would ask again, and to isHopeless all of that passes
-	}
-	if off, ok := client.OptValue(kgo.DisableIdempotentWrite).(bool); ok && off { // it has no id
-		_, err = within(ctx, func() (struct{}, error) { return struct{}{}, client.Ping(ctx) })
-	}
+	err := ask(ctx, client)
 	if err != nil && !isDial(err) && p.ctx.Err() == nil {
 		p.clients.renew()
 	}
 	return err
+}
+
+// ask asks for the producer id that the client needs: the broker wants to see that the client may
+// write to some topic. Then it asks for the brokers of the cluster, so that the client does not go
+// back to Hosts to find the first leader.
+func ask(ctx context.Context, client *kgo.Client) error {
+	if off, ok := client.OptValue(kgo.DisableIdempotentWrite).(bool); !ok || !off { // else it has no id
+		if _, _, err := client.ProducerID(ctx); err != nil {
+			return cmp.Or(errors.Unwrap(err), err) // the client wraps what it would ask again, and to isHopeless all of that passes
+		}
+	}
+	_, err := within(ctx, func() (kmsg.Response, error) {
+		return client.Request(ctx, &kmsg.MetadataRequest{Topics: []kmsg.MetadataRequestTopic{}})
+	})
+	return err
+}
+
+// stagger is how much later each host is asked than the one before it.
+const stagger = 250 * time.Millisecond
+
+// firstToAnswer returns the first of several hosts that answers, "" when none does. The client
+// begins with any one of them. One that takes connections and says nothing would keep it for 2 s
+// each time that it is drawn (TestSilentHosts).
+func (p *publisher) firstToAnswer(client *kgo.Client, hosts []string) string {
+	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
+	defer cancel()
+	answers := make(chan string, len(hosts))
+	for i, seed := range client.SeedBrokers() {
+		p.asking.Go(func() {
+			select {
+			case <-time.After(time.Duration(i) * stagger):
+			case <-ctx.Done():
+			}
+			_, err := within(ctx, func() (kmsg.Response, error) { return seed.Request(ctx, kmsg.NewPtrApiVersionsRequest()) })
+			if err == nil {
+				answers <- hosts[i]
+			} else {
+				answers <- ""
+			}
+		})
+	}
+	for range hosts {
+		if first := <-answers; first != "" {
+			return first
+		}
+	}
+	return ""
 }
 
 // isHopeless reports whether an error of a question does not pass by itself, unlike a broker that

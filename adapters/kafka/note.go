@@ -17,9 +17,9 @@ import (
 //
 // The text is notePrefix and, in base64 (RFC 4648 §5, without padding): the first 8 bytes of the
 // topic's id; as unsigned varints the committed offset, the epoch plus 1, and missing; for each
-// span its length minus 1, doubled, as a varint, which is odd where more than one offset lies
-// before the span; then these minus 2 as a varint; and the CRC-32 of all of that. So most spans,
-// which are behind a single event that is not finished, take one or two bytes.
+// span its length as a varint, and before that, where more than one offset lies before the span, 0
+// and these minus 2; and the CRC-32 of all of that. So most spans, which are behind a single event
+// that is not finished, take one byte, or two from a length of 128 on.
 type note struct {
 	topic   topicID
 	base    int64 // the committed offset that the note belongs to
@@ -38,7 +38,7 @@ func topicIDOf(id kadm.TopicID) (short topicID) {
 }
 
 const (
-	notePrefix = "leat2:"
+	notePrefix = "leat3:"
 	// mostNote is how long a note may be at most: the brokers' offset.metadata.max.bytes is 4096 by
 	// default.
 	mostNote = 4096
@@ -80,13 +80,10 @@ func (n *note) text() string {
 	b = binary.AppendUvarint(b, uint64(n.missing))
 	at := n.base
 	for _, s := range n.above {
-		length, gap := uint64(s.to-s.from-1), uint64(s.from-at)
-		if gap == 1 {
-			b = binary.AppendUvarint(b, length<<1)
-		} else {
-			b = binary.AppendUvarint(b, length<<1|1)
-			b = binary.AppendUvarint(b, gap-2)
+		if gap := uint64(s.from - at); gap > 1 {
+			b = binary.AppendUvarint(append(b, 0), gap-2)
 		}
+		b = binary.AppendUvarint(b, uint64(s.to-s.from))
 		at = s.to
 	}
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
@@ -109,12 +106,12 @@ func parseNote(text string) (n note, ok bool) {
 	n.base, n.epoch, n.missing = int64(r.next(math.MaxInt64)), int32(r.next(math.MaxInt32))-1, int64(r.next(math.MaxInt64))
 	n.above = make(spans, 0, len(r.rest)/2)
 	for at := n.base; len(r.rest) > 0; {
-		length, gap := r.next(math.MaxUint64), uint64(1)
-		if length&1 == 1 {
-			gap = 2 + r.next(math.MaxInt64)
+		from, length := at+1, r.next(math.MaxInt64)
+		if length == 0 {
+			from += 1 + int64(r.next(math.MaxInt64-1))
+			length = r.next(math.MaxInt64)
 		}
-		from := at + int64(gap)
-		to := from + 1 + int64(length>>1)
+		to := from + int64(length)
 		if from <= at || to <= from {
 			return note{}, false
 		}

@@ -36,7 +36,7 @@ func TestNoteComesBack(t *testing.T) {
 		text, missing := n.encode(math.MaxInt)
 		back, ok := parseNote(text)
 		require.True(t, ok, "seed %d: %s", seed, text)
-		require.Regexp(t, "^leat2:[A-Za-z0-9_-]*$", text)
+		require.Regexp(t, "^leat3:[A-Za-z0-9_-]*$", text)
 		require.Equal(t, n.missing, missing, "seed %d", seed)
 		require.Equal(t, n, back, "seed %d", seed)
 
@@ -90,7 +90,7 @@ func TestForeignMetadata(t *testing.T) {
 	n := note{base: 5, epoch: 1, above: spans{{7, 9}, {20, 1_000}}}
 	text := n.text()
 	for _, foreign := range []string{
-		"", "leat", "leat2:", "leat2:!", "leat2:AAAA", "leat1:" + strings.TrimPrefix(text, notePrefix), text[:len(text)-1], text + "A",
+		"", "leat", "leat3:", "leat3:!", "leat3:AAAA", "leat2:" + strings.TrimPrefix(text, notePrefix), text[:len(text)-1], text + "A",
 		"kgo-0b8d6e5c", "NO_METADATA", "AgAAAYs", strings.ToUpper(text), "{\"v\":1}",
 	} {
 		_, ok := parseNote(foreign)
@@ -113,7 +113,7 @@ func FuzzNote(f *testing.F) {
 	} {
 		f.Add(n.text())
 	}
-	f.Add("leat2:")
+	f.Add("leat3:")
 	f.Fuzz(func(t *testing.T, text string) {
 		n, ok := parseNote(text)
 		if !ok {

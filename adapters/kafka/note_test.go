@@ -99,7 +99,7 @@ func TestNotesOfOthersSayNothing(t *testing.T) {
 	committed, err := admin.FetchOffsetsForTopics(t.Context(), sub.Group, sub.Topic)
 	require.NoError(t, err)
 	note := committed[sub.Topic][0].Metadata
-	require.True(t, strings.HasPrefix(note, "leat2:"), note)
+	require.True(t, strings.HasPrefix(note, "leat3:"), note)
 
 	other := liveTopic(t, admin, 1)
 	require.NoError(t, livePublish(t.Context(), b, other, liveEvents(t, 0, 20, 0)...))

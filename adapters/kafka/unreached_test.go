@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -93,6 +94,20 @@ func cut(s string) (first, second string, two bool) {
 		}
 	}
 	return s, "", false
+}
+
+// Addresses that take connections and say nothing do not delay the first publish while one of Hosts
+// answers, wherever that one stands.
+func TestSilentHosts(t *testing.T) {
+	t.Parallel()
+	c := newFake(t, kfake.SeedTopics(1, "t"))
+	for at := range 4 {
+		o := quick(silent(t), silent(t), silent(t))
+		o.Hosts = slices.Insert(o.Hosts, at, c.ListenAddrs()...)
+		begin := time.Now()
+		require.NoError(t, publishOne(open(t, o), "t", event("1", "k"), 10*time.Second))
+		assert.Less(t, time.Since(begin), 2*time.Second)
+	}
 }
 
 // A cluster that wants a login, or does not speak TLS, hears nothing of an event. It closes the
