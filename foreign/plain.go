@@ -51,10 +51,11 @@ type PlainOptions struct {
 // [ErrPlain]): what claims to be a CloudEvent and is not one stays malformed, unless [First] asks
 // [Lenient] before.
 //
-// The id is Message.ID: on Kafka topic, partition and offset, on RabbitMQ the property message_id.
-// RabbitMQ itself has no name for a message, so where the publisher sets no message_id, the id is a
-// hash of all that the publisher wrote. Two messages that are equal in all of that, timestamp
-// included, have the same id, and an Idempotency handles only one of them: set message_id, or IDOf.
+// The id is Message.ID: on Kafka topic, partition and offset, on RabbitMQ the property message_id,
+// on NATS the header Nats-Msg-Id. Where the publisher sets neither of the latter, the id is a hash
+// of all that the publisher wrote. Two messages that are equal in all of that, timestamp included,
+// have the same id, and an Idempotency handles only one of them: set message_id or Nats-Msg-Id, or
+// IDOf.
 func Plain(o *PlainOptions) Mapping {
 	var opts PlainOptions
 	if o != nil {

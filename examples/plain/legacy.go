@@ -8,6 +8,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	client "github.com/nats-io/nats.go"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -115,6 +116,54 @@ func (l *rabbitLegacy) read(ctx context.Context) (string, error) {
 }
 
 func (l *rabbitLegacy) stop() error { return l.connection.Close() }
+
+// natsLegacy writes and reads messages.
+type natsLegacy struct {
+	connection       *client.Conn
+	orders, invoices string // subjects
+	arrivals         *client.Subscription
+}
+
+// newNATSLegacy connects. A stream of Leat takes the subject "leat." and the name of its topic.
+func newNATSLegacy(c *config) (*natsLegacy, error) {
+	types := c.contracts()
+	connection, err := client.Connect("nats://" + c.nats)
+	return &natsLegacy{connection: connection, orders: "leat." + types.placed.Topic, invoices: "leat." + types.issued.Topic}, err
+}
+
+func (l *natsLegacy) start(context.Context) (err error) {
+	if l.arrivals, err = l.connection.SubscribeSync(l.invoices); err != nil {
+		return err
+	}
+	return l.connection.Flush()
+}
+
+func (l *natsLegacy) write(ctx context.Context, o Order) error {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	m := client.NewMsg(l.orders)
+	m.Header.Set(client.MsgIdHdr, o.ID)
+	m.Header.Set("Content-Type", "application/json")
+	m.Header.Set(customerHeader, o.Customer)
+	m.Data = text
+	_, err = l.connection.RequestMsgWithContext(ctx, m) // the stream answers when it has stored it
+	return err
+}
+
+func (l *natsLegacy) read(ctx context.Context) (string, error) {
+	m, err := l.arrivals.NextMsgWithContext(ctx)
+	if err != nil {
+		return "", err
+	}
+	return string(m.Data), nil
+}
+
+func (l *natsLegacy) stop() error {
+	l.connection.Close()
+	return nil
+}
 
 // memoryLegacy stands for the older program where there is no broker. It reads what would be the
 // value of a Kafka record.

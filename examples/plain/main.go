@@ -5,6 +5,7 @@
 //	go run ./examples/plain                             the broker in memory
 //	go run ./examples/plain -kafka localhost:9092
 //	go run ./examples/plain -rabbitmq localhost:5672    as guest
+//	go run ./examples/plain -nats localhost:4222
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/nats"
 	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/foreign"
 )
@@ -38,8 +40,8 @@ type (
 
 // config is where the program runs.
 type config struct {
-	kafka, rabbitmq string // host:port; neither means the broker in memory
-	suffix          string // of the topics, on a broker that others use as well
+	kafka, rabbitmq, nats string // host:port; none means the broker in memory
+	suffix                string // of the topics, on a broker that others use as well
 }
 
 // contracts are the events of the service. The older program has no names for them.
@@ -57,8 +59,8 @@ func (c *config) contracts() contracts {
 }
 
 // mapping makes events of the older program's messages. Everything that is not said here has its
-// default: the id is the position on Kafka and the message_id on RabbitMQ, the time the transport's
-// timestamp. The order of a customer is kept by the message's key.
+// default: the id is the position on Kafka, the message_id on RabbitMQ and the Nats-Msg-Id on NATS,
+// the time the transport's timestamp. The order of a customer is kept by the message's key.
 func (c *config) mapping() foreign.Mapping {
 	return foreign.Plain(&foreign.PlainOptions{
 		Type: c.contracts().placed.Name, Source: "/legacy/shop", DataContentType: "application/json",
@@ -88,6 +90,13 @@ func (c *config) open() (leat.Broker, legacy, error) {
 		}
 		older, err := newRabbitLegacy(c)
 		return broker, older, err
+	case c.nats != "":
+		broker, err := nats.New(&nats.Options{Hosts: []string{c.nats}, Mapping: c.mapping(), KeyHeader: customerHeader})
+		if err != nil {
+			return nil, nil, err
+		}
+		older, err := newNATSLegacy(c)
+		return broker, older, err
 	}
 	broker := memory.New(&memory.Options{Mapping: c.mapping()})
 	return broker, &memoryLegacy{broker: broker, types: c.contracts()}, nil
@@ -97,6 +106,7 @@ func main() {
 	var c config
 	flag.StringVar(&c.kafka, "kafka", "", "the host:port of a Kafka")
 	flag.StringVar(&c.rabbitmq, "rabbitmq", "", "the host:port of a RabbitMQ")
+	flag.StringVar(&c.nats, "nats", "", "the host:port of a NATS with JetStream")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := c.run(ctx)

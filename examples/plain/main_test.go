@@ -33,3 +33,8 @@ func TestRabbitMQ(t *testing.T) {
 	c := config{rabbitmq: u.Host, suffix: suffix()}
 	require.NoError(t, c.run(t.Context()))
 }
+
+func TestNATS(t *testing.T) {
+	c := config{nats: brokertest.NATS(t)[0], suffix: suffix()}
+	require.NoError(t, c.run(t.Context()))
+}
