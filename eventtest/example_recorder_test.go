@@ -30,7 +30,7 @@ func runBilling(ctx context.Context, brokers leat.Openers, url string, o leat.Ob
 		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/billing"})
+	producer := leat.NewProducer(broker, &leat.ProducerOptions{Source: "/billing", Topics: []string{OrderPaid.Topic}})
 	charge := OrderPlaced.Handler(func(ctx context.Context, _ leat.Event, o Order) error {
 		if info, _ := leat.InfoFrom(ctx); info.Attempt == 1 {
 			return leat.RetryAfter(time.Millisecond, errors.New("the bank does not answer"))

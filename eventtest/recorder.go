@@ -17,13 +17,20 @@ var _ leat.Observer = (*Recorder)(nil)
 // RecorderOptions are the options of a [Recorder]. The zero value works.
 type RecorderOptions struct {
 	// Broker is the broker to record; the test closes it. Nil means a broker in memory of the
-	// Recorder's own, which keeps all events for groups that are declared later.
+	// Recorder's own, which keeps all events for groups that are declared later. It is strict
+	// ([memory.ProvisionStrict]): as on Kafka and RabbitMQ, a topic that nobody declared is not
+	// there, so that the test finds the producer without [leat.ProducerOptions].Topics.
 	//
 	// Whatever is wrapped here, all events should go through the Recorder, both ways. An event that
 	// somebody else published is recorded, and counts, from its first delivery on. Where streams
 	// have a history, a group that comes later is expected to get all of it, so that history should
 	// be long enough.
 	Broker leat.Broker
+	// Topics are declared on the broker: those of services that the test does not run.
+	Topics []string
+	// AnyTopic lets every publish to the Recorder's own broker create its topic. It is not for a
+	// Broker.
+	AnyTopic bool
 	// Timeout bounds [Recorder.Settled] and [Recorder.Start]. 0 means 10 s, or 24 h of the fake
 	// time in a bubble of testing/synctest, which pass at once when nothing is left to do.
 	Timeout time.Duration
@@ -79,12 +86,23 @@ func NewRecorder(t testing.TB, o *RecorderOptions) *Recorder {
 	}
 	r.broker = r.o.Broker
 	if r.broker == nil {
-		r.broker, r.history = memory.New(&memory.Options{History: 1 << 40, HistoryBytes: 1 << 40}), true
+		provision := memory.ProvisionStrict
+		if r.o.AnyTopic {
+			provision = memory.ProvisionCreate
+		}
+		r.broker, r.history = memory.New(&memory.Options{History: 1 << 40, HistoryBytes: 1 << 40, Provision: provision}), true
 		t.Cleanup(func() {
 			if err := r.broker.Close(); err != nil {
 				t.Errorf("eventtest: closing the broker of the Recorder: %v", err)
 			}
 		})
+	} else if r.o.AnyTopic {
+		t.Fatalf("eventtest: RecorderOptions.AnyTopic is not for a Broker; set what it needs there")
+	}
+	for _, topic := range r.o.Topics {
+		if err := leat.Declare(context.Background(), r.broker, leat.Subscription{Topic: topic}); err != nil {
+			t.Fatalf("eventtest: declaring RecorderOptions.Topics: %v", err)
+		}
 	}
 	return r
 }

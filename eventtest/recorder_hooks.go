@@ -37,13 +37,14 @@ func (r *Recorder) publishBegins(ctx context.Context, topic string, events []lea
 
 // publishEnds takes the outcome of a publish.
 func (r *Recorder) publishEnds(p *publication, err error) {
+	refused := err != nil && leat.CodeOf(err) != leat.CodeUnknown // which looks into foreign code, so without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.state != pubPending {
 		return
 	}
 	r.publishing--
-	p.state, p.err = pubStored, err
+	p.state, p.err, p.refused = pubStored, err, refused
 	kind := RecordPublished
 	if err != nil {
 		p.state, kind = pubFailed, RecordPublishFailed
@@ -125,8 +126,8 @@ func (r *Recorder) declared(subs []leat.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, sub := range subs {
-		if sub.Broadcast {
-			continue // each stream is a group of its own
+		if sub.Group == "" {
+			continue // a topic alone, or a broadcast, of which each stream is a group of its own
 		}
 		if g := r.group(r.topic(sub.Topic), sub); r.history {
 			r.owe(g)

@@ -1,6 +1,7 @@
 package eventtest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -22,8 +23,10 @@ type publication struct {
 	at    time.Duration
 	state publicationState
 	err   error // why it failed
-	cause Cause
-	root  bool // nothing is known to have caused it
+	// refused says that it failed and is certainly not stored, as far as the broker says.
+	refused bool
+	cause   Cause
+	root    bool // nothing is known to have caused it
 	// verdictOn is what was given up, for an event on its way to a poison queue.
 	verdictOn *visit
 	visits    []*visit
@@ -182,7 +185,7 @@ func (r *Recorder) match(g *groupLog, d *leat.Delivery) *publication {
 	}
 	var found *publication
 	if d.Malformed == nil {
-		for _, p := range g.topic.byID[idOf(d.Event)] {
+		for _, p := range taken(g.topic.byID[idOf(d.Event)]) {
 			found = p
 			if v := p.visitOf(g); v == nil || !v.seen {
 				break // else it was published several times
@@ -194,6 +197,14 @@ func (r *Recorder) match(g *groupLog, d *leat.Delivery) *publication {
 		r.add(found)
 	}
 	return found
+}
+
+// taken leaves out what was refused, and published again with the same id, unless that is all.
+func taken(pubs []*publication) []*publication {
+	if len(pubs) > 1 && slices.ContainsFunc(pubs, func(p *publication) bool { return !p.refused }) {
+		return slices.DeleteFunc(slices.Clone(pubs), func(p *publication) bool { return p.refused })
+	}
+	return pubs
 }
 
 // recount counts v as what it is now.

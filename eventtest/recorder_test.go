@@ -235,7 +235,7 @@ func TestRecorderRecordsAStreamWithoutAConsumer(t *testing.T) {
 }
 
 func TestRecorderTellsOneRecordFromMore(t *testing.T) {
-	rec := eventtest.NewRecorder(t, nil)
+	rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{Topics: []string{"orders"}})
 	f := &failingT{TB: t}
 	rec.Published().One(f)
 	publishOn(t, rec, "orders", newEvent(t, "order.placed", "order-7", ""), newEvent(t, "order.placed", "order-8", ""))
@@ -243,6 +243,34 @@ func TestRecorderTellsOneRecordFromMore(t *testing.T) {
 	require.Len(t, f.why, 2)
 	assert.Contains(t, f.why[0], "want one record, got 0")
 	assert.Contains(t, f.why[1], "order-8")
+}
+
+// The Recorder behaves as Kafka and RabbitMQ do: what nobody declared is not there. A topic that is
+// declared later works from then on.
+func TestRecorderIsStrict(t *testing.T) {
+	publish := func(rec *eventtest.Recorder) error {
+		return leat.NewProducer(rec.Broker(), nil).Publish(t.Context(), "orders", newEvent(t, "order.placed", "order-7", ""))
+	}
+	rec := eventtest.NewRecorder(t, nil)
+	err := publish(rec)
+	assert.Equal(t, leat.CodeNotFound, leat.CodeOf(err))
+	require.ErrorContains(t, err, "ProducerOptions.Topics")
+	require.ErrorContains(t, err, "leat.Declare")
+	require.NoError(t, leat.Declare(t.Context(), rec.Broker(), leat.Subscription{Topic: "orders"}))
+	require.NoError(t, publish(rec))
+	serve(t, rec, "orders", "billing", nothing, nil)
+	rec.Settled(t)
+	assert.Equal(t, 1, rec.Handled("billing").Len(), "what was refused is not there")
+
+	require.NoError(t, publish(eventtest.NewRecorder(t, &eventtest.RecorderOptions{AnyTopic: true})))
+	own := memory.New(nil)
+	defer func() { require.NoError(t, own.Close()) }()
+	f := &failingT{TB: t}
+	eventtest.NewRecorder(f, &eventtest.RecorderOptions{Broker: own, AnyTopic: true})
+	eventtest.NewRecorder(f, &eventtest.RecorderOptions{Topics: []string{"no spaces"}})
+	require.Len(t, f.why, 2)
+	assert.Contains(t, f.why[0], "AnyTopic is not for a Broker")
+	assert.Contains(t, f.why[1], "declaring RecorderOptions.Topics")
 }
 
 // recorded lets the suite for adapters test the Recorder.

@@ -41,7 +41,7 @@ func TestRecorderWaitsForAnHourOfRetriesInNoTime(t *testing.T) {
 
 func TestRecorderCountsBroadcastStreamsWhileTheyAreThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rec := eventtest.NewRecorder(t, nil)
+		rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{Topics: []string{"flags"}})
 		publishOn(t, rec, "flags", newEvent(t, "flag.set", "before", ""))
 		var consumers []*leat.Consumer
 		for range 3 {
@@ -62,7 +62,7 @@ func TestRecorderCountsBroadcastStreamsWhileTheyAreThere(t *testing.T) {
 
 func TestRecorderCountsGroupsThatComeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rec := eventtest.NewRecorder(t, nil)
+		rec := eventtest.NewRecorder(t, &eventtest.RecorderOptions{Topics: []string{"orders"}})
 		for i := range 1500 {
 			publishOn(t, rec, "orders", newEvent(t, "order.placed", fmt.Sprint(i), ""))
 		}

@@ -132,7 +132,7 @@ func (b *Broker) declare(sub leat.Subscription) error {
 	if b.o.Provision == ProvisionOff {
 		return nil
 	}
-	create := b.o.Provision == ProvisionCreate
+	create := b.o.Provision == ProvisionCreate || b.o.Provision == ProvisionStrict
 	t, err := b.topic("declare", sub.Topic, create)
 	if err != nil || sub.Group == "" {
 		return err
@@ -164,7 +164,8 @@ func (b *Broker) topic(op, name string, create bool) (*topic, error) {
 	}
 	if !create {
 		return nil, &leat.Error{Op: op, Topic: name, Code: leat.CodeNotFound,
-			Err: errors.New("the topic does not exist; declare a subscription of it first (leat.Declare, or leat.Run, which does)")}
+			Err: errors.New("nobody has declared the topic; name it in ProducerOptions.Topics where it is published to, or call leat.Declare " +
+				"(leat.Run declares what its consumers read)")}
 	}
 	t := &topic{broker: b, name: name, named: map[string]*group{}}
 	b.topics.Store(name, t)

@@ -18,6 +18,9 @@ const (
 	// ProvisionCreate creates them; publishing to a topic that does not exist creates it too. It is
 	// the default.
 	ProvisionCreate Provision = iota
+	// ProvisionStrict creates them, and nothing else does, as on Kafka and RabbitMQ: publishing to
+	// a topic that nobody declared, and a broadcast of one, is an error with [leat.CodeNotFound].
+	ProvisionStrict
 	// ProvisionVerify reports them with [leat.CodeNotFound].
 	ProvisionVerify
 	// ProvisionOff does nothing.
@@ -71,7 +74,7 @@ func (o *Options) table() options.Table {
 		options.Int("MaxEventBytes", &o.MaxEventBytes, 1<<20, 1, most),
 		options.Duration("LeaseDuration", &o.LeaseDuration, 30*time.Second, time.Nanosecond, longest),
 		options.Duration("FullTimeout", &o.FullTimeout, 10*time.Second, time.Nanosecond, longest),
-		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
+		options.Enum("Provision", &o.Provision, "create", "strict", "verify", "off"),
 	}
 }
 
@@ -85,10 +88,10 @@ func (o *Options) validate() error {
 
 // Open makes a [Broker] from a URL: mem:// with any of the parameters buffer, buffer_bytes,
 // history, history_bytes and max_event_bytes (numbers), no_history (true, false), lease_duration
-// and full_timeout (durations such as 30s), and provision (create, verify, off), named after the
-// fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so a URL
-// with a host or path is refused. A parameter that is unknown, repeated or wrong is an error with
-// [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of the URL.
+// and full_timeout (durations such as 30s), and provision (create, strict, verify, off), named
+// after the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so
+// a URL with a host or path is refused. A parameter that is unknown, repeated or wrong is an error
+// with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, func(o *Options) (*Broker, error) {
 		b := New(o)

@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		"mem://?bufferbytes=1":         {"parameter bufferbytes is now called buffer_bytes"},
 		"mem://?lease=1s":              {"parameter lease is now called lease_duration"},
 		"mem://?history=-1":            {"history", "a number from 1"},
-		"mem://?provision=maybe":       {"provision", "create, verify, off"},
+		"mem://?provision=maybe":       {"provision", "create, strict, verify, off"},
 		"mem://?buffer=1&buffer=2":     {"buffer", "2 times"},
 		"mem://?a=%zz":                 {"cannot be parsed"},
 		"mem://name":                   {"private"},
