@@ -29,7 +29,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	for _, sub := range subs {
 		t, err := b.declaredOf(sub)
 		if err == nil && b.o.Provision != ProvisionOff {
-			err = b.declareOne(ctx, &t)
+			err = b.declareAndAdopt(ctx, caller, &t)
 		}
 		if err != nil {
 			errs = append(errs, fail(caller, "declare", sub.Topic, err))
@@ -47,12 +47,25 @@ func (b *Broker) declaredOf(sub leat.Subscription) (topology, error) {
 	return topology{sub: sub, exchange: exchange}, err
 }
 
+// declareAndAdopt declares a topology and moves what was kept for it. That has the caller's time,
+// because there may be much of it.
+func (b *Broker) declareAndAdopt(ctx, caller context.Context, t *topology) error {
+	err := b.adopt(caller, t)
+	if err == nil {
+		err = b.declareOne(ctx, t)
+	}
+	if err == nil {
+		err = b.adopt(caller, t)
+	}
+	return err
+}
+
 func (b *Broker) declareOne(ctx context.Context, t *topology) error {
 	err := b.request(ctx, func(ch *amqp.Channel) error {
 		if t.sub.Group == "" { // the queue of a broadcast comes with its stream
-			return t.exchange.declareExchange(ch, t.sub.Topic, b.o.Provision)
+			return b.o.declareExchange(ch, t.sub.Topic, &t.exchange)
 		}
-		return t.declare(ch, b.o.Provision)
+		return t.declare(ch, &b.o)
 	})
 	if err == nil && b.o.Provision == ProvisionVerify {
 		err = b.verify(ctx, t)
@@ -60,17 +73,23 @@ func (b *Broker) declareOne(ctx context.Context, t *topology) error {
 	return err
 }
 
-// declareExchange makes sure that the exchange of a topic exists, as p says. After an error the
-// channel is closed.
-func (x *Exchange) declareExchange(ch *amqp.Channel, topic string, p Provision) error {
+// declareExchange makes sure that the exchange of a topic exists, as Provision says. After an error
+// the channel is closed.
+func (o *Options) declareExchange(ch *amqp.Channel, topic string, x *Exchange) error {
+	arguments := x.Arguments
 	var err error
+	if o.keeps(x) {
+		if arguments, err = o.declareUnrouted(ch, topic, x); err != nil {
+			return err
+		}
+	}
 	switch {
 	case x.Name == "":
 		return nil
-	case x.Existing, x.predeclared(), p != ProvisionCreate:
+	case x.Existing, x.predeclared(), o.Provision != ProvisionCreate:
 		err = ch.ExchangeDeclarePassive(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, nil)
 	default:
-		err = ch.ExchangeDeclare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, x.Arguments)
+		err = ch.ExchangeDeclare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, arguments)
 	}
 	if err != nil {
 		return explain(topic, "exchange", x.Name, err)
@@ -78,21 +97,30 @@ func (x *Exchange) declareExchange(ch *amqp.Channel, topic string, p Provision) 
 	return nil
 }
 
-// declare makes sure that exchange, queue and bindings exist, as p says: ProvisionCreate declares
+// declare makes sure that exchange, queue and bindings exist, as o says: ProvisionCreate declares
 // them, the others only look whether they are there. Subscribe calls it, and again after each
 // reconnect, since what was there may have been deleted meanwhile. A broadcast's queue is always
 // created. After an error the channel is closed; the error is an [*leat.Error].
-func (t *topology) declare(ch *amqp.Channel, p Provision) error {
-	if err := t.exchange.declareExchange(ch, t.sub.Topic, p); err != nil {
+func (t *topology) declare(ch *amqp.Channel, o *Options) error {
+	if err := o.declareExchange(ch, t.sub.Topic, &t.exchange); err != nil {
 		return err
 	}
 	q, topic := &t.queue, t.sub.Topic
-	if q.Existing || p != ProvisionCreate && !t.sub.Broadcast {
+	if q.Existing || o.Provision != ProvisionCreate && !t.sub.Broadcast {
 		if _, err := ch.QueueDeclarePassive(q.Name, q.Durable, false, q.Exclusive, false, nil); err != nil {
 			return explain(topic, "queue", q.Name, err)
 		}
 		return nil
 	}
+	if err := t.declareQueue(ch); err != nil {
+		return err
+	}
+	return t.bind(ch)
+}
+
+// declareQueue creates the queue and its dead-letter queue.
+func (t *topology) declareQueue(ch *amqp.Channel) error {
+	q, topic := &t.queue, t.sub.Topic
 	if q.DeadLetterQueue != "" { // first: a queue may not dead-letter into one that is not there
 		if _, err := ch.QueueDeclare(q.DeadLetterQueue, true, false, false, false, t.deadArguments); err != nil {
 			return explain(topic, "queue", q.DeadLetterQueue, err)
@@ -101,7 +129,7 @@ func (t *topology) declare(ch *amqp.Channel, p Provision) error {
 	if _, err := ch.QueueDeclare(q.Name, q.Durable, false, q.Exclusive, false, q.Arguments); err != nil {
 		return t.explainQueue(err)
 	}
-	return t.bind(ch)
+	return nil
 }
 
 // explainQueue is explain for the subscription's own queue: where that exists and cannot keep

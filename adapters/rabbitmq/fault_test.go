@@ -105,7 +105,8 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, &brokertest.RabbitMQOptions{Config: map[string]string{"consumer_timeout": "3000"}})
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
-		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "queue full": testQueueFull,
+		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable, "unroutable kept": testUnroutableKept,
+		"unroutable kept while publishing": testUnroutableKeptWhilePublishing, "unroutable conflict": testUnroutableConflict, "queue full": testQueueFull,
 		"no permission": testNoPermission, "no topic permission": testNoTopicPermission,
 		"user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,
@@ -233,7 +234,7 @@ func testUnroutable(t *testing.T, n *brokertest.RabbitMQNode) {
 		}
 		liveReceive(t, s, 900)
 	}
-	o.AllowUnroutable = true
+	o.Unroutable = rabbitmq.UnroutableDrop
 	livePublish(t, liveBroker(t, o), sub.Topic, liveEvents(t, 0, 100, 5)...)
 	liveReceive(t, s, 90)
 }

@@ -70,9 +70,12 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 		pumped: make(chan struct{}), over: make(chan struct{}), due: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		acked: make(chan error, 1), used: make(chan struct{}, 1),
 	}
+	if err := b.adopt(ctx, &t); err != nil {
+		return nil, err
+	}
 	var asked time.Time
 	err = session.do(ctx, func(ch *amqp.Channel) error {
-		if err := g.topology.declare(ch, b.o.Provision); err != nil {
+		if err := g.topology.declare(ch, &b.o); err != nil {
 			return err
 		}
 		if err := ch.Qos(g.prefetch, 0, false); err != nil {

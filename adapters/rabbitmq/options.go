@@ -71,9 +71,8 @@ type Options struct {
 	// RoutingKey returns the routing key of an event, of at most 255 bytes. It must be quick and is
 	// called by many goroutines. Nil means the event's type, cut to 255 bytes.
 	RoutingKey func(topic string, e leat.Event) string
-	// AllowUnroutable reports an event that no queue takes as published. Otherwise it is refused
-	// with [leat.CodeNotFound].
-	AllowUnroutable bool
+	// Unroutable says what becomes of an event that no queue takes. The zero value refuses it.
+	Unroutable Unroutable
 
 	// RecycleAfter is how long a delivery may be unsettled before its channel is closed and opened
 	// again, which delivers it once more. It must be less than the broker's consumer_timeout, 30
@@ -182,7 +181,7 @@ func (o *Options) table() options.Table {
 		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Second, longest),
 		options.Int("MaxMessageBytes", &o.MaxMessageBytes, defaultMaxMessageBytes, 16<<10, 512<<20), // RabbitMQ's own limit for the setting
 		options.Bool("Structured", &o.Structured),
-		options.Bool("AllowUnroutable", &o.AllowUnroutable),
+		options.Enum("Unroutable", &o.Unroutable, "refuse", "drop", "keep"),
 		options.Duration("RecycleAfter", &o.RecycleAfter, defaultRecycleAfter, time.Second, longest),
 		options.Mapping(&o.Mapping),
 		options.Text("KeyFrom", &o.KeyFrom, ""),

@@ -239,9 +239,9 @@ func (t *outlet) outcome(e *entry, ack bool) error {
 	switch {
 	case !ack:
 		return &leat.Error{Code: leat.CodeUnknown, Err: errNack}
-	case e.Value.returned != nil && !t.p.o.AllowUnroutable:
-		return &leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("no queue takes it, the broker says %d %s; declare the groups first, or "+
-			"set AllowUnroutable", e.Value.returned.ReplyCode, e.Value.returned.ReplyText)}
+	case e.Value.returned != nil && t.p.o.Unroutable != UnroutableDrop:
+		return &leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("no queue takes it, the broker says %d %s; declare the groups first "+
+			"(leat.Declare, or Run, which does), or set Unroutable", e.Value.returned.ReplyCode, e.Value.returned.ReplyText)}
 	}
 	return nil
 }

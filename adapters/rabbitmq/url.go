@@ -21,7 +21,7 @@ import (
 //
 // Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer,
 // buffer_bytes, confirm_window, publish_channels, delivery_timeout, max_message_bytes, structured,
-// allow_unroutable, recycle_after, mapping (lenient, plain, structured, or several as in
+// unroutable (refuse, drop, keep), recycle_after, mapping (lenient, plain, structured, or several as in
 // lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
 // management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout,
 // close_timeout, and allow_plaintext. Durations have their unit (30s). For security there are
@@ -52,6 +52,7 @@ func OpenWith(change func(*Options)) leat.Opener {
 func (o *Options) read(r *options.Reader) {
 	o.table().Read(r)
 	r.Renamed("connection_name", "client_id")
+	r.Renamed("allow_unroutable", "unroutable")
 	o.readVHost(r)
 	u := r.URL()
 	secure := u.Scheme == "amqps"

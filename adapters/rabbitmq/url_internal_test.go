@@ -60,7 +60,7 @@ func TestOpenReadsEveryParameter(t *testing.T) {
 	t.Parallel()
 	b, err := open(t, "amqp://ann:Sesame-8471@h/?client_id=shop&heartbeat=5s&buffer=1&buffer_bytes=2&confirm_window=3"+
 		"&publish_channels=4"+
-		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&allow_unroutable=true&recycle_after=7m"+
+		"&delivery_timeout=6s&max_message_bytes=20000&structured=true&unroutable=drop&recycle_after=7m"+
 		"&mapping=structured&key_from=header:k"+
 		"&provision=verify&management_url=http%3A%2F%2Fh%3A15672&queue_type=classic&delivery_limit=8&request_timeout=9s&dial_timeout=10s"+
 		"&close_timeout=11s&allow_plaintext=true")
@@ -75,7 +75,7 @@ func TestOpenReadsEveryParameter(t *testing.T) {
 	o.Credentials, o.Logger, o.Mapping = nil, nil, nil
 	assert.Equal(t, Options{
 		Hosts: []string{"h:5672"}, VHost: "/", ClientID: "shop", Heartbeat: 5 * time.Second, Buffer: 1, BufferBytes: 2, ConfirmWindow: 3,
-		PublishChannels: 4, DeliveryTimeout: 6 * time.Second, MaxMessageBytes: 20_000, Structured: true, AllowUnroutable: true,
+		PublishChannels: 4, DeliveryTimeout: 6 * time.Second, MaxMessageBytes: 20_000, Structured: true, Unroutable: UnroutableDrop,
 		RecycleAfter: 7 * time.Minute, KeyFrom: "header:k", Provision: ProvisionVerify, ManagementURL: "http://h:15672",
 		QueueType: QueueClassic, DeliveryLimit: 8, RequestTimeout: 9 * time.Second, DialTimeout: 10 * time.Second, CloseTimeout: 11 * time.Second,
 		AllowPlaintext: true,

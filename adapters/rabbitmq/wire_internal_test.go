@@ -189,7 +189,7 @@ func (w *wireTest) declare(t *testing.T, p Provision, want leat.Code) {
 	t.Helper()
 	ch, err := w.conn.Channel()
 	require.NoError(t, err)
-	err = w.topology.declare(ch, p)
+	err = w.topology.declare(ch, &Options{Provision: p})
 	assert.Equal(t, want, leat.CodeOf(err), "%v", err)
 	if err == nil {
 		require.NoError(t, ch.Close())
@@ -214,7 +214,7 @@ func TestBroadcastQueues(t *testing.T) {
 				top.capabilities(&w.broker.o))
 			ch, err := own.Channel()
 			require.NoError(t, err)
-			require.NoError(t, top.declare(ch, p))
+			require.NoError(t, top.declare(ch, &Options{Provision: p}))
 			names = append(names, top.queue.Name)
 			w.send(t, encodeOne(t, newEvent(t, leat.EventOptions{}), false))
 			m, ok, err := ch.Get(top.queue.Name, true)

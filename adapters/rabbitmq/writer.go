@@ -204,7 +204,7 @@ func (p *publisher) sendOne(t *outlet, e *entry) bool {
 		e.Value.postpone.apply(&message)
 	}
 	message.CorrelationId = strconv.FormatUint(tag, tokenBase)
-	answer, err := t.ch.PublishWithDeferredConfirm(e.Value.exchange, e.Value.key, !p.o.AllowUnroutable, false, message)
+	answer, err := t.ch.PublishWithDeferredConfirm(e.Value.exchange, e.Value.key, p.o.Unroutable != UnroutableDrop, false, message)
 	if err == nil {
 		t.written(e, answer)
 	} else if !t.ch.IsClosed() {

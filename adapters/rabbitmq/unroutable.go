@@ -1,0 +1,169 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/leatgo/leat"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Unroutable says what becomes of an event that no queue takes, because no group of its topic is
+// declared yet.
+type Unroutable uint8
+
+// What becomes of an event without a queue.
+const (
+	// UnroutableRefuse refuses it with [leat.CodeNotFound]. It is the default.
+	UnroutableRefuse Unroutable = iota
+	// UnroutableDrop reports it as published, and RabbitMQ drops it.
+	UnroutableDrop
+	// UnroutableKeep keeps it in the queue "topic:unrouted", by RabbitMQ's alternate exchange, until
+	// a group of the topic is declared. The first such group gets what was kept, in order, before it
+	// gets anything else. An event that is published in the very moment in which the group is
+	// declared may come after later ones of its key. Groups that are bound with keys of their own
+	// (Queue.Keys) get nothing of it.
+	//
+	// RabbitMQ fixes the alternate exchange when it creates the exchange. So all programs that
+	// declare the topic need this setting, and an exchange that was created without it has to be
+	// deleted once. It has no effect on exchanges with Existing or an alternate exchange of their own.
+	UnroutableKeep
+)
+
+const (
+	argAlternate = "alternate-exchange"
+	// unroutedSuffix ends the name of the alternate exchange of a topic, and of its queue.
+	unroutedSuffix = ":unrouted"
+	// adoptSuffix ends the name of the exchange through which a group gets what was kept: through
+	// the default exchange a message would lose its routing key.
+	adoptSuffix = ":adopt"
+	// lockSuffix ends the name of the queue whose consumer is the one that moves.
+	lockSuffix = ":lock"
+	// adoptBatch is how many kept messages are moved at a time.
+	adoptBatch = 500
+)
+
+// keeps reports whether what no queue of an exchange takes is kept.
+func (o *Options) keeps(x *Exchange) bool {
+	_, own := x.Arguments[argAlternate]
+	return o.Unroutable == UnroutableKeep && o.Provision == ProvisionCreate && !own && !x.Existing && !x.predeclared()
+}
+
+// declareUnrouted creates what keeps the events that no queue of x takes, before x names it, and
+// returns the arguments of x with it.
+func (o *Options) declareUnrouted(ch *amqp.Channel, topic string, x *Exchange) (amqp.Table, error) {
+	name := x.Name + unroutedSuffix
+	if len(name) > maxShortString {
+		return nil, topologyError(topic, leat.CodeInvalid, "the name %.40q and so on, of what keeps unroutable events, has %d bytes; "+
+			"at most %d are allowed: use a shorter topic", name, len(name), maxShortString)
+	}
+	if err := ch.ExchangeDeclare(name, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
+		return nil, explain(topic, "exchange", name, err)
+	}
+	if _, err := ch.QueueDeclare(name, true, false, false, false, o.deadLetterArguments()); err != nil {
+		return nil, explain(topic, "queue", name, err)
+	}
+	if err := ch.QueueBind(name, "", name, false, nil); err != nil {
+		return nil, explain(topic, "queue", name, err)
+	}
+	arguments := amqp.Table{argAlternate: name}
+	maps.Copy(arguments, x.Arguments)
+	return arguments, nil
+}
+
+// adopt moves what was kept for the first group of a topic into the group's queue. Declare calls it
+// before it binds the queue, so that what was kept comes first, and again afterwards, for what was
+// published meanwhile. A stream calls it when it connects, since somebody may have deleted the queue.
+// What another process moves at that time is left to that one.
+func (b *Broker) adopt(ctx context.Context, t *topology) error {
+	q := &t.queue
+	if !b.o.keeps(&t.exchange) || t.sub.Group == "" || q.Existing || !slices.Equal(q.Keys, []string{allKeys}) {
+		return nil
+	}
+	err := b.request(ctx, func(ch *amqp.Channel) error { return t.adopt(ctx, ch) })
+	amqpErr, ok := errors.AsType[*amqp.Error](err)
+	if ok && (amqpErr.Code == amqp.NotFound || strings.Contains(amqpErr.Reason, "in exclusive use")) {
+		return nil
+	}
+	return err
+}
+
+// adopt moves, on a channel of its own, until nothing is left.
+func (t *topology) adopt(ctx context.Context, ch *amqp.Channel) error {
+	kept := t.exchange.Name + unroutedSuffix
+	state, err := ch.QueueDeclarePassive(kept, true, false, false, false, nil)
+	if err != nil || state.Messages == 0 {
+		return err
+	}
+	if err := t.declareQueue(ch); err != nil {
+		return err
+	}
+	// The lock is the exclusive consumer of a queue that is gone when the channel is: two processes
+	// that move would mix the order.
+	lock := kept + lockSuffix
+	if _, err := ch.QueueDeclare(lock, false, true, false, false, amqp.Table{argType: amqp.QueueTypeClassic}); err != nil {
+		return explain(t.sub.Topic, "queue", lock, err)
+	}
+	if _, err := ch.Consume(lock, consumerTag, true, true, false, false, nil); err != nil {
+		return err
+	}
+	through := t.queue.Name + adoptSuffix
+	if err := ch.ExchangeDeclare(through, amqp.ExchangeFanout, false, false, false, false, nil); err != nil {
+		return explain(t.sub.Topic, "exchange", through, err)
+	}
+	if err := ch.QueueBind(t.queue.Name, "", through, false, nil); err != nil {
+		return explain(t.sub.Topic, "queue", t.queue.Name, err)
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	for moved := adoptBatch; moved == adoptBatch; {
+		if moved, err = move(ctx, ch, kept, through); err != nil {
+			return err
+		}
+	}
+	return ch.ExchangeDelete(through, false, false)
+}
+
+// move publishes messages of a queue to an exchange, at most adoptBatch, and acknowledges them when
+// the broker has confirmed all: after a crash between the two they are there twice.
+func move(ctx context.Context, ch *amqp.Channel, queue, exchange string) (moved int, err error) {
+	var confirms []*amqp.DeferredConfirmation
+	var last uint64
+	for len(confirms) < adoptBatch && ctx.Err() == nil {
+		m, found, err := ch.Get(queue, false)
+		if err != nil {
+			return 0, err
+		}
+		if !found {
+			break
+		}
+		delete(m.Headers, "x-delivery-count") // the new queue counts anew
+		confirm, err := ch.PublishWithDeferredConfirm(exchange, m.RoutingKey, true, false, amqp.Publishing{
+			Headers: m.Headers, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, DeliveryMode: m.DeliveryMode,
+			Priority: m.Priority, CorrelationId: m.CorrelationId, ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageId: m.MessageId,
+			Timestamp: m.Timestamp, Type: m.Type, AppId: m.AppId, Body: m.Body,
+		})
+		if err != nil {
+			return 0, err
+		}
+		confirms, last = append(confirms, confirm), m.DeliveryTag
+	}
+	for _, confirm := range confirms {
+		switch acked, err := confirm.WaitContext(ctx); {
+		case err != nil:
+			return 0, err
+		case !acked && ch.IsClosed(): // which says no to all
+			return 0, errLost
+		case !acked:
+			return 0, &leat.Error{Op: "declare", Code: leat.CodeUnknown, Err: errNack}
+		}
+	}
+	if len(confirms) == 0 {
+		return 0, context.Cause(ctx)
+	}
+	return len(confirms), ch.Ack(last, true)
+}

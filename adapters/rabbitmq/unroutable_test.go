@@ -1,0 +1,117 @@
+package rabbitmq_test
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/internal/brokertest"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// testUnroutableKept: what is published before any group is declared is kept for the first one, in
+// order and with all that the message has.
+func testUnroutableKept(t *testing.T, n *brokertest.RabbitMQNode) {
+	o := liveOptions(n)
+	o.Unroutable, o.KeyFrom = rabbitmq.UnroutableKeep, "routing_key"
+	b := liveBroker(t, o)
+	sub := liveSub(t)
+	require.NoError(t, b.Declare(t.Context(), leat.Subscription{Topic: sub.Topic}), "the topic alone")
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1_200, 1)...)
+	livePublish(t, b, sub.Topic, liveEvents(t, 1_200, 1_201, 0)...) // one without a key
+
+	require.NoError(t, b.Declare(t.Context(), sub))
+	livePublish(t, b, sub.Topic, liveEvents(t, 1_201, 1_300, 1)...)
+	s := liveSubscribe(t, b, sub)
+	var all []string
+	for i := range 1_300 {
+		all = append(all, fmt.Sprint(i))
+	}
+	var got []string
+	for len(got) < len(all) {
+		for _, d := range liveHold(t, s, 1) {
+			assert.Equal(t, 1, d.Deliveries)
+			if d.Event.ID() == "1200" {
+				assert.Equal(t, d.Event.Type(), d.Key, "the routing key is kept")
+			}
+			got = append(got, d.Event.ID())
+			s.Settle(&d, leat.Settlement{Action: leat.Ack})
+		}
+	}
+	assert.True(t, slices.Equal(all, got), "out of order, from %v on", firstDifference(all, got))
+
+	second := sub
+	second.Group = "h"
+	liveNothing(t, liveSubscribe(t, b, second), 0)
+	require.NoError(t, b.Health())
+
+	ch := liveChannel(t, liveRaw(t, n.URL()))
+	require.Error(t, ch.ExchangeDeclarePassive(sub.Topic+".g:adopt", amqp.ExchangeFanout, false, false, false, false, nil),
+		"what moved them is gone")
+}
+
+// testUnroutableKeptWhilePublishing: nothing is lost when groups are declared by several processes
+// while events are published.
+func testUnroutableKeptWhilePublishing(t *testing.T, n *brokertest.RabbitMQNode) {
+	o := liveOptions(n)
+	o.Unroutable = rabbitmq.UnroutableKeep
+	b, sub := liveBroker(t, o), liveSub(t)
+	require.NoError(t, b.Declare(t.Context(), leat.Subscription{Topic: sub.Topic}))
+	const total = 3_000
+	var confirmed atomic.Int64
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for i, e := range liveEvents(t, 0, total, 0) {
+			if liveOutcomes(t.Context(), b, sub.Topic, e)[0] == nil {
+				confirmed.Add(1)
+			} else {
+				t.Errorf("event %d was not confirmed", i)
+			}
+		}
+	}()
+	liveEventually(t, "events are kept", func() bool { return confirmed.Load() > 700 })
+	declared := make(chan error, 3)
+	for range 3 {
+		other := liveBroker(t, o)
+		go func() { declared <- other.Declare(t.Context(), sub) }()
+	}
+	for range 3 {
+		require.NoError(t, <-declared)
+	}
+	<-published
+	seen := map[string]bool{}
+	s := liveSubscribe(t, b, sub)
+	for len(seen) < total {
+		for _, d := range liveHold(t, s, 1) {
+			seen[d.Event.ID()] = true
+			s.Settle(&d, leat.Settlement{Action: leat.Ack})
+		}
+	}
+}
+
+// testUnroutableConflict: an exchange that was created without an alternate one is named, with what
+// to do.
+func testUnroutableConflict(t *testing.T, n *brokertest.RabbitMQNode) {
+	o, sub := liveOptions(n), liveSub(t)
+	require.NoError(t, liveBroker(t, o).Declare(t.Context(), sub))
+	o.Unroutable = rabbitmq.UnroutableKeep
+	err := liveBroker(t, o).Declare(t.Context(), sub)
+	require.Equal(t, leat.CodeConflict, leat.CodeOf(err), err)
+	require.ErrorContains(t, err, "the argument alternate-exchange of the exchange")
+}
+
+// firstDifference returns where two lists of one length differ first.
+func firstDifference(a, b []string) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return len(a)
+}
