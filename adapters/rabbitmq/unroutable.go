@@ -21,15 +21,16 @@ const (
 	UnroutableRefuse Unroutable = iota
 	// UnroutableDrop reports it as published, and RabbitMQ drops it.
 	UnroutableDrop
-	// UnroutableKeep keeps it in the queue "topic:unrouted", by RabbitMQ's alternate exchange, until
-	// a group of the topic is declared. The first such group gets what was kept, in order, before it
-	// gets anything else. An event that is published in the very moment in which the group is
-	// declared may come after later ones of its key. Groups that are bound with keys of their own
-	// (Queue.Keys) get nothing of it.
+	// UnroutableKeep keeps it in the queue "topic:unrouted", by RabbitMQ's alternate exchange,
+	// until a group of the topic is declared. The first such group gets what was kept, in order,
+	// before it gets anything else. An event that is published in the very moment in which the
+	// group is declared may come after later ones of its key. Groups that are bound with keys of
+	// their own (Queue.Keys) get nothing of it.
 	//
 	// RabbitMQ fixes the alternate exchange when it creates the exchange. So all programs that
 	// declare the topic need this setting, and an exchange that was created without it has to be
-	// deleted once. It has no effect on exchanges with Existing or an alternate exchange of their own.
+	// deleted once. It has no effect on exchanges with Existing or an alternate exchange of their
+	// own.
 	UnroutableKeep
 )
 
@@ -76,8 +77,8 @@ func (o *Options) declareUnrouted(ch *amqp.Channel, topic string, x *Exchange) (
 
 // adopt moves what was kept for the first group of a topic into the group's queue. Declare calls it
 // before it binds the queue, so that what was kept comes first, and again afterwards, for what was
-// published meanwhile. A stream calls it when it connects, since somebody may have deleted the queue.
-// What another process moves at that time is left to that one.
+// published meanwhile. A stream calls it when it connects, since somebody may have deleted the
+// queue. What another process moves at that time is left to that one.
 func (b *Broker) adopt(ctx context.Context, t *topology) error {
 	q := &t.queue
 	if !b.o.keeps(&t.exchange) || t.sub.Group == "" || q.Existing || !slices.Equal(q.Keys, []string{allKeys}) {

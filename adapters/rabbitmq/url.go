@@ -21,8 +21,8 @@ import (
 //
 // Parameters are named after the fields of [Options], in lower case: client_id, heartbeat, buffer,
 // buffer_bytes, confirm_window, publish_channels, delivery_timeout, max_message_bytes, structured,
-// unroutable (refuse, drop, keep), recycle_after, mapping (lenient, plain, structured, or several as in
-// lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
+// unroutable (refuse, drop, keep), recycle_after, mapping (lenient, plain, structured, or several
+// as in lenient,plain), key_from (routing_key, header:NAME), provision (create, verify, off),
 // management_url, queue_type (quorum, classic), delivery_limit, request_timeout, dial_timeout,
 // close_timeout, and allow_plaintext. Durations have their unit (30s). For security there are
 //
