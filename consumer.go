@@ -60,7 +60,9 @@ type ConsumerOptions struct {
 	// Observer sees what becomes of each delivery, for metrics and test tools. Nil means nobody
 	// does, and costs nothing.
 	Observer Observer
-	// Logger gets what an operator should know, never a payload. Nil means no log.
+	// Logger gets what an operator should know: one line for each incident, and at most ten in a
+	// minute of one message; then the next one says how many more there were. Never a payload.
+	// docs/operations.md lists the lines. Nil means no log.
 	Logger *slog.Logger
 }
 
@@ -88,9 +90,6 @@ func (o ConsumerOptions) withDefaults() ConsumerOptions {
 	if o.StallAfter == 0 {
 		o.StallAfter = 30 * time.Second
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return o
 }
 
@@ -113,6 +112,9 @@ type Consumer struct {
 	// suspectEnds is what has to be taken out of the notes on suspects.
 	suspectEnds suspectEnds
 	attempts    attemptTable
+	pausedSince time.Time // by Pause
+
+	journal journal // has a lock of its own
 }
 
 // NewConsumer returns a Consumer of sub on broker; it does nothing until [Run]. A nil o means the
@@ -130,6 +132,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 		sub.MaxInFlightBytes = c.o.MaxInFlightBytes
 	}
 	c.sub = sub.WithDefaults()
+	c.journal.log, c.journal.topic, c.journal.group = o.Logger, c.sub.Topic, c.sub.Group
 	switch {
 	case c.invalid != nil:
 	case nils.Is(broker):
@@ -292,10 +295,17 @@ func (c *Consumer) release() {
 // not running yet. Running handlers go on and leases are kept.
 func (c *Consumer) Pause() {
 	c.mu.Lock()
+	was := c.paused
 	c.paused = true
+	if !was {
+		c.pausedSince = time.Now()
+	}
 	if c.engine == nil {
 		c.mu.Unlock()
 		return
+	}
+	if !was {
+		c.engine.logPaused("Consumer.Pause", time.Time{}, Event{}, nil)
 	}
 	c.engine.full = false // it waits for the end of the pause now, not for room
 	c.engine.giveBackDraining()
@@ -305,9 +315,11 @@ func (c *Consumer) Pause() {
 // Resume ends a pause, one that a handler asked for included.
 func (c *Consumer) Resume() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.paused = false
-	if c.engine != nil {
-		c.engine.resume()
+	if c.engine == nil {
+		c.mu.Unlock()
+		return
 	}
+	c.engine.resume()
+	c.engine.unlock(nil)
 }

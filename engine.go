@@ -47,6 +47,11 @@ type engine struct {
 	full     bool          // the limits are used up
 	fullAt   time.Duration // since when, or when an item left last; on the engine's clock
 	pauseEnd time.Time     // a handler's Pause lasts until then
+	pause    pauseState    // why
+
+	stalled      bool // the log says that it is
+	stallWatched bool // the timer is set
+	stallTimer   *time.Timer
 
 	stopping bool          // receiving and dispatching have stopped
 	stopped  bool          // workers end when their handler returns
@@ -101,16 +106,17 @@ func (e *engine) run(ctx context.Context) error {
 		defer cancel()
 		return errors.Join(unlessStopped(ctx, err), stream.Close(closing))
 	}
-	e.c.o.Logger.Info("consumer started", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+	e.note(lineStarted)
 	err = e.receive(ctx)
 	if ctx.Err() != nil {
 		err = nil
 	}
 	err = errors.Join(err, e.drain())
+	e.stopLog()
 	if err != nil {
-		e.c.o.Logger.Error("consumer stopped", "topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", err)
+		e.note(lineStoppedBadly, err)
 	} else {
-		e.c.o.Logger.Info("consumer stopped", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+		e.note(lineStopped)
 	}
 	return err
 }
@@ -141,6 +147,9 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 	for ctx.Err() == nil {
 		if n := e.roomNow(); n > 0 {
 			e.full = false
+			if e.stalled {
+				e.logReceiving()
+			}
 			return n
 		}
 		e.starved = true
@@ -161,6 +170,7 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 func (e *engine) noteFull() {
 	if e.starved && !e.full && !e.pausedNow() {
 		e.full, e.fullAt = true, e.now()
+		e.watchStall()
 	}
 }
 
@@ -228,6 +238,7 @@ func (e *engine) take(deliveries []Delivery) {
 func (e *engine) judge(it *item) {
 	switch most := e.c.o.MaxDeliveries; {
 	case it.d.Malformed != nil:
+		e.logMalformed(it)
 		it.poison = &Poisoned{Malformed: it.d.Malformed, Reason: it.d.Malformed.Reason, Info: it.info(), At: it.batch.received}
 	case most > 0 && it.d.Deliveries > most:
 		it.suspect = &suspect{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +19,8 @@ type attempt struct {
 	partition  int32
 	deliveries int32
 	number     int32
-	// skipped is set by the Router when no handler wants the event's type. Only the handler's own
-	// goroutine touches it.
-	skipped bool
+	// skipped is set by the Router when no handler wants the event's type.
+	skipped atomic.Bool
 	rare    *attemptRare // nil for most
 }
 
@@ -78,14 +78,16 @@ func (a *attempt) info() Info {
 	info := Info{Position: Position{Partition: a.partition, Offset: a.offset}}
 	if r := a.rare; r != nil {
 		if r.fixed != nil {
-			return *r.fixed
+			info = *r.fixed
+			info.Skipped = a.skipped.Load()
+			return info
 		}
 		info.Position.ID, info.Key, info.Trace = r.positionID, r.key, r.trace
 	}
 	e := a.batch.engine
 	info.Topic, info.Group = e.c.sub.Topic, e.c.sub.Group
 	info.Attempt, info.FirstAttempt = int(a.number), e.epoch.Add(a.first)
-	info.Deliveries, info.Received = int(a.deliveries), a.batch.received
+	info.Deliveries, info.Received, info.Skipped = int(a.deliveries), a.batch.received, a.skipped.Load()
 	return info
 }
 
@@ -105,7 +107,7 @@ func (it *item) info() Info {
 // markSkipped notes for the Consumer's statistics that no handler wanted the event.
 func markSkipped(ctx context.Context) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		a.skipped = true
+		a.skipped.Store(true)
 	}
 }
 

@@ -151,7 +151,7 @@ func (e *engine) call(it *item, crash error) (err error) {
 		}
 	}()
 	err = e.c.handler.Handle(a, it.d.Event)
-	it.skipped = a.skipped
+	it.skipped = a.skipped.Load()
 	return err
 }
 

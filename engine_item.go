@@ -33,6 +33,7 @@ type item struct {
 	poison    *Poisoned      // the verdict: it goes to the poison queue, the handler is not called again
 	trouble   *poisonTrouble // with the poison queue; nil for most
 	suspect   *suspect       // it may crash the process; nil for most
+	failed    error          // of the last attempt, while failing
 	failure   error          // the panic or Goexit that ended the last attempt; nil when something else did
 }
 

@@ -60,6 +60,7 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	e.c.mu.Lock()
 	w.ended.Store(true)
 	w.release = nil
+	e.logLost(w, cause)
 	if cause == nil {
 		w.ctx.cancel(e.leaseOver)
 	} else {

@@ -2,18 +2,17 @@ package leat
 
 import (
 	"container/heap"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
 
 // park holds the items that wait for a time: one heap and one timer for all of them.
 type park struct {
-	items parkHeap
-	stuck int // items that are parked without a time, because there is no poison queue
-	timer *time.Timer
-	at    time.Time // when the timer fires; zero when it is not set
+	items      parkHeap
+	stuckSince time.Time
+	stuck      int // items that are parked without a time, because there is no poison queue
+	timer      *time.Timer
+	at         time.Time // when the timer fires; zero when it is not set
 }
 
 func (p *park) push(it *item, due time.Time) {
@@ -73,9 +72,15 @@ func (h *parkHeap) Pop() any {
 	return it
 }
 
-// pauseUntil stops receiving and dispatching until t, or later where a longer pause is on.
-func (e *engine) pauseUntil(t time.Time) {
+// pauseUntil stops receiving and dispatching until t, or later where a longer pause is on. event
+// and err are those of the attempt that asked for it.
+func (e *engine) pauseUntil(t time.Time, event Event, err error) {
 	if t.After(e.pauseEnd) {
+		if e.pauseEnd.IsZero() {
+			e.pause.since = time.Now()
+			e.logPaused("a handler", t, event, err)
+		}
+		e.pause.event, e.pause.err = event, err
 		e.pauseEnd, e.full = t, false
 		e.giveBackDraining()
 		e.armTimer(time.Now())
@@ -84,7 +89,14 @@ func (e *engine) pauseUntil(t time.Time) {
 
 // resume ends a pause. The lock is held.
 func (e *engine) resume() {
-	e.pauseEnd = time.Time{}
+	since := e.c.pausedSince
+	if !e.pauseEnd.IsZero() && (since.IsZero() || e.pause.since.Before(since)) {
+		since = e.pause.since
+	}
+	e.pauseEnd, e.pause, e.c.pausedSince = time.Time{}, pauseState{}, time.Time{}
+	if !since.IsZero() {
+		e.logUnpaused(since)
+	}
 	e.restart()
 }
 
@@ -125,7 +137,9 @@ func (e *engine) onTimer() {
 	}
 	now := time.Now()
 	if !e.pauseEnd.IsZero() && !e.pauseEnd.After(now) {
-		e.pauseEnd = time.Time{}
+		since := e.pause.since
+		e.pauseEnd, e.pause = time.Time{}, pauseState{}
+		e.logUnpaused(since)
 	}
 	for len(e.park.items) > 0 && !e.park.items[0].due.After(now) {
 		it := heap.Pop(&e.park.items).(*item) //nolint:forcetypeassert // Pop below returns items
@@ -205,6 +219,7 @@ func (s *outageSearch) judge(err error) {
 type outageStage struct {
 	waiting int   // items that wait for the end of one, or try whether it has come
 	cause   error // of the last one
+	since   time.Time
 }
 
 // outageOutcome returns what follows from an attempt that met an outage: the event waits in its
@@ -232,10 +247,9 @@ func (e *engine) noteOutage(it *item, o outcome) {
 	}
 	e.outage.cause = o.outage
 	if e.outage.waiting++; e.outage.waiting == 1 {
-		e.after = append(e.after, func() {
-			e.c.o.Logger.Warn("a handler cannot publish; its event waits, and no attempt is counted",
-				"topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", o.outage)
-		})
+		d := it.d
+		e.outage.since = time.Now()
+		e.noteLater(lineOutage, "", func() []any { return append(about(&d), o.outage) })
 	}
 }
 
@@ -243,19 +257,8 @@ func (e *engine) noteOutage(it *item, o outcome) {
 func (e *engine) outageOver(it *item) {
 	if it.outages > 0 {
 		it.outages = 0
-		e.outage.waiting--
-	}
-}
-
-// describe returns what the health says of the events that wait, to be called without the lock: the
-// cause is foreign code.
-func (s *outageStage) describe() func() (Code, error) {
-	waiting, cause := s.waiting, s.cause
-	return func() (Code, error) {
-		why := cause
-		if own, ok := errors.AsType[*Error](cause); ok && own.Err != nil {
-			why = own.Err
+		if e.outage.waiting--; e.outage.waiting == 0 && !e.stopping {
+			e.noteLater(lineOutageOver, "", func() []any { return nil })
 		}
-		return CodeOf(cause), fmt.Errorf("%d events wait, because their handler cannot publish: %w", waiting, why)
 	}
 }

@@ -23,6 +23,7 @@ type poisonStage struct {
 	running int       // publishes to it that run now
 	passed  int       // publishes that it confirmed
 	down    error     // why it is down; nil when it is not
+	since   time.Time // it is
 	failed  int       // failures in a row that say so
 	next    time.Time // while it is down, no publish before
 	probing bool      // one publish tries whether it is up again
@@ -55,6 +56,7 @@ func (e *engine) startPoison(it *item) {
 func (e *engine) poisonNatively(it *item) {
 	if e.caps.NativeReject {
 		e.settleLater(it, Settlement{Action: NativeReject}, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
+		e.logRejected(lineDeadLettered, it)
 		e.c.total.poisoned++
 		e.c.attempts.forget(it)
 		e.suspectDone(it)
@@ -65,14 +67,12 @@ func (e *engine) poisonNatively(it *item) {
 		e.giveBackLane(it)
 		return
 	}
-	rejected := it.poison.Event
-	e.after = append(e.after, func() {
-		e.c.o.Logger.Error("event stays unsettled: it was rejected and there is no poison queue",
-			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", rejected.Type(), "id", rejected.ID())
-	})
+	e.logRejected(lineStuck, it)
 	e.observeLater(it, ObservedStuck, it.poison.Reason)
 	it.state = itemParked
-	e.park.stuck++
+	if e.park.stuck++; e.park.stuck == 1 {
+		e.park.stuckSince = time.Now()
+	}
 }
 
 // holdPoison keeps an item until the poison queue is tried again, or gives it back when the engine
@@ -146,9 +146,8 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 	e.c.mu.Lock()
 	e.c.total.poisonReduced++
 	e.c.mu.Unlock()
-	e.c.o.Logger.Warn("poisoned event did not fit into the poison queue as it is and was written in the reduced form",
-		"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", cut(it.d.Event.Type()), "id", cut(it.d.Event.ID()),
-		"position", cut(it.d.Position.String()), "bytes", note.size, "kept_data_bytes", note.kept, "dropped_attributes", note.missing)
+	d := it.d
+	e.c.journal.note(lineReduced, "", func() []any { return append(about(&d), note.size, note.kept, note.missing) })
 }
 
 // poisonDone settles an item that is in the poison queue, and keeps it otherwise. refused says that
@@ -162,6 +161,7 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	default:
 		e.observe(&it.d, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
 		e.settle(&it.d, Settlement{Action: Ack})
+		e.logPoisoned(it)
 	}
 	e.c.mu.Lock()
 	e.poison.running--
@@ -177,6 +177,9 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 		if was == nil || probe {
 			e.poison.failed++
 			e.poison.next = time.Now().Add(defaultBackoff.Delay(e.poison.failed, rand.Float64))
+		}
+		if was == nil {
+			e.poison.since = time.Now()
 		}
 		e.poison.down = err
 	}
@@ -197,18 +200,18 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	e.unlock(e.wake())
 	switch {
 	case down != nil && was == nil:
-		e.c.o.Logger.Error("poison queue failed; rejected events stay unsettled until it works",
-			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "error", err)
+		e.note(lineQueueDown, e.poison.topic, err)
 	case err == nil && was != nil:
-		e.c.o.Logger.Info("poison queue works again", "topic", e.c.sub.Topic, "group", e.c.sub.Group)
+		e.note(lineQueueUp, e.poison.topic)
 	}
 }
 
 // poisonTrouble is what an item of the poison stage remembers of its own failures.
 type poisonTrouble struct {
-	tries   int   // publishes of it that failed
-	passed  int   // poisonStage.passed when the last one failed
-	alone   int   // of them, those since whose forerunner the queue took others
+	tries   int // publishes of it that failed
+	passed  int // poisonStage.passed when the last one failed
+	alone   int // of them, those since whose forerunner the queue took others
+	since   time.Time
 	refusal error // why the queue refuses this event; nil while it does not
 }
 
@@ -298,12 +301,10 @@ func (e *engine) refuse(it *item, err error, refused bool) {
 	if e.c.o.PassRefused {
 		e.stepAside(it)
 	}
-	event, position := it.d.Event, it.d.Position
-	e.after = append(e.after, func() {
-		e.c.o.Logger.Error("poison queue refuses an event, which stays unsettled and is tried again",
-			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "type", cut(event.Type()), "id", cut(event.ID()),
-			"position", cut(position.String()), "do", refusalAdvice(err), "error", err)
-	})
+	if it.trouble.since = time.Now(); !e.c.journal.off() {
+		d, topic := it.d, e.poison.topic
+		e.noteLater(lineRefused, "", func() []any { return append(about(&d), topic, err, refusalAdvice(err)) })
+	}
 }
 
 // stepAside takes an item out of its lane, so that its successors pass it. The lock is held.
@@ -336,20 +337,18 @@ func (e *engine) oldestRefused() *item {
 	return nil
 }
 
-// describeRefused returns what the health says of what the poison queue refuses: why, and what to
-// do. The lock is held, and free when the result is called, since the error is foreign code.
-func (e *engine) describeRefused() func() (Code, error) {
+// refusedSymptom is what health says of what the poison queue refuses: why, and what to do. The
+// lock is held.
+func (e *engine) refusedSymptom() symptom {
 	it := e.oldestRefused()
 	what := "a malformed delivery"
 	if it.d.Malformed == nil {
-		what = fmt.Sprintf("an event of type %s with the id %s", quote(it.d.Event.Type()), quote(it.d.Event.ID()))
+		what = nameOf(it.d.Event)
 	}
-	count, position, err := e.poison.refused, cut(it.d.Position.String()), it.trouble.refusal
-	return func() (Code, error) {
-		return CodePoisonQueue, fmt.Errorf(
-			"the poison queue refuses %d rejected events, which stay unsettled; the oldest is %s at position %s; %s: %w",
-			count, what, position, refusalAdvice(err), err)
-	}
+	return symptom{state: Degraded, code: CodePoisonQueue, cause: it.trouble.refusal, since: it.trouble.since, advice: refusalAdvice,
+		text: fmt.Sprintf("the poison queue refuses %s; the oldest is %s at position %s",
+			count(e.poison.refused, "rejected event, which stays unsettled", "rejected events, which stay unsettled"),
+			what, cut(it.d.Position.String()))}
 }
 
 // refusalAdvice says what a person can do about an event that the poison queue refuses.

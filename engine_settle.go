@@ -13,6 +13,7 @@ type outcome struct {
 	kind   outcomeKind
 	delay  time.Duration
 	poison *Poisoned // the verdict of outcomePoison
+	err    error     // of the attempt, for outcomeFailing and outcomePause
 	outage error     // the outcome of a publish of the handler that makes it outcomeOutage
 	crash  error     // the panic or Goexit that ended the attempt; nil when something else did
 	unmet  bool      // it is lost, and the handler was not called
@@ -87,9 +88,10 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 	}
 	switch {
 	case v == nil:
+		o.err = err
 		o.delay = defaultBackoff.Delay(it.attempts, rand.Float64)
 	case v.kind == verdictPause:
-		o.kind, o.delay = outcomePause, v.delay
+		o.kind, o.delay, o.err = outcomePause, v.delay, err
 	case v.kind == verdictPostpone:
 		o.kind, o.delay = outcomePostponed, e.holdAtMost(v.delay)
 	case v.kind == verdictRetry:
@@ -175,7 +177,7 @@ func (e *engine) finish(it *item, o outcome) {
 	} else {
 		total.retried++
 	}
-	it.failing = o.kind == outcomeFailing
+	it.failing, it.failed = o.kind == outcomeFailing, o.err
 	if e.mustGiveBack(it) || o.kind == outcomeEnded {
 		e.giveBackLane(it)
 		return
@@ -192,7 +194,7 @@ func (e *engine) hold(it *item, o outcome) {
 	now := time.Now()
 	switch {
 	case o.kind == outcomePause:
-		e.pauseUntil(now.Add(o.delay))
+		e.pauseUntil(now.Add(o.delay), it.d.Event, o.err)
 		e.makeReady(it)
 	case (o.kind == outcomeRetry || o.kind == outcomePostponed) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)

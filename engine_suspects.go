@@ -51,6 +51,8 @@ type suspectStage struct {
 	cancel  context.CancelFunc
 	failed  error // why runs cannot be noted; nil when they can
 
+	failedSince time.Time
+
 	held     bool          // a suspect of some consumer runs, or is about to: nothing else starts
 	alone    chan struct{} // closed when no handler runs; nil when nobody waits for that
 	solo     *item         // the suspect that may start, or runs
@@ -136,11 +138,17 @@ func (e *engine) noteSuspects(err error) {
 	e.c.mu.Lock()
 	was := e.suspects.failed
 	e.suspects.failed = err
+	if was == nil {
+		e.suspects.failedSince = time.Now()
+	}
 	stopping := e.stopping
 	e.c.mu.Unlock()
-	if err != nil && was == nil && !stopping {
-		e.c.o.Logger.Error("events over MaxDeliveries wait, because their runs cannot be noted",
-			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "notes", suspectsTopic(e.c.sub.Topic, e.c.sub.Group), "error", err)
+	switch notes := suspectsTopic(e.c.sub.Topic, e.c.sub.Group); {
+	case stopping:
+	case err != nil && was == nil:
+		e.note(lineNotesFail, notes, err)
+	case err == nil && was != nil:
+		e.note(lineNotesWork, notes)
 	}
 }
 
@@ -269,8 +277,7 @@ func (e *engine) awaitSuspectNotes(deadline time.Time) {
 	missing := len(e.c.suspectEnds.runs)
 	e.c.mu.Unlock()
 	if missing > 0 {
-		e.c.o.Logger.Error("that a run of an event over MaxDeliveries came back could not be noted; it counts as one that did not",
-			"topic", e.c.sub.Topic, "group", e.c.sub.Group, "runs", missing)
+		e.note(lineNotesMissing, missing)
 	}
 }
 
@@ -283,27 +290,6 @@ func (e *engine) finishSuspect(it *item, o outcome) {
 	if o.kind == outcomeHandled || o.kind == outcomePoisoned {
 		e.suspectDone(it)
 	}
-}
-
-// describeSuspects is for the health. The lock is held.
-func (e *engine) describeSuspects() error {
-	s, most := &e.suspects, e.c.o.MaxDeliveries
-	if it := s.solo; it != nil && it.state == itemRunning {
-		return fmt.Errorf(
-			"event %s of type %s runs alone for %v, because it was delivered %d times and MaxDeliveries is %d; %d more wait for that",
-			quote(it.d.Event.ID()), quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), it.d.Deliveries, most, s.count-1)
-	}
-	return fmt.Errorf("%d events wait to run alone, because they were delivered more often than MaxDeliveries (%d)", s.count, most)
-}
-
-// describeNotes is for the health, where err is why runs cannot be noted.
-func describeNotes(sub Subscription, err error) (Code, error) {
-	code := CodeOf(err)
-	if code == CodeInternal || code == CodeCanceled {
-		code = CodeUnavailable
-	}
-	return code, fmt.Errorf("events over MaxDeliveries wait, because topic %s cannot note their runs: %w",
-		quote(suspectsTopic(sub.Topic, sub.Group)), err)
 }
 
 // gate lets a suspect run alone among all consumers of one Run: what else runs in them could end

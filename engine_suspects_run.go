@@ -407,10 +407,8 @@ func (e *engine) startSolo(r *suspectRef, run suspectRun, open []string) (done, 
 	e.ready.push(it)
 	deliveries, waiting := it.d.Deliveries, s.waiting.count
 	w := e.wake()
-	e.after = append(e.after, func() {
-		e.c.o.Logger.Warn("an event over MaxDeliveries runs alone", "topic", e.c.sub.Topic, "group", e.c.sub.Group,
-			"type", r.e.Type(), "id", r.e.ID(), "deliveries", deliveries, "waiting", waiting)
-	})
+	d := it.d
+	e.noteLater(lineAlone, "", func() []any { return append(about(&d), deliveries, waiting) })
 	e.unlock(w)
 	return done, s.stop
 }

@@ -59,6 +59,9 @@ type Info struct {
 	Received time.Time
 	// Position is where the broker keeps the event.
 	Position Position
+	// Skipped says, to a [Middleware] when the handler has returned, that no route of a [Router]
+	// wanted the event.
+	Skipped bool
 }
 
 // InfoFrom returns the [Info] of the delivery that ctx belongs to; false where ctx does not come

@@ -73,7 +73,8 @@ type HealthState uint8
 const (
 	// Healthy: all is well.
 	Healthy HealthState = iota
-	// Paused: by Pause, or by a handler that returned [Pause].
+	// Paused: by [Consumer.Pause], or by a handler that returned [Pause]. A problem says by whom,
+	// until when and why.
 	Paused
 	// Degraded: it works, but something needs attention: an event that keeps failing, a poison
 	// queue that is down, a broker that cannot be reached for now.
@@ -99,91 +100,4 @@ func (s HealthState) String() string {
 		return "stopped"
 	}
 	return fmt.Sprintf("state %d", uint8(s))
-}
-
-// Health is how a [Consumer] is.
-type Health struct {
-	// State is the worst that one of the problems makes of it.
-	State HealthState
-	// Problems says why, an [*Error] each.
-	Problems []error
-}
-
-// Health returns how c is. It is cheap and does not touch the network.
-func (c *Consumer) Health() Health {
-	c.mu.Lock()
-	e := c.engine
-	if e == nil || e.stopped {
-		c.mu.Unlock()
-		return Health{State: Stopped}
-	}
-	h := Health{}
-	var problems []func() (Code, error) // which look into errors that are foreign code, and so are called without the lock
-	problem := func(state HealthState, code Code, format string, args ...any) {
-		h.State = max(h.State, state)
-		problems = append(problems, func() (Code, error) { return code, fmt.Errorf(format, args...) })
-	}
-	if e.pausedNow() {
-		h.State = Paused
-	}
-	failing := 0
-	for _, it := range e.park.items {
-		if it.failing && it.poison == nil {
-			failing++
-		}
-	}
-	if failing > 0 {
-		problem(Degraded, CodeHandler, "%d events keep failing and are retried without end; give the Consumer a Retry and a PoisonQueue", failing)
-	}
-	if e.outage.waiting > 0 {
-		h.State = max(h.State, Degraded)
-		problems = append(problems, e.outage.describe())
-	}
-	if e.suspects.count > 0 {
-		problem(Degraded, CodeHandler, "%w", e.describeSuspects())
-	}
-	if err := e.suspects.failed; err != nil {
-		h.State = max(h.State, Degraded)
-		problems = append(problems, func() (Code, error) { return describeNotes(c.sub, err) })
-	}
-	if e.park.stuck > 0 {
-		problem(Degraded, CodePoisonQueue, "%d rejected events stay unsettled, because there is no PoisonQueue", e.park.stuck)
-	}
-	if e.poison.down != nil {
-		problem(Degraded, CodePoisonQueue, "rejected events stay unsettled, because the poison queue fails: %w", e.poison.down)
-	}
-	if e.poison.refused > 0 {
-		h.State = max(h.State, Degraded)
-		problems = append(problems, e.describeRefused())
-	}
-	if e.tooManyRefused() {
-		problem(Stalled, CodeStalled, "nothing is received, because the poison queue refuses %d events, more than half of MaxInFlight (%d)",
-			e.poison.refused, c.sub.MaxInFlight)
-	} else if e.full && e.now()-e.fullAt >= c.o.StallAfter {
-		it := e.all.oldest
-		age := time.Duration(0)
-		if it != nil {
-			age = time.Since(it.batch.received).Round(time.Millisecond)
-		}
-		problem(Stalled, CodeStalled, "nothing was received for %v: %d events (%d bytes) are in flight, %d of them parked; the oldest since %v",
-			(e.now() - e.fullAt).Round(time.Millisecond), e.all.count, e.all.bytes, e.park.count(), age)
-	}
-	stream := e.stream
-	c.mu.Unlock()
-	if stream == nil {
-		problem(Degraded, CodeUnavailable, "not subscribed yet")
-	}
-	for _, describe := range problems {
-		code, err := describe()
-		h.Problems = append(h.Problems, &Error{Op: "consume", Topic: c.sub.Topic, Code: code, Err: err})
-	}
-	for _, part := range []any{stream, c.broker} {
-		if r, ok := part.(HealthReporter); ok {
-			if err := r.Health(); err != nil {
-				h.State = max(h.State, Degraded)
-				h.Problems = append(h.Problems, err)
-			}
-		}
-	}
-	return h
 }

@@ -103,6 +103,7 @@ func (e *engine) observeOutcome(it *item, err error, delay time.Duration) {
 // observeFailure tells of an attempt that failed. One that is lost or ended, or given back later,
 // is told of where that is done.
 func (e *engine) observeFailure(it *item, o outcome, err error) {
+	e.logFailure(it, o, err)
 	if e.observer == nil {
 		return
 	}

@@ -171,15 +171,9 @@ func (e *engine) noteSkipped(it *item) {
 		e.unrouted = map[uint64]struct{}{}
 	}
 	e.unrouted[id] = struct{}{}
-	log, sub := e.c.o.Logger, &e.c.sub
 	if len(e.unrouted) > maxUnrouted {
-		e.after = append(e.after, func() {
-			log.Info("more types of events than are named here have no route; they are skipped", "topic", sub.Topic, "group", sub.Group,
-				"named", maxUnrouted)
-		})
+		e.noteLater(lineManySkipped, "", func() []any { return []any{maxUnrouted} })
 		return
 	}
-	e.after = append(e.after, func() {
-		log.Info("no route wants events of this type; they are skipped", "topic", sub.Topic, "group", sub.Group, "type", cut(kind))
-	})
+	e.noteLater(lineSkipped, "", func() []any { return []any{cut(kind)} })
 }

@@ -11,11 +11,15 @@ import (
 
 // Logging writes one record, "event attempt", to l for each attempt, with these attributes:
 //
-//   - event_type, event_id and event_source, each cut to 128 bytes
+//   - type, id and source of the event, each cut to 128 bytes
 //   - topic and group of the subscription; attempt and deliveries, both counts as in [leat.Info]
 //   - duration of the attempt
-//   - outcome: "handled" and "postpone" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error, "ended" at Info
-//   - error, cut to 1 KiB, unless the outcome is "handled"
+//   - outcome: "handled", "skipped" and "postpone" at level Debug, "retry" and "pause" at Warn, "reject" and "panic" at Error,
+//     "ended" at Info
+//   - error, cut to 1 KiB, unless the outcome is "handled" or "skipped"
+//
+// "skipped" means that no route of a [leat.Router] wanted the event. A message that is not a
+// CloudEvent meets no middleware: the Logger of [leat.ConsumerOptions] tells of it.
 //
 // "ended" means that the Consumer ended the handler's context, on shutdown or with a lost lease,
 // which is no failure. "panic" means that a panic, or runtime.Goexit, comes through; it goes on
@@ -50,6 +54,8 @@ const outcomePanic = "panic"
 // outcomeOf returns the outcome in the log's words, and its level.
 func outcomeOf(ctx context.Context, err error) (string, slog.Level) {
 	switch {
+	case err == nil && skipped(ctx):
+		return "skipped", slog.LevelDebug
 	case err == nil:
 		return "handled", slog.LevelDebug
 	case endedByConsumer(ctx):
@@ -63,6 +69,11 @@ func outcomeOf(ctx context.Context, err error) (string, slog.Level) {
 	default:
 		return "retry", slog.LevelWarn
 	}
+}
+
+func skipped(ctx context.Context) bool {
+	info, _ := leat.InfoFrom(ctx)
+	return info.Skipped
 }
 
 // The limits of what comes from outside, in bytes.
@@ -79,9 +90,9 @@ func record(ctx context.Context, l *slog.Logger, e leat.Event, outcome string, l
 	info, _ := leat.InfoFrom(ctx)
 	attrs := make([]slog.Attr, 0, 10)
 	attrs = append(attrs,
-		slog.String("event_type", cut(e.Type(), maxLoggedName)),
-		slog.String("event_id", cut(e.ID(), maxLoggedName)),
-		slog.String("event_source", cut(e.Source(), maxLoggedName)),
+		slog.String("type", cut(e.Type(), maxLoggedName)),
+		slog.String("id", cut(e.ID(), maxLoggedName)),
+		slog.String("source", cut(e.Source(), maxLoggedName)),
 		slog.String("topic", info.Topic),
 		slog.String("group", info.Group),
 		slog.Int("attempt", max(info.Attempt, 1)),

@@ -49,8 +49,8 @@ func TestLoggingWritesOneRecordPerAttempt(t *testing.T) {
 		require.Len(t, got, 1)
 		delete(got[0], "time")
 		assert.Equal(t, map[string]any{
-			"level": "WARN", "msg": "event attempt", "event_type": "order.placed", "event_id": "42",
-			"event_source": "/shop", "topic": "orders", "group": "billing", "attempt": 2.0, "deliveries": 7.0,
+			"level": "WARN", "msg": "event attempt", "type": "order.placed", "id": "42",
+			"source": "/shop", "topic": "orders", "group": "billing", "attempt": 2.0, "deliveries": 7.0,
 			"duration": 3e9, "outcome": "retry", "error": "retry after 1m0s: the database is down",
 		}, got[0])
 	})
@@ -91,6 +91,19 @@ func TestLoggingOutcomes(t *testing.T) {
 	}
 }
 
+// An event that no route wants is not one that was handled.
+func TestLoggingSeesASkip(t *testing.T) {
+	l, records := logger(t, slog.LevelDebug)
+	router := leat.NewRouter(leat.Route{Type: "wanted", Handler: returns(nil)})
+	for _, kind := range []string{"wanted", "other"} {
+		require.NoError(t, middleware.Logging(l)(router).Handle(attempt(t.Context(), 1, time.Now()), newEvent(t, kind, "/test", "1")))
+	}
+	got := records()
+	require.Len(t, got, 2)
+	assert.Equal(t, []any{"wanted", "handled", "DEBUG"}, []any{got[0]["type"], got[0]["outcome"], got[0]["level"]})
+	assert.Equal(t, []any{"other", "skipped", "DEBUG"}, []any{got[1]["type"], got[1]["outcome"], got[1]["level"]})
+}
+
 func TestLoggingSeesAPanicGoThrough(t *testing.T) {
 	l, records := logger(t, slog.LevelDebug)
 	h := middleware.Logging(l)(leat.HandlerFunc(func(context.Context, leat.Event) error { panic("the payload") }))
@@ -124,10 +137,10 @@ func TestLoggingCutsWhatComesFromOutside(t *testing.T) {
 	require.Error(t, middleware.Logging(l)(returns(err)).Handle(t.Context(), newEvent(t, long, strings.Repeat("x", 1_000), long)))
 	got := records()
 	require.Len(t, got, 1)
-	for _, name := range []string{"event_type", "event_id"} {
+	for _, name := range []string{"type", "id"} {
 		assert.Equal(t, strings.Repeat("x", 127)+"...", got[0][name], name)
 	}
-	assert.Equal(t, strings.Repeat("x", 128)+"...", got[0]["event_source"])
+	assert.Equal(t, strings.Repeat("x", 128)+"...", got[0]["source"])
 	assert.Equal(t, strings.Repeat("y", 1023)+"...", got[0]["error"])
 }
 

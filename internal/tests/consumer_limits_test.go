@@ -30,7 +30,7 @@ func TestMaxInFlightCountsParkedEventsAndStalls(t *testing.T) {
 		assert.Equal(t, leat.Stalled, h.State)
 		require.Len(t, h.Problems, 1)
 		assert.Equal(t, leat.CodeStalled, leat.CodeOf(h.Problems[0]))
-		assert.ErrorContains(t, h.Problems[0], "10 of them parked; the oldest since 1m1s")
+		assert.ErrorContains(t, h.Problems[0], "10 of them parked; the oldest is here for 1m1s")
 		s := r.consumer.Stats()
 		assert.Equal(t, 10, s.InFlight)
 		assert.Equal(t, 10, s.Parked)

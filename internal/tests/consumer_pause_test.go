@@ -3,20 +3,28 @@ package leat_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // A Consumer that waits for room when the pause begins is not stalled by the pause: it does not
 // receive because it was told so.
 func TestAPauseOfABusyConsumerIsNoStall(t *testing.T) {
-	pauses := map[string]func(r *running, ask func()){
-		"by Pause":   func(r *running, _ func()) { r.consumer.Pause() },
-		"by handler": func(_ *running, ask func()) { ask() },
+	pauses := map[string]struct {
+		begin func(r *running, ask func())
+		why   string
+	}{
+		"by Pause": {func(r *running, _ func()) { r.consumer.Pause() },
+			`leat: consume topic "orders": conflict: paused by Consumer.Pause, until Consumer.Resume, since 2000-01-01T00:00:00Z`},
+		"by handler": {func(_ *running, ask func()) { ask() },
+			`leat: consume topic "orders": unavailable: paused by a handler until 2000-01-01T00:10:01Z, event "ID" of type "com.example.test": ` +
+				`boom, since 2000-01-01T00:00:01Z`},
 	}
 	for name, pause := range pauses {
 		t.Run(name, func(t *testing.T) {
@@ -37,11 +45,12 @@ func TestAPauseOfABusyConsumerIsNoStall(t *testing.T) {
 					b.deliver(lease, event(t, fmt.Sprint(i), ""))
 				}
 				synctest.Wait() // the receive loop waits for room
-				pause(r, func() { asked <- struct{}{} })
+				pause.begin(r, func() { asked <- struct{}{} })
 				time.Sleep(5 * time.Minute)
 				h := r.consumer.Health()
 				assert.Equal(t, leat.Paused, h.State)
-				assert.Empty(t, h.Problems)
+				require.Len(t, h.Problems, 1, "a stall is none of them")
+				assert.Equal(t, pause.why, regexp.MustCompile(`event "\d+"`).ReplaceAllString(h.Problems[0].Error(), `event "ID"`))
 
 				r.consumer.Resume()
 				time.Sleep(time.Minute)

@@ -77,8 +77,8 @@ func TestAnEventThatThePoisonQueueRefusesHoldsUpNoOther(t *testing.T) {
 				assert.Equal(t, leat.Degraded, h.State)
 				require.Len(t, h.Problems, 1)
 				assert.Equal(t, leat.CodePoisonQueue, leat.CodeOf(h.Problems[0]))
-				require.ErrorContains(t, h.Problems[0], `refuses 1 rejected events, which stay unsettled; the oldest is `+
-					`an event of type "com.example.test" with the id "bad" at position bad; `)
+				require.ErrorContains(t, h.Problems[0], `refuses 1 rejected event, which stays unsettled; the oldest is `+
+					`event "bad" of type "com.example.test" at position bad; `)
 				require.ErrorContains(t, h.Problems[0], c.says)
 				require.ErrorIs(t, h.Problems[0], c.err)
 

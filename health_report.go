@@ -1,0 +1,342 @@
+package leat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Health is how a [Consumer] is.
+type Health struct {
+	// State is the worst that one of the problems makes of it.
+	State HealthState
+	// Problems says why, an [*Error] each, in one line that ends with the time since when it is
+	// so. First come those of the Consumer, then what its stream and its broker say of themselves.
+	// What is alike, such as the same fault of twelve partitions, is one problem. A cause that the
+	// stream or the broker tells is not told again.
+	Problems []error
+}
+
+// maxHealthText is how long the text of a problem may be, in bytes, before the middle of its cause
+// is left out.
+const maxHealthText = 190
+
+// MarshalJSON returns the state and the problems, with code, topic and text each:
+//
+//	{"state":"degraded","problems":[{"code":"unavailable","topic":"orders","error":"..., since 2026-01-02T03:04:05Z"}]}
+func (h Health) MarshalJSON() ([]byte, error) {
+	type problem struct {
+		Code  string `json:"code"`
+		Topic string `json:"topic,omitempty"`
+		Error string `json:"error"`
+	}
+	view := struct {
+		State    string    `json:"state"`
+		Problems []problem `json:"problems,omitempty"`
+	}{State: h.State.String()}
+	for _, err := range h.Problems {
+		own, ok := errors.AsType[*Error](err)
+		if !ok {
+			own = &Error{Code: CodeOf(err), Err: err}
+		}
+		text := ""
+		if own.Err != nil {
+			text = textWithin(own.Err, said{own.Op, own.Topic, own.EventID, own.Code})
+		}
+		view.Problems = append(view.Problems, problem{own.Code.String(), own.Topic, text})
+	}
+	return json.Marshal(view)
+}
+
+// symptom is something that is wrong with a Consumer.
+type symptom struct {
+	state HealthState
+	code  Code  // 0 stands for that of the cause
+	cause error // foreign code; nil where there is none
+	text  string
+	since time.Time // zero where nobody knows
+	// advice says what to do about cause; nil where text says it.
+	advice func(cause error) string
+}
+
+// symptomError is the cause of a problem in [Health]: a text that was made once, in one line.
+type symptomError struct {
+	text string
+	err  error
+}
+
+func (s *symptomError) Error() string { return s.text }
+
+func (s *symptomError) Unwrap() error { return s.err }
+
+// Health returns how c is. It is cheap and does not touch the network.
+func (c *Consumer) Health() Health {
+	c.mu.Lock()
+	e := c.engine
+	if e == nil || e.stopped {
+		c.mu.Unlock()
+		return Health{State: Stopped}
+	}
+	symptoms := e.symptoms()
+	stream := e.stream
+	c.mu.Unlock()
+
+	var reported []*Error
+	for _, part := range []any{stream, c.broker} {
+		if r, ok := part.(HealthReporter); ok {
+			reported = appendReported(reported, r.Health())
+		}
+	}
+	h := Health{}
+	for i := range symptoms {
+		s := &symptoms[i]
+		h.State = max(h.State, s.state)
+		h.Problems = append(h.Problems, s.problem(c.sub.Topic, reported))
+	}
+	for _, err := range reported {
+		h.State = max(h.State, Degraded)
+		h.Problems = append(h.Problems, err)
+	}
+	return h
+}
+
+// symptoms returns what is wrong as far as the engine knows. The lock is held.
+func (e *engine) symptoms() []symptom {
+	var all []symptom
+	add := func(state HealthState, code Code, since time.Time, cause error, format string, args ...any) {
+		all = append(all, symptom{state: state, code: code, cause: cause, text: fmt.Sprintf(format, args...), since: since})
+	}
+	most := e.c.o.MaxDeliveries
+	if e.stream == nil {
+		add(Degraded, CodeUnavailable, e.epoch, nil, "waits for the broker to accept the subscription")
+	}
+	if e.c.paused {
+		add(Paused, CodeConflict, e.c.pausedSince, nil, "paused by Consumer.Pause, until Consumer.Resume")
+	}
+	if !e.pauseEnd.IsZero() {
+		add(Paused, 0, e.pause.since, reasonOf(e.pause.err), "paused by a handler until %s, %s",
+			e.pauseEnd.UTC().Format(time.RFC3339), nameOf(e.pause.event))
+	}
+	if failing, newest, first := e.failing(); failing > 0 {
+		add(Degraded, CodeHandler, e.epoch.Add(first), newest.failed,
+			"%s failing and may do so without end; give the Consumer a Retry and a PoisonQueue; the newest is %s",
+			count(failing, "event keeps", "events keep"), nameOf(newest.d.Event))
+	}
+	if s := &e.outage; s.waiting > 0 {
+		add(Degraded, 0, s.since, s.cause, "%s handler cannot publish",
+			count(s.waiting, "event waits, because its", "events wait, because their"))
+	}
+	if s := &e.suspects; s.count > 0 {
+		if it := s.solo; it != nil && it.state == itemRunning {
+			add(Degraded, CodeHandler, e.epoch.Add(it.started), nil,
+				"%s runs alone, because it was delivered %d times and MaxDeliveries is %d; %d more wait for that",
+				nameOf(it.d.Event), it.d.Deliveries, most, s.count-1)
+		} else {
+			add(Degraded, CodeHandler, time.Time{}, nil,
+				"%d events wait to run alone, because they were delivered more often than MaxDeliveries (%d)", s.count, most)
+		}
+	}
+	if s := &e.suspects; s.failed != nil {
+		add(Degraded, 0, s.failedSince, s.failed, "events over MaxDeliveries wait, because topic %s cannot note their runs",
+			quote(suspectsTopic(e.c.sub.Topic, e.c.sub.Group)))
+	}
+	if e.park.stuck > 0 {
+		add(Degraded, CodePoisonQueue, e.park.stuckSince, nil, "%s unsettled, because there is no PoisonQueue",
+			count(e.park.stuck, "rejected event stays", "rejected events stay"))
+	}
+	if e.poison.down != nil {
+		add(Degraded, CodePoisonQueue, e.poison.since, e.poison.down, "rejected events stay unsettled, because the poison queue fails")
+	}
+	if e.poison.refused > 0 {
+		all = append(all, e.refusedSymptom())
+	}
+	if s, ok := e.stallSymptom(); ok {
+		all = append(all, s)
+	}
+	return all
+}
+
+// stallSymptom returns why nothing is received; false where that is not so, or not for long.
+func (e *engine) stallSymptom() (symptom, bool) {
+	s := symptom{state: Stalled, code: CodeStalled}
+	switch {
+	case e.tooManyRefused():
+		s.text = fmt.Sprintf("nothing is received, because the poison queue refuses %d events, more than half of MaxInFlight (%d)",
+			e.poison.refused, e.c.sub.MaxInFlight)
+	case e.full && e.now()-e.fullAt >= e.c.o.StallAfter:
+		age := time.Duration(0)
+		if it := e.all.oldest; it != nil {
+			age = time.Since(it.batch.received).Round(time.Millisecond)
+		}
+		s.since = e.epoch.Add(e.fullAt)
+		s.text = fmt.Sprintf("nothing is received: %d events (%d bytes) are in flight, %d of them parked; the oldest is here for %v",
+			e.all.count, e.all.bytes, e.park.count(), age)
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+// failing returns how many events the engine retries by its own backoff, the one that failed last,
+// and when the first attempt of any of them was. The lock is held.
+func (e *engine) failing() (count int, newest *item, first time.Duration) {
+	for _, it := range e.park.items {
+		if !it.failing || it.poison != nil {
+			continue
+		}
+		if count++; count == 1 || it.first < first {
+			first = it.first
+		}
+		if newest == nil || it.started > newest.started {
+			newest = it
+		}
+	}
+	return count, newest, first
+}
+
+// count returns n with the words for one, or for several.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// nameOf returns the words for an event.
+func nameOf(e Event) string { return "event " + quote(e.ID()) + " of type " + quote(e.Type()) }
+
+// problem makes the error of s. A cause that the stream or the broker reports itself is not told
+// again. The lock is free.
+func (s *symptom) problem(topic string, reported []*Error) *Error {
+	text, code := s.text, s.code
+	if s.advice != nil {
+		text += "; " + s.advice(s.cause)
+	}
+	if s.cause != nil {
+		if code == 0 {
+			if code = safeCode(s.cause); code == CodeInternal || code == CodeCanceled {
+				code = CodeUnavailable
+			}
+		}
+		if !isReported(s.cause, reported) {
+			limit := max(maxHealthText-len(text), maxHealthText/2) // what to do is not cut
+			text += ": " + causeText(s.cause, said{op: "consume", topic: topic, code: code}, limit)
+		}
+	}
+	if !s.since.IsZero() {
+		text += sinceMark + s.since.UTC().Format(time.RFC3339)
+	}
+	return &Error{Op: "consume", Topic: topic, Code: code, Err: &symptomError{text, s.cause}}
+}
+
+// sinceMark is what stands before the time since when a problem exists.
+const sinceMark = ", since "
+
+// safeCode is CodeOf for an error that may panic.
+func safeCode(err error) (code Code) {
+	defer func() {
+		if recover() != nil {
+			code = CodeInternal
+		}
+	}()
+	return CodeOf(err)
+}
+
+// causeText is brief, without what the text around it says.
+func causeText(err error, s said, limit int) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = brief(err, limit)
+		}
+	}()
+	text, _, _ = strings.Cut(textWithin(err, s), stackMark)
+	return shorten(text, limit)
+}
+
+// isReported reports whether the stream or the broker tells the innermost cause of err.
+func isReported(err error, reported []*Error) (told bool) {
+	defer func() { _ = recover() }()
+	root := rootOf(err).Error()
+	for _, own := range reported {
+		told = told || own.Err != nil && strings.Contains(own.Err.Error(), root)
+	}
+	return told
+}
+
+// rootOf returns the innermost cause of err; of several, the first.
+func rootOf(err error) error {
+	for range maxCauses {
+		var inner error
+		switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+		case interface{ Unwrap() error }:
+			inner = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if parts := e.Unwrap(); len(parts) > 0 {
+				inner = parts[0]
+			}
+		}
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+	return err
+}
+
+// appendReported appends what a stream or a broker says of itself, each part of it once.
+func appendReported(reported []*Error, err error) []*Error {
+	if err == nil {
+		return reported
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost is what an adapter joined
+		alike := map[string]int{}
+		for _, part := range joined.Unwrap() {
+			one := asProblem(part)
+			kind := one.Code.String() + kindOf(one.Err.Error())
+			if alike[kind]++; alike[kind] == 1 {
+				reported = addReported(reported, one)
+			}
+		}
+		for _, own := range reported {
+			if more := alike[own.Code.String()+kindOf(own.Err.Error())] - 1; more > 0 {
+				text, since, dated := strings.Cut(own.Err.Error(), sinceMark)
+				if text = fmt.Sprintf("%s (and %d more like it)", text, more); dated {
+					text += sinceMark + since
+				}
+				own.Err = &symptomError{text, own.Err}
+			}
+		}
+		return reported
+	}
+	return addReported(reported, asProblem(err))
+}
+
+// addReported appends a problem unless its code and text are those of another.
+func addReported(reported []*Error, one *Error) []*Error {
+	text, _, _ := strings.Cut(one.Err.Error(), sinceMark)
+	for _, own := range reported {
+		if own.Code == one.Code && strings.Contains(own.Err.Error(), text) {
+			return reported
+		}
+	}
+	return append(reported, one)
+}
+
+// asProblem returns err as an error of its own that has a cause of one short line.
+func asProblem(err error) *Error {
+	own, ok := err.(*Error) //nolint:errorlint // the outermost says what it is about
+	if !ok {
+		own = &Error{Op: "health", Code: CodeOf(err), Err: err}
+	}
+	one := *own
+	if one.Err == nil {
+		one.Err = errors.New(one.Code.String())
+	}
+	text := causeText(one.Err, said{one.Op, one.Topic, one.EventID, one.Code}, maxHealthText)
+	if text != one.Err.Error() {
+		one.Err = &symptomError{text, one.Err}
+	}
+	return &one
+}
