@@ -82,10 +82,10 @@ func (b *broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: exampl
 // Publish hands events to the ledger, which bounds them and reports their outcomes.
 func (b *broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
 	trace := leat.TraceFrom(ctx)
-	b.ledger.Publish(ctx, topic, events, done, func(e leat.Event) (Message, error) {
-		err := cmp.Or(b.life.Refuse(ctx, "publish", topic), publish.Check(e, exampleMaxBytes))
-		return encode(topic, e, trace), err
-	}, &b.queue)
+	b.ledger.Publish(ctx, topic, events, done, func(e leat.Event, m *Message) error {
+		*m = encode(topic, e, trace)
+		return cmp.Or(b.life.RefusePublish(ctx, topic), publish.Check(e, exampleMaxBytes))
+	}, b.queue.PushAll)
 }
 
 // send publishes what waits in the queue, one request after the other, which keeps the order.
@@ -208,7 +208,7 @@ func (b *broker) Close() error {
 
 // Subscribe opens a stream of a queue.
 func (b *broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	done, err := b.life.Enter("subscribe", sub.Topic)
+	done, err := b.life.Enter(ctx, sub)
 	if err != nil {
 		return nil, err
 	}

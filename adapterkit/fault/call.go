@@ -76,6 +76,12 @@ func Fail(ctx context.Context, op, topic string, code leat.Code, err error) erro
 	return &leat.Error{Op: op, Topic: topic, Code: code, Err: inner(err)}
 }
 
+// Errorf makes an [*leat.Error] of a text as [fmt.Errorf] does. An empty topic means that the call has
+// none.
+func Errorf(op, topic string, code leat.Code, format string, args ...any) error {
+	return &leat.Error{Op: op, Topic: topic, Code: code, Err: fmt.Errorf(format, args...)}
+}
+
 // inner returns what an outermost [*leat.Error] wraps.
 func inner(err error) error {
 	if own, ok := err.(*leat.Error); ok { //nolint:errorlint // only the outermost

@@ -66,6 +66,12 @@ func TestFail(t *testing.T) {
 	require.NoError(t, fault.Health("t", leat.CodeNotFound, time.Now(), nil))
 }
 
+func TestErrorf(t *testing.T) {
+	err := fault.Errorf("declare", "t", leat.CodeConflict, "the queue %q: %w", "q", io.EOF)
+	require.EqualError(t, err, `leat: declare topic "t": conflict: the queue "q": EOF`)
+	require.ErrorIs(t, err, io.EOF)
+}
+
 func TestJoin(t *testing.T) {
 	require.NoError(t, fault.Join())
 	require.NoError(t, fault.Join(nil, nil))

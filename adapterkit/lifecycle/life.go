@@ -65,13 +65,47 @@ func (l *Life[S]) Refuse(ctx context.Context, op, topic string) error {
 	return nil
 }
 
-// Enter counts a call that begins goroutines, so that Close awaits it. done is its end. After Close
-// it returns the error of the call.
-func (l *Life[S]) Enter(op, topic string) (done func(), err error) {
+// RefusePublish is Refuse for a publish, which needs a topic.
+func (l *Life[S]) RefusePublish(ctx context.Context, topic string) error {
+	err := l.Refuse(ctx, "publish", topic)
+	if err == nil && topic == "" {
+		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
+	}
+	return err
+}
+
+// RefuseSubscribe is Refuse for a Subscribe, whose subscription it validates as well.
+func (l *Life[S]) RefuseSubscribe(ctx context.Context, sub leat.Subscription) error {
+	if err := sub.Validate(); err != nil {
+		return err
+	}
+	return l.Refuse(ctx, "subscribe", sub.Topic)
+}
+
+// RefuseDeclare is Refuse for a Declare, whose subscriptions it validates as well.
+func (l *Life[S]) RefuseDeclare(ctx context.Context, subs ...leat.Subscription) error {
+	topic := ""
+	for _, sub := range subs {
+		if err := sub.ValidateDeclare(); err != nil {
+			return err
+		}
+		if len(subs) == 1 {
+			topic = sub.Topic
+		}
+	}
+	return l.Refuse(ctx, "declare", topic)
+}
+
+// Enter is RefuseSubscribe for a Subscribe that begins goroutines. It counts the call, so that
+// Close awaits it. done is the call's end.
+func (l *Life[S]) Enter(ctx context.Context, sub leat.Subscription) (done func(), err error) {
+	if err := l.RefuseSubscribe(ctx, sub); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, l.ErrClosed(op, topic)
+		return nil, l.ErrClosed("subscribe", sub.Topic)
 	}
 	l.Tasks.Begin()
 	return l.Tasks.End, nil

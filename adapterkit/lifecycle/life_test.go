@@ -69,6 +69,9 @@ func TestRefuse(t *testing.T) {
 	require.NoError(t, life.Refuse(t.Context(), "declare", ""))
 	require.NoError(t, life.Closed("health", ""))
 	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(life.Refuse(t.Context(), "publish", "a b")))
+	require.NoError(t, life.RefusePublish(t.Context(), "t"))
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(life.RefusePublish(t.Context(), "a b")))
+	require.EqualError(t, life.RefusePublish(t.Context(), ""), "leat: publish: invalid: the topic is empty")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the shift is over"))
 	err := life.Refuse(ctx, "publish", "t")
@@ -76,11 +79,20 @@ func TestRefuse(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "the shift is over")
 
-	done, err := life.Enter("subscribe", "t")
+	sub := leat.Subscription{Topic: "t", Group: "g"}
+	alone := leat.Subscription{Topic: "t"}
+	require.NoError(t, life.RefuseDeclare(t.Context(), sub, alone))
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(life.RefuseDeclare(t.Context(), sub, leat.Subscription{Topic: "a b"})))
+	assert.Equal(t, leat.CodeCanceled, leat.CodeOf(life.RefuseDeclare(ctx, sub)))
+	require.NoError(t, life.RefuseSubscribe(t.Context(), sub))
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(life.RefuseSubscribe(t.Context(), alone)))
+	_, err = life.Enter(t.Context(), alone)
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+	done, err := life.Enter(t.Context(), sub)
 	require.NoError(t, err)
 	done()
 	life.Close(time.Second, func(context.Context) {}, func([]*stream) {})
-	_, err = life.Enter("subscribe", "t")
+	_, err = life.Enter(t.Context(), sub)
 	for _, err := range []error{err, life.Add("t", nil), life.Closed("health", ""), life.Refuse(ctx, "publish", "a b")} {
 		assert.Equal(t, leat.CodeClosed, leat.CodeOf(err))
 		require.ErrorContains(t, err, "the broker is closed")
@@ -91,7 +103,7 @@ func TestRefuse(t *testing.T) {
 func TestCloseAwaitsWhatHasEntered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var life lifecycle.Life[*stream]
-		done, err := life.Enter("subscribe", "t")
+		done, err := life.Enter(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
 		require.NoError(t, err)
 		time.AfterFunc(time.Minute, done)
 		begin := time.Now()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // Options are the limits of a [Ledger]. The zero value works.
@@ -26,7 +27,7 @@ type Options struct {
 	Trouble func() error
 }
 
-// SlowAfter is how long an event may be without an answer before [Ledger.Slow] reports it.
+// SlowAfter is how long an event may be without an answer before [Ledger.Health] reports it.
 const SlowAfter = 10 * time.Second
 
 // Ledger accounts for the events that an adapter publishes. T is what the adapter keeps for each of
@@ -226,16 +227,18 @@ func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Ev
 	}
 }
 
-// Slow reports whether an event is without an answer for longer than [SlowAfter]: the topic of the
-// oldest one, and since when it is under way. An adapter shows it in its health.
-func (l *Ledger[T]) Slow() (topic string, since time.Time, slow bool) {
+// Health returns nil, or an [*leat.Error] of health that says since when the oldest event is under
+// way, and its topic, where that is longer ago than [SlowAfter].
+func (l *Ledger[T]) Health() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.oldest == nil || time.Since(l.oldest.taken) < SlowAfter {
-		return "", time.Time{}, false
+		return nil
 	}
-	return l.oldest.batch.topic, l.oldest.taken, true
+	return fault.Health(l.oldest.batch.topic, leat.CodeUnavailable, l.oldest.taken, errUnanswered)
 }
+
+var errUnanswered = errors.New("publishes are not answered")
 
 // Close admits nothing more, with [leat.CodeClosed], waits until all events have their outcomes or
 // ctx ends, and gives up the others: unknown when they were begun, else refused with CodeClosed.

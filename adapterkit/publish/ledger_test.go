@@ -164,7 +164,7 @@ func TestOneEventIsLetInHoweverLarge(t *testing.T) {
 	})
 }
 
-func TestSlow(t *testing.T) {
+func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := publish.New[int](publish.Options{Timeout: time.Minute})
 		var a admitted
@@ -172,19 +172,14 @@ func TestSlow(t *testing.T) {
 		offer(t.Context(), t, l, "a", 2, 1, &a)
 		time.Sleep(publish.SlowAfter - 1)
 		offer(t.Context(), t, l, "b", 1, 1, &a)
-		_, _, slow := l.Slow()
-		assert.False(t, slow)
+		require.NoError(t, l.Health())
 		time.Sleep(time.Nanosecond)
-		topic, since, slow := l.Slow()
-		assert.True(t, slow)
-		assert.Equal(t, "topic", topic)
-		assert.Equal(t, began, since)
+		slow := `leat: health topic "topic": unavailable: publishes are not answered, since ` + began.UTC().Format(time.RFC3339)
+		require.EqualError(t, l.Health(), slow)
 		a.list()[0].Done(nil)
-		_, _, slow = l.Slow()
-		assert.True(t, slow, "another one of the same time")
+		require.EqualError(t, l.Health(), slow, "another one of the same time")
 		a.list()[1].Done(nil)
-		_, _, slow = l.Slow()
-		assert.False(t, slow)
+		require.NoError(t, l.Health())
 		a.list()[2].Done(nil)
 		l.Close(t.Context())
 	})

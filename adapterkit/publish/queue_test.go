@@ -85,12 +85,13 @@ func TestQueueTake(t *testing.T) {
 		sizes := []int{event(t, "a", 10).Size(), event(t, "b", 500).Size()}
 		l.Publish(t.Context(), "topic", []leat.Event{
 			event(t, "a", 10), event(t, "b", 500), event(t, "c", 10), event(t, "d", 10),
-		}, o.done, func(e leat.Event) (int, error) {
+		}, o.done, func(e leat.Event, value *int) error {
+			*value = e.Size()
 			if e.ID() == "d" {
-				return 0, refusedWith(leat.CodeInvalid)
+				return refusedWith(leat.CodeInvalid)
 			}
-			return e.Size(), nil
-		}, &q)
+			return nil
+		}, q.PushAll)
 		for _, c := range []struct {
 			most, bytes int
 			values      []int

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"time"
@@ -120,11 +119,7 @@ func (b *Broker) Health() error {
 	if err := b.life.Closed("health", ""); err != nil {
 		return err
 	}
-	errs := []error{b.conns.health("")}
-	if topic, since, slow := b.publisher.ledger.Slow(); slow {
-		errs = append(errs, unhealthy(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered")))
-	}
-	return fault.Join(errs...)
+	return fault.Join(b.conns.health(""), b.publisher.ledger.Health())
 }
 
 // bounded returns ctx with the RequestTimeout.

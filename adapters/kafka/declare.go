@@ -19,12 +19,7 @@ import (
 // ProvisionVerify finds is in the error, with [leat.CodeNotFound] for a topic that does not exist
 // and [leat.CodeConflict] for one that is not as it should be.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	for _, sub := range subs {
-		if err := sub.ValidateDeclare(); err != nil {
-			return err
-		}
-	}
-	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
+	if err := b.life.RefuseDeclare(ctx, subs...); err != nil {
 		return err
 	}
 	caller := ctx

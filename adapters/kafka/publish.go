@@ -87,11 +87,7 @@ func recordOf(r *kgo.Record) *record {
 // max.message.bytes or without a key where it is compacted, is refused together with those that
 // wait for the same partition at that time.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	err := b.life.Refuse(ctx, "publish", topic)
-	if err == nil && topic == "" {
-		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
-	}
-	if err != nil {
+	if err := b.life.RefusePublish(ctx, topic); err != nil {
 		for i := range events {
 			done(i, err)
 		}

@@ -24,10 +24,7 @@ var errNoTopic error = &leat.Error{Op: "metadata", Code: leat.CodeNotFound, Err:
 // [leat.CodeNotFound]. It returns when the cluster has answered that topic and group may be used;
 // the group assigns partitions later. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	if err := sub.Validate(); err != nil {
-		return nil, err
-	}
-	if err := b.life.Refuse(ctx, "subscribe", sub.Topic); err != nil {
+	if err := b.life.RefuseSubscribe(ctx, sub); err != nil {
 		return nil, err
 	}
 	sub = sub.WithDefaults()

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/publish"
 	"github.com/nats-io/nats.go"
@@ -80,29 +80,16 @@ func signal(c chan<- struct{}) {
 func (b *Broker) Publish(
 	ctx context.Context, topic string, events []leat.Event, done func(i int, err error),
 ) {
-	err := b.life.Refuse(ctx, "publish", topic)
-	if err == nil && topic == "" {
-		err = &leat.Error{Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
+	p, refusal := b.publisher, b.life.RefusePublish(ctx, topic)
+	all := parcel{trace: leat.TraceFrom(ctx)}
+	if refusal == nil {
+		all.topic = b.topicOf(topic)
 	}
-	if err != nil {
-		for i, e := range events {
-			done(i, publish.Error(topic, e, err))
-		}
-		return
-	}
-	p := b.publisher
-	batch, t := p.ledger.Batch(topic, len(events), done), b.topicOf(topic)
-	trace := leat.TraceFrom(ctx)
-	for i, e := range events {
-		batch.Add(i, e).Value = parcel{t, trace}
-		if err := publish.Check(e, b.o.mostEventBytes()); err != nil {
-			batch.Refuse(err)
-		}
-	}
-	p.ledger.Admit(ctx, batch, func(entries []publish.Entry[parcel]) {
-		for i := range entries {
-			p.queue.Push(&entries[i])
-		}
+	p.ledger.Publish(ctx, topic, events, done, func(e leat.Event, value *parcel) error {
+		*value = all
+		return cmp.Or(refusal, publish.Check(e, b.o.mostEventBytes()))
+	}, func(entries []publish.Entry[parcel]) {
+		p.queue.PushAll(entries)
 		signal(p.work)
 	})
 }
@@ -315,13 +302,11 @@ func answerOf(m *nats.Msg, t *topic) error {
 // health says when publishes are not answered.
 func (p *publisher) health() error {
 	err := p.link.health("")
-	if topic, since, slow := p.ledger.Slow(); err == nil && slow {
-		err = fault.Health(topic, leat.CodeUnavailable, since, errUnanswered)
+	if err == nil {
+		err = p.ledger.Health()
 	}
 	return err
 }
-
-var errUnanswered = errors.New("publishes are not answered")
 
 // close waits for answers as long as ctx lasts, and gives up what is left.
 func (p *publisher) close(ctx context.Context) {

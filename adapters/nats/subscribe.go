@@ -22,13 +22,7 @@ const (
 
 // Subscribe implements [leat.Broker]. The stream is a [*Stream]. It creates what Declare does.
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	if err := sub.Validate(); err != nil {
-		return nil, err
-	}
-	if err := b.life.Refuse(ctx, "subscribe", sub.Topic); err != nil {
-		return nil, err
-	}
-	done, err := b.life.Enter("subscribe", sub.Topic)
+	done, err := b.life.Enter(ctx, sub)
 	if err != nil {
 		return nil, err
 	}

@@ -82,13 +82,8 @@ func (b *Broker) consumerConfig(sub leat.Subscription) jetstream.ConsumerConfig 
 // Declare implements [leat.Declarer]: it creates, checks or ignores the stream of each topic and
 // the consumer of each group, as [Options].Provision says.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
+	if err := b.life.RefuseDeclare(ctx, subs...); err != nil {
 		return err
-	}
-	for _, sub := range subs {
-		if err := sub.ValidateDeclare(); err != nil {
-			return err
-		}
 	}
 	if b.o.Provision == ProvisionOff {
 		return nil

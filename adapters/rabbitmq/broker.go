@@ -3,7 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"errors"
-	"time"
+	"sync"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
@@ -39,8 +39,8 @@ func New(o *Options) (*Broker, error) {
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
-	h := &hosts{failed: make([]time.Time, len(b.o.Hosts))}
-	b.publishing, b.consuming = newConnector(&b.o, "publish", h), newConnector(&b.o, "consume", h)
+	failed := &sync.Map{}
+	b.publishing, b.consuming = newConnector(&b.o, "publish", failed), newConnector(&b.o, "consume", failed)
 	b.publisher = newPublisher(b)
 	b.management = newManagement(&b.o)
 	return b, nil

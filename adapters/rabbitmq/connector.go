@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/internal/backoff"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -17,7 +18,7 @@ import (
 type connector struct {
 	o       *Options
 	purpose string
-	hosts   *hosts
+	failed  *sync.Map       // when an attempt to connect to a host has failed last, whatever it was for
 	ctx     context.Context //nolint:containedctx // it ends with the connector
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // attempts
@@ -25,7 +26,8 @@ type connector struct {
 	mu       sync.Mutex
 	closed   bool
 	current  *session
-	attempt  *attempt
+	attempt  chan struct{} // closed when the attempt is over that all wait for that need a connection; nil while there is none
+	rested   bool          // that is not in the pause before it any more
 	failures int           // attempts in a row that have failed
 	dropped  int           // of them, the last ones that were ended during the login
 	hopeless int           // of them, the last ones that will not pass by themselves
@@ -34,40 +36,14 @@ type connector struct {
 	lost     fault.Symptom // why there is no connection
 }
 
-// attempt is one to connect, whose outcome all wait for that need a connection meanwhile.
-type attempt struct {
-	done   chan struct{}
-	err    error // to be read when done is closed
-	rested bool  // it is not in the pause before it any more. connector.mu guards it
-}
-
-// hosts says when a host may be tried again after an attempt to connect to it has failed, whatever
-// it was for.
-type hosts struct {
-	mu     sync.Mutex
-	failed []time.Time
-}
-
-func (h *hosts) fail(i int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failed[i] = time.Now()
-}
-
-func (h *hosts) at(i int) time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.failed[i]
-}
-
 // reconnects paces attempts when all hosts have failed. Jitter takes away, and leaves at least the
 // dialPause.
 func reconnects() backoff.Policy {
 	return backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
 }
 
-func newConnector(o *Options, purpose string, h *hosts) *connector {
-	c := &connector{o: o, purpose: purpose, hosts: h, dials: make([]time.Time, len(o.Hosts))}
+func newConnector(o *Options, purpose string, failed *sync.Map) *connector {
+	c := &connector{o: o, purpose: purpose, failed: failed, dials: make([]time.Time, len(o.Hosts))}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -75,16 +51,13 @@ func newConnector(o *Options, purpose string, h *hosts) *connector {
 // connect returns the connection, and makes one where there is none. It waits for a broker that is
 // down as long as ctx lasts; that the broker refuses the client is told at once.
 func (c *connector) connect(ctx context.Context) (*session, error) {
-	for {
-		s, t, err := c.want()
+	for waited := false; ; waited = true {
+		s, attempt, err := c.want(waited)
 		if s != nil || err != nil {
 			return s, err
 		}
 		select {
-		case <-t.done:
-			if t.err != nil && isHopeless(t.err) {
-				return nil, t.err
-			}
+		case <-attempt:
 		case <-ctx.Done():
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -96,8 +69,9 @@ func (c *connector) connect(ctx context.Context) (*session, error) {
 	}
 }
 
-// want returns the connection, or the attempt to wait for.
-func (c *connector) want() (*session, *attempt, error) {
+// want returns the connection, or the end of an attempt to wait for. Who has waited for one is told
+// that it was hopeless, and so is everybody until the next one begins.
+func (c *connector) want(waited bool) (*session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -105,29 +79,27 @@ func (c *connector) want() (*session, *attempt, error) {
 		return nil, nil, &leat.Error{Op: "connect", Code: leat.CodeClosed, Err: errClosedConnection}
 	case c.current != nil && !c.current.over():
 		return c.current, nil, nil
-	case c.attempt != nil && !c.attempt.rested && c.lost.Err != nil && isHopeless(c.lost.Err):
-		return nil, nil, fmt.Errorf("%w (not tried again yet)", c.lost.Err)
+	case (waited || c.attempt != nil && !c.rested) && c.lost.Err != nil && isHopeless(c.lost.Err):
+		return nil, nil, c.lost.Err
 	case c.attempt == nil:
-		c.attempt = &attempt{done: make(chan struct{})}
-		c.wg.Add(1)
-		go c.try(c.attempt)
+		c.attempt, c.rested = make(chan struct{}), false
+		c.wg.Go(c.try)
 	}
 	return nil, c.attempt, nil
 }
 
 // try makes one attempt.
-func (c *connector) try(t *attempt) {
-	defer c.wg.Done()
+func (c *connector) try() {
 	host, pause := c.plan()
-	s, err := c.dialAfter(t, pause, host)
+	s, err := c.dialAfter(pause, host)
 	if err != nil && c.ctx.Err() == nil {
-		c.hosts.fail(host)
+		c.failed.Store(host, time.Now())
 		c.o.Logger.Warn("cannot connect to RabbitMQ", "host", c.o.Hosts[host], "purpose", c.purpose, "error", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	close(c.attempt)
 	c.attempt = nil
-	defer close(t.done)
 	if err == nil && c.closed {
 		s.link.kill()
 		c.wg.Go(func() { <-s.gone })
@@ -135,19 +107,17 @@ func (c *connector) try(t *attempt) {
 	}
 	if err == nil {
 		c.failures, c.dropped, c.hopeless, c.current, c.lost.Err = 0, 0, 0, s, nil
-		c.wg.Add(1)
-		go c.watch(s)
+		c.wg.Go(func() { c.watch(s) })
 		return
 	}
 	c.failures++
 	c.next = (host + 1) % len(c.o.Hosts)
-	inARow := func(n int, one bool) int {
-		if one {
-			return n + 1
-		}
-		return 0
+	if c.hopeless++; !isHopeless(err) {
+		c.hopeless = 0
 	}
-	c.hopeless, c.dropped = inARow(c.hopeless, isHopeless(err)), inARow(c.dropped, errors.Is(err, errDropped))
+	if c.dropped++; !errors.Is(err, errDropped) {
+		c.dropped = 0
+	}
 	switch {
 	case c.dropped >= mostDropped:
 		err = &leat.Error{Op: "connect", Code: leat.CodeUnauthenticated, Err: err}
@@ -155,19 +125,18 @@ func (c *connector) try(t *attempt) {
 		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err}
 	}
 	c.lost.Set(err)
-	t.err = err
 }
 
 // mostDropped is how many logins in a row the broker may end without a word until that is taken for
 // a refusal of the credentials.
 const mostDropped = 3
 
-func (c *connector) dialAfter(t *attempt, pause time.Duration, host int) (*session, error) {
-	if !wait(c.ctx, pause) {
+func (c *connector) dialAfter(pause time.Duration, host int) (*session, error) {
+	if !lifecycle.Sleep(c.ctx, pause) {
 		return nil, c.ctx.Err()
 	}
 	c.mu.Lock()
-	t.rested = true
+	c.rested = true
 	c.mu.Unlock()
 	return c.o.dial(c.ctx, c.o.Hosts[host], c.purpose)
 }
@@ -180,29 +149,15 @@ func (c *connector) plan() (host int, pause time.Duration) {
 	if rounds := c.failures / len(c.o.Hosts); c.failures%len(c.o.Hosts) == 0 && rounds > 0 {
 		pause = reconnects().Delay(rounds, nil)
 	}
-	pause = max(pause, time.Until(c.dials[host].Add(dialPause)), time.Until(c.hosts.at(host).Add(dialPause)))
+	at, _ := c.failed.Load(host)
+	failed, _ := at.(time.Time) // zero where it has not
+	pause = max(pause, time.Until(c.dials[host].Add(dialPause)), time.Until(failed.Add(dialPause)))
 	c.dials[host] = time.Now().Add(max(pause, 0))
 	return host, pause
 }
 
-// wait waits for d, and reports whether ctx lasted for it.
-func wait(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // watch notes the end of a connection.
 func (c *connector) watch(s *session) {
-	defer c.wg.Done()
 	<-s.gone
 	c.mu.Lock()
 	lost := c.current == s && !c.closed

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -14,12 +15,7 @@ import (
 // [leat.CodeUnsupported] for a queue that cannot keep the order that is asked for, and
 // [leat.CodePermissionDenied]; several are joined.
 func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
-	for _, sub := range subs {
-		if err := sub.ValidateDeclare(); err != nil {
-			return err
-		}
-	}
-	if err := b.life.Refuse(ctx, "declare", ""); err != nil {
+	if err := b.life.RefuseDeclare(ctx, subs...); err != nil {
 		return err
 	}
 	caller := ctx
@@ -122,7 +118,7 @@ func (t *topology) declare(ch *amqp.Channel, o *Options) error {
 func (t *topology) declareQueue(ch *amqp.Channel) error {
 	q, topic := &t.queue, t.sub.Topic
 	if q.DeadLetterQueue != "" { // first: a queue may not dead-letter into one that is not there
-		if _, err := ch.QueueDeclare(q.DeadLetterQueue, true, false, false, false, t.deadArguments); err != nil {
+		if _, err := ch.QueueDeclare(q.DeadLetterQueue, true, false, false, false, rabbit.DeadLetterArguments(t.limit)); err != nil {
 			return explain(topic, "queue", q.DeadLetterQueue, err)
 		}
 	}
@@ -136,7 +132,7 @@ func (t *topology) declareQueue(ch *amqp.Channel) error {
 // order, or keeps order that is to be given up, the subscription cannot be held.
 func (t *topology) explainQueue(err error) error {
 	amqpErr, ok := errors.AsType[*amqp.Error](err)
-	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == argSingle {
+	if ok && amqpErr.Code == amqp.PreconditionFailed && differing(amqpErr.Reason) == rabbit.ArgSingle {
 		if t.single() {
 			return t.unordered(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -113,16 +114,16 @@ func (d *delays) declare(g *generation, queue string, class time.Duration) error
 	switch {
 	case d.declared[queue]:
 		return nil
-	case len(queue) > maxShortString:
+	case len(queue) > rabbit.LongestName:
 		return fmt.Errorf("the name of the queue %q is too long", queue)
 	}
 	own := &g.topology.queue
-	arguments := amqp.Table{argDeadTo: "", argDeadKey: own.Name, amqp.QueueMessageTTLArg: class.Milliseconds()}
-	if kind, ok := own.Arguments[argType]; ok {
-		arguments[argType] = kind
+	arguments := amqp.Table{rabbit.ArgDeadTo: "", rabbit.ArgDeadKey: own.Name, amqp.QueueMessageTTLArg: class.Milliseconds()}
+	if kind, ok := own.Arguments[rabbit.ArgType]; ok {
+		arguments[rabbit.ArgType] = kind
 	}
 	if g.topology.quorum() {
-		arguments[argDeadHow], arguments[argOverflow] = atLeastOnce, amqp.QueueOverflowRejectPublish
+		arguments[rabbit.ArgDeadHow], arguments[rabbit.ArgOverflow] = rabbit.AtLeastOnce, amqp.QueueOverflowRejectPublish
 	}
 	ctx, cancel := d.s.broker.bounded(d.s.ctx)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -30,7 +31,7 @@ func TestMovingIsAwaited(t *testing.T) {
 		s.broker = &Broker{o: Options{Logger: slog.New(slog.NewTextHandler(log, nil))}}
 		s.ctx, s.cancel = context.WithCancel(t.Context())
 		s.delays = delays{s: s, least: time.Minute}
-		g.topology.queue.Name = strings.Repeat("q", maxShortString) // no delay queue can have such a name, which is logged
+		g.topology.queue.Name = strings.Repeat("q", rabbit.LongestName) // no delay queue can have such a name, which is logged
 		d := make([]leat.Delivery, 1)
 		n, err := s.Receive(t.Context(), d)
 		assert.NoError(t, err)

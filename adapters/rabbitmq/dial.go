@@ -26,11 +26,11 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	if err != nil {
 		return nil, err
 	}
-	conn, socket, err := o.socket(ctx, host)
+	conn, err := o.socket(ctx, host)
 	if err != nil {
 		return nil, because(ctx, err)
 	}
-	l := newLink(conn, socket)
+	l := newLink(conn)
 	stop := context.AfterFunc(ctx, l.kill)
 	began := time.Now()
 	c, err := amqp.Open(l, amqp.Config{
@@ -72,22 +72,12 @@ func (o *Options) login(ctx context.Context) (amqp.Authentication, error) {
 	return &amqp.PlainAuth{Username: user, Password: password}, nil
 }
 
-// socket connects to a host, by TLS where that is asked for. It also returns what is below TLS.
-func (o *Options) socket(ctx context.Context, host string) (conn, socket net.Conn, err error) {
-	socket, err = (&net.Dialer{}).DialContext(ctx, "tcp", host)
-	if err != nil || o.TLS == nil {
-		return socket, socket, err
+// socket connects to a host, by TLS where that is asked for.
+func (o *Options) socket(ctx context.Context, host string) (net.Conn, error) {
+	if o.TLS == nil {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", host)
 	}
-	c := o.TLS.Clone()
-	if c.ServerName == "" {
-		c.ServerName, _, _ = net.SplitHostPort(host)
-	}
-	secure := tls.Client(socket, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = socket.Close()
-		return nil, nil, err
-	}
-	return secure, socket, nil
+	return (&tls.Dialer{Config: o.TLS}).DialContext(ctx, "tcp", host)
 }
 
 // isHopeless reports whether an error of connecting does not pass by itself, unlike a broker that

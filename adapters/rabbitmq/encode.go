@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/wire"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -54,7 +55,7 @@ func (n *encoder) encode(e leat.Event, trace *leat.TraceContext) (amqp.Publishin
 		return amqp.Publishing{}, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
 	}
 	p := amqp.Publishing{DeliveryMode: amqp.Persistent}
-	if id := e.ID(); len(id) <= maxShortString {
+	if id := e.ID(); len(id) <= rabbit.LongestName {
 		p.MessageId = id
 	}
 	if t := e.Time(); t.Unix() > 0 {
@@ -90,7 +91,7 @@ func (n *encoder) encodeBinary(p *amqp.Publishing, e leat.Event, trace *leat.Tra
 		switch {
 		case name != "":
 			size += n.put(name, value)
-		case len(value) > maxShortString: // no property can have it
+		case len(value) > rabbit.LongestName: // no property can have it
 			size += n.put(headerPrefix+"datacontenttype", value)
 		default:
 			p.ContentType = value
@@ -170,20 +171,20 @@ func (o *Options) routingKey(topic string, e leat.Event) (string, error) {
 		return cut(e.Type()), nil
 	}
 	key := o.RoutingKey(topic, e)
-	if len(key) > maxShortString {
+	if len(key) > rabbit.LongestName {
 		return "", &leat.Error{Op: "encode", Topic: topic, EventID: e.ID(), Code: leat.CodeInvalid,
-			Err: fmt.Errorf("RoutingKey returned %d bytes; a routing key has at most %d", len(key), maxShortString)}
+			Err: fmt.Errorf("RoutingKey returned %d bytes; a routing key has at most %d", len(key), rabbit.LongestName)}
 	}
 	return key, nil
 }
 
 // cut returns as many characters of s as fit into a short string.
 func cut(s string) string {
-	if len(s) <= maxShortString {
+	if len(s) <= rabbit.LongestName {
 		return s
 	}
-	end := maxShortString
-	for end > maxShortString-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+	end := rabbit.LongestName
+	for end > rabbit.LongestName-utf8.UTFMax && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end]

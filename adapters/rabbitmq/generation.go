@@ -7,6 +7,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -201,7 +202,7 @@ func (g *generation) settle(tag uint64, how leat.Settlement) {
 		g.takeBack(tag, min(how.Delay, g.s.caps.LongestDelay))
 	case how.Action == leat.NativeReject && g.s.caps.NativeReject:
 		g.window.Reject(tag)
-		signal(g.due)
+		lifecycle.Signal(g.due)
 	}
 }
 
@@ -223,16 +224,9 @@ func (g *generation) finish(tag uint64) {
 	g.window.Finish(tag)
 	n, _ := g.window.Uncollected()
 	if n == 1 {
-		signal(g.due)
+		lifecycle.Signal(g.due)
 	}
 	if n >= g.quarter() {
-		signal(g.urgent)
-	}
-}
-
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		lifecycle.Signal(g.urgent)
 	}
 }

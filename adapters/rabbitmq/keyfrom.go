@@ -28,17 +28,10 @@ func (f keyFrom) key(m *amqp.Delivery) []byte {
 		return nil
 	}
 	if name, ok := strings.CutPrefix(string(f), keyFromHeader); ok {
-		return nonempty(textOf(m.Headers[name]))
+		return bytesOf(textOf(m.Headers[name]))
 	}
 	if _, moved := m.Headers[deliveriesHeader]; moved { // its routing key is the queue's name, and it had none before
 		return nil
 	}
 	return bytesOf(m.RoutingKey)
-}
-
-func nonempty(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
 }

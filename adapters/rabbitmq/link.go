@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -27,8 +28,12 @@ type link struct {
 // piece is how much is read or gathered at most.
 const piece = 64 << 10
 
-func newLink(conn, socket net.Conn) *link {
-	return &link{Conn: conn, socket: socket, in: bufio.NewReaderSize(conn, piece), out: bufio.NewWriterSize(conn, piece)}
+func newLink(conn net.Conn) *link {
+	l := &link{Conn: conn, socket: conn, in: bufio.NewReaderSize(conn, piece), out: bufio.NewWriterSize(conn, piece)}
+	if secure, ok := conn.(*tls.Conn); ok {
+		l.socket = secure.NetConn()
+	}
+	return l
 }
 
 // Read reads. After an error the socket is closed: the client would first wait for a write that

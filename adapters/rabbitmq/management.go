@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // management asks the management API, with the credentials of the connections.
@@ -31,6 +32,14 @@ func newManagement(o *Options) *management {
 		Transport:     &http.Transport{TLSClientConfig: o.TLS.Clone(), DisableKeepAlives: true}, // nothing is left behind by a request
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// ask is get about an exchange or a queue, which the error names.
+func (m *management) ask(ctx context.Context, t *topology, what, name string, answer any, path ...string) error {
+	if err := m.get(ctx, answer, path...); err != nil {
+		return topologyError(t.sub.Topic, codeOf(err), "%s %q, by the management API: %w", what, name, err)
+	}
+	return nil
 }
 
 // get reads /api/ and the segments of path into answer.
@@ -73,25 +82,15 @@ func (m *management) get(ctx context.Context, answer any, path ...string) error 
 
 // status returns the error of an answer that is none of 200.
 func status(code int) error {
-	problem := func(c leat.Code, text string) error {
-		return &leat.Error{Op: "verify", Code: c, Err: errors.New(text)}
-	}
 	switch code {
 	case http.StatusOK:
 		return nil
 	case http.StatusNotFound:
-		return problem(leat.CodeNotFound, "the management API does not know it")
+		return fault.Errorf("verify", "", leat.CodeNotFound, "the management API does not know it")
 	case http.StatusUnauthorized:
-		return problem(leat.CodePermissionDenied, "the management API does not let the user in; its tags must include management")
+		return fault.Errorf("verify", "", leat.CodePermissionDenied, "the management API does not let the user in; its tags must include management")
 	case http.StatusForbidden:
-		return problem(leat.CodePermissionDenied, "the management API refuses the user the virtual host")
+		return fault.Errorf("verify", "", leat.CodePermissionDenied, "the management API refuses the user the virtual host")
 	}
-	return problem(leat.CodeUnavailable, fmt.Sprintf("the management API answered with status %d", code))
-}
-
-func managementError(topic, what, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return topologyError(topic, codeOf(err), "%s %q, by the management API: %w", what, name, err)
+	return fault.Errorf("verify", "", leat.CodeUnavailable, "the management API answered with status %d", code)
 }

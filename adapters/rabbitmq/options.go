@@ -11,6 +11,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
+	"github.com/leatgo/leat/internal/rabbit"
 )
 
 // Options are the options of a [Broker]. Hosts is required; the zero value of everything else
@@ -152,8 +153,6 @@ const (
 	messageOverheadBytes   = 1 << 10  // what structured mode adds to an event, except for escapes and base64
 	mostBuffered           = 1 << 30
 	defaultRecycleAfter    = 25 * time.Minute
-	defaultDeliveryLimit   = 100_000
-	maxShortString         = 255 // bytes of a name, a routing key and a property (AMQP 0-9-1, shortstr)
 )
 
 // table lists the options that are plain values.
@@ -188,7 +187,7 @@ func (o *Options) table() options.Table {
 		options.Enum("Provision", &o.Provision, "create", "verify", "off"),
 		options.Endpoint("ManagementURL", &o.ManagementURL, "http", "https"),
 		options.Enum("QueueType", &o.QueueType, "quorum", "classic"),
-		options.Int("DeliveryLimit", &o.DeliveryLimit, defaultDeliveryLimit, 1, 1<<31),
+		options.Int("DeliveryLimit", &o.DeliveryLimit, rabbit.DeliveryLimit, 1, 1<<31),
 		options.Duration("RequestTimeout", &o.RequestTimeout, 10*time.Second, time.Millisecond, time.Hour),
 		options.Duration("DialTimeout", &o.DialTimeout, 10*time.Second, time.Millisecond, time.Hour),
 		options.Duration("CloseTimeout", &o.CloseTimeout, 10*time.Second, time.Millisecond, time.Hour),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/publish"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -46,11 +47,10 @@ func newOutlet(p *publisher, lane int, s *session, ch *amqp.Channel) *outlet {
 	for size < p.o.ConfirmWindow {
 		size *= 2
 	}
-	t := &outlet{
+	return &outlet{
 		p: p, lane: lane, session: s, ch: ch, wake: make(chan struct{}, 1), ring: make([]*entry, size), first: 1, next: 1,
 		returns: ch.NotifyReturn(make(chan amqp.Return, p.o.ConfirmWindow)), closes: ch.NotifyClose(make(chan *amqp.Error, 1)),
 	}
-	return t
 }
 
 func (t *outlet) at(tag uint64) **entry { return &t.ring[tag&uint64(len(t.ring)-1)] }
@@ -81,10 +81,7 @@ func (t *outlet) enter(e *entry) uint64 {
 // written says that e was handed to the client.
 func (t *outlet) written(e *entry, answer *amqp.DeferredConfirmation) {
 	e.Value.answer.Store(answer)
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
+	lifecycle.Signal(t.wake)
 }
 
 // lookAgain is how often an outlet looks for answers behind an entry that has none.
@@ -97,29 +94,22 @@ func (t *outlet) listen() {
 	var all []verdict
 	for {
 		var done <-chan struct{}
-		wake := t.wake
-		if answer := t.oldest(); answer != nil {
-			done, wake = answer.Done(), nil
+		wake, e := t.wake, t.oldest()
+		if e != nil && e.Value.answer.Load() != nil {
+			done, wake = e.Value.answer.Load().Done(), nil
 			timer.Reset(lookAgain)
 		}
 		select {
 		case <-done:
 		case <-wake:
 			continue
-		case r := <-t.returns:
-			t.noteReturn(&r)
-			continue
 		case <-timer.C:
-			t.watchOldest()
+			t.watch(e)
 		case err := <-t.closes:
-			err = discreetAMQP(err)
-			t.end(err)
+			t.end(discreetAMQP(err))
 			return
 		}
-		all = t.answered(all[:0])
-		t.noteReturns() // after answered: a return comes before its answer, so those of all that were answered are here
-		t.judge(all)
-		if len(all) > 0 {
+		if all = t.answered(all[:0]); len(all) > 0 {
 			t.p.finish(all)
 			t.p.wake()
 			clear(all)
@@ -127,22 +117,16 @@ func (t *outlet) listen() {
 	}
 }
 
-// watchOldest closes the channel when its oldest message has no answer long after it was reported
-// as unknown, as of a queue without a majority: others would wait behind it for ever. In an alarm
+// watch closes the channel when its oldest message has no answer long after it was reported as
+// unknown, as of a queue without a majority: others would wait behind it for ever. In an alarm
 // nothing is answered.
-func (t *outlet) watchOldest() {
-	t.mu.Lock()
-	var e *entry
-	if t.first < t.next {
-		e = *t.at(t.first)
-	}
-	t.mu.Unlock()
-	if e == nil || t.session.blocking() != nil || !e.Told() {
+func (t *outlet) watch(oldest *entry) {
+	if oldest == nil || t.session.blocking() != nil || !oldest.Told() {
 		t.late = nil
 		return
 	}
-	if t.late != e {
-		t.late, t.lateSince = e, time.Now()
+	if t.late != oldest {
+		t.late, t.lateSince = oldest, time.Now()
 	}
 	if !t.abandoned && time.Since(t.lateSince) >= min(t.p.o.DeliveryTimeout, publish.SlowAfter) {
 		t.abandoned = true
@@ -150,50 +134,21 @@ func (t *outlet) watchOldest() {
 	}
 }
 
-// errLate is the end of a channel by watchOldest.
+// errLate is the end of a channel by watch.
 var errLate = errors.New("the broker did not answer for one before it, and the channel was closed")
 
-// oldest returns the answer to wait for, nil while there is none.
-func (t *outlet) oldest() *amqp.DeferredConfirmation {
+// oldest returns the oldest message without an answer, nil while there is none.
+func (t *outlet) oldest() *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.first == t.next {
 		return nil
 	}
-	if e := *t.at(t.first); e != nil {
-		return e.Value.answer.Load()
-	}
-	return nil
+	return *t.at(t.first)
 }
 
-func (t *outlet) noteReturns() {
-	for {
-		select {
-		case r, ok := <-t.returns:
-			if !ok {
-				return
-			}
-			t.noteReturn(&r)
-		default:
-			return
-		}
-	}
-}
-
-// noteReturn notes that a message found no queue. Its answer, which comes next, is that the broker
-// has handled it.
-func (t *outlet) noteReturn(r *amqp.Return) {
-	tag, err := strconv.ParseUint(r.CorrelationId, tokenBase, 64)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err == nil && t.first <= tag && tag < t.next && *t.at(tag) != nil {
-		r.Body, r.Headers = nil, nil
-		(*t.at(tag)).Value.returned = r
-	}
-}
-
-// answered returns what has an answer. A channel that closes answers no to everything, so a no
-// counts only while it is known to be open.
+// answered takes what has an answer out of the ring, and says what it is. A channel that closes
+// answers no to everything, so a no counts only while it is known to be open.
 func (t *outlet) answered(all []verdict) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -215,19 +170,34 @@ func (t *outlet) answered(all []verdict) []verdict {
 			all = append(all, verdict{entry: e, tag: tag, proves: answer.Acked()})
 		}
 	}
-	return all
-}
-
-// judge takes what has an answer out of the ring, and says what it is.
-func (t *outlet) judge(all []verdict) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.noteReturns() // now: a return comes before its answer, so those of all that were answered are here
 	for i := range all {
 		all[i].err = t.outcome(all[i].entry, all[i].proves)
 		*t.at(all[i].tag) = nil
 	}
 	for t.first < t.next && *t.at(t.first) == nil {
 		t.first++
+	}
+	return all
+}
+
+// noteReturns notes which messages found no queue. The answer to such a message, which comes next,
+// is that the broker has handled it. The lock is held.
+func (t *outlet) noteReturns() {
+	for {
+		select {
+		case r, ok := <-t.returns:
+			if !ok {
+				return
+			}
+			tag, err := strconv.ParseUint(r.CorrelationId, tokenBase, 64)
+			if err == nil && t.first <= tag && tag < t.next && *t.at(tag) != nil {
+				r.Body, r.Headers = nil, nil
+				(*t.at(tag)).Value.returned = &r
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -253,8 +223,6 @@ func (t *outlet) end(cause *amqp.Error) {
 	t.dead = true
 	t.mu.Unlock()
 	all := t.answered(nil)
-	t.noteReturns()
-	t.judge(all)
 	var open []*entry // nobody else changes the ring any more
 	for tag := t.first; tag < t.next; tag++ {
 		if e := *t.at(tag); e != nil {

@@ -1,8 +1,8 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
-	"errors"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/publish"
@@ -16,33 +16,20 @@ import (
 // broker answered nack, which it does when one of the topic's queues did not take the event; others
 // may have.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	p, err := b.publisher, b.life.Refuse(ctx, "publish", topic)
-	if err == nil && topic == "" {
-		err = &leat.Error{Op: "publish", Code: leat.CodeInvalid, Err: errors.New("the topic is empty")}
-	}
 	var x Exchange
-	if err == nil {
-		x, err = b.exchangeOf(topic)
+	refusal := b.life.RefusePublish(ctx, topic)
+	if refusal == nil {
+		x, refusal = b.exchangeOf(topic)
 	}
-	if err != nil {
-		for i, e := range events {
-			done(i, publish.Error(topic, e, err))
-		}
-		return
-	}
-	batch, trace := p.ledger.Batch(topic, len(events), done), leat.TraceFrom(ctx)
-	for i, e := range events {
-		m := &batch.Add(i, e).Value
-		m.exchange, m.trace = x.Name, trace
-		err := publish.Check(e, p.o.mostEventBytes())
+	trace, most := leat.TraceFrom(ctx), b.o.mostEventBytes()
+	b.publisher.ledger.Publish(ctx, topic, events, done, func(e leat.Event, m *outgoing) error {
+		err := cmp.Or(refusal, publish.Check(e, most))
 		if err == nil {
-			m.key, err = p.o.routingKey(topic, e)
+			m.exchange, m.trace = x.Name, trace
+			m.key, err = b.o.routingKey(topic, e)
 		}
-		if err != nil {
-			batch.Refuse(err)
-		}
-	}
-	p.ledger.Admit(ctx, batch, p.accept)
+		return err
+	}, b.publisher.accept)
 }
 
 // leatEventBytes is the largest event that Leat allows on any broker.

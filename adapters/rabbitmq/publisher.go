@@ -12,6 +12,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/publish"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -31,7 +32,9 @@ type publisher struct {
 	encoder encoder            // the writer's own
 	batch   []*entry           // the writer's own
 	session *session           // the writer's own: the connection that proven is about
-	later   *time.Timer        // the writer's own: when a lane may open its channel again
+	// notBefore is the writer's own: when lanes may open channels again after the broker has refused
+	// one.
+	notBefore time.Time
 
 	lanes []lane // a fixed number
 
@@ -49,9 +52,6 @@ type lane struct {
 	queue  publish.Queue[outgoing]
 	outlet *outlet // nil while there is no channel
 	alone  bool    // what was sent last is the first of its route, and nothing follows before its answer
-	// notBefore is the writer's own: when the channel, which the broker has refused, may be opened
-	// again.
-	notBefore time.Time
 }
 
 // entry is one event on its way.
@@ -113,12 +113,7 @@ func (p *publisher) accept(entries []entry) {
 }
 
 // wake makes the writer look.
-func (p *publisher) wake() {
-	select {
-	case p.work <- struct{}{}:
-	default:
-	}
-}
+func (p *publisher) wake() { lifecycle.Signal(p.work) }
 
 // finish ends entries.
 func (p *publisher) finish(all []verdict) {
@@ -154,16 +149,7 @@ func (b *Broker) closePublishing(ctx context.Context) {
 }
 
 // health returns nil, or since when publishes are not answered, or some of them have no channel.
-func (p *publisher) health() error {
-	if err := p.refused(); err != nil {
-		return err
-	}
-	topic, since, slow := p.ledger.Slow()
-	if !slow {
-		return nil
-	}
-	return fault.Health(topic, leat.CodeUnavailable, since, errors.New("publishes are not answered"))
-}
+func (p *publisher) health() error { return cmp.Or(p.refused(), p.ledger.Health()) }
 
 // refused returns nil, or since when some lanes have no channel.
 func (p *publisher) refused() error {

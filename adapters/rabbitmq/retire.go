@@ -130,14 +130,7 @@ func (g *generation) giveUpInTime(cause error) {
 // see send for what its queue has of that. When ctx ends before, the channel is left to the end of
 // the connection.
 func (g *generation) close(ctx context.Context) error {
-	done := make(chan error, 1)
-	g.s.broker.life.Tasks.Go(func() { done <- g.ch.Close() })
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return g.s.broker.life.Tasks.Await(ctx, g.ch.Close)
 }
 
 // Handlers get a part of RecycleAfter to finish, once their channel is to be recycled. Nothing is

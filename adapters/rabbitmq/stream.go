@@ -10,6 +10,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/book"
 	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 )
 
 // Stream consumes from the queue of a group, or of a broadcast. It implements [leat.Stream] and
@@ -24,8 +25,9 @@ type Stream struct {
 	ctx    context.Context //nolint:containedctx // it ends with the stream
 	cancel context.CancelFunc
 	kept   chan struct{} // closed when keep has returned
-	gone   chan struct{} // closed when Close ends
 	last   *generation   // that was opened; Subscribe's and then keep's own
+
+	closing lifecycle.Closing
 
 	mu         sync.Mutex
 	closed     bool
@@ -68,7 +70,7 @@ func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.generation; g != nil && g.overflow && g.window.Fresh() == 0 {
-		signal(g.used)
+		lifecycle.Signal(g.used)
 	}
 	return n, nil
 }
@@ -104,7 +106,7 @@ func (s *Stream) keep(g *generation) {
 			s.note(&s.lost, cause)
 			s.broker.o.Logger.Warn("a stream has lost its channel", "topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
 			g.lose(cause)
-			wait(s.ctx, time.Until(g.begun.Add(dialPause)))
+			lifecycle.Sleep(s.ctx, time.Until(g.begun.Add(dialPause)))
 		}
 		if g = s.reopen(); g == nil {
 			return
@@ -127,7 +129,7 @@ func (s *Stream) reopen() *generation {
 		}
 		s.note(&s.lost, err)
 		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)
-		wait(s.ctx, reconnects().Delay(failures, nil))
+		lifecycle.Sleep(s.ctx, reconnects().Delay(failures, nil))
 	}
 	return nil
 }
@@ -163,7 +165,7 @@ func (s *Stream) Health() error {
 		return s.broker.life.ErrClosed("health", s.sub.Topic)
 	case s.generation == nil && s.lost.Err != nil:
 		return fault.Health(s.sub.Topic, codeOf(s.lost.Err), s.lost.Since, fmt.Errorf("nothing is consumed: %w", s.lost.Err))
-	case s.overrun.Err != nil && time.Since(s.overrun.Since) < overrunMemory:
+	case s.overrun.Within(overrunMemory):
 		return fault.Health(s.sub.Topic, leat.CodeHandler, s.overrun.Since, s.overrun.Err)
 	}
 	return nil
@@ -172,20 +174,15 @@ func (s *Stream) Health() error {
 // Close implements [leat.Stream]: it acknowledges what is finished, as long as ctx lasts, ends the
 // lease, and closes the channel, by which the rest goes back to the queue.
 func (s *Stream) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		select { // for who closes it already
-		case <-s.gone:
-		case <-ctx.Done():
-		}
+	if !s.closing.Begin(ctx) {
 		return nil
 	}
+	defer s.closing.End()
+	s.mu.Lock()
 	s.closed = true
 	g := s.generation
 	s.book.Shut(s.broker.life.ErrClosed("receive", s.sub.Topic))
 	s.mu.Unlock()
-	defer close(s.gone)
 	s.cancel()
 	var err error
 	if g != nil {

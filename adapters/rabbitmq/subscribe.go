@@ -10,13 +10,7 @@ import (
 // [Options].Provision says so; otherwise what does not exist is an error with [leat.CodeNotFound].
 // It returns when the broker has begun to deliver. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	if err := sub.Validate(); err != nil {
-		return nil, err
-	}
-	if err := b.life.Refuse(ctx, "subscribe", sub.Topic); err != nil {
-		return nil, err
-	}
-	done, err := b.life.Enter("subscribe", sub.Topic)
+	done, err := b.life.Enter(ctx, sub)
 	if err != nil {
 		return nil, err
 	}
@@ -26,9 +20,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{
-		broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{}), gone: make(chan struct{}),
-	}
+	s := &Stream{broker: b, sub: sub, caps: t.capabilities(&b.o), kept: make(chan struct{})}
 	s.prefetch = s.fullPrefetch()
 	if sub.Group != "" {
 		s.caps.LongestDelay = b.o.RecycleAfter / 5 * 4 // a key that is held is not finished

@@ -58,16 +58,7 @@ type Queue struct {
 	Existing bool
 }
 
-// The arguments of queues that decide what they can hold.
 const (
-	argType       = amqp.QueueTypeArg
-	argSingle     = amqp.SingleActiveConsumerArg
-	argLimit      = "x-delivery-limit"
-	argDeadTo     = "x-dead-letter-exchange"
-	argDeadKey    = "x-dead-letter-routing-key"
-	argDeadHow    = "x-dead-letter-strategy"
-	argOverflow   = amqp.QueueOverflowArg
-	atLeastOnce   = "at-least-once"
 	allKeys       = "#"
 	broadcastName = ":broadcast:"
 )
@@ -77,8 +68,7 @@ type topology struct {
 	sub      leat.Subscription
 	exchange Exchange
 	queue    Queue
-	// deadArguments are those of the queue's dead-letter queue.
-	deadArguments amqp.Table
+	limit    int // of the dead-letter queue
 }
 
 // topologyOf returns the topology of a subscription. For a broadcast, each call makes up another
@@ -89,9 +79,9 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 	if err != nil {
 		return topology{}, err
 	}
-	t := topology{sub: sub, exchange: exchange, deadArguments: b.o.deadLetterArguments()}
+	t := topology{sub: sub, exchange: exchange, limit: b.o.DeliveryLimit}
 	if sub.Broadcast {
-		t.queue = Queue{Name: sub.Topic + broadcastName, Arguments: amqp.Table{argType: amqp.QueueTypeClassic}, Keys: []string{allKeys}}
+		t.queue = Queue{Name: sub.Topic + broadcastName, Arguments: amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}, Keys: []string{allKeys}}
 	} else {
 		t.queue = b.o.groupQueue(sub)
 	}
@@ -112,17 +102,13 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 // groupQueue is the queue of a group, before Options.Queue changes it.
 func (o *Options) groupQueue(sub leat.Subscription) Queue {
 	q := Queue{Name: rabbit.QueueName(sub.Topic, sub.Group), Durable: true, Keys: []string{allKeys}}
-	if o.QueueType == QueueClassic {
-		q.Arguments = amqp.Table{argType: amqp.QueueTypeClassic}
-	} else {
-		q.DeadLetterQueue = q.Name + rabbit.DeadSuffix
-		q.Arguments = amqp.Table{
-			argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit),
-			argDeadHow: atLeastOnce, argOverflow: amqp.QueueOverflowRejectPublish, // which at-least-once needs
-		}
+	if o.QueueType == QueueQuorum {
+		q.Arguments, q.DeadLetterQueue = rabbit.GroupArguments(o.DeliveryLimit, !sub.Unordered), q.Name+rabbit.DeadSuffix
+		return q
 	}
+	q.Arguments = amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}
 	if !sub.Unordered {
-		q.Arguments[argSingle] = true
+		q.Arguments[rabbit.ArgSingle] = true
 	}
 	return q
 }
@@ -130,22 +116,16 @@ func (o *Options) groupQueue(sub leat.Subscription) Queue {
 // finish settles what depends on whether Options.Queue has changed the queue. byDefault is the
 // dead-letter queue of one that it has not.
 func (q *Queue) finish(byDefault string) {
-	_, given := q.Arguments[argDeadTo]
+	_, given := q.Arguments[rabbit.ArgDeadTo]
 	if (given || q.Existing) && q.DeadLetterQueue == byDefault {
 		q.DeadLetterQueue = ""
 	}
 	if given || q.Existing || q.DeadLetterQueue == "" {
 		return
 	}
-	own := amqp.Table{argDeadTo: "", argDeadKey: q.DeadLetterQueue}
+	own := amqp.Table{rabbit.ArgDeadTo: "", rabbit.ArgDeadKey: q.DeadLetterQueue}
 	maps.Copy(own, q.Arguments) // which may belong to Options.Queue
 	q.Arguments = own
-}
-
-// deadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4
-// drops a message that somebody who looks at it gives back 20 times.
-func (o *Options) deadLetterArguments() amqp.Table {
-	return amqp.Table{argType: amqp.QueueTypeQuorum, argLimit: int64(o.DeliveryLimit)}
 }
 
 // exchangeOf returns the exchange of a topic.
@@ -156,9 +136,8 @@ func (b *Broker) exchangeOf(topic string) (Exchange, error) {
 		b.o.Exchange(topic, &own)
 		x = own
 	}
-	if len(x.Name) > maxShortString {
-		return Exchange{}, topologyError(topic, leat.CodeInvalid, "the name of the exchange has %d bytes; at most %d are allowed",
-			len(x.Name), maxShortString)
+	if err := rabbit.CheckName("exchange", x.Name); err != nil {
+		return Exchange{}, topologyError(topic, leat.CodeInvalid, "%w, or set Options.Exchange", err)
 	}
 	if err := x.Arguments.Validate(); err != nil {
 		return Exchange{}, topologyError(topic, leat.CodeInvalid, "Arguments of the exchange %q: %w", x.Name, err)
@@ -170,10 +149,8 @@ func (b *Broker) exchangeOf(topic string) (Exchange, error) {
 func (t *topology) check() error {
 	q, topic := &t.queue, t.sub.Topic
 	for _, name := range []string{q.Name, q.DeadLetterQueue} {
-		if len(name) > maxShortString {
-			return topologyError(topic, leat.CodeInvalid,
-				"the name of the queue, %.40q and so on, has %d bytes; at most %d are allowed: use a shorter topic or group, or set Options.Queue",
-				name, len(name), maxShortString)
+		if err := rabbit.CheckName("queue", name); err != nil {
+			return topologyError(topic, leat.CodeInvalid, "%w, or set Options.Queue", err)
 		}
 	}
 	if q.Name == "" {
@@ -182,7 +159,7 @@ func (t *topology) check() error {
 	if err := q.Arguments.Validate(); err != nil {
 		return topologyError(topic, leat.CodeInvalid, "Arguments of the queue %q: %w", q.Name, err)
 	}
-	if q.Arguments[argType] == amqp.QueueTypeStream {
+	if q.Arguments[rabbit.ArgType] == amqp.QueueTypeStream {
 		return topologyError(topic, leat.CodeUnsupported,
 			"the queue %q is a stream, which cannot be consumed as a queue; use a quorum or a classic queue", q.Name)
 	}
@@ -195,7 +172,7 @@ func (t *topology) check() error {
 // unordered is the error of a subscription that asks for order and whose queue cannot hold it.
 func (t *topology) unordered(cause error) error {
 	text := fmt.Errorf("the queue %q has not %s, so it cannot keep the order by key; set Subscription.Unordered, or use a queue that has it",
-		t.queue.Name, argSingle)
+		t.queue.Name, rabbit.ArgSingle)
 	if cause != nil {
 		text = fmt.Errorf("%w: %w", text, cause)
 	}
@@ -212,17 +189,17 @@ func (t *topology) ordered(cause error) error {
 			" without Unordered until it is empty, delete it, and start the consumer again"
 	}
 	return topologyError(t.sub.Topic, leat.CodeUnsupported, "the queue %q has %s, so it keeps order, which the subscription gives up; %s: %w",
-		t.queue.Name, argSingle, text, cause)
+		t.queue.Name, rabbit.ArgSingle, text, cause)
 }
 
 // single reports whether one consumer of the queue at a time gets messages.
 func (t *topology) single() bool {
-	single, _ := t.queue.Arguments[argSingle].(bool)
+	single, _ := t.queue.Arguments[rabbit.ArgSingle].(bool)
 	return single
 }
 
 // quorum reports whether the queue counts deliveries.
-func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.QueueTypeQuorum }
+func (t *topology) quorum() bool { return t.queue.Arguments[rabbit.ArgType] == amqp.QueueTypeQuorum }
 
 // rejects reports whether what is rejected is sure to be in a dead-letter queue: it is the
 // adapter's own, and the broker keeps the message until that has it. Otherwise RabbitMQ may drop
@@ -230,8 +207,8 @@ func (t *topology) quorum() bool { return t.queue.Arguments[argType] == amqp.Que
 func (t *topology) rejects() bool {
 	q := &t.queue
 	return t.quorum() && !q.Existing && q.DeadLetterQueue != "" &&
-		q.Arguments[argDeadTo] == "" && q.Arguments[argDeadKey] == q.DeadLetterQueue &&
-		q.Arguments[argDeadHow] == atLeastOnce && q.Arguments[argOverflow] == amqp.QueueOverflowRejectPublish
+		q.Arguments[rabbit.ArgDeadTo] == "" && q.Arguments[rabbit.ArgDeadKey] == q.DeadLetterQueue &&
+		q.Arguments[rabbit.ArgDeadHow] == rabbit.AtLeastOnce && q.Arguments[rabbit.ArgOverflow] == amqp.QueueOverflowRejectPublish
 }
 
 // capabilities returns what a stream of the queue holds, but for LongestDelay, which is the

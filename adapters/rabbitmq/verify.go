@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -90,8 +91,7 @@ type object struct {
 
 // look asks the API for an exchange or a queue.
 func (b *Broker) look(ctx context.Context, t *topology, what, name string) (is object, err error) {
-	err = b.management.get(ctx, &is, what+"s", b.o.VHost, name)
-	return is, managementError(t.sub.Topic, what, name, err)
+	return is, b.management.ask(ctx, t, what, name, &is, what+"s", b.o.VHost, name)
 }
 
 func (b *Broker) verifyExchange(ctx context.Context, t *topology, d *differences) error {
@@ -119,18 +119,18 @@ func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) e
 		return err
 	}
 	what, want := fmt.Sprintf("the queue %q", q.Name), maps.Clone(q.Arguments)
-	single, _ := is.Arguments[argSingle].(bool)
+	single, _ := is.Arguments[rabbit.ArgSingle].(bool)
 	d.unordered, d.ordered = !t.sub.Unordered && !single, single && !t.single()
-	if kind, ok := want[argType].(string); ok {
+	if kind, ok := want[rabbit.ArgType].(string); ok {
 		d.compare("the type of "+what, is.Type, kind) // which may be the virtual host's default, and no argument
 	}
 	if q.Existing {
-		d.compare("the argument "+argSingle+" of "+what, single, t.single())
+		d.compare("the argument "+rabbit.ArgSingle+" of "+what, single, t.single())
 		return nil
 	}
 	d.compare("durable of "+what, is.Durable, q.Durable)
-	delete(want, argType)
-	delete(is.Arguments, argType)
+	delete(want, rabbit.ArgType)
+	delete(is.Arguments, rabbit.ArgType)
 	d.arguments(what, is.Arguments, want)
 	if q.DeadLetterQueue != "" {
 		if _, err := b.look(ctx, t, "queue", q.DeadLetterQueue); err != nil {
@@ -151,9 +151,9 @@ func (b *Broker) verifyBindings(ctx context.Context, t *topology, d *differences
 		return nil
 	}
 	var bindings []binding
-	err := b.management.get(ctx, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name)
+	err := b.management.ask(ctx, t, "queue", t.queue.Name, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name)
 	if err != nil {
-		return managementError(t.sub.Topic, "queue", t.queue.Name, err)
+		return err
 	}
 	for _, key := range t.queue.Keys {
 		if !slices.Contains(bindings, binding{key}) {

@@ -9,6 +9,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/leatgo/leat/internal/eventgen"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -260,11 +261,11 @@ func TestCapabilities(t *testing.T) {
 		"classic": {options: Options{QueueType: QueueClassic},
 			want: leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, LongestHold: held}},
 		"dead letters that may be dropped": {
-			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadHow] = "at-most-once" }},
+			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[rabbit.ArgDeadHow] = "at-most-once" }},
 			want:    leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held},
 		},
 		"dead letters to somewhere else": {
-			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[argDeadTo] = "x" }},
+			options: Options{Queue: func(_ leat.Subscription, q *Queue) { q.Arguments[rabbit.ArgDeadTo] = "x" }},
 			want:    leat.Capabilities{Order: leat.OrderPerGroup, Standby: true, Durable: true, DeliveryCount: true, LongestHold: held},
 		},
 		"a queue of somebody else": {
@@ -302,7 +303,7 @@ func TestEachGroupHasAQueueOfItsOwn(t *testing.T) {
 // TestDeadLettersGoWhereTheQueueSays: changing the queue's name or its dead-letter queue is enough.
 func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
 	t.Parallel()
-	shared := amqp.Table{argType: amqp.QueueTypeQuorum, argSingle: true}
+	shared := amqp.Table{rabbit.ArgType: amqp.QueueTypeQuorum, rabbit.ArgSingle: true}
 	for name, c := range map[string]struct {
 		change func(q *Queue)
 		queue  string
@@ -313,7 +314,7 @@ func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
 		"another queue":       {func(q *Queue) { q.Name = "q" }, "t.g:dead", "", "t.g:dead"},
 		"another dead letter": {func(q *Queue) { q.DeadLetterQueue = "d" }, "d", "", "d"},
 		"none":                {func(q *Queue) { q.DeadLetterQueue = "" }, "", nil, nil},
-		"another exchange":    {func(q *Queue) { q.Arguments[argDeadTo] = "x" }, "", "x", nil},
+		"another exchange":    {func(q *Queue) { q.Arguments[rabbit.ArgDeadTo] = "x" }, "", "x", nil},
 		"own arguments":       {func(q *Queue) { q.Arguments = shared }, "t.g:dead", "", "t.g:dead"},
 		"existing":            {func(q *Queue) { q.Existing = true }, "", nil, nil},
 		"existing, with one":  {func(q *Queue) { q.Existing, q.DeadLetterQueue = true, "d" }, "d", nil, nil},
@@ -323,7 +324,7 @@ func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
 		top, err := b.topologyOf(leat.Subscription{Topic: "t", Group: "g"})
 		require.NoError(t, err)
 		q := top.queue
-		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{q.DeadLetterQueue, q.Arguments[argDeadTo], q.Arguments[argDeadKey]}, name)
+		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{q.DeadLetterQueue, q.Arguments[rabbit.ArgDeadTo], q.Arguments[rabbit.ArgDeadKey]}, name)
 	}
 	assert.Len(t, shared, 2, "the user's own table is left alone")
 }

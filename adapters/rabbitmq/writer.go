@@ -13,12 +13,9 @@ import (
 
 // write sends what is in the lanes until the publisher is closed.
 func (p *publisher) write() {
-	p.later = time.NewTimer(0)
-	defer p.later.Stop()
 	for {
 		select {
 		case <-p.work:
-		case <-p.later.C:
 		case <-p.ctx.Done():
 			return
 		}
@@ -42,14 +39,11 @@ func (p *publisher) pass() bool {
 		return true
 	}
 	if p.session != s {
-		p.session = s
+		p.session, p.notBefore = s, time.Time{}
 		p.mu.Lock()
 		clear(p.proven) // nothing is known of the new connection
 		clear(p.byKey)
 		p.mu.Unlock()
-		for i := range p.lanes {
-			p.lanes[i].notBefore = time.Time{}
-		}
 	}
 	p.openOutlets(s)
 	if s.over() {
@@ -75,9 +69,9 @@ func (p *publisher) pending() bool {
 	return false
 }
 
-// openOutlets opens the channels of the lanes that have something to send. A lane whose channel the
-// broker refuses tries again later, and the others go on. When the connection is over, lanes may be
-// left without.
+// openOutlets opens the channels of the lanes that have something to send. When the broker refuses
+// one, this is tried again later, and the lanes that have theirs go on. When the connection is over,
+// lanes may be left without.
 func (p *publisher) openOutlets(s *session) {
 	var refusal error
 	for i := range p.lanes {
@@ -91,7 +85,7 @@ func (p *publisher) openOutlets(s *session) {
 		switch {
 		case !needed:
 			continue
-		case time.Until(l.notBefore) > 0:
+		case time.Until(p.notBefore) > 0:
 			refusal = p.refusal.Err
 			continue
 		}
@@ -99,8 +93,9 @@ func (p *publisher) openOutlets(s *session) {
 			if s.over() {
 				return
 			}
-			refusal, l.notBefore = err, time.Now().Add(dialPause)
-			p.later.Reset(dialPause)
+			refusal, p.notBefore = err, time.Now().Add(dialPause)
+			p.noteRefusal(err)
+			time.AfterFunc(dialPause, p.wake)
 		}
 	}
 	p.noteRefusal(refusal)

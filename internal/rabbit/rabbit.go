@@ -2,6 +2,7 @@
 package rabbit
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +11,54 @@ import (
 
 // DeadSuffix is what the name of a queue's dead-letter queue has at its end.
 const DeadSuffix = ":dead"
+
+// The arguments of queues that decide what they can hold. Those that the client names have its names
+// here too.
+const (
+	ArgType     = "x-queue-type"
+	ArgSingle   = "x-single-active-consumer"
+	ArgLimit    = "x-delivery-limit"
+	ArgDeadTo   = "x-dead-letter-exchange"
+	ArgDeadKey  = "x-dead-letter-routing-key"
+	ArgDeadHow  = "x-dead-letter-strategy"
+	ArgOverflow = "x-overflow"
+
+	Quorum        = "quorum"
+	AtLeastOnce   = "at-least-once"
+	RejectPublish = "reject-publish" // which AtLeastOnce needs
+)
+
+// DeliveryLimit is how often a queue delivers a message again before it is a dead letter: RabbitMQ
+// 4's own is 20, and every lost connection counts.
+const DeliveryLimit = 100_000
+
+// GroupArguments are those of the quorum queue of a group. With order, one member gets messages at a
+// time.
+func GroupArguments(limit int, ordered bool) map[string]any {
+	a := map[string]any{ArgType: Quorum, ArgLimit: int64(limit), ArgDeadHow: AtLeastOnce, ArgOverflow: RejectPublish}
+	if ordered {
+		a[ArgSingle] = true
+	}
+	return a
+}
+
+// DeadLetterArguments are those of a dead-letter queue. It has a limit too: without one, RabbitMQ 4
+// drops a message that somebody who looks at it gives back 20 times.
+func DeadLetterArguments(limit int) map[string]any {
+	return map[string]any{ArgType: Quorum, ArgLimit: int64(limit)}
+}
+
+// LongestName is the length in bytes of a name, a routing key and a property (AMQP 0-9-1, shortstr).
+const LongestName = 255
+
+// CheckName returns what is wrong with the name of something, such as a queue.
+func CheckName(what, name string) error {
+	if len(name) <= LongestName {
+		return nil
+	}
+	return fmt.Errorf("the name of the %s, %.40q and so on, has %d bytes; at most %d are allowed: use a shorter topic or group",
+		what, name, len(name), LongestName)
+}
 
 // SilentClose is less than what RabbitMQ waits before it ends a connection whose credentials it
 // refuses, without a word. A broker that is killed during the login does not wait.

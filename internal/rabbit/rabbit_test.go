@@ -1,11 +1,13 @@
 package rabbit_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/rabbit"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestCode has what RabbitMQ 3.10.8 says.
@@ -47,4 +49,26 @@ func TestQueueName(t *testing.T) {
 	assert.Equal(t, "orders.billing", rabbit.QueueName("orders", "billing"))
 	assert.Equal(t, "orders.eu.billing", rabbit.QueueName("orders.eu", "billing"))
 	assert.Equal(t, "orders:eu.billing", rabbit.QueueName("orders", "eu.billing"))
+}
+
+// TestCheckName: a name is as long as AMQP allows, and no error shows more than its beginning.
+func TestCheckName(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, rabbit.CheckName("queue", strings.Repeat("q", 255)))
+	err := rabbit.CheckName("queue", strings.Repeat("q", 256))
+	require.ErrorContains(t, err, "the name of the queue")
+	assert.Less(t, len(err.Error()), 200)
+}
+
+// TestArguments: an ordered group has one active member, and no dead letter is dropped.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	ordered := map[string]any{
+		"x-queue-type": "quorum", "x-delivery-limit": int64(7), "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish",
+		"x-single-active-consumer": true,
+	}
+	assert.Equal(t, ordered, rabbit.GroupArguments(7, true))
+	delete(ordered, "x-single-active-consumer")
+	assert.Equal(t, ordered, rabbit.GroupArguments(7, false))
+	assert.Equal(t, map[string]any{"x-queue-type": "quorum", "x-delivery-limit": int64(7)}, rabbit.DeadLetterArguments(7))
 }
