@@ -194,8 +194,10 @@ func giveUp[T any](parts []*part[T], refusal func() error, unknown error) {
 }
 
 // Withdraw refuses the entries of a topic that wait and were not begun, as [leat.Withdrawer] wants
-// it. An entry is found by the source and id of its event. Ctx has ended.
-func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Event) {
+// it. An entry is found by the source and id of its event. Ctx has ended. It returns those that were
+// begun and have no outcome yet, for an adapter that can still stop them; with an Owner of the
+// batch, they may be used for something else by then.
+func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Event) (sent []*Entry[T]) {
 	type name struct{ source, id string }
 	wanted := make(map[name]struct{}, len(events))
 	for _, e := range events {
@@ -209,22 +211,24 @@ func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Ev
 		}
 		for i := range p.entries {
 			e := &p.entries[i]
-			if e.state.Load() != waiting {
+			if _, ok := wanted[name{e.event.Source(), e.event.ID()}]; e.Told() || !ok {
 				continue
 			}
-			if _, ok := wanted[name{e.event.Source(), e.event.ID()}]; ok && e.state.CompareAndSwap(waiting, over) {
+			if e.state.CompareAndSwap(waiting, over) {
 				all = append(all, e)
+			} else {
+				sent = append(sent, e)
 			}
 		}
 	}
 	l.mu.Unlock()
-	if len(all) == 0 {
-		return
+	if len(all) > 0 {
+		refusal := l.o.withdrawn(ctx)
+		for _, e := range all {
+			e.end(refusal)
+		}
 	}
-	refusal := l.o.withdrawn(ctx)
-	for _, e := range all {
-		e.end(refusal)
-	}
+	return sent
 }
 
 // Health returns nil, or an [*leat.Error] of health that says since when the oldest event is under

@@ -54,13 +54,15 @@ func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.Ma
 // so that its outcome is known: nil where the Publisher returned nil, which is worth what the
 // Pub/Sub makes of it; unknown where it failed, unless [Options].Refused knows better.
 func (b *Broker) Publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	if err := b.life.Refuse(ctx, "publish", topic); err != nil {
-		for i, e := range events {
-			done(i, publish.Error(topic, e, err))
-		}
-		return
+	refusal, trace := b.life.RefusePublish(ctx, topic), leat.TraceFrom(ctx)
+	accept := b.publisher.accept
+	if b.o.Inline {
+		accept = b.publisher.inline
 	}
-	b.publisher.publish(ctx, topic, events, done)
+	b.publisher.ledger.Publish(ctx, topic, events, done, func(e leat.Event, j *job) error {
+		j.trace = trace
+		return cmp.Or(refusal, publish.Check(e, b.o.MaxEventBytes))
+	}, accept)
 }
 
 // Declare implements [leat.Declarer] as [Options].SkipInitialize says: it calls SubscribeInitialize
@@ -90,42 +92,30 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 	if !ok {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- initializer.SubscribeInitialize(sub.Topic) }() // it takes no context
-	select {
-	case err := <-done:
-		if err != nil {
-			return failed(ctx, "declare", sub.Topic, err)
-		}
-		return nil
-	case <-ctx.Done():
-		return canceled(ctx, "declare", sub.Topic)
-	}
+	return failed(ctx, "declare", sub.Topic, await(ctx, func() error { return initializer.SubscribeInitialize(sub.Topic) }))
 }
+
+// await waits for a call of the Pub/Sub, none of which takes a context, as long as ctx lasts. What
+// goes on by itself is nothing that Close waits for.
+func await(ctx context.Context, f func() error) error { return new(lifecycle.Tasks).Await(ctx, f) }
 
 // refusal returns why a call cannot be served, or nil: it cannot at all, or the subscription cannot
 // be held as asked.
 func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) error {
-	if err := cmp.Or(sub.Validate(), b.life.Refuse(ctx, op, sub.Topic)); err != nil {
+	if err := b.life.RefuseSubscriptions(ctx, op, sub); err != nil {
 		return err
 	}
-	var why string
 	switch {
 	case sub.Broadcast:
-		why = "there is no broadcast over Watermill; give each process a group of its own"
+		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported, "there is no broadcast over Watermill; give each process a group of its own")
 	case !sub.Unordered && b.o.Order == leat.OrderNone:
-		why = "the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order"
-	default:
-		return nil
+		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported, "the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")
 	}
-	return &leat.Error{Op: op, Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New(why)}
+	return nil
 }
 
 // subscriber returns the Subscriber of a group.
 func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscription) (message.Subscriber, error) {
-	refused := func(code leat.Code, format string, args ...any) error {
-		return &leat.Error{Op: op, Topic: sub.Topic, Code: code, Err: fmt.Errorf(format, args...)}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.life.Closed(op, sub.Topic); err != nil { // under the lock, so that Close sees what is added
@@ -136,7 +126,8 @@ func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscriptio
 			b.group = sub.Group
 		}
 		if b.group != sub.Group {
-			return nil, refused(leat.CodeUnsupported, "the Subscriber is used by the group %q; set NewSubscriber for more than one group", b.group)
+			return nil, fault.Errorf(op, sub.Topic, leat.CodeUnsupported,
+				"the Subscriber is used by the group %q; set NewSubscriber for more than one group", b.group)
 		}
 		return b.single, nil
 	}
@@ -148,7 +139,7 @@ func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscriptio
 		return nil, failed(ctx, op, sub.Topic, fmt.Errorf("NewSubscriber failed: %w", err))
 	}
 	if nils.Is(s) {
-		return nil, refused(leat.CodeInvalid, "NewSubscriber returned nil")
+		return nil, fault.Errorf(op, sub.Topic, leat.CodeInvalid, "NewSubscriber returned nil")
 	}
 	b.subscribers[sub.Group] = s
 	return s, nil
@@ -166,12 +157,14 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	s := newStream(b, sub.WithDefaults(), subscriber)
-	if err := s.open(ctx); err != nil {
+	f, err := s.open(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := b.life.Add(sub.Topic, s); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
+	b.life.Tasks.Go(func() { s.keep(f) })
 	return s, nil
 }
 
@@ -223,19 +216,17 @@ func (b *Broker) closePubSub(ctx context.Context, quiet bool) error {
 			return b.publisher.pub.Close()
 		})
 	}
-	results := make(chan error, len(closers))
-	for _, c := range closers {
-		go func() { results <- c() }()
-	}
-	var errs []error
-	for range closers {
-		select {
-		case err := <-results:
-			errs = append(errs, err)
-		case <-ctx.Done():
-			return errors.Join(append(errs, &leat.Error{Op: "close", Code: leat.CodeUnavailable,
-				Err: errors.New("the Pub/Sub did not close within the CloseTimeout")})...)
+	errs := make([]error, len(closers))
+	err := await(ctx, func() error {
+		var closing sync.WaitGroup
+		for i, c := range closers {
+			closing.Go(func() { errs[i] = c() })
 		}
+		closing.Wait()
+		return errors.Join(errs...)
+	})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fault.Errorf("close", "", leat.CodeUnavailable, "the Pub/Sub did not close within the CloseTimeout: %w", err)
 	}
-	return errors.Join(errs...)
+	return err
 }

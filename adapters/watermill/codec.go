@@ -11,6 +11,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/attribute"
@@ -72,44 +73,40 @@ func (c Codec) binding() wire.Binding {
 // metadata.
 func (c Codec) Event(topic string, m *message.Message) (leat.Event, error) {
 	if m == nil {
-		return leat.Event{}, &leat.Error{Op: "decode", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the message is nil")}
+		return leat.Event{}, fault.Errorf("decode", topic, leat.CodeInvalid, "the message is nil")
 	}
-	return c.read(topic, m, false)
+	e, _, err := c.read(topic, m, false)
+	return e, err
 }
 
-// received is Event for a message that came, whose trace context is no part of the event where it
-// is one.
-func (c Codec) received(topic string, m *message.Message) (leat.Event, *leat.TraceContext, error) {
-	trace := traceOf(m)
-	e, err := c.read(topic, m, trace != nil)
-	return e, trace, err
-}
-
-// read reads a message. traced says that it has a trace context, which is read already.
-func (c Codec) read(topic string, m *message.Message, traced bool) (leat.Event, error) {
-	e, err := c.event(topic, m, traced)
+// read reads a message, and its trace context, which is no part of the event of one that came.
+func (c Codec) read(topic string, m *message.Message, came bool) (leat.Event, *leat.TraceContext, error) {
+	var r wire.Reader
+	e, err := c.event(topic, m, came, &r)
 	if err == nil {
-		return e, nil
+		return e, r.Trace(), nil
 	}
 	failed := &leat.Error{Op: "decode", Topic: topic, EventID: m.UUID, Code: leat.CodeInvalid, Err: err}
 	if inner, ok := errors.AsType[*leat.Error](err); ok {
 		failed.Code, failed.Err = inner.Code, inner.Err
 	}
-	return leat.Event{}, failed
+	return leat.Event{}, r.Trace(), failed
 }
 
-func (c Codec) event(topic string, m *message.Message, traced bool) (leat.Event, error) {
+func (c Codec) event(topic string, m *message.Message, came bool, r *wire.Reader) (leat.Event, error) {
 	if size := sizeOf(m); size > largestMessage {
-		return leat.Event{}, &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("the message has %d bytes; at most %d are allowed",
-			size, largestMessage)}
+		return leat.Event{}, fault.Errorf("", "", leat.CodeTooLarge, "the message has %d bytes; at most %d are allowed", size, largestMessage)
 	}
-	var r wire.Reader
 	r.Begin(c.binding(), len(m.Metadata)+2) // with room for what complete adds
 	rest := message.Metadata{}
 	for name, value := range m.Metadata {
-		if !r.AddText(name, value) && (!traced || name != wire.TraceParent && name != wire.TraceState) {
+		if !r.AddText(headerOf(name), value) {
 			rest[name] = value
 		}
+	}
+	if came && r.Trace() != nil {
+		delete(rest, wire.TraceParent)
+		delete(rest, wire.TraceState)
 	}
 	switch kind, err := r.Mode(); {
 	case !c.Strict && errors.Is(err, foreign.ErrPlain):
@@ -240,7 +237,7 @@ func isMediaType(value string) bool {
 // [leat.CodeInvalid] for the zero Event.
 func (c Codec) Message(e leat.Event) (*message.Message, error) {
 	if e.IsZero() {
-		return nil, &leat.Error{Op: "encode", Code: leat.CodeInvalid, Err: errors.New("the zero Event is no event")}
+		return nil, fault.Errorf("encode", "", leat.CodeInvalid, "the zero Event is no event")
 	}
 	w := wire.Writer{Binding: c.binding()}
 	if c.Structured {

@@ -52,29 +52,18 @@ func escape(kind string, metadata message.Metadata) string {
 }
 
 // unescape is the way back. Only what escape can have written is accepted, so that nothing is lost
-// on another way back.
+// on another way back: anything else, broken or not, is not escaped as it was.
 func unescape(value string) (kind string, metadata message.Metadata, err error) {
 	kind, pairs, more := strings.Cut(value, "&")
-	if kind != escapeForeign && kind != escapeExtra {
-		return "", nil, errEscape
-	}
 	metadata = message.Metadata{}
 	for more {
 		var pair string
 		pair, pairs, more = strings.Cut(pairs, "&")
-		name, text, ok := strings.Cut(pair, "=")
-		if !ok {
-			return "", nil, errEscape
-		}
-		if name, err = url.QueryUnescape(name); err != nil {
-			return "", nil, errEscape
-		}
-		if text, err = url.QueryUnescape(text); err != nil {
-			return "", nil, errEscape
-		}
-		metadata[name] = text
+		name, text, _ := strings.Cut(pair, "=")
+		name, _ = url.QueryUnescape(name)
+		metadata[name], _ = url.QueryUnescape(text)
 	}
-	if escape(kind, metadata) != value {
+	if kind != escapeForeign && kind != escapeExtra || escape(kind, metadata) != value {
 		return "", nil, errEscape
 	}
 	return kind, metadata, nil

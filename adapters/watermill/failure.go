@@ -51,8 +51,3 @@ const broker = "the broker over Watermill"
 func failed(ctx context.Context, op, topic string, err error) error {
 	return fault.Fail(ctx, op, topic, fault.Code(err), err)
 }
-
-// canceled is the error of a call whose ctx has ended, with the cause where that says more.
-func canceled(ctx context.Context, op, topic string) error {
-	return fault.Fail(ctx, op, topic, leat.CodeCanceled, context.Cause(ctx))
-}

@@ -1,6 +1,7 @@
 package watermill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -35,7 +36,6 @@ type publisher struct {
 type lane struct {
 	queue   publish.Queue[job]
 	running bool
-	current *outgoing // the Publisher was called for it; nil between two
 }
 
 // outgoing is an event that was taken.
@@ -47,24 +47,6 @@ func newPublisher(pub message.Publisher, o *Options) *publisher {
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.failure.last,
 	})
 	return p
-}
-
-// publish is Publish of [Broker].
-func (p *publisher) publish(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
-	trace := leat.TraceFrom(ctx)
-	batch := p.ledger.Batch(topic, len(events), done)
-	for i, e := range events {
-		j := &batch.Add(i, e).Value
-		j.p, j.trace = p, trace
-		if err := publish.Check(e, p.o.MaxEventBytes); err != nil {
-			batch.Refuse(err)
-		}
-	}
-	if p.o.Inline {
-		p.ledger.Admit(ctx, batch, p.inline)
-	} else {
-		p.ledger.Admit(ctx, batch, p.accept)
-	}
 }
 
 // inline publishes what was admitted in the goroutine of the caller.
@@ -81,7 +63,7 @@ func (p *publisher) inline(entries []outgoing) {
 	defer p.idle.Done()
 	for i := range entries {
 		if e := &entries[i]; e.Begin() {
-			e.Done(p.send(nil, e.Topic(), e.Event(), e.Value.trace))
+			e.Done(p.send(e))
 		}
 	}
 }
@@ -112,24 +94,18 @@ func (p *publisher) run(l *lane) {
 	for {
 		p.mu.Lock()
 		e := l.queue.Next(nil)
-		l.current, l.running = e, e != nil
+		l.running = e != nil
 		p.mu.Unlock()
 		if e == nil {
 			return
 		}
-		e.Done(p.send(&e.Value, e.Topic(), e.Event(), e.Value.trace))
-		p.mu.Lock()
-		if told := e.Value.told; told != nil {
-			close(told)
-		}
-		l.current = nil
-		p.mu.Unlock()
+		e.Done(p.send(e))
+		e.Value.returned()
 	}
 }
 
-// send publishes one event, of a job unless it is inline. A panic of the Publisher is an error of
-// that event.
-func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceContext) (err error) {
+// send publishes one event. A panic of the Publisher is an error of that event.
+func (p *publisher) send(e *outgoing) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the Publisher panicked: %T", v)
@@ -140,21 +116,19 @@ func (p *publisher) send(j *job, topic string, e leat.Event, trace *leat.TraceCo
 		}
 		code := leat.CodeUnknown
 		if p.o.Refused != nil {
-			if refused := p.o.Refused(err); refused != 0 {
-				code = refused
-			}
+			code = cmp.Or(p.o.Refused(err), code)
 		}
-		err = &leat.Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: code, Err: err}
+		err = &leat.Error{Code: code, Err: err}
 	}()
-	m, err := p.o.Codec.Message(e)
+	m, err := p.o.Codec.Message(e.Event())
 	if err != nil {
 		return err
 	}
-	addTrace(m, trace)
-	if j != nil {
-		m.SetContext(j)
+	addTrace(m, e.Value.trace)
+	if !p.o.Inline { // else nobody waits for a Publisher
+		m.SetContext(&e.Value)
 	}
-	return p.pub.Publish(topic, m)
+	return p.pub.Publish(e.Topic(), m)
 }
 
 // close refuses further events, waits until ctx ends for those that were taken, and gives up what
@@ -164,15 +138,5 @@ func (p *publisher) close(ctx context.Context) (quiet bool) {
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		p.idle.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return await(ctx, func() error { p.idle.Wait(); return nil }) == nil
 }

@@ -2,13 +2,13 @@ package watermill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // misusePause is how long a consumer pauses whose middleware does what has no meaning here.
@@ -85,7 +85,7 @@ func (h *throughHandler) Check(sub leat.Subscription) error {
 }
 
 func (*throughHandler) missing(topic string) error {
-	return &leat.Error{Op: "run", Topic: topic, Code: leat.CodeInvalid, Err: errors.New("the middleware of Watermill is nil")}
+	return fault.Errorf("run", topic, leat.CodeInvalid, "the middleware of Watermill is nil")
 }
 
 func misused(e leat.Event, what string) error {

@@ -9,6 +9,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 )
 
 // Stream is a subscription of Watermill as a stream of Leat. It implements [leat.Stream] and
@@ -18,16 +20,16 @@ type Stream struct {
 	sub        leat.Subscription
 	subscriber message.Subscriber
 	caps       leat.Capabilities
-	room       chan struct{} // holds a token when Receive should look again
-	over       chan struct{} // closed by Close
-	retry      time.Time     // not before then it subscribes again; Receive's own
+	ctx        context.Context    //nolint:containedctx // it ends with Close
+	cancel     context.CancelFunc // called under mu
+	room       chan struct{}      // holds a token when there may be room for another message
+	closing    lifecycle.Closing
 	failure    failure
 
-	mu     sync.Mutex
-	closed bool
-	book   *book.Book[*message.Message]
-	feed   *feed              // nil while there is no subscription
-	acked  []*message.Message // since they may not have reached the message broker
+	mu    sync.Mutex
+	book  *book.Book[*message.Message]
+	feed  *feed              // nil while there is no subscription
+	acked []*message.Message // since they may not have reached the message broker
 }
 
 // feed is what one Subscribe of Watermill returned. Its lease is as long as its channel.
@@ -55,7 +57,8 @@ const (
 )
 
 func newStream(b *Broker, sub leat.Subscription, subscriber message.Subscriber) *Stream {
-	s := &Stream{b: b, sub: sub, subscriber: subscriber, room: make(chan struct{}, 1), over: make(chan struct{})}
+	s := &Stream{b: b, sub: sub, subscriber: subscriber, room: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.caps = leat.Capabilities{Standby: b.o.Standby, Durable: b.o.Durable, History: b.o.History, LongestHold: b.o.LongestHold}
 	if !sub.Unordered {
 		s.caps.Order = b.o.Order
@@ -63,17 +66,8 @@ func newStream(b *Broker, sub leat.Subscription, subscriber message.Subscriber) 
 	s.book = book.New[*message.Message](&s.mu, book.Options{
 		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
 		Unordered: true, KeylessLeave: true, // the Pub/Sub takes back what is given back, and keeps the order or not
-		Wake: s.wake,
 	})
 	return s
-}
-
-// wake makes Receive look again.
-func (s *Stream) wake() {
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
 }
 
 // Capabilities returns what [Options] say, and nothing else: a Pub/Sub counts no deliveries, takes
@@ -85,47 +79,40 @@ func (s *Stream) Health() error { return s.failure.health("subscribing", s.sub.T
 
 // open subscribes. Watermill's Subscribe may block, and its context is that of the subscription, so
 // ctx is watched from outside.
-func (s *Stream) open(ctx context.Context) error {
+func (s *Stream) open(ctx context.Context) (*feed, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &feed{cancel: cancel, lease: leat.NewLease()}
-	answered := make(chan error, 1)
-	go func() {
-		var err error
+	var subscribing lifecycle.Tasks
+	err := subscribing.Await(ctx, func() (err error) {
 		if f.messages, err = s.subscriber.Subscribe(own, s.sub.Topic); err == nil && f.messages == nil {
 			err = errors.New("the Subscriber returned no channel")
 		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		if err != nil {
-			cancel()
-			return failed(ctx, "subscribe", s.sub.Topic, err)
-		}
-	case <-ctx.Done():
-		cancel()
-		go func() {
-			if <-answered == nil {
-				refuse(f.messages)
-			}
-		}()
-		return canceled(ctx, "subscribe", s.sub.Topic)
-	}
+		return err
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if err == nil {
+		err = s.ctx.Err()
+	}
+	if err != nil {
 		cancel()
-		go refuse(f.messages)
-		return s.closedError("subscribe")
+		go func() {
+			subscribing.Wait()
+			refuse(f.messages)
+		}()
+		return nil, failed(ctx, "subscribe", s.sub.Topic, err)
 	}
 	f.window = s.book.Open(f.lease)
 	s.feed = f
-	return nil
+	return f, nil
 }
 
-// refuse gives back what comes from a channel until it is closed. Some Subscribers cannot close
-// while nobody reads.
+// refuse gives back what comes from a channel, where there is one, until it is closed. Some
+// Subscribers cannot close while nobody reads.
 func refuse(messages <-chan *message.Message) {
+	if messages == nil {
+		return
+	}
 	for m := range messages {
 		if m != nil {
 			m.Nack()
@@ -133,81 +120,73 @@ func refuse(messages <-chan *message.Message) {
 	}
 }
 
-func (s *Stream) closedError(op string) error {
-	return &leat.Error{Op: op, Topic: s.sub.Topic, Code: leat.CodeClosed, Err: errors.New("the stream is closed")}
+// Receive implements [leat.Stream].
+func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	n, err := s.book.Receive(ctx, into)
+	lifecycle.Signal(s.room)
+	return n, err
 }
 
-// Receive implements [leat.Stream]. A channel that the Subscriber closes is an outage: the lease is
-// lost, and the stream subscribes again, at most once a second. A full stream reads on, as only the
-// channel tells that it has ended, and keeps one message more than there is room for.
-func (s *Stream) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
-	if len(into) == 0 {
-		return 0, &leat.Error{Op: "receive", Topic: s.sub.Topic, Code: leat.CodeInvalid, Err: errors.New("no room to receive into")}
-	}
+// keep takes what comes, until the stream is closed. A channel that the Subscriber closes is an
+// outage: the lease is lost, and the stream subscribes again, at most once a second.
+func (s *Stream) keep(f *feed) {
 	for {
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			return 0, s.closedError("receive")
+		s.read(f)
+		if s.ctx.Err() != nil {
+			return
 		}
-		if ctx.Err() != nil {
-			s.mu.Unlock()
-			return 0, canceled(ctx, "receive", s.sub.Topic)
+		s.lose(f)
+		for f = nil; f == nil; {
+			if !lifecycle.Sleep(s.ctx, resubscribe) {
+				return
+			}
+			var err error
+			f, err = s.open(s.ctx)
+			s.failure.note(err)
 		}
-		f, n := s.feed, s.book.Fill(into)
-		var messages <-chan *message.Message
-		if f != nil && !s.book.Short() {
-			messages = f.messages
-		}
-		s.mu.Unlock()
-		if n > 0 {
-			return n, nil
-		}
-		if f == nil {
-			s.reopen(ctx)
-			continue
+	}
+}
+
+// read takes messages, until the channel ends or the stream is closed. A full stream reads on, as
+// only the channel tells that it has ended, and keeps one message more than there is room for.
+func (s *Stream) read(f *feed) {
+	for {
+		messages := f.messages
+		if !s.hasRoom(f) {
+			messages = nil
 		}
 		select {
 		case m, ok := <-messages:
-			s.read(f, m, ok, len(into))
+			if !ok {
+				return
+			}
+			if m != nil {
+				s.take(f, m)
+			}
 		case <-s.room:
-		case <-ctx.Done():
-		case <-s.over:
-		}
-	}
-}
-
-// read takes a message, and what else the channel has at once and there is room for, most of them
-// at the most.
-func (s *Stream) read(f *feed, m *message.Message, ok bool, most int) {
-	for ok && s.take(f, m) && most > 1 {
-		most--
-		select {
-		case m, ok = <-f.messages:
-		default:
+		case <-s.ctx.Done():
 			return
 		}
 	}
-	if !ok {
-		s.lose(f)
-	}
 }
 
-// take enters a message. It reports whether there is room for more.
-func (s *Stream) take(f *feed, m *message.Message) bool {
-	if m == nil {
-		return true
-	}
+func (s *Stream) hasRoom(f *feed) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, bytes := s.book.Room()
+	return events > 0 && bytes > 0 || f.window.Fresh() == 0
+}
+
+// take enters a message.
+func (s *Stream) take(f *feed, m *message.Message) {
 	d, size := s.decode(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.ctx.Err() != nil {
 		m.Nack()
-		return false
+		return
 	}
 	f.window.Push(&d, size, m)
-	events, bytes := s.book.Room()
-	return events > 0 && bytes > 0
 }
 
 // decode returns a delivery of the event of a message, or of why it is none, and its size.
@@ -220,7 +199,7 @@ func (s *Stream) decode(m *message.Message) (d leat.Delivery, size int) {
 	if o.Key != nil {
 		key = o.Key(m)
 	}
-	e, trace, err := o.Codec.received(s.sub.Topic, m)
+	e, trace, err := o.Codec.read(s.sub.Topic, m, true)
 	d.Trace = trace
 	if err != nil && o.Mapping != nil {
 		e, err = o.Mapping.Event(foreignMessage(s.sub.Topic, key, m, err))
@@ -240,21 +219,18 @@ func (s *Stream) decode(m *message.Message) (d leat.Delivery, size int) {
 // to the group again.
 func (s *Stream) lose(f *feed) {
 	s.mu.Lock()
-	closed, held := s.closed, s.drop()
+	held := s.drop()
 	s.mu.Unlock()
-	if closed {
-		return
-	}
-	s.retry = time.Now().Add(resubscribe)
 	f.cancel()
-	err := errors.New("the Subscriber has closed its channel")
-	s.failure.note(err)
+	s.failure.note(errEnded)
 	s.b.o.Logger.Warn("a subscription of Watermill ended; it is opened again", "topic", s.sub.Topic, "group", s.sub.Group)
-	f.lease.End(&leat.Error{Op: "lease", Topic: s.sub.Topic, Code: leat.CodeUnavailable, Err: err})
+	f.lease.End(fault.Errorf("lease", s.sub.Topic, leat.CodeUnavailable, "%w", errEnded))
 	for _, m := range held {
 		m.Nack()
 	}
 }
+
+var errEnded = errors.New("the Subscriber has closed its channel")
 
 // drop forgets the feed and what came by it, and returns what of that is not settled, in order. The
 // caller holds the lock.
@@ -270,27 +246,6 @@ func (s *Stream) drop() (held []*message.Message) {
 	return held
 }
 
-// reopen subscribes again when its time has come.
-func (s *Stream) reopen(ctx context.Context) {
-	timer := time.NewTimer(time.Until(s.retry))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.over:
-		return
-	case <-ctx.Done():
-		return
-	}
-	err := s.open(ctx)
-	if ctx.Err() != nil || leat.CodeOf(err) == leat.CodeClosed {
-		return
-	}
-	s.failure.note(err)
-	if err != nil {
-		s.retry = time.Now().Add(resubscribe)
-	}
-}
-
 // Settle implements [leat.Stream]: Ack is the message's Ack, GiveBack its Nack, after which the
 // Pub/Sub delivers it again when it likes. NativeReject has no effect.
 func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
@@ -300,6 +255,7 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 		s.remember(m)
 	}
 	s.mu.Unlock()
+	lifecycle.Signal(s.room)
 	switch effect {
 	case book.Acked:
 		m.Ack()
@@ -334,40 +290,31 @@ func (s *Stream) Quiesce() {
 // Close implements [leat.Stream]: it waits until the Pub/Sub has taken note of the acks, as far as
 // it shows that, for a second at most; it nacks what is not settled, and ends the subscription.
 func (s *Stream) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if !s.closing.Begin(ctx) {
 		return nil
 	}
-	s.closed = true
-	close(s.over)
+	defer s.closing.End()
+	s.mu.Lock()
+	s.cancel()
+	s.book.Shut(s.b.life.ErrClosed("receive", s.sub.Topic))
 	f, acked := s.feed, s.acked
 	held := s.drop()
 	s.acked = nil
 	s.mu.Unlock()
-	flush(ctx, acked)
-	ended := make(chan struct{})
-	if f == nil {
-		close(ended)
-	} else {
-		f.lease.End(nil)
-		f.cancel() // before anything is nacked, which would come to this channel again
-		for _, m := range held {
-			m.Nack()
-		}
-		go func() {
-			refuse(f.messages)
-			close(ended)
-		}()
-	}
 	s.b.life.Remove(s)
-	select {
-	case <-ended:
+	flush(ctx, acked)
+	if f == nil {
 		return nil
-	case <-ctx.Done():
-		return &leat.Error{Op: "close", Topic: s.sub.Topic, Code: leat.CodeUnavailable,
-			Err: errors.New("the Subscriber did not close its channel in time")}
 	}
+	f.lease.End(nil)
+	f.cancel() // before anything is nacked, which would come to this channel again
+	for _, m := range held {
+		m.Nack()
+	}
+	if await(ctx, func() error { refuse(f.messages); return nil }) != nil {
+		return fault.Errorf("close", s.sub.Topic, leat.CodeUnavailable, "the Subscriber did not close its channel in time")
+	}
+	return nil
 }
 
 // flush waits until the contexts of messages have ended, which says that the Subscriber has seen

@@ -3,7 +3,6 @@ package watermill
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/internal/nils"
 )
@@ -134,10 +134,10 @@ func (s *Subscriber) SubscribeInitialize(topic string) error {
 // refusal returns why a call cannot be served, or nil.
 func (s *Subscriber) refusal(topic string) error {
 	if s.invalid != nil {
-		return &leat.Error{Op: "subscribe", Topic: topic, Code: leat.CodeInvalid, Err: s.invalid}
+		return fault.Errorf("subscribe", topic, leat.CodeInvalid, "%w", s.invalid)
 	}
 	if s.ctx.Err() != nil {
-		return &leat.Error{Op: "subscribe", Topic: topic, Code: leat.CodeClosed, Err: errors.New("the Subscriber is closed")}
+		return fault.Errorf("subscribe", topic, leat.CodeClosed, "the Subscriber is closed")
 	}
 	return nil
 }
@@ -200,18 +200,10 @@ func (s *Subscriber) Close() (err error) {
 		s.mu.Lock()
 		s.cancel()
 		s.mu.Unlock()
-		ended := make(chan struct{})
-		go func() {
-			s.runs.Wait()
-			close(ended)
-		}()
-		patience := time.NewTimer(s.o.CloseTimeout + closeGrace)
-		defer patience.Stop()
-		select {
-		case <-ended:
-		case <-patience.C:
-			err = &leat.Error{Op: "close", Code: leat.CodeUnavailable,
-				Err: fmt.Errorf("a subscription did not end within the CloseTimeout of %v", s.o.CloseTimeout)}
+		ctx, cancel := context.WithTimeout(context.Background(), s.o.CloseTimeout+closeGrace)
+		defer cancel()
+		if await(ctx, func() error { s.runs.Wait(); return nil }) != nil {
+			err = fault.Errorf("close", "", leat.CodeUnavailable, "a subscription did not end within the CloseTimeout of %v", s.o.CloseTimeout)
 		}
 		if s.o.CloseBroker && s.broker != nil {
 			if closing := s.broker.Close(); err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/wire"
 )
 
@@ -62,11 +63,7 @@ func (s *subscription) run(ctx context.Context, stream leat.Stream) {
 		}
 		s.failure.note(err)
 		s.s.o.Logger.Error("a subscription failed and is opened again", "topic", s.topic, "group", s.s.o.Group, "error", err)
-		timer := time.NewTimer(restart)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !lifecycle.Sleep(ctx, restart) {
 			return
 		}
 	}

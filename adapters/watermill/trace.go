@@ -1,7 +1,7 @@
 package watermill
 
 import (
-	"strconv"
+	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
@@ -20,23 +20,13 @@ func addTrace(m *message.Message, t *leat.TraceContext) {
 	}
 }
 
-// traceOf returns the trace context in the metadata of a message, nil where there is none.
-func traceOf(m *message.Message) *leat.TraceContext {
-	if _, ok := m.Metadata[wire.TraceParent]; !ok {
-		return nil
+// headerOf returns the header of the transport that a metadata was. Of a trace context that was
+// there more than once, the kafka package keeps the others as "name (2)", "name (3)" and so on.
+func headerOf(name string) string {
+	for _, trace := range [...]string{wire.TraceParent, wire.TraceState} {
+		if number, ok := strings.CutPrefix(name, trace); ok && strings.HasPrefix(number, " (") {
+			return trace
+		}
 	}
-	var h wire.Trace
-	addAll(&h, m.Metadata, wire.TraceParent)
-	addAll(&h, m.Metadata, wire.TraceState)
-	return h.Context()
-}
-
-// addAll adds every value of a header. Of one that was there more than once, the kafka package
-// keeps the others as "name (2)", "name (3)" and so on.
-func addAll(h *wire.Trace, metadata message.Metadata, name string) {
-	value, ok := metadata[name]
-	for n := 2; ok; n++ {
-		h.Add(name, []byte(value))
-		value, ok = metadata[name+" ("+strconv.Itoa(n)+")"]
-	}
+	return name
 }

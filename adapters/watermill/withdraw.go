@@ -2,7 +2,7 @@ package watermill
 
 import (
 	"context"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -15,20 +15,12 @@ var _ leat.Withdrawer = (*Broker)(nil)
 // context while it waits for a connection, as that of the package amqp does, then returns; with any
 // other the event is left alone.
 func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event) {
-	p := b.publisher
-	p.ledger.Withdraw(ctx, topic, events)
-	var ending []chan struct{}
-	p.mu.Lock()
-	for i := range p.lanes {
-		e := p.lanes[i].current
-		if e == nil || e.Told() || e.Topic() != topic || e.Value.end == nil || e.Value.withdrawn || !isOneOf(e.Event(), events) {
-			continue
+	var ending []<-chan struct{}
+	for _, e := range b.publisher.ledger.Withdraw(ctx, topic, events) {
+		if told := e.Value.withdraw(); told != nil {
+			ending = append(ending, told)
 		}
-		e.Value.withdrawn = true
-		close(e.Value.end)
-		ending = append(ending, e.Value.told)
 	}
-	p.mu.Unlock()
 	late := time.NewTimer(endingTime)
 	defer late.Stop()
 	for _, told := range ending {
@@ -40,23 +32,40 @@ func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event
 	}
 }
 
-// isOneOf reports whether an event is one of some, by what identifies it (rule W4).
-func isOneOf(e leat.Event, some []leat.Event) bool {
-	return slices.ContainsFunc(some, func(other leat.Event) bool { return other.ID() == e.ID() && other.Source() == e.Source() })
-}
-
 // endingTime is how long a Publisher may take to notice that the context of a message has ended.
 const endingTime = 100 * time.Millisecond
 
 // job is what is kept for an event that was taken. It is the context of its message, which ends
 // when the event is withdrawn.
 type job struct {
-	p     *publisher
 	trace *leat.TraceContext
+
+	mu sync.Mutex
 	// end is closed when the event is withdrawn, and told when the Publisher has returned. They are
-	// nil until a Publisher looks at the message's context. publisher.mu guards them.
+	// nil until a Publisher looks at the message's context.
 	end, told chan struct{}
-	withdrawn bool // guarded by publisher.mu
+	withdrawn bool
+}
+
+// withdraw ends the context of the message. It returns what is closed when the Publisher has
+// returned, nil where that does not look at the context.
+func (j *job) withdraw() <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.end != nil && !j.withdrawn {
+		j.withdrawn = true
+		close(j.end)
+	}
+	return j.told
+}
+
+// returned notes that the Publisher has returned.
+func (j *job) returned() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.told != nil {
+		close(j.told)
+	}
 }
 
 // Deadline implements [context.Context].
@@ -67,8 +76,8 @@ func (*job) Value(any) any { return nil }
 
 // Done implements [context.Context].
 func (j *job) Done() <-chan struct{} {
-	j.p.mu.Lock()
-	defer j.p.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.end == nil {
 		j.end, j.told = make(chan struct{}), make(chan struct{})
 	}
@@ -77,8 +86,8 @@ func (j *job) Done() <-chan struct{} {
 
 // Err implements [context.Context].
 func (j *job) Err() error {
-	j.p.mu.Lock()
-	defer j.p.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.withdrawn {
 		return context.Canceled
 	}

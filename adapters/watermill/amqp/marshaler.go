@@ -13,6 +13,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/adapters/watermill"
+	"github.com/leatgo/leat/internal/rabbit"
 	native "github.com/rabbitmq/amqp091-go"
 )
 
@@ -32,7 +33,6 @@ const (
 	// emptyName and emptyHeader mark empty data: the Codec's way, and that of adapters/rabbitmq.
 	emptyName, emptyHeader = "leatdata", "leat-data"
 
-	maxShortString = 255 // bytes of a header's name and of a property (AMQP 0-9-1, shortstr)
 	// frameBytes is RabbitMQ's frame_max by default, into which the headers must fit: for a larger
 	// frame it ends the connection.
 	frameBytes   = 128 << 10
@@ -53,10 +53,10 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 	if err != nil {
 		return p, err
 	}
-	if contentType := m.Metadata[contentTypeName]; len(contentType) <= maxShortString {
+	if contentType := m.Metadata[contentTypeName]; len(contentType) <= rabbit.LongestName {
 		p.ContentType = contentType
 	}
-	if len(m.UUID) <= maxShortString {
+	if len(m.UUID) <= rabbit.LongestName {
 		p.MessageId = m.UUID
 	}
 	if m.Metadata[emptyName] == wire.Empty {
@@ -66,9 +66,9 @@ func marshal(m *message.Message, frame int) (native.Publishing, error) {
 	for name, value := range p.Headers {
 		text, _ := value.(string)
 		size += fieldBytes + len(name) + len(text)
-		if len(name) > maxShortString {
+		if len(name) > rabbit.LongestName {
 			return p, tooLarge(m, fmt.Errorf("the metadata %.40q and so on has a name of %d bytes; at most %d are allowed",
-				name, len(name), maxShortString))
+				name, len(name), rabbit.LongestName))
 		}
 	}
 	if frame > 0 && size > frame {

@@ -69,14 +69,6 @@ type Options struct {
 }
 
 const (
-	argDeadTo  = "x-dead-letter-exchange"
-	argDeadKey = "x-dead-letter-routing-key"
-	argDeadHow = "x-dead-letter-strategy"
-	argLimit   = "x-delivery-limit"
-	// deliveryLimit is how often a message is delivered again before it is a dead letter: RabbitMQ
-	// 4's own is 20, and every lost connection counts.
-	deliveryLimit = 100_000
-
 	dialTimeout      = 10 * time.Second
 	longestReconnect = time.Second
 	longestNackDelay = time.Minute
@@ -144,13 +136,7 @@ func (o *Options) config(group string, d *dialer) (wmamqp.Config, error) {
 	}
 	c.Connection.Reconnect = wmamqp.DefaultReconnectConfig()
 	c.Connection.Reconnect.BackoffMaxInterval = longestReconnect
-	c.Queue.Arguments = native.Table{
-		native.QueueTypeArg: native.QueueTypeQuorum, argLimit: int64(deliveryLimit),
-		argDeadHow: "at-least-once", native.QueueOverflowArg: native.QueueOverflowRejectPublish, // which at-least-once needs
-	}
-	if !o.Unordered {
-		c.Queue.Arguments[native.SingleActiveConsumerArg] = true
-	}
+	c.Queue.Arguments = rabbit.GroupArguments(rabbit.DeliveryLimit, !o.Unordered)
 	if o.Configure != nil {
 		o.Configure(&c)
 	}

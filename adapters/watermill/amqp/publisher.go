@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	wm "github.com/ThreeDotsLabs/watermill"
-	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
 	native "github.com/rabbitmq/amqp091-go"
@@ -25,13 +23,10 @@ const (
 // channels whose returned messages nobody reads, loses the place of a channel that has failed, so
 // that a later publish blocks for ever, and panics where it could not open one again.
 type publisher struct {
-	config wmamqp.Config
-	logger wm.LoggerAdapter
-	conn   *wmamqp.ConnectionWrapper
-	dialer *dialer
+	connection
+
 	wait   time.Duration // for a connection
 	drain  time.Duration // how long publishes may go on when the Broker closes
-	grace  time.Duration // how long the broker may take to close channels and the connection
 	free   chan *outlet
 	once   sync.Once
 	closed chan struct{}
@@ -44,16 +39,15 @@ var _ message.Publisher = (*publisher)(nil)
 
 func newPublisher(o *Options) (*publisher, error) {
 	p := &publisher{
-		dialer: newDialer(), logger: wm.NewSlogLogger(o.Logger), wait: min(longestWait, o.DeliveryTimeout/2),
-		drain: o.CloseTimeout / 2, grace: o.closeGrace(),
+		wait: min(longestWait, o.DeliveryTimeout/2), drain: o.CloseTimeout / 2,
 		free: make(chan *outlet, o.Channels), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
 	var err error
-	if p.config, err = o.config("", p.dialer); err != nil {
+	if p.connection, err = newConnection(o, ""); err != nil {
 		return nil, err
 	}
-	if p.conn, err = wmamqp.NewConnection(p.config.Connection, p.logger); err != nil {
-		return nil, p.dialer.failed(err)
+	if p.conn, err = p.dial(); err != nil {
+		return nil, err
 	}
 	for range o.Channels {
 		p.free <- &outlet{p: p}
@@ -100,14 +94,11 @@ func (p *publisher) Close() (err error) {
 		p.closing()
 		defer p.last.Stop()
 		close(p.closed)
-		p.dialer.refuse()
-		end := time.AfterFunc(p.grace, p.dialer.close)
-		defer end.Stop()
-		for range cap(p.free) {
-			(<-p.free).drop()
-		}
-		err = p.conn.Close()
-		p.dialer.close()
+		err = p.connection.close(func() {
+			for range cap(p.free) {
+				(<-p.free).drop()
+			}
+		})
 	})
 	return err
 }
@@ -182,11 +173,7 @@ func (t *outlet) open() (err error) {
 	if t.channel != nil {
 		return nil
 	}
-	if !t.p.conn.IsConnected() {
-		return errors.New("there is no connection to the broker")
-	}
-	t.conn = t.p.conn.Connection()
-	if t.channel, err = t.conn.Channel(); err != nil {
+	if t.conn, t.channel, err = channel(t.p.conn); err != nil {
 		t.channel = nil
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	wm "github.com/ThreeDotsLabs/watermill"
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/leatgo/leat"
@@ -17,31 +16,24 @@ import (
 // subscription. The Subscriber of watermill-amqp cannot be used: it does not tell that a channel
 // was lost, and hands out an empty message when the broker has canceled the consumer.
 type subscriber struct {
-	config wmamqp.Config
-	logger wm.LoggerAdapter
-	dialer *dialer
+	connection
+
 	delay  time.Duration
-	grace  time.Duration   // how long the broker may take to close channels and the connection
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
-	connecting chan struct{} // holds a token while nobody connects
+	connecting sync.Mutex
 
-	mu    sync.Mutex
-	conn  *wmamqp.ConnectionWrapper // nil before it is needed
+	mu    sync.Mutex // guards conn, and cancel is called under it
 	feeds sync.WaitGroup
 }
 
 var _ message.SubscribeInitializer = (*subscriber)(nil)
 
 func newSubscriber(o *Options, group string) (*subscriber, error) {
-	s := &subscriber{
-		connecting: make(chan struct{}, 1), dialer: newDialer(), logger: wm.NewSlogLogger(o.Logger),
-		delay: o.NackDelay, grace: o.closeGrace(),
-	}
-	s.connecting <- struct{}{}
+	s := &subscriber{delay: o.NackDelay}
 	var err error
-	if s.config, err = o.config(group, s.dialer); err != nil {
+	if s.connection, err = newConnection(o, group); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -50,21 +42,20 @@ func newSubscriber(o *Options, group string) (*subscriber, error) {
 
 // connect returns the connection. The first that needs it makes it, while the others wait.
 func (s *subscriber) connect() (*wmamqp.ConnectionWrapper, error) {
-	select {
-	case <-s.connecting:
-		defer func() { s.connecting <- struct{}{} }()
-	case <-s.ctx.Done():
-		return nil, errClosed
-	}
+	s.connecting.Lock()
+	defer s.connecting.Unlock()
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
-	if conn != nil {
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, errClosed
+	case conn != nil:
 		return conn, nil
 	}
-	conn, err := wmamqp.NewConnection(s.config.Connection, s.logger)
+	conn, err := s.dial()
 	if err != nil {
-		return nil, s.dialer.failed(err)
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,10 +86,7 @@ func (s *subscriber) open(topic string) (*native.Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !conn.IsConnected() {
-		return nil, failed(errors.New("there is no connection to the broker"))
-	}
-	ch, err := conn.Connection().Channel()
+	_, ch, err := channel(conn)
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -168,16 +156,7 @@ func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.cancel()
 	s.mu.Unlock()
-	s.dialer.refuse()
-	end := time.AfterFunc(s.grace, s.dialer.close) // without the broker's answers when they take long
-	defer end.Stop()
-	s.feeds.Wait()
-	var err error
-	if s.conn != nil { // nobody sets it any more
-		err = s.conn.Close()
-	}
-	s.dialer.close()
-	return err
+	return s.connection.close(s.feeds.Wait) // nobody sets conn any more
 }
 
 // feed is a subscription.

@@ -1,7 +1,7 @@
 package amqp
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 
 	wm "github.com/ThreeDotsLabs/watermill"
@@ -21,30 +21,22 @@ var _ wmamqp.TopologyBuilder = topology{}
 
 // deadLetters reports whether a queue gets a dead-letter queue.
 func deadLetters(c *wmamqp.Config) bool {
-	_, given := c.Queue.Arguments[argDeadTo]
+	_, given := c.Queue.Arguments[rabbit.ArgDeadTo]
 	return !given && c.Queue.Arguments[native.QueueTypeArg] == native.QueueTypeQuorum
 }
 
-// longestName is what AMQP allows, in bytes. amqp091-go ends the connection, which others use,
-// where a name is longer.
-const longestName = 255
-
-// checkNames returns what is wrong with the names that belong to a topic.
+// checkNames returns what is wrong with the names that belong to a topic. Where one is too long,
+// amqp091-go ends the connection, which others use.
 func checkNames(c *wmamqp.Config, topic string) error {
 	queue := c.Queue.GenerateName(topic)
 	if deadLetters(c) {
 		queue += rabbit.DeadSuffix
 	}
-	for _, n := range [][2]string{
-		{"queue", queue}, {"exchange", c.Exchange.GenerateName(topic)}, {"routing key", c.Publish.GenerateRoutingKey(topic)},
-		{"routing key of the queue", c.QueueBind.GenerateRoutingKey(topic)},
-	} {
-		if len(n[1]) > longestName {
-			return fmt.Errorf("the name of the %s, %.40q and so on, has %d bytes; at most %d are allowed: use a shorter topic or group",
-				n[0], n[1], len(n[1]), longestName)
-		}
-	}
-	return nil
+	return cmp.Or(
+		rabbit.CheckName("queue", queue), rabbit.CheckName("exchange", c.Exchange.GenerateName(topic)),
+		rabbit.CheckName("routing key", c.Publish.GenerateRoutingKey(topic)),
+		rabbit.CheckName("routing key of the queue", c.QueueBind.GenerateRoutingKey(topic)),
+	)
 }
 
 // BuildTopology declares the queue of a group and its exchange.
@@ -54,12 +46,11 @@ func (t topology) BuildTopology(ch *native.Channel, params wmamqp.BuildTopologyP
 	}
 	if deadLetters(&c) {
 		dead := params.QueueName + rabbit.DeadSuffix
-		arguments := native.Table{native.QueueTypeArg: native.QueueTypeQuorum, argLimit: int64(deliveryLimit)}
-		if _, err := ch.QueueDeclare(dead, true, false, false, false, arguments); err != nil {
+		if _, err := ch.QueueDeclare(dead, true, false, false, false, rabbit.DeadLetterArguments(rabbit.DeliveryLimit)); err != nil {
 			return err
 		}
 		c.Queue.Arguments = maps.Clone(c.Queue.Arguments)
-		c.Queue.Arguments[argDeadTo], c.Queue.Arguments[argDeadKey] = "", dead
+		c.Queue.Arguments[rabbit.ArgDeadTo], c.Queue.Arguments[rabbit.ArgDeadKey] = "", dead
 	}
 	return t.inner.BuildTopology(ch, params, c, logger)
 }
