@@ -15,9 +15,8 @@ import (
 
 // management asks the management API, with the credentials of the connections.
 type management struct {
-	base        string
-	credentials func(context.Context) (user, password string, err error)
-	client      *http.Client
+	o      *Options
+	client *http.Client
 }
 
 // mostAnswered is how many bytes of an answer are read.
@@ -28,7 +27,7 @@ func newManagement(o *Options) *management {
 	if o.ManagementURL == "" {
 		return nil
 	}
-	return &management{base: o.ManagementURL, credentials: o.Credentials, client: &http.Client{
+	return &management{o: o, client: &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: o.TLS.Clone(), DisableKeepAlives: true}, // nothing is left behind by a request
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -48,7 +47,7 @@ func (m *management) get(ctx context.Context, answer any, path ...string) error 
 	for i, segment := range path {
 		escaped[i] = url.PathEscape(segment)
 	}
-	address, err := url.JoinPath(m.base, append([]string{"api"}, escaped...)...)
+	address, err := url.JoinPath(m.o.ManagementURL, append([]string{"api"}, escaped...)...)
 	if err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func (m *management) get(ctx context.Context, answer any, path ...string) error 
 	if err != nil {
 		return err
 	}
-	user, password, err := m.credentials(ctx)
+	user, password, err := m.o.Credentials(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,16 +219,11 @@ func (o *Options) validate() error {
 	if o.External && o.TLS == nil {
 		return options.Reason("no TLS for External; set it, with the certificate to log in by")
 	}
-	return cmp.Or(o.table().Check(), keyFrom(o.KeyFrom).validate(), o.validateManagement(), o.validatePlaintext())
-}
-
-func (o *Options) validatePlaintext() error {
-	for _, address := range o.Hosts {
-		if o.TLS == nil && !o.maySend(address) {
-			return options.Reason("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
-		}
+	err := cmp.Or(o.table().Check(), keyFrom(o.KeyFrom).validate(), o.validateManagement())
+	if err == nil && o.TLS == nil && slices.ContainsFunc(o.Hosts, func(address string) bool { return !o.maySend(address) }) {
+		err = options.Reason("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
 	}
-	return nil
+	return err
 }
 
 // maySend reports whether an address may get the password as it is. guest and guest are no secret.

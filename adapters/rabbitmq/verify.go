@@ -140,15 +140,13 @@ func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) e
 	return b.verifyBindings(ctx, t, d)
 }
 
-// binding is what the API says of one.
-type binding struct {
-	Key string `json:"routing_key"`
-}
-
 // verifyBindings looks for the bindings that the queue should have. Others may be there too.
 func (b *Broker) verifyBindings(ctx context.Context, t *topology, d *differences) error {
 	if t.exchange.Name == "" || len(t.queue.Keys) == 0 {
 		return nil
+	}
+	type binding struct {
+		Key string `json:"routing_key"`
 	}
 	var bindings []binding
 	err := b.management.ask(ctx, t, "queue", t.queue.Name, &bindings, "bindings", b.o.VHost, "e", t.exchange.Name, "q", t.queue.Name)

@@ -202,7 +202,7 @@ func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 	}
 	add("type", topic)
 	rest, extensions := message.Metadata{}, 0
-	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
+	for _, name := range wire.Names(m.Metadata) {
 		switch value := m.Metadata[name]; {
 		case name == contentTypeName && isMediaType(value):
 			add("datacontenttype", value)

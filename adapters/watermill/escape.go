@@ -2,12 +2,11 @@ package watermill
 
 import (
 	"errors"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/internal/attribute"
 )
 
@@ -42,7 +41,7 @@ var errEscape = errors.New("the extension " + EscapeName + " is not as this adap
 func escape(kind string, metadata message.Metadata) string {
 	var b strings.Builder
 	b.WriteString(kind)
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+	for _, name := range wire.Names(metadata) {
 		b.WriteByte('&')
 		b.WriteString(url.QueryEscape(name))
 		b.WriteByte('=')

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/internal/rabbit"
 	native "github.com/rabbitmq/amqp091-go"
 )
@@ -45,7 +46,11 @@ func (d *dialer) around(inner dial) dial {
 		inner = native.DefaultDial(dialTimeout)
 	}
 	return func(network, address string) (net.Conn, error) {
-		if !d.pause() {
+		d.mu.Lock()
+		wait := max(0, time.Until(d.begun.Add(dialPause)))
+		d.begun = time.Now().Add(wait)
+		d.mu.Unlock()
+		if !lifecycle.Sleep(d.ctx, wait) {
 			return nil, errOver
 		}
 		conn, err := inner(network, address)
@@ -60,19 +65,6 @@ func (d *dialer) around(inner dial) dial {
 		d.last, d.made = conn, time.Now()
 		return conn, nil
 	}
-}
-
-// pause waits until the next dial may begin. It returns false when there is to be none.
-func (d *dialer) pause() bool {
-	d.mu.Lock()
-	wait := max(0, time.Until(d.begun.Add(dialPause)))
-	d.begun = time.Now().Add(wait)
-	d.mu.Unlock()
-	select {
-	case <-time.After(wait):
-	case <-d.ctx.Done():
-	}
-	return d.ctx.Err() == nil
 }
 
 // failed makes the error of a connection that could not be made, and ends what may be left of it.

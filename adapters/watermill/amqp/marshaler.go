@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"unicode/utf8"
 
 	wmamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
@@ -118,7 +116,7 @@ func (Marshaler) Unmarshal(d native.Delivery) (*message.Message, error) {
 	}
 	m := message.NewMessage(d.MessageId, d.Body)
 	binding := wire.Binding{Prefix: "ce-", AnyPrefix: true} // whatever the Codec reads
-	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+	for _, name := range wire.Names(d.Headers) {
 		value := d.Headers[name]
 		switch name {
 		case "x-delivery-count", "x-acquired-count", wmamqp.MetadataRedeliveredKey:

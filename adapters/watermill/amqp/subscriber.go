@@ -117,9 +117,10 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{channel: ch, delay: s.delay, out: make(chan *message.Message)}
-	f.alive, f.lose = context.WithCancel(s.ctx)
-	ended, canceled := ch.NotifyClose(make(chan *native.Error, 1)), ch.NotifyCancel(make(chan string, 1))
+	f := &feed{
+		channel: ch, delay: s.delay, out: make(chan *message.Message), closing: s.ctx,
+		ended: ch.NotifyClose(make(chan *native.Error, 1)), canceled: ch.NotifyCancel(make(chan string, 1)),
+	}
 	consume, qos := s.config.Consume, s.config.Consume.Qos
 	var deliveries <-chan native.Delivery
 	err = ch.Qos(qos.PrefetchCount, qos.PrefetchSize, qos.Global)
@@ -136,18 +137,9 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	s.mu.Unlock()
 	if err != nil {
-		f.lose()
 		_ = ch.Close()
 		return nil, failed(err)
 	}
-	go func() { // which ends with run
-		defer f.lose()
-		select {
-		case <-ended: //nolint:errcheck // why it ended is no matter here
-		case <-canceled:
-		case <-f.alive.Done():
-		}
-	}()
 	return f.out, nil
 }
 
@@ -161,20 +153,20 @@ func (s *subscriber) Close() error {
 
 // feed is a subscription.
 type feed struct {
-	channel *native.Channel
-	delay   time.Duration
-	out     chan *message.Message
-	alive   context.Context // ends when the channel or its consumer is lost, and with the subscriber
-	lose    context.CancelFunc
+	channel  *native.Channel
+	delay    time.Duration
+	out      chan *message.Message
+	closing  context.Context      // ends with the subscriber
+	ended    <-chan *native.Error // the channel is lost
+	canceled <-chan string        // its consumer is lost
 }
 
-// run hands messages on until ctx ends, or the channel is lost. The end of the channel gives back
-// what was not acked, in order.
+// run hands messages on until ctx ends, or the channel is lost, which also closes deliveries. The
+// end of the channel gives back what was not acked, in order.
 func (f *feed) run(ctx context.Context, deliveries <-chan native.Delivery) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(f.alive, cancel)()
-	defer f.lose()
+	defer context.AfterFunc(f.closing, cancel)()
 	defer f.channel.Close() //nolint:errcheck // after out was closed
 	defer close(f.out)
 	for {
@@ -189,32 +181,39 @@ func (f *feed) run(ctx context.Context, deliveries <-chan native.Delivery) {
 	}
 }
 
-// hand hands a message on and waits for its outcome. It reports whether there may be more.
+// hand hands a message on and waits for its outcome, also when ctx ends meanwhile. It reports
+// whether there may be more.
 func (f *feed) hand(ctx context.Context, d *native.Delivery) bool {
 	m, err := Marshaler{}.Unmarshal(*d)
-	if err != nil || f.alive.Err() != nil {
+	if err != nil {
 		return false
 	}
 	own, sent := context.WithCancel(ctx)
 	defer sent() // the ack
 	m.SetContext(own)
-	select {
-	case f.out <- m:
-	case <-ctx.Done():
-		return false
+	out := f.out // nil when somebody has the message
+	for ending := ctx.Done(); ; out, ending = nil, f.closing.Done() {
+		select {
+		case out <- m:
+			continue
+		case <-m.Acked():
+			return d.Ack(false) == nil
+		case <-m.Nacked():
+		case <-f.ended: //nolint:errcheck // why it ended is no matter here
+			return false
+		case <-f.canceled:
+			return false
+		case <-ending:
+			return false
+		}
+		timer := time.NewTimer(f.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-f.ended: //nolint:errcheck // likewise
+		case <-f.canceled:
+		case <-ctx.Done():
+		}
+		return d.Nack(false, true) == nil
 	}
-	select {
-	case <-m.Acked():
-		return d.Ack(false) == nil
-	case <-m.Nacked():
-	case <-f.alive.Done():
-		return false
-	}
-	timer := time.NewTimer(f.delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return d.Nack(false, true) == nil
 }
