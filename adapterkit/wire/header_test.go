@@ -40,9 +40,9 @@ func TestFind(t *testing.T) {
 	assert.Empty(t, wire.Find(headers, "other"))
 }
 
-// TestNames: in order, with one allocation, and none where there is no header. It is not parallel,
+// TestHeaderNames: in order, with one allocation, and none where there is no header. It is not parallel,
 // since it counts allocations.
-func TestNames(t *testing.T) {
+func TestHeaderNames(t *testing.T) {
 	headers := map[string]int{"c": 1, "a": 2, "b": 3}
 	assert.Equal(t, []string{"a", "b", "c"}, wire.Names(headers))
 	assert.InDelta(t, 1, testing.AllocsPerRun(10, func() { wire.Names(headers) }), 0)
