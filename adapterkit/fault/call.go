@@ -76,8 +76,8 @@ func Fail(ctx context.Context, op, topic string, code leat.Code, err error) erro
 	return &leat.Error{Op: op, Topic: topic, Code: code, Err: inner(err)}
 }
 
-// Errorf makes an [*leat.Error] of a text as [fmt.Errorf] does. An empty topic means that the call has
-// none.
+// Errorf makes an [*leat.Error] of a text as [fmt.Errorf] does. An empty topic means that the call
+// has none.
 func Errorf(op, topic string, code leat.Code, format string, args ...any) error {
 	return &leat.Error{Op: op, Topic: topic, Code: code, Err: fmt.Errorf(format, args...)}
 }

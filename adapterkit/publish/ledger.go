@@ -194,8 +194,8 @@ func giveUp[T any](parts []*part[T], refusal func() error, unknown error) {
 }
 
 // Withdraw refuses the entries of a topic that wait and were not begun, as [leat.Withdrawer] wants
-// it. An entry is found by the source and id of its event. Ctx has ended. It returns those that were
-// begun and have no outcome yet, for an adapter that can still stop them; with an Owner of the
+// it. An entry is found by the source and id of its event. Ctx has ended. It returns those that
+// were begun and have no outcome yet, for an adapter that can still stop them; with an Owner of the
 // batch, they may be used for something else by then.
 func (l *Ledger[T]) Withdraw(ctx context.Context, topic string, events []leat.Event) (sent []*Entry[T]) {
 	type name struct{ source, id string }

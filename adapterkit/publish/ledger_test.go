@@ -76,7 +76,7 @@ func TestErrorsSayWhichEventAndWhy(t *testing.T) {
 		l.Withdraw(ctx, "another", []leat.Event{e.Event()})
 		l.Withdraw(ctx, "topic", []leat.Event{event(t, "another", 1)})
 		assert.False(t, e.Told())
-		l.Withdraw(ctx, "topic", []leat.Event{e.Event()})
+		assert.Empty(t, l.Withdraw(ctx, "topic", []leat.Event{e.Event()}))
 		require.EqualError(t, got, `leat: publish topic "topic" event "c": unauthenticated: not sent when the context ended: test: test`)
 		assert.False(t, e.Begin())
 		trouble = nil
@@ -90,7 +90,8 @@ func TestErrorsSayWhichEventAndWhy(t *testing.T) {
 		require.True(t, e.Begin())
 		over, cancelOver := context.WithCancel(t.Context())
 		cancelOver()
-		l.Withdraw(over, "topic", []leat.Event{e.Event()})
+		assert.Equal(t, []*entry{e}, l.Withdraw(over, "topic", []leat.Event{e.Event()}))
+		assert.Empty(t, l.Withdraw(over, "topic", []leat.Event{event(t, "another", 1)}))
 		assert.False(t, e.Told(), "it may have been sent")
 		l.Close(over)
 		require.EqualError(t, got, `leat: publish topic "topic" event "f": unknown outcome: the broker was closed before an answer came`)

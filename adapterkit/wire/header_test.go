@@ -40,8 +40,8 @@ func TestFind(t *testing.T) {
 	assert.Empty(t, wire.Find(headers, "other"))
 }
 
-// TestHeaderNames: in order, with one allocation, and none where there is no header. It is not parallel,
-// since it counts allocations.
+// TestHeaderNames: in order, with one allocation, and none where there is no header. It is not
+// parallel, since it counts allocations.
 func TestHeaderNames(t *testing.T) {
 	headers := map[string]int{"c": 1, "a": 2, "b": 3}
 	assert.Equal(t, []string{"a", "b", "c"}, wire.Names(headers))

@@ -32,8 +32,8 @@ type publisher struct {
 	encoder encoder            // the writer's own
 	batch   []*entry           // the writer's own
 	session *session           // the writer's own: the connection that proven is about
-	// notBefore is the writer's own: when lanes may open channels again after the broker has refused
-	// one.
+	// notBefore is the writer's own: when lanes may open channels again after the broker has
+	// refused one.
 	notBefore time.Time
 
 	lanes []lane // a fixed number

@@ -70,8 +70,8 @@ func (p *publisher) pending() bool {
 }
 
 // openOutlets opens the channels of the lanes that have something to send. When the broker refuses
-// one, this is tried again later, and the lanes that have theirs go on. When the connection is over,
-// lanes may be left without.
+// one, this is tried again later, and the lanes that have theirs go on. When the connection is
+// over, lanes may be left without.
 func (p *publisher) openOutlets(s *session) {
 	var refusal error
 	for i := range p.lanes {

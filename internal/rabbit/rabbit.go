@@ -12,8 +12,8 @@ import (
 // DeadSuffix is what the name of a queue's dead-letter queue has at its end.
 const DeadSuffix = ":dead"
 
-// The arguments of queues that decide what they can hold. Those that the client names have its names
-// here too.
+// The arguments of queues that decide what they can hold. Those that the client names have its
+// names here too.
 const (
 	ArgType     = "x-queue-type"
 	ArgSingle   = "x-single-active-consumer"
@@ -32,8 +32,8 @@ const (
 // 4's own is 20, and every lost connection counts.
 const DeliveryLimit = 100_000
 
-// GroupArguments are those of the quorum queue of a group. With order, one member gets messages at a
-// time.
+// GroupArguments are those of the quorum queue of a group. With order, one member gets messages at
+// a time.
 func GroupArguments(limit int, ordered bool) map[string]any {
 	a := map[string]any{ArgType: Quorum, ArgLimit: int64(limit), ArgDeadHow: AtLeastOnce, ArgOverflow: RejectPublish}
 	if ordered {
@@ -48,7 +48,8 @@ func DeadLetterArguments(limit int) map[string]any {
 	return map[string]any{ArgType: Quorum, ArgLimit: int64(limit)}
 }
 
-// LongestName is the length in bytes of a name, a routing key and a property (AMQP 0-9-1, shortstr).
+// LongestName is the length in bytes of a name, a routing key and a property (AMQP 0-9-1,
+// shortstr).
 const LongestName = 255
 
 // CheckName returns what is wrong with the name of something, such as a queue.
