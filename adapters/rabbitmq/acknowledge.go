@@ -18,8 +18,9 @@ const (
 )
 
 // ackLoop acknowledges what is finished, and keeps the lease. All requests of the channel are its
-// own, but for the close.
+// own until it has ended.
 func (g *generation) ackLoop() {
+	defer close(g.stopped)
 	defer g.pulse.stop()
 	timer, armed := time.NewTimer(ackDelay), true
 	defer timer.Stop()
@@ -37,7 +38,6 @@ func (g *generation) ackLoop() {
 		case <-timer.C:
 		case <-g.urgent:
 		case <-g.over:
-			g.acked <- g.sendLast()
 			return
 		}
 		if armed = g.ackSome(); armed {
@@ -112,8 +112,8 @@ func (g *generation) write(a book.Collected) error {
 // says the same and comes too late: by then others have what is left (L3). A commit says it;
 // tx.select does too, for acknowledgements that need no transaction, and is the last that the
 // channel is used for.
-func (g *generation) sendLast() error {
-	if err := g.send(g.last); err != nil || g.transactions || g.ch.IsClosed() {
+func (g *generation) sendLast(a book.Collected) error {
+	if err := g.send(a); err != nil || g.transactions || g.ch.IsClosed() {
 		return err
 	}
 	return g.ch.Tx()

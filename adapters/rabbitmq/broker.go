@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/leatgo/leat"
@@ -60,7 +59,7 @@ func (b *Broker) Limits() leat.Limits {
 func (b *Broker) WithChannel(ctx context.Context, f func(ch *amqp.Channel) error) error {
 	const op = "channel"
 	if f == nil {
-		return &leat.Error{Op: op, Code: leat.CodeInvalid, Err: errors.New("the function is nil")}
+		return fault.Errorf(op, "", leat.CodeInvalid, "the function is nil")
 	}
 	if err := b.life.Refuse(ctx, op, ""); err != nil {
 		return err

@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/adapterkit/wire"
 	"github.com/leatgo/leat/foreign"
 	"github.com/leatgo/leat/internal/mode"
@@ -137,18 +139,8 @@ func valueSize(value any) int {
 		return len(v)
 	case []byte:
 		return base64.StdEncoding.EncodedLen(len(v))
-	case amqp.Table:
-		n := headerBytes
-		for name, inner := range v {
-			n += headerBytes + len(name) + valueSize(inner)
-		}
-		return n
-	case []any:
-		n := headerBytes
-		for _, inner := range v {
-			n += headerBytes + valueSize(inner)
-		}
-		return n
+	case amqp.Table, []any: // of which only a Malformed has something, as text
+		return len(textOf(v))
 	case nil:
 		return 0
 	}
@@ -161,4 +153,33 @@ func bytesOf[T string | []byte](s T) []byte {
 		return nil
 	}
 	return []byte(s)
+}
+
+// keyFrom is [Options].KeyFrom.
+type keyFrom string
+
+const (
+	keyFromRoutingKey keyFrom = "routing_key"
+	keyFromHeader     string  = "header:" // and its name
+)
+
+func (f keyFrom) validate() error {
+	if name, ok := strings.CutPrefix(string(f), keyFromHeader); f == "" || f == keyFromRoutingKey || ok && name != "" {
+		return nil
+	}
+	return options.Reason("KeyFrom is neither routing_key nor header: with the name of a header")
+}
+
+// key returns the key of a message, nil where it has none.
+func (f keyFrom) key(m *amqp.Delivery) []byte {
+	if f == "" {
+		return nil
+	}
+	if name, ok := strings.CutPrefix(string(f), keyFromHeader); ok {
+		return bytesOf(textOf(m.Headers[name]))
+	}
+	if _, moved := m.Headers[deliveriesHeader]; moved { // its routing key is the queue's name, and it had none before
+		return nil
+	}
+	return bytesOf(m.RoutingKey)
 }

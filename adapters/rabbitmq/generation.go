@@ -27,12 +27,11 @@ type generation struct {
 	pumped   chan struct{} // closed when nothing comes any more, unless the stream wanted that
 	// cancelled says that the stream cancelled its consumer itself.
 	cancelled atomic.Bool
-	over      chan struct{}  // closed when ended is set
-	due       chan struct{}  // holds a token when there is something to acknowledge
-	used      chan struct{}  // holds a token when everything that was kept is delivered, and more was not kept
-	urgent    chan struct{}  // holds a token when that should not wait
-	last      book.Collected // is acknowledged after over was closed; set before
-	acked     chan error     // gets how that went
+	over      chan struct{} // closed when ended is set
+	due       chan struct{} // holds a token when there is something to acknowledge
+	used      chan struct{} // holds a token when everything that was kept is delivered, and more was not kept
+	urgent    chan struct{} // holds a token when that should not wait
+	stopped   chan struct{} // closed when ackLoop has ended, which it does when over is closed
 	// transactions says that what is acknowledged takes effect by a commit. It is ackLoop's own.
 	transactions bool
 
@@ -69,7 +68,7 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	g := &generation{
 		s: s, topology: t, session: session, prefetch: prefetch, begun: time.Now(),
 		pumped: make(chan struct{}), over: make(chan struct{}), due: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
-		acked: make(chan error, 1), used: make(chan struct{}, 1),
+		stopped: make(chan struct{}), used: make(chan struct{}, 1),
 	}
 	if err := b.adopt(ctx, &t); err != nil {
 		return nil, err

@@ -93,23 +93,21 @@ func (g *generation) giveUp(ctx context.Context, cause error) error {
 		g.s.mu.Unlock()
 		return nil // somebody else did it
 	}
-	g.last = g.window.Collect(true)
+	last := g.window.Collect(true)
 	g.end()
 	g.s.mu.Unlock()
 	if cause != nil {
 		g.lease.End(cause)
 	}
-	var err error
-	select {
-	case err = <-g.acked:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err := g.s.broker.life.Tasks.Await(ctx, func() error {
+		<-g.stopped
+		return g.sendLast(last)
+	})
 	g.lease.End(cause)
 	if e := g.close(ctx); err == nil {
 		err = e
 	}
-	if g.last.Count == 0 && g.session.over() {
+	if last.Count == 0 && g.session.over() {
 		return nil
 	}
 	return err

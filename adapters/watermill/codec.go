@@ -116,7 +116,7 @@ func (c Codec) event(topic string, m *message.Message, came bool, r *wire.Reader
 	case kind == wire.Structured:
 		return c.structured(topic, m, rest)
 	}
-	return c.complete(topic, m, r.Attributes(), rest, r.Data(m.Payload))
+	return c.complete(topic, m, escapeExtra, r.Attributes(), rest, r.Data(m.Payload))
 }
 
 // sizeOf counts what the message holds.
@@ -142,12 +142,13 @@ func (c Codec) structured(topic string, m *message.Message, rest message.Metadat
 	for name, value := range e.Attributes() {
 		attributes = append(attributes, leat.Header{Name: name, Value: []byte(value)})
 	}
-	return c.complete(topic, m, attributes, rest, e.Data())
+	return c.complete(topic, m, escapeExtra, attributes, rest, e.Data())
 }
 
 // complete makes the event of attributes, with the key and the metadata that are none of
 // CloudEvents.
-func (c Codec) complete(topic string, m *message.Message, attributes []leat.Header, rest message.Metadata, data []byte,
+func (c Codec) complete(
+	topic string, m *message.Message, kind string, attributes []leat.Header, rest message.Metadata, data []byte,
 ) (leat.Event, error) {
 	find := func(name string) int {
 		return slices.IndexFunc(attributes, func(h leat.Header) bool { return h.Name == name })
@@ -155,8 +156,7 @@ func (c Codec) complete(topic string, m *message.Message, attributes []leat.Head
 	if id := find("id"); id >= 0 && m.UUID != "" && m.UUID != string(attributes[id].Value) {
 		rest[uuidName] = m.UUID
 	}
-	if len(rest) > 0 {
-		kind := escapeExtra
+	if len(rest) > 0 || kind == escapeForeign {
 		at := find(EscapeName)
 		if at >= 0 {
 			before, known, err := unescape(string(attributes[at].Value))
@@ -213,17 +213,11 @@ func (c Codec) foreign(topic string, m *message.Message) (leat.Event, error) {
 			rest[name] = value
 		}
 	}
-	if c.Key != nil {
-		if key := c.Key(topic, m); key != "" {
-			add("partitionkey", key)
-		}
-	}
-	add(EscapeName, escape(escapeForeign, rest))
 	var data []byte
 	if len(m.Payload) > 0 {
 		data = m.Payload
 	}
-	return leat.DecodeEvent(attributes, data)
+	return c.complete(topic, m, escapeForeign, attributes, rest, data)
 }
 
 // isMediaType reports whether a value of content-type can be a datacontenttype. What cannot is
