@@ -103,10 +103,8 @@ func (t *topology) declare(ch *amqp.Channel, o *Options) error {
 	}
 	q, topic := &t.queue, t.sub.Topic
 	if q.Existing || o.Provision != ProvisionCreate && !t.sub.Broadcast {
-		if _, err := ch.QueueDeclarePassive(q.Name, q.Durable, false, q.Exclusive, false, nil); err != nil {
-			return explain(topic, "queue", q.Name, err)
-		}
-		return nil
+		_, err := t.look(ch, q.Name, q.Durable)
+		return err
 	}
 	if err := t.declareQueue(ch); err != nil {
 		return err
@@ -126,6 +124,15 @@ func (t *topology) declareQueue(ch *amqp.Channel) error {
 		return t.explainQueue(err)
 	}
 	return nil
+}
+
+// look asks for a queue that is there.
+func (t *topology) look(ch *amqp.Channel, name string, durable bool) (amqp.Queue, error) {
+	q, err := ch.QueueDeclarePassive(name, durable, false, t.queue.Exclusive, false, nil)
+	if err != nil {
+		err = explain(t.sub.Topic, "queue", name, err)
+	}
+	return q, err
 }
 
 // explainQueue is explain for the subscription's own queue: where that exists and cannot keep

@@ -37,18 +37,11 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	defer cancel()
 	part := leat.LagPart{Name: t.queue.Name, Details: map[string]int64{}}
 	err = b.request(ctx, func(ch *amqp.Channel) error {
-		look := func(name string, durable bool) (amqp.Queue, error) {
-			q, err := ch.QueueDeclarePassive(name, durable, false, false, false, nil)
-			if err != nil {
-				return q, explain(topic, "queue", name, err)
-			}
-			return q, nil
-		}
-		q, err := look(t.queue.Name, t.queue.Durable)
+		q, err := t.look(ch, t.queue.Name, t.queue.Durable)
 		part.Events = int64(q.Messages)
 		part.Details["ready"], part.Details["consumers"] = part.Events, int64(q.Consumers)
 		if dead := t.queue.DeadLetterQueue; err == nil && dead != "" {
-			q, err = look(dead, true)
+			q, err = t.look(ch, dead, true)
 			part.Details["dead_letters"] = int64(q.Messages)
 		}
 		return err
