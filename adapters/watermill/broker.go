@@ -78,10 +78,10 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 }
 
 func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
-	if sub.Group == "" && !sub.Broadcast { // Watermill has no call for a topic alone
-		return cmp.Or(sub.ValidateDeclare(), b.life.Refuse(ctx, "declare", sub.Topic))
+	if err := b.life.RefuseDeclare(ctx, sub); err != nil || sub.Group == "" && !sub.Broadcast {
+		return err // Watermill has no call for a topic alone
 	}
-	if err := b.refusal(ctx, "declare", sub); err != nil || b.o.SkipInitialize {
+	if err := b.refusal("declare", sub); err != nil || b.o.SkipInitialize {
 		return err
 	}
 	s, err := b.subscriber(ctx, "declare", sub)
@@ -99,12 +99,8 @@ func (b *Broker) declare(ctx context.Context, sub leat.Subscription) error {
 // goes on by itself is nothing that Close waits for.
 func await(ctx context.Context, f func() error) error { return new(lifecycle.Tasks).Await(ctx, f) }
 
-// refusal returns why a call cannot be served, or nil: it cannot at all, or the subscription cannot
-// be held as asked.
-func (b *Broker) refusal(ctx context.Context, op string, sub leat.Subscription) error {
-	if err := b.life.RefuseSubscriptions(ctx, op, sub); err != nil {
-		return err
-	}
+// refusal returns why a subscription cannot be held as asked, or nil.
+func (b *Broker) refusal(op string, sub leat.Subscription) error {
 	switch {
 	case sub.Broadcast:
 		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported, "there is no broadcast over Watermill; give each process a group of its own")
@@ -149,7 +145,7 @@ func (b *Broker) subscriber(ctx context.Context, op string, sub leat.Subscriptio
 // is refused with [leat.CodeUnsupported] where [Options].Order does not say that the Pub/Sub has
 // it. The stream is a [*Stream].
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	if err := b.refusal(ctx, "subscribe", sub); err != nil {
+	if err := cmp.Or(b.life.RefuseSubscribe(ctx, sub), b.refusal("subscribe", sub)); err != nil {
 		return nil, err
 	}
 	subscriber, err := b.subscriber(ctx, "subscribe", sub)
