@@ -87,7 +87,8 @@ func status(code int) error {
 	case http.StatusNotFound:
 		return fault.Errorf("verify", "", leat.CodeNotFound, "the management API does not know it")
 	case http.StatusUnauthorized:
-		return fault.Errorf("verify", "", leat.CodePermissionDenied, "the management API does not let the user in; its tags must include management")
+		return fault.Errorf("verify", "", leat.CodePermissionDenied,
+			"the management API does not let the user in; its tags must include management")
 	case http.StatusForbidden:
 		return fault.Errorf("verify", "", leat.CodePermissionDenied, "the management API refuses the user the virtual host")
 	}

@@ -324,7 +324,8 @@ func TestDeadLettersGoWhereTheQueueSays(t *testing.T) {
 		top, err := b.topologyOf(leat.Subscription{Topic: "t", Group: "g"})
 		require.NoError(t, err)
 		q := top.queue
-		assert.Equal(t, []any{c.queue, c.to, c.key}, []any{q.DeadLetterQueue, q.Arguments[rabbit.ArgDeadTo], q.Arguments[rabbit.ArgDeadKey]}, name)
+		got := []any{q.DeadLetterQueue, q.Arguments[rabbit.ArgDeadTo], q.Arguments[rabbit.ArgDeadKey]}
+		assert.Equal(t, []any{c.queue, c.to, c.key}, got, name)
 	}
 	assert.Len(t, shared, 2, "the user's own table is left alone")
 }

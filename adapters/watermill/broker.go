@@ -105,7 +105,8 @@ func (b *Broker) refusal(op string, sub leat.Subscription) error {
 	case sub.Broadcast:
 		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported, "there is no broadcast over Watermill; give each process a group of its own")
 	case !sub.Unordered && b.o.Order == leat.OrderNone:
-		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported, "the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")
+		return fault.Errorf(op, sub.Topic, leat.CodeUnsupported,
+			"the Pub/Sub keeps no order by key; set Unordered, or say otherwise by Options.Order")
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (p *publisher) Close() (err error) {
 		p.closing()
 		defer p.last.Stop()
 		close(p.closed)
-		err = p.connection.close(func() {
+		err = p.close(func() {
 			for range cap(p.free) {
 				(<-p.free).drop()
 			}

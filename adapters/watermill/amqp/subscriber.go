@@ -148,7 +148,7 @@ func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.cancel()
 	s.mu.Unlock()
-	return s.connection.close(s.feeds.Wait) // nobody sets conn any more
+	return s.close(s.feeds.Wait) // nobody sets conn any more
 }
 
 // feed is a subscription.
