@@ -101,7 +101,7 @@ func (t *topology) declare(ch *amqp.Channel, o *Options) error {
 	if err := o.declareExchange(ch, t.sub.Topic, &t.exchange); err != nil {
 		return err
 	}
-	q, topic := &t.queue, t.sub.Topic
+	q := &t.queue
 	if q.Existing || o.Provision != ProvisionCreate && !t.sub.Broadcast {
 		_, err := t.look(ch, q.Name, q.Durable)
 		return err

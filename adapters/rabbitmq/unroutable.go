@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -57,14 +58,13 @@ func (o *Options) keeps(x *Exchange) bool {
 // returns the arguments of x with it.
 func (o *Options) declareUnrouted(ch *amqp.Channel, topic string, x *Exchange) (amqp.Table, error) {
 	name := x.Name + unroutedSuffix
-	if len(name) > maxShortString {
-		return nil, topologyError(topic, leat.CodeInvalid, "the name %.40q and so on, of what keeps unroutable events, has %d bytes; "+
-			"at most %d are allowed: use a shorter topic", name, len(name), maxShortString)
+	if err := rabbit.CheckName("queue that keeps unroutable events", name); err != nil {
+		return nil, topologyError(topic, leat.CodeInvalid, "%w", err)
 	}
 	if err := ch.ExchangeDeclare(name, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
 		return nil, explain(topic, "exchange", name, err)
 	}
-	if _, err := ch.QueueDeclare(name, true, false, false, false, o.deadLetterArguments()); err != nil {
+	if _, err := ch.QueueDeclare(name, true, false, false, false, rabbit.DeadLetterArguments(o.DeliveryLimit)); err != nil {
 		return nil, explain(topic, "queue", name, err)
 	}
 	if err := ch.QueueBind(name, "", name, false, nil); err != nil {
@@ -105,7 +105,7 @@ func (t *topology) adopt(ctx context.Context, ch *amqp.Channel) error {
 	// The lock is the exclusive consumer of a queue that is gone when the channel is: two processes
 	// that move would mix the order.
 	lock := kept + lockSuffix
-	if _, err := ch.QueueDeclare(lock, false, true, false, false, amqp.Table{argType: amqp.QueueTypeClassic}); err != nil {
+	if _, err := ch.QueueDeclare(lock, false, true, false, false, amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}); err != nil {
 		return explain(t.sub.Topic, "queue", lock, err)
 	}
 	if _, err := ch.Consume(lock, consumerTag, true, true, false, false, nil); err != nil {
