@@ -107,6 +107,7 @@ type Consumer struct {
 	// the broker or a Lease is called.
 	mu     sync.Mutex
 	engine *engine // nil while it does not run
+	ended  error   // of the last Run; nil while it runs
 	paused bool    // by Pause
 	total  counts
 	// suspectEnds is what has to be taken out of the notes on suspects.
@@ -172,18 +173,18 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 // Consumers of one call whose poison topics are the same, on one broker and for another topic or
 // group, are refused with [CodeInvalid], unless their PoisonQueue says that this is meant
 // (middleware.PoisonOptions.Shared).
-func Run(ctx context.Context, consumers ...*Consumer) error {
+func Run(ctx context.Context, consumers ...*Consumer) (err error) {
 	for i, c := range consumers {
 		if err := c.acquire(); err != nil {
 			for _, other := range consumers[:i] {
-				other.release()
+				other.release(err)
 			}
 			return err
 		}
 	}
 	defer func() {
 		for _, c := range consumers {
-			c.release()
+			c.release(err)
 		}
 	}()
 	if len(consumers) == 0 {
@@ -281,14 +282,15 @@ func (c *Consumer) acquire() error {
 	if c.engine != nil {
 		return refuse(CodeConflict, errors.New("the Consumer runs already"))
 	}
-	c.engine = newEngine(c)
+	c.engine, c.ended = newEngine(c), nil
 	return nil
 }
 
-func (c *Consumer) release() {
+// release ends a run, which err ended.
+func (c *Consumer) release(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.engine = nil
+	c.engine, c.ended = nil, err
 }
 
 // Pause stops receiving and starting handlers until [Consumer.Resume], also of a Consumer that is

@@ -79,9 +79,11 @@ const (
 	// Degraded: it works, but something needs attention: an event that keeps failing, a poison
 	// queue that is down, a broker that cannot be reached for now.
 	Degraded
+	// Starting: the broker has not accepted the subscription yet.
+	Starting
 	// Stalled: it cannot receive, its limits used up by events that do not finish.
 	Stalled
-	// Stopped: it does not run.
+	// Stopped: it does not run. A problem says why, where Run ended with an error.
 	Stopped
 )
 
@@ -94,6 +96,8 @@ func (s HealthState) String() string {
 		return "paused"
 	case Degraded:
 		return "degraded"
+	case Starting:
+		return "starting"
 	case Stalled:
 		return "stalled"
 	case Stopped:

@@ -76,8 +76,13 @@ func (c *Consumer) Health() Health {
 	c.mu.Lock()
 	e := c.engine
 	if e == nil || e.stopped {
+		ended := c.ended
 		c.mu.Unlock()
-		return Health{State: Stopped}
+		h := Health{State: Stopped}
+		if ended != nil {
+			h.Problems = []error{ended}
+		}
+		return h
 	}
 	symptoms := e.symptoms()
 	stream := e.stream
@@ -110,7 +115,7 @@ func (e *engine) symptoms() []symptom {
 	}
 	most := e.c.o.MaxDeliveries
 	if e.stream == nil {
-		add(Degraded, CodeUnavailable, e.epoch, nil, "waits for the broker to accept the subscription")
+		add(Starting, CodeUnavailable, e.epoch, nil, "waits for the broker to accept the subscription")
 	}
 	if e.c.paused {
 		add(Paused, CodeConflict, e.c.pausedSince, nil, "paused by Consumer.Pause, until Consumer.Resume")

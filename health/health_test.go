@@ -1,0 +1,137 @@
+package health_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/health"
+)
+
+// answer is what a client of a path gets.
+type answer struct {
+	status    int
+	State     string
+	Consumers []struct {
+		Topic, Group string
+		Health       struct {
+			State    string
+			Problems []struct{ Code, Error string }
+		}
+	}
+}
+
+func get(t *testing.T, h http.Handler, path string) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	a := answer{status: w.Code}
+	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), w.Body.String())
+	return a
+}
+
+var sub = leat.Subscription{Topic: "orders", Group: "billing"}
+
+func TestLifeOfAConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := memory.New(nil)
+		defer broker.Close()
+		var fail error
+		c := leat.NewConsumer(broker, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return fail }), nil)
+		h := health.Handler(c, nil)
+		status := func(path string) int { return get(t, h, path).status }
+
+		a := get(t, h, "/readyz")
+		assert.Equal(t, "stopped", a.State)
+		assert.Equal(t, "orders", a.Consumers[0].Topic)
+		assert.Equal(t, "billing", a.Consumers[0].Group)
+		assert.Equal(t, []int{503, 200}, []int{a.status, status("/livez")}, "before Run")
+
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- leat.Run(ctx, c) }()
+		synctest.Wait()
+		assert.Equal(t, []int{200, 200}, []int{status("/readyz"), status("/livez")}, "healthy")
+
+		c.Pause()
+		assert.Equal(t, "paused", get(t, h, "/readyz").State)
+		assert.Equal(t, []int{200, 200}, []int{status("/readyz"), status("/livez")}, "paused")
+		c.Resume()
+
+		fail = errors.New("no row")
+		e, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s"})
+		require.NoError(t, err)
+		require.NoError(t, leat.NewProducer(broker, nil).Publish(ctx, sub.Topic, e))
+		time.Sleep(time.Minute)
+		a = get(t, h, "/readyz")
+		assert.Equal(t, "degraded", a.State)
+		assert.Contains(t, a.Consumers[0].Health.Problems[0].Error, "no row")
+		assert.Equal(t, []int{200, 200}, []int{a.status, status("/livez")}, "degraded")
+
+		stop()
+		require.NoError(t, <-ended)
+		assert.Equal(t, []int{503, 200}, []int{status("/readyz"), status("/livez")}, "stopped in order")
+	})
+}
+
+func TestRunEndedWithAnError(t *testing.T) {
+	broker := memory.New(&memory.Options{Provision: memory.ProvisionVerify})
+	defer broker.Close()
+	nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	c := leat.NewConsumer(broker, sub, nothing, nil)
+	require.Error(t, leat.Run(t.Context(), c))
+	h := health.Handler(c)
+	for _, path := range []string{"/livez", "/readyz"} {
+		a := get(t, h, path)
+		assert.Equal(t, http.StatusServiceUnavailable, a.status)
+		assert.Equal(t, "not found", a.Consumers[0].Health.Problems[0].Code)
+	}
+}
+
+// waiting is a broker that does not accept a subscription.
+type waiting struct{ leat.Broker }
+
+func (waiting) Subscribe(ctx context.Context, _ leat.Subscription) (leat.Stream, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestStartingIsAliveAndNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := memory.New(nil)
+		defer broker.Close()
+		nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+		c := leat.NewConsumer(waiting{broker}, sub, nothing, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- leat.Run(ctx, c) }()
+		synctest.Wait()
+		h := health.Handler(c)
+		a := get(t, h, "/readyz")
+		assert.Equal(t, "starting", a.State)
+		assert.Equal(t, []int{503, 200}, []int{a.status, get(t, h, "/livez").status})
+		stop()
+		<-ended
+	})
+}
+
+func TestOtherRequests(t *testing.T) {
+	h := health.Handler()
+	assert.Equal(t, 200, get(t, h, "/readyz").status, "a program that only publishes")
+	for path, want := range map[string]int{"/other": http.StatusNotFound, "/livez": http.StatusMethodNotAllowed} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		assert.Equal(t, want, w.Code, path)
+	}
+}
