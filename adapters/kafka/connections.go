@@ -27,9 +27,8 @@ type connections struct {
 	doubts atomic.Int64 // produce requests that were sent and got no answer, or one that leaves the outcome open
 
 	mu     sync.Mutex
-	err    error // what was wrong with the last connection or request; nil when it was good
-	since  time.Time
-	worked bool // a request was answered once
+	wrong  fault.Symptom // with the last connection or request
+	worked bool          // a request was answered once
 }
 
 var (
@@ -66,17 +65,14 @@ func (c *connections) note(err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil && errors.Is(err, context.DeadlineExceeded) {
+	if c.wrong.Err != nil && errors.Is(err, context.DeadlineExceeded) {
 		return // which says less than what was wrong before
-	}
-	if err != nil && c.err == nil {
-		c.since = time.Now()
 	}
 	c.worked = c.worked || err == nil
 	if !c.worked && isReset(err) && !hinted(err) {
 		err = fmt.Errorf("%w (the broker ends each connection: is it up, is SASL required, is TLS misconfigured?)", err)
 	}
-	c.err = err
+	c.wrong.Set(err)
 }
 
 // hinted reports whether the client itself says what an end of a connection may mean, which it does
@@ -90,7 +86,7 @@ func hinted(err error) bool {
 func (c *connections) last() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err
+	return c.wrong.Err
 }
 
 // health returns what is wrong, as an [*leat.Error]. The topic is that of the stream whose
@@ -98,10 +94,10 @@ func (c *connections) last() error {
 func (c *connections) health(topic string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
+	if c.wrong.Err == nil {
 		return nil
 	}
-	return unhealthy(topic, codeOf(c.err), c.since, c.err)
+	return unhealthy(topic, codeOf(c.wrong.Err), c.wrong.Since, c.wrong.Err)
 }
 
 // unhealthy makes the error of a health report, without what a broker says about a login.

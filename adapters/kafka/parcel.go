@@ -12,6 +12,11 @@ import (
 // parcel is what the events of one Publish are encoded into. It is used again when the client has
 // answered for all of its records: from then on the client does not touch them. Without that, every
 // event would cost its records in fresh memory, and the collector's work that goes with it.
+//
+// Measured on 1 KiB events against a fake cluster that stores nothing, in processor time of the
+// process, client and fake included: without parcels 3 to 5 % more for publishes of one event and
+// 10 to 25 % for those of a hundred; with copies instead of views (see view) 8 % and 27 %; without
+// both, 30 % and 95 %, since the copies are what the parcels keep.
 type parcel struct {
 	publish.Batch[record]
 

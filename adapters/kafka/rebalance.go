@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -46,11 +48,9 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 }
 
 // readNotes reads the metadata of the offsets that the client has fetched and that fetched gets
-// next. A note is about offsets of a log: one of a topic that was deleted since, or whose log is
-// shorter now, says nothing.
-func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
+// next.
+func (s *Stream) readNotes(_ context.Context, _ *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
 	notes := map[int32]readNote{}
-	found := false
 	for _, group := range answer.Groups {
 		for _, topic := range group.Topics {
 			for _, p := range topic.Partitions {
@@ -61,14 +61,8 @@ func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.Offs
 				if !ok || n.base != p.Offset {
 					n = note{base: -1}
 				}
-				found = found || len(n.above) > 0
 				notes[p.Partition] = readNote{note: n, text: *p.Metadata}
 			}
-		}
-	}
-	if found {
-		if err := s.verifyNotes(ctx, notes); err != nil {
-			return fmt.Errorf("asking for the topic whose finished events were noted: %w", err)
 		}
 	}
 	s.mu.Lock()
@@ -77,27 +71,50 @@ func (s *Stream) readNotes(ctx context.Context, _ *kgo.Client, answer *kmsg.Offs
 	return nil
 }
 
-// verifyNotes empties the notes that do not belong to the topic as it is now.
-func (s *Stream) verifyNotes(ctx context.Context, notes map[int32]readNote) error {
+// verify asks for the topic as it is now, where anything is known of partitions besides the offsets
+// that the client has fetched, and forgets what is of another topic or log: how far earlier tenures
+// had come, and notes, also those of offsets behind the end of the log. Without an answer it
+// forgets the former; the latter is an error, after which the client fetches the offsets again.
+func (s *Stream) verify(ctx context.Context, partitions map[int32]kgo.Offset) error {
+	known, noted := false, false
+	s.mu.Lock()
+	for p := range partitions {
+		_, ok := s.progress[p]
+		known, noted = known || ok, noted || len(s.notes[p].above) > 0
+	}
+	s.mu.Unlock()
+	if !known && !noted {
+		return nil
+	}
 	ctx, cancel := s.broker.bounded(ctx)
 	defer cancel()
-	topic, err := s.broker.topic(ctx, s.sub.Topic)
-	if err != nil {
-		return err
+	topic, err := s.lookAtTopic(ctx)
+	err = cmp.Or(err, topic.Err)
+	s.mu.Lock()
+	if err != nil || topic.ID != s.ident.id {
+		for p := range partitions {
+			delete(s.progress, p)
+		}
+		s.ident.doubt()
 	}
-	ends, err := s.broker.endOffsets(ctx, s.sub.Topic)
+	s.mu.Unlock()
+	if !noted {
+		return nil
+	}
+	var ends kadm.ListedOffsets
+	if err == nil {
+		ends, err = s.broker.endOffsets(ctx, s.sub.Topic)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("asking for the topic whose finished events were noted: %w", err)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.topic = topicIDOf(topic.ID)
-	s.mu.Unlock()
-	for p, n := range notes {
-		end, ok := ends.Lookup(s.sub.Topic, p)
-		if n.topic != topicIDOf(topic.ID) || !ok || end.Offset < n.above.end() {
-			n.old = n.base >= 0 && n.topic != topicID{} && n.topic != topicIDOf(topic.ID)
-			n.note = note{base: -1}
-			notes[p] = n
+	for p, n := range s.notes {
+		if end, ok := ends.Lookup(s.sub.Topic, p); n.topic != s.topic || !ok || end.Offset < n.above.end() {
+			old := n.base >= 0 && n.topic != topicID{} && n.topic != s.topic
+			s.notes[p] = readNote{note: note{base: -1}, text: n.text, old: old}
 		}
 	}
 	return nil
@@ -130,7 +147,9 @@ func (s *Stream) awaitIdle() {
 // settled in the group's name. The leader epoch lets the client notice a log that was truncated
 // meanwhile.
 func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	s.checkProgress(ctx, offsets[s.sub.Topic])
+	if err := s.verify(ctx, offsets[s.sub.Topic]); err != nil {
+		return nil, err
+	}
 	s.resume(offsets[s.sub.Topic])
 	s.nameStarts(ctx, offsets[s.sub.Topic])
 	s.placed(offsets[s.sub.Topic])

@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A client consumes from and produces to the first topic of a name that it has seen, by the topic's
@@ -161,31 +160,4 @@ func (p *publisher) purge(topic string) {
 		p.o.Logger.Warn("the topic was deleted and created again; publishing goes on with the new topic", "topic", topic)
 		p.clients.current().PurgeTopicsFromProducing(topic)
 	})
-}
-
-// checkProgress forgets how far earlier tenures of partitions had come where the topic is not the
-// one any more that they were of.
-func (s *Stream) checkProgress(ctx context.Context, partitions map[int32]kgo.Offset) {
-	s.mu.Lock()
-	some := false
-	for p := range partitions {
-		_, ok := s.progress[p]
-		some = some || ok
-	}
-	s.mu.Unlock()
-	if !some {
-		return
-	}
-	ctx, cancel := s.broker.bounded(ctx)
-	defer cancel()
-	topic, err := s.lookAtTopic(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil && topic.Err == nil && topic.ID == s.ident.id {
-		return
-	}
-	for p := range partitions {
-		delete(s.progress, p)
-	}
-	s.ident.doubt()
 }

@@ -52,7 +52,7 @@ func TestRefusedLoginsNameNobody(t *testing.T) {
 	conns := &connections{}
 	conns.note(said)
 	for _, err := range []error{
-		fail(t.Context(), "declare", "t", said), conns.health("t"), unhealthy("t", leat.CodeUnauthenticated, conns.since, said),
+		fail(t.Context(), "declare", "t", said), conns.health("t"), unhealthy("t", leat.CodeUnauthenticated, conns.wrong.Since, said),
 	} {
 		assert.NotContains(t, err.Error(), "zq7xjw")
 		require.ErrorIs(t, err, kerr.SaslAuthenticationFailed)

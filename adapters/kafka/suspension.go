@@ -121,20 +121,18 @@ func (s *Stream) renew() (over []*tenure) {
 		case t.position() < 0: // nothing was delivered: what was polled can stay
 			t.suspended = true
 		default:
-			above, epoch := t.finished()
-			from := kgo.EpochOffset{Epoch: t.epoch, Offset: t.position()}
-			watermark := t.watermark
+			was := t.soFar()
 			s.end([]*tenure{t})
 			s.begin(t.partition)
 			n := s.tenures[t.partition]
-			n.topic, n.committed, n.tried, n.above, n.aboveEpoch = t.topic, t.committed, t.tried, above, epoch
-			n.watermark, n.epoch, n.begin = watermark, from.Epoch, from.Offset
-			if len(above) > 0 {
-				n.owe(from.Offset, from.Epoch)
+			n.progress, n.topic, n.begin, n.next = was, t.topic, was.watermark, was.watermark
+			if len(was.above) > 0 {
+				n.owe(was.watermark, was.epoch)
 				s.commit.soon()
+			} else {
+				n.watermark = t.watermark
 			}
-			n.suspended, n.rewind, n.from = true, true, from
-			n.asked, n.placed, n.next = t.asked, t.placed, from.Offset
+			n.suspended, n.rewind, n.asked, n.placed = true, true, t.asked, t.placed
 			over = append(over, t)
 		}
 	}
@@ -156,7 +154,7 @@ func (s *Stream) resumeSuspended() {
 	from := map[int32]kgo.EpochOffset{}
 	for p, t := range s.tenures {
 		if t.suspended && t.rewind {
-			from[p] = t.from
+			from[p] = kgo.EpochOffset{Epoch: t.epoch, Offset: t.begin}
 		}
 	}
 	s.mu.Unlock()

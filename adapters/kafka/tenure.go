@@ -11,46 +11,49 @@ import (
 
 // tenure is the time for which the stream has a partition. Stream.mu guards it.
 type tenure struct {
-	partition  int32
-	topic      topicID // zero where it is not known
-	lease      *leat.Lease
-	timed      *leat.TimedLease // that the lease belongs to; nil for a plain one
-	drained    func()           // ends the wait for the lease's drain; nil while it does not drain
-	window     *book.Window[place]
-	watermark  int64  // everything below is finished, as it is committed; -1 where that is not known yet
-	epoch      int32  // of the last record below
-	mark       place  // of the window, when watermark has followed it
-	last       int64  // the offset of the newest record in the window
-	owed       uint64 // how often the watermark moved without a record
-	begin      int64  // where the group had come to before; -1 where that is not known, or was compared already
-	committed  commit // what the group has committed, as far as the stream knows
-	tried      commit // the last commit, which may have arrived though no answer came
-	above      spans  // offsets that were finished in an earlier tenure: above the watermark, and not delivered again
-	aboveEpoch int32  // no record of above is of a later leader epoch
-	counted    uint64 // settled at the last commit
-	passed     int64  // the offset behind the last records that could not be read
-	next       int64  // where the client is; -1 where that is not known
-	seen       int64  // the same at the last look for stalls
-	behind     int64  // the same at the last look that found records there
-	asked      bool   // the client has asked for the group's offset
-	placed     bool   // and has got it
-	rest       time.Time
-	draining   bool // nothing of it is delivered any more
-	ended      bool
-	suspended  bool // the session may be over: nothing is delivered until the group has answered
-	rewind     bool // the client is to go back to from then
-	from       kgo.EpochOffset
-	paused     bool // its gap is at the limit
+	progress
+
+	partition int32
+	topic     topicID // zero where it is not known
+	lease     *leat.Lease
+	timed     *leat.TimedLease // that the lease belongs to; nil for a plain one
+	drained   func()           // ends the wait for the lease's drain; nil while it does not drain
+	window    *book.Window[place]
+	mark      place  // of the window, when watermark has followed it
+	last      int64  // the offset of the newest record in the window
+	owed      uint64 // how often the watermark moved without a record
+	begin     int64  // where the group had come to before; -1 where that is not known, or was compared already
+	counted   uint64 // settled at the last commit
+	passed    int64  // the offset behind the last records that could not be read
+	next      int64  // where the client is; -1 where that is not known
+	seen      int64  // the same at the last look for stalls
+	behind    int64  // the same at the last look that found records there
+	asked     bool   // the client has asked for the group's offset
+	placed    bool   // and has got it
+	rest      time.Time
+	draining  bool // nothing of it is delivered any more
+	ended     bool
+	suspended bool // the session may be over: nothing is delivered until the group has answered
+	rewind    bool // the client is to go back to begin then
+	paused    bool // its gap is at the limit
 }
 
-// progress is how far a tenure had come when it ended.
+// progress is how far a tenure has come, or had come when it ended.
 type progress struct {
-	committed  commit // as in the tenure
-	tried      commit // the same
-	watermark  int64  // everything below was settled
-	epoch      int32  // of the last record below
-	above      spans  // settled as well
-	aboveEpoch int32
+	committed commit // what the group has committed, as far as the stream knows
+	tried     commit // the last commit, which may have arrived though no answer came
+	watermark int64  // everything below is finished, as it is committed; -1 where that is not known yet
+	epoch     int32  // of the last record below
+	// above has offsets above the watermark that are finished and not delivered again: in a tenure
+	// those of earlier ones, to which soFar adds its own.
+	above      spans
+	aboveEpoch int32 // no record of above is of a later leader epoch
+}
+
+// soFar returns how far the tenure has come by now.
+func (t *tenure) soFar() progress {
+	above, epoch := t.finished()
+	return progress{t.committed, t.tried, t.position(), t.epoch, above, epoch}
 }
 
 // commit is what is committed: an offset, -1 for none, and the metadata.
@@ -244,8 +247,8 @@ func (c *chunk) cut() {
 
 // begin makes the tenure of a partition. The lock is held.
 func (s *Stream) begin(partition int32) {
-	t := &tenure{partition: partition, topic: s.topic, watermark: -1, epoch: -1, last: -1, begin: -1, committed: commit{offset: -1},
-		tried: commit{offset: -1}, aboveEpoch: -1, next: -1, seen: -1, behind: -1}
+	nothing := progress{committed: commit{offset: -1}, tried: commit{offset: -1}, watermark: -1, epoch: -1, aboveEpoch: -1}
+	t := &tenure{progress: nothing, partition: partition, topic: s.topic, last: -1, begin: -1, next: -1, seen: -1, behind: -1}
 	s.tenures[partition] = t
 	s.hold(t)
 }
@@ -277,9 +280,8 @@ func (s *Stream) end(tenures []*tenure) []int64 {
 				break
 			}
 		}
-		above, epoch := t.finished()
-		if t.watermark >= 0 || len(above) > 0 { // else it has not come to anything, and an earlier one may have
-			s.progress[t.partition] = progress{t.committed, t.tried, t.position(), t.epoch, above, epoch}
+		if was := t.soFar(); t.watermark >= 0 || len(was.above) > 0 { // else it has not come to anything, and an earlier one may have
+			s.progress[t.partition] = was
 		}
 		t.window.End()
 		if s.tenures[t.partition] == t {
