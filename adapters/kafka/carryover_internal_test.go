@@ -99,3 +99,18 @@ func TestUnreadableOfATruncatedLog(t *testing.T) {
 	assert.Len(t, l.polled, 1, "another one")
 	assert.Equal(t, spans{{3, 5}}, tn.above)
 }
+
+// TestLateCommitOfADeletedTopic: an offset that this stream has committed of the topic that was
+// deleted is not where it begins in the new one; an offset that somebody else has committed is.
+func TestLateCommitOfADeletedTopic(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[int64]kgo.Offset{
+		5: kgo.NewOffset().AtStart(), 7: kgo.NewOffset().AtStart(), 6: kgo.NewOffset().At(6),
+	} {
+		l := newLoose(t, 1<<20)
+		l.ident.stale = map[int32]progress{0: {committed: commit{offset: 5}, tried: commit{offset: 7}}}
+		offsets := map[int32]kgo.Offset{0: kgo.NewOffset().At(at)}
+		l.resume(offsets)
+		assert.Equal(t, want, offsets[0], "the group has %d", at)
+	}
+}

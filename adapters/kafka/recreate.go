@@ -143,7 +143,9 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 }
 
 // ofOld reports whether an offset that the group has committed is one that this stream has
-// committed of the topic that was deleted. The lock is held.
+// committed of the topic that was deleted: before Kafka 4.2, a commit that was under way then may
+// arrive in the new topic, which would begin in its middle (TestLateCommitOfADeletedTopic). The
+// lock is held.
 func (s *Stream) ofOld(partition int32, committed int64) bool {
 	old, ok := s.ident.stale[partition]
 	return ok && committed >= 0 && (committed == old.committed.offset || committed == old.tried.offset)

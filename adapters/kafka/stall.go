@@ -133,14 +133,17 @@ func (s *Stream) recoverUnplaced() {
 // halted reports whether the client does not fetch from the partition for now. The lock is held.
 func (t *tenure) halted(now time.Time) bool { return t.paused || t.suspended || now.Before(t.rest) }
 
-// failed notes where the client goes on after data was lost. The lock is held.
+// failed notes where the client goes on after data was lost, which is lower in a log that was
+// truncated: the look for stalls compares from there (TestSilenceAfterALossOfData). The lock is held.
 func (t *tenure) failed(err error) {
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 		t.next = loss.ResetTo
 	}
 }
 
-// restAfter keeps the client from asking again at once for what it has just got an error for. The
+// restAfter keeps the client from asking again at once for what it has just got an error for: it
+// has no pause of its own with KeepRetryableFetchErrors, and fetched a batch with a wrong checksum
+// as fast as the broker could send it (TestBatchesThatCannotBeRead, TestFetchErrorsThatStay). The
 // lock is held.
 func (s *Stream) restAfter(t *tenure, err error) {
 	pause := time.Second

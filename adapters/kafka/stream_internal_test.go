@@ -146,3 +146,16 @@ func TestLostTenureDoesNotForgetProgress(t *testing.T) {
 	none := commit{offset: -1}
 	assert.Equal(t, progress{committed: none, tried: none, watermark: 1, aboveEpoch: -1}, l.progress[0])
 }
+
+// TestSilenceAfterALossOfData: a partition from which nothing comes after a loss is silent where
+// the client goes on, not where it was before: otherwise what stands between would look as if it
+// had been read, and health would be good.
+func TestSilenceAfterALossOfData(t *testing.T) {
+	t.Parallel()
+	l := newLoose(t, 1<<20)
+	l.poll = func() {} // Receive waits for records
+	l.tenures[0].next = 9
+	l.tenures[0].failed(&kgo.ErrDataLoss{Topic: "t", ConsumedTo: 9, ResetTo: 3})
+	require.Empty(t, l.silent(), "the first look")
+	assert.Equal(t, map[int32]int64{0: 3}, l.silent())
+}
