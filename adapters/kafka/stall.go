@@ -134,7 +134,8 @@ func (s *Stream) recoverUnplaced() {
 func (t *tenure) halted(now time.Time) bool { return t.paused || t.suspended || now.Before(t.rest) }
 
 // failed notes where the client goes on after data was lost, which is lower in a log that was
-// truncated: the look for stalls compares from there (TestSilenceAfterALossOfData). The lock is held.
+// truncated: the look for stalls compares from there (TestSilenceAfterALossOfData). The lock is
+// held.
 func (t *tenure) failed(err error) {
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 		t.next = loss.ResetTo
