@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/publish"
@@ -22,12 +21,11 @@ type publisher struct {
 	ledger  *publish.Ledger[record]
 	clients clients
 	parcels parcelPools
-	answer  func(r *kgo.Record, err error) // answered
-	copies  bool                           // records are not made of the bytes of their events
-	purging sync.Map                       // the topics that the client is forgetting
-	purges  sync.WaitGroup                 // that
-	ctx     context.Context                //nolint:containedctx // it ends with the publisher
-	cancel  context.CancelFunc             // called under mu
+	copies  bool               // records are not made of the bytes of their events
+	purging sync.Map           // the topics that the client is forgetting
+	purges  sync.WaitGroup     // that
+	ctx     context.Context    //nolint:containedctx // it ends with the publisher
+	cancel  context.CancelFunc // called under mu
 
 	open    atomic.Bool           // a broker has accepted this producer, and nothing is held
 	held    publish.Queue[record] // what was admitted before that
@@ -36,9 +34,7 @@ type publisher struct {
 	asking  sync.WaitGroup
 }
 
-// record is what is kept for an event on its way. It is its own context, so that the client's
-// answer leads back to it without an allocation; as a context it never ends. The client may keep it
-// as a context when it has answered, so these methods read nothing of it.
+// record is what is kept for an event on its way.
 type record struct {
 	entry  *publish.Entry[record]
 	kafka  kgo.Record
@@ -48,34 +44,10 @@ type record struct {
 func newPublisher(o *Options, conns *connections) *publisher {
 	p := &publisher{o: o, conns: conns}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.answer = p.answered
 	p.ledger = publish.New[record](publish.Options{
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.trouble,
 	})
 	return p
-}
-
-func (*record) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
-func (*record) Done() <-chan struct{}                   { return nil }
-func (*record) Err() error                              { return nil }
-
-// recordKey is the key by which a record is found in a context that was derived from it, as hooks
-// that trace do.
-type recordKey struct{}
-
-func (r *record) Value(key any) any {
-	if key == (recordKey{}) {
-		return r
-	}
-	return nil
-}
-
-// recordOf returns the record that a client's record belongs to.
-func recordOf(r *kgo.Record) *record {
-	if rec, ok := r.Context.(*record); ok {
-		return rec
-	}
-	return r.Context.Value(recordKey{}).(*record) //nolint:forcetypeassert // encode put it there
 }
 
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound
@@ -113,7 +85,7 @@ func (p *publisher) publish(ctx context.Context, topic string, events []leat.Eve
 			b.Refuse(err)
 			continue
 		}
-		r.entry, r.kafka.Topic, r.kafka.Context = entry, topic, r
+		r.entry, r.kafka.Topic = entry, topic
 	}
 	p.ledger.Admit(ctx, &b.Batch, p.accept)
 }
@@ -133,20 +105,20 @@ func (p *publisher) accept(entries []publish.Entry[record]) {
 
 // produce gives the client an event that was begun. The client answers exactly once.
 func (p *publisher) produce(client *kgo.Client, e *publish.Entry[record], doubts int64) {
-	e.Value.doubts = doubts
-	e.Value.kafka.Timestamp = e.Admitted() // the client counts its delivery timeout from there
-	client.TryProduce(context.Background(), &e.Value.kafka, p.answer)
+	r := &e.Value
+	r.doubts = doubts
+	r.kafka.Timestamp = e.Admitted() // the client counts its delivery timeout from there
+	client.TryProduce(context.Background(), &r.kafka, func(_ *kgo.Record, err error) { p.answered(r, err) })
 }
 
 // answered is the client's answer for a record.
-func (p *publisher) answered(r *kgo.Record, err error) {
-	rec := recordOf(r)
+func (p *publisher) answered(r *record, err error) {
 	if err == nil {
-		rec.entry.Done(nil)
+		r.entry.Done(nil)
 		return
 	}
-	topic := r.Topic // the record may be used for something else when it is done
-	rec.entry.Done(p.outcome(rec, err))
+	topic := r.kafka.Topic // the record may be used for something else when it is done
+	r.entry.Done(p.outcome(r, err))
 	if errors.Is(err, kerr.UnknownTopicID) {
 		p.purge(topic)
 	}
