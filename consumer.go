@@ -137,11 +137,11 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	switch {
 	case c.invalid != nil:
 	case nils.Is(broker):
-		c.invalid = errors.New("the broker is nil")
+		c.invalid = errors.New("the broker is nil; look at the error of opening it")
 	case nils.Is(h):
-		c.invalid = errors.New("the handler is nil")
+		c.invalid = errors.New("the handler is nil; give one to NewConsumer")
 	case slices.ContainsFunc(o.Middleware, func(m Middleware) bool { return m == nil }):
-		c.invalid = errors.New("ConsumerOptions.Middleware has a nil")
+		c.invalid = errors.New("ConsumerOptions.Middleware has a nil; leave it out")
 	case o.PoisonQueue != nil && nils.Is(o.PoisonQueue):
 		c.invalid = errors.New("ConsumerOptions.PoisonQueue is a nil in an interface; leave it out, or give one")
 	case o.Observer != nil && nils.Is(o.Observer):
@@ -232,7 +232,7 @@ func unlessStopped(ctx context.Context, err error) error {
 // [ProducerOptions].Topics does that at the first publish.
 func Declare(ctx context.Context, broker Broker, subs ...Subscription) error {
 	if nils.Is(broker) {
-		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil")}
+		return &Error{Op: "declare", Code: CodeInvalid, Err: errors.New("the broker is nil; look at the error of opening it")}
 	}
 	full := make([]Subscription, len(subs))
 	for i, sub := range subs {
@@ -280,7 +280,7 @@ func (c *Consumer) acquire() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.engine != nil {
-		return refuse(CodeConflict, errors.New("the Consumer runs already"))
+		return refuse(CodeConflict, errors.New("the Consumer runs already; make one with NewConsumer for each Run"))
 	}
 	c.engine, c.ended = newEngine(c), nil
 	return nil

@@ -198,7 +198,7 @@ func (e Event) Validate() error {
 	d := e.d()
 	switch {
 	case e.p == nil:
-		return eventError(d, CodeInvalid, &AttributeError{"event", "is the zero Event", specRequired})
+		return eventError(d, CodeInvalid, &AttributeError{"event", "is the zero Event; make one with NewEvent or EventType.New", specRequired})
 	case d.err != nil:
 		return d.err
 	case d.core[attrSource] == "":

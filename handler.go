@@ -180,7 +180,7 @@ type subscriptionChecker interface{ Check(sub Subscription) error }
 // chain wraps h, and returns those that have to be asked before it is used.
 func chain(h Handler, middleware []Middleware) (Handler, []subscriptionChecker) {
 	if nils.Is(h) {
-		h = unfitHandler{errors.New("the handler is nil")}
+		h = unfitHandler{errors.New("the handler is nil; give one to Chain")}
 	}
 	var checks []subscriptionChecker
 	add := func(h Handler) {

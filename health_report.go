@@ -23,6 +23,9 @@ type Health struct {
 // is left out.
 const maxHealthText = 190
 
+// maxReportedText is the same for what a stream or a broker says of itself.
+const maxReportedText = 300
+
 // MarshalJSON returns the state and the problems, with code, topic and text each:
 //
 //	{"state":"degraded","problems":[{"code":"unavailable","topic":"orders","error":"..., since 2026-01-02T03:04:05Z"}]}
@@ -339,7 +342,7 @@ func asProblem(err error) *Error {
 	if one.Err == nil {
 		one.Err = errors.New(one.Code.String())
 	}
-	text := causeText(one.Err, said{one.Op, one.Topic, one.EventID, one.Code}, maxHealthText)
+	text := causeText(one.Err, said{one.Op, one.Topic, one.EventID, one.Code}, maxReportedText)
 	if text != one.Err.Error() {
 		one.Err = &symptomError{text, one.Err}
 	}

@@ -11,11 +11,11 @@ const maxNameBytes = 249
 
 // CheckName returns nil for a name that a topic or a group may have: 1 to 249 bytes of letters,
 // digits, '.', '_' and '-', but not "." or "..", which Kafka does not take. Otherwise the error
-// says what is wrong, such as "is empty", without a code: the caller puts it behind the word for
-// what has the name, into an [*Error] with [CodeInvalid].
+// says what is wrong, such as "is empty; give it a name", without a code: the caller puts it behind
+// the word for what has the name, into an [*Error] with [CodeInvalid].
 func CheckName(name string) error {
 	if name == "" {
-		return errors.New("is empty")
+		return errors.New("is empty; give it a name")
 	}
 	if len(name) > maxNameBytes {
 		return fmt.Errorf("%s is %d bytes long; at most %d are allowed", quote(name), len(name), maxNameBytes)

@@ -73,10 +73,10 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	p := &Producer{source: o.Source, unanswered: unanswered{turn: make(chan struct{}, 1)}}
 	switch {
 	case nils.Is(broker):
-		p.invalid = errors.New("the broker of the Producer is nil")
+		p.invalid = errors.New("the broker of the Producer is nil; look at the error of opening it")
 		return p
 	case slices.ContainsFunc(o.Middleware, func(m PublishMiddleware) bool { return m == nil }):
-		p.invalid = errors.New("ProducerOptions.Middleware has a nil")
+		p.invalid = errors.New("ProducerOptions.Middleware has a nil; leave it out")
 		return p
 	case o.Observer != nil && nils.Is(o.Observer):
 		p.invalid = errors.New("ProducerOptions.Observer is a nil in an interface; leave it out, or give one")

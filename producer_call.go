@@ -150,7 +150,7 @@ func (p *Producer) refusal(topic string) error {
 		return &Error{Op: "publish", Topic: topic, Code: CodeInvalid, Err: p.invalid}
 	}
 	if p.closed.Load() {
-		return &Error{Op: "publish", Topic: topic, Code: CodeClosed, Err: errors.New("the Producer is closed")}
+		return &Error{Op: "publish", Topic: topic, Code: CodeClosed, Err: errors.New("the Producer is closed; close it behind the last publish")}
 	}
 	return nil
 }

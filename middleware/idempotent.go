@@ -84,7 +84,7 @@ func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 	}
 }
 
-var errNoStore = errors.New("Idempotent was made without a Store")
+var errNoStore = errors.New("Idempotent was made without a Store; give it one, such as NewMemoryStore")
 
 const (
 	maxUnmarked = 1_000

@@ -87,5 +87,5 @@ func TestAPublishNamesTheEventOnce(t *testing.T) {
 	assert.EqualError(t, p.Publish(t.Context(), "orders", e.WithType("")),
 		`leat: publish topic "orders" event "1": invalid: attribute "type" is empty (CloudEvents 1.0.2, Required Attributes: type)`)
 	assert.EqualError(t, p.Publish(t.Context(), "orders", leat.Event{}),
-		`leat: publish topic "orders": invalid: the event is the zero Event (CloudEvents 1.0.2, Required Attributes)`)
+		`leat: publish topic "orders": invalid: the event is the zero Event; make one with NewEvent or EventType.New (CloudEvents 1.0.2, Required Attributes)`)
 }

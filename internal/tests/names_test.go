@@ -35,7 +35,7 @@ func TestReservedNames(t *testing.T) {
 			assert.Error(t, leat.CheckName(topic), topic)
 		}
 	}
-	require.EqualError(t, leat.CheckName(""), "is empty", "the text goes behind the word for what has the name")
+	require.EqualError(t, leat.CheckName(""), "is empty; give it a name", "the text goes behind the word for what has the name")
 	require.NoError(t, leat.CheckName("amq.topic"), "a group may be called so")
 	require.NoError(t, leat.CheckTopic("orders.eu_1-x"))
 	for _, topic := range []string{"...", "amq", "amqp.orders", "a.amq.b", "__orders", "_", "-", strings.Repeat("x", 249)} {
