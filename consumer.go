@@ -17,8 +17,8 @@ import (
 // ConsumerOptions are the options of a [Consumer]. The zero value works. With a field that is out
 // of its range, [Run] refuses the Consumer.
 type ConsumerOptions struct {
-	// Concurrency is how many handlers run at once. Events of one key still run one after the
-	// other. 0 means 16.
+	// Concurrency is how many handlers run at once, and how many batches beside them, see [Batch].
+	// Events of one key still run one after the other. 0 means 16.
 	Concurrency int
 	// MaxInFlight bounds the events that are received and not settled: running, waiting, parked and
 	// prefetched. At the bound the Consumer stops receiving. 0 means 1,000.
@@ -98,7 +98,8 @@ func (o ConsumerOptions) withDefaults() ConsumerOptions {
 type Consumer struct {
 	broker  Broker
 	sub     Subscription
-	handler Handler
+	root    Handler // as it was given
+	handler Handler // it, in the middleware
 	o       ConsumerOptions
 	routes  []Route // of the Router that handler is or wraps, nil for others
 	invalid error   // what is wrong with the arguments of NewConsumer
@@ -124,7 +125,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 	if o == nil {
 		o = &ConsumerOptions{}
 	}
-	c := &Consumer{broker: broker, o: o.withDefaults(), routes: routesOf(h)}
+	c := &Consumer{broker: broker, root: h, o: o.withDefaults(), routes: routesOf(h)}
 	c.invalid = o.validate()
 	if c.o.MaxInFlight != 0 {
 		sub.MaxInFlight = c.o.MaxInFlight

@@ -34,6 +34,8 @@ type engine struct {
 	running int // of them, those that run a handler
 	idle    []*worker
 	waking  bool // a worker was woken and has not looked for work yet
+	backlog bool // a batch is full and has to wait for one that runs
+	joined  int  // of the workers, those that wait in joinBatch
 	poison  poisonStage
 	outage  outageStage
 	// unrouted has hashes of the types that no route wanted, for noteSkipped.
@@ -61,6 +63,8 @@ type engine struct {
 	drained  chan struct{} // closed when stopping and nothing runs
 	quiet    chan struct{} // closed when stopped and only workers with a handler that does not return are left
 	crashes  []error       // panics that left an event unhandled at the drain
+
+	batches batchStage
 }
 
 // settling is a settlement that waits for the lock to be free, and what an observer is told before
@@ -154,6 +158,9 @@ func (e *engine) awaitRoom(ctx context.Context) int {
 		}
 		e.starved = true
 		e.noteFull()
+		if e.batches.gathered > 0 {
+			e.startBatches() // nothing can come to them before there is room
+		}
 		e.c.mu.Unlock()
 		select {
 		case <-e.room:
@@ -275,6 +282,8 @@ func (e *engine) admit(it *item, key string, hash uint64) {
 	l.push(it)
 	if l.first == it {
 		e.dispatch(it)
+	} else if it.ahead.member != nil {
+		e.exposeNext(it.ahead)
 	}
 }
 
@@ -284,7 +293,7 @@ func (e *engine) dispatch(it *item) {
 	if it.poison != nil {
 		e.startPoison(it)
 	} else {
-		e.makeReady(it)
+		e.makeReadyInTurn(it)
 	}
 }
 

@@ -22,11 +22,13 @@ type attempt struct {
 	// skipped is set by the Router when no handler wants the event's type.
 	skipped atomic.Bool
 	rare    *attemptRare // nil for most
+	item    *item        // the engine's lock guards it; nil once the attempt is over
 }
 
 // attemptRare is what few attempts have.
 type attemptRare struct {
 	crash      error  // what guard returns instead of calling the handler, which ended its goroutine
+	early      bool   // it began before the event ahead of it is done
 	positionID string // Position.ID
 	key        string // Info.Key
 	trace      *TraceContext
@@ -55,14 +57,14 @@ func (a *attempt) Value(key any) any {
 // newAttempt fills in the context of it's present attempt.
 func newAttempt(it *item, crash error) *attempt {
 	a := it.ctx // of the first attempt, allocated with the batch
-	it.ctx = nil
-	if a == nil {
+	if a == nil || a.item != nil {
 		a = &attempt{}
 	}
+	it.ctx, a.item = a, it
 	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
 	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
-	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil {
-		a.rare = &attemptRare{crash: crash, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
+	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil || it.early {
+		a.rare = &attemptRare{crash: crash, early: it.early, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
 	}
 	return a
 }
@@ -211,6 +213,9 @@ func guard(h Handler) Handler {
 		if a != nil {
 			if crash := a.crash(); crash != nil {
 				return crash
+			}
+			if a.rare != nil && a.rare.early && batchFor(h, e) == nil { // a middleware has changed what decides where it goes
+				return a.batch.engine.notItsTurn(a.item)
 			}
 		}
 		defer func() {

@@ -20,7 +20,7 @@ func (w *worker) signal() {
 // wakes the next while more are ready, so a burst reaches all of them, while a handler that returns
 // at once is served by few.
 func (e *engine) wake() *worker {
-	if e.waking || !e.startable() {
+	if e.waking || !e.startable() || e.activeWorkers() >= e.c.o.Concurrency {
 		return nil
 	}
 	if n := len(e.idle); n > 0 {
@@ -29,7 +29,7 @@ func (e *engine) wake() *worker {
 		e.waking = true
 		return w
 	}
-	if e.workers < e.c.o.Concurrency && !e.stopped {
+	if !e.stopped {
 		e.workers++
 		e.waking = true
 		w := &worker{wake: make(chan struct{}, 1)}
@@ -60,6 +60,9 @@ func (e *engine) work(w *worker) {
 				return
 			}
 			e.idle = append(e.idle, w)
+			if e.batches.gathered > 0 {
+				e.startBatches()
+			}
 			e.checkDrained()
 			e.unlock(nil)
 			<-w.wake
@@ -82,7 +85,7 @@ func (e *engine) work(w *worker) {
 // next takes the next ready item and marks it running; nil when there is none to start. The lock is
 // held.
 func (e *engine) next() *item {
-	if !e.startable() {
+	if !e.startable() || e.overcommitted() {
 		return nil
 	}
 	it := e.suspects.solo

@@ -32,6 +32,7 @@ func (e *engine) drain() error {
 	}
 	e.stopSuspects()
 	e.giveBackWaiting(nil)
+	e.flushBatches()
 	e.checkDrained()
 	e.unlock(e.wake())
 
@@ -40,6 +41,7 @@ func (e *engine) drain() error {
 		for it := e.all.oldest; it != nil; it = it.newer {
 			it.lease.ctx.cancel(errShutdown)
 		}
+		e.endLeaseOfBatches(nil, errShutdown)
 		e.sweep(nil, func(it *item) bool { return it.state != itemRunning }, e.giveBackLane)
 		e.unlock(nil)
 		await(e.drained, endGrace)
@@ -103,11 +105,18 @@ func (e *engine) giveBackDraining() {
 // giveBackLane gives back an item, and what waits behind it in its lane on whatever lease, which
 // must not overtake it.
 func (e *engine) giveBackLane(it *item) {
+	lost := it.lost
 	for it != nil {
 		after := it.after
 		e.giveBack(it, 0)
 		e.leave(it)
-		it = after
+		if it = after; it == nil || lost.contains(it.d.Event) {
+			return
+		}
+		if it.state == itemRunning { // the rest follows when it is done
+			it.orphan = true
+			return
+		}
 	}
 }
 
@@ -142,12 +151,17 @@ func (e *engine) stuckHandlers() []error {
 		if it.state != itemRunning {
 			continue
 		}
-		what, code := "the handler", CodeHandler
+		what, code := "the handler of an event", CodeHandler
+		if m := it.member; m != nil {
+			if what = m.describe(); what == "" {
+				continue
+			}
+		}
 		if it.poison != nil {
-			what, code = "the publish to the poison queue", CodePoisonQueue
+			what, code = "the publish to the poison queue of an event", CodePoisonQueue
 		}
 		errs = append(errs, &Error{Op: "drain", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: code,
-			Err: fmt.Errorf("%s of an event of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
+			Err: fmt.Errorf("%s of type %s still runs, %v after it began and past the ShutdownTimeout of %v",
 				what, quote(it.d.Event.Type()), (e.now() - it.started).Round(time.Millisecond), e.c.o.ShutdownTimeout)})
 	}
 	return errs

@@ -12,8 +12,13 @@ type item struct {
 	size  int
 	lease *leaseWork
 	batch *batch
-	ctx   *attempt // of the first attempt, allocated with the batch
+	ctx   *attempt // of the first attempt, allocated with the batch, or of the one that runs
 	seq   uint64   // the order in which the engine received it
+
+	member *batchMember // while it is in a Batch
+	early  bool         // it started, or is ready, before the one ahead of it is done
+	lost   *lostEvent   // what was lost ahead of it while it ran; nil for most
+	orphan bool         // the one ahead of it went back to the broker, and so must it
 
 	state        itemState
 	skipped      bool  // no handler wanted it
@@ -54,8 +59,8 @@ const (
 	itemSuspect // waits to run alone
 )
 
-// lane holds the events of one key in their order. Only its first can be ready, running or parked.
-// A lane exists as long as it has an event.
+// lane holds the events of one key in their order. Only its first can be ready, running or parked,
+// and those behind it that are early. A lane exists as long as it has an event.
 type lane struct {
 	key         string
 	first, last *item

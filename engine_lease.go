@@ -39,6 +39,7 @@ func (e *engine) drainLease(w *leaseWork, release func()) {
 	e.c.mu.Lock()
 	w.draining, w.release = true, release
 	e.giveBackWaiting(w)
+	e.flushBatches()
 	e.releaseLease(w)
 	e.checkDrained()
 	e.unlock(e.wake())
@@ -61,11 +62,12 @@ func (e *engine) endLease(w *leaseWork, cause error) {
 	w.ended.Store(true)
 	w.release = nil
 	e.logLost(w, cause)
-	if cause == nil {
-		w.ctx.cancel(e.leaseOver)
-	} else {
-		w.ctx.cancel(&Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause})
+	why := e.leaseOver
+	if cause != nil {
+		why = &Error{Op: "handle", Topic: e.c.sub.Topic, Code: CodeLeaseLost, Err: cause}
 	}
+	w.ctx.cancel(why)
+	e.endLeaseOfBatches(w, why)
 	if solo := e.suspects.solo; solo != nil && solo.lease == w {
 		e.soloOver()
 	}
@@ -83,11 +85,18 @@ func (e *engine) lose(it *item) {
 // dropLost is lose without telling. What waits behind the item on another lease is given back: it
 // would overtake.
 func (e *engine) dropLost(it *item) {
-	for next := it.after; next != nil && !sameEvent(next, it); {
+	for next := it.after; next != nil && !it.comesAgain(next); {
 		follower := next
 		next = next.after
+		if follower.state == itemRunning {
+			follower.lost = &lostEvent{it.d.Event, follower.lost}
+		}
 		if follower.lease.ended.Load() {
 			continue // it is lost too
+		}
+		if follower.state == itemRunning { // it is given back, with those behind it, when it is done
+			follower.orphan = true
+			break
 		}
 		e.giveBack(follower, 0)
 		e.leave(follower)
@@ -97,10 +106,34 @@ func (e *engine) dropLost(it *item) {
 	e.leave(it)
 }
 
-// sameEvent reports whether b is the redelivery of a, which may follow it in its lane.
-func sameEvent(a, b *item) bool {
-	return a.d.Event.ID() == b.d.Event.ID() && a.d.Event.Source() == b.d.Event.Source()
+// lostEvent is an event that was lost while an early one behind it ran, and those before it.
+type lostEvent struct {
+	event Event
+	ahead *lostEvent
 }
+
+// comesAgain reports whether next, which follows it in its lane, is its redelivery, or that of what
+// is or was ahead of it: that may be handled before it is, as may what is behind that.
+func (it *item) comesAgain(next *item) bool {
+	for ; it != nil; it = it.ahead {
+		if sameEvent(it.d.Event, next.d.Event) || it.lost.contains(next.d.Event) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *lostEvent) contains(e Event) bool {
+	for ; l != nil; l = l.ahead {
+		if sameEvent(l.event, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameEvent reports whether b is the redelivery of a.
+func sameEvent(a, b Event) bool { return a.ID() == b.ID() && a.Source() == b.Source() }
 
 // sweep calls do, which may take items out, for everything in flight that matches, oldest first: of
 // one lease, or of all when w is nil. There may be as many leases as items, so it stops when it has
@@ -178,6 +211,16 @@ func (c *leaseContext) cancel(cause error) {
 	if m != nil {
 		m.cancel(cause)
 	}
+}
+
+// why returns why the context has ended, or nil, without making the real one.
+func (c *leaseContext) why() error {
+	if !c.canceled.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
 }
 
 // Deadline implements [context.Context]. There is none.

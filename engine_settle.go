@@ -129,8 +129,8 @@ func classify(err error) (v *verdict, outage, crash, fit error) {
 	return v, outageIn(err), crash, err
 }
 
-// finish does with an item that a worker had what its outcome says. The lock is held.
-func (e *engine) finish(it *item, o outcome) {
+// conclude does with an item that a worker had what its outcome says. The lock is held.
+func (e *engine) conclude(it *item, o outcome) {
 	total := &e.c.total
 	e.checkAlone()
 	if it.suspect != nil {
@@ -186,8 +186,9 @@ func (e *engine) finish(it *item, o outcome) {
 }
 
 // mustGiveBack reports whether an item that is not finished has to go back to the broker instead of
-// waiting here: the engine stops, or the adapter wants the lease. The lock is held.
-func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining }
+// waiting here: the engine stops, the adapter wants the lease, or the event ahead of it went back.
+// The lock is held.
+func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining || it.orphan }
 
 // hold keeps an item for another attempt. The lock is held.
 func (e *engine) hold(it *item, o outcome) {
@@ -195,7 +196,7 @@ func (e *engine) hold(it *item, o outcome) {
 	switch {
 	case o.kind == outcomePause:
 		e.pauseUntil(now.Add(o.delay), it.d.Event, o.err)
-		e.makeReady(it)
+		e.makeReadyInTurn(it)
 	case (o.kind == outcomeRetry || o.kind == outcomePostponed) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)
 		e.leave(it)

@@ -320,6 +320,7 @@ func (g *gate) hold(stop <-chan struct{}, d time.Duration) bool {
 	for _, e := range g.engines {
 		e.c.mu.Lock()
 		e.suspects.held = true
+		e.flushBatches()
 		e.c.mu.Unlock()
 	}
 	if !g.awaitAlone(stop, d) {
@@ -394,5 +395,5 @@ func (e *engine) startable() bool {
 		it := e.suspects.solo
 		return it != nil && it.state == itemReady
 	}
-	return e.ready.count > 0 && (!e.pausedNow() || e.stopping)
+	return e.ready.count > 0 && !e.backlog && (!e.pausedNow() || e.stopping)
 }

@@ -226,6 +226,9 @@ type TypeInfo struct {
 	DataSchema string
 	// Keyed says that events have a key, which keeps their order.
 	Keyed bool
+	// Batch is how many events at most the handler of a [Route] gets at once, see [Batch]; 0 where
+	// it gets them one by one, and of a type that is published.
+	Batch int
 }
 
 // ConsumerInfo is what is known of a [Consumer].
@@ -237,6 +240,9 @@ type ConsumerInfo struct {
 	// Types are those of the routes of its [Router], in their order. It is nil where the handler is
 	// neither a Router nor one in a [Chain]: then the Consumer may handle any type.
 	Types []TypeInfo
+	// Batch is how many events at most its handler gets at once, see [Batch]. It is 0 where it gets
+	// them one by one, and for a Router, whose Types say it.
+	Batch int
 }
 
 // Describe returns what consumers and published tell of a program. Its order is theirs. It runs
@@ -253,7 +259,10 @@ func Describe(consumers []*Consumer, published ...TypeInfo) Program {
 			info.PoisonTopic = c.poisonTopic()
 		}
 		for _, r := range c.routes {
-			info.Types = append(info.Types, TypeInfo{Type: r.Type, Topic: r.Topic, Data: r.Data})
+			info.Types = append(info.Types, TypeInfo{Type: r.Type, Topic: r.Topic, Data: r.Data, Batch: batchSize(r.Handler)})
+		}
+		if c.routes == nil {
+			info.Batch = batchSize(c.root)
 		}
 		p.Consumes = append(p.Consumes, info)
 	}

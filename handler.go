@@ -169,7 +169,7 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	if len(checks) == 0 {
 		return wrapped
 	}
-	return &checkedHandler{Handler: wrapped, checks: checks, routes: routesOf(h)}
+	return &checkedHandler{Handler: wrapped, inner: h, checks: checks, routes: routesOf(h)}
 }
 
 // subscriptionChecker is implemented by a Handler, such as the Router, that can tell that it does
@@ -207,6 +207,7 @@ func chain(h Handler, middleware []Middleware) (Handler, []subscriptionChecker) 
 type checkedHandler struct {
 	Handler
 
+	inner  Handler // what is wrapped
 	checks []subscriptionChecker
 	routes []Route // of the Router that is wrapped, if it is one
 }

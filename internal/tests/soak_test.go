@@ -25,7 +25,12 @@ import (
 // ones, so that each run looks where none has looked. LEAT_SEED runs one seed, LEAT_RUNS more of
 // both. A failure names its seed.
 func TestNothingIsLostAndOrderHoldsUnderFaults(t *testing.T) {
-	runs, first := uint64(20), uint64(1)
+	soakSeeds(t, 20, func(l *ledger) leat.Handler { return l.handler() })
+}
+
+// soakSeeds runs a soak of the handler with as many fixed seeds as runs says, and as many new ones.
+func soakSeeds(t *testing.T, runs uint64, handler func(l *ledger) leat.Handler) {
+	first := uint64(1)
 	if n, err := strconv.ParseUint(os.Getenv("LEAT_RUNS"), 10, 64); err == nil {
 		runs = n
 	}
@@ -44,7 +49,7 @@ func TestNothingIsLostAndOrderHoldsUnderFaults(t *testing.T) {
 	t.Logf("seeds: %d", seeds)
 	for _, seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { soak(t, seed) })
+			synctest.Test(t, func(t *testing.T) { soak(t, seed, handler) })
 		})
 	}
 }
@@ -127,7 +132,7 @@ func (l *ledger) handler() leat.HandlerFunc {
 	}
 }
 
-func soak(t *testing.T, seed uint64) {
+func soak(t *testing.T, seed uint64, handler func(l *ledger) leat.Handler) {
 	r := rand.New(rand.NewPCG(seed, 0)) // of this goroutine; the handlers have their own
 	broker := memory.New(&memory.Options{LeaseDuration: 5 * time.Second})
 	producer := leat.NewProducer(broker, nil)
@@ -152,10 +157,11 @@ func soak(t *testing.T, seed uint64) {
 			return err
 		}),
 	}
+	h := handler(l)
 	var members []*running
 	join := func() {
 		ctx, cancel := context.WithCancel(t.Context())
-		m := &running{t: t, consumer: leat.NewConsumer(broker, testSub, l.handler(), options), cancel: cancel, result: make(chan error, 1)}
+		m := &running{t: t, consumer: leat.NewConsumer(broker, testSub, h, options), cancel: cancel, result: make(chan error, 1)}
 		go func() { m.result <- leat.Run(ctx, m.consumer) }()
 		members = append(members, m)
 	}
