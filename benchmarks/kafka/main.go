@@ -10,9 +10,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/signal"
 	"strings"
 	"time"
 
@@ -27,17 +24,7 @@ func main() {
 	brokers := flag.String("brokers", "", "measure on the Kafka at these addresses, host:port separated by commas, instead of starting one")
 	soak := flag.Duration("soak", 30*time.Second, "how long to watch the memory of a producer and a consumer at full rate; 0 leaves it out")
 	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := measure(ctx, f, *brokers, *soak)
-	stop()
-	switch {
-	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
-		fmt.Fprintln(os.Stderr, "benchmarks/kafka: SKIPPED, NOT MEASURED:", err)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "benchmarks/kafka:", err)
-		os.Exit(1)
-	}
+	command.Main("benchmarks/kafka", func(ctx context.Context) error { return measure(ctx, f, *brokers, *soak) })
 }
 
 // measure runs the benchmarks on the Kafka at the addresses, or on one of its own.

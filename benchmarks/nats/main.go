@@ -10,9 +10,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/signal"
 
 	"github.com/leatgo/leat/benchmarks/internal/command"
 	"github.com/leatgo/leat/benchmarks/nats/internal/cases"
@@ -24,17 +21,7 @@ func main() {
 	f.Register(flag.CommandLine)
 	broker := flag.String("broker", "", "measure on the NATS at this host:port instead of starting one")
 	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := measure(ctx, f, *broker)
-	stop()
-	switch {
-	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
-		fmt.Fprintln(os.Stderr, "benchmarks/nats: SKIPPED, NOT MEASURED:", err)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "benchmarks/nats:", err)
-		os.Exit(1)
-	}
+	command.Main("benchmarks/nats", func(ctx context.Context) error { return measure(ctx, f, *broker) })
 }
 
 // measure runs the benchmarks on the NATS at the address, or on one of its own.

@@ -10,9 +10,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/signal"
 
 	"github.com/leatgo/leat/benchmarks/internal/command"
 	"github.com/leatgo/leat/benchmarks/rabbitmq/internal/cases"
@@ -24,17 +21,7 @@ func main() {
 	f.Register(flag.CommandLine)
 	broker := flag.String("broker", "", "measure on the RabbitMQ at this URL, amqp://user:password@host:port/, instead of starting one")
 	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := measure(ctx, f, *broker)
-	stop()
-	switch {
-	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
-		fmt.Fprintln(os.Stderr, "benchmarks/rabbitmq: SKIPPED, NOT MEASURED:", err)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "benchmarks/rabbitmq:", err)
-		os.Exit(1)
-	}
+	command.Main("benchmarks/rabbitmq", func(ctx context.Context) error { return measure(ctx, f, *broker) })
 }
 
 // measure runs the benchmarks on the RabbitMQ at the URL, or on one of its own.

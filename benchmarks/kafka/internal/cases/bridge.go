@@ -3,7 +3,6 @@ package cases
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -51,14 +50,14 @@ func keyOf(_ string, m *message.Message) string { return m.Metadata.Get("ce_part
 
 // bridgePublisher is watermillPublisher on Leat's Kafka.
 func bridgePublisher(goroutines, size int) startPublisher {
-	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
+	return func(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 		broker, err := e.leat()
 		if err != nil {
 			return nil, err
 		}
 		p := leatmill.NewPublisher(broker, &leatmill.PublisherOptions{Codec: leatmill.Codec{Key: keyOf}, CloseBroker: true})
-		return &publisher{
-			publish: func(_ context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(_ context.Context, first, n int) (int64, error) {
 				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
 					messages := make([]*message.Message, 0, n)
 					for i := first; i < first+n; i++ {
@@ -67,7 +66,7 @@ func bridgePublisher(goroutines, size int) startPublisher {
 					return p.Publish(topic, messages...)
 				})
 			},
-			close: p.Close,
+			Close: p.Close,
 		}, nil
 	}
 }
@@ -86,22 +85,6 @@ func bridgeConsumer(readers int, work time.Duration) startConsumer {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		var all sync.WaitGroup
-		for range readers {
-			all.Go(func() {
-				for m := range messages {
-					if work > 0 {
-						time.Sleep(work)
-					}
-					a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
-					m.Ack()
-				}
-			})
-		}
-		return &consumer{close: func() error {
-			err := s.Close()
-			all.Wait()
-			return err
-		}}, nil
+		return readMessages(s, messages, readers, work, a), nil
 	}
 }

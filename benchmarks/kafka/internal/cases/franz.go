@@ -50,16 +50,16 @@ func header(r *kgo.Record, name string) []byte {
 
 // franzPublisher starts a client with a way of publishing.
 func franzPublisher(publish franzPublish, opts ...kgo.Opt) startPublisher {
-	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
+	return func(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 		client, err := e.franz(opts...)
 		if err != nil {
 			return nil, err
 		}
-		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(ctx context.Context, first, n int) (int64, error) {
 				return publish(ctx, e, client, topic, first, n)
 			},
-			close: func() error { client.Close(); return nil },
+			Close: func() error { client.Close(); return nil },
 		}, nil
 	}
 }

@@ -15,17 +15,17 @@ func (e *Env) leat() (*kafka.Broker, error) {
 
 // leatPublisher starts a Producer with a way of publishing.
 func leatPublisher(publish load.Publish) startPublisher {
-	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
+	return func(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 		broker, err := e.leat()
 		if err != nil {
 			return nil, err
 		}
 		producer := leat.NewProducer(broker, nil)
-		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(ctx context.Context, first, n int) (int64, error) {
 				return publish(ctx, e.names, producer, topic, first, n)
 			},
-			close: broker.Close,
+			Close: broker.Close,
 		}, nil
 	}
 }

@@ -43,7 +43,7 @@ func newMessage(topic, id, key string, data []byte) *sarama.ProducerMessage {
 }
 
 // saramaAsync starts an AsyncProducer that has up to 10,000 messages in flight.
-func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
+func saramaAsync(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 	producer, err := sarama.NewAsyncProducer(e.Addrs, newSarama())
 	if err != nil {
 		return nil, err
@@ -64,8 +64,8 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 			<-window
 		}
 	})
-	return &publisher{
-		publish: func(_ context.Context, first, n int) (int64, error) {
+	return &load.Publisher{
+		Publish: func(_ context.Context, first, n int) (int64, error) {
 			before := acked.Load()
 			for i := first; i < first+n; i++ {
 				window <- struct{}{}
@@ -80,7 +80,7 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 			}
 			return acked.Load() - before, failed.Err()
 		},
-		close: func() error {
+		Close: func() error {
 			producer.AsyncClose()
 			answers.Wait()
 			return nil
@@ -89,20 +89,20 @@ func saramaAsync(_ context.Context, e *Env, topic string) (*publisher, error) {
 }
 
 // saramaSync calls SendMessage from 256 goroutines.
-func saramaSync(_ context.Context, e *Env, topic string) (*publisher, error) {
+func saramaSync(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 	producer, err := sarama.NewSyncProducer(e.Addrs, newSarama())
 	if err != nil {
 		return nil, err
 	}
-	return &publisher{
-		publish: func(_ context.Context, first, n int) (int64, error) {
+	return &load.Publisher{
+		Publish: func(_ context.Context, first, n int) (int64, error) {
 			return load.InParallel(load.Callers, 1, first, n, func(i, _ int) error {
 				id, key, data := e.names.At(i)
 				_, _, err := producer.SendMessage(newMessage(topic, id, key, data))
 				return err
 			})
 		},
-		close: producer.Close,
+		Close: producer.Close,
 	}, nil
 }
 

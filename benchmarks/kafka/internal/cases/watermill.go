@@ -36,15 +36,15 @@ func watermillMarshaler() kafka.MarshalerUnmarshaler {
 // watermillPublisher calls Publish with size messages from some goroutines. There is no
 // asynchronous way.
 func watermillPublisher(goroutines, size int) startPublisher {
-	return func(_ context.Context, e *Env, topic string) (*publisher, error) {
+	return func(_ context.Context, e *Env, topic string) (*load.Publisher, error) {
 		p, err := kafka.NewPublisher(kafka.PublisherConfig{
 			Brokers: e.Addrs, Marshaler: watermillMarshaler(), OverwriteSaramaConfig: newSarama(),
 		}, watermill.NopLogger{})
 		if err != nil {
 			return nil, err
 		}
-		return &publisher{
-			publish: func(_ context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(_ context.Context, first, n int) (int64, error) {
 				return load.InParallel(goroutines, size, first, n, func(first, n int) error {
 					messages := make([]*message.Message, 0, n)
 					for i := first; i < first+n; i++ {
@@ -53,7 +53,7 @@ func watermillPublisher(goroutines, size int) startPublisher {
 					return p.Publish(topic, messages...)
 				})
 			},
-			close: p.Close,
+			Close: p.Close,
 		}, nil
 	}
 }
@@ -73,22 +73,27 @@ func watermillConsumer(readers int, work time.Duration) startConsumer {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		var all sync.WaitGroup
-		for range readers {
-			all.Go(func() {
-				for m := range messages {
-					if work > 0 {
-						time.Sleep(work)
-					}
-					a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
-					m.Ack()
-				}
-			})
-		}
-		return &consumer{close: func() error {
-			err := s.Close()
-			all.Wait()
-			return err
-		}}, nil
+		return readMessages(s, messages, readers, work, a), nil
 	}
+}
+
+// readMessages reads from a Subscriber with some goroutines, whose handler takes work for an event.
+func readMessages(s message.Subscriber, messages <-chan *message.Message, readers int, work time.Duration, a *load.Arrivals) *consumer {
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			for m := range messages {
+				if work > 0 {
+					time.Sleep(work)
+				}
+				a.Handle(load.IndexOf(m.Metadata.Get("ce_id")))
+				m.Ack()
+			}
+		})
+	}
+	return &consumer{close: func() error {
+		err := s.Close()
+		all.Wait()
+		return err
+	}}
 }

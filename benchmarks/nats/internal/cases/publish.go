@@ -3,7 +3,6 @@ package cases
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -33,58 +32,28 @@ func (e *Env) publish() bench.Group {
 	}
 }
 
-// publisher is a party's producer.
-type publisher struct {
-	// publish publishes n events from the first on and returns when all are answered.
-	publish func(ctx context.Context, first, n int) (acked int64, err error)
-	close   func() error
-}
-
-// publishing is a case that publishes to a stream of its own.
-type publishing struct {
-	env   *Env
-	topic string
-	party *publisher
-	first int
-	acked int64
-}
-
-func (e *Env) publishes(name string, start func(topic string) (*publisher, error)) bench.Case {
+// publishes returns a case that publishes to a stream of its own.
+func (e *Env) publishes(name string, start func(topic string) (*load.Publisher, error)) bench.Case {
 	return bench.Case{
 		Name: name, Events: roundEvents, ShortEvents: shortEvents,
 		Start: func(ctx context.Context, _ int) (bench.Instance, error) {
-			p := &publishing{env: e, topic: e.topic()}
-			if err := e.declare(ctx, leat.Subscription{Topic: p.topic, Broadcast: true}); err != nil {
+			topic := e.topic()
+			if err := e.declare(ctx, leat.Subscription{Topic: topic, Broadcast: true}); err != nil {
 				return nil, err
 			}
-			party, err := start(p.topic)
-			p.party = party
-			return p, err
+			to := load.Destination{
+				Stored: func(ctx context.Context, _ int64) (int64, error) {
+					s, err := e.js.Stream(ctx, topic)
+					if err != nil {
+						return 0, err
+					}
+					return int64(s.CachedInfo().State.Msgs), nil
+				},
+				Remove: func(ctx context.Context) error { return e.js.DeleteStream(ctx, topic) },
+			}
+			return to.Open(ctx, func() (*load.Publisher, error) { return start(topic) })
 		},
 	}
-}
-
-// Run publishes the next n events.
-func (p *publishing) Run(ctx context.Context, n int) error {
-	acked, err := p.party.publish(ctx, p.first, n)
-	p.acked += acked
-	p.first += n
-	return err
-}
-
-// Handled counts the events whose publishing was confirmed.
-func (p *publishing) Handled() int64 { return p.acked }
-
-// Close checks that what was confirmed is in the stream, and nothing else.
-func (p *publishing) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	err := p.party.close()
-	s, readErr := p.env.js.Stream(ctx, p.topic)
-	if readErr == nil && int64(s.CachedInfo().State.Msgs) != p.acked {
-		readErr = fmt.Errorf("%d events are stored, %d were confirmed", s.CachedInfo().State.Msgs, p.acked)
-	}
-	return errors.Join(err, readErr, p.env.js.DeleteStream(ctx, p.topic))
 }
 
 // message builds a message with the headers of the event, as one writes it by hand.
@@ -101,14 +70,14 @@ func message(topic, id, key string, data []byte) *client.Msg {
 	}}
 }
 
-func (e *Env) rawPublisher(topic string) (*publisher, error) {
+func (e *Env) rawPublisher(topic string) (*load.Publisher, error) {
 	conn, js, err := dial(e.addr)
 	if err != nil {
 		return nil, err
 	}
-	return &publisher{
-		publish: func(ctx context.Context, first, n int) (int64, error) { return e.publishRaw(ctx, js, topic, first, n) },
-		close: func() error {
+	return &load.Publisher{
+		Publish: func(ctx context.Context, first, n int) (int64, error) { return e.publishRaw(ctx, js, topic, first, n) },
+		Close: func() error {
 			conn.Close()
 			return nil
 		},
@@ -143,16 +112,16 @@ func (e *Env) publishRaw(ctx context.Context, js jetstream.JetStream, topic stri
 	return acked, err
 }
 
-func (e *Env) leatPublisher(topic string) (*publisher, error) {
+func (e *Env) leatPublisher(topic string) (*load.Publisher, error) {
 	broker, err := e.leat()
 	if err != nil {
 		return nil, err
 	}
 	producer := leat.NewProducer(broker, nil)
-	return &publisher{
-		publish: func(ctx context.Context, first, n int) (int64, error) {
+	return &load.Publisher{
+		Publish: func(ctx context.Context, first, n int) (int64, error) {
 			return load.PublishAsync(ctx, e.names, producer, topic, first, n)
 		},
-		close: broker.Close,
+		Close: broker.Close,
 	}, nil
 }

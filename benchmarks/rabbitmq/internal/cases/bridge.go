@@ -44,7 +44,7 @@ func (e *Env) bridgeConsume(queue string) bench.Group {
 
 // bridgePublisher is watermillPublisher on Leat's RabbitMQ. The messages carry their keys.
 func bridgePublisher(queue string, goroutines, size int) startPublisher {
-	return func(_ context.Context, e *Env, p place) (*publisher, error) {
+	return func(_ context.Context, e *Env, p place) (*load.Publisher, error) {
 		broker, err := e.leat(queue)
 		if err != nil {
 			return nil, err

@@ -28,19 +28,19 @@ func newCDKMessage(id, key string, data []byte) *pubsub.Message {
 // cdkPublisher calls Send from some goroutines; it sends one message at a time. Its messages are
 // not persistent.
 func cdkPublisher(goroutines int) startPublisher {
-	return func(_ context.Context, e *Env, p place) (*publisher, error) {
+	return func(_ context.Context, e *Env, p place) (*load.Publisher, error) {
 		conn, err := amqp.Dial(e.url)
 		if err != nil {
 			return nil, err
 		}
 		topic := rabbitpubsub.OpenTopic(conn, p.exchange, nil)
-		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(ctx context.Context, first, n int) (int64, error) {
 				return load.InParallel(goroutines, 1, first, n, func(i, _ int) error {
 					return topic.Send(ctx, newCDKMessage(e.names.At(i)))
 				})
 			},
-			close: func() error { return errors.Join(topic.Shutdown(context.Background()), conn.Close()) },
+			Close: func() error { return errors.Join(topic.Shutdown(context.Background()), conn.Close()) },
 		}, nil
 	}
 }

@@ -30,17 +30,17 @@ func (e *Env) leat(queue string) (*rabbitmq.Broker, error) {
 
 // leatPublisher starts a Producer with a way of publishing.
 func leatPublisher(queue string, publish load.Publish) startPublisher {
-	return func(_ context.Context, e *Env, p place) (*publisher, error) {
+	return func(_ context.Context, e *Env, p place) (*load.Publisher, error) {
 		broker, err := e.leat(queue)
 		if err != nil {
 			return nil, err
 		}
 		producer := leat.NewProducer(broker, nil)
-		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(ctx context.Context, first, n int) (int64, error) {
 				return publish(ctx, e.names, producer, p.exchange, first, n)
 			},
-			close: broker.Close,
+			Close: broker.Close,
 		}, nil
 	}
 }

@@ -2,9 +2,6 @@ package cases
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
 	"github.com/leatgo/leat/benchmarks/internal/load"
@@ -50,65 +47,26 @@ func (e *Env) batches(queue string) bench.Group {
 	}
 }
 
-// publisher is a party's producer.
-type publisher struct {
-	// publish publishes n events from the first on and returns when all are answered: how many are
-	// stored, or what went wrong first.
-	publish func(ctx context.Context, first, n int) (acked int64, err error)
-	close   func() error
-}
-
 // startPublisher starts a party's producer for a place.
-type startPublisher func(ctx context.Context, e *Env, p place) (*publisher, error)
+type startPublisher func(ctx context.Context, e *Env, p place) (*load.Publisher, error)
 
-// publishing is a case that publishes to a queue of its own.
-type publishing struct {
-	env   *Env
-	place place
-	party *publisher
-	first int
-	acked int64
-}
-
-// publishes returns a case that publishes to a queue of that type.
+// publishes returns a case that publishes to a queue of that type, its own.
 func (e *Env) publishes(queue, name string, events int, start startPublisher) bench.Case {
 	return bench.Case{Name: name, Events: events, ShortEvents: shortEvents, Start: func(ctx context.Context, _ int) (bench.Instance, error) {
-		p := &publishing{env: e, place: e.place()}
-		if err := e.create(p.place, queue); err != nil {
+		p := e.place()
+		if err := e.create(p, queue); err != nil {
 			return nil, err
 		}
-		party, err := start(ctx, e, p.place)
-		if err != nil {
-			return nil, errors.Join(err, e.remove(p.place))
+		to := load.Destination{
+			Stored: func(ctx context.Context, acked int64) (int64, error) {
+				n, err := e.stored(ctx, p, int(acked))
+				return int64(n), err
+			},
+			Remove: func(context.Context) error { return e.remove(p) },
 		}
-		p.party = party
-		return p, nil
+		if e.short {
+			to.ReadBack = func(_ context.Context, n int) error { return e.readBack(p, n) }
+		}
+		return to.Open(ctx, func() (*load.Publisher, error) { return start(ctx, e, p) })
 	}}
-}
-
-// Run publishes the next n events.
-func (p *publishing) Run(ctx context.Context, n int) error {
-	acked, err := p.party.publish(ctx, p.first, n)
-	p.acked += acked
-	p.first += n
-	return err
-}
-
-// Handled counts the events whose publishing was confirmed.
-func (p *publishing) Handled() int64 { return p.acked }
-
-// Close checks that what was confirmed is in the queue, and nothing else: then each event is there
-// once.
-func (p *publishing) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	err := p.party.close()
-	stored, readErr := p.env.stored(ctx, p.place, int(p.acked))
-	if readErr == nil && int64(stored) != p.acked {
-		readErr = fmt.Errorf("%d events are stored, %d were confirmed", stored, p.acked)
-	}
-	if readErr == nil && p.env.short {
-		readErr = p.env.readBack(p.place, p.first)
-	}
-	return errors.Join(err, readErr, p.env.remove(p.place))
 }

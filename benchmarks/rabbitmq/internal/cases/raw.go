@@ -39,16 +39,16 @@ func indexOf(headers amqp.Table) int {
 
 // rawPublisher opens a connection with a way of publishing.
 func rawPublisher(publish rawPublish) startPublisher {
-	return func(_ context.Context, e *Env, p place) (*publisher, error) {
+	return func(_ context.Context, e *Env, p place) (*load.Publisher, error) {
 		conn, err := amqp.Dial(e.url)
 		if err != nil {
 			return nil, err
 		}
-		return &publisher{
-			publish: func(ctx context.Context, first, n int) (int64, error) {
+		return &load.Publisher{
+			Publish: func(ctx context.Context, first, n int) (int64, error) {
 				return publish(ctx, e, conn, p.exchange, first, n)
 			},
-			close: conn.Close,
+			Close: conn.Close,
 		}, nil
 	}
 }

@@ -45,7 +45,7 @@ func watermillConfig(e *Env, p place, queue string, channels, prefetch int) amqp
 // watermillPublisher calls Publish with size messages from some goroutines. There is no
 // asynchronous way.
 func watermillPublisher(queue string, goroutines, size int) startPublisher {
-	return func(_ context.Context, e *Env, p place) (*publisher, error) {
+	return func(_ context.Context, e *Env, p place) (*load.Publisher, error) {
 		w, err := amqp.NewPublisher(watermillConfig(e, p, queue, goroutines, 0), watermill.NopLogger{})
 		if err != nil {
 			return nil, err
@@ -55,9 +55,9 @@ func watermillPublisher(queue string, goroutines, size int) startPublisher {
 }
 
 // watermillParty publishes by a Publisher of Watermill.
-func watermillParty(e *Env, p place, w message.Publisher, goroutines, size int) *publisher {
-	return &publisher{
-		publish: func(_ context.Context, first, n int) (int64, error) {
+func watermillParty(e *Env, p place, w message.Publisher, goroutines, size int) *load.Publisher {
+	return &load.Publisher{
+		Publish: func(_ context.Context, first, n int) (int64, error) {
 			return load.InParallel(goroutines, size, first, n, func(first, n int) error {
 				messages := make([]*message.Message, 0, n)
 				for i := first; i < first+n; i++ {
@@ -66,7 +66,7 @@ func watermillParty(e *Env, p place, w message.Publisher, goroutines, size int) 
 				return w.Publish(p.exchange, messages...)
 			})
 		},
-		close: w.Close,
+		Close: w.Close,
 	}
 }
 
