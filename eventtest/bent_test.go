@@ -22,6 +22,7 @@ type bent struct {
 	close     func(b leat.Broker, closed bool) error
 	health    func(b leat.Broker) error
 	lag       func(l leat.Lag) leat.Lag
+	browse    func(b leat.Browser, ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error
 
 	closed atomic.Bool
 }
@@ -59,6 +60,17 @@ func (b *bent) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 		lag = b.lag(lag)
 	}
 	return lag, err
+}
+
+func (b *bent) Browse(ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error {
+	l, ok := b.Broker.(leat.Browser)
+	if !ok {
+		return failed(leat.CodeUnsupported)
+	}
+	if b.browse != nil {
+		return b.browse(l, ctx, sub, show)
+	}
+	return l.Browse(ctx, sub, show)
 }
 
 func (b *bent) Health() error {

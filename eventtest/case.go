@@ -59,6 +59,7 @@ const (
 	NeedBroadcast     Need = "the broker can broadcast"
 	NeedDeclare       Need = "the adapter declares topology (leat.Declarer)"
 	NeedLag           Need = "the adapter tells the lag of a group (leat.LagReporter)"
+	NeedBrowse        Need = "the adapter shows what a group has not finished (leat.Browser)"
 )
 
 // control returns what tells whether a harness has the control that is needed; nil where the need
@@ -113,6 +114,8 @@ func (n Need) offered(o offer) bool {
 		return o.declares
 	case NeedLag:
 		return o.lags
+	case NeedBrowse:
+		return o.browses
 	case NeedBroadcast:
 		return o.broadcasts
 	}

@@ -20,7 +20,7 @@ import (
 func rawMutants() []mutant {
 	return slices.Concat(
 		publishMutants(), faultPublishMutants(), neighbourMutants(), eventMutants(), subscribeMutants(),
-		standbyMutants(), lagMutants(), receiveMutants(), settleMutants(), settleAgainMutants(), quiesceMutants(),
+		standbyMutants(), lagMutants(), browseMutants(), receiveMutants(), settleMutants(), settleAgainMutants(), quiesceMutants(),
 		leaseMutants(), closeMutants(), timedMutants(), lateMutants(),
 		consumeMutants(), cancelMutants(),
 		healthMutants(), outageMutants(), strayMutants(),

@@ -88,6 +88,17 @@ func (c *recorderConn) Lag(ctx context.Context, topic, group string) (leat.Lag, 
 	return leat.Lag{}, &leat.Error{Op: "lag", Topic: topic, Code: leat.CodeUnsupported, Err: errors.New("the broker cannot tell the lag")}
 }
 
+// Browse implements [leat.Browser].
+func (c *recorderConn) Browse(ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error {
+	if err := c.closedError("browse", sub.Topic); err != nil {
+		return err
+	}
+	if b, ok := c.r.broker.(leat.Browser); ok {
+		return b.Browse(ctx, sub, show)
+	}
+	return &leat.Error{Op: "browse", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.New("the broker cannot show what a group has")}
+}
+
 // Health implements [leat.HealthReporter].
 func (c *recorderConn) Health() error {
 	if err := c.closedError("health", ""); err != nil {

@@ -34,6 +34,7 @@ type offer struct {
 	capabilities leat.Capabilities // of a group
 	declares     bool
 	lags         bool
+	browses      bool
 	broadcasts   bool
 	unordered    bool // the adapter has no order by key to offer, or Options.Unordered gives it up
 }
@@ -150,6 +151,10 @@ func (s *session) learnGroup() (offer, error) {
 		if l, ok := b.(leat.LagReporter); ok { // a wrapper may have nothing to ask
 			_, err := l.Lag(ctx, sub.Topic, sub.Group)
 			o.lags = leat.CodeOf(err) != leat.CodeUnsupported
+		}
+		if l, ok := b.(leat.Browser); ok { // likewise
+			sub.Group = leat.ReplayGroup // which need not exist
+			o.browses = leat.CodeOf(l.Browse(ctx, sub, func(*leat.Delivery) bool { return false })) != leat.CodeUnsupported
 		}
 		return o, stream.Close(ctx)
 	})

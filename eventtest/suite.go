@@ -106,7 +106,7 @@ func Check(h Harness, o *Options) Report {
 // Cases returns the cases of the suite, in their order.
 func Cases() []Case {
 	return slices.Concat(
-		publishCases(), faultPublishCases(), neighbourCases(), subscribeCases(), lagCases(),
+		publishCases(), faultPublishCases(), neighbourCases(), subscribeCases(), lagCases(), browseCases(),
 		receiveCases(), heldCases(),
 		closeCases(), handoverCases(), outageCases(),
 		settleCases(), settleAgainCases(), quiesceCases(),

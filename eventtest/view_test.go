@@ -202,6 +202,16 @@ func (v *view) Lag(ctx context.Context, topic, group string) (leat.Lag, error) {
 	return v.broker.Lag(ctx, topic, group)
 }
 
+func (v *view) Browse(ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error {
+	if err := v.refuse("browse", sub.Topic); err != nil {
+		return err
+	}
+	if err := v.reach(ctx, "browse", sub.Topic); err != nil {
+		return err
+	}
+	return v.broker.Browse(ctx, sub, show)
+}
+
 func (v *view) Health() error {
 	if err := v.refuse("health", ""); err != nil {
 		return err

@@ -83,17 +83,22 @@ func (f *filler) take(tn *tenure, q *queue) {
 		e.deliveries++
 		tn.flight.add(p, e, gen)
 		d := &f.into[f.n]
-		d.Event, d.Malformed, d.Key, d.Lease, d.Trace = e.event, e.raw, "", tn.lease, e.trace
-		if e.raw != nil && !e.event.IsZero() {
-			d.Malformed, d.Key = nil, transportKey(e.event, e.raw)
-		}
-		d.Deliveries, d.Position = e.deliveries, leat.Position{Offset: int64(e.seq)}
-		d.Handle, d.Tag = e, gen
+		e.describe(d)
+		d.Lease, d.Handle, d.Tag = tn.lease, e, gen
 		f.n++
 		f.bytes += size
 		f.room -= size
 		f.binds = true
 	}
+}
+
+// describe fills in what a delivery says of the entry.
+func (e *entry) describe(d *leat.Delivery) {
+	d.Event, d.Malformed, d.Key, d.Trace = e.event, e.raw, "", e.trace
+	if e.raw != nil && !e.event.IsZero() {
+		d.Malformed, d.Key = nil, transportKey(e.event, e.raw)
+	}
+	d.Deliveries, d.Position = e.deliveries, leat.Position{Offset: int64(e.seq)}
 }
 
 // transportKey is the key of the message that an event was made of, where the event has none.

@@ -30,6 +30,8 @@ type group struct {
 
 	queued, queuedBytes int // everything that is not in a flight
 
+	leaving []*tenure // leases that are being ended, with what was taken under them
+
 	delayed heap[delayed]
 	timer   *time.Timer // for the first of delayed; nil until there was one
 }

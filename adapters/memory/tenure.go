@@ -1,6 +1,10 @@
 package memory
 
-import "github.com/leatgo/leat"
+import (
+	"slices"
+
+	"github.com/leatgo/leat"
+)
 
 // tenure is one period in which a stream owns a slot, or takes part in the shared queue: a lease
 // and what was delivered under it.
@@ -63,6 +67,7 @@ func (g *group) retire(retired []*tenure, tn *tenure, cause error) []*tenure {
 		e.tenure = nil
 	}
 	tn.stream.settled(len(tn.taken), bytes)
+	g.leaving = append(g.leaving, tn)
 	return append(retired, tn)
 }
 
@@ -116,6 +121,7 @@ func (g *group) putBack(tn *tenure) {
 		q.returned.push(e)
 	}
 	tn.taken = nil
+	g.leaving = slices.DeleteFunc(g.leaving, func(other *tenure) bool { return other == tn })
 	if tn.slot == nil {
 		tn.stream.shared = nil
 		return
