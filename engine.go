@@ -55,6 +55,8 @@ type engine struct {
 	stallWatched bool // the timer is set
 	stallTimer   *time.Timer
 
+	idleSince time.Duration // since when it has nothing to do, as far as somebody looks; 0 when it has
+
 	stopping bool          // receiving and dispatching have stopped
 	stopped  bool          // workers end when their handler returns
 	later    []settling    // what to settle as soon as the lock is free
@@ -231,6 +233,7 @@ func (e *engine) take(deliveries []Delivery) {
 		e.leaseOf(deliveries[i].Lease)
 	}
 	e.c.mu.Lock()
+	e.noteIdle()
 	for i := range deliveries {
 		it := e.free.get()
 		it.d, it.batch, it.ctx, it.size, it.parkIndex = deliveries[i], b, &attempts[i], sizes[i], -1

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/leatgo/leat/internal/aside"
 )
 
 // attempt is the context of one call of a handler: that of its lease, and what InfoFrom tells. It
@@ -110,6 +112,9 @@ func (it *item) info() Info {
 func markSkipped(ctx context.Context) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		a.skipped.Store(true)
+	}
+	if skipped, ok := ctx.Value(aside.SkipKey{}).(*bool); ok {
+		*skipped = true
 	}
 }
 

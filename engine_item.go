@@ -23,6 +23,7 @@ type item struct {
 	state        itemState
 	skipped      bool  // no handler wanted it
 	excused      bool  // the last attempt does not count, and the time since then neither
+	aside        bool  // parked because its handler wants that, until the engine stops
 	failing      bool  // parked by the engine's own backoff, which has no end
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane

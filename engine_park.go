@@ -11,6 +11,7 @@ type park struct {
 	items      parkHeap
 	stuckSince time.Time
 	stuck      int // items that are parked without a time, because there is no poison queue
+	aside      int // items that are parked without a time, because their handler wants that
 	timer      *time.Timer
 	at         time.Time // when the timer fires; zero when it is not set
 }
@@ -26,13 +27,15 @@ func (p *park) remove(it *item) {
 	case it.state != itemParked:
 	case it.parkIndex >= 0:
 		heap.Remove(&p.items, it.parkIndex)
+	case it.aside:
+		p.aside--
 	default:
 		p.stuck--
 	}
 }
 
 // count is how many items are parked.
-func (p *park) count() int { return len(p.items) + p.stuck }
+func (p *park) count() int { return len(p.items) + p.stuck + p.aside }
 
 // parkHeap orders items by when they are due, then by how often the poison queue did not take them,
 // then by age.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/leatgo/leat/internal/aside"
 	"github.com/leatgo/leat/internal/backoff"
 )
 
@@ -32,6 +33,7 @@ const (
 	outcomePause                            // again when the pause of delay is over; no attempt
 	outcomeEnded                            // the engine ended the handler's context; no attempt
 	outcomePoison                           // to the poison queue
+	outcomeAside                            // stays unsettled until the engine stops; no attempt
 )
 
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue
@@ -77,6 +79,9 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 		return outcome{kind: outcomeLost}, nil
 	case it.lease.ctx.canceled.Load():
 		return outcome{kind: outcomeEnded}, nil // whatever the handler says: it was told to stop
+	}
+	if err == aside.Err { //nolint:errorlint // never wrapped
+		return outcome{kind: outcomeAside}, err
 	}
 	v, outage, crash, err := classify(err)
 	o.kind = outcomeFailing
@@ -168,6 +173,9 @@ func (e *engine) conclude(it *item, o outcome) {
 		e.outageOver(it)
 		it.poison = o.poison
 		e.startPoison(it)
+		return
+	case o.kind == outcomeAside:
+		e.setAside(it)
 		return
 	}
 	e.noteOutage(it, o)

@@ -29,6 +29,7 @@ const (
 	leatGroup        = "leatgroup"
 	leatPosition     = "leatposition"
 	leatKey          = "leatkey"
+	leatReplays      = "leatreplays"
 )
 
 const (
@@ -40,8 +41,8 @@ const (
 // AsEvent returns the event that stands for p in a poison queue: the original with its attributes
 // and data unchanged, plus the extensions leatreason (a String of at most 1 KiB, control characters
 // escaped), leatattempts and leatdeliveries (Integer), leatfirstattempt, leatreceived and
-// leatpoisoned (Timestamp), leattopic, leatgroup and leatposition. What is unknown is left out;
-// those of an earlier stay in a poison queue are replaced.
+// leatpoisoned (Timestamp), leattopic, leatgroup and leatposition, and leatreplays (Integer). What
+// is unknown is left out; those of an earlier stay in a poison queue are replaced.
 //
 // An event without a partitionkey that came with a key of the transport gets that as its
 // partitionkey, so that the poison queue keeps the order. The extension leatkey says in which form:
@@ -90,7 +91,7 @@ func (p Poisoned) whole() (*eventData, error) {
 		}
 		d = *p.Event.d()
 		_, again := d.leat(leatReason)
-		d.ext = withoutLeat(d.ext, 11, again)
+		d.ext = withoutLeat(d.ext, 12, again)
 	}
 	d.setPoisonKey(p.Info.Key, maxValueDecoded)
 	p.setLeat(&d, maxReasonBytes)
@@ -109,6 +110,9 @@ func (p Poisoned) setLeat(d *eventData, limit int) {
 	d.setLeat(leatAttempts, kindInteger, strconv.Itoa(min(p.Info.Attempt, math.MaxInt32)))
 	if p.Info.Deliveries > 0 {
 		d.setLeat(leatDeliveries, kindInteger, strconv.Itoa(min(p.Info.Deliveries, math.MaxInt32)))
+	}
+	if p.Replays > 0 {
+		d.setLeat(leatReplays, kindInteger, strconv.Itoa(min(p.Replays, math.MaxInt32)))
 	}
 	d.setLeatTime(leatFirstAttempt, p.Info.FirstAttempt)
 	d.setLeatTime(leatReceived, p.Info.Received)
@@ -147,7 +151,7 @@ func (d *eventData) setLeatText(name, text string, limit int) {
 // belong to the original.
 func isPoisonName(name string) bool {
 	switch name {
-	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned, leatTopic, leatGroup, leatPosition, leatKey:
+	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned, leatTopic, leatGroup, leatPosition, leatKey, leatReplays:
 		return true
 	}
 	return false
@@ -221,7 +225,7 @@ func PoisonedFrom(e Event) (Poisoned, error) {
 	}
 	p := Poisoned{
 		Reason: errors.New(reason),
-		At:     d.leatTime(leatPoisoned),
+		At:     d.leatTime(leatPoisoned), Replays: d.leatCount(leatReplays),
 		Info: Info{
 			Topic: d.leatText(leatTopic), Group: d.leatText(leatGroup),
 			Attempt: d.leatCount(leatAttempts), FirstAttempt: d.leatTime(leatFirstAttempt),

@@ -42,6 +42,9 @@ type Poisoned struct {
 	Info Info
 	// At is when the Consumer gave up.
 	At time.Time
+	// Replays is how often the event was replayed from the poison queue and put back, because it
+	// failed again. Reason, Info and At are still those of the first time.
+	Replays int
 	// Reduced is set by [PoisonedFrom] when some of the event or of the malformed delivery is
 	// missing, because it did not fit into the poison queue. Nil means that nothing is.
 	Reduced *Reduction

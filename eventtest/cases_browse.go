@@ -54,7 +54,7 @@ func checkBrowse(r *run) {
 	r.mustPublish(b, topic, events...)
 	r.expect("looking at the group", r.browse(b, topic), events...)
 	other := r.join(b, topic, groupB)
-	other.settle(acked(), other.take(n)...) // which is nothing to the group that is looked at
+	other.finish(n) // which is nothing to the group that is looked at
 	growing := 0
 	r.must(r.look(r.ctx, b, topic, func(*leat.Delivery) bool {
 		if growing++; growing <= n {
@@ -94,18 +94,17 @@ func checkBrowseTakesNothing(r *run) {
 	r.expect("the first look", r.browse(b, topic), events...)
 	r.expect("the second look", r.browse(b, topic), events...)
 	rd := r.join(r.open(), topic, leat.ReplayGroup)
-	rd.settle(acked(), rd.take(done)...)
+	rd.finish(done)
 	rd.close()
 	left := events[done:]
 	r.expect("a look at what is not settled", r.browse(b, topic), left...)
 	rd = r.join(r.open(), topic, leat.ReplayGroup)
-	rd.take(done)
+	rd.take(1)
 	r.expect("a look while a stream holds some of it", r.browse(b, topic), left...)
 	rd.close()
 	rd = r.join(r.open(), topic, leat.ReplayGroup)
-	got := rd.take(len(left))
+	got := rd.finish(len(left))
 	r.expect("receiving after the looks", got, left...)
-	rd.settle(acked(), got...)
 	rd.close()
 	if shown := r.browse(b, topic); len(shown) > 0 {
 		r.notef("a group that has settled everything shows %s", ids(shown))

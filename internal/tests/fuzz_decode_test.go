@@ -85,7 +85,7 @@ func FuzzDecodeEvent(f *testing.F) {
 // poisonNames are the extensions of an event in a poison queue.
 var poisonNames = map[string]bool{
 	"leatreason": true, "leatattempts": true, "leatdeliveries": true, "leatfirstattempt": true, "leatreceived": true, "leatpoisoned": true,
-	"leattopic": true, "leatgroup": true, "leatposition": true, "leatkey": true,
+	"leattopic": true, "leatgroup": true, "leatposition": true, "leatkey": true, "leatreplays": true,
 }
 
 // FuzzPoisonedFrom reads what somebody may have put into a poison queue: any extensions that begin

@@ -59,6 +59,19 @@ func TestPoisonedAsEvent(t *testing.T) {
 		again, err := got.AsEvent()
 		require.NoError(t, err, name)
 		assert.True(t, again.Equal(p), "%s: nothing is lost on the way", name)
+		got.Replays = 2
+		again, err = got.AsEvent()
+		require.NoError(t, err, name)
+		n, _ := again.Extension("leatreplays")
+		assert.Equal(t, int32(2), n)
+		twice, err := leat.PoisonedFrom(again)
+		require.NoError(t, err, name)
+		assert.Equal(t, 2, twice.Replays)
+		assert.True(t, twice.Event.Equal(e), name)
+		again, err = leat.Poisoned{Event: again, Reason: errBoom}.AsEvent()
+		require.NoError(t, err)
+		_, there := again.Extension("leatreplays")
+		assert.False(t, there, "%s: it was poisoned anew", name)
 	}
 
 	info := leat.Info{Topic: "orders.billing.poison", Group: "replay"}

@@ -1,0 +1,14 @@
+// Package aside has what the package poison tells the engine.
+package aside
+
+import "errors"
+
+// Err is what a handler returns for an event that it does not want now, and that stays in the
+// queue: the Consumer keeps it unsettled, lets the events behind it pass, and gives it back when it
+// stops. It counts no attempt, and a Consumer that keeps nothing else is idle. Such events use up
+// MaxInFlight.
+var Err = errors.New("the event stays in the queue")
+
+// SkipKey is the key of a context's value, a *bool, that a Router sets to true for an event that no
+// route wants.
+type SkipKey struct{}

@@ -1,0 +1,41 @@
+package poison
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// pace lets events through at a rate.
+type pace struct {
+	rate float64 // in a second; 0 is no limit
+
+	mu   sync.Mutex
+	next time.Time
+}
+
+// wait waits for the turn of one event, or for the end of ctx.
+func (p *pace) wait(ctx context.Context) error {
+	if p.rate <= 0 {
+		return nil
+	}
+	p.mu.Lock()
+	now := time.Now()
+	at := p.next
+	if at.Before(now) {
+		at = now
+	}
+	p.next = at.Add(time.Duration(float64(time.Second) / p.rate))
+	p.mu.Unlock()
+	if !at.After(now) {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(at.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

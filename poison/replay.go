@@ -1,0 +1,288 @@
+package poison
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/aside"
+	"github.com/leatgo/leat/middleware"
+)
+
+// Result counts what became of the events of a poison queue.
+type Result struct {
+	// Replayed counts events that the handler has handled. In a dry run, and in that of Drop, it
+	// counts what would be replayed or dropped.
+	Replayed int
+	// Failed counts events that failed again and are back in the queue.
+	Failed int
+	// Skipped counts events that stay in the queue because Filter did not choose them, because there
+	// were more than Limit, or because the handler is a Router that has no route for their type.
+	Skipped int
+	// Left is how many of the events that were in the queue at the beginning are still in it: the
+	// failed ones, the skipped ones, and those that were not reached.
+	Left int
+}
+
+// Replay runs h for the events in the poison queue of sub: for each the original event, with the
+// [leat.Info] of the Consumer that gave up on it, except for the attempts and the times, which are
+// those of the replay. So h may be the very handler of that Consumer, with its middleware, by
+// [leat.Chain]. An event that has no original, because the delivery was malformed or did not fit
+// into the queue, is handed over as it is stored; a [leat.Router] without a route for its type
+// rejects it. Events of one key are replayed in order. A nil o means the defaults.
+//
+// An event that h handled is out of the queue. An error of h that says neither when to try again
+// nor to pause is final, as is a panic: the event is put back at the end of the same queue, its
+// reason and what else it tells unchanged, and its Replays one higher; it leaves its place only when
+// the broker has confirmed that. Of a Replay that is killed, an event that was replayed or put back
+// last may be in the queue as well. The next one goes on where that ended.
+//
+// The broker has to be a [leat.Browser], unless UntilEmpty is set. Another Replay of the same queue
+// may run at the same time; they share its events. What Replay has not done when ctx ends is in
+// Result.Left, and the error is nil then. Other errors are those of the broker, and
+// [leat.CodeExhausted] where MaxHeld is used up.
+func Replay(ctx context.Context, broker leat.Broker, sub leat.Subscription, h leat.Handler, o *ReplayOptions) (Result, error) {
+	r := &run{broker: broker, queue: queueOf(sub, ""), o: o.withDefaults()}
+	if r.o.Topic != "" {
+		r.queue.Topic = r.o.Topic
+	}
+	if err := r.o.check(broker, r.queue, h); err != nil {
+		return Result{}, err
+	}
+	r.handler = original(h)
+	return r.run(ctx)
+}
+
+// Drop takes events out of the poison queue of sub for good, malformed ones and what is not a
+// CloudEvent included: those that were in it at the beginning and that the filter chooses. The rest
+// stays in its place. Result.Replayed is how many were dropped. A nil o means the defaults. Errors
+// are those of [Replay].
+func Drop(ctx context.Context, broker leat.Broker, sub leat.Subscription, o *DropOptions) (Result, error) {
+	if o == nil {
+		o = &DropOptions{}
+	}
+	r := &run{broker: broker, drops: true}
+	r.o = (&ReplayOptions{
+		Topic: o.Topic, Filter: o.Filter, Limit: o.Limit, DryRun: o.DryRun, MaxHeld: o.MaxHeld, MaxHeldBytes: o.MaxHeldBytes, Idle: o.Idle,
+		Logger: o.Logger,
+	}).withDefaults()
+	r.queue = queueOf(sub, o.Topic)
+	r.handler = leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	if err := r.o.check(broker, r.queue, r.handler); err != nil {
+		return Result{}, err
+	}
+	return r.run(ctx)
+}
+
+// original hands h what a Consumer would have handed it.
+func original(h leat.Handler) leat.Handler {
+	return leat.Chain(h, func(next leat.Handler) leat.Handler {
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+			p, err := leat.PoisonedFrom(e)
+			if err != nil {
+				return next.Handle(ctx, e)
+			}
+			now, _ := leat.InfoFrom(ctx)
+			info := p.Info
+			info.Attempt, info.FirstAttempt, info.Deliveries, info.Received = now.Attempt, now.FirstAttempt, now.Deliveries, now.Received
+			return next.Handle(leat.ContextWithInfo(ctx, info), middleware.Original(e))
+		})
+	})
+}
+
+// run is one Replay or Drop.
+type run struct {
+	broker  leat.Broker
+	queue   leat.Subscription
+	handler leat.Handler
+	o       ReplayOptions
+	drops   bool
+	pace    pace
+	back    leat.PoisonQueue // puts events back into the queue
+	stop    context.CancelCauseFunc
+	stopped func() error // not nil when nothing is begun any more
+
+	mu     sync.Mutex
+	due    due
+	failed map[identity]bool // those that were put back
+	held   int
+	result Result
+	shown  int // how many were in the queue
+}
+
+var errDone = errors.New("everything is replayed")
+
+func (r *run) run(ctx context.Context) (Result, error) {
+	r.failed, r.due, r.pace = map[identity]bool{}, due{}, pace{rate: r.o.Rate}
+	if err := r.look(ctx); err != nil {
+		return Result{}, err
+	}
+	if r.o.DryRun {
+		return Result{Replayed: r.due.n, Skipped: r.shown - r.due.n, Left: r.shown}, nil
+	}
+	if r.due.n == 0 && !r.o.UntilEmpty {
+		return Result{Skipped: r.shown, Left: r.shown}, nil
+	}
+	err := r.consume(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.o.UntilEmpty {
+		r.result.Skipped += r.shown - r.due.all
+	}
+	r.result.Left = max(r.shown-r.result.Replayed, r.result.Failed+r.result.Skipped)
+	if err == nil && ctx.Err() == nil && r.due.n > 0 && r.held > 0 && !r.o.UntilEmpty {
+		err = &leat.Error{Op: "replay", Topic: r.queue.Topic, Code: leat.CodeExhausted, Err: fmt.Errorf(
+			"%d events are still to be done, and do not come while %d others are held that stay in the queue: "+
+				"replay or drop those first, or raise MaxHeld (%d) and MaxHeldBytes (%d), and what the broker lends",
+			r.due.n, r.held, r.o.MaxHeld, r.o.MaxHeldBytes)}
+	}
+	return r.result, err
+}
+
+// look finds out what is to be done.
+func (r *run) look(ctx context.Context) error {
+	err := browse(ctx, r.broker, r.queue, func(e Entry) bool {
+		r.shown++
+		if (r.o.Limit == 0 || r.due.n < r.o.Limit) && r.o.Filter.wants(e) {
+			r.due.add(identityOf(e))
+		}
+		return true
+	})
+	if r.o.UntilEmpty && !r.o.DryRun && leat.CodeOf(err) == leat.CodeUnsupported {
+		return nil
+	}
+	return err
+}
+
+// consume runs the handler until nothing is due.
+func (r *run) consume(ctx context.Context) error {
+	producer := leat.NewProducer(r.broker, nil)
+	r.back = middleware.PoisonQueue(producer, &middleware.PoisonOptions{Topic: func(string, string) string { return r.queue.Topic }})
+	ctx, r.stop = context.WithCancelCause(ctx)
+	defer r.stop(nil)
+	r.stopped = ctx.Err
+	c := leat.NewConsumer(r.broker, r.queue, r.handler, &leat.ConsumerOptions{
+		Concurrency: r.o.Concurrency, MaxInFlight: r.o.MaxHeld + r.o.Concurrency, MaxInFlightBytes: r.o.MaxHeldBytes,
+		Middleware: []leat.Middleware{r.gate}, PoisonQueue: putBack{r}, Logger: r.o.Logger,
+	})
+	err := leat.RunUntilIdle(ctx, r.o.Idle, c)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Idle)
+	defer cancel()
+	return errors.Join(err, producer.Close(closing))
+}
+
+// gate lets through what is to be replayed now, and judges what comes of it.
+func (r *run) gate(next leat.Handler) leat.Handler {
+	return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+		info, _ := leat.InfoFrom(ctx)
+		entry := entryOf(e, nil, info.Position)
+		id := identityOf(entry)
+		if !r.wanted(id, entry) {
+			return r.keep(id)
+		}
+		if err := r.pace.wait(ctx); err != nil {
+			return leat.RetryAfter(0, err) // it ends
+		}
+		skipped := false
+		err := next.Handle(context.WithValue(ctx, aside.SkipKey{}, &skipped), e)
+		switch {
+		case err == nil && skipped:
+			if r.finish(id, nil); !r.o.UntilEmpty {
+				r.skip()
+			}
+			return r.keep(id)
+		case err == nil:
+			r.finish(id, func(result *Result) { result.Replayed++ })
+		case !leat.IsDecided(err):
+			return leat.Reject(err)
+		}
+		return err
+	})
+}
+
+// wanted reports whether an event is to be replayed.
+func (r *run) wanted(id identity, e Entry) bool {
+	if r.stopped() != nil {
+		return false
+	}
+	r.mu.Lock()
+	put := r.failed[id]
+	chosen := r.due.has(id)
+	full := r.o.Limit > 0 && r.result.Replayed+r.result.Failed >= r.o.Limit
+	r.mu.Unlock()
+	if r.o.UntilEmpty {
+		return !put && !full && r.o.Filter.wants(e)
+	}
+	return chosen
+}
+
+// keep leaves an event in the queue.
+func (r *run) keep(id identity) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held++
+	if r.o.UntilEmpty && !r.failed[id] && r.stopped() == nil {
+		r.result.Skipped++
+	}
+	return aside.Err
+}
+
+func (r *run) skip() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.result.Skipped++
+}
+
+// finish counts an event that is done with, and ends the run after the last one.
+func (r *run) finish(id identity, count func(*Result)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if count != nil {
+		count(&r.result)
+	}
+	if r.due.remove(id); r.due.n == 0 && !r.o.UntilEmpty {
+		r.stop(errDone)
+	}
+}
+
+// putBack is the poison queue of the consumer that replays one: the same queue.
+type putBack struct{ r *run }
+
+// Topic implements [leat.PoisonQueue]: there is nothing to declare.
+func (putBack) Topic(leat.Subscription) string { return "" }
+
+// Poison implements [leat.PoisonQueue].
+func (q putBack) Poison(ctx context.Context, again leat.Poisoned) error {
+	r := q.r
+	entry := entryOf(again.Event, again.Malformed, again.Info.Position)
+	id := identityOf(entry)
+	if r.drops && r.wanted(id, entry) { // it is not a CloudEvent
+		r.finish(id, func(result *Result) { result.Replayed++ })
+		return nil
+	}
+	back := entry.Poisoned
+	if entry.Err != nil { // somebody else wrote it: from now on it has a reason
+		back = again
+	}
+	counts := !r.drops && r.wanted(id, entry)
+	if counts {
+		back.Replays++
+	}
+	if err := r.back.Poison(ctx, back); err != nil {
+		return err
+	}
+	put := entry
+	put.Poisoned, put.Err = back, nil
+	r.mu.Lock()
+	r.failed[identityOf(put)] = true
+	r.mu.Unlock()
+	if counts {
+		r.finish(id, func(result *Result) { result.Failed++ })
+		if r.o.Failed != nil {
+			r.o.Failed(entry, again.Reason)
+		}
+	}
+	return nil
+}
