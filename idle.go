@@ -9,15 +9,15 @@ import (
 
 // RunUntilIdle is [Run] for tools and tests: it also ends when all consumers are idle, and returns
 // nil then. A Consumer is idle when it has had nothing to do for the time idle: nothing was
-// received, and nothing is in flight, of which retries that wait are a part. It is not idle while it
-// is paused, while its poison queue or its broker is down, and before it has subscribed and its
+// received, and nothing is in flight, of which retries that wait are a part. It is not idle while
+// it is paused, while its poison queue or its broker is down, and before it has subscribed and its
 // stream is assigned what it should receive, where the broker has such a thing: a stream with a
 // method
 //
 //	Assigned() bool
 //
-// tells. Kafka's group takes seconds for that. On RabbitMQ a consumer that stands by does not know
-// it, and is idle, unless its group is [ReplayGroup].
+// tells. Kafka's group takes seconds for that. On RabbitMQ and NATS, a stream that stands by does
+// not know it, and is idle, unless its group is [ReplayGroup].
 //
 // idle is at least 1 ms, and should be longer than the broker takes to deliver an event. Another
 // value is an error with [CodeInvalid].

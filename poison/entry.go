@@ -45,8 +45,8 @@ func entryOf(e leat.Event, malformed *leat.Malformed, position leat.Position) En
 
 // PeekOptions are the options of [Peek]. The zero value works.
 type PeekOptions struct {
-	// Topic is the poison topic. Empty means [leat.PoisonTopic]; set it where PoisonOptions.Topic of
-	// the package middleware is set.
+	// Topic is the poison topic. Empty means [leat.PoisonTopic]; set it where PoisonOptions.Topic
+	// of the package middleware is set.
 	Topic string
 	// Filter chooses what is shown. Nil means all.
 	Filter Filter

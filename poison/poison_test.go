@@ -364,9 +364,15 @@ func TestWrongArguments(t *testing.T) {
 	for name, try := range map[string]func() error{
 		"broker":  func() error { _, err := poison.Replay(t.Context(), nil, orders, h, nil); return err },
 		"handler": func() error { _, err := poison.Replay(t.Context(), b, orders, nil, nil); return err },
-		"rate":    func() error { _, err := poison.Replay(t.Context(), b, orders, h, &poison.ReplayOptions{Rate: -1}); return err },
-		"idle":    func() error { _, err := poison.Drop(t.Context(), b, orders, &poison.DropOptions{Idle: -1}); return err },
-		"names":   func() error { _, err := poison.Drop(t.Context(), b, leat.Subscription{Topic: "a b", Group: "g"}, nil); return err },
+		"rate": func() error {
+			_, err := poison.Replay(t.Context(), b, orders, h, &poison.ReplayOptions{Rate: -1})
+			return err
+		},
+		"idle": func() error { _, err := poison.Drop(t.Context(), b, orders, &poison.DropOptions{Idle: -1}); return err },
+		"names": func() error {
+			_, err := poison.Drop(t.Context(), b, leat.Subscription{Topic: "a b", Group: "g"}, nil)
+			return err
+		},
 	} {
 		require.Equal(t, leat.CodeInvalid, leat.CodeOf(try()), name)
 	}

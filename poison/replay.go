@@ -18,8 +18,9 @@ type Result struct {
 	Replayed int
 	// Failed counts events that failed again and are back in the queue.
 	Failed int
-	// Skipped counts events that stay in the queue because Filter did not choose them, because there
-	// were more than Limit, or because the handler is a Router that has no route for their type.
+	// Skipped counts events that stay in the queue because Filter did not choose them, because
+	// there were more than Limit, or because the handler is a Router that has no route for their
+	// type.
 	Skipped int
 	// Left is how many of the events that were in the queue at the beginning are still in it: the
 	// failed ones, the skipped ones, and those that were not reached.
@@ -35,9 +36,9 @@ type Result struct {
 //
 // An event that h handled is out of the queue. An error of h that says neither when to try again
 // nor to pause is final, as is a panic: the event is put back at the end of the same queue, its
-// reason and what else it tells unchanged, and its Replays one higher; it leaves its place only when
-// the broker has confirmed that. Of a Replay that is killed, an event that was replayed or put back
-// last may be in the queue as well. The next one goes on where that ended.
+// reason and what else it tells unchanged, and its Replays one higher; it leaves its place only
+// when the broker has confirmed that. Of a Replay that is killed, an event that was replayed or put
+// back last may be in the queue as well. The next one goes on where that ended.
 //
 // The broker has to be a [leat.Browser], unless UntilEmpty is set. Another Replay of the same queue
 // may run at the same time; they share its events. What Replay has not done when ctx ends is in

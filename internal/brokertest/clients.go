@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -103,4 +104,12 @@ func (*Clients) injure(b leat.Broker, fault func(p *eventtest.Proxy)) error {
 	}
 	fault(one.proxy)
 	return nil
+}
+
+// Browse implements [leat.Browser], for an adapter that does.
+func (c *client) Browse(ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error {
+	if b, ok := c.Adapter.(leat.Browser); ok {
+		return b.Browse(ctx, sub, show)
+	}
+	return &leat.Error{Op: "browse", Topic: sub.Topic, Code: leat.CodeUnsupported, Err: errors.ErrUnsupported}
 }
