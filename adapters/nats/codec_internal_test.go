@@ -73,7 +73,7 @@ func TestOrigin(t *testing.T) {
 	} {
 		o, ok := originOf(reply)
 		assert.True(t, ok, reply)
-		assert.Equal(t, origin{41, 3, time.Unix(0, 1700000000000000000)}, o)
+		assert.Equal(t, origin{seq: 41, delivery: 40, deliveries: 3, at: time.Unix(0, 1700000000000000000)}, o)
 	}
 	for _, reply := range []string{"", "_INBOX.1.2", "$JS.ACK.a.b.c", "$JS.ACK.orders.billing.x.41.40.1.5"} {
 		_, ok := originOf(reply)
@@ -89,6 +89,8 @@ func TestMatches(t *testing.T) {
 	}{{"a.b.c", true}, {"a.*.c", true}, {"a.>", true}, {">", true}, {"a.b", false}, {"a.b.c.d", false}, {"a.b.c.>", false}, {"a.x.c", false}} {
 		assert.Equal(t, c.want, matches(c.pattern, "a.b.c"), c.pattern)
 	}
+	assert.True(t, matches("a.>", "a.*"), "all that a pattern means")
+	assert.False(t, matches("a.*", "a.>"))
 }
 
 // TestAnswers: what is certain is refused, and the rest unknown.

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/leatgo/leat v0.0.0
+	github.com/nats-io/jwt/v2 v2.8.3
 	github.com/nats-io/nats.go v1.55.0
 	github.com/nats-io/nkeys v0.4.17
 	github.com/stretchr/testify v1.12.1

@@ -29,7 +29,7 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	lag := leat.Lag{Topic: topic, Group: group}
 	err := b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 		t := b.topicOf(topic)
-		c, err := js.Consumer(ctx, t.stream, b.consumerConfig(sub).Durable)
+		c, err := js.Consumer(ctx, t.stream, b.consumerConfig(sub, nil).Durable)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,11 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 			return err
 		}
 		first := max(i.AckFloor.Stream+1, s.CachedInfo().State.FirstSeq)
-		if m, err := s.GetMsg(ctx, first); err == nil { // otherwise it was deleted
+		var next []jetstream.GetMsgOpt
+		if subject := i.Config.FilterSubject; subject != "" {
+			next = append(next, jetstream.WithGetMsgSubject(subject)) // others are not the group's
+		}
+		if m, err := s.GetMsg(ctx, first, next...); err == nil { // otherwise it was deleted
 			lag.Oldest = max(time.Since(m.Time), 0)
 		}
 		return nil

@@ -60,7 +60,7 @@ func (l *link) start() { l.tasks.Go(l.connect) }
 func (l *link) connect() {
 	defer close(l.made)
 	opts := nats.GetDefaultOptions()
-	opts.Name = l.o.ClientID + " " + l.role
+	opts.Name, opts.InboxPrefix = l.o.ClientID+" "+l.role, l.o.InboxPrefix
 	scheme := "nats://"
 	if l.o.TLS != nil {
 		scheme = "tls://"

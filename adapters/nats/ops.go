@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-type entry = lease.Entry[uint64, string]
+type entry = lease.Entry[uint64, receipt]
 
 // send tells the server about messages: acks, give-backs, extensions. The last of a batch asks for
 // an answer. A server handles what comes by one connection in order, so the answer stands for all
@@ -49,6 +49,9 @@ func (s *Stream) send(ctx context.Context, op lease.Op, batch []entry) []error {
 
 // write writes a batch into one connection.
 func (s *Stream) write(ctx context.Context, op lease.Op, batch []entry, inbox string) error {
+	if err := s.certain(ctx, batch); err != nil {
+		return err
+	}
 	nc := s.b.link.nc
 	before := nc.Stats().Reconnects
 	last := len(batch) - 1
@@ -59,11 +62,11 @@ func (s *Stream) write(ctx context.Context, op lease.Op, batch []entry, inbox st
 		var err error
 		switch {
 		case i < last:
-			err = nc.Publish(e.Value, payload(op, e.Delay))
+			err = nc.Publish(e.Value.subject, payload(op, e.Delay))
 		case nc.Stats().Reconnects != before:
 			return errSplit
 		default:
-			err = nc.PublishRequest(e.Value, inbox, payload(op, e.Delay))
+			err = nc.PublishRequest(e.Value.subject, inbox, payload(op, e.Delay))
 		}
 		if err != nil {
 			return err
@@ -102,6 +105,7 @@ func (s *Stream) answered(m *nats.Msg) {
 	}
 	if m.Header.Get("Status") == "503" {
 		err = errNoAcks
+		s.doubtIt()
 	}
 	s.asking.Lock()
 	answer := s.waiting[number]
@@ -112,8 +116,10 @@ func (s *Stream) answered(m *nats.Msg) {
 	}
 }
 
-// disconnected ends the wait for answers, which would have come by the lost connection.
+// disconnected ends the wait for answers, which would have come by the lost connection. What the
+// next connection reaches may be another consumer.
 func (s *Stream) disconnected(err error) {
+	s.doubtIt()
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	for number, answer := range s.waiting {
@@ -126,5 +132,7 @@ func (s *Stream) disconnected(err error) {
 func (s *Stream) report(_ lease.Op, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unheard.Set(err)
+	if !errors.Is(err, lease.ErrTaken) {
+		s.unheard.Set(err)
+	}
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -44,6 +46,9 @@ type Options struct {
 	AllowPlaintext bool
 	// Domain is the JetStream domain. "" means that of the servers.
 	Domain string
+	// InboxPrefix begins the subjects to which servers send answers and messages, for users who may
+	// not subscribe to "_INBOX.>". It has no dot at its end. "" means "_INBOX".
+	InboxPrefix string
 
 	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0
 	// means 10,000.
@@ -138,6 +143,7 @@ const (
 	mostHeaderBytes = 60 << 10 // JetStream takes 64 KiB
 	overheadBytes   = 4 << 10  // of a message, beside an event in JSON: trace context, message id
 	subjectPrefix   = "leat."
+	defaultInbox    = "_INBOX"
 	minAckWait      = time.Second
 )
 
@@ -150,6 +156,7 @@ func (o *Options) table() options.Table {
 		options.Text("ClientID", &o.ClientID, "leat"),
 		options.Bool("AllowPlaintext", &o.AllowPlaintext),
 		options.Text("Domain", &o.Domain, ""),
+		options.Text("InboxPrefix", &o.InboxPrefix, defaultInbox),
 		options.Int("Buffer", &o.Buffer, 10_000, 1, 1<<30),
 		options.Int("BufferBytes", &o.BufferBytes, 64<<20, 1, 1<<40),
 		options.Duration("DeliveryTimeout", &o.DeliveryTimeout, 2*time.Minute, time.Second, longest),
@@ -199,6 +206,10 @@ func (o *Options) validate() error {
 	if strings.ContainsAny(o.Domain, ".*> \t\r\n") {
 		return options.Reason("Domain is not a name; write one without dots, spaces, '*' and '>'")
 	}
+	if slices.Contains(strings.Split(o.InboxPrefix, "."), "") || strings.ContainsAny(o.InboxPrefix, "*> \t\r\n") {
+		return options.Reason("InboxPrefix is not a subject; write names with dots between them, " +
+			"without spaces, '*' and '>'")
+	}
 	for _, address := range o.Hosts {
 		if o.discreet() && !options.IsLocal(address) {
 			return options.Reason("a password or token without TLS shows it to the network; " +
@@ -212,6 +223,11 @@ func (o *Options) validate() error {
 // it is.
 func (o *Options) discreet() bool {
 	return o.TLS == nil && !o.AllowPlaintext && (o.Credentials != nil || o.Token != nil)
+}
+
+// inbox returns what begins the subjects of one purpose.
+func (o *Options) inbox() string {
+	return o.InboxPrefix + strings.TrimPrefix(nats.NewInbox(), defaultInbox) + "."
 }
 
 // mostEventBytes is the size of the largest event. One whose attributes do not fit into headers has

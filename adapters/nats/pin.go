@@ -1,8 +1,10 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,25 +16,39 @@ import (
 // and does not tell a client that is replaced. The next one gets new messages before those that the
 // first one held.
 type pin struct {
-	id      string // by which this stream is the active one; "" is standby
-	seen    time.Time
-	doubt   bool // an advisory says that a pin is gone
-	barrier *barrier
-	early   []early // what has come while there is a barrier
+	id       string // by which this stream is the active one; "" is standby
+	delivery uint64 // of the last message of this session; 0 while there is none
+	barrier  *barrier
+	early    []early // what has come while there is a barrier
 }
 
 // barrier holds back what comes after the stream has become the active one, or has lost messages,
 // until nothing is missing that is older.
+//
+// What waits is bounded by MaxInFlightBytes, with one message more while that is compared. The
+// newest ones of what does not fit go back to the server, which keeps them for a while. They are
+// newer than all that waits, so the barrier can be lifted without them. Another one takes its place
+// then, until they have come again.
 type barrier struct {
 	since   time.Time
 	missing int // at the last look
 	wait    time.Duration
+	away    map[uint64]struct{} // sequences that went back
+	from    uint64              // the lowest of them; 0 for none
 }
 
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
 
+// raise raises the barrier, if this is the active stream and there is none. The lock is held, as by
+// all that follow unless they say otherwise.
+func (s *Stream) raise() {
+	if s.ordered && s.pin.id != "" && s.pin.barrier == nil {
+		s.pin.barrier = &barrier{since: time.Now()}
+	}
+}
+
 // pinnedBy notes under which pin a message came, and returns false for one that is not this
-// stream's. With a new pin a new period begins. The lock is held.
+// stream's. With a new pin a new period begins.
 func (s *Stream) pinnedBy(ids []string, session int) bool {
 	switch {
 	case len(ids) == 0:
@@ -42,113 +58,97 @@ func (s *Stream) pinnedBy(ids []string, session int) bool {
 	case session != s.pulls.session:
 		return false
 	case s.pin.id != "": // taken away, and given to this stream again: run finds out
-		s.pin.doubt = true
-		signal(s.poke)
+		s.doubt()
 		return false
 	}
 	now := time.Now()
-	s.pin.id, s.pin.seen, s.pulls.at = ids[0], now, now
-	s.pin.barrier = &barrier{since: now}
+	s.pin.id, s.pin.delivery, s.identity.looked, s.pulls.at = ids[0], 0, now, now
+	s.raise()
 	return true
 }
 
-// unpinned ends all leases, because another stream is the active one or will be.
-func (s *Stream) unpinned(cause error) {
-	s.mu.Lock()
-	if s.pin.id == "" || s.closed {
-		s.mu.Unlock()
-		return
+// follow raises the barrier where deliveries are missing before a message. All of the consumer come
+// to the active stream, and by one connection, so one that is missing was lost between servers. It
+// comes again after newer ones.
+//
+// An ack that was lost there is not noticed. Its message comes again like one that the server has
+// forgotten to have delivered. To finish it without delivery would lose an event whenever the
+// stream is wrong about that, and a barrier has nothing to hold back: what is newer was delivered
+// before.
+func (s *Stream) follow(from *origin) {
+	if last := s.pin.delivery; last != 0 && from.delivery != last+1 {
+		s.raise()
 	}
-	s.pin.id, s.pin.barrier = "", nil
-	s.renew() // the requests with the old pin wait until they are over, or a message comes
-	s.mu.Unlock()
-	s.b.o.Logger.Warn("a stream is not the active one of its group any more",
-		"topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
-	s.keeper.ReturnAll(cause)
+	s.pin.delivery = from.delivery
+}
+
+// holdBack keeps a message behind the barrier, or gives back what there is no room for.
+func (s *Stream) holdBack(e early) {
+	b := s.pin.barrier
+	s.pin.early = append(s.pin.early, e)
+	if b.from != 0 && e.of.seq >= b.from {
+		s.sendAway(len(s.pin.early) - 1)
+	}
+	for events, bytes := s.held(); bytes > s.sub.MaxInFlightBytes && events > 1 && len(s.pin.early) > 0; events, bytes = s.held() {
+		newest := 0
+		for i, e := range s.pin.early {
+			if e.of.seq > s.pin.early[newest].of.seq {
+				newest = i
+			}
+		}
+		s.sendAway(newest)
+	}
 	signal(s.poke)
 }
 
-// doubtPin makes the stream look whether it is the active one.
-func (s *Stream) doubtPin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pin.doubt = true
-	signal(s.poke)
+// sendAway gives back a message that waits behind the barrier.
+func (s *Stream) sendAway(i int) {
+	b, of := s.pin.barrier, s.pin.early[i].of
+	s.pin.early = slices.Delete(s.pin.early, i, i+1)
+	if b.away == nil {
+		b.away, b.from = map[uint64]struct{}{}, of.seq
+	}
+	b.away[of.seq] = struct{}{}
+	b.from = min(b.from, of.seq)
+	s.changes++
+	s.keeper.GiveBack(of.lent, s.ackWait/4) // each time counts as a delivery, so not at once
 }
 
-// keepPin tells the server that the active stream is alive, by a request that no message is small
-// enough for. The lock is held.
-func (s *Stream) keepPin() {
-	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 {
-		s.request(&request{Expires: time.Millisecond, Batch: 1, Bytes: 1}, s.pulls.inbox+pinToken)
+// known returns how many messages the server waits for that the stream knows of.
+func (s *Stream) known() int {
+	events, _ := s.held()
+	if s.pin.barrier != nil {
+		events += len(s.pin.barrier.away)
+	}
+	return events
+}
+
+// release lets what waits behind the barrier go on, in order.
+func (s *Stream) release() {
+	slices.SortFunc(s.pin.early, func(a, b early) int { return cmp.Compare(a.of.seq, b.of.seq) })
+	for _, e := range s.pin.early {
+		e.of.number = s.window.Push(&e.d, e.of.size, e.of)
+	}
+	away := len(s.pin.barrier.away) > 0
+	s.pin.early, s.pin.barrier = nil, nil
+	if away {
+		s.raise()
 	}
 }
 
-// watchPin looks whether the stream is still the active one, since it may not be told, and whether
-// the barrier can be lifted. It returns when to look again.
-func (s *Stream) watchPin() time.Duration {
-	s.mu.Lock()
-	id, now, b := s.pin.id, time.Now(), s.pin.barrier
-	due := id != "" && !s.closed && (b != nil || s.pin.doubt || now.Sub(s.pin.seen) > s.pinnedTTL/2)
-	changes, held := s.changes, 0
-	if due {
-		s.pin.doubt, s.pin.seen = false, now
-		held, _ = s.held()
-	}
-	s.mu.Unlock()
-	if !due || !s.b.link.alive() {
-		return never
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.pinnedTTL)
-	defer cancel()
-	i, err := s.info(ctx)
-	if err != nil {
-		return lookEvery // health has it from the requests
-	}
-	if holder(i) != id {
-		s.unpinned(errUnpinned)
-		return 0
-	}
+// lookBehind lifts the barrier when nothing is missing. changes are those before the question.
+// Should the consumer have been given out more than this stream may hold, it goes on when it is
+// full. The lock is not held.
+func (s *Stream) lookBehind(b *barrier, missing int, changes uint64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b == nil || s.pin.barrier != b || s.pin.id != id {
+	if b == nil || s.pin.barrier != b {
 		return never
 	}
 	b.wait = min(max(2*b.wait, 5*time.Millisecond), 200*time.Millisecond)
 	if s.changes != changes { // an ack on its way, or a loss, would hide a message
 		return b.wait
 	}
-	return s.lookBehind(b, i.NumAckPending-held)
-}
-
-// info asks for the consumer.
-func (s *Stream) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	found := make(chan *jetstream.ConsumerInfo, 1) // the question may outlive this call
-	err := s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		c, err := js.Consumer(ctx, s.stream, s.consumer)
-		if err == nil {
-			found <- c.CachedInfo()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return <-found, nil
-}
-
-func holder(i *jetstream.ConsumerInfo) string {
-	for _, g := range i.PriorityGroups {
-		if g.Group == pinGroup {
-			return g.PinnedClientID
-		}
-	}
-	return ""
-}
-
-// lookBehind lifts the barrier when nothing is missing. Should the consumer have been given out
-// more than this stream may hold, it goes on when it is full. The lock is held.
-func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
 	events, _, _ := s.room()
 	late := time.Since(b.since) > 2*s.ackWait
 	b.missing = missing
@@ -165,8 +165,42 @@ func (s *Stream) lookBehind(b *barrier, missing int) time.Duration {
 	return 0
 }
 
+// unpinned ends all leases, because another stream is the active one or will be. The lock is not
+// held.
+func (s *Stream) unpinned(cause error) {
+	s.mu.Lock()
+	if s.pin.id == "" || s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.pin.id, s.pin.barrier = "", nil
+	s.renew() // the requests with the old pin wait until they are over, or a message comes
+	s.mu.Unlock()
+	s.b.o.Logger.Warn("a stream is not the active one of its group any more",
+		"topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
+	s.keeper.ReturnAll(cause)
+	signal(s.poke)
+}
+
+// keepPin tells the server that the active stream is alive, by a request that no message is small
+// enough for.
+func (s *Stream) keepPin() {
+	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 {
+		s.request(&request{Expires: time.Millisecond, Batch: 1, Bytes: 1}, s.pulls.inbox+pinToken)
+	}
+}
+
+func holder(i *jetstream.ConsumerInfo) string {
+	for _, g := range i.PriorityGroups {
+		if g.Group == pinGroup {
+			return g.PinnedClientID
+		}
+	}
+	return ""
+}
+
 // unpin lets another stream become the active one, while this one still is: the request names no
-// client.
+// client. The lock is not held.
 func (s *Stream) unpin(ctx context.Context, id string) {
 	i, err := s.info(ctx)
 	if err != nil || holder(i) != id {

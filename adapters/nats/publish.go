@@ -51,7 +51,7 @@ type parcel struct {
 }
 
 func newPublisher(o *Options, tasks *lifecycle.Tasks) *publisher {
-	p := &publisher{o: o, inbox: nats.NewInbox() + "."}
+	p := &publisher{o: o, inbox: o.inbox()}
 	p.work, p.gone = make(chan struct{}, 1), make(chan struct{})
 	p.link = newLink(o, "publish", tasks)
 	p.ledger = publish.New[parcel](publish.Options{

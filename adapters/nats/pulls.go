@@ -72,11 +72,9 @@ func (s *Stream) renew() {
 	}
 	p.session++
 	session := p.session
-	p.inbox, p.sub = nats.NewInbox()+".", nil
+	p.inbox, p.sub = s.b.o.inbox(), nil
 	p.open, p.events, p.bytes, p.tight, p.gone = nil, 0, 0, 0, false
-	if s.pin.id != "" && s.pin.barrier == nil { // what was on its way comes after newer messages
-		s.pin.barrier = &barrier{since: time.Now()}
-	}
+	s.raise() // what was on its way comes after newer messages
 	inbox := p.inbox
 	s.b.life.Tasks.Go(func() {
 		c := &decoder{topic: s.sub.Topic, o: &s.b.o} // the client calls back in a goroutine of the session
@@ -129,7 +127,7 @@ func (s *Stream) ask(now time.Time) (wait time.Duration) {
 		p.gone = true
 		p.end(0, p.open[0].events, p.open[0].bytes)
 	}
-	if s.closed || s.quiet || p.sub == nil {
+	if s.closed || s.quiet || p.sub == nil || s.identity.doubted != nil {
 		return never
 	}
 	if left := p.again.Sub(now); left > 0 {
@@ -153,14 +151,17 @@ func (s *Stream) ask(now time.Time) (wait time.Duration) {
 // messages.
 func (s *Stream) room() (events, bytes int, worth bool) {
 	p, most := &s.pulls, s.sub.MaxInFlight
-	events, bytes = s.held()
 	if s.pin.barrier != nil {
-		most, bytes = max(most, s.mostPending), 0
+		most = max(most, s.mostPending)
 	}
+	events, bytes = s.held()
 	tight := p.tight > 0 && bytes >= p.tight
 	events, bytes = most-events-p.events, s.sub.MaxInFlightBytes-bytes-p.bytes
 	switch {
-	case tight, events <= 0:
+	case events <= 0:
+	case s.pin.barrier != nil: // one that does not fit takes the place of a newer one
+		worth = len(p.open) == 0 && (bytes > 0 && !tight || len(s.pin.early) > 0)
+	case tight:
 	case len(p.open) == 0:
 		worth = bytes > 0 || events == most
 	default:
@@ -178,26 +179,26 @@ func (s *Stream) pokeIfRoom() {
 
 // wanted returns the request that is to be made, or nil and when to look again.
 func (s *Stream) wanted(now time.Time) (*request, time.Duration) {
-	p := &s.pulls
+	p, b := &s.pulls, s.pin.barrier
 	events, bytes, worth := s.room()
 	most := s.sub.MaxInFlight
 	switch {
 	case s.ordered && s.pin.id == "": // one message tells that this stream is the active one
 		most = 1
-	case s.pin.barrier != nil:
-		if most = s.pin.barrier.missing; most <= 0 {
+	case b != nil:
+		if most = b.missing; most <= 0 {
 			return nil, lookEvery / 10
 		}
 	}
 	switch {
 	case !worth, most < events && len(p.open) > 0:
 		return nil, never
-	case events < s.sub.MaxInFlight/4 && now.Sub(p.at) < time.Millisecond:
+	case b == nil && events < s.sub.MaxInFlight/4 && now.Sub(p.at) < time.Millisecond:
 		return nil, time.Millisecond
 	}
 	r := &request{Expires: p.expires, Batch: min(events, most), Bytes: max(bytes, 1)}
-	if p.tight > 0 && events == s.sub.MaxInFlight { // it comes alone
-		r.Batch, r.Bytes = 1, 0
+	if p.tight > 0 && events == s.sub.MaxInFlight || b != nil && (p.tight > 0 || bytes <= 0) {
+		r.Batch, r.Bytes = 1, 0 // it comes alone, whatever its size
 	}
 	p.tight = 0
 	return r, 0
@@ -229,9 +230,9 @@ func (b *Broker) api(call string) string {
 func (s *Stream) status(m *nats.Msg, session int) {
 	status, description := m.Header.Get("Status"), m.Header.Get("Description")
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	p := &s.pulls
 	if session != p.session || s.closed {
-		s.mu.Unlock()
 		return
 	}
 	p.gone = false
@@ -246,10 +247,9 @@ func (s *Stream) status(m *nats.Msg, session int) {
 		}
 		p.end(i, max(events, 0), bytes)
 	}
-	unpinned := false
 	switch {
-	case status == "423":
-		unpinned = true
+	case status == "423": // the pin is gone, or the consumer
+		s.doubt()
 	case status == "408", status == "404", strings.Contains(description, "Batch Completed"):
 		s.lost.Set(nil)
 	case strings.Contains(description, "MaxBytes"):
@@ -265,12 +265,9 @@ func (s *Stream) status(m *nats.Msg, session int) {
 		err := fmt.Errorf("the consumer %q answers %s %s", s.consumer, status, description)
 		s.lost.Set(&leat.Error{Code: code, Err: err})
 		p.again = time.Now().Add(time.Second)
+		s.doubt()
 	}
 	signal(s.poke)
-	s.mu.Unlock()
-	if unpinned {
-		s.unpinned(errUnpinned)
-	}
 }
 
 // run keeps the stream going. The lock is not held.
@@ -289,8 +286,8 @@ func (s *Stream) run() {
 			return
 		}
 		wait := tick
-		if s.ordered {
-			wait = min(wait, s.watchPin())
+		if s.keeper != nil {
+			wait = min(wait, s.look())
 		}
 		s.mu.Lock()
 		wait = min(wait, s.ask(time.Now()))
@@ -330,6 +327,7 @@ func (s *Stream) reconnected() {
 		s.lost.Set(nil)
 		s.renew()
 	}
+	signal(s.poke)
 }
 
 // stopPulling ends the requests, and waits for what is on its way. The lock is not held.

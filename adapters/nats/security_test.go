@@ -167,6 +167,31 @@ func TestPermissions(t *testing.T) {
 	require.NoError(t, p.Publish(ctx, "t", events...))
 }
 
+// TestInboxPrefix: a user who may subscribe to one inbox only publishes, declares and consumes.
+func TestInboxPrefix(t *testing.T) {
+	t.Parallel()
+	server := brokertest.StartNATS(t, &brokertest.NATSOptions{Config: `authorization { users: [
+		{user: ann, password: one, permissions: {subscribe: ["inbox.ann.>", "$JS.EVENT.ADVISORY.>"]}} ] }`})
+	require.Error(t, try(t, "nats://ann:one@"+server.Addr()), "no answer comes to _INBOX")
+	b := open(t, "nats://ann:one@"+server.Addr()+"?inbox_prefix=inbox.ann")
+	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Patience)
+	defer cancel()
+	for _, sub := range []leat.Subscription{
+		{Topic: "ordered", Group: "g"}, {Topic: "free", Group: "g", Unordered: true}, {Topic: "all", Broadcast: true},
+	} {
+		s, err := b.Subscribe(ctx, sub)
+		require.NoError(t, err)
+		require.NoError(t, leat.NewProducer(b, nil).Publish(ctx, sub.Topic, brokertest.Events(t, 0, 1, 0)...))
+		assert.Equal(t, []string{"0"}, brokertest.Receive(t, s, 1))
+		require.NoError(t, s.Close(ctx))
+		if !sub.Broadcast {
+			lag, err := b.Lag(ctx, sub.Topic, sub.Group)
+			require.NoError(t, err)
+			assert.Zero(t, lag.Events, "the ack has reached the server")
+		}
+	}
+}
+
 // TestTLS: with the server's certificate, and that of a client.
 func TestTLS(t *testing.T) {
 	t.Parallel()
@@ -202,7 +227,7 @@ func TestPasswordsNeedTLS(t *testing.T) {
 func canaryURLs() []string {
 	const word = canary.Word
 	return append(canary.URLs("nats", "client_id", "domain", "buffer", "ack_wait", "provision", "start", "structured", "password_file",
-		"token_file", "creds_file", "nkey_file", "key_header"),
+		"token_file", "creds_file", "nkey_file", "key_header", "inbox_prefix"),
 		"tls://u:"+word+"@h?ca_file=/"+word, "tls://h?cert_file=/"+word+"&key_file=/"+word, "nats://"+word+"@h?token_file=x")
 }
 
@@ -222,6 +247,7 @@ func TestOptions(t *testing.T) {
 	for text, o := range map[string]*nats.Options{
 		"no address in Hosts": nil, "Options.AckWait": {Hosts: hosts, AckWait: time.Millisecond},
 		"more than one of": {Hosts: hosts, Token: none, NKey: none}, "Domain": {Hosts: hosts, Domain: "a.b"},
+		"InboxPrefix": {Hosts: hosts, InboxPrefix: "inbox."}, "InboxPrefix is not": {Hosts: hosts, InboxPrefix: "inbox.*"},
 		"Options.Replicas": {Hosts: hosts, Replicas: 6},
 	} {
 		_, err := nats.New(o)

@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -28,13 +27,13 @@ type Stream struct {
 	stream             string
 	ordered            bool // one stream of the group is active
 	ackWait, pinnedTTL time.Duration
-	mostPending        int                           // what the server gives out to the group at a time
-	keeper             *lease.Keeper[uint64, string] // by sequence, with the subject of acks; nil for a broadcast
-	lease              *leat.Lease                   // of a broadcast
-	answers            string                        // the inbox of answers to acks and the like
-	answerSub          *nats.Subscription
-	adviceSub          *nats.Subscription
-	ctx                context.Context //nolint:containedctx // it ends with the stream
+	lookAfter          time.Duration                  // how often it asks for the consumer
+	mostPending        int                            // what the server gives out to the group at a time
+	keeper             *lease.Keeper[uint64, receipt] // by sequence; nil for a broadcast
+	lease              *leat.Lease                    // of a broadcast
+	answers            string                         // the inbox of answers to acks and the like
+	subs               []*nats.Subscription           // to answers and advisories
+	ctx                context.Context                //nolint:containedctx // it ends with the stream
 	cancel             context.CancelFunc
 	tasks              lifecycle.Tasks
 	poke               chan struct{} // holds a token when run should look
@@ -50,6 +49,7 @@ type Stream struct {
 	closed   bool
 	lost     fault.Symptom // requests are not answered
 	unheard  fault.Symptom // nor are acks
+	identity identity
 	pulls    pulls
 	pin      pin
 
@@ -58,8 +58,14 @@ type Stream struct {
 	asked   uint64
 }
 
-// lent is a message of a group; its id is the sequence, its value the subject of acks.
-type lent = lease.Message[uint64, string]
+// lent is a message of a group; its id is the sequence.
+type lent = lease.Message[uint64, receipt]
+
+// receipt is what a server is told about a message by.
+type receipt struct {
+	subject string
+	life    int // of the identity
+}
 
 // message is what is kept of a message that is held.
 type message struct {
@@ -134,12 +140,15 @@ func (s *Stream) arrived(m *nats.Msg, session int, c *decoder) {
 		return
 	}
 	d.Deliveries = from.deliveries
-	asked, ok := s.admit(m, session)
-	if !ok {
+	by, asked, verdict := s.admit(m, &from, session)
+	switch verdict {
+	case refused:
 		_ = m.Nak() // it is for whoever is active, or has room
 		return
+	case ignored:
+		return
 	}
-	lent, fresh := s.keeper.Take(from.seq, asked, m.Reply)
+	lent, fresh := s.keeper.Take(from.seq, asked, by)
 	if !fresh {
 		return // it is held, and has its new subject
 	}
@@ -159,11 +168,10 @@ func (s *Stream) keep(d *leat.Delivery, of *message, pin string) bool {
 	}
 	of.lent.Of = of
 	if s.ordered && s.pin.barrier == nil && s.keeper.Overdue() { // lostMessage is about to be called
-		s.pin.barrier = &barrier{since: time.Now()}
+		s.raise()
 	}
 	if s.pin.barrier != nil {
-		s.pin.early = append(s.pin.early, early{*d, of})
-		signal(s.poke)
+		s.holdBack(early{*d, of})
 	} else {
 		of.number = s.window.Push(d, of.size, of)
 	}
@@ -171,25 +179,46 @@ func (s *Stream) keep(d *leat.Delivery, of *message, pin string) bool {
 	return true
 }
 
-// admit reports whether a message is this stream's to keep, and when its lease began at the latest.
-func (s *Stream) admit(m *nats.Msg, session int) (asked time.Time, ok bool) {
+// verdict is what becomes of a message.
+type verdict uint8
+
+const (
+	admitted verdict = iota
+	refused          // another stream may have it at once
+	ignored          // nothing can be told about it; it comes again by itself
+)
+
+// admit decides what becomes of a message, and when its lease began at the latest.
+func (s *Stream) admit(m *nats.Msg, from *origin, session int) (by receipt, asked time.Time, v verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ordered && !s.pinnedBy(m.Header[pinHeader], session) {
-		return asked, false
+	if session < s.identity.session {
+		return by, asked, ignored
 	}
-	if session != s.pulls.session {
+	by, asked = receipt{m.Reply, s.identity.life}, s.pulls.took(m, session)
+	switch now := session == s.pulls.session; {
+	case now && !s.isNext(from):
+		return by, asked, ignored
+	case s.ordered && !s.pinnedBy(m.Header[pinHeader], session):
+		return by, asked, refused
+	case now && s.ordered:
+		s.follow(from)
+	case !now:
 		if room, _ := s.book.Room(); room <= len(s.pin.early) {
-			return asked, false
+			return by, asked, refused
 		}
 	}
-	return s.pulls.took(m, session), !s.closed || !s.pulls.drained
+	if s.closed && s.pulls.drained {
+		return by, asked, refused
+	}
+	return by, asked, admitted
 }
 
 // origin is what the subject of a message's acks says of it.
 type origin struct {
-	seq        uint64
-	deliveries int
+	seq        uint64    // in the stream
+	delivery   uint64    // counts the deliveries of the consumer, of this message or another
+	deliveries int       // of this message
 	at         time.Time // when it was published
 }
 
@@ -197,7 +226,7 @@ type origin struct {
 // seq>.<time>.<pending>, and with a domain and a hash before the stream, and a token at the end, of
 // servers that say these.
 func originOf(reply string) (o origin, ok bool) {
-	const deliveries, seq, at = 2, 3, 5 // in tokens, from the stream
+	const deliveries, seq, delivery, at = 2, 3, 4, 5 // in tokens, from the stream
 	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
 	first := 0
 	if dots := strings.Count(rest, "."); dots >= 8 {
@@ -216,6 +245,8 @@ func originOf(reply string) (o origin, ok bool) {
 			o.deliveries = int(n)
 		case seq:
 			o.seq, err = strconv.ParseUint(token, 10, 63)
+		case delivery:
+			o.delivery, err = strconv.ParseUint(token, 10, 63)
 		case at:
 			n, err = strconv.ParseUint(token, 10, 63)
 			o.at = time.Unix(0, int64(n))
@@ -256,8 +287,8 @@ func (s *Stream) lostMessage(m *lent, _ error) (others []*lent) {
 			others = append(others, other.lent)
 		}
 	}
-	if s.ordered && s.pin.id != "" && s.pin.barrier == nil && !s.closed {
-		s.pin.barrier = &barrier{since: time.Now()}
+	if !s.closed {
+		s.raise()
 	}
 	signal(s.poke)
 	return others
@@ -270,15 +301,6 @@ func (s *Stream) held() (events, bytes int) {
 		bytes += e.of.size
 	}
 	return events + len(s.pin.early), bytes
-}
-
-// release lets what waits behind the barrier go on, in order.
-func (s *Stream) release() {
-	slices.SortFunc(s.pin.early, func(a, b early) int { return cmp.Compare(a.of.seq, b.of.seq) })
-	for _, e := range s.pin.early {
-		e.of.number = s.window.Push(&e.d, e.of.size, e.of)
-	}
-	s.pin.early, s.pin.barrier = nil, nil
 }
 
 // Health implements [leat.HealthReporter].
@@ -339,10 +361,8 @@ func (s *Stream) Close(ctx context.Context) error {
 	s.b.mu.Lock()
 	delete(s.b.streams, s)
 	s.b.mu.Unlock()
-	for _, sub := range []*nats.Subscription{s.answerSub, s.adviceSub} {
-		if sub != nil {
-			s.b.life.Tasks.Go(func() { _ = sub.Unsubscribe() }) // which waits for the client's lock
-		}
+	for _, sub := range s.subs {
+		s.b.life.Tasks.Go(func() { _ = sub.Unsubscribe() }) // which waits for the client's lock
 	}
 	s.b.life.Remove(s)
 	if err != nil {

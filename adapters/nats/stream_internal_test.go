@@ -23,7 +23,7 @@ func streamOf(t *testing.T) *Stream {
 	sub := leat.Subscription{Topic: "t", Group: "g"}
 	stream, consumer := &jetstream.StreamInfo{}, &jetstream.ConsumerInfo{Name: "g"}
 	stream.Config.Name = "t"
-	consumer.Config = b.consumerConfig(sub)
+	consumer.Config = b.consumerConfig(sub, &stream.Config)
 	s := b.newStream(sub.WithDefaults(), stream, consumer)
 	s.pin.id = "P"
 	t.Cleanup(func() {
@@ -112,7 +112,7 @@ func TestLostWhileItLooks(t *testing.T) {
 			PriorityGroups: []jetstream.PriorityGroupState{{Group: pinGroup, PinnedClientID: "P"}},
 		}
 	}}
-	s.watchPin()
+	s.look()
 	assert.NotNil(t, s.pin.barrier)
 	events, _ := s.book.Held()
 	require.Zero(t, events, "the second waits for the first")
@@ -122,7 +122,7 @@ func TestLostWhileItLooks(t *testing.T) {
 func TestUnpinnedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := streamOf(t)
-	lent, fresh := s.keeper.Take(1, time.Now(), "$JS.ACK")
+	lent, fresh := s.keeper.Take(1, time.Now(), receipt{subject: "$JS.ACK"})
 	require.True(t, fresh)
 	d := leat.Delivery{Lease: lent.Lease()}
 	s.pin.id = "Q"

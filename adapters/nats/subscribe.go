@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -59,7 +58,7 @@ func (b *Broker) newStream(
 	s := &Stream{
 		b: b, sub: sub, stream: stream.Config.Name,
 		poke: make(chan struct{}, 1), gone: make(chan struct{}),
-		answers: nats.NewInbox() + ".", waiting: map[uint64]chan error{},
+		answers: b.o.inbox(), waiting: map[uint64]chan error{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulls.expires, s.pulls.floor = longestPull, time.Now()
@@ -73,24 +72,25 @@ func (b *Broker) newStream(
 	}
 	if sub.Broadcast {
 		s.book, s.lease = book.New[*message](&s.mu, o), leat.NewLease()
-		s.next = stream.State.LastSeq + 1
+		s.identity.made, s.next = stream.Created, stream.State.LastSeq+1
 		s.window = s.book.Open(s.lease)
 		return s
 	}
 	c := &consumer.Config
+	s.identity.made = consumer.Created
 	s.consumer, s.ordered, s.ackWait, s.pinnedTTL = consumer.Name, pinned(c), c.AckWait, c.PinnedTTL
 	s.pulls.expires, s.mostPending = min(longestPull, c.AckWait/4), c.MaxAckPending
 	s.caps.DeliveryCount, s.caps.History = true, c.DeliverPolicy == jetstream.DeliverAllPolicy
-	s.caps.Order, s.caps.Standby = leat.OrderNone, s.ordered
+	s.caps.Order, s.caps.Standby, s.lookAfter = leat.OrderNone, s.ordered, c.AckWait/2
 	if s.ordered {
-		s.caps.Order = leat.OrderPerGroup
+		s.caps.Order, s.lookAfter = leat.OrderPerGroup, c.PinnedTTL/2
 	}
 	// Without order, a server keeps what is given back. With it, that waits here: a server puts it
 	// behind newer messages.
 	o.Timed, o.Unordered, o.KeylessLeave = true, !s.ordered, !s.ordered
 	s.book = book.New[*message](&s.mu, o)
 	s.window = s.book.Open(nil)
-	s.keeper = lease.New(lease.Options[uint64, string]{
+	s.keeper = lease.New(lease.Options[uint64, receipt]{
 		Term: c.AckWait, Send: s.send, Lost: s.lostMessage, Report: s.report, MaxBatch: mostAcks,
 	})
 	return s
@@ -98,16 +98,23 @@ func (b *Broker) newStream(
 
 // open subscribes to what the server tells the stream, and starts it.
 func (s *Stream) open() error {
-	nc := s.b.link.nc
-	var err error
-	if s.answerSub, err = nc.Subscribe(s.answers+"*", s.answered); err != nil {
-		return err
+	heard := map[string]nats.MsgHandler{s.answers + "*": s.answered}
+	doubt := func(*nats.Msg) { s.doubtIt() }
+	if s.keeper != nil {
+		heard["$JS.EVENT.ADVISORY.CONSUMER.DELETED."+s.stream+"."+s.consumer] = doubt
 	}
 	if s.ordered {
-		subject := "$JS.EVENT.ADVISORY.CONSUMER.UNPINNED." + s.stream + "." + s.consumer
-		if s.adviceSub, err = nc.Subscribe(subject, func(*nats.Msg) { s.doubtPin() }); err != nil {
-			return errors.Join(err, s.answerSub.Unsubscribe())
+		heard["$JS.EVENT.ADVISORY.CONSUMER.UNPINNED."+s.stream+"."+s.consumer] = doubt
+	}
+	for subject, f := range heard {
+		sub, err := s.b.link.nc.Subscribe(subject, f)
+		if err != nil {
+			for _, sub := range s.subs {
+				_ = sub.Unsubscribe()
+			}
+			return err
 		}
+		s.subs = append(s.subs, sub)
 	}
 	s.b.mu.Lock()
 	s.b.streams[s] = struct{}{}
@@ -119,15 +126,27 @@ func (s *Stream) open() error {
 	return nil
 }
 
-// createBroadcast makes the consumer of a broadcast, from the next message on.
+// createBroadcast makes the consumer of a broadcast, from the next message on. A stream that was
+// deleted and created again, or that has lost its end, uses sequences once more.
 func (s *Stream) createBroadcast(ctx context.Context, js jetstream.JetStream) error {
+	stream, err := js.Stream(ctx, s.stream)
+	if err != nil {
+		return fmt.Errorf("the stream %q: %w", s.stream, err)
+	}
+	i := stream.CachedInfo()
 	s.mu.Lock()
+	if !i.Created.Equal(s.identity.made) {
+		s.identity.made, s.next = i.Created, 1
+	}
+	s.next = min(s.next, i.State.LastSeq+1)
 	next := s.next
 	s.mu.Unlock()
-	c, err := js.CreateConsumer(ctx, s.stream, jetstream.ConsumerConfig{
+	config := jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq: next, InactiveThreshold: broadcastTTL, MemoryStorage: true, Replicas: 1,
-	})
+	}
+	config.FilterSubject, config.FilterSubjects = s.b.topicOf(s.sub.Topic).filter(&i.Config)
+	c, err := js.CreateConsumer(ctx, s.stream, config)
 	if err != nil {
 		return fmt.Errorf("the consumer of a broadcast of the stream %q: %w", s.stream, err)
 	}

@@ -27,6 +27,7 @@ const (
 // topic is what a topic is on the servers.
 type topic struct {
 	stream, subject string
+	subjects        []string    // of its messages; patterns, the subject that is published to included
 	known           atomic.Bool // it is known to exist
 }
 
@@ -39,7 +40,7 @@ func (b *Broker) topicOf(of string) *topic {
 		return t.(*topic) //nolint:forcetypeassert // nothing else is stored
 	}
 	c := b.streamConfig(of)
-	t := &topic{stream: c.Name}
+	t := &topic{stream: c.Name, subjects: c.Subjects}
 	if len(c.Subjects) > 0 {
 		t.subject = c.Subjects[0]
 	}
@@ -59,12 +60,16 @@ func (b *Broker) streamConfig(topic string) jetstream.StreamConfig {
 	return c
 }
 
-func (b *Broker) consumerConfig(sub leat.Subscription) jetstream.ConsumerConfig {
+// consumerConfig returns what a group is. stream may be nil where only the name matters.
+func (b *Broker) consumerConfig(
+	sub leat.Subscription, stream *jetstream.StreamConfig,
+) jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{
 		Durable: name(sub.Group), AckPolicy: jetstream.AckExplicitPolicy, AckWait: b.o.AckWait,
 		MaxDeliver: -1, MaxAckPending: -1, MaxWaiting: 2048, // each stream bounds its own
 		Metadata: map[string]string{groupTag: sub.Group},
 	}
+	c.FilterSubject, c.FilterSubjects = b.topicOf(sub.Topic).filter(stream)
 	if b.o.Start == StartNew {
 		c.DeliverPolicy = jetstream.DeliverNewPolicy
 	}
@@ -123,7 +128,7 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 	if sub.Group == "" {
 		return s.CachedInfo(), nil, nil
 	}
-	config := b.consumerConfig(sub)
+	config := b.consumerConfig(sub, &s.CachedInfo().Config)
 	c, err := s.Consumer(ctx, config.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) && b.o.Provision == ProvisionCreate {
 		c, err = s.CreateConsumer(ctx, config)
@@ -135,7 +140,8 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 		return nil, nil, fmt.Errorf("the consumer %q of the stream %q: %w",
 			config.Durable, t.stream, err)
 	}
-	return s.CachedInfo(), c.CachedInfo(), checkConsumer(sub, c.CachedInfo())
+	err = checkConsumer(sub, c.CachedInfo(), t.strays(&s.CachedInfo().Config, &c.CachedInfo().Config))
+	return s.CachedInfo(), c.CachedInfo(), err
 }
 
 // check returns why a stream cannot be a topic, or nil.
@@ -155,14 +161,58 @@ func (t *topic) check(topic string, i *jetstream.StreamInfo) error {
 		t.stream, t.subject)}
 }
 
-// matches reports whether a subject is one of those that a pattern with wildcards means.
+// filter is what a consumer gets of a stream, which may carry other subjects too, or may do so
+// later. A stream that takes messages of other streams, or changes their subjects, gets no filter:
+// what it stores is not under the subjects that it takes.
+func (t *topic) filter(stream *jetstream.StreamConfig) (one string, several []string) {
+	switch {
+	case stream == nil || storesOthers(stream):
+		return "", nil
+	case len(t.subjects) == 1:
+		return t.subject, nil
+	}
+	return "", t.subjects
+}
+
+func storesOthers(c *jetstream.StreamConfig) bool {
+	return c.Mirror != nil || len(c.Sources) > 0 || c.SubjectTransform != nil
+}
+
+// strays returns what is wrong with the subjects that a consumer gets, or "".
+func (t *topic) strays(stream *jetstream.StreamConfig, c *jetstream.ConsumerConfig) string {
+	gets := c.FilterSubjects
+	switch {
+	case storesOthers(stream):
+		return ""
+	case c.FilterSubject != "":
+		gets = []string{c.FilterSubject}
+	case len(gets) == 0:
+		gets = stream.Subjects
+	}
+	complete := false
+	for _, subject := range gets {
+		covered := func(pattern string) bool { return matches(pattern, subject) }
+		if !slices.ContainsFunc(t.subjects, covered) {
+			return fmt.Sprintf("also gets the subject %q, which is not one of the topic; "+
+				"set its filter_subject to %q, or add the subject by Options.Stream", subject, t.subject)
+		}
+		complete = complete || matches(subject, t.subject)
+	}
+	if !complete {
+		return fmt.Sprintf("does not get the subject %q; change its filter_subject", t.subject)
+	}
+	return ""
+}
+
+// matches reports whether a subject, or all that a pattern means, is among those that another
+// pattern means.
 func matches(pattern, subject string) bool {
 	patterns, tokens := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, p := range patterns {
 		switch {
 		case p == ">":
 			return len(tokens) > i
-		case i >= len(tokens), p != "*" && p != tokens[i]:
+		case i >= len(tokens), p != tokens[i] && (p != "*" || tokens[i] == ">"):
 			return false
 		}
 	}
@@ -170,14 +220,15 @@ func matches(pattern, subject string) bool {
 }
 
 // checkConsumer returns why a consumer cannot hold a subscription, or nil.
-func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
+// strays says what is wrong with its subjects.
+func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo, strays string) error {
 	c := &i.Config
 	if owner, ok := c.Metadata[groupTag]; ok && owner != sub.Group {
 		return &leat.Error{Code: leat.CodeConflict, Err: fmt.Errorf(
 			"the consumer %q of the stream %q is that of the group %q; name one of them by Options.Consumer",
 			i.Name, i.Stream, owner)}
 	}
-	var why string
+	why := strays
 	switch {
 	case c.AckPolicy != jetstream.AckExplicitPolicy:
 		why = "does not have the ack policy explicit; recreate it"
@@ -195,7 +246,7 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo) error {
 		why = "keeps order without a max_ack_pending; set that to MaxInFlight"
 	case !sub.Unordered && !pinned(c):
 		why = "does not keep order; set Unordered, or recreate it with the policy pinned_client"
-	default:
+	case strays == "":
 		return nil
 	}
 	return &leat.Error{Code: leat.CodeUnsupported,

@@ -129,6 +129,106 @@ func TestOwnStream(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestOtherSubjects: a topic is one subject of a stream that carries others as well.
+func TestOtherSubjects(t *testing.T) {
+	t.Parallel()
+	ctx, js, name := t.Context(), raw(t), brokertest.Name(t)
+	mine, other := name+".orders.placed", name+".orders.shipped"
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: serverName(name), Subjects: []string{name + ".>"}})
+	require.NoError(t, err)
+	options := nats.Options{Stream: func(_ string, c *jetstream.StreamConfig) {
+		c.Name, c.Subjects = serverName(name), []string{mine}
+	}}
+	b := live(t, options)
+	_, err = js.Publish(ctx, other, []byte("of another topic"))
+	require.NoError(t, err)
+	begin := time.Now()
+	for i, sub := range []leat.Subscription{
+		{Topic: "orders", Group: "ordered"}, {Topic: "orders", Group: "free", Unordered: true}, {Topic: "orders", Broadcast: true},
+	} {
+		s, err := b.Subscribe(ctx, sub)
+		require.NoError(t, err)
+		_, err = js.Publish(ctx, other, []byte("of another topic"))
+		require.NoError(t, err)
+		require.NoError(t, leat.NewProducer(b, nil).Publish(ctx, "orders", brokertest.Events(t, 0, 1, 0)...))
+		if !sub.Broadcast {
+			lag, err := b.Lag(ctx, "orders", sub.Group)
+			require.NoError(t, err)
+			assert.EqualValues(t, i+1, lag.Events)
+			assert.Less(t, lag.Oldest, time.Since(begin), "others are older")
+		}
+		d := brokertest.Hold(t, s, 1)[0]
+		assert.Nil(t, d.Malformed, "a message of another subject came")
+		assert.Equal(t, "0", d.Event.ID())
+		require.NoError(t, s.Close(ctx))
+	}
+	options.Provision = nats.ProvisionVerify
+	verify, stream := live(t, options), serverName(name)
+	for text, config := range map[string]jetstream.ConsumerConfig{
+		"also gets the subject": {},
+		`the subject "` + other: {FilterSubjects: []string{mine, other}},
+		"":                      {FilterSubject: mine},
+	} {
+		config.Durable, config.AckPolicy = "mine", jetstream.AckExplicitPolicy
+		_, err := js.CreateOrUpdateConsumer(ctx, stream, config)
+		require.NoError(t, err)
+		err = verify.Declare(ctx, leat.Subscription{Topic: "orders", Group: "mine", Unordered: true})
+		if text == "" {
+			require.NoError(t, err)
+		} else {
+			assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err))
+			assert.ErrorContains(t, err, text)
+		}
+		require.NoError(t, js.DeleteConsumer(ctx, stream, "mine"))
+	}
+}
+
+// TestSeveralSubjects: a topic has all subjects that Options.Stream names, and a consumer without a
+// filter is right for a stream with no others.
+func TestSeveralSubjects(t *testing.T) {
+	t.Parallel()
+	ctx, js, name := t.Context(), raw(t), brokertest.Name(t)
+	b := live(t, nats.Options{Stream: func(_ string, c *jetstream.StreamConfig) {
+		c.Subjects = []string{name + ".placed", name + ".paid"}
+	}})
+	sub := leat.Subscription{Topic: name, Group: "g", Unordered: true}
+	s, err := b.Subscribe(ctx, sub)
+	require.NoError(t, err)
+	require.NoError(t, leat.NewProducer(b, nil).Publish(ctx, name, brokertest.Events(t, 0, 1, 0)...))
+	_, err = js.Publish(ctx, name+".paid", []byte("not an event"))
+	require.NoError(t, err)
+	all := brokertest.Hold(t, s, 2)
+	assert.Nil(t, all[0].Malformed)
+	assert.NotNil(t, all[1].Malformed)
+	_, err = js.CreateConsumer(ctx, serverName(name), jetstream.ConsumerConfig{Durable: "all", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(t, err)
+	sub.Group = "all"
+	require.NoError(t, b.Declare(ctx, sub))
+	_, err = js.CreateConsumer(ctx, serverName(name), jetstream.ConsumerConfig{
+		Durable: "some", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: name + ".paid",
+	})
+	require.NoError(t, err)
+	sub.Group = "some"
+	assert.ErrorContains(t, b.Declare(ctx, sub), "does not get the subject")
+}
+
+// TestSourcedStream: a stream that takes messages of another one stores them under that one's
+// subject.
+func TestSourcedStream(t *testing.T) {
+	t.Parallel()
+	ctx, js, name := t.Context(), raw(t), brokertest.Name(t)
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: serverName(name + "x"), Subjects: []string{name + ".elsewhere"}})
+	require.NoError(t, err)
+	b := live(t, nats.Options{Stream: func(_ string, c *jetstream.StreamConfig) {
+		c.Sources = []*jetstream.StreamSource{{Name: serverName(name + "x")}}
+	}})
+	s, err := b.Subscribe(ctx, leat.Subscription{Topic: name, Group: "g"})
+	require.NoError(t, err)
+	_, err = js.Publish(ctx, name+".elsewhere", []byte("not an event"))
+	require.NoError(t, err)
+	assert.NotNil(t, brokertest.Hold(t, s, 1)[0].Malformed)
+}
+
 // TestConsumerDeleted: health says that the consumer is gone, and the stream goes on when it is
 // there again.
 func TestConsumerDeleted(t *testing.T) {

@@ -18,11 +18,12 @@ import (
 // A user without a password is a token. tls:// uses TLS. nats:// would send a password or token as
 // it is, so that one needs tls://, a host on this machine, or allow_plaintext=true.
 //
-// Parameters are named after the fields of [Options], in lower case: client_id, domain, buffer,
-// buffer_bytes, delivery_timeout, max_message_bytes, structured, deduplicate, ack_wait, pinned_ttl,
-// mapping (lenient, plain, structured, or several as in lenient,plain), key_header, provision
-// (create, verify, off), start (oldest, new), replicas, max_age, request_timeout, dial_timeout,
-// close_timeout, and allow_plaintext. Durations have their unit (30s). For security there are
+// Parameters are named after the fields of [Options], in lower case: client_id, domain,
+// inbox_prefix, buffer, buffer_bytes, delivery_timeout, max_message_bytes, structured, deduplicate,
+// ack_wait, pinned_ttl, mapping (lenient, plain, structured, or several as in lenient,plain),
+// key_header, provision (create, verify, off), start (oldest, new), replicas, max_age,
+// request_timeout, dial_timeout, close_timeout, and allow_plaintext. Durations have their unit
+// (30s). For security there are
 //
 //   - password_file and token_file, creds_file (a JWT and a seed) and nkey_file (a seed): files that are read
 //     for each new connection, so that secrets can be changed while the program runs.

@@ -26,6 +26,9 @@ type NATSOptions struct {
 	// ClientCert requires a certificate of every client with TLS.
 	ClientCert bool
 
+	// Domain is the JetStream domain; "" is none.
+	Domain string
+
 	// Config is added to the configuration of each server: users, or limits.
 	Config string
 }
@@ -127,7 +130,11 @@ func (c *NATSCluster) config(name, dir string, ports natsPorts) string {
 	var b strings.Builder
 	opts := &c.opts
 	fmt.Fprintf(&b, "server_name: %s\nlisten: %q\nhttp: %q\n", name, address(ports.Client), address(ports.Monitor))
-	fmt.Fprintf(&b, "jetstream { store_dir: %q, max_memory_store: 256M, max_file_store: 4G }\n", filepath.Join(dir, "data"))
+	fmt.Fprintf(&b, "jetstream { store_dir: %q, max_memory_store: 256M, max_file_store: 4G", filepath.Join(dir, "data"))
+	if opts.Domain != "" {
+		fmt.Fprintf(&b, ", domain: %s", opts.Domain)
+	}
+	b.WriteString(" }\n")
 	if len(c.ports) > 1 {
 		var routes []string
 		for _, n := range c.ports {

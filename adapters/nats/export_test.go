@@ -1,0 +1,12 @@
+package nats
+
+import "github.com/leatgo/leat"
+
+// HeldBytes returns what a stream of this adapter holds.
+func HeldBytes(of leat.Stream) (bytes int) {
+	s := of.(*Stream) //nolint:forcetypeassert // a panic fails the test
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, bytes = s.held()
+	return bytes
+}

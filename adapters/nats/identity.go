@@ -1,0 +1,203 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// identity is which consumer of its name a stream consumes from, or which stream of its name a
+// broadcast does. Stream.mu guards it.
+//
+// When a stream is created again, its sequences begin with 1, and an ack names no more than the
+// consumer and the sequence. So the ack of an old message would end a new one. A group knows its
+// consumer by the time of its creation. It doubts it after each lost connection, and when a
+// message, an answer or an advisory says that it may be another one. Until the server has answered,
+// the stream asks for nothing and tells nothing about messages.
+type identity struct {
+	made    time.Time     // when the server created it
+	life    int           // counts the consumers of this name
+	session int           // of the pulls: the first one of this life
+	newest  uint64        // the last sequence that was delivered for the first time
+	doubted chan struct{} // closed when the doubt is over; nil for none
+	doubts  int           // counts the reasons
+	looked  time.Time     // when it was asked for last
+}
+
+var errRecreated = &leat.Error{
+	Code: leat.CodeLeaseLost, Err: errors.New("the consumer was deleted and created again"),
+}
+
+// doubt makes run ask for the consumer. The lock is held.
+func (s *Stream) doubt() {
+	if s.keeper == nil { // its consumer has a name that nobody uses again
+		return
+	}
+	i := &s.identity
+	i.doubts++
+	if i.doubted == nil {
+		i.doubted = make(chan struct{})
+	}
+	signal(s.poke)
+}
+
+// doubtIt is doubt without the lock.
+func (s *Stream) doubtIt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt()
+}
+
+// isNext reports whether a message that is said to be delivered for the first time is newer than
+// those before it. Otherwise it is one of another stream with the same name. The lock is held.
+func (s *Stream) isNext(from *origin) bool {
+	if from.deliveries > 1 {
+		return true
+	}
+	if from.seq <= s.identity.newest {
+		s.raise()
+		s.doubt()
+		return false
+	}
+	s.identity.newest = from.seq
+	return true
+}
+
+// certain waits until there is no doubt, and returns an error where messages are of another life.
+func (s *Stream) certain(ctx context.Context, batch []entry) error {
+	for {
+		s.mu.Lock()
+		doubted, life := s.identity.doubted, s.identity.life
+		s.mu.Unlock()
+		if doubted == nil {
+			if slices.ContainsFunc(batch, func(e entry) bool { return e.Value.life != life }) {
+				return lease.ErrTaken
+			}
+			return nil
+		}
+		select {
+		case <-doubted:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// look asks for the consumer when that is due: whether it is the same one, whether the stream is
+// still its active one, since it may not be told, and whether the barrier can be lifted. It returns
+// when to look again.
+func (s *Stream) look() time.Duration {
+	s.mu.Lock()
+	n, now, id, b := &s.identity, time.Now(), s.pin.id, s.pin.barrier
+	active := !s.closed && (id != "" || !s.ordered)
+	due := n.doubted != nil || active && (b != nil || now.Sub(n.looked) > s.lookAfter)
+	doubts, changes, held := n.doubts, s.changes, 0
+	if due {
+		n.looked = now
+		held = s.known()
+	}
+	s.mu.Unlock()
+	if !due || !s.b.link.alive() {
+		return never
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 2*s.lookAfter)
+	defer cancel()
+	i, err := s.info(ctx)
+	if err = s.identify(i, doubts, err); err != nil {
+		return lookEvery
+	}
+	switch {
+	case id == "" || !active:
+		return never
+	case holder(i) != id:
+		s.unpinned(errUnpinned)
+		return 0
+	}
+	return s.lookBehind(b, i.NumAckPending-held, changes)
+}
+
+// identify takes the answer of a server, or why there is none, and ends the doubts that there were
+// when it was asked.
+func (s *Stream) identify(i *jetstream.ConsumerInfo, doubts int, err error) error {
+	s.mu.Lock()
+	n := &s.identity
+	another := err == nil && !i.Created.Equal(n.made)
+	if another {
+		err = s.fits(i)
+	}
+	if err != nil {
+		if n.doubted != nil { // otherwise health has it from the requests
+			s.lost.Set(err)
+		}
+		s.mu.Unlock()
+		return err
+	}
+	if another {
+		s.begin(i)
+	}
+	s.mu.Unlock()
+	if another {
+		s.b.o.Logger.Warn("a consumer was deleted and created again",
+			"topic", s.sub.Topic, "group", s.sub.Group)
+		s.keeper.LoseAll(errRecreated)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.doubted != nil && n.doubts == doubts {
+		close(n.doubted)
+		n.doubted, n.newest, s.pulls.again = nil, 0, time.Time{}
+		s.lost.Set(nil)
+		signal(s.poke)
+	}
+	return nil
+}
+
+// fits returns why the stream cannot continue with another consumer, or nil.
+func (s *Stream) fits(i *jetstream.ConsumerInfo) error {
+	c := &i.Config
+	if err := checkConsumer(s.sub, i, ""); err != nil {
+		return err
+	}
+	if pinned(c) != s.ordered || c.AckWait < s.ackWait || s.ordered && c.PinnedTTL < s.pinnedTTL {
+		return &leat.Error{Code: leat.CodeUnsupported, Err: fmt.Errorf("the consumer %q was created "+
+			"again with another policy, or a shorter ack_wait or TTL; restart this process", i.Name)}
+	}
+	return nil
+}
+
+// begin begins the life of another consumer. The lock is held.
+func (s *Stream) begin(i *jetstream.ConsumerInfo) {
+	n := &s.identity
+	n.made, n.newest, s.mostPending = i.Created, 0, i.Config.MaxAckPending
+	n.life++
+	s.pin.id, s.pin.barrier = "", nil
+	s.changes++
+	if s.closed {
+		s.pulls.session++
+	} else {
+		s.renew()
+	}
+	n.session = s.pulls.session
+}
+
+// info asks for the consumer.
+func (s *Stream) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	found := make(chan *jetstream.ConsumerInfo, 1) // the question may outlive this call
+	err := s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		c, err := js.Consumer(ctx, s.stream, s.consumer)
+		if err == nil {
+			found <- c.CachedInfo()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the consumer %q: %w", s.consumer, err)
+	}
+	return <-found, nil
+}
