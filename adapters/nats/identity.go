@@ -54,19 +54,14 @@ func (s *Stream) doubtIt() {
 	s.doubt()
 }
 
-// isNext reports whether a message that is said to be delivered for the first time is newer than
-// those before it. Otherwise it is one of another stream with the same name. The lock is held.
-func (s *Stream) isNext(from *origin) bool {
-	if from.deliveries > 1 {
-		return true
-	}
-	if from.seq <= s.identity.newest {
-		s.raise()
+// expect doubts the consumer when a message is said to be delivered for the first time, and is older
+// than those before it: it may be one of another stream with the same name. The other reason is
+// that the inbox of its request was gone when the server had it ready. The lock is held.
+func (s *Stream) expect(from *origin) {
+	if from.deliveries == 1 && from.seq <= s.identity.newest {
 		s.doubt()
-		return false
 	}
-	s.identity.newest = from.seq
-	return true
+	s.identity.newest = max(s.identity.newest, from.seq)
 }
 
 // certain waits until there is no doubt, and returns an error where messages are of another life.

@@ -196,9 +196,11 @@ func (s *Stream) admit(m *nats.Msg, from *origin, session int) (by receipt, aske
 		return by, asked, ignored
 	}
 	by, asked = receipt{m.Reply, s.identity.life}, s.pulls.took(m, session)
-	switch now := session == s.pulls.session; {
-	case now && !s.isNext(from):
-		return by, asked, ignored
+	now := session == s.pulls.session
+	if now {
+		s.expect(from)
+	}
+	switch {
 	case s.ordered && !s.pinnedBy(m.Header[pinHeader], session):
 		return by, asked, refused
 	case now && s.ordered:
