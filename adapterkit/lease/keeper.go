@@ -148,7 +148,8 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 	}
 	k.seq++
 	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
-	if end := k.deadline(m); end.Before(k.safe) {
+	extendAt := m.lease.ExtendAt()
+	if end := k.deadlineOf(extendAt); end.Before(k.safe) {
 		k.safe = end
 	}
 	k.held[id] = m
@@ -163,7 +164,7 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 		}
 		old.Lease().End(cause) // also where another goroutine is about to do it
 	}
-	if time.Until(m.lease.ExtendAt()) < k.tenth() {
+	if time.Until(extendAt) < k.tenth() {
 		select {
 		case k.kick <- struct{}{}:
 		default:

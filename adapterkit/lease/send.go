@@ -98,6 +98,7 @@ func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	used := 0
+	batch = make([]*Message[K, T], 0, min(len(l.queue), k.o.MaxBatch))
 	for _, m := range l.queue {
 		if len(batch) == k.o.MaxBatch || len(batch) > 0 && m.op != op {
 			break
@@ -113,10 +114,9 @@ func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
 		op, m.busy = m.op, true
 		batch = append(batch, m)
 	}
-	clear(l.queue[:used])
-	if l.queue = l.queue[used:]; len(l.queue) == 0 {
-		l.queue = nil
-	}
+	left := copy(l.queue, l.queue[used:])
+	clear(l.queue[left:])
+	l.queue = l.queue[:left] // its memory serves the next messages
 	if len(batch) == 0 {
 		l.workers--
 	}
@@ -141,8 +141,11 @@ func (k *Keeper[K, T]) lasts(m *Message[K, T]) bool {
 }
 
 // deadline is when the lease of a message ends by its time.
-func (k *Keeper[K, T]) deadline(m *Message[K, T]) time.Time {
-	return m.lease.ExtendAt().Add(k.o.Term - k.o.Term/10 - k.o.Term/2)
+func (k *Keeper[K, T]) deadline(m *Message[K, T]) time.Time { return k.deadlineOf(m.lease.ExtendAt()) }
+
+// deadlineOf is deadline for a lease that is to be extended at a moment.
+func (k *Keeper[K, T]) deadlineOf(extendAt time.Time) time.Time {
+	return extendAt.Add(k.o.Term - k.o.Term/10 - k.o.Term/2)
 }
 
 // sendBatch tells the broker about messages, and reports whether it confirmed any of it.
@@ -155,8 +158,9 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	}
 	entries, versions, until := k.entries(batch, op)
 	errs := k.send(op, entries, until)
-	var over, lost []*Message[K, T]
+	var lost []*Message[K, T]
 	var cause error
+	over := make([]*Message[K, T], 0, len(batch))
 	k.mu.Lock()
 	for i, m := range batch {
 		m.busy = false
@@ -193,10 +197,11 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 // first of the leases ends.
 func (k *Keeper[K, T]) entries(batch []*Message[K, T], op Op) (entries []Entry[K, T], versions []int, until time.Time) {
 	until = time.Now().Add(k.o.Timeout)
+	entries, versions = make([]Entry[K, T], len(batch)), make([]int, len(batch))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, m := range batch {
-		entries, versions = append(entries, Entry[K, T]{m.id, m.value, m.delay}), append(versions, m.version)
+	for i, m := range batch {
+		entries[i], versions[i] = Entry[K, T]{m.id, m.value, m.delay}, m.version
 		end := m.deadline
 		if op != GiveBack {
 			end = k.deadline(m)

@@ -58,7 +58,7 @@ func (s *Stream) doubtIt() {
 // than those before it: it may be one of another stream with the same name. The other reason is
 // that the inbox of its request was gone when the server had it ready. The lock is held.
 func (s *Stream) expect(from *origin) {
-	if from.deliveries == 1 && from.seq <= s.identity.newest {
+	if from.deliveries == 1 && from.seq <= s.identity.newest && s.identity.doubted == nil {
 		s.doubt()
 	}
 	s.identity.newest = max(s.identity.newest, from.seq)

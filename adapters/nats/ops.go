@@ -54,19 +54,22 @@ func (s *Stream) write(ctx context.Context, op lease.Op, batch []entry, inbox st
 	}
 	nc := s.b.link.nc
 	before := nc.Stats().Reconnects
-	last := len(batch) - 1
+	text, last := payload(op, batch[0].Delay), len(batch)-1
 	for i, e := range batch {
 		if ctx.Err() != nil { // the leases are over
 			return context.Cause(ctx)
 		}
+		if op == lease.GiveBack { // each has its delay
+			text = payload(op, e.Delay)
+		}
 		var err error
 		switch {
 		case i < last:
-			err = nc.Publish(e.Value.subject, payload(op, e.Delay))
+			err = nc.Publish(e.Value.subject, text)
 		case nc.Stats().Reconnects != before:
 			return errSplit
 		default:
-			err = nc.PublishRequest(e.Value.subject, inbox, payload(op, e.Delay))
+			err = nc.PublishRequest(e.Value.subject, inbox, text)
 		}
 		if err != nil {
 			return err

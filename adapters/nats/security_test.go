@@ -33,7 +33,7 @@ func try(t *testing.T, raw string) error {
 		return err
 	}
 	defer b.Close() //nolint:errcheck // it is not what is tested
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Patience/3)
 	defer cancel()
 	return leat.Declare(ctx, b, leat.Subscription{Topic: "t", Group: "g"})
 }
