@@ -28,6 +28,7 @@ type identity struct {
 	doubted chan struct{} // closed when the doubt is over; nil for none
 	doubts  int           // counts the reasons
 	looked  time.Time     // when it was asked for last
+	soon    bool          // there is another reason to ask
 }
 
 var errRecreated = &leat.Error{
@@ -47,6 +48,12 @@ func (s *Stream) doubt() {
 	signal(s.poke)
 }
 
+// lookSoon makes run ask for the consumer, which may have another active stream. The lock is held.
+func (s *Stream) lookSoon() {
+	s.identity.soon = true
+	signal(s.poke)
+}
+
 // doubtIt is doubt without the lock.
 func (s *Stream) doubtIt() {
 	s.mu.Lock()
@@ -54,9 +61,9 @@ func (s *Stream) doubtIt() {
 	s.doubt()
 }
 
-// expect doubts the consumer when a message is said to be delivered for the first time, and is older
-// than those before it: it may be one of another stream with the same name. The other reason is
-// that the inbox of its request was gone when the server had it ready. The lock is held.
+// expect doubts the consumer when a message is said to be delivered for the first time, and is
+// older than those before it: it may be one of another stream with the same name. The other reason
+// is that the inbox of its request was gone when the server had it ready. The lock is held.
 func (s *Stream) expect(from *origin) {
 	if from.deliveries == 1 && from.seq <= s.identity.newest && s.identity.doubted == nil {
 		s.doubt()
@@ -91,10 +98,10 @@ func (s *Stream) look() time.Duration {
 	s.mu.Lock()
 	n, now, id, b := &s.identity, time.Now(), s.pin.id, s.pin.barrier
 	active := !s.closed && (id != "" || !s.ordered)
-	due := n.doubted != nil || active && (b != nil || now.Sub(n.looked) > s.lookAfter)
+	due := n.doubted != nil || active && (b != nil || n.soon || now.Sub(n.looked) > s.lookAfter)
 	doubts, changes, held := n.doubts, s.changes, 0
 	if due {
-		n.looked = now
+		n.looked, n.soon = now, false
 		held = s.known()
 	}
 	s.mu.Unlock()
@@ -146,7 +153,7 @@ func (s *Stream) identify(i *jetstream.ConsumerInfo, doubts int, err error) erro
 	defer s.mu.Unlock()
 	if n.doubted != nil && n.doubts == doubts {
 		close(n.doubted)
-		n.doubted, n.newest, s.pulls.again = nil, 0, time.Time{}
+		n.doubted, n.newest = nil, 0
 		s.lost.Set(nil)
 		signal(s.poke)
 	}

@@ -39,9 +39,11 @@ type barrier struct {
 
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
 
-// raise raises the barrier, if this is the active stream and there is none. The lock is held, as by
-// all that follow unless they say otherwise.
+// raise raises the barrier, if this is the active stream and there is none. One that is up is not
+// lifted by what the server is saying now. The lock is held, as by all that follow unless they say
+// otherwise.
 func (s *Stream) raise() {
+	s.changes++
 	if s.ordered && s.pin.id != "" && s.pin.barrier == nil {
 		s.pin.barrier = &barrier{since: time.Now()}
 	}
@@ -58,7 +60,7 @@ func (s *Stream) pinnedBy(ids []string, session int) bool {
 	case session != s.pulls.session:
 		return false
 	case s.pin.id != "": // taken away, and given to this stream again: run finds out
-		s.doubt()
+		s.lookSoon()
 		return false
 	}
 	now := time.Now()

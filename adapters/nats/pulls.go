@@ -249,7 +249,7 @@ func (s *Stream) status(m *nats.Msg, session int) {
 	}
 	switch {
 	case status == "423": // the pin is gone, or the consumer
-		s.doubt()
+		s.lookSoon()
 	case status == "408", status == "404", strings.Contains(description, "Batch Completed"):
 		s.lost.Set(nil)
 	case strings.Contains(description, "MaxBytes"):
@@ -261,11 +261,11 @@ func (s *Stream) status(m *nats.Msg, session int) {
 		code := leat.CodeUnavailable
 		if status == "503" || strings.Contains(description, "Deleted") {
 			code = leat.CodeNotFound
+			s.doubt()
 		}
 		err := fmt.Errorf("the consumer %q answers %s %s", s.consumer, status, description)
 		s.lost.Set(&leat.Error{Code: code, Err: err})
 		p.again = time.Now().Add(time.Second)
-		s.doubt()
 	}
 	signal(s.poke)
 }

@@ -99,12 +99,15 @@ func (b *Broker) newStream(
 // open subscribes to what the server tells the stream, and starts it.
 func (s *Stream) open() error {
 	heard := map[string]nats.MsgHandler{s.answers + "*": s.answered}
-	doubt := func(*nats.Msg) { s.doubtIt() }
 	if s.keeper != nil {
-		heard["$JS.EVENT.ADVISORY.CONSUMER.DELETED."+s.stream+"."+s.consumer] = doubt
+		heard["$JS.EVENT.ADVISORY.CONSUMER.DELETED."+s.stream+"."+s.consumer] = func(*nats.Msg) { s.doubtIt() }
 	}
 	if s.ordered {
-		heard["$JS.EVENT.ADVISORY.CONSUMER.UNPINNED."+s.stream+"."+s.consumer] = doubt
+		heard["$JS.EVENT.ADVISORY.CONSUMER.UNPINNED."+s.stream+"."+s.consumer] = func(*nats.Msg) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.lookSoon()
+		}
 	}
 	for subject, f := range heard {
 		sub, err := s.b.link.nc.Subscribe(subject, f)
