@@ -200,31 +200,3 @@ func TestNATSConforms(t *testing.T) {
 	report.Adapter, report.Broker = "nats", "NATS "+brokertest.NATSVersion
 	committed.Check(t, filepath.Join("..", "..", "docs"), &report)
 }
-
-// unordered is a harness without Expire: nothing takes messages away from the clients of a consumer
-// without a pin.
-type unordered struct {
-	eventtest.Injector
-	eventtest.KeyInjector
-	eventtest.Malformer
-	eventtest.Killer
-	eventtest.Pauser
-	eventtest.Cutter
-	eventtest.Isolator
-	eventtest.Dropper
-	eventtest.Holder
-	eventtest.Pacer
-	eventtest.Stray
-	eventtest.LeaseTimer
-
-	h *harness
-}
-
-func (u unordered) Topic() string { return u.h.Topic() }
-
-func (u unordered) Open(ctx context.Context) (leat.Broker, error) { return u.h.Open(ctx) }
-
-func TestNATSConformsUnordered(t *testing.T) {
-	h := newHarness(t)
-	eventtest.TestAdapter(t, unordered{h, h, h, h, h, h, h, h, h, h, h, h, h}, committed.Unordered())
-}
