@@ -17,8 +17,8 @@ import (
 //
 // When a stream is created again, its sequences begin with 1, and an ack names no more than the
 // consumer and the sequence. So the ack of an old message would end a new one. A group knows its
-// consumer by the time of its creation. It doubts it after each lost connection, and when a
-// message, an answer or an advisory says that it may be another one. Until the server has answered,
+// consumer by the time of its creation. It doubts it after each lost connection, and when an answer
+// or an advisory says that it may be another one. Until the server has answered,
 // the stream asks for nothing and tells nothing about messages.
 type identity struct {
 	made    time.Time     // when the server created it
@@ -61,12 +61,14 @@ func (s *Stream) doubtIt() {
 	s.doubt()
 }
 
-// expect doubts the consumer when a message is said to be delivered for the first time, and is
-// older than those before it: it may be one of another stream with the same name. The other reason
-// is that the inbox of its request was gone when the server had it ready. The lock is held.
+// expect looks at the consumer soon when a message is said to be delivered for the first time, and
+// is older than those before it: it may be one of another stream with the same name. The other
+// reason is frequent, so nothing waits for the answer: the inbox of its request was gone when the
+// server had it ready. The lock is held.
 func (s *Stream) expect(from *origin) {
-	if from.deliveries == 1 && from.seq <= s.identity.newest && s.identity.doubted == nil {
-		s.doubt()
+	if from.deliveries == 1 && from.seq <= s.identity.newest {
+		s.identity.newest = 0
+		s.lookSoon()
 	}
 	s.identity.newest = max(s.identity.newest, from.seq)
 }
@@ -131,7 +133,9 @@ func (s *Stream) identify(i *jetstream.ConsumerInfo, doubts int, err error) erro
 	n := &s.identity
 	another := err == nil && !i.Created.Equal(n.made)
 	if another {
-		err = s.fits(i)
+		if err = s.fits(i); err != nil {
+			s.doubt() // until there is one that fits
+		}
 	}
 	if err != nil {
 		if n.doubted != nil { // otherwise health has it from the requests
@@ -153,7 +157,7 @@ func (s *Stream) identify(i *jetstream.ConsumerInfo, doubts int, err error) erro
 	defer s.mu.Unlock()
 	if n.doubted != nil && n.doubts == doubts {
 		close(n.doubted)
-		n.doubted, n.newest = nil, 0
+		n.doubted = nil
 		s.lost.Set(nil)
 		signal(s.poke)
 	}
