@@ -27,7 +27,8 @@ const probeTimeout = 2 * time.Second
 // keeps it.
 func (p *publisher) question() error {
 	client := p.clients.current()
-	if hosts, ok := client.OptValue(kgo.SeedBrokers).([]string); ok && len(hosts) > 1 {
+	hosts, _ := client.OptValue(kgo.SeedBrokers).([]string)
+	if len(hosts) > 1 {
 		if first := p.firstToAnswer(client, hosts); first != "" {
 			_ = client.UpdateSeedBrokers(first)
 			defer func() { _ = client.UpdateSeedBrokers(hosts...) }()
@@ -35,7 +36,7 @@ func (p *publisher) question() error {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
 	defer cancel()
-	err := ask(ctx, client)
+	err := ask(ctx, client, len(hosts) > 1)
 	if err != nil && !isDial(err) && p.ctx.Err() == nil {
 		p.clients.renew()
 	}
@@ -43,12 +44,15 @@ func (p *publisher) question() error {
 }
 
 // ask asks for the producer id that the client needs: the broker wants to see that the client may
-// write to some topic. Then it asks for the brokers of the cluster, so that the client does not go
-// back to Hosts to find the first leader.
-func ask(ctx context.Context, client *kgo.Client) error {
+// write to some topic. With several hosts it then asks for the brokers of the cluster, so that the
+// client does not go back to a silent host to find the first leader.
+func ask(ctx context.Context, client *kgo.Client, several bool) error {
 	if off, ok := client.OptValue(kgo.DisableIdempotentWrite).(bool); !ok || !off { // else it has no id
 		if _, _, err := client.ProducerID(ctx); err != nil {
 			return cmp.Or(errors.Unwrap(err), err) // the client wraps what it would ask again, and to isHopeless all of that passes
+		}
+		if !several {
+			return nil
 		}
 	}
 	_, err := within(ctx, func() (kmsg.Response, error) {
