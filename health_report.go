@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 )
@@ -263,34 +264,40 @@ func causeText(err error, s said, limit int) (text string) {
 	return shorten(text, limit)
 }
 
-// isReported reports whether the stream or the broker tells the innermost cause of err.
+// isReported reports whether the stream or the broker tells one of the innermost causes of err.
 func isReported(err error, reported []*Error) (told bool) {
 	defer func() { _ = recover() }()
-	root := rootOf(err).Error()
-	for _, own := range reported {
-		told = told || own.Err != nil && strings.Contains(own.Err.Error(), root)
-	}
+	budget := maxCauses
+	eachRoot(err, &budget, func(root error) {
+		for _, own := range reported {
+			told = told || root.Error() != "" && strings.Contains(own.Err.Error(), root.Error())
+		}
+	})
 	return told
 }
 
-// rootOf returns the innermost cause of err; of several, the first.
-func rootOf(err error) error {
-	for range maxCauses {
-		var inner error
-		switch e := err.(type) { //nolint:errorlint // it walks the tree itself
-		case interface{ Unwrap() error }:
-			inner = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			if parts := e.Unwrap(); len(parts) > 0 {
-				inner = parts[0]
-			}
-		}
-		if inner == nil {
-			return err
-		}
-		err = inner
+// eachRoot calls do for the innermost causes of err. Those of the network are whole with their
+// address: a bare "connection refused" may be that of another broker.
+func eachRoot(err error, budget *int, do func(error)) {
+	if *budget--; *budget < 0 || err == nil {
+		return
 	}
-	return err
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *net.OpError:
+		do(e)
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			eachRoot(inner, budget, do)
+			return
+		}
+		do(err)
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			eachRoot(part, budget, do)
+		}
+	default:
+		do(err)
+	}
 }
 
 // appendReported appends what a stream or a broker says of itself, each part of it once.
@@ -321,11 +328,18 @@ func appendReported(reported []*Error, err error) []*Error {
 	return addReported(reported, asProblem(err))
 }
 
-// addReported appends a problem unless its code and text are those of another.
+// addReported appends a problem unless another one with its code has the same cause.
 func addReported(reported []*Error, one *Error) []*Error {
-	text, _, _ := strings.Cut(one.Err.Error(), sinceMark)
 	for _, own := range reported {
-		if own.Code == one.Code && strings.Contains(own.Err.Error(), text) {
+		if own.Code != one.Code {
+			continue
+		}
+		known, budget, alike := kindOf(own.Err.Error()), maxCauses, false
+		eachRoot(one.Err, &budget, func(root error) {
+			text, _, _ := strings.Cut(brief(root, maxReportedText), sinceMark)
+			alike = alike || text != "" && strings.Contains(known, kindOf(text))
+		})
+		if alike {
 			return reported
 		}
 	}
