@@ -16,14 +16,14 @@ type item struct {
 	seq   uint64   // the order in which the engine received it
 
 	member *batchMember // while it is in a Batch
-	early  bool         // it started, or is ready, before the one ahead of it is done
 	lost   *lostEvent   // what was lost ahead of it while it ran; nil for most
-	orphan bool         // the one ahead of it went back to the broker, and so must it
 
 	state        itemState
 	skipped      bool  // no handler wanted it
 	excused      bool  // the last attempt does not count, and the time since then neither
 	aside        bool  // parked because its handler wants that, until the engine stops
+	early        bool  // it started, or is ready, before the one ahead of it is done
+	orphan       bool  // the one ahead of it went back to the broker, and so must it
 	failing      bool  // parked by the engine's own backoff, which has no end
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane

@@ -108,6 +108,23 @@ func Consume(broker leat.Broker, sub leat.Subscription, a *Arrivals, concurrency
 		a.Handle(IndexOf(e.ID()))
 		return nil
 	})
+	return consume(broker, sub, handler, concurrency, maxInFlight)
+}
+
+// ConsumeBatches is Consume with a handler that takes work for a batch of at most size events, one
+// batch at a time.
+func ConsumeBatches(broker leat.Broker, sub leat.Subscription, a *Arrivals, size, maxInFlight int, work time.Duration) *Consumer {
+	handler := leat.Batch(&leat.BatchOptions{MaxEvents: size}, func(_ context.Context, events []leat.Event) error {
+		time.Sleep(work)
+		for _, e := range events {
+			a.Handle(IndexOf(e.ID()))
+		}
+		return nil
+	})
+	return consume(broker, sub, handler, 1, maxInFlight)
+}
+
+func consume(broker leat.Broker, sub leat.Subscription, handler leat.Handler, concurrency, maxInFlight int) *Consumer {
 	c := &Consumer{broker: broker, ran: make(chan error, 1)}
 	c.consumer = leat.NewConsumer(broker, sub, handler, &leat.ConsumerOptions{
 		Concurrency: concurrency, MaxInFlight: maxInFlight, Middleware: []leat.Middleware{middleware.Retry(nil)},

@@ -15,7 +15,7 @@ const (
 // All returns every group, in the order of the report.
 func (e *Env) All() []bench.Group {
 	return []bench.Group{
-		e.async(), e.batches(), e.singly(), e.consume(), e.sleeping(), encode(), e.memory(),
+		e.async(), e.batches(), e.singly(), e.consume(), e.sleeping(), e.batching(), encode(), e.memory(),
 		e.bridgePublish(), e.bridgeConsume(),
 	}
 }

@@ -50,3 +50,26 @@ func (e *Env) sleeping() bench.Group {
 		Goals: []bench.Goal{{Case: leatCase, Min: 0.9}},
 	}
 }
+
+// batchSize is how many events a handler of batches takes, and batchWork how long it takes for
+// them.
+const (
+	batchSize = 500
+	batchWork = 5 * time.Millisecond
+)
+
+func (e *Env) batching() bench.Group {
+	const leatCase = "Leat, Batch of 500, MaxInFlight 2,000"
+	r := reading{what: "one", partitions: 1, events: sleepEvents}
+	return bench.Group{
+		Name: "consume/batch",
+		About: "A handler that sleeps for 5 ms for a batch of at most 500 events, one batch at a time; one partition, 10,000 keys. The base " +
+			"polls 500 records, sleeps, and polls again, in no order that it would have to keep. Leat gathers events of different keys with " +
+			"`leat.Batch` behind `middleware.Retry`, with an outcome for each.",
+		Cases: []bench.Case{
+			e.consumes(r, "franz-go, polls of 500", sleepEvents, false, franzBatches(recordIndex)),
+			e.consumes(r, leatCase, sleepEvents, true, leatBatches(2_000)),
+		},
+		Goals: []bench.Goal{{Case: leatCase, Min: 0.9}},
+	}
+}

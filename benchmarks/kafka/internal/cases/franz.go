@@ -177,3 +177,35 @@ func franzConsumer(index func(r *kgo.Record) int, workers int, work time.Duratio
 		}, nil
 	}
 }
+
+// franzBatches polls batchSize records, takes batchWork for them, and polls again.
+func franzBatches(index func(r *kgo.Record) int) startConsumer {
+	return func(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
+		client, err := e.franz(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		if err != nil {
+			return nil, err
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				fetches := client.PollRecords(ctx, batchSize)
+				if ctx.Err() != nil || fetches.IsClientClosed() {
+					return
+				}
+				time.Sleep(batchWork)
+				fetches.EachRecord(func(r *kgo.Record) { a.Handle(index(r)) })
+			}
+		}()
+		return &consumer{
+			close: func() error {
+				stop()
+				<-ended
+				client.Close()
+				return nil
+			},
+			buffered: func() int { return int(client.BufferedFetchRecords()) },
+		}, nil
+	}
+}

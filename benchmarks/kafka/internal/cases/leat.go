@@ -41,3 +41,15 @@ func leatConsumer(concurrency, maxInFlight int, work time.Duration) startConsume
 		return &consumer{close: c.Close, buffered: c.InFlight}, nil
 	}
 }
+
+// leatBatches runs a Consumer whose handler takes batchWork for batchSize events.
+func leatBatches(maxInFlight int) startConsumer {
+	return func(_ context.Context, e *Env, topic, group string, a *load.Arrivals) (*consumer, error) {
+		broker, err := e.leat()
+		if err != nil {
+			return nil, err
+		}
+		c := load.ConsumeBatches(broker, leat.Subscription{Topic: topic, Group: group}, a, batchSize, maxInFlight, batchWork)
+		return &consumer{close: c.Close, buffered: c.InFlight}, nil
+	}
+}
