@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -171,6 +172,11 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 // have ended), and which events a panic left unhandled. A Consumer runs once at a time, and may run
 // again after Run returned.
 //
+// Without consumers it waits until ctx ends, so that a program that only publishes is no special
+// case. Two Consumers of one call with the same topic and group on one broker are refused with
+// [CodeInvalid]: each event would go to either of them, so that a handler would miss those of the
+// other.
+//
 // Consumers of one call whose poison topics are the same, on one broker and for another topic or
 // group, are refused with [CodeInvalid], unless their PoisonQueue says that this is meant
 // (middleware.PoisonOptions.Shared).
@@ -189,7 +195,11 @@ func Run(ctx context.Context, consumers ...*Consumer) (err error) {
 		}
 	}()
 	if len(consumers) == 0 {
-		return &Error{Op: "run", Code: CodeInvalid, Err: errors.New("there is no consumer to run")}
+		<-ctx.Done()
+		return nil
+	}
+	if err := checkGroups(consumers); err != nil {
+		return err
 	}
 	if err := checkPoisonTopics(consumers); err != nil {
 		return err
@@ -212,6 +222,23 @@ func Run(ctx context.Context, consumers ...*Consumer) (err error) {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// checkGroups refuses two consumers that share a group. It is nearly always a slip: two handlers
+// for different types of events, each of which would pass over what the other should have got.
+// Concurrency is what makes one Consumer run more handlers, and another call of Run, or another
+// connection, is there for those who mean it.
+func checkGroups(consumers []*Consumer) error {
+	for i, c := range consumers {
+		for _, other := range consumers[:i] {
+			if c.sub.Group != "" && c.sub.Group == other.sub.Group && c.sub.Topic == other.sub.Topic && sameBroker(c.broker, other.broker) {
+				return &Error{Op: "run", Topic: c.sub.Topic, Code: CodeInvalid, Err: fmt.Errorf(
+					"two Consumers have the group %s, so each event would go to only one of them; put the handlers into one Router, "+
+						"give each Consumer a group of its own, or raise Concurrency", quote(c.sub.Group))}
+			}
+		}
+	}
+	return nil
 }
 
 // unlessStopped drops an error of starting up that says no more than that ctx has ended: to be

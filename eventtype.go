@@ -86,6 +86,9 @@ type EventType[T any] struct {
 	Topic string
 	// Source is the attribute source. Empty means the Producer's.
 	Source string
+	// ID returns the attribute id: with one that is made of v, an event that is published again has
+	// the same id. Nil, or "", means a new UUIDv7.
+	ID func(v T) string
 	// Key returns what keeps the order, such as the order's id. Nil, or "", means none.
 	Key func(v T) string
 	// Subject returns the attribute subject. Nil, or "", means none.
@@ -118,6 +121,9 @@ func (t EventType[T]) New(v T) (Event, error) {
 func (t EventType[T]) event(v T) Event {
 	c := t.codec()
 	o := EventOptions{Source: t.Source, DataSchema: t.DataSchema}
+	if t.ID != nil {
+		o.ID = t.ID(v)
+	}
 	if t.Key != nil {
 		o.Key = t.Key(v)
 	}

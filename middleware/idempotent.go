@@ -40,9 +40,11 @@ type IdempotentOptions struct {
 // are delivered at least once: the handler is not called, and the outcome is nil. A nil o means the
 // defaults. Put it directly outside [Timeout].
 //
-// The key in s is made of the subscription's topic and group and the event's source and id. The
-// topic is in it because every poison topic has a group of the same name, which handles the same
-// events for other reasons.
+// The key in s is made of the subscription's topic and group and the event's source and id: an id
+// is unique for its source only. Of an event in a poison queue, topic and group are those that
+// failed. So an event that was handled in a replay is known when it comes again in its own group,
+// or a second time in the poison queue, and that another group handled it says nothing. A replay
+// that gives events another source makes new events of them; [IdempotentOptions].Key is for that.
 //
 // An event is marked after the handler succeeded, never before: a mark that came first would turn a
 // failed attempt into a lost event. So a process that dies between the two makes the handler run
@@ -109,7 +111,8 @@ func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler
 		return next.Handle(ctx, e)
 	}
 	info, _ := leat.InfoFrom(ctx)
-	key = storeKey(info.Topic, info.Group, key)
+	topic, group := subscriptionOf(info, e)
+	key = storeKey(topic, group, key)
 
 	if !m.unmarked.has(key) {
 		seen, err := m.seen(ctx, key)
@@ -121,6 +124,17 @@ func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler
 		}
 	}
 	return m.mark(ctx, key)
+}
+
+// subscriptionOf returns topic and group that an event is handled for. The extensions of a poisoned
+// event count in a poison queue only, because anybody can write them elsewhere.
+func subscriptionOf(info leat.Info, e leat.Event) (topic, group string) {
+	if info.Group == leat.ReplayGroup && leat.IsPoisoned(e) {
+		if p, err := leat.PoisonedFrom(e); err == nil && p.Info.Topic != "" {
+			return p.Info.Topic, p.Info.Group
+		}
+	}
+	return info.Topic, info.Group
 }
 
 func (m *idempotent) seen(ctx context.Context, key string) (bool, error) {

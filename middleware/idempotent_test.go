@@ -353,3 +353,33 @@ func TestIdempotentDirectlyOutsideTimeout(t *testing.T) {
 		assert.Equal(t, 1, s.Len(), "the store has time of its own, also when the handler used up all of its")
 	})
 }
+
+// An event in a poison queue is one of the group that failed: handled in a replay, it is known to
+// that group, and twice in the poison queue, it is handled once. To another group it is new.
+func TestIdempotentKnowsReplayedEvents(t *testing.T) {
+	var calls int
+	var outcome error
+	h := middleware.Idempotent(newStore(), nil)(counting(&calls, &outcome))
+	poisoned := func(group string) leat.Event {
+		e, err := leat.Poisoned{
+			Event: newEvent(t, "a", "/shop", "1"), Reason: errDown, Info: leat.Info{Topic: "orders", Group: group, Attempt: 1},
+		}.AsEvent()
+		require.NoError(t, err)
+		return e
+	}
+	for i, c := range []struct {
+		topic, group string
+		e            leat.Event
+		calls        int
+	}{
+		{"orders.billing.poison", leat.ReplayGroup, poisoned("billing"), 1},
+		{"orders.billing.poison", leat.ReplayGroup, poisoned("billing"), 1},
+		{"orders", "billing", newEvent(t, "a", "/shop", "1"), 1},
+		{"orders.shipping.poison", leat.ReplayGroup, poisoned("shipping"), 2},
+		{"orders", "audit", poisoned("billing"), 3}, // anybody can write that
+		{"orders", "billing", newEvent(t, "a", "/replay", "1"), 4},
+	} {
+		require.NoError(t, h.Handle(group(t.Context(), c.topic, c.group), c.e))
+		assert.Equal(t, c.calls, calls, "step %d", i)
+	}
+}

@@ -414,7 +414,6 @@ func TestMisuse(t *testing.T) {
 		c := leat.NewConsumer(b, testSub, leat.HandlerFunc(nil), nil)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Run(ctx, c)))
 	}, "nil HandlerFunc")
-	assert.NotPanics(t, func() { assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Run(t.Context(), nil...))) }, "no consumer")
 	assert.NotPanics(t, func() { assert.Equal(t, leat.CodeInvalid, leat.CodeOf(leat.Run(t.Context(), nil, nil))) }, "nil consumer")
 	assert.NotPanics(t, func() {
 		p := leat.NewProducer(nil, nil)

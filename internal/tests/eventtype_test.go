@@ -197,3 +197,22 @@ func TestEventTypePublish(t *testing.T) {
 	assert.Equal(t, "/default", broker.events[4].Source())
 	assert.Error(t, leat.EventType[int]{Name: "n"}.Publish(t.Context(), p, 1), "no topic")
 }
+
+func TestEventTypeID(t *testing.T) {
+	placed := leat.EventType[order]{
+		Name: "com.example.order.placed.v1", Topic: "orders", Source: "/shop", ID: func(o order) string { return o.ID },
+	}
+	for range 2 {
+		e, err := placed.New(order{ID: "A-17"})
+		require.NoError(t, err)
+		assert.Equal(t, "A-17", e.ID(), "published again, it is the same event")
+	}
+	one, err := placed.New(order{})
+	require.NoError(t, err)
+	other, err := placed.New(order{})
+	require.NoError(t, err)
+	assert.NotEmpty(t, one.ID())
+	assert.NotEqual(t, one.ID(), other.ID(), "an empty id is generated")
+	_, err = placed.New(order{ID: "\xff"})
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
+}

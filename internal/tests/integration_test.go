@@ -37,15 +37,19 @@ func TestEveryGroupGetsEveryEventAndItsMembersShareThem(t *testing.T) {
 					return nil
 				}), nil))
 		}
-		result := make(chan error, 1)
-		go func() { result <- leat.Run(ctx, consumers...) }()
+		result := make(chan error, len(consumers))
+		for _, c := range consumers { // members are refused in one Run
+			go func() { result <- leat.Run(ctx, c) }()
+		}
 		synctest.Wait()
 		for i := range 500 {
 			require.NoError(t, producer.Publish(ctx, "orders", event(t, fmt.Sprint(i), fmt.Sprint(i%30))))
 		}
 		time.Sleep(time.Second)
 		stop()
-		require.NoError(t, <-result)
+		for range consumers {
+			require.NoError(t, <-result)
+		}
 		for group, ids := range got {
 			assert.Len(t, ids, 500, group)
 			for id, n := range ids {

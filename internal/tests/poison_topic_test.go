@@ -75,7 +75,7 @@ func TestRunRefusesPoisonTopicsThatCannotBe(t *testing.T) {
 				`PoisonOptions.Shared`,
 		},
 		"meant to be shared":   {[]*leat.Consumer{consumer(b, "a-b", "c", shared), consumer(b, "a", "b-c", shared)}, ""},
-		"members of one group": {[]*leat.Consumer{consumer(b, "a", "c", own), consumer(b, "a", "c", own)}, ""},
+		"members of one group": {[]*leat.Consumer{consumer(b, "a", "c", own), consumer(b, "a", "c", own)}, `two Consumers have the group "c"`},
 		"two brokers":          {[]*leat.Consumer{consumer(b, "a-b", "c", own), consumer(other, "a", "b-c", own)}, ""},
 		"names with dots by the default": {
 			[]*leat.Consumer{consumer(b, "orders.eu", "billing", nil), consumer(b, "orders", "eu.billing", nil)}, "",

@@ -1,0 +1,261 @@
+package middleware
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/ranges"
+)
+
+// CircuitBreakerOptions are the options of [CircuitBreaker]. The zero value works. With a field
+// that is out of its range, [leat.Run] refuses the Consumer.
+type CircuitBreakerOptions struct {
+	// FailureRate is the share of failures, from 0 to 1, at which the circuit opens. 0 means 0.5.
+	FailureRate float64
+	// MinCalls is how many calls there must have been in the Window before the rate says something.
+	// 0 means 20.
+	MinCalls int
+	// Window is the time that calls count for, in steps of a tenth. 0 means 30 s.
+	Window time.Duration
+	// InitialPause is how long the Consumer pauses at first. Each probe that fails doubles it. 0
+	// means 5 s.
+	InitialPause time.Duration
+	// MaxPause caps the pause. 0 means 1 minute.
+	MaxPause time.Duration
+	// If tells which errors are failures of what the handlers need, and not of an event. It must be
+	// safe for concurrent use. Nil means [IsInfrastructure].
+	If func(error) bool
+	// Logger gets a record when the circuit opens, stays open and closes. Nil means no log.
+	Logger *slog.Logger
+}
+
+// IsInfrastructure reports whether err says that something which handlers need is down or slow: an
+// outage of a broker ([leat.IsOutage]), a deadline, as that of [Timeout], an error of the network
+// ([net.Error]), or a connection to a database that is gone ([driver.ErrBadConn],
+// [sql.ErrConnDone]).
+func IsInfrastructure(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || leat.IsOutage(err) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+}
+
+// CircuitBreaker pauses the whole Consumer ([leat.Pause]) while what its handlers need is down, so
+// that no event uses up its attempts meanwhile. The circuit opens when the rate of failures in the
+// Window reaches FailureRate. After the pause one event probes while the others wait: with its
+// success the circuit closes, with its failure the next pause begins, twice as long. While the
+// circuit is open, no failure counts as an attempt, also of handlers that began before. The reason
+// of the pause, with the newest error, is in the health of the Consumer. A nil o means the
+// defaults.
+//
+// A failure is an error that If says is one. A decision by [leat.Reject], [leat.Postpone] or
+// [leat.Pause], and an attempt that the Consumer ended, say nothing either way. Every other outcome
+// is a success: what the handler needs has answered.
+//
+// Put it inside of [Retry], which sees the pause then. Consumers that use this one Middleware share
+// the circuit.
+func CircuitBreaker(o *CircuitBreakerOptions) leat.Middleware {
+	if o == nil {
+		o = &CircuitBreakerOptions{}
+	}
+	err := cmp.Or(
+		ranges.Float("CircuitBreakerOptions.FailureRate", o.FailureRate, math.SmallestNonzeroFloat64, 1),
+		ranges.Int("CircuitBreakerOptions.MinCalls", o.MinCalls, 1, math.MaxInt32),
+		ranges.Duration("CircuitBreakerOptions.Window", o.Window, time.Millisecond, longest),
+		ranges.Duration("CircuitBreakerOptions.InitialPause", o.InitialPause, 1, longest),
+		ranges.Duration("CircuitBreakerOptions.MaxPause", o.MaxPause, 1, longest),
+	)
+	if err != nil {
+		return unfit(err)
+	}
+	b := &breaker{
+		rate: cmp.Or(o.FailureRate, 0.5), least: cmp.Or(o.MinCalls, 20), window: cmp.Or(o.Window, 30*time.Second),
+		first: cmp.Or(o.InitialPause, 5*time.Second), longest: cmp.Or(o.MaxPause, time.Minute), failed: o.If, log: o.Logger,
+	}
+	b.first = min(b.first, b.longest)
+	if b.failed == nil {
+		b.failed = IsInfrastructure
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	return func(next leat.Handler) leat.Handler {
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error { return b.handle(ctx, e, next) })
+	}
+}
+
+// probeWait is for how long the others are paused while one event probes. Nobody knows how long
+// that takes, and what is paused is not resumed by its end.
+const probeWait = 200 * time.Millisecond
+
+// breaker is a circuit. It is open while pause is not 0.
+type breaker struct {
+	rate           float64
+	least          int
+	window         time.Duration
+	first, longest time.Duration // of the pauses
+	failed         func(error) bool
+	log            *slog.Logger
+
+	mu      sync.Mutex
+	calls   callWindow
+	pause   time.Duration // the present one, or, while an event probes, the last
+	until   time.Time     // the end of the pause
+	opened  time.Time
+	probing bool
+	cause   error // the newest failure while the circuit is open
+}
+
+// evidence is what the outcome of a call says.
+type evidence uint8
+
+const (
+	saysNothing evidence = iota
+	saysWell
+	saysFailed
+)
+
+func (b *breaker) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
+	probe, err := b.admit(time.Now())
+	if err != nil {
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned { // it panicked, or left by runtime.Goexit
+			_ = b.done(ctx, probe, saysNothing, nil)
+		}
+	}()
+	err = next.Handle(ctx, e)
+	said := b.judge(ctx, err)
+	returned = true
+	return b.done(ctx, probe, said, err)
+}
+
+// judge says what an outcome says. It calls code from outside, so without the lock.
+func (b *breaker) judge(ctx context.Context, err error) evidence {
+	switch {
+	case err == nil:
+		return saysWell
+	case endedByConsumer(ctx), leat.IsRejected(err), leat.IsPostponed(err) && !leat.IsOutage(err), leat.IsPaused(err):
+		return saysNothing
+	case b.failed(err):
+		return saysFailed
+	}
+	return saysWell
+}
+
+// admit returns the pause of a call that has to wait, or whether the call probes.
+func (b *breaker) admit(now time.Time) (probe bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.pause == 0:
+		return false, nil
+	case now.Before(b.until):
+		return false, leat.Pause(b.until.Sub(now), b.reason("the circuit is open"))
+	case b.probing:
+		return false, leat.Pause(probeWait, b.reason("the circuit is open, and one event probes"))
+	}
+	b.probing = true
+	return true, nil
+}
+
+// reason is that of a pause. The lock is held.
+func (b *breaker) reason(state string) error {
+	return fmt.Errorf("%s since %s: %w", state, b.opened.UTC().Format(time.RFC3339), b.cause)
+}
+
+// done takes the outcome of a call, and returns what becomes of its event.
+func (b *breaker) done(ctx context.Context, probe bool, said evidence, err error) error {
+	now := time.Now()
+	b.mu.Lock()
+	if probe {
+		b.probing = false // and where it says nothing, the next event probes
+	}
+	var r *breakerRecord
+	switch {
+	case said == saysNothing:
+	case b.pause == 0:
+		b.calls.add(now, b.window, said == saysFailed)
+		calls, failures := b.calls.sum()
+		if said == saysFailed && calls >= b.least && float64(failures) >= b.rate*float64(calls) {
+			b.opened, b.pause = now, b.first
+			err, r = b.begin(now, "circuit opens: the consumer pauses", err)
+			r.attrs = append(r.attrs, slog.Int("calls", calls), slog.Int("failures", failures))
+		}
+	case probe && said == saysFailed:
+		b.pause = min(2*b.pause, b.longest)
+		err, r = b.begin(now, "circuit stays open: the probe failed", err)
+	case probe:
+		r = &breakerRecord{slog.LevelInfo, "circuit closes: the probe succeeded", []slog.Attr{slog.Duration("open", now.Sub(b.opened))}}
+		b.pause, b.cause, b.calls = 0, nil, callWindow{}
+	case said == saysFailed: // it began before the circuit opened
+		b.cause = err
+		err = leat.Pause(b.until.Sub(now), b.reason("the circuit is open"))
+	}
+	b.mu.Unlock()
+	r.write(ctx, b.log)
+	return err
+}
+
+// begin begins a pause because of err. The lock is held.
+func (b *breaker) begin(now time.Time, what string, err error) (error, *breakerRecord) {
+	b.until, b.cause = now.Add(b.pause), err
+	return leat.Pause(b.pause, b.reason("the circuit is open")), &breakerRecord{slog.LevelWarn, what, []slog.Attr{
+		slog.Duration("pause", b.pause), slog.String("error", cut(err.Error(), maxLoggedError)),
+	}}
+}
+
+// breakerRecord is a record of the log, which is written when the lock is free. Nil is none.
+type breakerRecord struct {
+	level slog.Level
+	what  string
+	attrs []slog.Attr
+}
+
+func (r *breakerRecord) write(ctx context.Context, l *slog.Logger) {
+	if r == nil {
+		return
+	}
+	info, _ := leat.InfoFrom(ctx)
+	l.LogAttrs(ctx, r.level, r.what, append(r.attrs, slog.String("topic", info.Topic), slog.String("group", info.Group))...)
+}
+
+// callWindow counts calls of the newest window, in tenths of it.
+type callWindow struct {
+	steps [10]struct{ calls, failures int }
+	step  int64 // the number of the newest step, since the zero time
+}
+
+func (w *callWindow) add(now time.Time, window time.Duration, failed bool) {
+	step := now.UnixNano() / max(int64(window)/int64(len(w.steps)), 1)
+	if w.step == 0 || step-w.step >= int64(len(w.steps)) || step < w.step {
+		*w = callWindow{step: step}
+	}
+	for ; w.step < step; w.step++ {
+		w.steps[(w.step+1)%int64(len(w.steps))] = struct{ calls, failures int }{}
+	}
+	at := &w.steps[step%int64(len(w.steps))]
+	at.calls++
+	if failed {
+		at.failures++
+	}
+}
+
+func (w *callWindow) sum() (calls, failures int) {
+	for _, s := range w.steps {
+		calls += s.calls
+		failures += s.failures
+	}
+	return calls, failures
+}
