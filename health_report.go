@@ -305,13 +305,14 @@ func appendReported(reported []*Error, err error) []*Error {
 	if err == nil {
 		return reported
 	}
+	before := len(reported)
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost is what an adapter joined
 		alike := map[string]int{}
 		for _, part := range joined.Unwrap() {
 			one := asProblem(part)
 			kind := one.Code.String() + kindOf(one.Err.Error())
 			if alike[kind]++; alike[kind] == 1 {
-				reported = addReported(reported, one)
+				reported = addReported(reported, before, one)
 			}
 		}
 		for _, own := range reported {
@@ -325,12 +326,14 @@ func appendReported(reported []*Error, err error) []*Error {
 		}
 		return reported
 	}
-	return addReported(reported, asProblem(err))
+	return addReported(reported, before, asProblem(err))
 }
 
-// addReported appends a problem unless another one with its code has the same cause.
-func addReported(reported []*Error, one *Error) []*Error {
-	for _, own := range reported {
+// addReported appends a problem unless another one with its code has the same cause. Of two in one
+// report, which begins at from, the one that says more stays: a connection that is lost, and what
+// follows from that.
+func addReported(reported []*Error, from int, one *Error) []*Error {
+	for i, own := range reported {
 		if own.Code != one.Code {
 			continue
 		}
@@ -340,6 +343,9 @@ func addReported(reported []*Error, one *Error) []*Error {
 			alike = alike || text != "" && strings.Contains(known, kindOf(text))
 		})
 		if alike {
+			if i >= from && len(one.Err.Error()) > len(own.Err.Error()) {
+				reported[i] = one
+			}
 			return reported
 		}
 	}

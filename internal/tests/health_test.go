@@ -165,6 +165,24 @@ func TestTheHealthOfAnOutageFitsOnAScreen(t *testing.T) {
 	})
 }
 
+// Of a lost connection and what follows from it, health keeps what follows, which names the cause.
+func TestHealthKeepsWhatSaysMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, refused := newFakeBroker(), errors.New("dial tcp 10.20.30.40:9092: connect: connection refused")
+		b.health = fault.Join(
+			fault.Health("orders", leat.CodeUnavailable, time.Now(), refused),
+			fault.Health("orders", leat.CodeUnavailable, time.Now(), fmt.Errorf("the group has not answered for 3s: %w", refused)),
+			fault.Health("orders", leat.CodeStalled, time.Now(), errors.New("partition 1 is silent")))
+		r := start(t, b, func(context.Context, leat.Event) error { return nil }, nil)
+		h := r.consumer.Health()
+		require.Len(t, h.Problems, 2)
+		assert.EqualError(t, h.Problems[0], `leat: health topic "orders": unavailable: the group has not answered for 3s: `+refused.Error()+
+			`, since 2000-01-01T00:00:00Z`)
+		assert.EqualError(t, h.Problems[1], `leat: health topic "orders": stalled: partition 1 is silent, since 2000-01-01T00:00:00Z`)
+		r.stopClean()
+	})
+}
+
 func TestTheJSONOfAConsumerThatIsWell(t *testing.T) {
 	text, err := json.Marshal(leat.Health{})
 	require.NoError(t, err)
