@@ -1,0 +1,145 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var _ leat.Browser = (*Broker)(nil)
+
+// Browse implements [leat.Browser] for every group. It reads the stream message by message, without
+// the group's consumer, from the first one that the consumer waits for to the end. Members of the
+// group do not notice it. A server tells how many messages are not acked, and the first of them,
+// but not which: where later ones were acked before it, Browse shows those too. It holds one
+// message in memory.
+func (b *Broker) Browse(
+	ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool,
+) error {
+	if sub.Broadcast {
+		return &leat.Error{Op: "browse", Topic: sub.Topic, Code: leat.CodeUnsupported,
+			Err: errors.New("a broadcast keeps nothing that could be shown; browse a group")}
+	}
+	done, err := b.life.Enter(ctx, sub)
+	if err != nil {
+		return err
+	}
+	defer done()
+	v := &browse{b: b, sub: sub, decoder: decoder{topic: sub.Topic, o: &b.o}}
+	if err = v.look(ctx); err == nil {
+		err = v.read(ctx, show)
+	}
+	if err != nil {
+		return fail(ctx, "browse", sub.Topic, err)
+	}
+	return nil
+}
+
+// browse is one Browse.
+type browse struct {
+	b         *Broker
+	sub       leat.Subscription
+	stream    jetstream.Stream
+	subject   string
+	next, end uint64
+	decoder   decoder
+}
+
+// look finds out what the group waits for.
+func (v *browse) look(ctx context.Context) error {
+	return v.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		t := v.b.topicOf(v.sub.Topic)
+		s, err := js.Stream(ctx, t.stream)
+		if err != nil {
+			return fmt.Errorf("the stream %q: %w", t.stream, err)
+		}
+		// The end comes first: what is acked after that is not shown, and what is published is not
+		// either.
+		v.stream, v.subject, v.end = s, t.subject, s.CachedInfo().State.LastSeq
+		c, err := s.Consumer(ctx, v.b.consumerConfig(v.sub).Durable)
+		if err != nil {
+			return err
+		}
+		i := c.CachedInfo()
+		if v.next = i.AckFloor.Stream + 1; i.NumAckPending == 0 {
+			v.next = i.Delivered.Stream + 1
+		}
+		v.next = max(v.next, s.CachedInfo().State.FirstSeq)
+		if i.Config.FilterSubject != "" {
+			v.subject = i.Config.FilterSubject
+		}
+		return nil
+	})
+}
+
+func (v *browse) read(ctx context.Context, show func(*leat.Delivery) bool) error {
+	lease := leat.NewLease()
+	lease.End(nil)
+	for v.next <= v.end {
+		m, err := v.get(ctx)
+		if err != nil || m == nil || m.Sequence > v.end {
+			return err
+		}
+		v.next = m.Sequence + 1
+		d := leat.Delivery{Lease: lease, Position: leat.Position{Offset: int64(m.Sequence)}}
+		for _, own := range storedHeaders() {
+			m.Header.Del(own)
+		}
+		v.decoder.decode(&nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}, m.Time, &d)
+		if !show(&d) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// storedHeaders are what a server adds to a message that it is asked for.
+func storedHeaders() []string {
+	return []string{
+		jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.TimeStampHeaer,
+		jetstream.SubjectHeader,
+	}
+}
+
+// missingFor is how long a message may be missing on a server that is behind the stream's leader.
+const missingFor = time.Second
+
+// get returns the next message from v.next on, nil where there is none.
+func (v *browse) get(ctx context.Context) (m *jetstream.RawStreamMsg, err error) {
+	for began := time.Now(); ; {
+		err = v.b.ask(ctx, func(ctx context.Context, _ jetstream.JetStream) error {
+			var err error
+			m, err = v.stream.GetMsg(ctx, v.next, jetstream.WithGetMsgSubject(v.subject))
+			return err
+		})
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return m, err
+		}
+		if time.Since(began) > missingFor {
+			return nil, nil //nolint:nilnil // the rest was deleted
+		}
+		timer := time.NewTimer(missingFor / 20)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Assigned reports whether the stream delivers what comes: not while it waits for messages that are
+// older. [leat.RunUntilIdle] asks it. A stream that stands by does not know it, and is idle.
+func (s *Stream) Assigned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pin.barrier == nil
+}
