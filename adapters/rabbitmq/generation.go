@@ -19,6 +19,7 @@ type generation struct {
 	session  *session
 	ch       *amqp.Channel
 	arrivals <-chan amqp.Delivery
+	asks     <-chan amqp.Delivery // that ask to let go of the turn; nil where there are no turns
 	closes   chan *amqp.Error
 	lease    *leat.Lease // the pulse's
 	pulse    *pulse
@@ -77,6 +78,11 @@ func (s *Stream) open(ctx context.Context) (*generation, error) {
 	err = session.do(ctx, func(ch *amqp.Channel) error {
 		if err := g.topology.declare(ch, &b.o); err != nil {
 			return err
+		}
+		if g.topology.turns() {
+			if g.asks, err = g.topology.takeTurn(ctx, ch); err != nil {
+				return err
+			}
 		}
 		if err := ch.Qos(g.prefetch, 0, false); err != nil {
 			return err

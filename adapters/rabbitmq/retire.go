@@ -28,6 +28,11 @@ func (g *generation) await() error {
 			return g.cause()
 		case <-g.used:
 			return nil
+		case _, open := <-g.asks:
+			if !open {
+				return errors.Join(errNoTurn, g.broken())
+			}
+			return errYield
 		case <-g.pulse.over.C:
 			if g.lease.Ended() { // else it was extended at the last moment
 				return g.pulse.unheard()
@@ -39,6 +44,17 @@ func (g *generation) await() error {
 		}
 	}
 }
+
+// broken is the cause where the channel or the connection is over, else nil.
+func (g *generation) broken() error {
+	if g.session.over() || g.ch.IsClosed() {
+		return g.cause()
+	}
+	return nil
+}
+
+// errYield is the end of a generation that lets go of its turn for a while.
+var errYield = errors.New("somebody looks at the queue")
 
 // errClosing is the end of a generation by Stream.Close.
 var errClosing = errors.New("the stream is closed")
@@ -138,22 +154,25 @@ const (
 	longestGrace = 30 * time.Second
 )
 
-// recycle gives up the generation before the broker's consumer_timeout does: handlers that run may
-// finish, the rest goes back.
-func (g *generation) recycle() {
+// recycle gives up the generation before the broker's consumer_timeout does, or because somebody
+// looks at the queue: handlers that run may finish in the time of grace, the rest goes back. With
+// overrun the leases end of those that do not.
+func (g *generation) recycle(grace time.Duration, overrun error) {
 	g.s.mu.Lock()
 	g.window.Stop()
 	g.s.mu.Unlock()
 	released := make(chan struct{})
 	g.lease.Drain(sync.OnceFunc(func() { close(released) }))
-	grace := time.NewTimer(min(g.s.broker.o.RecycleAfter/recycleGrace, longestGrace))
-	defer grace.Stop()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
 	var cause error
 	select {
 	case <-released:
-	case <-grace.C:
-		cause = errOverran
-		g.s.note(&g.s.overrun, errOverran)
+	case <-timer.C:
+		cause = overrun
+		if cause == errOverran { //nolint:errorlint // it is what was given
+			g.s.note(&g.s.overrun, errOverran)
+		}
 	case <-g.pumped:
 		g.lose(g.cause())
 		return

@@ -92,13 +92,14 @@ func (s *Stream) Settle(d *leat.Delivery, how leat.Settlement) {
 // from now on to other streams. Not so with a single active consumer: RabbitMQ makes the next one
 // active at once, although this one still has messages of the same keys unacknowledged, and two
 // handlings of a key would overlap. There the broker refills the prefetch by as many messages as
-// are still acknowledged, which are those that handlers had in hand.
+// are still acknowledged, which are those that handlers had in hand. Nor where streams take turns:
+// the next one takes the messages for returned when the consumer is gone.
 func (s *Stream) Quiesce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quiet = true
 	s.book.Quiesce()
-	if g := s.generation; g != nil && !s.sub.Broadcast && !g.topology.single() {
+	if g := s.generation; g != nil && !s.sub.Broadcast && !g.topology.single() && !g.topology.turns() {
 		g.cancelled.Store(true)
 		s.broker.life.Tasks.Go(func() { _ = g.ch.Cancel(consumerTag, true) }) // it writes to a socket, which may block
 	}
@@ -121,11 +122,19 @@ func (s *Stream) note(what *fault.Symptom, err error) {
 func (s *Stream) keep(g *generation) {
 	defer close(s.kept)
 	for {
+		if g == nil {
+			if g = s.reopen(); g == nil {
+				return
+			}
+		}
 		cause := g.await()
 		switch {
 		case cause == nil:
 			s.broker.o.Logger.Info("recycling a channel of RabbitMQ", "topic", s.sub.Topic, "group", s.sub.Group)
-			g.recycle()
+			g.recycle(min(s.broker.o.RecycleAfter/recycleGrace, longestGrace), errOverran)
+		case errors.Is(cause, errYield):
+			g.recycle(yieldGrace, errYield)
+			lifecycle.Sleep(s.ctx, yieldPause)
 		case errors.Is(cause, errClosing):
 			return
 		default:
@@ -134,9 +143,7 @@ func (s *Stream) keep(g *generation) {
 			g.lose(cause)
 			lifecycle.Sleep(s.ctx, time.Until(g.begun.Add(dialPause)))
 		}
-		if g = s.reopen(); g == nil {
-			return
-		}
+		g = nil
 	}
 }
 
@@ -152,6 +159,11 @@ func (s *Stream) reopen() *generation {
 			return g
 		case err == nil || s.ctx.Err() != nil: // it is closed, or quiet
 			return nil
+		case errors.Is(err, errTurn): // it stands by
+			s.note(&s.lost, nil)
+			failures = 0
+			lifecycle.Sleep(s.ctx, turnPause)
+			continue
 		}
 		s.note(&s.lost, err)
 		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)

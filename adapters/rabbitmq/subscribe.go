@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 
 	"github.com/leatgo/leat"
 )
@@ -35,11 +36,13 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		g, err = s.open(request)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errTurn) {
 		s.cancel()
 		return nil, fail(ctx, "subscribe", sub.Topic, err)
 	}
-	s.install(g)
+	if g != nil {
+		s.install(g)
+	}
 	b.life.Tasks.Go(func() { s.keep(g) })
 	if err := b.life.Add(sub.Topic, s); err != nil {
 		_ = s.Close(ctx)

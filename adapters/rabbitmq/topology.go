@@ -102,12 +102,16 @@ func (b *Broker) topologyOf(sub leat.Subscription) (topology, error) {
 // groupQueue is the queue of a group, before Options.Queue changes it.
 func (o *Options) groupQueue(sub leat.Subscription) Queue {
 	q := Queue{Name: rabbit.QueueName(sub.Topic, sub.Group), Durable: true, Keys: []string{allKeys}}
+	single, limit := !sub.Unordered, o.DeliveryLimit
+	if sub.Group == leat.ReplayGroup { // see turns
+		single, limit = false, max(limit, replayLimit)
+	}
 	if o.QueueType == QueueQuorum {
-		q.Arguments, q.DeadLetterQueue = rabbit.GroupArguments(o.DeliveryLimit, !sub.Unordered), q.Name+rabbit.DeadSuffix
+		q.Arguments, q.DeadLetterQueue = rabbit.GroupArguments(limit, single), q.Name+rabbit.DeadSuffix
 		return q
 	}
 	q.Arguments = amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}
-	if !sub.Unordered {
+	if single {
 		q.Arguments[rabbit.ArgSingle] = true
 	}
 	return q
@@ -163,7 +167,7 @@ func (t *topology) check() error {
 		return topologyError(topic, leat.CodeUnsupported,
 			"the queue %q is a stream, which cannot be consumed as a queue; use a quorum or a classic queue", q.Name)
 	}
-	if !t.sub.Broadcast && !t.sub.Unordered && !t.single() {
+	if !t.sub.Broadcast && !t.sub.Unordered && !t.single() && !t.turns() {
 		return t.unordered(nil)
 	}
 	return nil
@@ -185,8 +189,7 @@ func (t *topology) unordered(cause error) error {
 func (t *topology) ordered(cause error) error {
 	text := "subscribe without Unordered; or handle what the queue has, delete it while no consumer is connected, and declare it again"
 	if t.sub.Group == leat.ReplayGroup {
-		text = "it was declared when the consumer of the events was not Unordered: read it in the group " + leat.ReplayGroup +
-			" without Unordered until it is empty, delete it, and start the consumer again"
+		text = "an older version of Leat has declared it: replay with that until it is empty, delete it, and start the consumer again"
 	}
 	return topologyError(t.sub.Topic, leat.CodeUnsupported, "the queue %q has %s, so it keeps order, which the subscription gives up; %s: %w",
 		t.queue.Name, rabbit.ArgSingle, text, cause)
@@ -223,6 +226,11 @@ func (t *topology) capabilities(o *Options) leat.Capabilities {
 		c.Order = leat.OrderPerStream
 	case t.single():
 		c.Order, c.Standby = leat.OrderPerGroup, true
+	case t.turns():
+		c.Standby = true
+		if !t.sub.Unordered {
+			c.Order = leat.OrderPerGroup
+		}
 	}
 	return c
 }

@@ -120,7 +120,7 @@ func (b *Broker) verifyQueue(ctx context.Context, t *topology, d *differences) e
 	}
 	what, want := fmt.Sprintf("the queue %q", q.Name), maps.Clone(q.Arguments)
 	single, _ := is.Arguments[rabbit.ArgSingle].(bool)
-	d.unordered, d.ordered = !t.sub.Unordered && !single, single && !t.single()
+	d.unordered, d.ordered = !t.sub.Unordered && !single && !t.turns(), single && !t.single()
 	if kind, ok := want[rabbit.ArgType].(string); ok {
 		d.compare("the type of "+what, is.Type, kind) // which may be the virtual host's default, and no argument
 	}
