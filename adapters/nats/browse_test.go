@@ -27,3 +27,9 @@ func TestLooksBesideAReplay(t *testing.T) {
 	poisonload.Beside(t, live(t, nats.Options{}), live(t, nats.Options{}),
 		leat.Subscription{Topic: brokertest.Name(t), Group: "g"}, 2_000)
 }
+
+// TestAReplayThatFailsIsNoDuplicate has a stream that drops messages whose id it knows.
+func TestAReplayThatFailsIsNoDuplicate(t *testing.T) {
+	poisonload.Beside(t, live(t, nats.Options{Deduplicate: true}), live(t, nats.Options{Deduplicate: true}),
+		leat.Subscription{Topic: brokertest.Name(t), Group: "g"}, 200)
+}

@@ -182,11 +182,15 @@ func outcomeOf(err error) error {
 }
 
 // messageID is what a stream finds a duplicate by. Source and id may be longer than a header should
-// be.
+// be. An event that goes back into its poison queue is another message each time: as a duplicate it
+// would be confirmed and dropped, and its first one be acked.
 func messageID(e leat.Event) string {
 	h := sha256.New()
 	_, _ = h.Write(strconv.AppendInt(nil, int64(len(e.Source())), 10))
 	_, _ = h.Write([]byte(" " + e.Source() + e.ID()))
+	if replays, ok := e.Extension("leatreplays"); ok {
+		_, _ = fmt.Fprint(h, " replays ", replays)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -20,6 +20,7 @@ type Broker struct {
 	consuming  *connector // for requests too
 	publisher  *publisher
 	management *management             // nil where there is none
+	looked     sync.Map                // of names of queues to when the last Browse of one ended
 	life       lifecycle.Life[*Stream] // its tasks are what runs in the background and ends with the connections
 }
 

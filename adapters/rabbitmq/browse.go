@@ -23,6 +23,9 @@ const (
 	// askEvery is how often who has the turn is asked to let go.
 	askEvery  = time.Second
 	lookPause = 30 * time.Millisecond
+	// lookRest is how long nobody looks at a queue after a look, so that looks in a row do not keep
+	// a stream from its turn. It is longer than a turnPause.
+	lookRest = 2 * turnPause
 )
 
 // Browse implements [leat.Browser] for the group [leat.ReplayGroup]; others are
@@ -59,10 +62,14 @@ type look struct {
 }
 
 func (l *look) run(ctx context.Context) error {
+	if last, ok := l.b.looked.Load(l.t.queue.Name); ok {
+		lifecycle.Sleep(ctx, time.Until(last.(time.Time).Add(lookRest))) //nolint:forcetypeassert // nothing else is stored
+	}
 	session, turn, err := l.takeTurn(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { l.b.looked.Store(l.t.queue.Name, time.Now()) }()
 	defer func() {
 		if l.ch != nil {
 			_ = l.ch.Close()

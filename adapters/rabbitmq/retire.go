@@ -18,10 +18,13 @@ var (
 func (g *generation) await() error {
 	recycle := time.NewTicker(max(g.s.broker.o.RecycleAfter/20, time.Millisecond))
 	defer recycle.Stop()
+	var yield <-chan time.Time
 	for {
 		select {
 		case <-g.s.ctx.Done():
 			return errClosing
+		case <-yield:
+			return errYield
 		case <-g.pumped:
 			return g.cause()
 		case <-g.session.gone:
@@ -32,7 +35,9 @@ func (g *generation) await() error {
 			if !open {
 				return errors.Join(errNoTurn, g.broken())
 			}
-			return errYield
+			if yield == nil {
+				yield = time.After(time.Until(g.begun.Add(leastTurn)))
+			}
 		case <-g.pulse.over.C:
 			if g.lease.Ended() { // else it was extended at the last moment
 				return g.pulse.unheard()
