@@ -61,7 +61,7 @@ func (v *browse) look(ctx context.Context) error {
 		// The end comes first: what is acked after that is not shown, and what is published is not
 		// either.
 		v.stream, v.subject, v.end = s, t.subject, s.CachedInfo().State.LastSeq
-		c, err := s.Consumer(ctx, v.b.consumerConfig(v.sub).Durable)
+		c, err := s.Consumer(ctx, v.b.consumerConfig(v.sub, nil).Durable)
 		if err != nil {
 			return err
 		}

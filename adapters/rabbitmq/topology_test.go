@@ -180,8 +180,8 @@ func testNoOrder(t *testing.T, n *brokertest.RabbitMQNode) {
 }
 
 // testOrderKept: a queue that keeps order is not used as if members of the group shared it, and the
-// error says what to do. So it is for the group that reads a poison queue, which Run declares: its
-// queue may be there from the time when the consumer had order.
+// error says what to do. So it is for the group that reads a poison queue, which Run declares: an
+// older version has declared its queue with order.
 func testOrderKept(t *testing.T, n *brokertest.RabbitMQNode) {
 	sub := liveSub(t)
 	b := liveBroker(t, liveOptions(n))
@@ -189,14 +189,18 @@ func testOrderKept(t *testing.T, n *brokertest.RabbitMQNode) {
 	verifies.Provision = rabbitmq.ProvisionVerify
 	unordered := sub
 	unordered.Unordered = true
-	require.NoError(t, b.Declare(t.Context(), sub, leat.ReplayOf(sub)))
+	older := liveOptions(n)
+	older.Queue = func(_ leat.Subscription, q *rabbitmq.Queue) { q.Arguments["x-single-active-consumer"] = true }
+	require.NoError(t, liveBroker(t, older).Declare(t.Context(), sub, leat.ReplayOf(sub)))
 	for _, declares := range []*rabbitmq.Broker{b, liveBroker(t, verifies)} {
 		err := declares.Declare(t.Context(), unordered)
 		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
 		assert.ErrorContains(t, err, "subscribe without Unordered")
-		err = declares.Declare(t.Context(), leat.ReplayOf(unordered))
-		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
-		assert.ErrorContains(t, err, `group replay without Unordered until it is empty, delete it`)
+		for _, s := range []leat.Subscription{sub, unordered} {
+			err = declares.Declare(t.Context(), leat.ReplayOf(s))
+			assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), "%v", err)
+			assert.ErrorContains(t, err, "an older version of Leat has declared it: replay with that until it is empty, delete it")
+		}
 	}
 
 	fresh := leat.Subscription{Topic: sub.Topic, Group: "fresh", Unordered: true}
