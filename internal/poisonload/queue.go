@@ -175,4 +175,17 @@ func Beside(tb testing.TB, broker, other leat.Broker, sub leat.Subscription, n i
 			tb.Logf("%d is left though it was handled; a look took it away while its ack was under way", i)
 		}
 	}
+	empties(ctx, tb, broker, sub)
+}
+
+// empties replays what is left in a poison queue until it is empty, which it must not take it for
+// before the stream has what it reads from.
+func empties(ctx context.Context, tb testing.TB, broker leat.Broker, sub leat.Subscription) {
+	tb.Helper()
+	result, err := poison.Replay(ctx, broker, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return nil }),
+		&poison.ReplayOptions{UntilEmpty: true, Idle: time.Second})
+	tb.Logf("until it is empty: %+v, %v", result, err)
+	if left := Peek(tb, broker, sub); err != nil || len(left) > 0 {
+		tb.Fatalf("%d events are left of a queue that was emptied", len(left))
+	}
 }
