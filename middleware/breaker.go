@@ -190,12 +190,12 @@ func (b *breaker) done(ctx context.Context, probe bool, said evidence, err error
 		calls, failures := b.calls.sum()
 		if said == saysFailed && calls >= b.least && float64(failures) >= b.rate*float64(calls) {
 			b.opened, b.pause = now, b.first
-			err, r = b.begin(now, "circuit opens: the consumer pauses", err)
+			r, err = b.begin(now, "circuit opens: the consumer pauses", err)
 			r.attrs = append(r.attrs, slog.Int("calls", calls), slog.Int("failures", failures))
 		}
 	case probe && said == saysFailed:
 		b.pause = min(2*b.pause, b.longest)
-		err, r = b.begin(now, "circuit stays open: the probe failed", err)
+		r, err = b.begin(now, "circuit stays open: the probe failed", err)
 	case probe:
 		r = &breakerRecord{slog.LevelInfo, "circuit closes: the probe succeeded", []slog.Attr{slog.Duration("open", now.Sub(b.opened))}}
 		b.pause, b.cause, b.calls = 0, nil, callWindow{}
@@ -209,11 +209,11 @@ func (b *breaker) done(ctx context.Context, probe bool, said evidence, err error
 }
 
 // begin begins a pause because of err. The lock is held.
-func (b *breaker) begin(now time.Time, what string, err error) (error, *breakerRecord) {
+func (b *breaker) begin(now time.Time, what string, err error) (*breakerRecord, error) {
 	b.until, b.cause = now.Add(b.pause), err
-	return leat.Pause(b.pause, b.reason("the circuit is open")), &breakerRecord{slog.LevelWarn, what, []slog.Attr{
+	return &breakerRecord{slog.LevelWarn, what, []slog.Attr{
 		slog.Duration("pause", b.pause), slog.String("error", cut(err.Error(), maxLoggedError)),
-	}}
+	}}, leat.Pause(b.pause, b.reason("the circuit is open"))
 }
 
 // breakerRecord is a record of the log, which is written when the lock is free. Nil is none.
@@ -228,6 +228,7 @@ func (r *breakerRecord) write(ctx context.Context, l *slog.Logger) {
 		return
 	}
 	info, _ := leat.InfoFrom(ctx)
+	//nolint:sloglint // one of three constants
 	l.LogAttrs(ctx, r.level, r.what, append(r.attrs, slog.String("topic", info.Topic), slog.String("group", info.Group))...)
 }
 

@@ -108,7 +108,8 @@ func TestRateLimitByTenant(t *testing.T) {
 		key := func(tenant string) func(int) string {
 			return func(i int) string { return fmt.Sprint(tenant, i%3) }
 		}
-		l := limit(t, time.Minute, middleware.RateLimit(100, time.Second, by), append(many(t, "/a", 450, key("a")), many(t, "/b", 450, key("b"))...)...)
+		both := append(many(t, "/a", 450, key("a")), many(t, "/b", 450, key("b"))...)
+		l := limit(t, time.Minute, middleware.RateLimit(100, time.Second, by), both...)
 		for _, tenant := range []string{"/a", "/b"} {
 			require.Len(t, l.began[tenant], 450)
 			assert.Equal(t, 4_490*time.Millisecond, l.began[tenant][449])

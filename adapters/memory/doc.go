@@ -28,6 +28,7 @@
 //
 // [Open] takes mem:// with the parameters buffer, buffer_bytes, history, no_history, history_bytes,
 // max_event_bytes, lease_duration, full_timeout and provision. Each call makes a private broker.
+// The Openers of [NewOpener] also take mem://name: connections to one broker for each name.
 //
 // # Controls for tests
 //

@@ -90,8 +90,9 @@ func (o *Options) validate() error {
 // history, history_bytes and max_event_bytes (numbers), no_history (true, false), lease_duration
 // and full_timeout (durations such as 30s), and provision (create, strict, verify, off), named
 // after the fields of [Options]. Each call makes a broker of its own; nothing is shared by name, so
-// a URL with a host or path is refused. A parameter that is unknown, repeated or wrong is an error
-// with [leat.CodeInvalid]. It names parameters and ranges, and quotes nothing of the URL.
+// a URL with a host or path is refused. [NewOpener] is for brokers with a name. A parameter that is
+// unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges,
+// and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
 	return options.Open(u, (*Options).read, func(o *Options) (*Broker, error) {
 		b := New(o)
@@ -108,4 +109,5 @@ func (o *Options) read(r *options.Reader) {
 	}
 }
 
-const private options.Reason = "mem:// takes parameters only: each memory broker is private, so it has no name"
+const private options.Reason = "mem:// takes parameters only: with Open each memory broker is private, so it has no name; " +
+	"memory.NewOpener makes an Opener that knows mem://name"
