@@ -25,6 +25,7 @@ type generation struct {
 	pulse    *pulse
 	prefetch int
 	begun    time.Time
+	started  time.Time     // when messages were let in
 	pumped   chan struct{} // closed when nothing comes any more, unless the stream wanted that
 	// cancelled says that the stream cancelled its consumer itself.
 	cancelled atomic.Bool
@@ -113,7 +114,7 @@ func (s *Stream) topology(session *session) (topology, error) {
 
 // start lets messages in. The stream's lock is held.
 func (g *generation) start() {
-	g.window = g.s.book.Open(g.lease)
+	g.window, g.started = g.s.book.Open(g.lease), time.Now()
 	g.s.broker.life.Tasks.Go(g.pump)
 	g.s.broker.life.Tasks.Go(g.ackLoop)
 }

@@ -36,7 +36,7 @@ func (g *generation) await() error {
 				return errors.Join(errNoTurn, g.broken())
 			}
 			if yield == nil {
-				yield = time.After(time.Until(g.begun.Add(leastTurn)))
+				yield = time.After(time.Until(g.started.Add(leastTurn)))
 			}
 		case <-g.pulse.over.C:
 			if g.lease.Ended() { // else it was extended at the last moment

@@ -26,7 +26,7 @@ const (
 
 const (
 	turnPause   = 250 * time.Millisecond // between attempts to take the turn, for a stream
-	leastTurn   = time.Second            // that a stream has at least before it lets go
+	leastTurn   = 2 * time.Second        // that a stream reads at least before it lets go
 	yieldPause  = time.Second            // before a stream that has let go tries again
 	yieldGrace  = 10 * time.Second       // for handlers of a stream that lets go
 	othersGrace = 5 * time.Second        // for the end of a predecessor's channel in its queue
