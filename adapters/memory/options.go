@@ -94,10 +94,24 @@ func (o *Options) validate() error {
 // unknown, repeated or wrong is an error with [leat.CodeInvalid]. It names parameters and ranges,
 // and quotes nothing of the URL.
 func Open(_ context.Context, u *url.URL) (leat.Broker, error) {
-	return options.Open(u, (*Options).read, func(o *Options) (*Broker, error) {
-		b := New(o)
-		return b, options.Invalid(b.invalid)
-	})
+	return options.Open(u, (*Options).read, checked)
+}
+
+// OptionsFromURL returns the [Options] that [Open] makes of u, to be changed and passed to [New]:
+// for what is code and so is not in a URL, such as Mapping. Its errors are those of Open.
+func OptionsFromURL(u *url.URL) (*Options, error) { return options.FromURL(u, (*Options).read) }
+
+// OpenWith returns [Open] with options that the application changes before the [Broker] is made:
+//
+//	brokers := leat.Openers{"mem": memory.OpenWith(func(o *memory.Options) { o.Mapping = mapping })}
+func OpenWith(change func(*Options)) leat.Opener {
+	return options.OpenWith((*Options).read, change, checked)
+}
+
+// checked is New with an error.
+func checked(o *Options) (*Broker, error) {
+	b := New(o)
+	return b, options.Invalid(b.invalid)
 }
 
 func (o *Options) read(r *options.Reader) {
