@@ -39,8 +39,9 @@ func New(o *Options) (*Broker, error) {
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
-	failed := &sync.Map{}
-	b.publishing, b.consuming = newConnector(&b.o, "publish", failed), newConnector(&b.o, "consume", failed)
+	failed, outage := &sync.Map{}, &fault.Incident{Logger: b.o.Logger}
+	b.publishing = newConnector(&b.o, "publish", failed, outage)
+	b.consuming = newConnector(&b.o, "consume", failed, outage)
 	b.publisher = newPublisher(b)
 	b.management = newManagement(&b.o)
 	return b, nil

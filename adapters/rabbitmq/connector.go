@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type connector struct {
 	o       *Options
 	purpose string
 	failed  *sync.Map       // when an attempt to connect to a host has failed last, whatever it was for
+	outage  *fault.Incident // that there is no connection, whatever it would be for
 	ctx     context.Context //nolint:containedctx // it ends with the connector
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // attempts
@@ -42,8 +44,8 @@ func reconnects() backoff.Policy {
 	return backoff.Policy{Initial: 1250 * time.Millisecond, Max: 5 * time.Second, Multiplier: 1.5, Jitter: 0.2}
 }
 
-func newConnector(o *Options, purpose string, failed *sync.Map) *connector {
-	c := &connector{o: o, purpose: purpose, failed: failed, dials: make([]time.Time, len(o.Hosts))}
+func newConnector(o *Options, purpose string, failed *sync.Map, outage *fault.Incident) *connector {
+	c := &connector{o: o, purpose: purpose, failed: failed, outage: outage, dials: make([]time.Time, len(o.Hosts))}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -94,8 +96,15 @@ func (c *connector) try() {
 	s, err := c.dialAfter(pause, host)
 	if err != nil && c.ctx.Err() == nil {
 		c.failed.Store(host, time.Now())
-		c.o.Logger.Warn("cannot connect to RabbitMQ", "host", c.o.Hosts[host], "purpose", c.purpose, "error", err)
+		c.outage.Wrong("cannot connect to RabbitMQ", codeOf(err).String(), err, c.about(host)...)
 	}
+	if c.tried(host, s, err) {
+		c.outage.Well("connected to RabbitMQ again", c.about(host)...)
+	}
+}
+
+// tried notes the end of an attempt, and returns whether there is a connection.
+func (c *connector) tried(host int, s *session, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.attempt)
@@ -108,7 +117,7 @@ func (c *connector) try() {
 	if err == nil {
 		c.failures, c.dropped, c.hopeless, c.current, c.lost.Err = 0, 0, 0, s, nil
 		c.wg.Go(func() { c.watch(s) })
-		return
+		return true
 	}
 	c.failures++
 	c.next = (host + 1) % len(c.o.Hosts)
@@ -125,6 +134,12 @@ func (c *connector) try() {
 		err = &leat.Error{Op: "connect", Code: leat.CodeUnavailable, Err: err}
 	}
 	c.lost.Set(err)
+	return false
+}
+
+// about returns the attributes of a line about an attempt to connect.
+func (c *connector) about(host int) []slog.Attr {
+	return []slog.Attr{slog.String("host", c.o.Hosts[host]), slog.String("purpose", c.purpose)}
 }
 
 // mostDropped is how many logins in a row the broker may end without a word until that is taken for
@@ -170,7 +185,10 @@ func (c *connector) watch(s *session) {
 	}
 	c.mu.Unlock()
 	if lost {
-		c.o.Logger.Warn("the connection to RabbitMQ is lost", "purpose", c.purpose, "error", s.err)
+		c.outage.Wrong("the connection to RabbitMQ is lost", "lost", s.err, slog.String("purpose", c.purpose))
+		if c.connected() { // the next one was made meanwhile, and said so before
+			c.outage.Well("connected to RabbitMQ again", slog.String("purpose", c.purpose))
+		}
 	}
 	s.await() // those who asked for something are told by the end of the connection
 }

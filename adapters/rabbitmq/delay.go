@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -143,7 +144,10 @@ func (d *delays) declare(g *generation, queue string, class time.Duration) error
 func (d *delays) moved(p *postponement, queue string, err error) {
 	g := p.generation
 	if err != nil && d.s.ctx.Err() == nil {
-		d.s.broker.o.Logger.Warn("a delayed event waits in the client", "topic", d.s.sub.Topic, "queue", queue, "error", err)
+		d.s.stuck.Wrong("delayed events wait in the client", codeOf(err).String(), err, append(d.s.about(), slog.String("queue", queue))...)
+	}
+	if err == nil {
+		d.s.stuck.Well("delayed events wait in their queues again", d.s.about()...)
 	}
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()

@@ -49,7 +49,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 		}
 		return nil, because(ctx, err)
 	}
-	return newSession(c, l, o.RequestTimeout), nil
+	return newSession(c, l, o), nil
 }
 
 // because adds why ctx has ended to an error.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leatgo/leat/adapterkit/fault"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -17,7 +18,8 @@ type session struct {
 	gone chan struct{} // closed when it is over
 	err  error         // why it is over; to be read when gone is closed
 
-	patience time.Duration // how long an answer to a request may take
+	patience time.Duration  // how long an answer to a request may take
+	alarm    fault.Incident // that the broker does not take publishes
 
 	mu      sync.Mutex
 	blocked *amqpBlock     // the broker does not take publishes; nil while it does
@@ -37,8 +39,10 @@ type amqpBlock struct {
 // wait for room.
 const blockings = 16
 
-func newSession(c *amqp.Connection, l *link, patience time.Duration) *session {
-	s := &session{conn: c, link: l, gone: make(chan struct{}), patience: patience}
+func newSession(c *amqp.Connection, l *link, o *Options) *session {
+	s := &session{
+		conn: c, link: l, gone: make(chan struct{}), patience: o.RequestTimeout, alarm: fault.Incident{Logger: o.Logger},
+	}
 	closes, blocks := c.NotifyClose(make(chan *amqp.Error, 1)), c.NotifyBlocked(make(chan amqp.Blocking, blockings))
 	go s.watch(closes, blocks)
 	return s
@@ -54,6 +58,7 @@ func (s *session) watch(closes <-chan *amqp.Error, blocks <-chan amqp.Blocking) 
 				continue
 			}
 			s.block(b)
+			s.logBlock(b)
 		case err := <-closes:
 			s.err = errClosedConnection
 			if err != nil {
@@ -79,6 +84,14 @@ func (s *session) block(b amqp.Blocking) {
 		close(s.blocked.over)
 		s.blocked = nil
 	}
+}
+
+func (s *session) logBlock(b amqp.Blocking) {
+	if b.Active {
+		s.alarm.Wrong("RabbitMQ takes no publishes for now; they wait", "", errors.New(b.Reason))
+		return
+	}
+	s.alarm.Well("RabbitMQ takes publishes again")
 }
 
 // blocking returns why the broker does not take publishes now, nil while it does.

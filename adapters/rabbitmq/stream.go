@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -24,8 +25,10 @@ type Stream struct {
 	caps   leat.Capabilities
 	ctx    context.Context //nolint:containedctx // it ends with the stream
 	cancel context.CancelFunc
-	kept   chan struct{} // closed when keep has returned
-	last   *generation   // that was opened; Subscribe's and then keep's own
+	kept   chan struct{}  // closed when keep has returned
+	last   *generation    // that was opened; Subscribe's and then keep's own
+	outage fault.Incident // that nothing is consumed, although there is a connection
+	stuck  fault.Incident // that delayed events wait here
 
 	closing lifecycle.Closing
 
@@ -130,7 +133,7 @@ func (s *Stream) keep(g *generation) {
 		cause := g.await()
 		switch {
 		case cause == nil:
-			s.broker.o.Logger.Info("recycling a channel of RabbitMQ", "topic", s.sub.Topic, "group", s.sub.Group)
+			s.broker.o.Logger.Debug("recycling a channel of RabbitMQ", "topic", s.sub.Topic, "group", s.sub.Group)
 			g.recycle(min(s.broker.o.RecycleAfter/recycleGrace, longestGrace), errOverran)
 		case errors.Is(cause, errYield):
 			g.recycle(yieldGrace, errYield)
@@ -139,12 +142,19 @@ func (s *Stream) keep(g *generation) {
 			return
 		default:
 			s.note(&s.lost, cause)
-			s.broker.o.Logger.Warn("a stream has lost its channel", "topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
+			if !g.session.over() { // else the log has the lost connection
+				s.outage.Wrong("a stream has lost its channel", "lost", cause, s.about()...)
+			}
 			g.lose(cause)
 			lifecycle.Sleep(s.ctx, time.Until(g.begun.Add(dialPause)))
 		}
 		g = nil
 	}
+}
+
+// about returns what the lines of the log about the stream say.
+func (s *Stream) about() []slog.Attr {
+	return []slog.Attr{slog.String("topic", s.sub.Topic), slog.String("group", s.sub.Group)}
 }
 
 // reopen tries to open a channel until it can, and returns nil when the stream is closed or quiet
@@ -161,12 +171,15 @@ func (s *Stream) reopen() *generation {
 			return nil
 		case errors.Is(err, errTurn): // it stands by
 			s.note(&s.lost, nil)
+			s.outage.Well("standing by again", s.about()...)
 			failures = 0
 			lifecycle.Sleep(s.ctx, turnPause)
 			continue
 		}
 		s.note(&s.lost, err)
-		s.broker.o.Logger.Warn("cannot consume", "topic", s.sub.Topic, "group", s.sub.Group, "error", err)
+		if s.broker.consuming.connected() { // else the log has why not
+			s.outage.Wrong("cannot consume", codeOf(err).String(), err, s.about()...)
+		}
 		lifecycle.Sleep(s.ctx, reconnects().Delay(failures, nil))
 	}
 	return nil
@@ -182,6 +195,9 @@ func (s *Stream) install(g *generation) bool {
 		g.start()
 	}
 	s.mu.Unlock()
+	if !over {
+		s.outage.Well("consuming again", s.about()...)
+	}
 	if over {
 		g.pulse.stop()
 		g.lease.End(nil)

@@ -26,6 +26,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	if sub.Group != "" {
 		s.caps.LongestDelay = b.o.RecycleAfter / 5 * 4 // a key that is held is not finished
 	}
+	s.outage.Logger, s.stuck.Logger = b.o.Logger, b.o.Logger
 	s.keepBook()
 	s.delays = delays{s: s, least: leastQueued}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
