@@ -16,6 +16,8 @@ const (
 	logMost   = 10
 	// maxLogKinds bounds the kinds of one message that are counted apart.
 	maxLogKinds = 20
+	// malformedAdvice says what a person can do about messages that are not events.
+	malformedAdvice = "mend the program that sends them, or set the adapter's Mapping where they are meant to be so"
 	// maxLogError and maxLogStack bound the text of an error and a stack, in bytes.
 	maxLogError, maxLogStack = 1 << 10, 8 << 10
 )
@@ -176,6 +178,7 @@ func (j *journal) write(l logLine, values []any, more int) {
 	if more > 0 {
 		attrs = append(attrs, slog.Int("more", more))
 	}
+	//nolint:sloglint // a message of the table
 	j.log.LogAttrs(context.Background(), logLines[l].level, logLines[l].message, attrs...)
 }
 
@@ -185,9 +188,9 @@ func (e *engine) note(l logLine, values ...any) {
 }
 
 // noteLater is journal.note for when the lock is free. The lock is held.
-func (e *engine) noteLater(l logLine, kind string, values func() []any) {
+func (e *engine) noteLater(l logLine, values func() []any) {
 	if j := &e.c.journal; !j.off() {
-		e.after = append(e.after, func() { j.note(l, kind, values) })
+		e.after = append(e.after, func() { j.note(l, "", values) })
 	}
 }
 
@@ -240,7 +243,7 @@ func (e *engine) logRejected(l logLine, it *item) {
 		return
 	}
 	d, attempt, reason := it.d, it.attempts, it.poison.Reason
-	e.noteLater(l, "", func() []any { return append(about(&d), attempt, reason) })
+	e.noteLater(l, func() []any { return append(about(&d), attempt, reason) })
 }
 
 // logMalformed writes a line about a delivery that is not an event: the first of a kind of reason,
@@ -254,7 +257,7 @@ func (e *engine) logMalformed(it *item) {
 	e.after = append(e.after, func() {
 		kind := kindOf(brief(reason, maxLogError))
 		j.note(lineMalformed, kind, func() []any {
-			return []any{cut(position.String()), topic, reason, "mend the program that sends them, or set the adapter's Mapping where they are meant to be so"}
+			return []any{cut(position.String()), topic, reason, malformedAdvice}
 		})
 	})
 }
@@ -299,7 +302,7 @@ type pauseState struct {
 
 // logPaused writes a line about the beginning of a pause. The lock is held.
 func (e *engine) logPaused(by string, until time.Time, event Event, err error) {
-	e.noteLater(linePaused, "", func() []any {
+	e.noteLater(linePaused, func() []any {
 		end := ""
 		if !until.IsZero() {
 			end = until.UTC().Format(time.RFC3339)
@@ -318,7 +321,7 @@ func (e *engine) logUnpaused(since time.Time) {
 		return
 	}
 	took := time.Since(since).Round(time.Millisecond).String()
-	e.noteLater(lineUnpaused, "", func() []any { return []any{took} })
+	e.noteLater(lineUnpaused, func() []any { return []any{took} })
 }
 
 // watchStall sees to it that a stall is logged. One timer serves all of them: it is set when the
@@ -348,7 +351,7 @@ func (e *engine) onStall() {
 	default:
 		e.stalled = true
 		values := []any{e.all.count, e.all.bytes, e.park.count(), e.running + e.poison.running, e.poison.refused}
-		e.noteLater(lineStalled, "", func() []any { return values })
+		e.noteLater(lineStalled, func() []any { return values })
 	}
 }
 
@@ -356,7 +359,7 @@ func (e *engine) onStall() {
 // else's unlock writes it.
 func (e *engine) logReceiving() {
 	e.stalled = false
-	e.noteLater(lineReceiving, "", func() []any { return nil })
+	e.noteLater(lineReceiving, func() []any { return nil })
 }
 
 // logLost writes a line about a lease that was lost with events in flight. The lock is held.
@@ -365,7 +368,7 @@ func (e *engine) logLost(w *leaseWork, cause error) {
 		return
 	}
 	events := w.unsettled
-	e.noteLater(lineLeaseLost, "", func() []any { return []any{events, cause} })
+	e.noteLater(lineLeaseLost, func() []any { return []any{events, cause} })
 }
 
 // stopLog ends what the log has timers for.

@@ -39,8 +39,6 @@ const (
 
 // logLines has what each line looks like. The attributes are those behind topic and group, in the
 // order in which a caller gives their values; one without a value is left out.
-//
-//nolint:gochecknoglobals // Go has no constants of a struct type
 var logLines = [...]struct {
 	level      slog.Level
 	message    string
@@ -63,9 +61,10 @@ var logLines = [...]struct {
 	lineQueueUp:   {slog.LevelInfo, "poison queue works again", "poison_topic", 0},
 	lineRefused: {slog.LevelError, "poison queue refuses an event, which stays unsettled and is tried again",
 		"type id key position poison_topic error do", 0},
-	linePaused:     {slog.LevelWarn, "consumer paused", "by until type id error", 0},
-	lineUnpaused:   {slog.LevelInfo, "consumer continues after a pause", "paused", 0},
-	lineStalled:    {slog.LevelError, "consumer stalled: events that do not finish use up its limits", "in_flight bytes parked running refused", 0},
+	linePaused:   {slog.LevelWarn, "consumer paused", "by until type id error", 0},
+	lineUnpaused: {slog.LevelInfo, "consumer continues after a pause", "paused", 0},
+	lineStalled: {slog.LevelError, "consumer stalled: events that do not finish use up its limits",
+		"in_flight bytes parked running refused", 0},
 	lineReceiving:  {slog.LevelInfo, "consumer receives again", "", 0},
 	lineOutage:     {slog.LevelWarn, "a handler cannot publish; its event waits, and no attempt is counted", "type id key position error", 0},
 	lineOutageOver: {slog.LevelInfo, "no event waits any more for a publish of its handler", "", 0},
@@ -77,8 +76,8 @@ var logLines = [...]struct {
 	lineNotesFail: {slog.LevelError, "events over MaxDeliveries wait, because their runs cannot be noted",
 		"notes error", 0},
 	lineNotesWork: {slog.LevelInfo, "runs of events over MaxDeliveries can be noted again", "notes", 0},
-	lineNotesMissing: {slog.LevelError, "that a run of an event over MaxDeliveries came back could not be noted; it counts as one that did not",
-		"runs", 0},
+	lineNotesMissing: {slog.LevelError,
+		"that a run of an event over MaxDeliveries came back could not be noted; it counts as one that did not", "runs", 0},
 }
 
 // names returns the attributes of l behind topic and group.

@@ -252,7 +252,7 @@ func (e *engine) noteOutage(it *item, o outcome) {
 	if e.outage.waiting++; e.outage.waiting == 1 {
 		d := it.d
 		e.outage.since = time.Now()
-		e.noteLater(lineOutage, "", func() []any { return append(about(&d), o.outage) })
+		e.noteLater(lineOutage, func() []any { return append(about(&d), o.outage) })
 	}
 }
 
@@ -261,7 +261,7 @@ func (e *engine) outageOver(it *item) {
 	if it.outages > 0 {
 		it.outages = 0
 		if e.outage.waiting--; e.outage.waiting == 0 && !e.stopping {
-			e.noteLater(lineOutageOver, "", func() []any { return nil })
+			e.noteLater(lineOutageOver, func() []any { return nil })
 		}
 	}
 }

@@ -303,7 +303,7 @@ func (e *engine) refuse(it *item, err error, refused bool) {
 	}
 	if it.trouble.since = time.Now(); !e.c.journal.off() {
 		d, topic := it.d, e.poison.topic
-		e.noteLater(lineRefused, "", func() []any { return append(about(&d), topic, err, refusalAdvice(err)) })
+		e.noteLater(lineRefused, func() []any { return append(about(&d), topic, err, refusalAdvice(err)) })
 	}
 }
 

@@ -408,7 +408,7 @@ func (e *engine) startSolo(r *suspectRef, run suspectRun, open []string) (done, 
 	deliveries, waiting := it.d.Deliveries, s.waiting.count
 	w := e.wake()
 	d := it.d
-	e.noteLater(lineAlone, "", func() []any { return append(about(&d), deliveries, waiting) })
+	e.noteLater(lineAlone, func() []any { return append(about(&d), deliveries, waiting) })
 	e.unlock(w)
 	return done, s.stop
 }

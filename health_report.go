@@ -306,7 +306,7 @@ func appendReported(reported []*Error, err error) []*Error {
 		return reported
 	}
 	before := len(reported)
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost is what an adapter joined
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		alike := map[string]int{}
 		for _, part := range joined.Unwrap() {
 			one := asProblem(part)

@@ -151,7 +151,8 @@ func (d *eventData) setLeatText(name, text string, limit int) {
 // belong to the original.
 func isPoisonName(name string) bool {
 	switch name {
-	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned, leatTopic, leatGroup, leatPosition, leatKey, leatReplays:
+	case leatReason, leatAttempts, leatDeliveries, leatFirstAttempt, leatReceived, leatPoisoned,
+		leatTopic, leatGroup, leatPosition, leatKey, leatReplays:
 		return true
 	}
 	return false

@@ -172,8 +172,8 @@ func (e *engine) noteSkipped(it *item) {
 	}
 	e.unrouted[id] = struct{}{}
 	if len(e.unrouted) > maxUnrouted {
-		e.noteLater(lineManySkipped, "", func() []any { return []any{maxUnrouted} })
+		e.noteLater(lineManySkipped, func() []any { return []any{maxUnrouted} })
 		return
 	}
-	e.noteLater(lineSkipped, "", func() []any { return []any{cut(kind)} })
+	e.noteLater(lineSkipped, func() []any { return []any{cut(kind)} })
 }

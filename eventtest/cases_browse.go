@@ -13,12 +13,13 @@ import (
 func browseCases() []Case {
 	return []Case{{
 		Name: "browse", Level: Raw, Needs: []Need{NeedBrowse},
-		Rule: "B1, B2 and B5 to B7: a look at a group shows what is not settled, once and in order by key, up to where the topic ended when it " +
-			"began; it ends when it is told to",
+		Rule: "B1, B2 and B5 to B7: a look at a group shows what is not settled, once and in order by key, up to where the topic ended " +
+			"when it began; it ends when it is told to",
 		check: checkBrowse,
 	}, {
 		Name: "browse-takes-nothing", Level: Raw, Needs: []Need{NeedBrowse},
-		Rule:  "B1, B3 and B4: looks at a group, also at what a stream holds, leave all of it to be delivered in order, and what was settled stays so",
+		Rule: "B1, B3 and B4: looks at a group, also at what a stream holds, leave all of it to be delivered in order, " +
+			"and what was settled stays so",
 		check: checkBrowseTakesNothing,
 	}}
 }

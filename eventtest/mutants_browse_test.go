@@ -7,9 +7,12 @@ import (
 	"github.com/leatgo/leat"
 )
 
+// browseFunc is leat.Browser.Browse of a mutant; b is the broker behind it.
+type browseFunc = func(b leat.Browser, ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error
+
 // browseMutants show the wrong things, or do more than show.
 func browseMutants() []mutant {
-	looking := func(name, rule string, others []string, f func(b leat.Browser, ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool) error) mutant {
+	looking := func(name, rule string, others []string, f browseFunc) mutant {
 		return mutant{name: name, rule: rule, others: others, wrap: bend(func(b *bent) { b.browse = f })}
 	}
 	return []mutant{

@@ -21,20 +21,24 @@ import (
 // answer is what a client of a path gets.
 type answer struct {
 	status    int
-	State     string
+	State     string `json:"state"`
 	Consumers []struct {
-		Topic, Group string
-		Health       struct {
-			State    string
-			Problems []struct{ Code, Error string }
-		}
-	}
+		Topic  string `json:"topic"`
+		Group  string `json:"group"`
+		Health struct {
+			State    string `json:"state"`
+			Problems []struct {
+				Code  string `json:"code"`
+				Error string `json:"error"`
+			} `json:"problems"`
+		} `json:"health"`
+	} `json:"consumers"`
 }
 
 func get(t *testing.T, h http.Handler, path string) answer {
 	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	a := answer{status: w.Code}
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), w.Body.String())
@@ -46,7 +50,7 @@ var sub = leat.Subscription{Topic: "orders", Group: "billing"}
 func TestLifeOfAConsumer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
-		defer broker.Close()
+		defer func() { assert.NoError(t, broker.Close()) }()
 		var fail error
 		c := leat.NewConsumer(broker, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return fail }), nil)
 		h := health.Handler(c, nil)
@@ -87,7 +91,7 @@ func TestLifeOfAConsumer(t *testing.T) {
 
 func TestRunEndedWithAnError(t *testing.T) {
 	broker := memory.New(&memory.Options{Provision: memory.ProvisionVerify})
-	defer broker.Close()
+	defer func() { assert.NoError(t, broker.Close()) }()
 	nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	c := leat.NewConsumer(broker, sub, nothing, nil)
 	require.Error(t, leat.Run(t.Context(), c))
@@ -110,7 +114,7 @@ func (waiting) Subscribe(ctx context.Context, _ leat.Subscription) (leat.Stream,
 func TestStartingIsAliveAndNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
-		defer broker.Close()
+		defer func() { assert.NoError(t, broker.Close()) }()
 		nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 		c := leat.NewConsumer(waiting{broker}, sub, nothing, nil)
 		ctx, stop := context.WithCancel(t.Context())
@@ -122,7 +126,7 @@ func TestStartingIsAliveAndNotReady(t *testing.T) {
 		assert.Equal(t, "starting", a.State)
 		assert.Equal(t, []int{503, 200}, []int{a.status, get(t, h, "/livez").status})
 		stop()
-		<-ended
+		require.NoError(t, <-ended)
 	})
 }
 
@@ -131,7 +135,7 @@ func TestOtherRequests(t *testing.T) {
 	assert.Equal(t, 200, get(t, h, "/readyz").status, "a program that only publishes")
 	for path, want := range map[string]int{"/other": http.StatusNotFound, "/livez": http.StatusMethodNotAllowed} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
 		assert.Equal(t, want, w.Code, path)
 	}
 }

@@ -337,7 +337,8 @@ func TestIdempotentSeenEndsWithTheContext(t *testing.T) {
 
 func TestIdempotentWithoutAStore(t *testing.T) {
 	err := middleware.Idempotent(nil, nil)(returns(nil)).Handle(t.Context(), newEvent(t, "a", "/shop", "1"))
-	require.EqualError(t, err, `pause for 1s: leat: handle event "1": invalid: Idempotent was made without a Store; give it one, such as NewMemoryStore`)
+	require.EqualError(t, err, `pause for 1s: leat: handle event "1": invalid: `+
+		`Idempotent was made without a Store; give it one, such as NewMemoryStore`)
 	assert.True(t, leat.IsPaused(err), "else a Retry would poison every event")
 }
 

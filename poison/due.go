@@ -12,17 +12,19 @@ import (
 type identity [16]byte
 
 func identityOf(e Entry) (id identity) {
-	h := sha256.New()
+	var text []byte
 	if m := e.Malformed; m != nil && e.Err != nil {
-		fmt.Fprintf(h, "malformed %q %q %q", m.Headers, m.Key, m.Body)
+		text = fmt.Appendf(nil, "malformed %q %q %q", m.Headers, m.Key, m.Body)
 	} else {
 		own := e.Event
 		if e.Malformed != nil || e.Reduced != nil {
 			own = e.Stored
 		}
-		fmt.Fprintf(h, "%q %q %q %q %q %d", own.Source(), own.ID(), e.Info.Topic, e.Info.Group, positionOf(e.Info.Position), e.Replays)
+		text = fmt.Appendf(nil, "%q %q %q %q %q %d",
+			own.Source(), own.ID(), e.Info.Topic, e.Info.Group, positionOf(e.Info.Position), e.Replays)
 	}
-	copy(id[:], h.Sum(nil))
+	sum := sha256.Sum256(text)
+	copy(id[:], sum[:])
 	return id
 }
 

@@ -100,7 +100,7 @@ func (o *ReplayOptions) check(broker leat.Broker, queue leat.Subscription, h lea
 	case nils.Is(h):
 		err = errNoHandler
 	case err == nil && (o.Rate < 0 || math.IsNaN(o.Rate)):
-		err = errors.New("Rate is not 0 or more")
+		err = errors.New("the Rate is negative or not a number; use a positive one, or 0 for no limit")
 	}
 	if err != nil {
 		return &leat.Error{Op: "replay", Topic: queue.Topic, Code: leat.CodeInvalid, Err: err}

@@ -14,6 +14,7 @@ import (
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/middleware"
 	"github.com/leatgo/leat/poison"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -171,7 +172,8 @@ func TestReplayPutsBackWhatFails(t *testing.T) {
 					require.Equal(t, 1, r.Failed)
 					require.Equal(t, 1, r.Left)
 					require.Equal(t, []string{"4"}, peek(t, b))
-					for e := range poison.Peek(t.Context(), b, orders, nil) {
+					for e, err := range poison.Peek(t.Context(), b, orders, nil) {
+						require.NoError(t, err)
 						require.Equal(t, n, e.Replays)
 						require.Equal(t, 1, e.Info.Attempt, "of the first time")
 					}
@@ -359,7 +361,7 @@ func TestReplayKeepsWhatIsNoEvent(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	b := memory.New(nil)
-	defer b.Close()
+	defer func() { assert.NoError(t, b.Close()) }()
 	h := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	for name, try := range map[string]func() error{
 		"broker":  func() error { _, err := poison.Replay(t.Context(), nil, orders, h, nil); return err },

@@ -32,7 +32,7 @@ func Child(tb testing.TB, open func(hosts string) leat.Broker) {
 	if topic == "" {
 		tb.Skip("it is started by another test")
 	}
-	out, err := os.OpenFile(os.Getenv(replayFile), os.O_APPEND|os.O_WRONLY, 0)
+	out, err := os.OpenFile(os.Getenv(replayFile), os.O_APPEND|os.O_WRONLY, 0) //nolint:gosec // the test's own
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -46,7 +46,8 @@ func Child(tb testing.TB, open func(hosts string) leat.Broker) {
 		}
 		return err
 	})
-	result, err := poison.Replay(tb.Context(), open(os.Getenv(ReplayHosts)), leat.Subscription{Topic: topic, Group: "g"}, h, &poison.ReplayOptions{
+	broker, sub := open(os.Getenv(ReplayHosts)), leat.Subscription{Topic: topic, Group: "g"}
+	result, err := poison.Replay(tb.Context(), broker, sub, h, &poison.ReplayOptions{
 		Filter: func(e poison.Entry) bool { return e.Replays == 0 }, Concurrency: 4, Rate: 500,
 	})
 	tb.Logf("%+v", result)

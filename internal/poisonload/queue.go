@@ -27,7 +27,7 @@ func Fill(tb testing.TB, broker leat.Broker, sub leat.Subscription, n int) {
 	if err := leat.Declare(ctx, broker, sub, leat.ReplayOf(sub)); err != nil {
 		tb.Fatal(err)
 	}
-	var events []leat.Event
+	events := make([]leat.Event, 0, n)
 	for i := range n {
 		p := leat.Poisoned{
 			Event: good(tb, strconv.Itoa(i), i%queueKeys), Reason: errFirst, At: time.Now(),
@@ -104,7 +104,10 @@ func Look(tb testing.TB, broker leat.Broker, sub leat.Subscription, n int, count
 		counted()
 	}
 	for range 5 { // looks that end early
-		for range poison.Peek(tb.Context(), broker, sub, nil) {
+		for _, err := range poison.Peek(tb.Context(), broker, sub, nil) {
+			if err != nil {
+				tb.Fatal(err)
+			}
 			break
 		}
 	}

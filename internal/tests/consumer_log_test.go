@@ -101,8 +101,8 @@ func TestTheLogHasAPanicWithItsStack(t *testing.T) {
 		r.stopClean()
 		lines := log.lines(t)
 		require.Len(t, lines, 2)
-		assert.Regexp(t, regexp.MustCompile(`^at=0s level=ERROR msg="handler panicked" type=com.example.test id=1 key=k position=1 attempt=1 `+
-			`delay=1s error="[^"]*the handler panicked: no row" stack="goroutine \d+ \[running[^\]]*\]:.*consumer_log_test.go`), lines[0])
+		assert.Regexp(t, `^at=0s level=ERROR msg="handler panicked" type=com.example.test id=1 key=k position=1 attempt=1 `+
+			`delay=1s error="[^"]*the handler panicked: no row" stack="goroutine \d+ \[running[^\]]*\]:.*consumer_log_test.go`, lines[0])
 		assert.NotContains(t, lines[0], `{\"n\"`, "no payload")
 	})
 }
@@ -230,7 +230,8 @@ func TestTheLogHasAPauseAndItsEnd(t *testing.T) {
 		synctest.Wait()
 		r.stopClean()
 		assert.Equal(t, []string{
-			`at=0s level=WARN msg="consumer paused" by="a handler" until=2000-01-01T00:00:10Z type=com.example.test id=1 error="the database is down"`,
+			`at=0s level=WARN msg="consumer paused" by="a handler" until=2000-01-01T00:00:10Z type=com.example.test id=1 ` +
+				`error="the database is down"`,
 			`at=10s level=INFO msg="consumer continues after a pause" paused=10s`,
 			`at=20s level=WARN msg="consumer paused" by=Consumer.Pause`,
 			`at=25s level=INFO msg="consumer continues after a pause" paused=5s`,
@@ -269,7 +270,8 @@ func TestTheLogHasAStallAndItsEnd(t *testing.T) {
 		synctest.Wait()
 		r.stopClean()
 		assert.Equal(t, []string{
-			`at=30s level=ERROR msg="consumer stalled: events that do not finish use up its limits" in_flight=2 bytes=158 parked=0 running=2 refused=0`,
+			`at=30s level=ERROR msg="consumer stalled: events that do not finish use up its limits" ` +
+				`in_flight=2 bytes=158 parked=0 running=2 refused=0`,
 			`at=1h0m0s level=INFO msg="consumer receives again"`,
 			`at=1h0m0s level=INFO msg="consumer stopped"`,
 		}, log.lines(t))

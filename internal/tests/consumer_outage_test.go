@@ -77,7 +77,8 @@ func TestOutageOfWhatAHandlerPublishesToPoisonsNothing(t *testing.T) {
 				assert.Equal(t, leat.Degraded, h.State)
 				require.Len(t, h.Problems, 1)
 				assert.Equal(t, code, leat.CodeOf(h.Problems[0]))
-				assert.ErrorContains(t, h.Problems[0], `1 event waits, because its handler cannot publish: publish topic "invoices" event "i": boom, since 2000-01-01T00:00:00Z`)
+				assert.ErrorContains(t, h.Problems[0], `1 event waits, because its handler cannot publish: `+
+					`publish topic "invoices" event "i": boom, since 2000-01-01T00:00:00Z`)
 				assert.Zero(t, r.consumer.Stats().Retried)
 
 				b.deliver(lease, event(t, "q", "quiet"))

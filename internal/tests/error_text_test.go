@@ -42,7 +42,8 @@ func TestNestedErrorsRepeatNothing(t *testing.T) {
 		{"no cause in a text", publish(leat.CodeUnavailable, fmt.Errorf("again: %w", &leat.Error{Op: "publish", Code: leat.CodeUnavailable})),
 			`leat: publish topic "orders" event "1": unavailable: again: unavailable`},
 		{"three deep", &leat.Error{Op: "run", Topic: "orders", Code: leat.CodeUnavailable, Err: &leat.Error{
-			Op: "declare", Topic: "orders", Code: leat.CodeUnavailable, Err: &leat.Error{Op: "declare", Topic: "orders", Code: leat.CodeConflict, Err: refused}}},
+			Op: "declare", Topic: "orders", Code: leat.CodeUnavailable, Err: &leat.Error{
+				Op: "declare", Topic: "orders", Code: leat.CodeConflict, Err: refused}}},
 			`leat: run topic "orders": unavailable: declare: conflict: ` + refused.Error()},
 		{"wrapped in a text", publish(leat.CodeUnknown, fmt.Errorf("the last try: %w", publish(leat.CodeUnavailable, refused))),
 			`leat: publish topic "orders" event "1": unknown outcome: the last try: unavailable: ` + refused.Error()},
@@ -61,11 +62,12 @@ func TestNestedErrorsRepeatNothing(t *testing.T) {
 		{"it within another", &leat.Error{Op: "handle", Topic: "in", Code: leat.CodeHandler, Err: two},
 			`leat: handle topic "in": handler: publish topic "orders": 2 of 3 events failed (1 refused, 1 with unknown outcome); the first: ` +
 				`event "1": unavailable: ` + refused.Error()},
-		{"a text of several lines", publish(leat.CodeUnknown, errors.New("\none\r\n  two\n")),
+		{"a text of several lines", publish(leat.CodeUnknown, errors.New("\none\r\n  two\n")), //nolint:revive // the newlines are what is tested
 			`leat: publish topic "orders" event "1": unknown outcome: one; two`},
 		{"a rejection", leat.Reject(publish(leat.CodeTooLarge, refused)),
 			`leat: publish topic "orders" event "1": too large: ` + refused.Error()},
-		{"a pause inside", &leat.Error{Op: "handle", Topic: "orders", Code: leat.CodeHandler, Err: leat.Pause(1e9, publish(leat.CodeUnavailable, refused))},
+		{"a pause inside", &leat.Error{Op: "handle", Topic: "orders", Code: leat.CodeHandler,
+			Err: leat.Pause(1e9, publish(leat.CodeUnavailable, refused))},
 			`leat: handle topic "orders": handler: pause for 1s: publish event "1": unavailable: ` + refused.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,5 +89,6 @@ func TestAPublishNamesTheEventOnce(t *testing.T) {
 	assert.EqualError(t, p.Publish(t.Context(), "orders", e.WithType("")),
 		`leat: publish topic "orders" event "1": invalid: attribute "type" is empty (CloudEvents 1.0.2, Required Attributes: type)`)
 	assert.EqualError(t, p.Publish(t.Context(), "orders", leat.Event{}),
-		`leat: publish topic "orders": invalid: the event is the zero Event; make one with NewEvent or EventType.New (CloudEvents 1.0.2, Required Attributes)`)
+		`leat: publish topic "orders": invalid: the event is the zero Event; make one with NewEvent or EventType.New `+
+			`(CloudEvents 1.0.2, Required Attributes)`)
 }

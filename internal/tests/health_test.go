@@ -134,6 +134,7 @@ func TestTheHealthOfAnOutageFitsOnAScreen(t *testing.T) {
 
 		h := r.consumer.Health()
 		text := screen(t, h)
+		//nolint:testifylint // the text is what is tested, not only its values
 		assert.Equal(t, `{
   "state": "degraded",
   "problems": [
@@ -152,7 +153,8 @@ func TestTheHealthOfAnOutageFitsOnAScreen(t *testing.T) {
     {
       "code": "unavailable",
       "topic": "orders",
-      "error": "fetching: partition 0: dial tcp 10.20.30.40:9092: connect: connection refused (and 11 more like it), since 2000-01-01T00:01:00Z"
+      "error": "fetching: partition 0: dial tcp 10.20.30.40:9092: connect: connection refused `+
+			`(and 11 more like it), since 2000-01-01T00:01:00Z"
     }
   ]
 }`, text)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -142,7 +143,7 @@ func (d downUntil) Topic(leat.Subscription) string { return "" }
 func TestRunUntilIdleDrainsSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New(nil)
-		defer b.Close()
+		defer func() { assert.NoError(t, b.Close()) }()
 		handled := 0
 		h := leat.HandlerFunc(func(context.Context, leat.Event) error {
 			handled++

@@ -224,7 +224,8 @@ func mistakes() []mistake {
 				`2000-01-01T00:00:00Z`},
 		{"data of another type", func(t *testing.T) error {
 			t.Helper()
-			e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", DataContentType: "application/json", Data: []byte(`{"total":"many"}`)})
+			o := &leat.EventOptions{ID: "1", DataContentType: "application/json", Data: []byte(`{"total":"many"}`)}
+			e, err := leat.NewEvent("order.placed", o)
 			assert.NoError(t, err)
 			return leat.NewRouter(placed.Handler(drop)).Handle(t.Context(), e)
 		},

@@ -19,7 +19,7 @@ type kept struct {
 }
 
 // target is a broker or one of its nodes.
-type target interface {
+type target interface { //nolint:interfacebloat // one method for each command
 	Start(ctx context.Context) error
 	Stop() error
 	Kill()
