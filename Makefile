@@ -149,6 +149,10 @@ long-rabbitmq: ## RabbitMQ's full counts: 20 kills of the broker, all connection
 long-nats: ## NATS's full counts: 20 kills of the server
 	cd adapters/nats && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
+.PHONY: long-service
+long-service: ## The example service: 2,000 orders, each process killed, then no broker for 40 s, on Kafka and RabbitMQ
+	cd examples && LEAT_LONG=1 go test -count=1 -timeout 20m -v -run '^TestTrial' ./service | grep -E '^(ok|FAIL|panic|--- )| orders are'
+
 .PHONY: long-watermill
 long-watermill: $(BROKERS) ## Watermill's universal suite on each of Leat's brokers WATERMILLRUNS (10) times in a row, and its TestReconnect
 	@$(BROKERS) run -- $(MAKE) long-watermill-only
