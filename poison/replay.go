@@ -37,7 +37,8 @@ type Result struct {
 // An event that h handled is out of the queue. An error of h that says neither when to try again
 // nor to pause is final, as is a panic: the event is put back at the end of the same queue, its
 // reason and what else it tells unchanged, and its Replays one higher; it leaves its place only
-// when the broker has confirmed that. Of a Replay that is killed, an event that was replayed or put
+// when the broker has confirmed that. Where the queue refuses it, because of a permission or a
+// limit, Replay ends with that error, and the event keeps its place. Of a Replay that is killed, an event that was replayed or put
 // back last may be in the queue as well. The next one goes on where that ended.
 //
 // The broker has to be a [leat.Browser], unless UntilEmpty is set. Another Replay of the same queue
@@ -105,12 +106,13 @@ type run struct {
 	stop    context.CancelCauseFunc
 	stopped func() error // not nil when nothing is begun any more
 
-	mu     sync.Mutex
-	due    due
-	failed map[identity]bool // those that were put back
-	held   int
-	result Result
-	shown  int // how many were in the queue
+	mu      sync.Mutex
+	due     due
+	failed  map[identity]bool // those that were put back
+	held    int
+	failure error // why the run ended before it was done
+	result  Result
+	shown   int // how many were in the queue
 }
 
 var errDone = errors.New("everything is replayed")
@@ -171,7 +173,13 @@ func (r *run) consume(ctx context.Context) error {
 	err := leat.RunUntilIdle(ctx, r.o.Idle, c)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Idle)
 	defer cancel()
-	return errors.Join(err, producer.Close(closing))
+	err = errors.Join(err, producer.Close(closing))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failure != nil {
+		return r.failure
+	}
+	return err
 }
 
 // gate lets through what is to be replayed now, and judges what comes of it.
@@ -272,6 +280,7 @@ func (q putBack) Poison(ctx context.Context, again leat.Poisoned) error {
 		back.Replays++
 	}
 	if err := r.back.Poison(ctx, back); err != nil {
+		r.refuse(again.Event, err)
 		return err
 	}
 	put := entry
