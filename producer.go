@@ -222,7 +222,8 @@ func (p *Producer) check(topic string, e Event) error {
 		size, attributes = size-reserve(size, poisonReserveBytes, 8), attributes-reserve(attributes, poisonReserveAttributes, 5)
 	}
 	if e.Size() > size {
-		return refuse(CodeTooLarge, fmt.Errorf("the event has %d bytes; at most %d are allowed", e.Size(), size))
+		return refuse(CodeTooLarge, fmt.Errorf("the event has %d bytes; at most %d are allowed; publish a reference to "+
+			"large data, or raise the limit of the broker's adapter", e.Size(), size))
 	}
 	if e.d().attributes > attributes {
 		return refuse(CodeTooLarge, fmt.Errorf("the event has %d attributes; at most %d are allowed", e.d().attributes, attributes))

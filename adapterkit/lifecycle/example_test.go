@@ -34,5 +34,5 @@ func Example() {
 	// <nil>
 	// publishes are answered
 	// connections are closed
-	// leat: declare topic "orders": closed: the NATS broker is closed
+	// leat: declare topic "orders": closed: the NATS broker is closed; close it behind the last Producer and Consumer
 }

@@ -28,7 +28,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 	}
 	conn, err := o.socket(ctx, host)
 	if err != nil {
-		return nil, because(ctx, err)
+		return nil, advised(because(ctx, err))
 	}
 	l := newLink(conn)
 	stop := context.AfterFunc(ctx, l.kill)
@@ -47,7 +47,7 @@ func (o *Options) dial(ctx context.Context, host, purpose string) (*session, err
 		if errors.Is(err, amqp.ErrCredentials) && time.Since(began) < rabbit.SilentClose {
 			err = fmt.Errorf("%w: %w", errDropped, err)
 		}
-		return nil, because(ctx, err)
+		return nil, advised(because(ctx, err))
 	}
 	return newSession(c, l, o), nil
 }

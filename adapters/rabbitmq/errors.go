@@ -2,7 +2,9 @@ package rabbitmq
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/leatgo/leat"
@@ -67,6 +69,37 @@ func discreetAMQP(e *amqp.Error) *amqp.Error {
 	own := *e
 	own.Reason = reason
 	return &own
+}
+
+// advised adds to an error of connecting what to do about it, where trying again does not help.
+func advised(err error) error {
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
+		return fmt.Errorf("%w; what answers does not speak TLS: correct the port, which is 5671 by default, or do without TLS", err)
+	}
+	if _, ok := errors.AsType[*amqp.Error](err); !ok {
+		return err
+	}
+	switch codeOf(err) {
+	case leat.CodeUnauthenticated:
+		return fmt.Errorf("%w; correct the user or the password: user:password@ or password_file of the URL, or Options.Credentials", err)
+	case leat.CodePermissionDenied:
+		return fmt.Errorf("%w; give the user permissions in this virtual host", err)
+	case leat.CodeNotFound:
+		return fmt.Errorf("%w; create the virtual host, or name another: it is the path of the URL, or Options.VHost", err)
+	}
+	return err
+}
+
+// refusal returns why the broker does not take what is published to a topic, and what to do.
+func refusal(cause *amqp.Error) error {
+	switch amqpCode(cause) {
+	case leat.CodeNotFound:
+		return fmt.Errorf("nobody has declared the topic yet; name it in ProducerOptions.Topics where it is "+
+			"published to, or call leat.Declare (leat.Run declares what its consumers read): %w", cause)
+	case leat.CodePermissionDenied:
+		return fmt.Errorf("%w; docs/rabbitmq.md lists the permissions that publishing needs", cause)
+	}
+	return cause
 }
 
 // fail makes the error of an operation.

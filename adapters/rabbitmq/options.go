@@ -221,7 +221,7 @@ func (o *Options) validate() error {
 	}
 	err := cmp.Or(o.table().Check(), keyFrom(o.KeyFrom).validate(), o.validateManagement())
 	if err == nil && o.TLS == nil && slices.ContainsFunc(o.Hosts, func(address string) bool { return !o.maySend(address) }) {
-		err = options.Reason("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext")
+		err = options.Reason("a password without TLS shows it to the network; use TLS (amqps://), or set AllowPlaintext (allow_plaintext=true)")
 	}
 	return err
 }

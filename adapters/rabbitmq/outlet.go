@@ -239,7 +239,7 @@ func (t *outlet) end(cause *amqp.Error) {
 	refused := len(open) == 1 && cause != nil && cause.Server && !t.session.conn.IsClosed()
 	code := leat.CodeUnknown
 	if refused {
-		code = amqpCode(cause)
+		code, why = amqpCode(cause), refusal(cause)
 	} else {
 		why = fmt.Errorf("the channel ended before an answer came: %w", why)
 	}

@@ -120,7 +120,8 @@ func mistakes() []mistake {
 			t.Helper()
 			return event(t, "1", "").WithText(strings.Repeat("x", 1<<20-200))
 		}),
-			`leat: publish topic "orders" event "1": too large: the event has 1048488 bytes; at most 1040384 are allowed`},
+			`leat: publish topic "orders" event "1": too large: the event has 1048488 bytes; at most 1040384 are allowed; ` +
+				`publish a reference to large data, or raise the limit of the broker's adapter`},
 		{"a publish after Close", func(t *testing.T) error {
 			t.Helper()
 			p := leat.NewProducer(memory.New(nil), nil)
@@ -134,7 +135,8 @@ func mistakes() []mistake {
 			assert.NoError(t, b.Close())
 			return leat.NewProducer(b, nil).Publish(t.Context(), "orders", event(t, "1", ""))
 		},
-			`leat: publish topic "orders" event "1": closed: the memory broker is closed`},
+			`leat: publish topic "orders" event "1": closed: the memory broker is closed; close it behind the last ` +
+				`Producer and Consumer`},
 		{"a Producer without a broker", func(t *testing.T) error {
 			t.Helper()
 			return leat.NewProducer(nil, nil).Publish(t.Context(), "orders", event(t, "1", ""))
