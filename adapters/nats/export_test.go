@@ -4,7 +4,7 @@ import "github.com/leatgo/leat"
 
 // HeldBytes returns what a stream of this adapter holds.
 func HeldBytes(of leat.Stream) (bytes int) {
-	s := of.(*Stream) //nolint:forcetypeassert // a panic fails the test
+	s := of.(*Stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, bytes = s.held()

@@ -45,8 +45,8 @@ func (t *topology) turns() bool {
 }
 
 // takeTurn takes the turn of a queue for as long as ch lasts. The error wraps errTurn where
-// somebody else has it; ch is closed then. What arrives by asks asks to let go; it is closed when
-// the turn is over.
+// somebody else has it; ch is closed then. What arrives from the channel asks to let go; the
+// channel is closed when the turn is over.
 func (t *topology) takeTurn(ctx context.Context, ch *amqp.Channel) (asks <-chan amqp.Delivery, err error) {
 	name := t.queue.Name + turnSuffix
 	if _, err = ch.QueueDeclare(name, false, true, true, false, nil); err == nil {

@@ -33,7 +33,8 @@ func TestAnOrderIsChargedAndShippedOnce(t *testing.T) {
 		"billing", "shipping")
 	for range 2 { // the customer sends it twice
 		w := httptest.NewRecorder()
-		checkout(a.producer)(w, httptest.NewRequest(http.MethodPost, "/orders", strings.NewReader(`{"id": "A-17", "cents": 1250}`)))
+		body := strings.NewReader(`{"id": "A-17", "cents": 1250}`)
+		checkout(a.producer)(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/orders", body))
 		require.Equal(t, http.StatusAccepted, w.Code)
 	}
 	rec.Settled(t)
@@ -57,7 +58,8 @@ func TestCheckoutRefusesWhatIsNoOrder(t *testing.T) {
 	a, _ := testApp(t)
 	for _, body := range []string{"", "x", `{}`, `{"cents": 1}`, `{"id": 1}`} {
 		w := httptest.NewRecorder()
-		checkout(a.producer)(w, httptest.NewRequest(http.MethodPost, "/orders", strings.NewReader(body)))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/orders", strings.NewReader(body))
+		checkout(a.producer)(w, r)
 		assert.Equal(t, http.StatusBadRequest, w.Code, body)
 	}
 }

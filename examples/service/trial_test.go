@@ -112,7 +112,7 @@ func trial(t *testing.T, broker outage, url func(service string) string) {
 	for service, table := range map[string]string{"billing": "charges", "shipping": "shipments"} {
 		db, err := openStore(t.Context(), s.database(service))
 		require.NoError(t, err)
-		defer db.Close()
+		defer func() { assert.NoError(t, db.Close()) }()
 		assert.Eventually(t, func() bool {
 			n, err := db.count(t.Context(), table)
 			return err == nil && n == orders
@@ -121,7 +121,7 @@ func trial(t *testing.T, broker outage, url func(service string) string) {
 	t.Logf("%d orders are charged and shipped %v after the last one was taken", orders, time.Since(end).Round(time.Millisecond))
 	a, err := brokers.Open(t.Context(), url("look"))
 	require.NoError(t, err)
-	defer a.Close()
+	defer func() { assert.NoError(t, a.Close()) }()
 	for service, sub := range subscriptions {
 		for e, err := range poison.Peek(t.Context(), a, sub, nil) {
 			t.Errorf("in the poison queue of %s: %v %v", service, e.Reason, err)
