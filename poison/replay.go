@@ -38,8 +38,9 @@ type Result struct {
 // nor to pause is final, as is a panic: the event is put back at the end of the same queue, its
 // reason and what else it tells unchanged, and its Replays one higher; it leaves its place only
 // when the broker has confirmed that. Where the queue refuses it, because of a permission or a
-// limit, Replay ends with that error, and the event keeps its place. Of a Replay that is killed, an event that was replayed or put
-// back last may be in the queue as well. The next one goes on where that ended.
+// limit, Replay ends with that error, and the event keeps its place. Of a Replay that is killed, an
+// event that was replayed or put back last may be in the queue as well. The next one goes on where
+// that ended.
 //
 // The broker has to be a [leat.Browser], unless UntilEmpty is set. Another Replay of the same queue
 // may run at the same time; they share its events. What Replay has not done when ctx ends is in
