@@ -3,7 +3,6 @@ package nats_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -181,15 +180,12 @@ func (h *harness) Pace() eventtest.Pace {
 	return eventtest.Pace{Patience: 30 * time.Second, Quiet: 300 * time.Millisecond, Operation: 500 * time.Millisecond, Parallel: 4}
 }
 
-// long reports whether the tests run with their full counts.
-func long() bool { return os.Getenv("LEAT_LONG") != "" }
-
 // suiteOptions makes the suite inject each fault 20 times in a long run, kills of the broker
 // included.
 func suiteOptions(t *testing.T) *eventtest.Options {
 	t.Helper()
 	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t)}}
-	if long() {
+	if brokertest.Long() {
 		o.Rounds, o.CaseTimeout = 20, 10*time.Minute
 	}
 	return o

@@ -28,7 +28,7 @@ func TestFullSocket(t *testing.T) {
 func testLongAlarm(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
 	lasting := 5 * time.Second
-	if long() {
+	if brokertest.Long() {
 		lasting = 40 * time.Second
 	}
 	a := startAlarm(t, n, 60, 1<<20-1<<10)

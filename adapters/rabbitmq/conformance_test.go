@@ -169,7 +169,7 @@ func (h *harness) Pace() eventtest.Pace {
 func suiteOptions(t *testing.T) *eventtest.Options {
 	t.Helper()
 	o := &eventtest.Options{Beside: []eventtest.Harness{newHarness(t)}}
-	if long() {
+	if brokertest.Long() {
 		o.Rounds, o.CaseTimeout = 20, 10*time.Minute
 	}
 	return o

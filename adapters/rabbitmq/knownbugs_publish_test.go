@@ -106,7 +106,7 @@ func holdsNobodyUp(t *testing.T, n *brokertest.RabbitMQNode, fault func() error,
 	t.Helper()
 	const timeout = 500 * time.Millisecond
 	times := 10
-	if long() {
+	if brokertest.Long() {
 		times = 100
 	}
 	o := liveOptions(n)

@@ -176,7 +176,7 @@ func (p *suspectProcess) wait(t *testing.T) {
 func TestSuspects(t *testing.T) {
 	t.Parallel()
 	restarts, losses, kills := 5, 5, 2
-	if long() {
+	if brokertest.Long() {
 		restarts, losses, kills = 20, 20, 20
 	}
 	n := brokertest.StartRabbitMQ(t, nil)

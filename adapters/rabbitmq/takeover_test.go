@@ -86,7 +86,7 @@ func (b *book) count() int {
 // stands by handles events within 5 s, each key in order, and no event is lost.
 func testTakeover(t *testing.T, n *brokertest.RabbitMQNode) {
 	times := 1
-	if long() {
+	if brokertest.Long() {
 		times = 20
 	}
 	for range times {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,9 @@ import (
 
 // Patience is how long to wait for what must happen, on a busy machine.
 const Patience = 30 * time.Second
+
+// Long reports whether the tests run with their full counts, as LEAT_LONG says.
+func Long() bool { return os.Getenv("LEAT_LONG") != "" }
 
 var names atomic.Int64 //nolint:gochecknoglobals // one count for all tests of the process
 
