@@ -8,6 +8,7 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/nats"
 	"github.com/leatgo/leat/adapters/rabbitmq"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ func brokers() []broker {
 		{name: "kafka", open: func(t *testing.T) leat.Broker { return openKafka(t, brokertest.Kafka(t)) }, features: flags()},
 		{name: "rabbitmq", open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, brokertest.RabbitMQ(t)) }, features: flags(),
 			noHistory: "a queue gets what is published after it was declared"},
+		{name: "nats", open: func(t *testing.T) leat.Broker { return openNATS(t, brokertest.NATS(t)) }, features: flags()},
 	}
 }
 
@@ -49,6 +51,15 @@ func openRabbitMQ(t *testing.T, text string) leat.Broker {
 	u, err := url.Parse(text)
 	require.NoError(t, err)
 	b, err := rabbitmq.Open(t.Context(), u)
+	require.NoError(t, err)
+	return b
+}
+
+func openNATS(t *testing.T, addrs []string) leat.Broker {
+	t.Helper()
+	b, err := nats.New(&nats.Options{
+		Hosts: addrs, AckWait: 5 * time.Second, PinnedTTL: 2 * time.Second, CloseTimeout: 5 * time.Second,
+	})
 	require.NoError(t, err)
 	return b
 }

@@ -10,6 +10,7 @@ require (
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.1.2
 	github.com/leatgo/leat v0.0.0
 	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/nats v0.0.0
 	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
 	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/leatgo/leat/adapters/watermill/amqp v0.0.0
@@ -34,6 +35,9 @@ require (
 	github.com/jcmturner/rpc/v2 v2.0.3 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.17 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/oklog/ulid v1.3.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
@@ -54,6 +58,7 @@ require (
 replace (
 	github.com/leatgo/leat => ../../../..
 	github.com/leatgo/leat/adapters/kafka => ../../../kafka
+	github.com/leatgo/leat/adapters/nats => ../../../nats
 	github.com/leatgo/leat/adapters/rabbitmq => ../../../rabbitmq
 	github.com/leatgo/leat/adapters/watermill => ../..
 	github.com/leatgo/leat/adapters/watermill/amqp => ../../amqp

@@ -46,6 +46,16 @@ func TestReconnects(t *testing.T) {
 		b := broker{open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, node.URL()) }, features: flags()}
 		b.reconnect(t, control, "restart", "-dir", dir)
 	})
+	t.Run("nats", func(t *testing.T) {
+		brokertest.NATS(t) // likewise
+		dir := t.TempDir()
+		server, err := brokertest.KeepNATS(t.Context(), dir, nil)
+		require.NoError(t, err)
+		require.NoError(t, server.Start(t.Context()))
+		stopAfter(t, control, dir)
+		b := broker{open: func(t *testing.T) leat.Broker { return openNATS(t, server.Addrs()) }, features: flags()}
+		b.reconnect(t, control, "restart", "-dir", dir)
+	})
 }
 
 // stopAfter stops the broker in a folder when the test is over. What runs then was started by the
