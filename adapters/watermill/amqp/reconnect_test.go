@@ -16,10 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// longestWait is how long a publish waits for a connection, as Options.DeliveryTimeout says.
+const longestWait = 10 * time.Second
+
 // TestRestart: what was confirmed while the broker is restarted is handled, a handler that runs
 // then is told that its lease is lost, and nothing is refused that the wait for a connection can
-// save. watermill-amqp changes its connection without a lock when it connects again, so that the
-// test cannot run under the race detector.
+// save. A busy machine may take longer than that wait to restart the broker. watermill-amqp changes
+// its connection without a lock when it connects again, so that the test cannot run under the race
+// detector.
 func TestRestart(t *testing.T) {
 	node := brokertest.StartRabbitMQ(t, nil)
 	leavesNothing(t)
@@ -27,7 +31,7 @@ func TestRestart(t *testing.T) {
 	sub := group("restart")
 	require.NoError(t, leat.Declare(within(t), b, sub))
 	require.NoError(t, node.Sync(t.Context()))
-	ctx, stop := context.WithCancel(within(t))
+	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 
 	var mu sync.Mutex
@@ -55,7 +59,7 @@ func TestRestart(t *testing.T) {
 	p := leat.NewProducer(b, nil)
 	require.NoError(t, p.Publish(ctx, sub.Topic, event(t, &leat.EventOptions{ID: "held", Source: "/s"})))
 	<-held
-	refused, unknown := 0, 0
+	unknown := 0
 	over := make(chan struct{})
 	var publishing sync.WaitGroup
 	for lane := range 8 {
@@ -69,6 +73,7 @@ func TestRestart(t *testing.T) {
 				id := fmt.Sprintf("%d-%d", lane, i)
 				e, err := leat.NewEvent("t", &leat.EventOptions{ID: id, Source: "/s"})
 				assert.NoError(t, err)
+				begun := time.Now()
 				err = p.Publish(ctx, sub.Topic, e)
 				mu.Lock()
 				switch leat.CodeOf(err) {
@@ -76,9 +81,10 @@ func TestRestart(t *testing.T) {
 					unknown++
 				case 0:
 					confirmed[id] = true
+				case leat.CodeUnavailable:
+					assert.GreaterOrEqual(t, time.Since(begun), longestWait, "it was refused too early: %v", err)
 				default:
-					refused++
-					t.Log(err)
+					assert.NoError(t, err)
 				}
 				mu.Unlock()
 			}
@@ -107,10 +113,9 @@ func TestRestart(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	stop()
 	running.Wait()
-	t.Logf("%d confirmed, %d refused, %d unknown", len(confirmed), refused, unknown)
+	t.Logf("%d confirmed, %d unknown", len(confirmed), unknown)
 	assert.NotEmpty(t, confirmed)
 	assert.LessOrEqual(t, unknown, 8, "one of each that publishes")
-	assert.Zero(t, refused)
 }
 
 // TestCloseInAnOutage: Close does not wait for a broker that is gone, which watermill-amqp does,
