@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute // a busy machine takes a minute for what takes three seconds otherwise
 	stopTimeout  = 15 * time.Second
 	pauseTimeout = 5 * time.Second
 	probeEvery   = 10 * time.Millisecond
@@ -64,8 +64,8 @@ type run struct {
 	state  *os.ProcessState // written before exited is closed
 }
 
-// Start runs the process and returns when the broker can be used, after a minute at the latest.
-// When the process ends before, the error has the end of its log.
+// Start runs the process and returns when the broker can be used, after three minutes at the
+// latest. When the process ends before, the error has the end of its log.
 func (p *Process) Start(ctx context.Context) error {
 	r, err := p.launch(ctx)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 type kept struct {
 	target
 
+	start func(ctx context.Context) error // what does not run of it
 	nodes []target
 	value string // of the variable
 }
 
 // target is a broker or one of its nodes.
-type target interface { //nolint:interfacebloat // one method for each command
-	Start(ctx context.Context) error
+type target interface {
 	Stop() error
 	Kill()
 	Restart(ctx context.Context) error
@@ -66,6 +66,7 @@ func openNATS(ctx context.Context, dir string) (*kept, error) {
 // keptCluster wraps what a function of brokertest has returned.
 func keptCluster(c interface {
 	target
+	Start(ctx context.Context) error
 	Addrs() []string
 	Nodes() []*brokertest.Process
 }, err error,
@@ -73,7 +74,7 @@ func keptCluster(c interface {
 	if err != nil {
 		return nil, err
 	}
-	k := &kept{target: c, value: clusterValue(c)}
+	k := &kept{target: c, start: c.Start, value: clusterValue(c)}
 	for _, p := range c.Nodes() {
 		k.nodes = append(k.nodes, p)
 	}
@@ -97,15 +98,11 @@ func keptNode(n *brokertest.RabbitMQNode, err error) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kept{target: idempotent{n}, nodes: []target{n}, value: rabbitValue(n)}, nil
-}
-
-// idempotent starts a node unless it runs, as a cluster does.
-type idempotent struct{ *brokertest.RabbitMQNode }
-
-func (n idempotent) Start(ctx context.Context) error {
-	if n.Running() {
-		return nil
+	start := func(ctx context.Context) error {
+		if n.Running() {
+			return nil
+		}
+		return n.Start(ctx)
 	}
-	return n.RabbitMQNode.Start(ctx)
+	return &kept{target: n, start: start, nodes: []target{n}, value: rabbitValue(n)}, nil
 }

@@ -56,11 +56,11 @@ func TestStartedRabbitMQIsInjuredByCommands(t *testing.T) {
 		t.Skip(err) // the tests of brokertest say it where it matters
 	}
 	dir := filepath.Join(t.TempDir(), "kept")
+	t.Cleanup(func() { _, _ = command([]string{"kill", "-dir", dir}) }) // also what a failed start has left
 	_, err := command([]string{"start", "-dir", dir, "-broker", "rabbitmq", "-property", "heartbeat=7"})
 	require.NoError(t, err)
 	node, err := brokertest.OpenRabbitMQ(t.Context(), dir)
 	require.NoError(t, err)
-	defer node.Kill()
 	require.True(t, node.Running())
 
 	_, err = command([]string{"kill", "-dir", dir, "-node", "2"})
@@ -82,11 +82,11 @@ func TestStartedNATSIsInjuredByCommands(t *testing.T) {
 		t.Skip(err) // the tests of brokertest say it where it matters
 	}
 	dir := filepath.Join(t.TempDir(), "kept")
+	t.Cleanup(func() { _, _ = command([]string{"kill", "-dir", dir}) }) // also what a failed start has left
 	_, err := command([]string{"start", "-dir", dir, "-broker", "nats", "-nodes", "3", "-property", "max_payload=2MB"})
 	require.NoError(t, err)
 	c, err := brokertest.OpenNATS(t.Context(), dir)
 	require.NoError(t, err)
-	defer c.Kill()
 	config, err := os.ReadFile(filepath.Join(dir, "nats-1", "nats.conf"))
 	require.NoError(t, err)
 	assert.Contains(t, string(config), "\nmax_payload: 2MB\n")

@@ -54,7 +54,7 @@ func (k kind) startIn(ctx context.Context, dir string, nodes int, properties map
 	if err != nil {
 		return err
 	}
-	if err := broker.Start(ctx); err != nil {
+	if err := broker.start(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(os.Stdout, k.variable+"="+broker.value)
