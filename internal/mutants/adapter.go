@@ -15,6 +15,7 @@ type adapter struct {
 
 var adapters = []adapter{
 	{name: "kafka", dir: "adapters/kafka", test: "TestKafkaConforms"},
+	{name: "nats", dir: "adapters/nats", test: "TestNATSConforms"},
 	{name: "rabbitmq", dir: "adapters/rabbitmq", test: "TestRabbitMQConforms"},
 }
 
