@@ -253,5 +253,5 @@ func checkDeclareTopic(r *run) {
 	last := r.event("last", "k")
 	r.mustPublish(b, topic, last)
 	events = append(events, last)
-	r.expectSet("a group of a topic that was declared alone", r.join(b, topic, groupA).take(len(events)), events...)
+	r.expectSet("a group of a topic that was declared alone", r.join(b, topic, groupA).finish(len(events)), events...)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes
-// share, best of all in the database that the handler writes to. Both methods must be safe for
+// share. Both methods must be safe for
 // concurrent use and return when ctx ends. A key is text of at most 255 bytes, different for every
 // subscription.
 type Store interface {
