@@ -22,7 +22,8 @@ type BatchOptions struct {
 	MaxEvents int
 	// MaxWait is how long the first event of a batch waits for others. A batch does not wait when
 	// it is full, nor when it certainly cannot get fuller: MaxInFlight is used up, the Consumer
-	// pauses or stops, the broker wants an event back. 0 means 100 ms.
+	// pauses or stops, the broker wants an event back. An event with a deadline, such as that of a
+	// middleware Timeout, waits for half of it at most. 0 means 100 ms.
 	MaxWait time.Duration
 	// SameKey says that the function handles several events of one key, which are in their order in
 	// a batch, but not always next to each other. When one of them fails, the later ones of its key
@@ -95,8 +96,12 @@ func (b BatchErrors) Error() string {
 // fn's context has the values of Run's, not those that middleware added for an event, and no
 // [Info]: [InfoFrom] returns false. It ends as soon as that of one event does: with the lost lease
 // of one, at the ShutdownTimeout, or by the middleware Timeout of the event that has waited
-// longest. When an event's lease is lost, errors of the others count as no attempt. fn may keep the
-// slice.
+// longest. When it ends with the context of one event, errors of the others count as no attempt. fn
+// may keep the slice.
+//
+// The context of an event that a middleware made includes the wait: a batch starts before half of
+// the time is over that an event had until its deadline when it came. An event whose context ends
+// while it waits all the same, such as behind a batch that runs, comes again and counts no attempt.
 //
 // Events that are outside a Consumer are batches of one.
 func Batch(o *BatchOptions, fn func(ctx context.Context, events []Event) error) Handler {

@@ -24,7 +24,7 @@ type batchStage struct {
 type gathering struct {
 	h       *batchHandler
 	members []*batchMember
-	since   time.Duration // when the first of them came, on the engine's clock
+	until   time.Duration // when it is due, on the engine's clock
 	timer   *time.Timer
 	due     bool // it starts however full it is
 }
@@ -34,9 +34,9 @@ type runningBatch struct {
 	h       *batchHandler
 	members []*batchMember
 	cancel  context.CancelCauseFunc // nil until its context is made
-	// unowned says that the lease of one of its events ended: what fn says of the others then says
-	// nothing about them.
-	unowned bool
+	// told says that it was told to stop, because the context of one of its events ended: an error
+	// of fn then says nothing about the others.
+	told bool
 }
 
 // batchMember is an event in joinBatch.
@@ -50,6 +50,7 @@ type batchMember struct {
 	group *gathering    // while it is gathered
 	batch *runningBatch // once that runs
 	void  bool          // the event ahead of it failed: what fn says of it does not count
+	until time.Duration // its batch is due then, on the engine's clock; 0 where MaxWait decides
 	ended error         // why the context that a middleware made has ended; nil while it has not
 	err   error
 	wake  chan struct{}
@@ -72,6 +73,10 @@ func (e *engine) joinBatch(ctx context.Context, h *batchHandler, a *attempt, ev 
 	m := h.member()
 	m.ctx, m.event, m.value = ctx, ev, value
 	watched := ctx != context.Context(a) && ctx.Done() != a.Done()
+	wait := h.o.MaxWait
+	if watched {
+		wait = waitWithin(ctx, wait)
+	}
 	e.c.mu.Lock()
 	it := a.item
 	if err := e.refuseMember(h, it, m); err != nil {
@@ -80,8 +85,11 @@ func (e *engine) joinBatch(ctx context.Context, h *batchHandler, a *attempt, ev 
 	}
 	g := e.gathering(h)
 	m.it, m.group, it.member = it, g, m
-	if len(g.members) == 0 {
-		e.armGathering(g)
+	if first := len(g.members) == 0; first || wait < h.o.MaxWait {
+		m.until = e.now() + wait
+		if first || m.until < g.until {
+			e.armGathering(g, m.until)
+		}
 	}
 	g.members = append(g.members, m)
 	g.due = g.due || it.lease.draining
@@ -136,21 +144,41 @@ func (e *engine) gathering(h *batchHandler) *gathering {
 	return g
 }
 
-// armGathering lets g start after MaxWait. The lock is held.
-func (e *engine) armGathering(g *gathering) {
-	g.since = e.now()
-	if g.timer == nil {
-		g.timer = time.AfterFunc(g.h.o.MaxWait, func() { e.gatheringDue(g) })
-	} else {
-		g.timer.Reset(g.h.o.MaxWait)
+// waitWithin returns how long an event may wait for others: at most half of the time that is left
+// until the deadline of a middleware, so that the function has the other half.
+func waitWithin(ctx context.Context, most time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(most, time.Until(deadline)/2)
 	}
+	return most
+}
+
+// armGathering lets g start at until, on the engine's clock. The lock is held.
+func (e *engine) armGathering(g *gathering, until time.Duration) {
+	g.until = until
+	if wait := until - e.now(); g.timer == nil {
+		g.timer = time.AfterFunc(wait, func() { e.gatheringDue(g) })
+	} else {
+		g.timer.Reset(wait)
+	}
+}
+
+// rearmGathering lets what is left in g wait for others. The lock is held.
+func (e *engine) rearmGathering(g *gathering) {
+	until := e.now() + g.h.o.MaxWait
+	for _, m := range g.members {
+		if m.until > 0 {
+			until = min(until, m.until)
+		}
+	}
+	e.armGathering(g, until)
 }
 
 // gatheringDue starts g if it has waited long enough: the timer may have fired for the one before.
 func (e *engine) gatheringDue(g *gathering) {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
-	if len(g.members) == 0 || e.now()-g.since < g.h.o.MaxWait {
+	if len(g.members) == 0 || e.now() < g.until {
 		return
 	}
 	g.due = true
@@ -196,7 +224,7 @@ func (e *engine) startBatch(g *gathering) {
 	b := &runningBatch{h: g.h, members: slices.Clone(g.members[:n])}
 	g.members = slices.Delete(g.members, 0, n)
 	if g.due = false; len(g.members) > 0 {
-		e.armGathering(g)
+		e.rearmGathering(g)
 	} else {
 		g.timer.Stop()
 	}
@@ -252,9 +280,10 @@ func (e *engine) memberEnded(m *batchMember) {
 	m.ended = cause
 	switch m.state {
 	case memberGathered:
-		e.withdraw(m, cause)
+		e.withdraw(m, endedInTheWait(cause))
 		e.startBatches()
 	case memberRuns:
+		m.batch.told = true
 		if m.batch.cancel != nil {
 			m.batch.cancel(cause)
 		}
@@ -270,7 +299,7 @@ func (e *engine) endLeaseOfBatches(w *leaseWork, cause error) {
 	}
 	for _, b := range e.batches.active {
 		if slices.ContainsFunc(b.members, func(m *batchMember) bool { return m.state == memberRuns && (w == nil || m.it.lease == w) }) {
-			b.unowned = true
+			b.told = true
 			if b.cancel != nil {
 				b.cancel(cause)
 			}

@@ -1,8 +1,8 @@
 package leat
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"runtime/debug"
 	"slices"
 )
@@ -15,7 +15,7 @@ func (e *engine) runBatch(b *runningBatch) {
 	ended := make([]error, len(b.members))
 	for i, m := range b.members {
 		if m.ctx.Err() != nil {
-			ended[i] = context.Cause(m.ctx)
+			ended[i] = endedInTheWait(context.Cause(m.ctx))
 		} else if m.it.d.Lease.lapsed() {
 			ended[i] = ErrLeaseLost
 		}
@@ -43,7 +43,10 @@ func (e *engine) beginBatch(b *runningBatch, cancel context.CancelCauseFunc, end
 	for i, m := range members {
 		err := ended[i]
 		if err == nil {
-			err = cmp.Or(m.it.lease.ctx.why(), m.ended)
+			err = m.it.lease.ctx.why()
+		}
+		if err == nil && m.ended != nil {
+			err = endedInTheWait(m.ended)
 		}
 		switch p := m.it.ahead; {
 		case err != nil:
@@ -55,7 +58,7 @@ func (e *engine) beginBatch(b *runningBatch, cancel context.CancelCauseFunc, end
 		}
 		e.resumeMember(m, err)
 	}
-	b.cancel, b.unowned = cancel, false
+	b.cancel, b.told = cancel, false
 	events = make([]Event, len(b.members))
 	if b.h.decode != nil {
 		values = make([]any, len(b.members))
@@ -71,6 +74,13 @@ func (e *engine) beginBatch(b *runningBatch, cancel context.CancelCauseFunc, end
 
 // finishBatch gives the events of a batch their outcomes and lets the next batch start.
 func (e *engine) finishBatch(b *runningBatch, o outcomes) {
+	var alive []bool // whether the contexts of the events are, where one of them may have failed
+	if o.all != nil || o.each != nil {
+		alive = make([]bool, len(b.members))
+		for i, m := range b.members { // without the lock, because it may be a context of foreign code
+			alive[i] = m.ctx.Err() == nil
+		}
+	}
 	e.c.mu.Lock()
 	s := &e.batches
 	s.active = slices.DeleteFunc(s.active, func(other *runningBatch) bool { return other == b })
@@ -79,8 +89,8 @@ func (e *engine) finishBatch(b *runningBatch, o outcomes) {
 		switch {
 		case m.void:
 			m.err = e.notItsTurn(m.it)
-		case m.err != nil && b.unowned && !m.it.lease.ctx.canceled.Load():
-			m.err = Postpone(0, &unownedError{m.err})
+		case m.err != nil && b.told && alive[i]:
+			m.err = Postpone(0, &toldError{m.err})
 		}
 		if m.void || m.it.ahead == nil {
 			e.resumeMember(m, m.err)
@@ -90,12 +100,18 @@ func (e *engine) finishBatch(b *runningBatch, o outcomes) {
 	e.unlock(e.wake())
 }
 
-// unownedError is the error of an event whose batch was told to stop because another of its events
-// was lost.
-type unownedError struct{ err error }
+// toldError is the error of an event whose batch was told to stop because another of its events was
+// lost or timed out.
+type toldError struct{ err error }
 
-func (u *unownedError) Error() string {
-	return "the batch was told to stop, because another of its events was lost: " + u.err.Error()
+func (t *toldError) Error() string {
+	return "the batch was told to stop, because another of its events was lost or timed out: " + t.err.Error()
 }
 
-func (u *unownedError) Unwrap() error { return u.err }
+func (t *toldError) Unwrap() error { return t.err }
+
+// endedInTheWait is the outcome of an event whose context a middleware has ended before its batch
+// began, so that it is not to blame. The delay is for a middleware that does so each time.
+func endedInTheWait(cause error) error {
+	return Postpone(defaultBackoff.Initial, fmt.Errorf("the event was given up while it waited for its batch: %w", cause))
+}

@@ -119,8 +119,8 @@ func TestBatchOfDecodedData(t *testing.T) {
 	})
 }
 
-// TestBatchTimeout: a Timeout around a Batch counts for the event that has waited longest, and the
-// others fail with it.
+// TestBatchTimeout: a Timeout around a Batch counts for the event that has waited longest. The
+// others come again at once, without an attempt.
 func TestBatchTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, tr := newFakeBroker(), newTrace()
@@ -150,15 +150,106 @@ func TestBatchTimeout(t *testing.T) {
 		settle(100 * time.Millisecond)
 		b.deliver(lease, batchEvents(t, "b")...)
 		settle(10 * time.Minute)
-		assert.Equal(t, []string{"100ms a b", "1m1s a b"}, tr.all())
+		assert.Equal(t, []string{"100ms a b", "1.5s b", "1m1.5s a"}, tr.all())
 		require.ErrorContains(t, cause, "timed out after 1s")
+		assert.EqualValues(t, 1, r.consumer.Stats().Retried)
 		assert.ElementsMatch(t, []string{"a 1 true", "b 1 false"}, failures)
 		r.stopClean()
 	})
 }
 
-// TestBatchTimeoutWhileItGathers: the event fails, and what is behind it in its key does not run
-// before it.
+// TestBatchTimeoutPoisonsNoOther: one event times out, and has no other attempt.
+func TestBatchTimeoutPoisonsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, tr := newFakeBroker(), newTrace()
+		lease := leat.NewLease()
+		b.deliver(lease, batchEvents(t, "a")...)
+		o := &leat.BatchOptions{MaxEvents: 2, MaxWait: 90 * time.Millisecond}
+		r := startBatch(t, b, o, &leat.ConsumerOptions{
+			Middleware: []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 1}), middleware.Timeout(200 * time.Millisecond)},
+			PoisonQueue: poisonFunc(func(_ context.Context, p leat.Poisoned) error {
+				tr.at("poison %s", p.Event.ID())
+				return nil
+			}),
+		}, onlyFirst(tr, untilEnd))
+		settle(80 * time.Millisecond)
+		b.deliver(lease, batchEvents(t, "b")...)
+		settle(time.Minute)
+		assert.Equal(t, []string{"80ms a b", "200ms poison a", "290ms b"}, tr.all())
+		assert.Equal(t, []string{"a ack", "b ack"}, b.settlements())
+		r.stopClean()
+	})
+}
+
+// TestBatchStartsWithinATimeout: an event waits for half of its Timeout at most, whoever came
+// first, and also when it is left behind by a batch that is full.
+func TestBatchStartsWithinATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, tr := newFakeBroker(), newTrace()
+		lease := leat.NewLease()
+		b.deliver(lease, batchEvents(t, "a")...)
+		hasty := func(next leat.Handler) leat.Handler {
+			timeout := middleware.Timeout(time.Second)(next)
+			return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+				if e.ID() == "a" {
+					return next.Handle(ctx, e)
+				}
+				return timeout.Handle(ctx, e)
+			})
+		}
+		o := &leat.BatchOptions{MaxEvents: 3, MaxWait: time.Minute}
+		r := startBatch(t, b, o, &leat.ConsumerOptions{Middleware: []leat.Middleware{hasty}}, func(_ context.Context, events []leat.Event) error {
+			tr.at("%s", sortedIDs(events))
+			return nil
+		})
+		settle(time.Second)
+		b.deliver(lease, batchEvents(t, "b")...)
+		settle(time.Second)
+		b.deliver(lease, batchEvents(t, "c")...)
+		settle(time.Second)
+		b.deliver(lease, batchEvents(t, "d e f g")...)
+		settle(time.Hour)
+		all := tr.all()
+		require.Len(t, all, 4)
+		assert.Equal(t, []string{"1.5s a b", "2.5s c"}, all[:2])
+		assert.Regexp(t, "^3s . . .$", all[2])
+		assert.Regexp(t, "^3.5s .$", all[3])
+		assert.Zero(t, r.consumer.Stats().Retried)
+		r.stopClean()
+	})
+}
+
+// TestBatchTimeoutBehindABatchThatRuns: an event that was never in a batch has no attempt.
+func TestBatchTimeoutBehindABatchThatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, tr := newFakeBroker(), newTrace()
+		lease := leat.NewLease()
+		b.deliver(lease, batchEvents(t, "a")...)
+		r := startBatch(t, b, &leat.BatchOptions{MaxWait: 10 * time.Millisecond}, &leat.ConsumerOptions{
+			Concurrency: 1,
+			Middleware:  []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 1}), middleware.Timeout(time.Second)},
+			PoisonQueue: poisonFunc(func(_ context.Context, p leat.Poisoned) error {
+				tr.at("poison %s: %v", p.Event.ID(), p.Reason)
+				return nil
+			}),
+		}, onlyFirst(tr, func(context.Context, []leat.Event) error {
+			time.Sleep(10 * time.Second)
+			return nil
+		}))
+		settle(time.Second)
+		b.deliver(lease, batchEvents(t, "b")...)
+		settle(time.Minute)
+		all := tr.all()
+		require.Len(t, all, 2)
+		assert.Equal(t, "10ms a", all[0])
+		assert.Regexp(t, "^10.*s b$", all[1])
+		assert.Equal(t, []string{"a ack", "b ack"}, b.settlements())
+		r.stopClean()
+	})
+}
+
+// TestBatchTimeoutWhileItGathers: the event comes again without an attempt, and what is behind it
+// in its key does not run before it.
 func TestBatchTimeoutWhileItGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, tr := newFakeBroker(), newTrace()
@@ -167,7 +258,10 @@ func TestBatchTimeoutWhileItGathers(t *testing.T) {
 		first := func(next leat.Handler) leat.Handler {
 			return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
 				if e.ID() == "a1" && calls.Add(1) == 1 {
-					return middleware.Timeout(time.Second)(next).Handle(ctx, e)
+					ctx, cancel := context.WithCancel(ctx) // without a deadline that the batch could see
+					defer cancel()
+					time.AfterFunc(time.Second, cancel)
+					return next.Handle(ctx, e)
 				}
 				return next.Handle(ctx, e)
 			})
@@ -183,7 +277,7 @@ func TestBatchTimeoutWhileItGathers(t *testing.T) {
 		settle(time.Minute)
 		require.Len(t, tr.all(), 1)
 		assert.ElementsMatch(t, strings.Fields("10s b1 a1 a2"), strings.Fields(tr.all()[0]))
-		assert.EqualValues(t, 1, r.consumer.Stats().Retried)
+		assert.Zero(t, r.consumer.Stats().Retried)
 		r.stopClean()
 	})
 }
