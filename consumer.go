@@ -18,8 +18,9 @@ import (
 // ConsumerOptions are the options of a [Consumer]. The zero value works. With a field that is out
 // of its range, [Run] refuses the Consumer.
 type ConsumerOptions struct {
-	// Concurrency is how many handlers run at once, and how many batches beside them, see [Batch].
-	// Events of one key still run one after the other. 0 means 16.
+	// Concurrency is how many handlers run at once, and as many batches; see [Batch]. While a full
+	// batch waits because that many batches run, no handler starts. Events of one key still run one
+	// after the other. 0 means 16.
 	Concurrency int
 	// MaxInFlight bounds the events that are received and not settled: running, waiting, parked and
 	// prefetched. At the bound the Consumer stops receiving. 0 means 1,000.
@@ -322,7 +323,8 @@ func (c *Consumer) release(err error) {
 }
 
 // Pause stops receiving and starting handlers until [Consumer.Resume], also of a Consumer that is
-// not running yet. Running handlers go on and leases are kept.
+// not running yet. Running handlers go on, a [Batch] starts with what it has gathered, and leases
+// are kept.
 func (c *Consumer) Pause() {
 	c.mu.Lock()
 	was := c.paused
@@ -339,6 +341,7 @@ func (c *Consumer) Pause() {
 	}
 	c.engine.full = false // it waits for the end of the pause now, not for room
 	c.engine.giveBackDraining()
+	c.engine.flushBatches()
 	c.engine.unlock(nil)
 }
 

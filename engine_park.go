@@ -86,6 +86,7 @@ func (e *engine) pauseUntil(t time.Time, event Event, err error) {
 		e.pause.event, e.pause.err = event, err
 		e.pauseEnd, e.full = t, false
 		e.giveBackDraining()
+		e.flushBatches()
 		e.armTimer(time.Now())
 	}
 }
