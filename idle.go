@@ -19,6 +19,11 @@ import (
 // tells. Kafka's group takes seconds for that. On RabbitMQ and NATS, a stream that stands by does
 // not know it, and is idle, unless its group is [ReplayGroup].
 //
+// Events that cannot be settled do not keep it from being idle: those that were rejected without a
+// poison queue, those that the poison queue refuses, and the later events of their keys. When
+// nothing else is left, RunUntilIdle returns an [*Error] with [CodePoisonQueue] that says how many
+// they are. They go back to the broker.
+//
 // idle is at least 1 ms, and should be longer than the broker takes to deliver an event. Another
 // value is an error with [CodeInvalid].
 func RunUntilIdle(ctx context.Context, idle time.Duration, consumers ...*Consumer) error {
@@ -27,18 +32,57 @@ func RunUntilIdle(ctx context.Context, idle time.Duration, consumers ...*Consume
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var left error
 	over := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		if awaitIdle(over, idle, consumers) {
+			left = unsettled(consumers)
 			cancel(errIdle)
 		}
 	}()
 	err := Run(ctx, consumers...)
 	close(over)
 	<-watched
-	return err
+	if left == nil {
+		return err
+	}
+	return errors.Join(err, left)
+}
+
+// unsettled returns an error that says which events of idle consumers cannot be settled, or nil.
+func unsettled(consumers []*Consumer) error {
+	var errs []error
+	for _, c := range consumers {
+		errs = append(errs, c.unsettled())
+	}
+	return errors.Join(errs...)
+}
+
+// unsettled is the same for one.
+func (c *Consumer) unsettled() error {
+	c.mu.Lock()
+	e := c.engine
+	if e == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	all, stuck, refused := e.all.count-e.park.aside, e.park.stuck, e.poison.refused
+	var cause error
+	if it := e.oldestRefused(); it != nil {
+		cause = it.trouble.refusal
+	}
+	c.mu.Unlock()
+	if stuck+refused == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%d rejected, and there is no poison queue; set ConsumerOptions.PoisonQueue", stuck)
+	if cause != nil { // foreign code, so the lock is free
+		err = fmt.Errorf("%d refused by the poison queue; %s: %w", refused, refusalAdvice(cause), cause)
+	}
+	return &Error{Op: "run", Topic: c.sub.Topic, Code: CodePoisonQueue, Err: fmt.Errorf(
+		"%s unsettled and went back to the broker: %w", count(all, "event stays", "events stay"), err)}
 }
 
 var errIdle = errors.New("all consumers are idle")
@@ -105,8 +149,22 @@ func (c *Consumer) idleFor(d time.Duration) bool {
 
 // busy reports whether the engine has something to do. The lock is held.
 func (e *engine) busy() bool {
-	return e.all.count > e.park.aside || e.poison.running > 0 || e.poison.down != nil || e.pausedNow() ||
-		e.flushing > 0 || len(e.later)+len(e.after) > 0
+	return e.poison.down != nil || e.pausedNow() || e.flushing > 0 || len(e.later)+len(e.after) > 0 || e.movable()
+}
+
+// movable reports whether anything in flight can be settled without help from outside. What waits
+// in a lane cannot, unless its first can. The lock is held.
+func (e *engine) movable() bool {
+	if e.park.stuck+e.poison.refused == 0 {
+		return e.all.count > e.park.aside || e.poison.running > 0
+	}
+	for it := e.all.oldest; it != nil; it = it.newer {
+		stuck := it.state == itemParked && it.parkIndex < 0 // or set aside
+		if !stuck && !it.refused() && it.state != itemWaiting {
+			return true
+		}
+	}
+	return false
 }
 
 // noteIdle begins to count anew the time for which the engine has had nothing to do: something was

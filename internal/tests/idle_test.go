@@ -139,6 +139,34 @@ func (d downUntil) Poison(context.Context, leat.Poisoned) error {
 
 func (d downUntil) Topic(leat.Subscription) string { return "" }
 
+// Events that stay unsettled keep it from nothing: it ends with an error that counts them.
+func TestRunUntilIdleEndsWithWhatIsStuck(t *testing.T) {
+	reject := leat.HandlerFunc(func(context.Context, leat.Event) error { return leat.Reject(errBoom) })
+	refuse := poisonFunc(func(context.Context, leat.Poisoned) error {
+		return &leat.Error{Op: "publish", Code: leat.CodeTooLarge, Err: errBoom}
+	})
+	for name, c := range map[string]struct {
+		queue leat.PoisonQueue
+		want  string
+	}{
+		"without a poison queue":      {nil, "3 events stay unsettled and went back to the broker: 2 rejected, and there is no poison queue"},
+		"refused by the poison queue": {refuse, "3 events stay unsettled and went back to the broker: 2 refused by the poison queue; raise the size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFakeBroker()
+				b.deliver(leat.NewLease(), batchEvents(t, "a1 a2 b1")...)
+				began := time.Now()
+				err := leat.RunUntilIdle(t.Context(), time.Second, leat.NewConsumer(b, testSub, reject, &leat.ConsumerOptions{PoisonQueue: c.queue}))
+				require.ErrorContains(t, err, c.want)
+				require.Equal(t, leat.CodePoisonQueue, leat.CodeOf(err))
+				require.Less(t, time.Since(began), time.Minute)
+				require.ElementsMatch(t, []string{"a1 back", "a2 back", "b1 back"}, b.settlements())
+			})
+		})
+	}
+}
+
 // All consumers have to be idle, and everything that the topics had is handled then.
 func TestRunUntilIdleDrainsSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
