@@ -29,7 +29,9 @@ type BatchOptions struct {
 	// a batch, but not always next to each other. When one of them fails, the later ones of its key
 	// in the batch are not done either, whatever the outcome says: they come again behind it, and
 	// that counts as no attempt. The middleware of an event may then begin before the event ahead
-	// of it is done. Without SameKey a batch has at most one event of each key.
+	// of it is done. If it ends before that, because it does not call the Batch, its outcome does
+	// not count: it runs again in the event's turn, and that counts as no attempt either. Without
+	// SameKey a batch has at most one event of each key.
 	//
 	// It has an effect where the Consumer can see that the next event of the key leads to the same
 	// Batch: given to [NewConsumer] or to a [Route], by itself or in a [Chain].
@@ -90,8 +92,10 @@ func (b BatchErrors) Error() string {
 // another length are an error of all events. So is a panic, or a runtime.Goexit. Only the events
 // that failed come again, in whatever batch is next then.
 //
-// At most ConsumerOptions.Concurrency batches of a Consumer run at once, beside as many handlers of
-// single events. Events of one key keep their order, and are never in two batches that run at once.
+// At most ConsumerOptions.Concurrency batches of a Consumer run at once, and as many handlers of
+// single events. While a full batch waits because that many batches run, the Consumer starts no
+// other event, those of other routes included. A Consumer of their own keeps them apart. Events of
+// one key keep their order, and are never in two batches that run at once.
 //
 // fn's context has the values of Run's, not those that middleware added for an event, and no
 // [Info]: [InfoFrom] returns false. It ends as soon as that of one event does: with the lost lease

@@ -59,17 +59,20 @@ func (a *attempt) Value(key any) any {
 // newAttempt fills in the context of it's present attempt.
 func newAttempt(it *item, crash error) *attempt {
 	a := it.ctx // of the first attempt, allocated with the batch
-	if a == nil || a.item != nil {
+	if a == nil {
 		a = &attempt{}
 	}
 	it.ctx, a.item = a, it
 	a.lease, a.batch, a.first, a.number = it.lease, it.batch, it.first, int32(it.attempts)
 	a.offset, a.partition, a.deliveries = it.d.Position.Offset, it.d.Position.Partition, int32(it.d.Deliveries)
-	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil || it.early {
-		a.rare = &attemptRare{crash: crash, early: it.early, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
+	if crash != nil || it.d.Position.ID != "" || it.d.Key != "" || it.d.Trace != nil || it.startedEarly {
+		a.rare = &attemptRare{crash: crash, early: it.startedEarly, positionID: it.d.Position.ID, key: it.d.Key, trace: it.d.Trace}
 	}
 	return a
 }
+
+// early reports whether the attempt began before the event ahead of it is done.
+func (a *attempt) early() bool { return a.rare != nil && a.rare.early }
 
 func (a *attempt) crash() error {
 	if a.rare == nil {
@@ -219,8 +222,8 @@ func guard(h Handler) Handler {
 			if crash := a.crash(); crash != nil {
 				return crash
 			}
-			if a.rare != nil && a.rare.early && batchFor(h, e) == nil { // a middleware has changed what decides where it goes
-				return a.batch.engine.notItsTurn(a.item)
+			if a.early() && batchFor(h, e) == nil { // a middleware has changed what decides where it goes
+				return a.batch.engine.notItsTurn(e)
 			}
 		}
 		defer func() {

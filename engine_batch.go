@@ -45,7 +45,8 @@ type batchMember struct {
 	event Event
 	value any // decoded; nil where the Batch wants none
 
-	it    *item
+	it    *item  // the engine's lock guards it
+	lease *Lease // of it
 	state memberState
 	group *gathering    // while it is gathered
 	batch *runningBatch // once that runs
@@ -84,7 +85,7 @@ func (e *engine) joinBatch(ctx context.Context, h *batchHandler, a *attempt, ev 
 		return err
 	}
 	g := e.gathering(h)
-	m.it, m.group, it.member = it, g, m
+	m.it, m.lease, m.group, it.member = it, it.d.Lease, g, m
 	if first := len(g.members) == 0; first || wait < h.o.MaxWait {
 		m.until = e.now() + wait
 		if first || m.until < g.until {
@@ -122,11 +123,11 @@ func (e *engine) refuseMember(h *batchHandler, it *item, m *batchMember) error {
 	case it.lease.ended.Load():
 		return it.lease.ctx.why()
 	case it.orphan:
-		return e.notItsTurn(it)
+		return e.notItsTurn(it.d.Event)
 	}
 	if p := it.ahead; p != nil {
 		if m := p.member; m == nil || m.state != memberGathered || m.group.h != h || len(m.group.members) >= h.o.MaxEvents {
-			return e.notItsTurn(it)
+			return e.notItsTurn(it.d.Event)
 		}
 	}
 	return nil
@@ -247,7 +248,7 @@ func (e *engine) withdraw(m *batchMember, err error) {
 	e.unexposeNext(m.it)
 	e.resumeMember(m, err)
 	if next != nil && next.early && next.member != nil && next.member.state == memberGathered {
-		e.withdraw(next.member, e.notItsTurn(next))
+		e.withdraw(next.member, e.notItsTurn(next.d.Event))
 	}
 }
 

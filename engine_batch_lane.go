@@ -40,9 +40,22 @@ func (e *engine) makeReadyInTurn(it *item) {
 }
 
 // notItsTurn is the outcome of an event that was early, and is not done because of that.
-func (e *engine) notItsTurn(it *item) error {
-	return Postpone(0, &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: it.d.Event.ID(), Code: CodeHandler,
+func (e *engine) notItsTurn(ev Event) error {
+	return Postpone(0, &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: ev.ID(), Code: CodeHandler,
 		Err: textError("an earlier event of its key is not done yet")})
+}
+
+// tooEarly reports whether an attempt that began before the event ahead is done has ended before
+// that, too: a middleware has answered for the Batch, or the data could not be decoded. The event
+// is tried again in its turn, whatever the answer, since it would be acked or poisoned out of
+// order. Only the success of the event ahead takes back that it is early. The lock is free.
+func (e *engine) tooEarly(it *item, a *attempt) bool {
+	if !a.early() {
+		return false
+	}
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	return it.early
 }
 
 // finish does with an item that a worker had what its outcome says, and with an early one behind it
@@ -86,10 +99,10 @@ func (e *engine) recall(it *item) {
 		}
 	case m == nil: // joinBatch sees it, or a middleware answers for it
 	case m.state == memberGathered:
-		e.withdraw(m, e.notItsTurn(it))
+		e.withdraw(m, e.notItsTurn(it.d.Event))
 	case m.state == memberRuns:
 		m.void = true
 	case m.state == memberRan:
-		e.resumeMember(m, e.notItsTurn(it))
+		e.resumeMember(m, e.notItsTurn(it.d.Event))
 	}
 }

@@ -16,7 +16,7 @@ func (e *engine) runBatch(b *runningBatch) {
 	for i, m := range b.members {
 		if m.ctx.Err() != nil {
 			ended[i] = endedInTheWait(context.Cause(m.ctx))
-		} else if m.it.d.Lease.lapsed() {
+		} else if m.lease.lapsed() {
 			ended[i] = ErrLeaseLost
 		}
 	}
@@ -51,7 +51,7 @@ func (e *engine) beginBatch(b *runningBatch, cancel context.CancelCauseFunc, end
 		switch p := m.it.ahead; {
 		case err != nil:
 		case p != nil && (p.member == nil || p.member.batch != b):
-			err = e.notItsTurn(m.it) // the one ahead of it was dropped
+			err = e.notItsTurn(m.it.d.Event) // the one ahead of it was dropped
 		default:
 			b.members = append(b.members, m)
 			continue
@@ -88,7 +88,7 @@ func (e *engine) finishBatch(b *runningBatch, o outcomes) {
 		m.state, m.err = memberRan, o.of(i)
 		switch {
 		case m.void:
-			m.err = e.notItsTurn(m.it)
+			m.err = e.notItsTurn(m.it.d.Event)
 		case m.err != nil && b.told && alive[i]:
 			m.err = Postpone(0, &toldError{m.err})
 		}

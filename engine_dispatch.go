@@ -109,7 +109,7 @@ func (e *engine) next() *item {
 	if it.excused {
 		it.first += now - it.started
 	}
-	it.started, it.excused = now, false
+	it.started, it.excused, it.startedEarly = now, false, it.early
 	e.c.attempts.restore(it) // now, because an earlier delivery of it may have run until a moment ago
 	if it.attempts++; it.attempts == 1 {
 		it.first = it.started
@@ -138,15 +138,19 @@ func (e *engine) goexit(it *item) {
 		e.checkDrained()
 		e.unlock(e.wake())
 	}()
+	e.c.mu.Lock()
+	if a := it.ctx; a != nil { // what the goroutine has left behind may still use it
+		a.item, it.ctx = nil, nil
+	}
+	e.c.mu.Unlock()
 	if !it.lease.ctx.canceled.Load() {
 		o = e.handle(it, crash)
 	}
 }
 
-// call runs the chain of middleware and handler, or, with a crash, of middleware and what has
+// call runs the chain of middleware and handler, or, after a crash, of middleware and what has
 // become of the handler.
-func (e *engine) call(it *item, crash error) (err error) {
-	a := newAttempt(it, crash)
+func (e *engine) call(it *item, a *attempt) (err error) {
 	it.skipped = false
 	defer func() {
 		if v := recover(); v != nil {

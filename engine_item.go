@@ -23,6 +23,7 @@ type item struct {
 	excused      bool  // the last attempt does not count, and the time since then neither
 	aside        bool  // parked because its handler wants that, until the engine stops
 	early        bool  // it started, or is ready, before the one ahead of it is done
+	startedEarly bool  // early, when the running attempt began; for its worker, without the lock
 	orphan       bool  // the one ahead of it went back to the broker, and so must it
 	failing      bool  // parked by the engine's own backoff, which has no end
 	lane         *lane // nil without a key

@@ -57,7 +57,11 @@ func (e *engine) handle(it *item, crash error) outcome {
 			e.observe(&it.d, seen{kind: ObservedAttempt, attempt: it.attempts})
 		}
 	}
-	err := e.call(it, crash)
+	a := newAttempt(it, crash)
+	err := e.call(it, a)
+	if e.tooEarly(it, a) {
+		err = e.notItsTurn(it.d.Event)
+	}
 	if err == nil && !it.lease.ended.Load() && !it.d.Lease.lapsed() {
 		if e.observer != nil {
 			e.observeOutcome(it, nil, 0)
