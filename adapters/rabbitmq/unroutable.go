@@ -6,8 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/internal/rabbit"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -44,8 +46,14 @@ const (
 	adoptSuffix = ":adopt"
 	// lockSuffix ends the name of the queue whose consumer is the one that moves.
 	lockSuffix = ":lock"
+	// adoptPause is the time between two looks whether another process still moves.
+	adoptPause = 50 * time.Millisecond
 	// adoptBatch is how many kept messages are moved at a time.
-	adoptBatch = 500
+	adoptBatch = 200
+	// adoptTag names the consumer that takes them.
+	adoptTag = "leat-adopt"
+	// adoptSilence is how long one that was counted may not come.
+	adoptSilence = 2 * time.Second
 )
 
 // keeps reports whether what no queue of an exchange takes is kept.
@@ -78,34 +86,45 @@ func (o *Options) declareUnrouted(ch *amqp.Channel, topic string, x *Exchange) (
 // adopt moves what was kept for the first group of a topic into the group's queue. Declare calls it
 // before it binds the queue, so that what was kept comes first, and again afterwards, for what was
 // published meanwhile. A stream calls it when it connects, since somebody may have deleted the
-// queue. What another process moves at that time is left to that one.
+// queue. It waits while another process moves: to bind the queue before that is done would let
+// newer events in.
 func (b *Broker) adopt(ctx context.Context, t *topology) error {
 	q := &t.queue
 	if !b.o.keeps(&t.exchange) || t.sub.Group == "" || q.Existing || !slices.Equal(q.Keys, []string{allKeys}) {
 		return nil
 	}
-	err := b.request(ctx, func(ch *amqp.Channel) error { return t.adopt(ctx, ch) })
-	amqpErr, ok := errors.AsType[*amqp.Error](err)
-	if ok && (amqpErr.Code == amqp.NotFound || strings.Contains(amqpErr.Reason, "in exclusive use")) {
-		return nil
+	for {
+		err := b.request(ctx, func(ch *amqp.Channel) error { return t.adopt(ctx, ch) })
+		amqpErr, ok := errors.AsType[*amqp.Error](err)
+		switch {
+		case errors.Is(err, errNothingKept):
+			return nil
+		case !ok || amqpErr.Code != amqp.NotFound && !strings.Contains(amqpErr.Reason, "in exclusive use"):
+			return err
+		case !lifecycle.Sleep(ctx, adoptPause): // the lock is taken, or was just given back
+			return context.Cause(ctx)
+		}
 	}
-	return err
 }
+
+var errNothingKept = errors.New("there is no queue that keeps events")
 
 // adopt moves, on a channel of its own, until nothing is left.
 func (t *topology) adopt(ctx context.Context, ch *amqp.Channel) error {
 	kept := t.exchange.Name + unroutedSuffix
-	state, err := ch.QueueDeclarePassive(kept, true, false, false, false, nil)
-	if err != nil || state.Messages == 0 {
-		return err
+	if _, err := ch.QueueDeclarePassive(kept, true, false, false, false, nil); err != nil {
+		if amqpErr, ok := errors.AsType[*amqp.Error](err); ok && amqpErr.Code == amqp.NotFound {
+			return errNothingKept
+		}
+		return explain(t.sub.Topic, "queue", kept, err)
 	}
 	if err := t.declareQueue(ch); err != nil {
 		return err
 	}
 	// The lock is the exclusive consumer of a queue that is gone when the channel is: two processes
-	// that move would mix the order.
+	// that move would mix the order. RabbitMQ 4.3 takes no such queue that is not durable.
 	lock := kept + lockSuffix
-	if _, err := ch.QueueDeclare(lock, false, true, false, false, amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}); err != nil {
+	if _, err := ch.QueueDeclare(lock, true, true, false, false, amqp.Table{rabbit.ArgType: amqp.QueueTypeClassic}); err != nil {
 		return explain(t.sub.Topic, "queue", lock, err)
 	}
 	if _, err := ch.Consume(lock, consumerTag, true, true, false, false, nil); err != nil {
@@ -121,37 +140,66 @@ func (t *topology) adopt(ctx context.Context, ch *amqp.Channel) error {
 	if err := ch.Confirm(false); err != nil {
 		return err
 	}
-	for moved := adoptBatch; moved == adoptBatch; {
-		if moved, err = move(ctx, ch, kept, through); err != nil {
+	for {
+		moved, err := move(ctx, ch, kept, through)
+		if err != nil {
 			return err
 		}
+		if moved == 0 {
+			return ch.ExchangeDelete(through, false, false)
+		}
 	}
-	return ch.ExchangeDelete(through, false, false)
 }
 
 // move publishes messages of a queue to an exchange, at most adoptBatch, and acknowledges them when
 // the broker has confirmed all: after a crash between the two they are there twice.
 func move(ctx context.Context, ch *amqp.Channel, queue, exchange string) (moved int, err error) {
+	state, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	if err != nil || state.Messages == 0 {
+		return 0, err
+	}
+	// The prefetch is what is moved, and the consumer ends before the acknowledgement: so nothing
+	// else is taken, which would go back out of order.
+	count := min(state.Messages, adoptBatch)
+	if err := ch.Qos(count, 0, false); err != nil {
+		return 0, err
+	}
+	messages, err := ch.Consume(queue, adoptTag, false, false, false, false, nil)
+	if err != nil {
+		return 0, err
+	}
 	var confirms []*amqp.DeferredConfirmation
 	var last uint64
-	for len(confirms) < adoptBatch && ctx.Err() == nil {
-		m, found, err := ch.Get(queue, false)
-		if err != nil {
-			return 0, err
-		}
-		if !found {
-			break
-		}
-		delete(m.Headers, "x-delivery-count") // the new queue counts anew
-		confirm, err := ch.PublishWithDeferredConfirm(exchange, m.RoutingKey, true, false, amqp.Publishing{
-			Headers: m.Headers, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, DeliveryMode: m.DeliveryMode,
-			Priority: m.Priority, CorrelationId: m.CorrelationId, ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageId: m.MessageId,
-			Timestamp: m.Timestamp, Type: m.Type, AppId: m.AppId, Body: m.Body,
-		})
-		if err != nil {
-			return 0, err
-		}
+	publish := func(m *amqp.Delivery) error {
+		confirm, err := republish(ch, exchange, m)
 		confirms, last = append(confirms, confirm), m.DeliveryTag
+		return err
+	}
+	for silence := false; len(confirms) < count && !silence; {
+		select {
+		case m, open := <-messages:
+			if !open {
+				return 0, errLost
+			}
+			if err := publish(&m); err != nil {
+				return 0, err
+			}
+		case <-time.After(adoptSilence): // somebody has purged the queue
+			silence = true
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	if err := ch.Cancel(adoptTag, false); err != nil {
+		return 0, err
+	}
+	for m := range messages { // what came after a silence
+		if err := publish(&m); err != nil {
+			return 0, err
+		}
+	}
+	if len(confirms) == 0 {
+		return 0, nil
 	}
 	for _, confirm := range confirms {
 		switch acked, err := confirm.WaitContext(ctx); {
@@ -163,8 +211,15 @@ func move(ctx context.Context, ch *amqp.Channel, queue, exchange string) (moved 
 			return 0, &leat.Error{Op: "declare", Code: leat.CodeUnknown, Err: errNack}
 		}
 	}
-	if len(confirms) == 0 {
-		return 0, context.Cause(ctx)
-	}
 	return len(confirms), ch.Ack(last, true)
+}
+
+// republish publishes a message as it came.
+func republish(ch *amqp.Channel, exchange string, m *amqp.Delivery) (*amqp.DeferredConfirmation, error) {
+	delete(m.Headers, "x-delivery-count") // the new queue counts anew
+	return ch.PublishWithDeferredConfirm(exchange, m.RoutingKey, true, false, amqp.Publishing{
+		Headers: m.Headers, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, DeliveryMode: m.DeliveryMode,
+		Priority: m.Priority, CorrelationId: m.CorrelationId, ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageId: m.MessageId,
+		Timestamp: m.Timestamp, Type: m.Type, AppId: m.AppId, Body: m.Body,
+	})
 }

@@ -65,6 +65,7 @@ func testUnroutableKeptWhilePublishing(t *testing.T, n *brokertest.RabbitMQNode)
 	const total = 3_000
 	var confirmed atomic.Int64
 	published := make(chan struct{})
+	t.Cleanup(func() { <-published })
 	go func() {
 		defer close(published)
 		for i, e := range liveEvents(t, 0, total, 0) {
@@ -90,6 +91,32 @@ func testUnroutableKeptWhilePublishing(t *testing.T, n *brokertest.RabbitMQNode)
 	for len(seen) < total {
 		for _, d := range liveHold(t, s, 1) {
 			seen[d.Event.ID()] = true
+			s.Settle(&d, leat.Settlement{Action: leat.Ack})
+		}
+	}
+}
+
+// testUnroutableReplicas: two processes of the first group start at once. None of them lets newer
+// events in before all that was kept is moved.
+func testUnroutableReplicas(t *testing.T, n *brokertest.RabbitMQNode) {
+	o := liveOptions(n)
+	o.Unroutable = rabbitmq.UnroutableKeep
+	b, sub := liveBroker(t, o), liveSub(t)
+	require.NoError(t, b.Declare(t.Context(), leat.Subscription{Topic: sub.Topic}))
+	const kept, replicas = 2_000, 2
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, kept, 1)...)
+	declared := make(chan error, replicas)
+	for range replicas {
+		replica := liveBroker(t, o)
+		go func() { declared <- replica.Declare(t.Context(), sub) }()
+	}
+	require.NoError(t, <-declared, "the first one that is ready")
+	livePublish(t, b, sub.Topic, liveEvents(t, kept, kept+10, 1)...)
+	require.NoError(t, <-declared)
+	s := liveSubscribe(t, b, sub)
+	for i := range kept + 10 {
+		for _, d := range liveHold(t, s, 1) {
+			require.Equal(t, fmt.Sprint(i), d.Event.ID(), "in order")
 			s.Settle(&d, leat.Settlement{Action: leat.Ack})
 		}
 	}
