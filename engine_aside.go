@@ -5,6 +5,11 @@ package leat
 func (e *engine) setAside(it *item) {
 	e.outageOver(it)
 	it.attempts-- // the event is not to blame
+	e.keepAside(it)
+}
+
+// keepAside is setAside for an item whose handler was not called. The lock is held.
+func (e *engine) keepAside(it *item) {
 	if e.mustGiveBack(it) {
 		e.giveBackLane(it)
 		return

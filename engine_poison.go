@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leatgo/leat/internal/aside"
 	"github.com/leatgo/leat/internal/backoff"
 )
 
@@ -154,8 +155,9 @@ func (e *engine) noteReduced(it *item, note *reducedNote) {
 // err concerns it alone.
 func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	lost, ended := it.d.Lease.lapsed() || it.lease.ended.Load(), it.lease.ctx.canceled.Load()
+	stays := err == aside.Err //nolint:errorlint // never wrapped
 	switch {
-	case lost || err != nil && ended:
+	case lost || stays || err != nil && ended:
 	case err != nil:
 		e.observe(&it.d, seen{kind: ObservedPoisonFailed, attempt: it.attempts, err: err})
 	default:
@@ -170,7 +172,7 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	case err == nil:
 		e.poison.passed++
 		e.poison.down, e.poison.failed = nil, 0
-	case ended: // it was told to stop
+	case ended, stays: // it was told to stop, or the queue did not try
 	case e.concernsOne(it, refused):
 		e.refuse(it, err, refused)
 	default:
@@ -186,6 +188,8 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	switch {
 	case lost || it.lease.ended.Load():
 		e.lose(it)
+	case stays:
+		e.keepAside(it)
 	case err == nil:
 		e.finish(it, outcome{kind: outcomePoisoned})
 	default:

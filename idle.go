@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/leatgo/leat/internal/aside"
 )
 
 // RunUntilIdle is [Run] for tools and tests: it also ends when all consumers are idle, and returns
@@ -39,6 +41,7 @@ func RunUntilIdle(ctx context.Context, idle time.Duration, consumers ...*Consume
 		defer close(watched)
 		if awaitIdle(over, idle, consumers) {
 			left = unsettled(consumers)
+			noteHeld(ctx, consumers)
 			cancel(errIdle)
 		}
 	}()
@@ -83,6 +86,22 @@ func (c *Consumer) unsettled() error {
 	}
 	return &Error{Op: "run", Topic: c.sub.Topic, Code: CodePoisonQueue, Err: fmt.Errorf(
 		"%s unsettled and went back to the broker: %w", count(all, "event stays", "events stay"), err)}
+}
+
+// noteHeld tells the package poison what the idle consumers hold.
+func noteHeld(ctx context.Context, consumers []*Consumer) {
+	held, ok := ctx.Value(aside.HeldKey{}).(*aside.Held)
+	if !ok {
+		return
+	}
+	for _, c := range consumers {
+		c.mu.Lock()
+		if c.engine != nil {
+			held.Events += c.engine.all.count
+			held.Bytes += c.engine.all.bytes
+		}
+		c.mu.Unlock()
+	}
 }
 
 var errIdle = errors.New("all consumers are idle")

@@ -64,3 +64,11 @@ func (d *due) remove(id identity) {
 	}
 	d.n--
 }
+
+// sizeOf is about what an event counts against MaxHeldBytes.
+func sizeOf(e Entry) int {
+	if m := e.Malformed; m != nil && e.Err != nil {
+		return len(m.Key) + len(m.Body)
+	}
+	return e.Stored.Size()
+}

@@ -47,10 +47,11 @@ type ReplayOptions struct {
 	// MaxHeldBytes is how many bytes they may have. 0 means 64 MiB.
 	MaxHeldBytes int
 	// Idle is how long nothing has to come before Replay takes the queue for empty, or for taken by
-	// somebody else. 0 means 5 s.
+	// somebody else. A Replay that waits for its turn on RabbitMQ, where one at a time reads the
+	// queue, is not idle: it ends after the other one. 0 means 5 s.
 	Idle time.Duration
 	// Failed is called for each event that failed again, with the error, after it was put back. It
-	// is called by several goroutines at once. Nil means nobody is.
+	// is called by several goroutines at once. A panic of it is logged. Nil means nobody is.
 	Failed func(Entry, error)
 	// Logger gets what an operator should know, never a payload. Nil means no log.
 	Logger *slog.Logger

@@ -14,10 +14,11 @@ type pace struct {
 	next time.Time
 }
 
-// wait waits for the turn of one event, or for the end of ctx.
-func (p *pace) wait(ctx context.Context) error {
+// wait waits for the turn of one event, and reports whether it came before the end of ctx and of
+// the run.
+func (p *pace) wait(ctx context.Context, ended <-chan struct{}) bool {
 	if p.rate <= 0 {
-		return nil
+		return true
 	}
 	p.mu.Lock()
 	now := time.Now()
@@ -28,14 +29,21 @@ func (p *pace) wait(ctx context.Context) error {
 	p.next = at.Add(time.Duration(float64(time.Second) / p.rate))
 	p.mu.Unlock()
 	if !at.After(now) {
-		return ctx.Err()
+		return ctx.Err() == nil
 	}
 	timer := time.NewTimer(at.Sub(now))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
+	case <-ended:
+		return false
+	}
+	select {
+	case <-ended:
+		return false
+	default:
+		return ctx.Err() == nil
 	}
 }

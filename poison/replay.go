@@ -44,8 +44,12 @@ type Result struct {
 //
 // The broker has to be a [leat.Browser], unless UntilEmpty is set. Another Replay of the same queue
 // may run at the same time; they share its events. What Replay has not done when ctx ends is in
-// Result.Left, and the error is nil then. Other errors are those of the broker, and
-// [leat.CodeExhausted] where MaxHeld is used up.
+// Result.Left, and the error is nil then, but for a DryRun, whose count would not be whole. When it
+// ends while Replay still counts, Left is what was counted. Other errors are those of the broker,
+// and [leat.CodeExhausted] where MaxHeld or MaxHeldBytes is used up.
+//
+// Left also counts what another Replay has taken meanwhile, and on NATS what was done before and
+// cannot be told from the rest: see the adapter's Browse.
 func Replay(ctx context.Context, broker leat.Broker, sub leat.Subscription, h leat.Handler, o *ReplayOptions) (Result, error) {
 	r := &run{broker: broker, queue: queueOf(sub, ""), o: o.withDefaults()}
 	if r.o.Topic != "" {
@@ -105,13 +109,17 @@ type run struct {
 	pace    pace
 	back    leat.PoisonQueue // puts events back into the queue
 	stop    context.CancelCauseFunc
-	stopped func() error // not nil when nothing is begun any more
+	stopped func() error    // not nil when nothing is begun any more
+	ended   <-chan struct{} // closed then
+	held    aside.Held      // what was held when nothing came any more
+	largest int             // the size of the largest event that was due
 
 	mu      sync.Mutex
 	due     due
 	failed  map[identity]bool // those that were put back
-	held    int
-	failure error // why the run ended before it was done
+	begun   map[identity]bool // those that have a place in Limit, and are not done
+	kept    map[identity]bool // those that UntilEmpty did not want
+	failure error             // why the run ended before it was done
 	result  Result
 	shown   int // how many were in the queue
 }
@@ -119,8 +127,12 @@ type run struct {
 var errDone = errors.New("everything is replayed")
 
 func (r *run) run(ctx context.Context) (Result, error) {
-	r.failed, r.due, r.pace = map[identity]bool{}, due{}, pace{rate: r.o.Rate}
+	r.failed, r.begun, r.kept = map[identity]bool{}, map[identity]bool{}, map[identity]bool{}
+	r.due, r.pace = due{}, pace{rate: r.o.Rate}
 	if err := r.look(ctx); err != nil {
+		if ctx.Err() != nil && !r.o.DryRun {
+			return Result{Left: r.shown}, nil
+		}
 		return Result{}, err
 	}
 	if r.o.DryRun {
@@ -132,17 +144,25 @@ func (r *run) run(ctx context.Context) (Result, error) {
 	err := r.consume(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.o.UntilEmpty {
+	if r.o.UntilEmpty {
+		r.result.Skipped = len(r.kept)
+	} else {
 		r.result.Skipped += r.shown - r.due.all
 	}
 	r.result.Left = max(r.shown-r.result.Replayed, r.result.Failed+r.result.Skipped)
-	if err == nil && ctx.Err() == nil && r.due.n > 0 && r.held > 0 && !r.o.UntilEmpty {
+	if err == nil && ctx.Err() == nil && r.due.n > 0 && r.exhausted() && !r.o.UntilEmpty {
 		err = &leat.Error{Op: "replay", Topic: r.queue.Topic, Code: leat.CodeExhausted, Err: fmt.Errorf(
 			"%d events are still to be done, and do not come while %d others are held that stay in the queue: "+
-				"replay or drop those first, or raise MaxHeld (%d) and MaxHeldBytes (%d), and what the broker lends",
-			r.due.n, r.held, r.o.MaxHeld, r.o.MaxHeldBytes)}
+				"replay or drop those first, or raise MaxHeld (%d) and MaxHeldBytes (%d)",
+			r.due.n, r.held.Events, r.o.MaxHeld, r.o.MaxHeldBytes)}
 	}
 	return r.result, err
+}
+
+// exhausted reports whether nothing came any more because too much was held. Otherwise somebody
+// else has what is due, or has done it.
+func (r *run) exhausted() bool {
+	return r.held.Events >= r.o.MaxHeld || r.held.Events > 0 && r.held.Bytes+r.largest > r.o.MaxHeldBytes
 }
 
 // look finds out what is to be done.
@@ -151,6 +171,7 @@ func (r *run) look(ctx context.Context) error {
 		r.shown++
 		if (r.o.Limit == 0 || r.due.n < r.o.Limit) && r.o.Filter.wants(e) {
 			r.due.add(identityOf(e))
+			r.largest = max(r.largest, sizeOf(e))
 		}
 		return true
 	})
@@ -166,12 +187,12 @@ func (r *run) consume(ctx context.Context) error {
 	r.back = middleware.PoisonQueue(producer, &middleware.PoisonOptions{Topic: func(string, string) string { return r.queue.Topic }})
 	ctx, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
-	r.stopped = ctx.Err
+	r.stopped, r.ended = ctx.Err, ctx.Done()
 	c := leat.NewConsumer(r.broker, r.queue, r.handler, &leat.ConsumerOptions{
 		Concurrency: r.o.Concurrency, MaxInFlight: r.o.MaxHeld + r.o.Concurrency, MaxInFlightBytes: r.o.MaxHeldBytes,
 		Middleware: []leat.Middleware{r.gate}, PoisonQueue: putBack{r}, Logger: r.o.Logger,
 	})
-	err := leat.RunUntilIdle(ctx, r.o.Idle, c)
+	err := leat.RunUntilIdle(context.WithValue(ctx, aside.HeldKey{}, &r.held), r.o.Idle, c)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Idle)
 	defer cancel()
 	err = errors.Join(err, producer.Close(closing))
@@ -192,8 +213,8 @@ func (r *run) gate(next leat.Handler) leat.Handler {
 		if !r.wanted(id, entry) {
 			return r.keep(id)
 		}
-		if err := r.pace.wait(ctx); err != nil {
-			return leat.RetryAfter(0, err) // it ends
+		if !r.pace.wait(ctx, r.ended) {
+			return r.keep(id) // it ends
 		}
 		skipped := false
 		err := next.Handle(context.WithValue(ctx, aside.SkipKey{}, &skipped), e)
@@ -203,6 +224,8 @@ func (r *run) gate(next leat.Handler) leat.Handler {
 				r.skip()
 			}
 			return r.keep(id)
+		case err == nil && leat.CodeOf(context.Cause(ctx)) == leat.CodeLeaseLost:
+			// It was handled, and comes again.
 		case err == nil:
 			r.finish(id, func(result *Result) { result.Replayed++ })
 		case !leat.IsDecided(err):
@@ -212,29 +235,33 @@ func (r *run) gate(next leat.Handler) leat.Handler {
 	})
 }
 
-// wanted reports whether an event is to be replayed.
+// wanted reports whether an event is to be replayed, and gives it a place in Limit then.
 func (r *run) wanted(id identity, e Entry) bool {
-	if r.stopped() != nil {
+	if r.stopped() != nil || r.o.UntilEmpty && !r.o.Filter.wants(e) {
 		return false
 	}
 	r.mu.Lock()
-	put := r.failed[id]
-	chosen := r.due.has(id)
-	full := r.o.Limit > 0 && r.result.Replayed+r.result.Failed >= r.o.Limit
-	r.mu.Unlock()
-	if r.o.UntilEmpty {
-		return !put && !full && r.o.Filter.wants(e)
+	defer r.mu.Unlock()
+	switch {
+	case !r.o.UntilEmpty:
+		return r.due.has(id)
+	case r.failed[id]:
+		return false
+	case r.o.Limit == 0 || r.begun[id]:
+		return true
+	case r.result.Replayed+r.result.Failed+len(r.begun) >= r.o.Limit:
+		return false
 	}
-	return chosen
+	r.begun[id] = true
+	return true
 }
 
 // keep leaves an event in the queue.
 func (r *run) keep(id identity) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held++
 	if r.o.UntilEmpty && !r.failed[id] && r.stopped() == nil {
-		r.result.Skipped++
+		r.kept[id] = true
 	}
 	return aside.Err
 }
@@ -252,6 +279,10 @@ func (r *run) finish(id identity, count func(*Result)) {
 	if count != nil {
 		count(&r.result)
 	}
+	delete(r.begun, id)
+	if count != nil {
+		delete(r.kept, id)
+	}
 	if r.due.remove(id); r.due.n == 0 && !r.o.UntilEmpty {
 		r.stop(errDone)
 	}
@@ -263,37 +294,57 @@ type putBack struct{ r *run }
 // Topic implements [leat.PoisonQueue]: there is nothing to declare.
 func (putBack) Topic(leat.Subscription) string { return "" }
 
-// Poison implements [leat.PoisonQueue].
+// Poison implements [leat.PoisonQueue]. What is malformed comes from the broker, past the gate:
+// somebody else wrote it. Other events were begun.
 func (q putBack) Poison(ctx context.Context, again leat.Poisoned) error {
 	r := q.r
 	entry := entryOf(again.Event, again.Malformed, again.Info.Position)
 	id := identityOf(entry)
-	if r.drops && r.wanted(id, entry) { // it is not a CloudEvent
-		r.finish(id, func(result *Result) { result.Replayed++ })
-		return nil
-	}
 	back := entry.Poisoned
-	if entry.Err != nil { // somebody else wrote it: from now on it has a reason
+	if again.Malformed != nil {
+		if !r.wanted(id, entry) {
+			return r.keep(id)
+		}
+		if r.drops {
+			r.finish(id, func(result *Result) { result.Replayed++ })
+			return nil
+		}
+	}
+	if entry.Err != nil { // from now on it has a reason
 		back = again
 	}
-	counts := !r.drops && r.wanted(id, entry)
-	if counts {
-		back.Replays++
-	}
+	back.Replays++
+	r.putsBack(entry, back)
 	if err := r.back.Poison(ctx, back); err != nil {
 		r.refuse(again.Event, err)
 		return err
 	}
+	r.finish(id, func(result *Result) { result.Failed++ })
+	r.tellFailed(entry, again.Reason)
+	return nil
+}
+
+// putsBack remembers what comes back, before it can.
+func (r *run) putsBack(entry Entry, back leat.Poisoned) {
 	put := entry
 	put.Poisoned, put.Err = back, nil
-	r.mu.Lock()
-	r.failed[identityOf(put)] = true
-	r.mu.Unlock()
-	if counts {
-		r.finish(id, func(result *Result) { result.Failed++ })
-		if r.o.Failed != nil {
-			r.o.Failed(entry, again.Reason)
-		}
+	if e, err := back.AsEvent(); err == nil && entry.Err != nil {
+		put = entryOf(e, nil, leat.Position{})
 	}
-	return nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed[identityOf(put)] = true
+}
+
+// tellFailed calls Failed. The event is in the queue: a panic must not put it there once more.
+func (r *run) tellFailed(entry Entry, err error) {
+	if r.o.Failed == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil && r.o.Logger != nil {
+			r.o.Logger.Error("ReplayOptions.Failed panicked", "topic", r.queue.Topic, "event", entry.Event.ID(), "panic", fmt.Sprint(v))
+		}
+	}()
+	r.o.Failed(entry, err)
 }

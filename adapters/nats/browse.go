@@ -16,8 +16,9 @@ var _ leat.Browser = (*Broker)(nil)
 // Browse implements [leat.Browser] for every group. It reads the stream message by message, without
 // the group's consumer, from the first one that the consumer waits for to the end. Members of the
 // group do not notice it. A server tells how many messages are not acked, and the first of them,
-// but not which: where later ones were acked before it, Browse shows those too. It holds one
-// message in memory.
+// but not which: where later ones were acked before it, Browse shows those too. So after a replay
+// of some of a poison queue, another look shows what was replayed behind the first event that
+// stayed. It holds one message in memory.
 func (b *Broker) Browse(
 	ctx context.Context, sub leat.Subscription, show func(*leat.Delivery) bool,
 ) error {
