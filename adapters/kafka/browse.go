@@ -115,7 +115,7 @@ func (v *browse) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		some, err := v.take(ctx, fetches, lease)
+		some, err := v.take(ctx, client, fetches, lease)
 		if err != nil {
 			if errors.Is(err, errEnough) {
 				return nil
@@ -153,12 +153,10 @@ func (v *browse) silent() error {
 var errEnough = errors.New("enough is shown")
 
 // take shows what was fetched, and reports whether there was something.
-func (v *browse) take(ctx context.Context, fetches kgo.Fetches, lease *leat.Lease) (some bool, err error) {
+func (v *browse) take(ctx context.Context, client *kgo.Client, fetches kgo.Fetches, lease *leat.Lease) (some bool, err error) {
+	behind := map[int32]kgo.EpochOffset{}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		s := v.left[p.Partition]
-		if err == nil && p.Err != nil && !kerr.IsRetriable(p.Err) && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, context.Canceled) {
-			err = fmt.Errorf("partition %d: %w", p.Partition, p.Err)
-		}
 		for _, r := range p.Records {
 			if err != nil || s == nil || s.from >= s.end {
 				break
@@ -166,11 +164,53 @@ func (v *browse) take(ctx context.Context, fetches kgo.Fetches, lease *leat.Leas
 			some = true
 			err = v.showOne(ctx, s, r, lease)
 		}
+		if err == nil && p.Err != nil {
+			var passed bool
+			passed, err = v.takeError(client, &p, lease, behind)
+			some = some || passed
+		}
 		if s != nil && s.from >= s.end {
 			delete(v.left, p.Partition)
 		}
 	})
+	if err == nil && len(behind) > 0 {
+		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{v.sub.Topic: behind})
+	}
 	return some, err
+}
+
+// takeError passes what the client cannot read, which a stream delivers as one malformed delivery,
+// and returns other errors that last. behind gets where the client has to be told to go on.
+func (v *browse) takeError(
+	client *kgo.Client, p *kgo.FetchTopicPartition, lease *leat.Lease, behind map[int32]kgo.EpochOffset,
+) (passed bool, err error) {
+	s := v.left[p.Partition]
+	from := int64(0)
+	if s != nil {
+		from = s.from
+	}
+	bad := unreadableIn(client, from, p.Err)
+	if bad == nil {
+		if !kerr.IsRetriable(p.Err) && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, context.Canceled) {
+			return false, fmt.Errorf("partition %d: %w", p.Partition, p.Err)
+		}
+		return false, nil
+	}
+	if bad.stopped {
+		behind[p.Partition] = kgo.EpochOffset{Epoch: bad.epoch, Offset: bad.next}
+	}
+	if s == nil || s.from >= s.end || bad.next <= s.from {
+		return false, nil
+	}
+	s.from = bad.next
+	if bad.first >= s.end || s.finished.has(bad.next-1) {
+		return true, nil
+	}
+	d := leat.Delivery{Lease: lease, Malformed: bad.malformed(), Position: leat.Position{Partition: p.Partition, Offset: bad.next - 1}}
+	if !v.show(&d) {
+		return true, errEnough
+	}
+	return true, nil
 }
 
 func (v *browse) showOne(ctx context.Context, s *stretch, r *kgo.Record, lease *leat.Lease) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/leatgo/leat/internal/poisonload"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestLooksLeaveThePoisonQueueAsItWas counts by the offsets that Kafka has of the topic and the
@@ -31,6 +32,32 @@ func TestLooksLeaveThePoisonQueueAsItWas(t *testing.T) {
 		}
 		return waiting, held
 	})
+}
+
+// TestBrowseShowsWhatCannotBeRead: a record that the client cannot decompress is one malformed
+// delivery, and what is behind it is shown.
+func TestBrowseShowsWhatCannotBeRead(t *testing.T) {
+	addrs := brokertest.Kafka(t)
+	topic := liveTopic(t, liveAdmin(t, addrs...), 1)
+	b := liveBroker(t, liveOptions(addrs...))
+	sub := leat.Subscription{Topic: topic, Group: leat.ReplayGroup}
+	produceBombs(t, kgo.ZstdCompression(), topic, 0, 1, addrs...)
+	require.NoError(t, livePublish(t.Context(), b, topic, liveEvents(t, 1, 3, 1)...))
+	produceBombs(t, kgo.GzipCompression(), topic, 0, 1, addrs...)
+	require.NoError(t, livePublish(t.Context(), b, topic, liveEvents(t, 4, 5, 1)...))
+	var malformed, events []int64
+	require.NoError(t, b.Browse(t.Context(), sub, func(d *leat.Delivery) bool {
+		if d.Malformed != nil {
+			malformed = append(malformed, d.Position.Offset)
+		} else {
+			events = append(events, d.Position.Offset)
+		}
+		return true
+	}))
+	require.Len(t, malformed, 2)
+	require.Zero(t, malformed[0])
+	require.NotEmpty(t, events)
+	require.Less(t, malformed[1], events[len(events)-1], "what is behind it is shown")
 }
 
 func TestLooksBesideAReplay(t *testing.T) {

@@ -21,14 +21,22 @@ type unreadable struct {
 // error is of another kind. These are the two errors after which the client never reads the same
 // records again (TestPartitionErrors has all of its errors).
 func (s *Stream) unreadableIn(t *tenure, err error) *unreadable {
+	if t == nil {
+		return unreadableIn(s.client, 0, err)
+	}
+	return unreadableIn(s.client, t.passed, err)
+}
+
+// unreadableIn is the same for any client that has come to the offset passed.
+func unreadableIn(client *kgo.Client, passed int64, err error) *unreadable {
 	if big, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
 		return &unreadable{first: big.Offset, next: big.NextOffset, epoch: big.Epoch, stopped: true, reason: fmt.Errorf(
 			"%s: they decompress to more than %v bytes, the limit of the client; to read such records, raise kgo.MaxDecompressBatchBytes"+
-				" in Options.Client", offsets(big.Offset, big.NextOffset), s.client.OptValue(kgo.MaxDecompressBatchBytes))}
+				" in Options.Client", offsets(big.Offset, big.NextOffset), client.OptValue(kgo.MaxDecompressBatchBytes))}
 	}
 	var magic, length int
 	var offset int64
-	if n, _ := fmt.Sscanf(err.Error(), unknownMagic, &magic, &offset, &length); n == 3 && (t == nil || offset >= t.passed) {
+	if n, _ := fmt.Sscanf(err.Error(), unknownMagic, &magic, &offset, &length); n == 3 && offset >= passed {
 		return &unreadable{first: offset, next: offset + 1, epoch: -1, reason: fmt.Errorf(
 			"%s: they have the format version %d, which the client does not know", offsets(offset, offset+1), magic)}
 	}
