@@ -187,6 +187,7 @@ func Run(ctx context.Context, consumers ...*Consumer) (err error) {
 			for _, other := range consumers[:i] {
 				other.release(err)
 			}
+			c.refused(err)
 			return err
 		}
 	}
@@ -207,7 +208,9 @@ func Run(ctx context.Context, consumers ...*Consumer) (err error) {
 	}
 	for _, c := range consumers {
 		if err := Declare(ctx, c.broker, c.subscriptions(consumers)...); err != nil {
-			return unlessStopped(ctx, err)
+			err = unlessStopped(ctx, err)
+			c.engine.noteEnd(err)
+			return err
 		}
 	}
 	newGate(consumers)
@@ -313,6 +316,18 @@ func (c *Consumer) acquire() error {
 	}
 	c.engine, c.ended = newEngine(c), nil
 	return nil
+}
+
+// refused notes why Run did not take c, unless c runs elsewhere.
+func (c *Consumer) refused(err error) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.engine == nil {
+		c.ended = err
+	}
 }
 
 // release ends a run, which err ended.

@@ -98,7 +98,9 @@ func newEngine(c *Consumer) *engine {
 func (e *engine) run(ctx context.Context) error {
 	stream, err := e.c.broker.Subscribe(ctx, e.c.sub)
 	if err != nil {
-		return unlessStopped(ctx, err)
+		err = unlessStopped(ctx, err)
+		e.noteEnd(err)
+		return err
 	}
 	poisonTopic := e.c.poisonTopic()
 	e.c.mu.Lock()
@@ -110,7 +112,9 @@ func (e *engine) run(ctx context.Context) error {
 		e.suspects.cancel()
 		closing, cancel := context.WithTimeout(e.base, suspectTimeout)
 		defer cancel()
-		return errors.Join(unlessStopped(ctx, err), stream.Close(closing))
+		err = errors.Join(unlessStopped(ctx, err), stream.Close(closing))
+		e.noteEnd(err)
+		return err
 	}
 	e.note(lineStarted)
 	err = e.receive(ctx)
@@ -125,6 +129,13 @@ func (e *engine) run(ctx context.Context) error {
 		e.note(lineStopped)
 	}
 	return err
+}
+
+// noteEnd logs the end of a run that never received; nothing where it was told to stop before.
+func (e *engine) noteEnd(err error) {
+	if err != nil {
+		e.note(lineStoppedBadly, err)
+	}
 }
 
 // receive is the receive loop. It returns when ctx ends or the stream is over.
@@ -149,7 +160,7 @@ func (e *engine) receive(ctx context.Context) error {
 // first, so that a busy Consumer receives in batches instead of one by one.
 func (e *engine) awaitRoom(ctx context.Context) int {
 	e.c.mu.Lock()
-	defer e.c.mu.Unlock()
+	defer e.unlock(nil) // which also logs that a stall is over
 	for ctx.Err() == nil {
 		if n := e.roomNow(); n > 0 {
 			e.full = false

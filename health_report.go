@@ -83,8 +83,8 @@ func (c *Consumer) Health() Health {
 		ended := c.ended
 		c.mu.Unlock()
 		h := Health{State: Stopped}
-		if ended != nil {
-			h.Problems = []error{ended}
+		for _, err := range appendReported(nil, ended) {
+			h.Problems = append(h.Problems, err)
 		}
 		return h
 	}

@@ -1,9 +1,11 @@
 package health_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -138,4 +140,38 @@ func TestOtherRequests(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
 		assert.Equal(t, want, w.Code, path)
 	}
+}
+
+func TestRunRefusedTheConsumer(t *testing.T) {
+	broker := memory.New(nil)
+	t.Cleanup(func() { assert.NoError(t, broker.Close()) })
+	nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	good := leat.NewConsumer(broker, sub, nothing, nil)
+	bad := leat.NewConsumer(broker, sub, nothing, &leat.ConsumerOptions{Concurrency: -1})
+	require.Error(t, leat.Run(t.Context(), good, bad))
+	for _, c := range []*leat.Consumer{good, bad} {
+		a := get(t, health.Handler(c), "/livez")
+		assert.Equal(t, http.StatusServiceUnavailable, a.status)
+		assert.Contains(t, a.Consumers[0].Health.Problems[0].Error, "Concurrency")
+	}
+}
+
+// broken is a broker whose streams end at once, with errors that are told all.
+type broken struct{ leat.Broker }
+
+func (broken) Subscribe(context.Context, leat.Subscription) (leat.Stream, error) {
+	return nil, errors.Join(errors.New("wrong password"), &leat.Error{Op: "subscribe", Code: leat.CodeUnavailable, Err: errors.New("disk is full")})
+}
+
+func TestEveryErrorOfARunIsShownAndLogged(t *testing.T) {
+	broker := memory.New(nil)
+	t.Cleanup(func() { assert.NoError(t, broker.Close()) })
+	nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	var log bytes.Buffer
+	c := leat.NewConsumer(broken{broker}, sub, nothing, &leat.ConsumerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.Error(t, leat.Run(t.Context(), c))
+	a := get(t, health.Handler(c), "/livez")
+	require.Len(t, a.Consumers[0].Health.Problems, 1)
+	assert.Equal(t, "wrong password; subscribe: disk is full", a.Consumers[0].Health.Problems[0].Error)
+	assert.Contains(t, log.String(), "consumer stopped with an error")
 }

@@ -336,3 +336,19 @@ func TestALoggerMayAskTheConsumer(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestTheEndOfAStallIsLoggedAtOnce, and not with the next event.
+func TestTheEndOfAStallIsLoggedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, log := newFakeBroker(), newLogged()
+		lease := leat.NewLease()
+		b.deliver(lease, batchEvents(t, "a")...)
+		slow := func(context.Context, leat.Event) error { time.Sleep(time.Minute); return nil }
+		r := start(t, b, slow, &leat.ConsumerOptions{MaxInFlight: 1, Logger: log.logger()})
+		settle(10 * time.Minute)
+		text := strings.Join(log.lines(t), "\n")
+		assert.Contains(t, text, "consumer stalled")
+		assert.Contains(t, text, "consumer receives again")
+		r.stopClean()
+	})
+}
