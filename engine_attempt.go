@@ -29,10 +29,11 @@ type attempt struct {
 
 // attemptRare is what few attempts have.
 type attemptRare struct {
-	crash      error  // what guard returns instead of calling the handler, which ended its goroutine
-	early      bool   // it began before the event ahead of it is done
-	positionID string // Position.ID
-	key        string // Info.Key
+	crash      error       // what guard returns instead of calling the handler, which ended its goroutine
+	told       atomic.Bool // guard has returned crash
+	early      bool        // it began before the event ahead of it is done
+	positionID string      // Position.ID
+	key        string      // Info.Key
 	trace      *TraceContext
 	fixed      *Info // instead of all the rest, for ContextWithInfo
 }
@@ -48,10 +49,22 @@ func (a *attempt) Done() <-chan struct{} { return a.lease.ctx.Done() }
 // Err tells why; context.Cause tells more.
 func (a *attempt) Err() error { return a.lease.ctx.Err() }
 
-// Value returns the attempt itself for its own key, else what the lease's context has.
+// Value returns the attempt itself for its own key, what Leat's own middleware asks for, else what
+// the lease's context has.
 func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
+	switch key {
+	case attemptKey{}:
 		return a
+	case aside.CrashKey{}:
+		if crash := a.crash(); crash != nil {
+			return crash
+		}
+		return nil
+	case aside.LeaseKey{}:
+		if a.lease == nil { // of ContextWithInfo
+			return nil
+		}
+		return &a.lease.ctx
 	}
 	return a.lease.ctx.Value(key)
 }
@@ -220,6 +233,7 @@ func guard(h Handler) Handler {
 		}
 		if a != nil {
 			if crash := a.crash(); crash != nil {
+				a.rare.told.Store(true)
 				return crash
 			}
 			if a.early() && batchFor(h, e) == nil { // a middleware has changed what decides where it goes

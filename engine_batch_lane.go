@@ -41,7 +41,7 @@ func (e *engine) makeReadyInTurn(it *item) {
 
 // notItsTurn is the outcome of an event that was early, and is not done because of that.
 func (e *engine) notItsTurn(ev Event) error {
-	return Postpone(0, &Error{Op: "handle", Topic: e.c.sub.Topic, EventID: ev.ID(), Code: CodeHandler,
+	return inTurn(&Error{Op: "handle", Topic: e.c.sub.Topic, EventID: ev.ID(), Code: CodeHandler,
 		Err: textError("an earlier event of its key is not done yet")})
 }
 

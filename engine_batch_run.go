@@ -90,7 +90,7 @@ func (e *engine) finishBatch(b *runningBatch, o outcomes) {
 		case m.void:
 			m.err = e.notItsTurn(m.it.d.Event)
 		case m.err != nil && b.told && alive[i]:
-			m.err = Postpone(0, &toldError{m.err})
+			m.err = inTurn(&toldError{m.err})
 		}
 		if m.void || m.it.ahead == nil {
 			e.resumeMember(m, m.err)

@@ -121,7 +121,8 @@ func (e *engine) next() *item {
 // goexit ends the attempt of a handler that ended its goroutine, and this is the last that the
 // goroutine does: another one takes its place. The chain runs once more, with the crash in place of
 // the handler, so that it gets to see that. If it was the chain itself that ended the goroutine it
-// does so again, and that is an error like another.
+// does so again, and that is an error like another. Where a middleware puts the second pass off,
+// the crash is the outcome.
 func (e *engine) goexit(it *item) {
 	crash := &crashError{"the handler called runtime.Goexit\n" + string(debug.Stack())}
 	var o outcome
@@ -159,6 +160,9 @@ func (e *engine) call(it *item, a *attempt) (err error) {
 	}()
 	err = e.c.handler.Handle(a, it.d.Event)
 	it.skipped = a.skipped.Load()
+	if crash := a.crash(); crash != nil && !a.rare.told.Load() && (IsPostponed(err) || IsPaused(err)) {
+		return crash // a middleware decided without asking: the attempt was made, and counts
+	}
 	return err
 }
 

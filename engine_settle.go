@@ -18,6 +18,7 @@ type outcome struct {
 	outage error     // the outcome of a publish of the handler that makes it outcomeOutage
 	crash  error     // the panic or Goexit that ended the attempt; nil when something else did
 	unmet  bool      // it is lost, and the handler was not called
+	stays  bool      // it waits in the process, and not with the broker
 }
 
 type outcomeKind uint8
@@ -45,6 +46,10 @@ var defaultBackoff = backoff.Policy{Initial: 100 * time.Millisecond, Max: 30 * t
 // brokerDelay is from where on the delay of an event without a key is left to a broker that can
 // delay.
 const brokerDelay = time.Minute
+
+// shortestDelay is the least that a Postpone or a Pause of a handler or a middleware takes, so that
+// one without a time does not spin.
+const shortestDelay = time.Millisecond
 
 // handle runs one attempt of an item and acks it when that went well. With a crash, the attempt
 // goes on: the handler is not called again. The lock is free.
@@ -100,9 +105,13 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 		o.err = err
 		o.delay = defaultBackoff.Delay(it.attempts, rand.Float64)
 	case v.kind == verdictPause:
-		o.kind, o.delay, o.err = outcomePause, v.delay, err
+		o.kind, o.delay, o.err = outcomePause, max(v.delay, shortestDelay), err
 	case v.kind == verdictPostpone:
 		o.kind, o.delay = outcomePostponed, e.holdAtMost(v.delay)
+		o.stays = v.err == aside.ErrTurn //nolint:errorlint // never wrapped
+		if !o.stays && !v.own {
+			o.delay = max(o.delay, shortestDelay)
+		}
 	case v.kind == verdictRetry:
 		o.kind, o.delay = outcomeRetry, e.holdAtMost(v.delay)
 	default:
@@ -209,7 +218,7 @@ func (e *engine) hold(it *item, o outcome) {
 	case o.kind == outcomePause:
 		e.pauseUntil(now.Add(o.delay), it.d.Event, o.err)
 		e.makeReadyInTurn(it)
-	case (o.kind == outcomeRetry || o.kind == outcomePostponed) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
+	case (o.kind == outcomeRetry || o.kind == outcomePostponed && !o.stays) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)
 		e.leave(it)
 	default:

@@ -84,7 +84,11 @@ type verdict struct {
 	kind  verdictKind
 	delay time.Duration
 	err   error
+	own   bool // by the engine itself, which may put an event off for no time
 }
+
+// inTurn puts an event off for as long as the one ahead of it takes.
+func inTurn(err error) error { return &verdict{kind: verdictPostpone, err: err, own: true} }
 
 type verdictKind uint8
 
@@ -129,13 +133,13 @@ func RetryAfter(d time.Duration, err error) error {
 // Postpone returns an error with which a [Handler] or a [Middleware] puts an event off for d, which
 // has not failed: its turn has not come, such as with a rate limit. No attempt is counted, so
 // nothing is poisoned by it, however often it is returned. Later events of the key wait, and no
-// handler is held meanwhile. The delay is capped as that of [RetryAfter].
+// handler is held meanwhile. The delay is 1 ms or more, and capped as that of [RetryAfter].
 func Postpone(d time.Duration, err error) error {
 	return &verdict{kind: verdictPostpone, delay: max(d, 0), err: err}
 }
 
 // Pause returns an error with which a [Handler] stops the whole Consumer for d, because what all of
-// its events need is down. No attempt is counted, for this event or any other.
+// its events need is down, at least for 1 ms. No attempt is counted, for this event or any other.
 func Pause(d time.Duration, err error) error {
 	return &verdict{kind: verdictPause, delay: max(d, 0), err: err}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/aside"
 	"github.com/leatgo/leat/internal/ranges"
 )
 
@@ -32,14 +33,16 @@ type RateLimitOptions struct {
 //
 // An event whose turn has not come is put off ([leat.Postpone]) to the time that is reserved for
 // it. So no handler waits, no attempt counts, and the order of each key is kept. But the event is
-// in flight: events that wait for one value of By may use up the Consumer's MaxInFlight, and hold
-// up the others then.
+// in flight, and never left to a broker that can delay: events that wait for one value of By may
+// use up the Consumer's MaxInFlight, and hold up the others then.
 //
-// In any time t, at most Burst + t × the rate events begin. They are fewer where an event comes
-// late for its turn, as timers are by a millisecond or so: with a Burst above 1 that is made up
-// for. A turn is also lost where its event went back to the broker meanwhile. Each attempt counts,
-// and so does an event that a middleware further in passes over. The rate is that of the Consumers
-// that use this one Middleware: every process has its own.
+// In any time t, at most Burst + t × the rate events begin, also after a pause or another hold-up:
+// where that leaves no room for an event that comes late for its turn, the event gets a later one,
+// and so do those behind it. So a late event costs the time that it is late, as timers are by a
+// millisecond or so, beyond what a Burst above 1 makes up for. The turn of an event that is lost
+// goes to another; at the latest after a minute, the turn of one that went back to the broker is
+// lost. Each attempt counts, and so does an event that a middleware further in passes over. The
+// rate is that of the Consumers that use this one Middleware: every process has its own.
 //
 // With a rate so low that nothing leaves the Consumer for StallAfter, while MaxInFlight is used up,
 // its health says that it is stalled.
@@ -65,15 +68,16 @@ func RateLimit(events int, per time.Duration, o *RateLimitOptions) leat.Middlewa
 	l.slack = l.interval * float64(max(o.Burst, 1)-1)
 	return func(next leat.Handler) leat.Handler {
 		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
-			if wait := l.wait(e, time.Now()); wait > 0 {
-				return leat.Postpone(wait, errRate)
+			if ctx.Value(aside.CrashKey{}) != nil {
+				return next.Handle(ctx, e) // the attempt has had its turn
+			}
+			if wait := l.take(ctx, e, time.Now()); wait > 0 {
+				return leat.Postpone(wait, aside.ErrTurn)
 			}
 			return next.Handle(ctx, e)
 		})
 	}
 }
-
-var errRate = errors.New("the rate limit is reached")
 
 // rateLimit spaces events by a virtual schedule: each rate knows when the next event is due, and
 // lets one begin early by as much as the burst allows.
@@ -84,38 +88,20 @@ type rateLimit struct {
 	most     int
 
 	mu     sync.Mutex
-	began  time.Time // the zero of due
+	began  time.Time // the zero of all times, which are in nanoseconds since
 	rates  map[string]*rate
 	others *rate // of values beyond most
 	swept  float64
 }
 
-// rate is the schedule of one value.
-type rate struct {
-	due float64 // when the next event that comes may be due, in nanoseconds since began
-	// turns are the times that are reserved for events that were put off.
-	turns map[turnOf]float64
-	// order has the same, by time, and what was used since.
-	order []turn
-}
-
-// turnOf is the event that a turn is reserved for.
-type turnOf struct{ source, id string }
-
-type turn struct {
-	of turnOf
-	at float64
-}
-
-// lateTurn is after how long nobody expects an event any more that a turn was reserved for.
-const lateTurn = float64(time.Minute)
-
-// wait returns for how long e has to wait, and takes its turn where that is 0.
-func (l *rateLimit) wait(e leat.Event, at time.Time) time.Duration {
+// take returns for how long e has to wait, and takes its turn where that is 0.
+func (l *rateLimit) take(ctx context.Context, e leat.Event, at time.Time) time.Duration {
 	value := ""
 	if l.by != nil {
 		value = l.by(e)
 	}
+	info, _ := leat.InfoFrom(ctx)
+	of := turnOf{info.Topic, info.Group, e.Source(), e.ID()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.began.IsZero() {
@@ -123,28 +109,21 @@ func (l *rateLimit) wait(e leat.Event, at time.Time) time.Duration {
 	}
 	now := float64(at.Sub(l.began))
 	r := l.rate(value, now)
-	r.tidy(now)
-	of := turnOf{e.Source(), e.ID()}
-	begin, reserved := r.turns[of]
-	if !reserved {
-		r.due = max(r.due, now)
-		begin = r.due - l.slack
-		r.due += l.interval
+	if now-r.tidied >= tidyEvery {
+		r.tidy(now)
 	}
-	// A part of a nanosecond is none, and Postpone's timer is never early.
-	wait := time.Duration(math.Ceil(begin - now))
-	switch {
-	case wait <= 0:
+	begin := r.turn(of, now, l.interval, l.slack)
+	if begin <= now {
 		delete(r.turns, of)
 		return 0
-	case !reserved:
-		if r.turns == nil {
-			r.turns = map[turnOf]float64{}
-		}
-		r.turns[of] = begin
-		r.order = append(r.order, turn{of, begin})
 	}
-	return wait
+	if t := r.turns[of]; t.lease == nil {
+		t.lease, _ = ctx.Value(aside.LeaseKey{}).(context.Context)
+		r.turns[of] = t
+	}
+	// A part of a nanosecond is none, and Postpone's timer is never early. A wait of more than a
+	// time.Duration ends early: the event comes again.
+	return time.Duration(min(math.Ceil(begin-now), float64(longest)))
 }
 
 // rate returns the schedule of a value.
@@ -157,11 +136,11 @@ func (l *rateLimit) rate(value string, now float64) *rate {
 	}
 	if len(l.rates) >= l.most {
 		if l.others == nil {
-			l.others = &rate{}
+			l.others = newRate()
 		}
 		return l.others
 	}
-	r := &rate{}
+	r := newRate()
 	l.rates[value] = r
 	return r
 }
@@ -169,30 +148,13 @@ func (l *rateLimit) rate(value string, now float64) *rate {
 // sweep drops the schedules that a new one would not differ from. It looks at all of them, so not
 // more often than every second, or than the values could have changed.
 func (l *rateLimit) sweep(now float64) {
-	if l.swept > 0 && now-l.swept < float64(time.Second) {
+	if l.swept > 0 && now-l.swept < tidyEvery {
 		return
 	}
 	l.swept = now
 	for value, r := range l.rates {
-		if r.tidy(now); r.due <= now && len(r.turns) == 0 {
+		if r.tidy(now); len(r.turns) == 0 && r.full <= now && r.due+r.lag <= now {
 			delete(l.rates, value)
 		}
-	}
-}
-
-// tidy drops turns that were used, and those that nobody came for.
-func (r *rate) tidy(now float64) {
-	n := 0
-	for ; n < len(r.order); n++ {
-		t := r.order[n]
-		if at, ok := r.turns[t.of]; ok && at == t.at {
-			if t.at+lateTurn > now {
-				break
-			}
-			delete(r.turns, t.of)
-		}
-	}
-	if r.order = r.order[n:]; len(r.order) == 0 {
-		r.order = nil
 	}
 }

@@ -1,4 +1,4 @@
-// Package aside has what the package poison tells the engine.
+// Package aside has what Leat's own packages and the engine tell each other.
 package aside
 
 import "errors"
@@ -19,3 +19,16 @@ type HeldKey struct{}
 
 // Held is what idle consumers hold unsettled.
 type Held struct{ Events, Bytes int }
+
+// ErrTurn is the reason of a Postpone for an event whose turn is reserved in this process. Such an
+// event never goes back to a broker that can delay, where MaxInFlight would bound it no more, and
+// waits for exactly its time, however short.
+var ErrTurn = errors.New("the rate limit is reached")
+
+// CrashKey is the key of a context's value that is not nil while the chain runs once more for an
+// attempt whose handler has ended its goroutine.
+type CrashKey struct{}
+
+// LeaseKey is the key of a context's value, a context.Context, that ends with the lease of the
+// event, and not with an attempt or a deadline.
+type LeaseKey struct{}

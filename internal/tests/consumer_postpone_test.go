@@ -70,7 +70,7 @@ func TestPostponeBetweenAttempts(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		assert.Equal(t, []string{
 			"0s attempt 1, first 0s ago", "1s attempt 2, first 1s ago", "1h0m1s attempt 2, first 1s ago",
-			"1h0m1s attempt 2, first 1s ago", "1h0m3s attempt 3, first 3s ago",
+			"1h0m1.001s attempt 2, first 1s ago", "1h0m3.001s attempt 3, first 3s ago",
 		}, tr.all())
 		r.stopClean()
 	})
