@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/aside"
 	"github.com/leatgo/leat/internal/ranges"
 )
 
@@ -54,8 +55,13 @@ func IsInfrastructure(err error) bool {
 // Window reaches FailureRate. After the pause one event probes while the others wait: with its
 // success the circuit closes, with its failure the next pause begins, twice as long. While the
 // circuit is open, no failure counts as an attempt, also of handlers that began before. The reason
-// of the pause, with the newest error, is in the health of the Consumer. A nil o means the
-// defaults.
+// of the pause, with the text of the newest error, is in the health of the Consumer. A nil o means
+// the defaults.
+//
+// An event that probes and fails again, directly after it did so before, may itself be the cause:
+// that failure is returned as it is and counts as an attempt, so that [Retry] can give the event up.
+// This needs an outage in which no other event can probe, as where all have one key. When a probe
+// has not returned within MaxPause, another event probes too.
 //
 // A failure is an error that If says is one. A decision by [leat.Reject], [leat.Postpone] or
 // [leat.Pause], and an attempt that the Consumer ended, say nothing either way. Every other outcome
@@ -111,8 +117,36 @@ type breaker struct {
 	pause   time.Duration // the present one, or, while an event probes, the last
 	until   time.Time     // the end of the pause
 	opened  time.Time
-	probing bool
-	cause   error // the newest failure while the circuit is open
+	probes  int       // how many there were; the newest one's number
+	probing time.Time // since when the newest one runs; zero when it is over
+	failing probeOf   // the event whose failure ended the last probe
+	cause   string    // the text of the newest failure while the circuit is open
+}
+
+// probeOf is the event that a probe was made with.
+type probeOf struct{ topic, group, source, id string }
+
+// openError is the reason of a pause. Only for the event that failed it wraps the failure: others
+// have neither failed nor panicked.
+type openError struct {
+	text string
+	err  error
+}
+
+func (o *openError) Error() string { return o.text }
+func (o *openError) Unwrap() error { return o.err }
+
+// textOf reads the text of an error, which is foreign code: so without the lock.
+func textOf(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("an error of the type %T, which panics when it is read", err)
+		}
+	}()
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // evidence is what the outcome of a call says.
@@ -127,18 +161,21 @@ const (
 func (b *breaker) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
 	probe, err := b.admit(time.Now())
 	if err != nil {
+		if ctx.Value(aside.CrashKey{}) != nil {
+			return next.Handle(ctx, e) // what is inside of it has to judge the attempt that was made
+		}
 		return err
 	}
 	returned := false
 	defer func() {
 		if !returned { // it panicked, or left by runtime.Goexit
-			_ = b.done(ctx, probe, saysNothing, nil)
+			_ = b.done(ctx, e, probe, saysNothing, nil)
 		}
 	}()
 	err = next.Handle(ctx, e)
 	said := b.judge(ctx, err)
 	returned = true
-	return b.done(ctx, probe, said, err)
+	return b.done(ctx, e, probe, said, err)
 }
 
 // judge says what an outcome says. It calls code from outside, so without the lock.
@@ -154,35 +191,51 @@ func (b *breaker) judge(ctx context.Context, err error) evidence {
 	return saysWell
 }
 
-// admit returns the pause of a call that has to wait, or whether the call probes.
-func (b *breaker) admit(now time.Time) (probe bool, err error) {
+// admit returns the pause of a call that has to wait, or the number of the probe that the call is,
+// 0 for none.
+func (b *breaker) admit(now time.Time) (probe int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.pause == 0:
-		return false, nil
+		return 0, nil
 	case now.Before(b.until):
-		return false, leat.Pause(b.until.Sub(now), b.reason("the circuit is open"))
-	case b.probing:
-		return false, leat.Pause(probeWait, b.reason("the circuit is open, and one event probes"))
+		return 0, leat.Pause(b.until.Sub(now), b.reason("the circuit is open", nil))
+	case !b.probing.IsZero() && now.Sub(b.probing) < b.longest:
+		return 0, leat.Pause(probeWait, b.reason("the circuit is open, and one event probes", nil))
 	}
-	b.probing = true
-	return true, nil
+	b.probes++
+	b.probing = now
+	return b.probes, nil
 }
 
-// reason is that of a pause. The lock is held.
-func (b *breaker) reason(state string) error {
-	return fmt.Errorf("%s since %s: %w", state, b.opened.UTC().Format(time.RFC3339), b.cause)
+// reason is that of a pause; err is the failure of the event itself, if it has failed. The lock is
+// held.
+func (b *breaker) reason(state string, err error) error {
+	return &openError{fmt.Sprintf("%s since %s: %s", state, b.opened.UTC().Format(time.RFC3339), b.cause), err}
 }
 
 // done takes the outcome of a call, and returns what becomes of its event.
-func (b *breaker) done(ctx context.Context, probe bool, said evidence, err error) error {
+func (b *breaker) done(ctx context.Context, e leat.Event, probe int, said evidence, err error) error {
+	text := ""
+	if said == saysFailed {
+		text = textOf(err)
+	}
+	info, _ := leat.InfoFrom(ctx)
+	r, err := b.note(probeOf{info.Topic, info.Group, e.Source(), e.ID()}, probe, said, err, text)
+	r.write(ctx, b.log)
+	return err
+}
+
+// note is done with the lock held. It calls no foreign code.
+func (b *breaker) note(of probeOf, probe int, said evidence, err error, text string) (*breakerRecord, error) {
 	now := time.Now()
 	b.mu.Lock()
-	if probe {
-		b.probing = false // and where it says nothing, the next event probes
+	defer b.mu.Unlock()
+	newest := probe > 0 && probe == b.probes
+	if newest {
+		b.probing = time.Time{} // and where it says nothing, the next event probes
 	}
-	var r *breakerRecord
 	switch {
 	case said == saysNothing:
 	case b.pause == 0:
@@ -190,30 +243,35 @@ func (b *breaker) done(ctx context.Context, probe bool, said evidence, err error
 		calls, failures := b.calls.sum()
 		if said == saysFailed && calls >= b.least && float64(failures) >= b.rate*float64(calls) {
 			b.opened, b.pause = now, b.first
-			r, err = b.begin(now, "circuit opens: the consumer pauses", err)
+			r, err := b.begin(now, "circuit opens: the consumer pauses", err, text)
 			r.attrs = append(r.attrs, slog.Int("calls", calls), slog.Int("failures", failures))
+			return r, err
 		}
-	case probe && said == saysFailed:
+	case newest && said == saysFailed:
 		b.pause = min(2*b.pause, b.longest)
-		r, err = b.begin(now, "circuit stays open: the probe failed", err)
-	case probe:
-		r = &breakerRecord{slog.LevelInfo, "circuit closes: the probe succeeded", []slog.Attr{slog.Duration("open", now.Sub(b.opened))}}
-		b.pause, b.cause, b.calls = 0, nil, callWindow{}
-	case said == saysFailed: // it began before the circuit opened
-		b.cause = err
-		err = leat.Pause(b.until.Sub(now), b.reason("the circuit is open"))
+		r, paused := b.begin(now, "circuit stays open: the probe failed", err, text)
+		if of == b.failing {
+			return r, err // it may be the cause itself: it counts
+		}
+		b.failing = of
+		return r, paused
+	case said == saysFailed: // it began before the circuit opened, or was given up as a probe
+		b.cause = text
+		return nil, leat.Pause(b.until.Sub(now), b.reason("the circuit is open", err))
+	case probe > 0:
+		r := &breakerRecord{slog.LevelInfo, "circuit closes: the probe succeeded", []slog.Attr{slog.Duration("open", now.Sub(b.opened))}}
+		b.pause, b.cause, b.calls, b.failing, b.probing = 0, "", callWindow{}, probeOf{}, time.Time{}
+		return r, err
 	}
-	b.mu.Unlock()
-	r.write(ctx, b.log)
-	return err
+	return nil, err
 }
 
 // begin begins a pause because of err. The lock is held.
-func (b *breaker) begin(now time.Time, what string, err error) (*breakerRecord, error) {
-	b.until, b.cause = now.Add(b.pause), err
+func (b *breaker) begin(now time.Time, what string, err error, text string) (*breakerRecord, error) {
+	b.until, b.cause = now.Add(b.pause), text
 	return &breakerRecord{slog.LevelWarn, what, []slog.Attr{
-		slog.Duration("pause", b.pause), slog.String("error", cut(err.Error(), maxLoggedError)),
-	}}, leat.Pause(b.pause, b.reason("the circuit is open"))
+		slog.Duration("pause", b.pause), slog.String("error", cut(text, maxLoggedError)),
+	}}, leat.Pause(b.pause, b.reason("the circuit is open", err))
 }
 
 // breakerRecord is a record of the log, which is written when the lock is free. Nil is none.

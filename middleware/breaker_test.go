@@ -114,12 +114,14 @@ func TestCircuitBreakerPausesAndProbes(t *testing.T) {
 func TestCircuitBreakerStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var outcome error
+		calls := 0
 		h := middleware.CircuitBreaker(&middleware.CircuitBreakerOptions{
 			MinCalls: 4, FailureRate: 0.5, Window: 10 * time.Second, InitialPause: time.Second, MaxPause: 3 * time.Second,
 		})(leat.HandlerFunc(func(context.Context, leat.Event) error { return outcome }))
 		call := func(err error) error {
 			outcome = err
-			return h.Handle(t.Context(), newEvent(t, "a", "/shop", "1"))
+			calls++
+			return h.Handle(t.Context(), newEvent(t, "a", "/shop", fmt.Sprint(calls)))
 		}
 		business := errors.New("the card is blocked")
 		require.Equal(t, errNetwork, call(errNetwork))
