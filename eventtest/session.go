@@ -244,9 +244,9 @@ func (s *session) learn(what string, f func(ctx context.Context, b leat.Broker) 
 
 // claims compares what a stream declares with what the first one of the run declared, since that
 // decided which cases run. It returns the difference in words, or nothing. Only streams of the
-// subscriptions that most cases use are alike.
+// subscriptions that most cases use are alike; a broker may read poison queues in a way of its own.
 func (s *session) claims(sub leat.Subscription, c leat.Capabilities) string {
-	if sub.Broadcast || sub.Unordered != s.subscription(sub.Topic, sub.Group).Unordered {
+	if sub.Broadcast || sub.Group == leat.ReplayGroup || sub.Unordered != s.subscription(sub.Topic, sub.Group).Unordered {
 		return ""
 	}
 	return s.claim(c)
