@@ -57,7 +57,7 @@ func New(o *Options) (*Broker, error) {
 		return nil, options.Invalid(err)
 	}
 	b.client, b.cancel, b.admin = client, cancel, kadm.NewClient(client)
-	b.publisher.copies = mayEdit(client)
+	b.publisher.copies, b.publisher.marks = mayEdit(client), !readsPartition(client)
 	b.publisher.clients.client.Store(client)
 	b.publisher.clients.open = func(ctx context.Context) (*kgo.Client, error) { return b.newClient(ctx, b.conns, b.producerOptions()) }
 	return b, nil

@@ -22,6 +22,7 @@ type publisher struct {
 	clients clients
 	parcels parcelPools
 	copies  bool               // records are not made of the bytes of their events
+	marks   bool               // records are unpartitioned when the client gets them
 	purging sync.Map           // the topics that the client is forgetting
 	purges  sync.WaitGroup     // that
 	ctx     context.Context    //nolint:containedctx // it ends with the publisher
@@ -107,6 +108,9 @@ func (p *publisher) accept(entries []publish.Entry[record]) {
 func (p *publisher) produce(client *kgo.Client, e *publish.Entry[record], doubts int64) {
 	r := &e.Value
 	r.doubts = doubts
+	if p.marks {
+		r.kafka.Partition = unpartitioned
+	}
 	r.kafka.Timestamp = e.Admitted() // the client counts its delivery timeout from there
 	client.TryProduce(context.Background(), &r.kafka, func(_ *kgo.Record, err error) { p.answered(r, err) })
 }
