@@ -246,9 +246,49 @@ func checkHeldComesOnce(r *run) {
 		return true
 	})
 	note(h.poll(r.opts.Quiet)) // the broker may send again what it has sent just now
+	lost := &losses{causes: map[*leat.Lease]error{}}
 	for _, d := range live {
+		lost.watch(d.Lease)
 		h.settle(acked(), d)
 	}
 	h.close()
-	r.nothingLeft(h.b, h.topic, "held, expired, and acked once")
+	rd := r.join(h.b, h.topic, groupA)
+	r.mustPublish(h.b, h.topic, r.event("after", "after"))
+	for _, d := range rd.until("after") {
+		// A stream that hears of an expiry only when it settles has lost the lease.
+		if id := nameOf(&d); lost.cause(live[id].Lease) == nil {
+			r.failf("%q came again; it was held, expired, and acked once under a lease that was not lost", id)
+		}
+	}
+}
+
+// losses notes why leases ended.
+type losses struct {
+	mu     sync.Mutex
+	causes map[*leat.Lease]error // nil while a lease lasts, and when it ended in order
+}
+
+// watch attaches to a lease that it does not know. It does not delay a drain.
+func (l *losses) watch(lease *leat.Lease) {
+	l.mu.Lock()
+	_, known := l.causes[lease]
+	l.mu.Unlock()
+	if known {
+		return
+	}
+	l.note(lease, nil)
+	lease.Attach(func(release func()) { release() }, func(cause error) { l.note(lease, cause) })
+}
+
+func (l *losses) note(lease *leat.Lease, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.causes[lease] = cause
+}
+
+// cause returns why a lease was lost, nil if it was not.
+func (l *losses) cause(lease *leat.Lease) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.causes[lease]
 }
