@@ -1,6 +1,7 @@
 package rabbitmq_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/leatgo/leat"
@@ -20,6 +21,27 @@ func TestLooksLeaveThePoisonQueueAsItWas(t *testing.T) {
 		require.NoError(t, err)
 		return q.Ready, q.Unacked
 	})
+}
+
+// TestALookEndsWhenMessagesAreGone purges the queue while the first message is shown: those behind
+// the first share never arrive.
+func TestALookEndsWhenMessagesAreGone(t *testing.T) {
+	n := brokertest.StartRabbitMQ(t, nil)
+	b, sub := liveBroker(t, liveOptions(n)), liveSub(t)
+	poisonload.Fill(t, b, sub, 1_000)
+	queue := leat.ReplayOf(sub)
+	ctx, cancel := context.WithTimeout(t.Context(), livePatience)
+	defer cancel()
+	shown := 0
+	require.NoError(t, b.Browse(ctx, queue.WithDefaults(), func(*leat.Delivery) bool {
+		if shown++; shown == 1 {
+			_, err := liveChannel(t, liveRaw(t, n.URL())).QueuePurge(queue.Topic+"."+leat.ReplayGroup, false)
+			require.NoError(t, err)
+		}
+		return true
+	}))
+	require.Less(t, shown, 1_000)
+	require.NotZero(t, shown)
 }
 
 func TestLooksBesideAReplay(t *testing.T) {

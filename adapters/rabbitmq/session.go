@@ -143,8 +143,25 @@ func (s *session) countLate(n int) {
 }
 
 // do calls f with a new channel, which f owns when it succeeds. Requests of the client cannot be
-// interrupted: when ctx ends before f, do returns, and the channel is closed when f is done.
+// interrupted: when ctx ends before f, do returns, and the channel is closed when f is done. What f
+// leaves for the caller may be read only when do returns nil.
 func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error {
+	var ch *amqp.Channel
+	return s.ask(ctx, func() (err error) {
+		if ch, err = s.conn.Channel(); err == nil {
+			err = f(ch)
+		}
+		return err
+	}, func() {
+		if ch != nil {
+			_ = ch.Close()
+		}
+	})
+}
+
+// ask calls f, which makes requests, and returns when ctx ends before f. Then, and when f fails,
+// undo is called after f, by the same goroutine.
+func (s *session) ask(ctx context.Context, f func() error, undo func()) error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
@@ -161,18 +178,15 @@ func (s *session) do(ctx context.Context, f func(ch *amqp.Channel) error) error 
 				s.countLate(-1)
 			}
 		}()
-		ch, err := s.conn.Channel()
-		if err == nil {
-			err = f(ch)
-		}
-		owned := err == nil
+		err := f()
+		taken := err == nil
 		select {
 		case answer <- err:
 		case <-ctx.Done():
-			owned = false
+			taken = false
 		}
-		if ch != nil && !owned {
-			_ = ch.Close()
+		if !taken {
+			undo()
 		}
 	}()
 	select {
