@@ -56,7 +56,7 @@ func RunUntilIdle(ctx context.Context, idle time.Duration, consumers ...*Consume
 
 // unsettled returns an error that says which events of idle consumers cannot be settled, or nil.
 func unsettled(consumers []*Consumer) error {
-	var errs []error
+	errs := make([]error, 0, len(consumers))
 	for _, c := range consumers {
 		errs = append(errs, c.unsettled())
 	}

@@ -160,7 +160,8 @@ func TestRunRefusedTheConsumer(t *testing.T) {
 type broken struct{ leat.Broker }
 
 func (broken) Subscribe(context.Context, leat.Subscription) (leat.Stream, error) {
-	return nil, errors.Join(errors.New("wrong password"), &leat.Error{Op: "subscribe", Code: leat.CodeUnavailable, Err: errors.New("disk is full")})
+	return nil, errors.Join(errors.New("wrong password"),
+		&leat.Error{Op: "subscribe", Code: leat.CodeUnavailable, Err: errors.New("disk is full")})
 }
 
 func TestEveryErrorOfARunIsShownAndLogged(t *testing.T) {

@@ -46,7 +46,7 @@ func TestARateEndsWithItsContext(t *testing.T) {
 		time.AfterFunc(10*time.Millisecond, cancel)
 		var after atomic.Int64
 		began := time.Now()
-		r, err := poison.Replay(ctx, b, orders, leat.HandlerFunc(func(c context.Context, _ leat.Event) error {
+		r, err := poison.Replay(ctx, b, orders, leat.HandlerFunc(func(_ context.Context, _ leat.Event) error {
 			if ctx.Err() != nil {
 				after.Add(1)
 			}
@@ -106,7 +106,7 @@ func TestWhatIsNoEventIsPutBackOnce(t *testing.T) {
 		b := fill(t, 0)
 		require.NoError(t, b.DeliverRaw(leat.ReplayOf(orders).Topic, leat.Malformed{Body: []byte("somebody wrote this")}))
 		handled := 0
-		r, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
+		r, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(context.Context, leat.Event) error {
 			handled++
 			return nil
 		}), &poison.ReplayOptions{UntilEmpty: true})
@@ -155,7 +155,7 @@ func TestFailedPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := fill(t, 3)
 		var told atomic.Int64
-		r, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
+		r, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(context.Context, leat.Event) error {
 			return errAgain
 		}), &poison.ReplayOptions{Concurrency: 1, Failed: func(poison.Entry, error) {
 			if told.Add(1) == 1 {

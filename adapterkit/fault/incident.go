@@ -104,6 +104,7 @@ func (i *Incident) write(level slog.Level, message string, attrs []slog.Attr, mo
 	if more > 0 {
 		attrs = append(attrs, slog.Int("more", more))
 	}
+	//nolint:sloglint // a constant of the caller
 	i.Logger.LogAttrs(context.Background(), level, message, attrs...)
 }
 

@@ -78,7 +78,7 @@ func TestIncidentsOfAMinuteAreBounded(t *testing.T) {
 func TestIncidentCountsWhatComesUpLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, lines := incidentLog()
-		for _, kind := range strings.Split("abcdefghijklm", "") {
+		for kind := range strings.SplitSeq("abcdefghijklm", "") {
 			i.Wrong("down "+kind, kind, io.EOF)
 		}
 		assert.Len(t, lines(), 10)

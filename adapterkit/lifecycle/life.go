@@ -37,7 +37,8 @@ type Stream interface {
 
 // ErrClosed returns the error of a call after Close. An empty topic means that the call has none.
 func (l *Life[S]) ErrClosed(op, topic string) error {
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New(cmp.Or(l.Broker, "the broker") + " is closed; close it behind the last Producer and Consumer")}
+	err := errors.New(cmp.Or(l.Broker, "the broker") + " is closed; close it behind the last Producer and Consumer")
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: err}
 }
 
 // Closed returns the error of a call after Close, and nil before that. Health begins with it.

@@ -25,7 +25,8 @@ func TestHealthOfAnOutageFitsOnAScreen(t *testing.T) {
 	b := open(t, o)
 	p := leat.NewProducer(b, nil)
 	down := make(chan struct{})
-	c := leat.NewConsumer(b, leat.Subscription{Topic: "orders", Group: "billing"}, leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+	sub := leat.Subscription{Topic: "orders", Group: "billing"}
+	c := leat.NewConsumer(b, sub, leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
 		<-down
 		if e.Key() == "reject" {
 			return leat.Reject(errors.New("no row"))
@@ -46,7 +47,8 @@ func TestHealthOfAnOutageFitsOnAScreen(t *testing.T) {
 
 	require.Eventually(t, func() bool {
 		text := fmt.Sprint(c.Health().Problems)
-		return strings.Contains(text, "the poison queue fails") && strings.Contains(text, "handler cannot publish") && strings.Contains(text, "health")
+		return strings.Contains(text, "the poison queue fails") && strings.Contains(text, "handler cannot publish") &&
+			strings.Contains(text, "health")
 	}, livePatience, 10*time.Millisecond)
 	for range 20 { // it changes while it lasts
 		text, err := json.MarshalIndent(c.Health(), "", "  ")
@@ -59,11 +61,12 @@ func TestHealthOfAnOutageFitsOnAScreen(t *testing.T) {
 		assert.NotContains(t, string(text), "leat: ")
 		select {
 		case <-time.After(100 * time.Millisecond):
-		case <-ended:
-			require.Fail(t, "the Consumer ended")
+		case err := <-ended:
+			require.Fail(t, "the Consumer ended", "%v", err)
 		}
 	}
 	t.Logf("%+v", c.Health().Problems)
 	stop()
-	<-ended // what the outage leaves is not the matter here
+	err := <-ended
+	t.Logf("what the outage leaves: %v", err) // it is not the matter here
 }

@@ -207,7 +207,8 @@ func (b *Broker) Close() error {
 }
 
 func closedError(op, topic string) error {
-	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: errors.New("the memory broker is closed; close it behind the last Producer and Consumer")}
+	err := errors.New("the memory broker is closed; close it behind the last Producer and Consumer")
+	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeClosed, Err: err}
 }
 
 // canceled returns the error of a context that ended, with its cause where that says more.

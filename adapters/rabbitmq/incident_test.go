@@ -43,7 +43,7 @@ func (l *logbook) with(text string) (lines []string) {
 }
 
 // TestLog runs on one node, one after the other.
-func TestLog(t *testing.T) {
+func TestLog(t *testing.T) { //nolint:tparallel // on its node they run one after the other
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	t.Run("a lost channel", func(t *testing.T) { testLostChannelHasALine(t, n) })

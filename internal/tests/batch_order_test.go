@@ -103,7 +103,8 @@ func TestBatchAcksInOrderWhatAMiddlewareAnswers(t *testing.T) {
 			attempts = info.Attempt
 			return nil
 		})
-		r := startBatch(t, b, &leat.BatchOptions{SameKey: true}, &leat.ConsumerOptions{Middleware: []leat.Middleware{drop}}, failing(errBoom, errBoom))
+		r := startBatch(t, b, &leat.BatchOptions{SameKey: true},
+			&leat.ConsumerOptions{Middleware: []leat.Middleware{drop}}, failing(errBoom, errBoom))
 		settle(time.Hour)
 		assert.Equal(t, []string{"a1 ack", "a2 ack", "a3 ack"}, b.settlements())
 		assert.Equal(t, 1, attempts)
@@ -158,7 +159,8 @@ func TestBatchOfAMiddlewareThatCallsLate(t *testing.T) {
 			return nil
 		})
 		h := leat.Batch(&leat.BatchOptions{SameKey: true}, func(context.Context, []leat.Event) error { return nil })
-		r := startHandler(t, b, leat.NewRouter(leat.Route{Type: "com.example.test", Handler: h}), &leat.ConsumerOptions{Middleware: []leat.Middleware{rude}})
+		r := startHandler(t, b, leat.NewRouter(leat.Route{Type: "com.example.test", Handler: h}),
+			&leat.ConsumerOptions{Middleware: []leat.Middleware{rude}})
 		settle(time.Hour)
 		assert.True(t, leat.IsPostponed(<-late))
 		assert.Equal(t, []string{"a1 ack", "a2 ack"}, b.settlements())

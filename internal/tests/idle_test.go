@@ -149,8 +149,9 @@ func TestRunUntilIdleEndsWithWhatIsStuck(t *testing.T) {
 		queue leat.PoisonQueue
 		want  string
 	}{
-		"without a poison queue":      {nil, "3 events stay unsettled and went back to the broker: 2 rejected, and there is no poison queue"},
-		"refused by the poison queue": {refuse, "3 events stay unsettled and went back to the broker: 2 refused by the poison queue; raise the size"},
+		"without a poison queue": {nil, "3 events stay unsettled and went back to the broker: 2 rejected, and there is no poison queue"},
+		"refused by the poison queue": {refuse, "3 events stay unsettled and went back to the broker: 2 refused by the poison queue; " +
+			"raise the size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
