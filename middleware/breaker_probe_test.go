@@ -70,7 +70,8 @@ func TestCircuitBreakerTellsAPanicOfItsOwnEvent(t *testing.T) {
 	})
 }
 
-// An event that always fails does not keep the circuit open: its probes count, and Retry gives it up.
+// An event that always fails does not keep the circuit open: its probes count, and Retry gives it
+// up.
 func TestCircuitBreakerGivesUpAPill(t *testing.T) {
 	for _, keys := range []int{1, 7} {
 		synctest.Test(t, func(t *testing.T) {
