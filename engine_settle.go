@@ -214,11 +214,12 @@ func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.dra
 // hold keeps an item for another attempt. The lock is held.
 func (e *engine) hold(it *item, o outcome) {
 	now := time.Now()
+	waits := o.kind == outcomeRetry || o.kind == outcomePostponed && !o.stays
 	switch {
 	case o.kind == outcomePause:
 		e.pauseUntil(now.Add(o.delay), it.d.Event, o.err)
 		e.makeReadyInTurn(it)
-	case (o.kind == outcomeRetry || o.kind == outcomePostponed && !o.stays) && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
+	case waits && it.lane == nil && o.delay >= brokerDelay && o.delay <= e.caps.LongestDelay:
 		e.giveBack(it, o.delay)
 		e.leave(it)
 	default:
