@@ -59,9 +59,9 @@ func IsInfrastructure(err error) bool {
 // the defaults.
 //
 // An event that probes and fails again, directly after it did so before, may itself be the cause:
-// that failure is returned as it is and counts as an attempt, so that [Retry] can give the event up.
-// This needs an outage in which no other event can probe, as where all have one key. When a probe
-// has not returned within MaxPause, another event probes too.
+// that failure is returned as it is and counts as an attempt, so that [Retry] can give the event
+// up. This needs an outage in which no other event can probe, as where all have one key. When a
+// probe has not returned within MaxPause, another event probes too.
 //
 // A failure is an error that If says is one. A decision by [leat.Reject], [leat.Postpone] or
 // [leat.Pause], and an attempt that the Consumer ended, say nothing either way. Every other outcome

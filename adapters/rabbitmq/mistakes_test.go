@@ -99,7 +99,8 @@ func mistakes(vacant string) []mistake {
 		{"a topic without a group", publishes("lonely", "", nil),
 			`leat: publish topic "lonely" event "1": not found: no queue takes it, the broker says 312 NO_ROUTE; declare ` +
 				`the groups first (leat.Declare, or Run, which does), or set Unroutable`},
-		{"an event that is too large", publishes("declared", strings.Repeat("x", 20<<10), func(o *rabbitmq.Options) { o.MaxMessageBytes = 16 << 10 }),
+		{"an event that is too large", publishes("declared", strings.Repeat("x", 20<<10),
+			func(o *rabbitmq.Options) { o.MaxMessageBytes = 16 << 10 }),
 			`leat: publish topic "declared" event "1": too large: the event has 20598 bytes; at most 6720 are allowed; ` +
 				`publish a reference to large data, or raise the limit of the broker's adapter`},
 		{"no permission to declare", declares(orders, func(o *rabbitmq.Options) { o.Credentials = login("powerless", "p") }),
@@ -143,7 +144,7 @@ func mistakes(vacant string) []mistake {
 }
 
 // TestMistakesSayWhatToDo: the commonest mistakes, and the exact text of each.
-func TestMistakesSayWhatToDo(t *testing.T) {
+func TestMistakesSayWhatToDo(t *testing.T) { //nolint:tparallel // one after the other, on one node
 	t.Parallel()
 	n := brokertest.StartRabbitMQ(t, nil)
 	require.NoError(t, n.AddUser(t.Context(), "powerless", "p"))
