@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,24 @@ import (
 	"github.com/leatgo/leat/middleware"
 )
 
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 // logger returns a logger and a function that returns its records.
 func logger(t *testing.T, level slog.Level) (*slog.Logger, func() []map[string]any) {
 	t.Helper()
+	var mu sync.Mutex
 	var buf bytes.Buffer
-	l := slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: level}))
+	write := writerFunc(func(p []byte) (int, error) { // the Consumer may log while the test reads
+		mu.Lock()
+		defer mu.Unlock()
+		return buf.Write(p)
+	})
+	l := slog.New(slog.NewJSONHandler(write, &slog.HandlerOptions{Level: level}))
 	return l, func() []map[string]any {
+		mu.Lock()
+		defer mu.Unlock()
 		var records []map[string]any
 		for line := range strings.Lines(buf.String()) {
 			var r map[string]any
