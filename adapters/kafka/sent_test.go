@@ -25,7 +25,7 @@ func TestNeverSentIsRefused(t *testing.T) {
 	doubt := f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "neighbour", Err: kerr.NotLeaderForPartition})
 	stranger := publish(context.Background(), b, "unknown", event("0", "k"), event("1", ""))
 	require.NoError(t, publishOne(b, "neighbour", event("0", "k"), 10*time.Second))
-	require.Equal(t, int64(1), int64(doubt.Hits()))
+	require.Equal(t, 1, doubt.Hits())
 	require.Positive(t, unlearned.Hits())
 	unlearned.Remove() // from here on the cluster says that the topic does not exist
 	errs, err := stranger.wait(10 * time.Second)
