@@ -221,8 +221,9 @@ func (b *barrage) answer(id string, err error) bool {
 	return true
 }
 
-// judge compares what is stored with the outcomes.
-func (b *barrage) judge() {
+// judge compares what is stored with the outcomes, and the order with that of the publishes where
+// what is stored was read in order.
+func (b *barrage) judge(ordered bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var refused, twice, order, unknown []string
@@ -261,7 +262,9 @@ func (b *barrage) judge() {
 	b.note("were reported as refused, and are stored", refused)
 	b.note("were confirmed, and are not stored", missing)
 	b.note("are stored more than once, and were published once", twice)
-	b.note("are confirmed and stored in another order than they were published", order)
+	if ordered {
+		b.note("are confirmed and stored in another order than they were published", order)
+	}
 	b.note("are stored, and were not published", unknown)
 	b.note("were reported more than once", repeated)
 	b.note("have an outcome that is no *leat.Error", uncoded)

@@ -101,7 +101,7 @@ func without(events []leat.Event, ds []leat.Delivery) []leat.Event {
 // are in the order of the events where the stream keeps one.
 func (rd *reader) expectByKey(what string, got []leat.Delivery, want ...leat.Event) {
 	rd.r.expectSet(what, got, want...)
-	if rd.stream.Capabilities().Order == leat.OrderNone || rd.sub.Unordered {
+	if !rd.keepsOrder() {
 		return
 	}
 	place := map[string]int{}

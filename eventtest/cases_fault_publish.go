@@ -146,5 +146,5 @@ func (b *barrage) compare() {
 	for i := range late {
 		store(&late[i])
 	}
-	b.judge()
+	b.judge(rd.keepsOrder())
 }

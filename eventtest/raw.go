@@ -242,7 +242,7 @@ func (rd *reader) until(id string) []leat.Delivery {
 	for {
 		d := rd.take(1)[0]
 		if nameOf(&d) == id {
-			if rd.stream.Capabilities().Order == leat.OrderNone {
+			if !rd.keepsOrder() {
 				before = append(before, rd.poll(rd.r.opts.Quiet)...)
 			}
 			return before
@@ -252,6 +252,11 @@ func (rd *reader) until(id string) []leat.Delivery {
 			rd.r.failf("%q did not come among %d deliveries", id, len(before))
 		}
 	}
+}
+
+// keepsOrder reports whether the stream promises the order of a key.
+func (rd *reader) keepsOrder() bool {
+	return rd.stream.Capabilities().Order != leat.OrderNone && !rd.sub.Unordered
 }
 
 // brief is how long a case waits that looks for the absence of something several times.

@@ -13,7 +13,23 @@ import (
 // TestMemoryConformsUnordered runs the suite on Unordered subscriptions of a broker that has order
 // to offer.
 func TestMemoryConformsUnordered(t *testing.T) {
-	report := eventtest.TestAdapter(t, newMemoryHarness(), &eventtest.Options{Unordered: true})
+	conformsUnordered(t, newMemoryHarness())
+}
+
+// TestDisorderConforms: no case asks an Unordered stream for an order that it does not promise.
+func TestDisorderConforms(t *testing.T) {
+	conformsUnordered(t, mutantHarness{newMemoryHarness(), bendStreams(func(_ leat.Subscription, s *bentStream) {
+		s.receive = func(s leat.Stream, ctx context.Context, into []leat.Delivery) (int, error) {
+			n, err := s.Receive(ctx, into)
+			slices.Reverse(into[:n])
+			return n, err
+		}
+	})})
+}
+
+func conformsUnordered(t *testing.T, h eventtest.Harness) {
+	t.Helper()
+	report := eventtest.TestAdapter(t, h, &eventtest.Options{Unordered: true})
 	for _, c := range eventtest.Cases() {
 		for _, r := range report.Results {
 			if r.Case == c.Name && slices.Contains(c.Needs, eventtest.NeedOrder) {

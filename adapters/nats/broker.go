@@ -102,13 +102,30 @@ func (b *Broker) Health() error {
 	return fault.Join(errs...)
 }
 
-// ask calls f, which makes requests of JetStream, bounded by ctx and the RequestTimeout.
-func (b *Broker) ask(
+// do calls f, which makes requests of JetStream, bounded by ctx and the RequestTimeout. f may
+// outlive the call: it writes to nothing that others read. See ask.
+func (b *Broker) do(
 	ctx context.Context, f func(ctx context.Context, js jetstream.JetStream) error,
 ) error {
 	request, cancel := b.bounded(ctx)
 	defer cancel()
 	return b.link.do(request, func(ctx context.Context) error { return f(ctx, b.link.js) })
+}
+
+// ask is do for an f that finds something.
+func ask[T any](
+	ctx context.Context, b *Broker, f func(ctx context.Context, js jetstream.JetStream) (T, error),
+) (found T, err error) {
+	answer := make(chan T, 1)
+	err = b.do(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		v, err := f(ctx, js)
+		answer <- v
+		return err
+	})
+	if err == nil {
+		found = <-answer
+	}
+	return found, err
 }
 
 func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

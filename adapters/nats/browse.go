@@ -31,8 +31,10 @@ func (b *Broker) Browse(
 		return err
 	}
 	defer done()
-	v := &browse{b: b, sub: sub, decoder: decoder{topic: sub.Topic, o: &b.o}}
-	if err = v.look(ctx); err == nil {
+	v, err := ask(ctx, b, func(ctx context.Context, js jetstream.JetStream) (*browse, error) {
+		return b.look(ctx, js, sub)
+	})
+	if err == nil {
 		err = v.read(ctx, show)
 	}
 	if err != nil {
@@ -44,7 +46,6 @@ func (b *Broker) Browse(
 // browse is one Browse.
 type browse struct {
 	b         *Broker
-	sub       leat.Subscription
 	stream    jetstream.Stream
 	subject   string
 	next, end uint64
@@ -52,30 +53,33 @@ type browse struct {
 }
 
 // look finds out what the group waits for.
-func (v *browse) look(ctx context.Context) error {
-	return v.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		t := v.b.topicOf(v.sub.Topic)
-		s, err := js.Stream(ctx, t.stream)
-		if err != nil {
-			return fmt.Errorf("the stream %q: %w", t.stream, err)
-		}
-		// The end comes first: what is acked after that is not shown, and what is published is not
-		// either.
-		v.stream, v.subject, v.end = s, t.subject, s.CachedInfo().State.LastSeq
-		c, err := s.Consumer(ctx, v.b.consumerConfig(v.sub, nil).Durable)
-		if err != nil {
-			return err
-		}
-		i := c.CachedInfo()
-		if v.next = i.AckFloor.Stream + 1; i.NumAckPending == 0 {
-			v.next = i.Delivered.Stream + 1
-		}
-		v.next = max(v.next, s.CachedInfo().State.FirstSeq)
-		if i.Config.FilterSubject != "" {
-			v.subject = i.Config.FilterSubject
-		}
-		return nil
-	})
+func (b *Broker) look(
+	ctx context.Context, js jetstream.JetStream, sub leat.Subscription,
+) (*browse, error) {
+	t := b.topicOf(sub.Topic)
+	s, err := js.Stream(ctx, t.stream)
+	if err != nil {
+		return nil, fmt.Errorf("the stream %q: %w", t.stream, err)
+	}
+	// The end comes first: what is acked after that is not shown, and what is published is not
+	// either.
+	v := &browse{
+		b: b, stream: s, subject: t.subject, end: s.CachedInfo().State.LastSeq,
+		decoder: decoder{topic: sub.Topic, o: &b.o},
+	}
+	c, err := s.Consumer(ctx, b.consumerConfig(sub, nil).Durable)
+	if err != nil {
+		return nil, err
+	}
+	i := c.CachedInfo()
+	if v.next = i.AckFloor.Stream + 1; i.NumAckPending == 0 {
+		v.next = i.Delivered.Stream + 1
+	}
+	v.next = max(v.next, s.CachedInfo().State.FirstSeq)
+	if i.Config.FilterSubject != "" {
+		v.subject = i.Config.FilterSubject
+	}
+	return v, nil
 }
 
 func (v *browse) read(ctx context.Context, show func(*leat.Delivery) bool) error {
@@ -114,12 +118,11 @@ func storedHeaders() []string {
 const missingFor = time.Second
 
 // get returns the next message from v.next on, nil where there is none.
-func (v *browse) get(ctx context.Context) (m *jetstream.RawStreamMsg, err error) {
+func (v *browse) get(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	stream, next, subject := v.stream, v.next, jetstream.WithGetMsgSubject(v.subject)
 	for began := time.Now(); ; {
-		err = v.b.ask(ctx, func(ctx context.Context, _ jetstream.JetStream) error {
-			var err error
-			m, err = v.stream.GetMsg(ctx, v.next, jetstream.WithGetMsgSubject(v.subject))
-			return err
+		m, err := ask(ctx, v.b, func(ctx context.Context, _ jetstream.JetStream) (*jetstream.RawStreamMsg, error) {
+			return stream.GetMsg(ctx, next, subject)
 		})
 		if !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return m, err

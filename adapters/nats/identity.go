@@ -194,16 +194,11 @@ func (s *Stream) begin(i *jetstream.ConsumerInfo) {
 
 // info asks for the consumer.
 func (s *Stream) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	found := make(chan *jetstream.ConsumerInfo, 1) // the question may outlive this call
-	err := s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		c, err := js.Consumer(ctx, s.stream, s.consumer)
-		if err == nil {
-			found <- c.CachedInfo()
-		}
-		return err
+	c, err := ask(ctx, s.b, func(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
+		return js.Consumer(ctx, s.stream, s.consumer)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the consumer %q: %w", s.consumer, err)
 	}
-	return <-found, nil
+	return c.CachedInfo(), nil
 }

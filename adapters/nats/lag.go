@@ -25,40 +25,44 @@ func (b *Broker) Lag(ctx context.Context, topic, group string) (leat.Lag, error)
 	if err := b.life.Refuse(ctx, "lag", topic); err != nil {
 		return leat.Lag{}, err
 	}
-	var i *jetstream.ConsumerInfo
-	lag := leat.Lag{Topic: topic, Group: group}
-	err := b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
-		t := b.topicOf(topic)
-		c, err := js.Consumer(ctx, t.stream, b.consumerConfig(sub, nil).Durable)
-		if err != nil {
-			return err
-		}
-		i = c.CachedInfo()
-		if i.NumPending == 0 && i.NumAckPending == 0 {
-			return nil
-		}
-		lag.Oldest = leat.LagUnknown
-		s, err := js.Stream(ctx, t.stream)
-		if err != nil {
-			return err
-		}
-		first := max(i.AckFloor.Stream+1, s.CachedInfo().State.FirstSeq)
-		var next []jetstream.GetMsgOpt
-		if subject := i.Config.FilterSubject; subject != "" {
-			next = append(next, jetstream.WithGetMsgSubject(subject)) // others are not the group's
-		}
-		if m, err := s.GetMsg(ctx, first, next...); err == nil { // otherwise it was deleted
-			lag.Oldest = max(time.Since(m.Time), 0)
-		}
-		return nil
+	lag, err := ask(ctx, b, func(ctx context.Context, js jetstream.JetStream) (leat.Lag, error) {
+		return b.lag(ctx, js, sub)
 	})
 	if err != nil {
 		return leat.Lag{}, fail(ctx, "lag", topic, err)
 	}
-	lag.Events = int64(i.NumPending) + int64(i.NumAckPending)
+	return lag, nil
+}
+
+func (b *Broker) lag(
+	ctx context.Context, js jetstream.JetStream, sub leat.Subscription,
+) (leat.Lag, error) {
+	t := b.topicOf(sub.Topic)
+	c, err := js.Consumer(ctx, t.stream, b.consumerConfig(sub, nil).Durable)
+	if err != nil {
+		return leat.Lag{}, err
+	}
+	i := c.CachedInfo()
+	lag := leat.Lag{Topic: sub.Topic, Group: sub.Group, Events: int64(i.NumPending) + int64(i.NumAckPending)}
 	lag.Parts = []leat.LagPart{{Name: i.Name, Events: lag.Events, Details: map[string]int64{
 		"num_pending": int64(i.NumPending), "num_ack_pending": int64(i.NumAckPending),
 		"num_redelivered": int64(i.NumRedelivered), "num_waiting": int64(i.NumWaiting),
 	}}}
+	if lag.Events == 0 {
+		return lag, nil
+	}
+	lag.Oldest = leat.LagUnknown
+	s, err := js.Stream(ctx, t.stream)
+	if err != nil {
+		return leat.Lag{}, err
+	}
+	first := max(i.AckFloor.Stream+1, s.CachedInfo().State.FirstSeq)
+	var next []jetstream.GetMsgOpt
+	if subject := i.Config.FilterSubject; subject != "" {
+		next = append(next, jetstream.WithGetMsgSubject(subject)) // others are not the group's
+	}
+	if m, err := s.GetMsg(ctx, first, next...); err == nil { // otherwise it was deleted
+		lag.Oldest = max(time.Since(m.Time), 0)
+	}
 	return lag, nil
 }

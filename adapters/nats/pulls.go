@@ -309,7 +309,7 @@ func (s *Stream) run() {
 // restoreBroadcast makes the consumer of a broadcast again that a server has lost. The lock is not
 // held.
 func (s *Stream) restoreBroadcast() {
-	err := s.b.ask(s.ctx, s.createBroadcast)
+	err := s.b.do(s.ctx, s.createBroadcast)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {

@@ -352,7 +352,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	if s.keeper == nil {
 		s.lease.End(nil)
-		_ = s.b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		_ = s.b.do(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 			return js.DeleteConsumer(ctx, s.stream, consumer)
 		})
 	} else if pin != "" {

@@ -26,17 +26,16 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	defer done()
-	var s *Stream
-	err = b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+	s, err := ask(ctx, b, func(ctx context.Context, js jetstream.JetStream) (*Stream, error) {
 		stream, consumer, err := b.provision(ctx, js, sub)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s = b.newStream(sub.WithDefaults(), stream, consumer)
+		s := b.newStream(sub.WithDefaults(), stream, consumer)
 		if sub.Broadcast {
-			return s.createBroadcast(ctx, js)
+			err = s.createBroadcast(ctx, js)
 		}
-		return nil
+		return s, err
 	})
 	if err == nil {
 		err = s.open()

@@ -95,7 +95,7 @@ func (b *Broker) Declare(ctx context.Context, subs ...leat.Subscription) error {
 	}
 	var all []error
 	for _, sub := range subs {
-		err := b.ask(ctx, func(ctx context.Context, js jetstream.JetStream) error {
+		err := b.do(ctx, func(ctx context.Context, js jetstream.JetStream) error {
 			_, _, err := b.provision(ctx, js, sub)
 			return err
 		})

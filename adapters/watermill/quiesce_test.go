@@ -33,9 +33,11 @@ func TestQuiesce(t *testing.T) {
 			messages <- sent[i]
 		}
 		var into [3]leat.Delivery
-		n, err := s.Receive(t.Context(), into[:])
-		require.NoError(t, err)
-		require.Equal(t, 3, n)
+		for got := 0; got < len(into); { // a Receive takes what is there
+			n, err := s.Receive(t.Context(), into[got:])
+			require.NoError(t, err)
+			got += n
+		}
 		s.(leat.Quiescer).Quiesce()
 		s.Settle(&into[0], leat.Settlement{Action: leat.Ack})
 		s.Settle(&into[1], leat.Settlement{Action: leat.GiveBack})
