@@ -2,6 +2,7 @@ package poison
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/leatgo/leat"
@@ -88,5 +89,10 @@ func browse(ctx context.Context, broker leat.Broker, queue leat.Subscription, sh
 	if !ok {
 		return &leat.Error{Op: "browse", Topic: queue.Topic, Code: leat.CodeUnsupported, Err: errNoBrowser}
 	}
-	return b.Browse(ctx, queue.WithDefaults(), func(d *leat.Delivery) bool { return show(entryOf(d.Event, d.Malformed, d.Position)) })
+	err := b.Browse(ctx, queue.WithDefaults(), func(d *leat.Delivery) bool { return show(entryOf(d.Event, d.Malformed, d.Position)) })
+	if leat.CodeOf(err) == leat.CodeNotFound {
+		err = &leat.Error{Op: "browse", Topic: queue.Topic, Code: leat.CodeNotFound,
+			Err: fmt.Errorf("nobody has declared a poison queue of this name; check topic and group: %w", err)}
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -114,9 +115,16 @@ func TestPeekTakesNothing(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{"1", "3"}, some)
-		for _, err := range poison.Peek(t.Context(), b, leat.Subscription{Topic: "orders", Group: "nobody"}, nil) {
+		nobody := leat.Subscription{Topic: "orders", Group: "nobody"}
+		const want = `leat: browse topic "orders.nobody.poison": not found: nobody has declared a poison queue of this name; ` +
+			`check topic and group: `
+		for _, err := range poison.Peek(t.Context(), b, nobody, nil) {
 			require.Equal(t, leat.CodeNotFound, leat.CodeOf(err))
+			require.ErrorContains(t, err, want)
+			require.Equal(t, 1, strings.Count(err.Error(), "not found"))
 		}
+		_, err = poison.Drop(t.Context(), b, nobody, nil)
+		require.ErrorContains(t, err, want)
 	})
 }
 
