@@ -19,41 +19,62 @@ type Broker interface {
 	// Publish hands events to the broker and reports the outcome of each through done.
 	//
 	// P1. done is called exactly once for every index of events, from any goroutine, possibly
-	// before Publish returns. It does not block. P2. Publish returns once every event is accepted
-	// (the adapter took it and will report) or done. It blocks while the adapter's buffer is full,
-	// and no longer than ctx lasts. The buffer, of events that the broker has not confirmed, has a
-	// bound in bytes, which is an option of the adapter and 64 MiB, or less, unless that is set.
+	// before Publish returns. It does not block.
+	//
+	// P2. Publish returns once every event is accepted (the adapter took it and will report) or
+	// done. It blocks while the adapter's buffer is full, and no longer than ctx lasts. The buffer,
+	// of events that the broker has not confirmed, has a bound in bytes, which is an option of the
+	// adapter and 64 MiB, or less, unless that is set.
+	//
 	// P3. ctx bounds admission only: an event that was not accepted when ctx ends is refused within
 	// 250 ms, with [CodeCanceled], or with [CodeUnavailable] where it waited for a broker that
 	// cannot be reached. An event that was accepted is not affected when ctx ends after Publish
-	// returned; see [Withdrawer]. P4. done(i, nil) means that the broker confirmed that it has the
-	// event as durably as the stream's [Capabilities] say. Nothing less is reported as nil. P5. Any
-	// other outcome is an [*Error]. [CodeUnknown] means that the event may be stored (a lost
-	// connection, no answer within the adapter's delivery timeout, Close while waiting); every
+	// returned; see [Withdrawer].
+	//
+	// P4. done(i, nil) means that the broker confirmed that it has the event as durably as the
+	// stream's [Capabilities] say. Nothing less is reported as nil.
+	//
+	// P5. Any other outcome is an [*Error]. [CodeUnknown] means that the event may be stored (a
+	// lost connection, no answer within the adapter's delivery timeout, Close while waiting); every
 	// other code means that it certainly is not and never will be: refused. An event that nothing
-	// was sent of is refused. P6. Events of one call with the same key are stored in the order of
-	// the call, and after those of earlier calls that returned before this one began. P7. One
-	// refused event does not change the outcome of its neighbours. P8. An answer of the broker that
-	// comes after done was called is ignored. P9. events belongs to the caller again when Publish
-	// returns; the adapter copies the values that it keeps. P10. The trace context of ctx,
-	// [TraceFrom], is written beside each event, as the transport's headers traceparent and
-	// tracestate without a prefix. An event for which there is no more room with it goes without
-	// it, and is never refused for it. P11. While the broker cannot be reached, events are taken
-	// within the bound of P2 and sent when it can be reached again. They are not refused at once,
-	// also when the adapter knows that it has no connection. When its delivery timeout has passed
-	// since an event was taken, the event is refused with [CodeUnavailable] if nothing of it was
-	// sent, else it is unknown. What a client library refuses by itself is reported as it says.
+	// was sent of is refused.
+	//
+	// P6. Events of one call with the same key are stored in the order of the call, and after those
+	// of earlier calls that returned before this one began.
+	//
+	// P7. One refused event does not change the outcome of its neighbours.
+	//
+	// P8. An answer of the broker that comes after done was called is ignored.
+	//
+	// P9. events belongs to the caller again when Publish returns; the adapter copies the values
+	// that it keeps.
+	//
+	// P10. The trace context of ctx, [TraceFrom], is written beside each event, as the transport's
+	// headers traceparent and tracestate without a prefix. An event for which there is no more room
+	// with it goes without it, and is never refused for it.
+	//
+	// P11. While the broker cannot be reached, events are taken within the bound of P2 and sent
+	// when it can be reached again. They are not refused at once, also when the adapter knows that
+	// it has no connection. When its delivery timeout has passed since an event was taken, the
+	// event is refused with [CodeUnavailable] if nothing of it was sent, else it is unknown. What a
+	// client library refuses by itself is reported as it says.
 	Publish(ctx context.Context, topic string, events []Event, done func(i int, err error))
 
 	// Subscribe opens a stream of deliveries.
 	//
 	// S1. A subscription that the broker or an existing queue cannot hold as asked (order by key,
 	// broadcast) is an error with [CodeUnsupported] that says what to change. Nothing is silently
-	// downgraded. S2. A topic or group that does not exist is an error with [CodeNotFound], unless
-	// the adapter creates it. S3. Events published after Subscribe returned are delivered to the
-	// group, also when they are published before the first Receive. S4. The streams of one group
-	// share its events; each group gets every event. A Broadcast stream gets every event that is
-	// published while it is connected; what it holds when its lease is lost may be gone.
+	// downgraded.
+	//
+	// S2. A topic or group that does not exist is an error with [CodeNotFound], unless the adapter
+	// creates it.
+	//
+	// S3. Events published after Subscribe returned are delivered to the group, also when they are
+	// published before the first Receive.
+	//
+	// S4. The streams of one group share its events; each group gets every event. A Broadcast
+	// stream gets every event that is published while it is connected; what it holds when its lease
+	// is lost may be gone.
 	Subscribe(ctx context.Context, sub Subscription) (Stream, error)
 
 	// Limits returns what the broker takes at most. It does not change.
@@ -63,9 +84,12 @@ type Broker interface {
 	// otherwise).
 	//
 	// C1. Publishes that are under way are done with [CodeUnknown] where no answer came. Streams
-	// end as by their own Close. C2. Closing twice returns nil. Every method called after Close
-	// returns, or reports through done, [CodeClosed]. C3. No goroutine and no descriptor of the
-	// adapter is left when Close has returned.
+	// end as by their own Close.
+	//
+	// C2. Closing twice returns nil. Every method called after Close returns, or reports through
+	// done, [CodeClosed].
+	//
+	// C3. No goroutine and no descriptor of the adapter is left when Close has returned.
 	Close() error
 }
 
@@ -76,24 +100,33 @@ type Stream interface {
 	//
 	// R1. It returns 1 ≤ n ≤ len(into) and a nil error, or 0 and an error. When ctx ends it returns
 	// within 250 ms, with an error for which errors.Is(err, ctx.Err()) holds, and that harms
-	// nothing. R2. Any other error is terminal: the stream is over. A lost connection is no error;
-	// the adapter connects again, at most once a second, and shows the outage through
-	// [HealthReporter]. R3. The deliveries of one key come in publish order; for [OrderPerGroup],
-	// no other stream of the group holds a delivery of that key at the same time. The key is the
-	// event's own, [Event.Key], else the transport's, which is [Delivery].Key then. A stream may
-	// withhold later deliveries of a key while earlier ones of it are unsettled. R4. A delivery
-	// that is no valid CloudEvent has Malformed set instead of Event, the same at every delivery.
-	// It never ends the stream. R5. Unsettled deliveries of the stream never exceed the
-	// subscription's MaxInFlight, nor MaxInFlightBytes unless there is only one. R6. into belongs
-	// to the caller; the adapter keeps no pointer into it. R7. [Delivery].Trace is what
-	// [NewTraceContext] makes of the message's headers traceparent and tracestate, of a malformed
-	// one as well and again after a redelivery. They are no part of the event, whose extensions of
-	// these names are independent. Of a header that is there twice with different values nobody
-	// knows which is meant: there is none. R8. Where [Capabilities].DeliveryCount is set,
-	// [Delivery].Deliveries is the broker's count: 1 at first, and more whenever the broker
-	// delivers the event again, to whichever stream. A stream that delivers again from its own
-	// memory what was given back to it repeats the number of before. For one event the number never
-	// falls.
+	// nothing.
+	//
+	// R2. Any other error is terminal: the stream is over. A lost connection is no error; the
+	// adapter connects again, at most once a second, and shows the outage through [HealthReporter].
+	//
+	// R3. The deliveries of one key come in publish order; for [OrderPerGroup], no other stream of
+	// the group holds a delivery of that key at the same time. The key is the event's own,
+	// [Event.Key], else the transport's, which is [Delivery].Key then. A stream may withhold later
+	// deliveries of a key while earlier ones of it are unsettled.
+	//
+	// R4. A delivery that is no valid CloudEvent has Malformed set instead of Event, the same at
+	// every delivery. It never ends the stream.
+	//
+	// R5. Unsettled deliveries of the stream never exceed the subscription's MaxInFlight, nor
+	// MaxInFlightBytes unless there is only one.
+	//
+	// R6. into belongs to the caller; the adapter keeps no pointer into it.
+	//
+	// R7. [Delivery].Trace is what [NewTraceContext] makes of the message's headers traceparent and
+	// tracestate, of a malformed one as well and again after a redelivery. They are no part of the
+	// event, whose extensions of these names are independent. Of a header that is there twice with
+	// different values nobody knows which is meant: there is none.
+	//
+	// R8. Where [Capabilities].DeliveryCount is set, [Delivery].Deliveries is the broker's count: 1
+	// at first, and more whenever the broker delivers the event again, to whichever stream. A
+	// stream that delivers again from its own memory what was given back to it repeats the number
+	// of before. For one event the number never falls.
 	Receive(ctx context.Context, into []Delivery) (n int, err error)
 
 	// Settle says what became of a delivery. It is cheap, does not block on the network, and is
@@ -105,16 +138,24 @@ type Stream interface {
 	// Where the broker takes back what the connection held, the leases end, with a cause, and an
 	// ack that was not stored by then is lost: the event comes again under another lease. When
 	// Close has returned nil, every ack is stored that was given under a lease which was not lost.
+	//
 	// T2. After GiveBack it is delivered again, not before Delay has passed (exact to the adapter's
 	// declared granularity, at most [Capabilities.LongestDelay]; where that is 0, the delay is
 	// ignored). Given-back events of one key come back in publish order, before later ones of it,
 	// and not while the stream still holds older ones of it unsettled. The delay holds while the
 	// stream lives: Close ends the wait of what the stream itself keeps, and what the broker keeps
-	// stays there until its time, and is lost to nobody. T3. NativeReject is only used where
-	// [Capabilities.NativeReject] says so, and has no effect elsewhere. T4. A settlement of a
-	// delivery whose lease has ended has no effect, on that delivery or any other. T5. Settle after
-	// Close has no effect. T6. A second settlement of a delivery has no effect, on that delivery or
-	// on a later one of the same event.
+	// stays there until its time, and is lost to nobody.
+	//
+	// T3. NativeReject is only used where [Capabilities.NativeReject] says so, and has no effect
+	// elsewhere.
+	//
+	// T4. A settlement of a delivery whose lease has ended has no effect, on that delivery or any
+	// other.
+	//
+	// T5. Settle after Close has no effect.
+	//
+	// T6. A second settlement of a delivery has no effect, on that delivery or on a later one of
+	// the same event.
 	Settle(d *Delivery, s Settlement)
 
 	// Capabilities tells what this subscription really holds. It does not change.
@@ -376,13 +417,16 @@ type Declarer interface {
 	// published from then on are kept for the group. It creates them, checks them or does nothing,
 	// as the adapter's provisioning option says, and reports every difference that it finds.
 	//
-	// D1. Declaring what exists is no error and changes nothing. D2. Of a Broadcast it declares the
-	// topic only; the rest comes with the stream. D3. It refuses what Subscribe refuses because it
-	// cannot be held (S1), with the same [CodeUnsupported], unless the provisioning option lets it
-	// do nothing. D4. Of a topic alone, with neither Group nor Broadcast, it declares the topic
-	// only, so that a producer can publish to it where that needs no group. It does so also where
-	// the adapter refuses every Broadcast. What is invalid is told by
-	// [Subscription.ValidateDeclare].
+	// D1. Declaring what exists is no error and changes nothing.
+	//
+	// D2. Of a Broadcast it declares the topic only; the rest comes with the stream.
+	//
+	// D3. It refuses what Subscribe refuses because it cannot be held (S1), with the same
+	// [CodeUnsupported], unless the provisioning option lets it do nothing.
+	//
+	// D4. Of a topic alone, with neither Group nor Broadcast, it declares the topic only, so that a
+	// producer can publish to it where that needs no group. It does so also where the adapter
+	// refuses every Broadcast. What is invalid is told by [Subscription.ValidateDeclare].
 	Declare(ctx context.Context, subs ...Subscription) error
 }
 
@@ -393,8 +437,10 @@ type Quiescer interface {
 	// Q1. It is called at most once, not while a Receive runs, and before any delivery is given
 	// back on the way to Close. From then on the stream asks the broker for nothing more: what is
 	// given back would come straight to this stream again, which is about to close, and count a
-	// delivery. Settlements and leases go on as before. Q2. It does not block. What the stream had
-	// fetched and not delivered goes back with Close, or earlier.
+	// delivery. Settlements and leases go on as before.
+	//
+	// Q2. It does not block. What the stream had fetched and not delivered goes back with Close, or
+	// earlier.
 	Quiesce()
 }
 
@@ -407,6 +453,7 @@ type HealthReporter interface {
 	// H1. A Broker reports only what concerns it as a whole, such as the connection that it
 	// publishes by. A Stream reports what concerns its subscription, and the Broker does not repeat
 	// that: it would degrade every Consumer of the Broker, and stand twice in the health of one.
+	//
 	// H2. An outage shows while it lasts. A Stream reports it at the latest when it ends its leases
 	// for it, a Broker at the latest when an accepted publish has waited 10 s for its answer. Both
 	// return nil again when they are connected.
@@ -422,11 +469,15 @@ type Withdrawer interface {
 	//
 	// W1. An event that it refuses is done, before Withdraw returns, with [CodeUnavailable] and
 	// what is wrong with the connection, or with [CodeCanceled] where nothing is. It is not stored
-	// and never will be. W2. An event that may have been sent, even in part, is left alone, and so
-	// is one that is done. W3. It does not wait for the network. ctx has ended, and its cause is a
-	// part of the errors. W4. An event is found by its source and id, since a middleware may have
-	// changed the rest. One that another call publishes to the same topic at that time may be
-	// refused too.
+	// and never will be.
+	//
+	// W2. An event that may have been sent, even in part, is left alone, and so is one that is
+	// done.
+	//
+	// W3. It does not wait for the network. ctx has ended, and its cause is a part of the errors.
+	//
+	// W4. An event is found by its source and id, since a middleware may have changed the rest. One
+	// that another call publishes to the same topic at that time may be refused too.
 	Withdraw(ctx context.Context, topic string, events []Event)
 }
 

@@ -41,7 +41,9 @@ type LagReporter interface {
 	// G1. Events counts events that are published and not settled. That includes the events that
 	// consumers hold, unless AtLeast says otherwise. As soon as the broker has stored a settlement,
 	// its event does not count any more.
+	//
 	// G2. A number that the broker does not know is [LagUnknown], and never 0.
+	//
 	// G3. An unknown topic is an error with [CodeNotFound]. So is an unknown group, if the broker
 	// knows its groups. A wrapper around a Broker that is not a LagReporter returns
 	// [CodeUnsupported].

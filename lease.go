@@ -15,20 +15,29 @@ import (
 //
 // L1. Where the broker takes deliveries back after a term, the adapter extends the lease as long as
 // anything of it is unsettled, draining or not, whatever handlers do: at half of the term at the
-// latest, and then at every tenth of it until the broker has confirmed. L2. Such a lease ends by
-// the client's own clock before the broker's term does: at nine tenths of it. The term counts from
-// the moment at which the request began that the broker confirmed last. It ends in time also while
-// a request blocks, and where the process stood still, nothing of it is handed out, started or
-// settled afterwards. [TimedLease] sees to that. L3. A lease has ended before anything of it can go
-// to anybody else, and before it comes to the same stream again under another lease. L4. A loss
-// makes everything void that is held under the lease. It ends with a cause, handlers' contexts end,
-// later settlements have no effect, and what the adapter has fetched and not delivered is never
-// delivered under it. L5. A message may come again to the stream that still holds it under a lease
-// that lasts. The adapter takes over what the message is settled by now, such as a receipt or an
-// ack id, and delivers nothing. L6. The settlement of an old delivery touches no newer delivery of
-// the same message, whoever has that. It is sent while its lease lasts, or not at all, and nothing
-// sends it again after that. L7. End(nil) follows the settlements: it is called when the broker has
-// confirmed those of the lease, or the time for that is over.
+// latest, and then at every tenth of it until the broker has confirmed.
+//
+// L2. Such a lease ends by the client's own clock before the broker's term does: at nine tenths of
+// it. The term counts from the moment at which the request began that the broker confirmed last. It
+// ends in time also while a request blocks, and where the process stood still, nothing of it is
+// handed out, started or settled afterwards. [TimedLease] sees to that.
+//
+// L3. A lease has ended before anything of it can go to anybody else, and before it comes to the
+// same stream again under another lease.
+//
+// L4. A loss makes everything void that is held under the lease. It ends with a cause, handlers'
+// contexts end, later settlements have no effect, and what the adapter has fetched and not
+// delivered is never delivered under it.
+//
+// L5. A message may come again to the stream that still holds it under a lease that lasts. The
+// adapter takes over what the message is settled by now, such as a receipt or an ack id, and
+// delivers nothing.
+//
+// L6. The settlement of an old delivery touches no newer delivery of the same message, whoever has
+// that. It is sent while its lease lasts, or not at all, and nothing sends it again after that.
+//
+// L7. End(nil) follows the settlements: it is called when the broker has confirmed those of the
+// lease, or the time for that is over.
 type Lease struct {
 	mu     sync.Mutex
 	state  leaseState
