@@ -118,6 +118,26 @@ func (e *engine) next() *item {
 	return it
 }
 
+// setAside keeps an item that its handler does not want now, out of the way of its successors,
+// until the engine stops: see internal/aside. The lock is held.
+func (e *engine) setAside(it *item) {
+	e.outageOver(it)
+	it.attempts-- // the event is not to blame
+	e.keepAside(it)
+}
+
+// keepAside is setAside for an item whose handler was not called. The lock is held.
+func (e *engine) keepAside(it *item) {
+	if e.mustGiveBack(it) {
+		e.giveBackLane(it)
+		return
+	}
+	e.stepAside(it)
+	it.state, it.aside = itemParked, true
+	e.park.aside++
+	e.noteIdle()
+}
+
 // goexit ends the attempt of a handler that ended its goroutine, and this is the last that the
 // goroutine does: another one takes its place. The chain runs once more, with the crash in place of
 // the handler, so that it gets to see that. If it was the chain itself that ended the goroutine it

@@ -1,6 +1,7 @@
 package leat
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -143,5 +144,22 @@ func (e *engine) forgetEnds(runs, events []string) {
 	}
 	for _, id := range events {
 		delete(e.c.suspectEnds.events, id)
+	}
+}
+
+// publishOne publishes an event and waits for its outcome; admission may take as long as ctx lasts.
+func publishOne(answer, ctx context.Context, b Broker, topic string, e Event) error {
+	outcome := make(chan error, 1)
+	b.Publish(ctx, topic, []Event{e}, func(_ int, err error) {
+		select {
+		case outcome <- err:
+		default: // an adapter that reports twice
+		}
+	})
+	select {
+	case err := <-outcome:
+		return err
+	case <-answer.Done():
+		return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: CodeUnknown, Err: errPending}
 	}
 }

@@ -121,23 +121,6 @@ func (s *suspectSession) note(ctx context.Context, d time.Duration, n suspectNot
 	return s.readUntil(ctx, cancel, func() bool { return s.last == id })
 }
 
-// publishOne publishes an event and waits for its outcome; admission may take as long as ctx lasts.
-func publishOne(answer, ctx context.Context, b Broker, topic string, e Event) error {
-	outcome := make(chan error, 1)
-	b.Publish(ctx, topic, []Event{e}, func(_ int, err error) {
-		select {
-		case outcome <- err:
-		default: // an adapter that reports twice
-		}
-	})
-	select {
-	case err := <-outcome:
-		return err
-	case <-answer.Done():
-		return &Error{Op: "publish", Topic: topic, EventID: e.ID(), Code: CodeUnknown, Err: errPending}
-	}
-}
-
 // readUntil reads notes, one by one, until done.
 func (s *suspectSession) readUntil(ctx context.Context, cancel context.CancelFunc, done func() bool) error {
 	s.mu.Lock()

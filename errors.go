@@ -1,10 +1,12 @@
 package leat
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // Code classifies an [Error], so that a program can decide without reading text. The zero value is
@@ -215,95 +217,145 @@ func (c Code) retryable() bool {
 	return false
 }
 
-// PublishError is what a synchronous publish returns when at least one event failed. The events
-// that are not in it are stored. [CodeOf] and [Retryable] say what they make of several outcomes;
-// Refused and Unknown tell them apart.
-type PublishError struct {
-	// Topic is where the events were published to.
-	Topic string
-	// Total is how many events the call had.
-	Total int
-	// Failures has one entry for each event that failed, in the order of the call.
-	Failures []PublishFailure
+// said is what the text of an [Error] has told already when it comes to its cause.
+type said struct {
+	op, topic, event string
+	code             Code
 }
 
-// PublishFailure is one event of a [PublishError].
-type PublishFailure struct {
-	// Event is the event as it was sent: with its id, and with the producer's source where it had
-	// none. Publishing it again does not make a new event of it.
-	Event Event
-	// Err tells why. [CodeOf] returns [CodeUnknown] when the event may be stored, any other code
-	// when it certainly is not.
-	Err error
+// teller is an error of Leat that can leave out what the text around it says.
+type teller interface {
+	error
+	within(s said) string
 }
 
-// Error returns one line that counts the failures by refused and unknown and quotes the first.
-func (e *PublishError) Error() string {
-	if len(e.Failures) > 0 && e.Total == 1 {
-		return e.Failures[0].Err.Error()
-	}
-	return "leat: " + e.within(said{})
-}
+// Error returns the operation, the topic, the event, the code in words, and the cause, in one line.
+// An [Error] inside, and several that [errors.Join] has joined, do not repeat what is said before
+// them. Only the stack of a panic takes more lines, behind the first.
+func (e *Error) Error() string { return "leat: " + e.within(said{}) }
 
 // within returns the text without what s says.
-func (e *PublishError) within(s said) string {
-	if len(e.Failures) == 0 {
-		return "publish: no failure"
+func (e *Error) within(s said) string {
+	var words []string
+	about := s
+	topic, event := e.Topic != "" && e.Topic != s.topic, e.EventID != "" && e.EventID != s.event
+	switch {
+	case e.Op == s.op && !topic:
+	case e.Op == opEvent && (event || s.op != ""): // the word is there already
+	case e.Op != "":
+		words = append(words, e.Op)
 	}
-	if e.Total == 1 {
-		return textWithin(e.Failures[0].Err, s)
+	about.op, about.code = e.Op, e.Code
+	if topic {
+		words = append(words, "topic "+quote(e.Topic))
+		about.topic = e.Topic
 	}
-	head := "publish topic " + quote(e.Topic) + ": "
-	if s.op == "publish" && s.topic == e.Topic {
-		head = ""
+	if event {
+		words = append(words, "event "+quote(e.EventID))
+		about.event = e.EventID
 	}
-	unknown := len(e.Unknown())
-	return fmt.Sprintf("%s%d of %d events failed (%d refused, %d with unknown outcome); the first: %s",
-		head, len(e.Failures), e.Total, len(e.Failures)-unknown, unknown,
-		textWithin(e.Failures[0].Err, said{op: "publish", topic: e.Topic}))
+	var parts []string
+	if len(words) > 0 {
+		parts = append(parts, strings.Join(words, " "))
+	}
+	cause := ""
+	if e.Err != nil {
+		cause = textWithin(e.Err, about)
+	}
+	if e.Code != s.code {
+		parts = append(parts, e.Code.String())
+	}
+	if cause != "" {
+		parts = append(parts, cause)
+	}
+	return strings.Join(parts, ": ")
 }
 
-// Unwrap returns the error of each failed event.
-func (e *PublishError) Unwrap() []error {
-	errs := make([]error, len(e.Failures))
-	for i, f := range e.Failures {
-		errs[i] = f.Err
+// opEvent is the Op of an error that concerns an event by itself.
+const opEvent = "event"
+
+// textWithin returns the text of err, in which no error of Leat repeats what s says.
+func textWithin(err error, s said) string {
+	if own, ok := err.(teller); ok { //nolint:errorlint // the outermost; those inside are looked for below
+		return own.within(s)
 	}
-	return errs
+	text := err.Error()
+	budget := maxCauses
+	eachTeller(err, &budget, func(own teller) {
+		if whole := own.Error(); strings.Contains(text, whole) {
+			text = strings.Replace(text, whole, cmp.Or(own.within(s), s.code.String()), 1)
+		}
+	})
+	return oneLine(text)
 }
 
-// Events returns the events that failed, in the order of the call, ready to be published again.
-func (e *PublishError) Events() []Event {
-	events := make([]Event, len(e.Failures))
-	for i, f := range e.Failures {
-		events[i] = f.Event
+// eachTeller calls do for the outermost errors of Leat in the tree of err.
+func eachTeller(err error, budget *int, do func(teller)) {
+	if *budget--; *budget < 0 {
+		return
 	}
-	return events
-}
-
-// Refused returns the events that certainly are not stored, in the order of the call. [Retryable]
-// of a [PublishFailure]'s Err says of each whether publishing it again may help.
-func (e *PublishError) Refused() []Event { return e.events(false) }
-
-// Unknown returns the events that may be stored, or may be later, in the order of the call.
-func (e *PublishError) Unknown() []Event { return e.events(true) }
-
-func (e *PublishError) events(unknown bool) (events []Event) {
-	for _, f := range e.Failures {
-		if (CodeOf(f.Err) == CodeUnknown) == unknown {
-			events = append(events, f.Event)
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case nil:
+	case teller:
+		do(e)
+	case interface{ Unwrap() error }:
+		eachTeller(e.Unwrap(), budget, do)
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			eachTeller(part, budget, do)
 		}
 	}
-	return events
 }
 
-// code is the code of all outcomes together.
-func (e *PublishError) code() (code Code, found bool) {
-	errs := e.Unwrap()
-	for _, err := range errs {
-		if CodeOf(err) == CodeUnknown {
-			return CodeUnknown, true
+// stackMark is where the stack of a panic begins in the text of a crashError.
+const stackMark = "\ngoroutine "
+
+// oneLine makes one line of a text of several, such as that of [errors.Join], and keeps the stack
+// of a panic behind it.
+func oneLine(text string) string {
+	if !strings.ContainsAny(text, "\n\r") {
+		return text
+	}
+	text, stack, found := strings.Cut(text, stackMark)
+	var lines []string
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
 		}
 	}
-	return oneCode(errs)
+	text = strings.Join(lines, "; ")
+	if found {
+		text += stackMark + stack
+	}
+	return text
+}
+
+// brief returns the text of an error that may be foreign code, in one line of at most limit bytes,
+// without the stack of a panic. Of a longer one the middle is left out: what failed stands at the
+// beginning, and why at the end. The lock is free.
+func brief(err error, limit int) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = "an error whose text cannot be read, because it panics"
+		}
+	}()
+	text, _, _ = strings.Cut(err.Error(), stackMark)
+	return shorten(oneLine(text), limit)
+}
+
+// shorten leaves out the middle of a text that is longer than limit bytes.
+func shorten(text string, limit int) string {
+	const gap = " ... "
+	if len(text) <= limit {
+		return text
+	}
+	head := (limit - len(gap)) / 2
+	tail := len(text) - (limit - len(gap) - head)
+	for head > 0 && !utf8.RuneStart(text[head]) {
+		head--
+	}
+	for tail < len(text) && !utf8.RuneStart(text[tail]) {
+		tail++
+	}
+	return text[:head] + gap + text[tail:]
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/leatgo/leat/internal/inflight"
 	"github.com/leatgo/leat/internal/nils"
 )
 
@@ -60,7 +61,7 @@ type Producer struct {
 	calls      sync.Pool   // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
 	unpooled   atomic.Bool // no publishCall is used twice; see publishCall
 	closed     atomic.Bool
-	unanswered unanswered
+	unanswered *inflight.Counter // events that the broker was given and has not answered
 	topics     *topicDeclaration // nil for most
 }
 
@@ -70,7 +71,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	if o == nil {
 		o = &ProducerOptions{}
 	}
-	p := &Producer{source: o.Source, unanswered: unanswered{turn: make(chan struct{}, 1)}}
+	p := &Producer{source: o.Source, unanswered: inflight.New()}
 	switch {
 	case nils.Is(broker):
 		p.invalid = errors.New("the broker of the Producer is nil; look at the error of opening it")
@@ -191,7 +192,14 @@ func (p *Producer) PublishAsync(ctx context.Context, topic string, done func(e E
 
 // Flush waits until the broker has answered every event that was published before the call, or
 // until ctx ends; then the [*Error] has [CodeUnknown] and says how many answers are missing.
-func (p *Producer) Flush(ctx context.Context) error { return p.fit().unanswered.wait(ctx) }
+func (p *Producer) Flush(ctx context.Context) error {
+	p = p.fit()
+	if p.unanswered.Wait(ctx) {
+		return nil
+	}
+	return &Error{Op: "flush", Code: CodeUnknown, Err: fmt.Errorf("%d events without an answer of the broker: %w",
+		p.unanswered.Left(), context.Cause(ctx))}
+}
 
 // Close refuses further events and waits like [Producer.Flush]. Closing twice is no error. The
 // broker stays open.

@@ -96,7 +96,7 @@ func (p *Producer) putCall(c *publishCall) {
 // reaching the broker.
 func (c *publishCall) run(ctx context.Context) {
 	p, t := c.p, c.turn
-	c.phase = p.unanswered.add(len(c.events))
+	c.phase = p.unanswered.Add(len(c.events))
 
 	callErr := p.refusal(c.topic)
 	if callErr == nil && p.topics != nil {
@@ -187,7 +187,7 @@ func (t *publishTurn) finish(i int, err error) {
 		}
 		c.mu.Lock()
 	}
-	c.p.unanswered.done(c.phase)
+	c.p.unanswered.Done(c.phase)
 	c.release(1)
 }
 
@@ -204,6 +204,23 @@ func (c *publishCall) release(n int) {
 	case last && wake != nil:
 		close(wake)
 	}
+}
+
+// withdraw asks the broker to refuse what c waits for and nothing was sent of. The Publish whose
+// ctx has ended calls it.
+func (c *publishCall) withdraw(ctx context.Context) {
+	if c.p.withdrawer == nil {
+		return
+	}
+	c.mu.Lock()
+	open := make([]Event, 0, c.left)
+	for i, err := range c.errs {
+		if err == errPending { //nolint:errorlint // a mark, never wrapped there
+			open = append(open, c.events[i])
+		}
+	}
+	c.mu.Unlock()
+	c.p.withdrawer.Withdraw(ctx, c.topic, open)
 }
 
 // publishError collects the failures; what has no outcome yet counts as unknown. The caller holds
@@ -232,4 +249,97 @@ func lookInto(err error) (coded bool, seen error) {
 	}()
 	_, coded = errors.AsType[*Error](err)
 	return coded, err
+}
+
+// PublishError is what a synchronous publish returns when at least one event failed. The events
+// that are not in it are stored. [CodeOf] and [Retryable] say what they make of several outcomes;
+// Refused and Unknown tell them apart.
+type PublishError struct {
+	// Topic is where the events were published to.
+	Topic string
+	// Total is how many events the call had.
+	Total int
+	// Failures has one entry for each event that failed, in the order of the call.
+	Failures []PublishFailure
+}
+
+// PublishFailure is one event of a [PublishError].
+type PublishFailure struct {
+	// Event is the event as it was sent: with its id, and with the producer's source where it had
+	// none. Publishing it again does not make a new event of it.
+	Event Event
+	// Err tells why. [CodeOf] returns [CodeUnknown] when the event may be stored, any other code
+	// when it certainly is not.
+	Err error
+}
+
+// Error returns one line that counts the failures by refused and unknown and quotes the first.
+func (e *PublishError) Error() string {
+	if len(e.Failures) > 0 && e.Total == 1 {
+		return e.Failures[0].Err.Error()
+	}
+	return "leat: " + e.within(said{})
+}
+
+// within returns the text without what s says.
+func (e *PublishError) within(s said) string {
+	if len(e.Failures) == 0 {
+		return "publish: no failure"
+	}
+	if e.Total == 1 {
+		return textWithin(e.Failures[0].Err, s)
+	}
+	head := "publish topic " + quote(e.Topic) + ": "
+	if s.op == "publish" && s.topic == e.Topic {
+		head = ""
+	}
+	unknown := len(e.Unknown())
+	return fmt.Sprintf("%s%d of %d events failed (%d refused, %d with unknown outcome); the first: %s",
+		head, len(e.Failures), e.Total, len(e.Failures)-unknown, unknown,
+		textWithin(e.Failures[0].Err, said{op: "publish", topic: e.Topic}))
+}
+
+// Unwrap returns the error of each failed event.
+func (e *PublishError) Unwrap() []error {
+	errs := make([]error, len(e.Failures))
+	for i, f := range e.Failures {
+		errs[i] = f.Err
+	}
+	return errs
+}
+
+// Events returns the events that failed, in the order of the call, ready to be published again.
+func (e *PublishError) Events() []Event {
+	events := make([]Event, len(e.Failures))
+	for i, f := range e.Failures {
+		events[i] = f.Event
+	}
+	return events
+}
+
+// Refused returns the events that certainly are not stored, in the order of the call. [Retryable]
+// of a [PublishFailure]'s Err says of each whether publishing it again may help.
+func (e *PublishError) Refused() []Event { return e.events(false) }
+
+// Unknown returns the events that may be stored, or may be later, in the order of the call.
+func (e *PublishError) Unknown() []Event { return e.events(true) }
+
+func (e *PublishError) events(unknown bool) (events []Event) {
+	for _, f := range e.Failures {
+		if (CodeOf(f.Err) == CodeUnknown) == unknown {
+			events = append(events, f.Event)
+		}
+	}
+	return events
+}
+
+// code is the code of all outcomes together.
+func (e *PublishError) code() (code Code, found bool) {
+	errs := e.Unwrap()
+	for _, err := range errs {
+		if CodeOf(err) == CodeUnknown {
+			return CodeUnknown, true
+		}
+	}
+	return oneCode(errs)
 }

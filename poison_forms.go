@@ -8,12 +8,165 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/leatgo/leat/internal/attribute"
 	"github.com/leatgo/leat/internal/jsontext"
 	"github.com/leatgo/leat/internal/uuid"
 )
+
+// malformedData is the data of an event that stands for a malformed delivery. Bytes are base64;
+// null means none. KeySize and missingData are there only in the reduced form.
+type malformedData struct {
+	missingData
+
+	Headers []malformedHeader `json:"headers"`
+	Key     []byte            `json:"key"`
+	Body    []byte            `json:"body"`
+	KeySize int               `json:"key_size"`
+}
+
+// malformedHeader has name_base64 instead of name where the name is not valid UTF-8.
+type malformedHeader struct {
+	Name       string `json:"name,omitempty"`
+	NameBase64 []byte `json:"name_base64,omitempty"`
+	Value      []byte `json:"value"`
+}
+
+func malformedEvent(m *Malformed, info Info) *eventData {
+	data := string(appendMalformed(nil, m))
+	return malformedShell(malformedID(info, data), data, info)
+}
+
+// malformedShell is the event of a malformed delivery around its data.
+func malformedShell(id, data string, info Info) *eventData {
+	d := &eventData{data: data, hasData: true, validJSON: true}
+	d.core[attrID], d.core[attrSource], d.core[attrType], d.core[attrContentType] = id, poisonSource(info), malformedType, attribute.JSONType
+	if b, ok := attribute.AppendTime(nil, info.Received.UTC()); ok && !info.Received.IsZero() {
+		d.core[attrTime] = string(b)
+	}
+	return d
+}
+
+// maxSourceBytes is how long a source is that has the longest topic and group.
+const maxSourceBytes = len("/leat//") + 2*maxNameBytes
+
+// poisonSource is the source of an event that a poison queue makes itself.
+func poisonSource(info Info) string {
+	source := "/leat/" + url.PathEscape(info.Topic)
+	if info.Group != "" {
+		source += "/" + url.PathEscape(info.Group)
+	}
+	if len(source) > maxSourceBytes { // these are no names of a Subscription
+		return "/leat"
+	}
+	return source
+}
+
+// malformedID derives an id from where the delivery came from and what was in it, and not from the
+// group that found it malformed.
+func malformedID(info Info, data string) string {
+	return uuid.Hash(sha256.Sum256(fmt.Appendf(nil, "%q %q %s", info.Topic, info.Position.String(), data)))
+}
+
+// reducedMalformedID is malformedID for the reduced form. What fits is not in it, so that it does
+// not depend on the limits of the queue.
+func reducedMalformedID(info Info, r *Reduction) string {
+	return malformedID(info, fmt.Sprintf("%d %d %s", r.Size, r.DataSize, r.DataSHA256))
+}
+
+// appendMalformed appends what [malformedData] describes.
+func appendMalformed(dst []byte, m *Malformed) []byte {
+	return append(appendMalformedOpen(dst, m), '}')
+}
+
+// appendMalformedOpen is appendMalformed without the last brace.
+func appendMalformedOpen(dst []byte, m *Malformed) []byte {
+	dst = append(dst, `{"headers":[`...)
+	for i, h := range m.Headers {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendHeader(dst, h)
+	}
+	dst = appendBase64(append(dst, `],"key":`...), m.Key)
+	return appendBase64(append(dst, `,"body":`...), m.Body)
+}
+
+func appendHeader(dst []byte, h Header) []byte {
+	if utf8.ValidString(h.Name) {
+		dst = append(dst, `{"name":"`...)
+		dst = append(jsontext.AppendEscaped(dst, h.Name), '"')
+	} else {
+		dst = appendBase64(append(dst, `{"name_base64":`...), []byte(h.Name))
+	}
+	return append(appendBase64(append(dst, `,"value":`...), h.Value), '}')
+}
+
+func appendBase64(dst, b []byte) []byte {
+	if b == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, b)
+	return append(dst, '"')
+}
+
+// reduceMalformed returns the data of the reduced form, of at most room bytes, how much of the body
+// is in it, and what is missing. Half of the room is for the body, if it needs so much; the rest is
+// for the key and the headers, in their order.
+func reduceMalformed(m *Malformed, whole *Reduction, room int) (string, int, *Reduction) {
+	lost := *whole
+	names := room / 16
+	room -= missingBytes + len(`{"headers":[],"key":"","body":"","key_size":}`) + 20 + names
+	lost.dropAgain(whole, &names)
+	kept := Malformed{Key: m.Key[:min(len(m.Key), room/32*3)], Body: m.Body}
+	room -= base64.StdEncoding.EncodedLen(len(kept.Key))
+	body := base64.StdEncoding.EncodedLen(len(m.Body))
+	forHeaders := max(room/2, room-body)
+	var one []byte
+	for _, h := range m.Headers {
+		one = appendHeader(one[:0], h)
+		if len(one)+1 > forHeaders {
+			lost.drop(h.Name, &names)
+			continue
+		}
+		forHeaders -= len(one) + 1
+		room -= len(one) + 1
+		kept.Headers = append(kept.Headers, h)
+	}
+	if room += max(names, 0); body > room {
+		kept.Body = m.Body[:max(room, 0)/4*3]
+	}
+	dst := appendMalformedOpen(nil, &kept)
+	dst = appendMissing(append(dst, ','), &lost)
+	dst = strconv.AppendInt(append(dst, `,"key_size":`...), int64(lost.KeySize), 10)
+	return string(append(dst, '}')), len(kept.Body), &lost
+}
+
+// parseMalformed is the way back from appendMalformed and reduceMalformed.
+func parseMalformed(text string) (*Malformed, *Reduction, error) {
+	var data malformedData
+	if err := json.Unmarshal([]byte(text), &data); err != nil {
+		return nil, nil, fmt.Errorf("the event does not stand for a malformed delivery: %w", decodeFault(err))
+	}
+	m := &Malformed{Key: data.Key, Body: data.Body}
+	for _, h := range data.Headers {
+		name := h.Name
+		if h.NameBase64 != nil {
+			name = string(h.NameBase64)
+		}
+		m.Headers = append(m.Headers, Header{Name: name, Value: h.Value})
+	}
+	if data.DataSHA256 == "" {
+		return m, nil, nil
+	}
+	r := data.reduction()
+	r.KeySize = data.KeySize
+	return m, r, nil
+}
 
 // reducedNote says what became of an event that was written in the reduced form, for the log.
 type reducedNote struct{ size, kept, missing int }
@@ -227,91 +380,4 @@ func parseReduced(text string) (Event, *Reduction, error) {
 		return Event{}, nil, errors.New("the event does not stand for another one: its data is not that of data_sha256")
 	}
 	return e, nil, nil
-}
-
-// Reduction says what is missing of an event or a malformed delivery that did not fit into its
-// poison queue whole. It is what [PoisonedFrom] reads from the reduced form, in which Leat writes
-// what does not fit as it is.
-//
-// The reduced form of an event is one of type leat.reduced.v1, which no handler takes for the
-// original. Its id and source are the original's where they have at most 256 bytes each; else the
-// id is a UUIDv8 of the SHA-256 of both and the source is "/leat/<topic>/<group>". Its JSON data
-// has the original in the CloudEvents JSON format as the member event, and the members size,
-// data_size, data_sha256, dropped and dropped_more, as the fields here. When all of the original
-// fits in this form, nothing is missing. Else its data is cut at the end, and attributes that do
-// not fit are left out, extensions first.
-//
-// The reduced form of a malformed delivery has the type of the whole one, leat.malformed.v1, and
-// the same members of its data: headers that do not fit are left out, and key and body are cut at
-// their ends. key_size is the size of the whole key, and data_size, data_sha256 are those of the
-// body.
-type Reduction struct {
-	// Event is what is left of an event; the zero Event for a malformed delivery. A required
-	// attribute that is missing is that of the event in the poison queue.
-	Event Event
-	// Size is the size in bytes of the whole, as [Event.Size] or [Malformed.Size] counts it.
-	Size int
-	// DataSize is how many bytes the whole data or body has, and DataSHA256 their hash in
-	// hexadecimal.
-	DataSize   int
-	DataSHA256 string
-	// KeySize is how many bytes the whole key of a malformed delivery has.
-	KeySize int
-	// Dropped names the attributes or headers that are missing, each cut to 128 bytes.
-	Dropped []string
-	// DroppedMore is how many are missing whose names did not fit either.
-	DroppedMore int
-}
-
-// drop notes that an attribute or header is missing, with its name as far as room has bytes for
-// names.
-func (r *Reduction) drop(name string, room *int) {
-	name = printable(name, 128)
-	if n := len(jsontext.AppendEscaped(nil, name)) + len(`"",`); n <= *room {
-		*room -= n
-		r.Dropped = append(r.Dropped, name)
-		return
-	}
-	r.DroppedMore++
-}
-
-// dropAgain notes what was missing before, with the names that fit now.
-func (r *Reduction) dropAgain(before *Reduction, room *int) {
-	r.Dropped = nil
-	for _, name := range before.Dropped {
-		r.drop(name, room)
-	}
-}
-
-// missing reports whether anything is.
-func (r *Reduction) missing(dataSize int) bool {
-	return len(r.Dropped) > 0 || r.DroppedMore > 0 || dataSize < r.DataSize
-}
-
-// missingData is what [Reduction] says, in the data of an event of a poison queue.
-type missingData struct {
-	Size        int      `json:"size"`
-	DataSize    int      `json:"data_size"`
-	DataSHA256  string   `json:"data_sha256"`
-	Dropped     []string `json:"dropped"`
-	DroppedMore int      `json:"dropped_more"`
-}
-
-func (m *missingData) reduction() *Reduction {
-	return &Reduction{Size: m.Size, DataSize: m.DataSize, DataSHA256: m.DataSHA256, Dropped: m.Dropped, DroppedMore: m.DroppedMore}
-}
-
-// appendMissing appends the members of missingData.
-func appendMissing(dst []byte, r *Reduction) []byte {
-	dst = strconv.AppendInt(append(dst, `"size":`...), int64(r.Size), 10)
-	dst = strconv.AppendInt(append(dst, `,"data_size":`...), int64(r.DataSize), 10)
-	dst = append(append(dst, `,"data_sha256":"`...), r.DataSHA256...)
-	dst = append(dst, `","dropped":[`...)
-	for i, name := range r.Dropped {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(jsontext.AppendEscaped(append(dst, '"'), name), '"')
-	}
-	return strconv.AppendInt(append(dst, `],"dropped_more":`...), int64(r.DroppedMore), 10)
 }
