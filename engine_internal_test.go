@@ -1,10 +1,9 @@
 package leat
 
 import (
-	"bytes"
 	"context"
-	"runtime"
-	"strconv"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,102 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func TestAttemptTableIsBounded(t *testing.T) {
-	e := &engine{epoch: time.Now()}
-	table := &attemptTable{}
-	newItem := func(i int) *item {
-		ev, err := NewEvent("t", &EventOptions{ID: strconv.Itoa(i), Source: "/s"})
-		require.NoError(t, err)
-		return &item{d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}
-	}
-	for i := range maxAttemptEntries + 100 {
-		it := newItem(i)
-		it.attempts = 7
-		table.keep(it, 0)
-	}
-	assert.Len(t, table.entries, maxAttemptEntries)
-	assert.Len(t, table.order, maxAttemptEntries)
-	oldest, newest := newItem(0), newItem(maxAttemptEntries+99)
-	table.restore(oldest)
-	table.restore(newest)
-	assert.Zero(t, oldest.attempts)
-	assert.Equal(t, 7, newest.attempts)
-}
-
-// An entry that was forgotten and made again must not be dropped when the place of the first is
-// used again.
-func TestAttemptTableEntryMadeAgainIsAsYoungAsItIs(t *testing.T) {
-	e := &engine{epoch: time.Now()}
-	table := &attemptTable{}
-	newItem := func(i int) *item {
-		ev, err := NewEvent("t", &EventOptions{ID: strconv.Itoa(i), Source: "/s"})
-		require.NoError(t, err)
-		return &item{attempts: 3, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}
-	}
-	table.keep(newItem(0), 0)
-	table.forget(newItem(0))
-	for i := 1; i < maxAttemptEntries-1; i++ {
-		table.keep(newItem(i), 0)
-	}
-	table.keep(newItem(0), 0) // the youngest of all
-	table.keep(newItem(maxAttemptEntries+1), 0)
-	again := newItem(0)
-	again.attempts = 0
-	table.restore(again)
-	assert.Equal(t, 3, again.attempts)
-}
-
-// fatAttributes are those of an event with 600 KB of extensions.
-func fatAttributes(id string) []Header {
-	attributes := []Header{
-		{"specversion", []byte("1.0")}, {"type", []byte("t")}, {"source", []byte("/s")}, {"id", []byte(id)},
-	}
-	for i := range 10 {
-		attributes = append(attributes, Header{"fat" + strconv.Itoa(i), bytes.Repeat([]byte("x"), 60_000)})
-	}
-	return attributes
-}
-
-// liveHeap returns the bytes that are reachable.
-func liveHeap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-// What the table remembers must not keep the events in memory: source and id share one string with
-// all attributes.
-func TestAttemptTableKeepsNoEventInMemory(t *testing.T) {
-	e := &engine{epoch: time.Now()}
-	table := &attemptTable{}
-	before := liveHeap()
-	for i := range 128 {
-		ev, err := DecodeEvent(fatAttributes(strconv.Itoa(i)), nil)
-		require.NoError(t, err)
-		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}, 0)
-	}
-	kept := liveHeap() - before
-	assert.Less(t, kept, int64(1<<20), "128 events of 600 KB left %d bytes", kept)
-	assert.Len(t, table.entries, 128) // which also keeps the table alive until here
-}
-
-// The comment says what a full table takes.
-func TestAttemptTableIsAsLargeAsItSays(t *testing.T) {
-	e := &engine{epoch: time.Now()}
-	table := &attemptTable{}
-	before := liveHeap()
-	for i := range 2 * maxAttemptEntries {
-		ev, err := NewEvent("t", &EventOptions{ID: strconv.Itoa(i), Source: "/s"})
-		require.NoError(t, err)
-		table.keep(&item{attempts: 1, d: Delivery{Event: ev, Deliveries: 2}, batch: &batch{engine: e}}, 0)
-	}
-	each := (liveHeap() - before) / maxAttemptEntries
-	assert.LessOrEqual(t, each, int64(130), "bytes for each entry")
-	assert.Len(t, table.entries, maxAttemptEntries)
-}
 
 // lapsing is a broker with one event, under a lease whose time a test lets run out without its
 // timer, as it does while a process stands.
@@ -305,5 +208,54 @@ func TestTimedLeasesEndWhileTheTimerLooks(t *testing.T) {
 		}
 		wg.Wait()
 		assert.Zero(t, leases.listed(), "leases that have ended are in the list")
+	}
+}
+
+// The table in docs/operations.md has each line of the log, with its level and its attributes.
+func TestTheDocumentedLinesAreThoseOfTheLog(t *testing.T) {
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| message | level | attributes | what to do |\n|---|---|---|---|\n")
+	if !found {
+		t.Fatal("docs/operations.md has no table of lines")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	documented := map[string]string{}
+	for row := range strings.Lines(table) {
+		cells := strings.Split(row, " | ")
+		if len(cells) != 4 {
+			t.Fatalf("a row has %d cells: %s", len(cells), row)
+		}
+		documented[strings.TrimPrefix(cells[0], "| ")] = strings.TrimSpace(cells[1] + " " + strings.ReplaceAll(cells[2], "`", ""))
+	}
+	for _, l := range logLines {
+		want := strings.TrimSpace(l.level.String() + " " + l.attributes)
+		if got := documented[l.message]; got != want {
+			t.Errorf("docs/operations.md says of %q: %q, want %q", l.message, got, want)
+		}
+		delete(documented, l.message)
+	}
+	for message := range documented {
+		t.Errorf("docs/operations.md has a line that nobody writes: %q", message)
+	}
+}
+
+// What kindOf leaves of two reasons that differ in values only is the same.
+func TestKindsOfReasonsHaveNoValues(t *testing.T) {
+	for _, c := range []struct{ a, b string }{
+		{`malformed JSON at byte 7: "x"`, `malformed JSON at byte 1234: "yy"`},
+		{`partition 1: dial tcp 127.0.0.1:9092`, `partition 12: dial tcp 10.20.30.40:9093`},
+	} {
+		if kindOf(c.a) != kindOf(c.b) {
+			t.Errorf("%q and %q are two kinds", kindOf(c.a), kindOf(c.b))
+		}
+	}
+	if kindOf("no key") == kindOf("no value") {
+		t.Error("two reasons are one kind")
+	}
+	if n := len(kindOf(strings.Repeat("a", 1000))); n > 210 {
+		t.Errorf("a kind has %d bytes", n)
 	}
 }

@@ -1,6 +1,6 @@
-// Package repocheck tests promises about the repository itself: what an importer inherits, that
-// tests do not sleep, that the README shows a program that runs, and that no file names a path of
-// one machine.
+// Package repocheck tests promises about the repository itself: what an importer inherits, that the
+// root package stays small, that tests do not sleep, that the README shows a program that runs, and
+// that no file names a path of one machine.
 package repocheck
 
 import (
@@ -147,6 +147,41 @@ func TestDocumentedCode(t *testing.T) {
 			}
 			rest = rest[i+1:]
 		}
+	}
+}
+
+// TestRootIsReadAtAGlance holds the number of Go files that the root folder shows. What knows
+// neither events nor errors is an internal package, and what a test can see from outside is tested
+// in internal/tests.
+func TestRootIsReadAtAGlance(t *testing.T) {
+	t.Parallel()
+	const most = 48
+	var found []string
+	for path := range files(t, "*.go") {
+		if !strings.Contains(path, "/") {
+			found = append(found, path)
+		}
+	}
+	slices.Sort(found)
+	if len(found) == 0 || len(found) > most {
+		t.Errorf("the root has %d Go files; at most %d are allowed: %s", len(found), most, strings.Join(found, " "))
+	}
+}
+
+// TestRootNames holds the number of exported names of the root package, as go doc lists them: types
+// with their functions, other functions, constants and variables. The values of a type count as
+// the type.
+func TestRootNames(t *testing.T) {
+	t.Parallel()
+	const most = 110
+	names := 0
+	for line := range strings.Lines(goCommand(t, repoRoot(t), "doc", "-short", ".")) {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "    const ") {
+			names++
+		}
+	}
+	if names == 0 || names > most {
+		t.Errorf("the root package exports %d names; at most %d are allowed: does a new one belong into a package of its own?", names, most)
 	}
 }
 
