@@ -38,6 +38,7 @@ type engine struct {
 	joined  int  // of the workers, those that wait in joinBatch
 	poison  poisonStage
 	outage  outageStage
+	failing int // items whose last attempt that says something failed, and that only the engine retries
 	// unrouted has hashes of the types that no route wanted, for noteSkipped.
 	unrouted map[uint64]struct{}
 
@@ -321,12 +322,15 @@ func (e *engine) leave(it *item) {
 	if it.refused() {
 		e.poison.refused--
 	}
-	e.outageOver(it)
+	e.troubleOver(it)
 	if it.suspect != nil {
 		e.suspectLeaves(it)
 	}
 	it.state = itemGone
 	e.all.remove(it)
+	if e.pause.over != 0 && e.all.count == 0 {
+		e.pauseOver() // nothing is left that could ask for another
+	}
 	if l := it.lane; l != nil {
 		l.remove(it)
 		if l.first == nil {

@@ -123,7 +123,7 @@ func (e *engine) next() *item {
 // setAside keeps an item that its handler does not want now, out of the way of its successors,
 // until the engine stops: see internal/aside. The lock is held.
 func (e *engine) setAside(it *item) {
-	e.outageOver(it)
+	e.troubleOver(it)
 	it.attempts-- // the event is not to blame
 	e.keepAside(it)
 }

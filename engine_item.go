@@ -30,7 +30,7 @@ type item struct {
 	early        bool  // it started, or is ready, before the one ahead of it is done
 	startedEarly bool  // early, when the running attempt began; for its worker, without the lock
 	orphan       bool  // the one ahead of it went back to the broker, and so must it
-	failing      bool  // parked by the engine's own backoff, which has no end
+	failing      bool  // only the engine's own backoff, which has no end, retries it; in engine.failing
 	lane         *lane // nil without a key
 	ahead, after *item // neighbours in the lane
 	older, newer *item // neighbours in the list of everything in flight

@@ -293,10 +293,12 @@ func kindOf(text string) string {
 	return b.String()
 }
 
-// pauseState is the pause that a handler asked for.
+// pauseState is the pause that a handler asked for. It lasts until the outcome of an attempt after
+// its end: one that asks for a pause again, such as a probe, has renewed it.
 type pauseState struct {
-	since time.Time
-	event Event
+	since time.Time     // zero without one
+	over  time.Duration // when its time was over, on the engine's clock; 0 before
+	event Event         // of the newest attempt that asked for it
 	err   error
 }
 
@@ -315,12 +317,12 @@ func (e *engine) logPaused(by string, until time.Time, event Event, err error) {
 	})
 }
 
-// logUnpaused writes a line when no pause is left of one that began at since. The lock is held.
-func (e *engine) logUnpaused(since time.Time) {
+// logUnpaused writes a line when no pause is left of one that lasted so long. The lock is held.
+func (e *engine) logUnpaused(lasted time.Duration) {
 	if e.pausedNow() || e.stopping {
 		return
 	}
-	took := time.Since(since).Round(time.Millisecond).String()
+	took := lasted.Round(time.Millisecond).String()
 	e.noteLater(lineUnpaused, func() []any { return []any{took} })
 }
 

@@ -76,14 +76,15 @@ func (h *parkHeap) Pop() any {
 }
 
 // pauseUntil stops receiving and dispatching until t, or later where a longer pause is on. event
-// and err are those of the attempt that asked for it.
+// and err are those of the attempt that asked for it. A pause that follows another one before an
+// attempt has told anything goes on with that.
 func (e *engine) pauseUntil(t time.Time, event Event, err error) {
 	if t.After(e.pauseEnd) {
-		if e.pauseEnd.IsZero() {
+		if e.pause.since.IsZero() {
 			e.pause.since = time.Now()
 			e.logPaused("a handler", t, event, err)
 		}
-		e.pause.event, e.pause.err = event, err
+		e.pause.event, e.pause.err, e.pause.over = event, err, 0
 		e.pauseEnd, e.full = t, false
 		e.giveBackDraining()
 		e.flushBatches()
@@ -94,14 +95,22 @@ func (e *engine) pauseUntil(t time.Time, event Event, err error) {
 // resume ends a pause. The lock is held.
 func (e *engine) resume() {
 	since := e.c.pausedSince
-	if !e.pauseEnd.IsZero() && (since.IsZero() || e.pause.since.Before(since)) {
+	if !e.pause.since.IsZero() && (since.IsZero() || e.pause.since.Before(since)) {
 		since = e.pause.since
 	}
 	e.pauseEnd, e.pause, e.c.pausedSince = time.Time{}, pauseState{}, time.Time{}
 	if !since.IsZero() {
-		e.logUnpaused(since)
+		e.logUnpaused(time.Since(since))
 	}
 	e.restart()
+}
+
+// pauseOver is called when it is clear that the pause whose time is over is not renewed. The lock
+// is held.
+func (e *engine) pauseOver() {
+	took := e.epoch.Add(e.pause.over).Sub(e.pause.since)
+	e.pause = pauseState{}
+	e.logUnpaused(took)
 }
 
 // restart gives workers and the receive loop what a pause or the timer kept from them.
@@ -141,9 +150,10 @@ func (e *engine) onTimer() {
 	}
 	now := time.Now()
 	if !e.pauseEnd.IsZero() && !e.pauseEnd.After(now) {
-		since := e.pause.since
-		e.pauseEnd, e.pause = time.Time{}, pauseState{}
-		e.logUnpaused(since)
+		e.pauseEnd, e.pause.over = time.Time{}, e.now()
+		if e.all.count == 0 {
+			e.pauseOver()
+		}
 	}
 	for len(e.park.items) > 0 && !e.park.items[0].due.After(now) {
 		it := heap.Pop(&e.park.items).(*item) //nolint:forcetypeassert // Pop below returns items
@@ -240,12 +250,19 @@ func (e *engine) outageOutcome(it *item, v *verdict, cause error) outcome {
 	return o
 }
 
-// noteOutage keeps count of the items that wait for the end of an outage. The lock is held.
-func (e *engine) noteOutage(it *item, o outcome) {
+// noteTrouble keeps count of the items that wait for the end of an outage, and of those that keep
+// failing. An outcome that tells nothing leaves an item as it was, and is not for this. The lock is
+// held.
+func (e *engine) noteTrouble(it *item, o outcome) {
 	if o.kind != outcomeOutage {
-		e.outageOver(it)
+		e.troubleOver(it)
+		if o.kind == outcomeFailing {
+			e.failing++
+			it.failing, it.failed = true, o.err
+		}
 		return
 	}
+	e.failingOver(it)
 	if it.outages++; it.outages > 1 {
 		return
 	}
@@ -257,8 +274,17 @@ func (e *engine) noteOutage(it *item, o outcome) {
 	}
 }
 
-// outageOver takes an item off the count. The lock is held.
-func (e *engine) outageOver(it *item) {
+// failingOver takes an item off the count of those that keep failing. The lock is held.
+func (e *engine) failingOver(it *item) {
+	if it.failing {
+		e.failing--
+		it.failing, it.failed = false, nil
+	}
+}
+
+// troubleOver takes an item off both counts. The lock is held.
+func (e *engine) troubleOver(it *item) {
+	e.failingOver(it)
 	if it.outages > 0 {
 		it.outages = 0
 		if e.outage.waiting--; e.outage.waiting == 0 && !e.stopping {

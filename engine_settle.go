@@ -37,6 +37,11 @@ const (
 	outcomeAside                            // stays unsettled until the engine stops; no attempt
 )
 
+// tellsNothing reports whether an outcome leaves open whether the handler would have worked.
+func (k outcomeKind) tellsNothing() bool {
+	return k == outcomeLost || k == outcomePostponed || k == outcomePause || k == outcomeEnded
+}
+
 // defaultBackoff paces the retries of an error that no middleware judged, and of a poison queue
 // that fails.
 //
@@ -157,6 +162,9 @@ func (e *engine) conclude(it *item, o outcome) {
 	if o.kind != outcomeLost && o.kind != outcomeEnded { // these say nothing new
 		it.failure = o.crash
 	}
+	if e.pause.over != 0 && it.started >= e.pause.over && it.poison == nil && !o.kind.tellsNothing() {
+		e.pauseOver()
+	}
 	switch {
 	case o.kind == outcomeHandled:
 		if it.skipped {
@@ -183,7 +191,7 @@ func (e *engine) conclude(it *item, o outcome) {
 		e.dropLost(it)
 		return
 	case o.kind == outcomePoison:
-		e.outageOver(it)
+		e.troubleOver(it)
 		it.poison = o.poison
 		e.startPoison(it)
 		return
@@ -191,14 +199,15 @@ func (e *engine) conclude(it *item, o outcome) {
 		e.setAside(it)
 		return
 	}
-	e.noteOutage(it, o)
+	if !o.kind.tellsNothing() {
+		e.noteTrouble(it, o)
+	}
 	it.excused = o.kind == outcomePause || o.kind == outcomeOutage || o.kind == outcomePostponed
 	if it.excused || o.kind == outcomeEnded {
 		it.attempts-- // the event is not to blame
 	} else {
 		total.retried++
 	}
-	it.failing, it.failed = o.kind == outcomeFailing, o.err
 	if e.mustGiveBack(it) || o.kind == outcomeEnded {
 		e.giveBackLane(it)
 		return

@@ -128,10 +128,11 @@ func (e *engine) symptoms() []symptom {
 		add(Paused, 0, e.pause.since, reasonOf(e.pause.err), "paused by a handler until %s, %s",
 			e.pauseEnd.UTC().Format(time.RFC3339), nameOf(e.pause.event))
 	}
-	if failing, newest, first := e.failing(); failing > 0 {
+	if e.failing > 0 {
+		newest, first := e.newestFailing()
 		add(Degraded, CodeHandler, e.epoch.Add(first), newest.failed,
 			"%s failing and may do so without end; give the Consumer a Retry and a PoisonQueue; the newest is %s",
-			count(failing, "event keeps", "events keep"), nameOf(newest.d.Event))
+			count(e.failing, "event keeps", "events keep"), nameOf(newest.d.Event))
 	}
 	if s := &e.outage; s.waiting > 0 {
 		add(Degraded, 0, s.since, s.cause, "%s handler cannot publish",
@@ -188,21 +189,21 @@ func (e *engine) stallSymptom() (symptom, bool) {
 	return s, true
 }
 
-// failing returns how many events the engine retries by its own backoff, the one that failed last,
-// and when the first attempt of any of them was. The lock is held.
-func (e *engine) failing() (count int, newest *item, first time.Duration) {
-	for _, it := range e.park.items {
-		if !it.failing || it.poison != nil {
+// newestFailing returns, of the events that the engine retries by its own backoff, the one that
+// failed last, and when the first attempt of any of them was. There is one. The lock is held.
+func (e *engine) newestFailing() (newest *item, first time.Duration) {
+	for it := e.all.oldest; it != nil; it = it.newer {
+		if !it.failing {
 			continue
 		}
-		if count++; count == 1 || it.first < first {
+		if newest == nil || it.first < first {
 			first = it.first
 		}
 		if newest == nil || it.started > newest.started {
 			newest = it
 		}
 	}
-	return count, newest, first
+	return newest, first
 }
 
 // count returns n with the words for one, or for several.

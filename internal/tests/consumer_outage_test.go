@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -221,4 +222,49 @@ func TestAPauseDoesNotCountAfterARedelivery(t *testing.T) {
 		assert.Less(t, time.Since(infos[2].FirstAttempt), time.Hour+2*time.Minute, "the pause took no time of the event")
 		r.stopClean()
 	})
+}
+
+// Where nothing succeeded, nothing is well again: an event that is put off or pauses the Consumer
+// stays one that cannot publish, or that keeps failing, in health and in the log.
+func TestAnOutcomeThatTellsNothingEndsNoTrouble(t *testing.T) {
+	outage := &leat.Error{Op: "publish", Topic: "bills", Code: leat.CodeUnavailable, Err: errBoom}
+	for trouble, c := range map[string]struct {
+		err    error
+		health string
+	}{
+		"outage":  {outage, `1 event waits, because its handler cannot publish.*boom, since 2000-01-01T00:00:00Z`},
+		"failing": {errors.New("no row"), `1 event keeps failing .*no row`},
+	} {
+		for verdict, nothing := range map[string]error{
+			"postpone": leat.Postpone(time.Hour, errBoom), "pause": leat.Pause(time.Hour, errBoom),
+		} {
+			t.Run(trouble+" and "+verdict, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b, log := newFakeBroker(), newLogged()
+					outcomes := []error{c.err, nothing, nothing, c.err, nil}
+					r := start(t, b, func(context.Context, leat.Event) error {
+						defer func() { outcomes = outcomes[1:] }()
+						return outcomes[0]
+					}, &leat.ConsumerOptions{Logger: log.logger()})
+					b.deliver(leat.NewLease(), event(t, "1", "k"))
+					for at := range 2 {
+						time.Sleep(59 * time.Minute)
+						assert.Regexp(t, c.health, fmt.Sprint(r.consumer.Health().Problems), "in hour %d", at)
+					}
+					time.Sleep(2 * time.Hour)
+					assert.Equal(t, []string{"1 ack"}, b.settlements())
+					assert.Equal(t, leat.Health{}, r.consumer.Health())
+					r.stopClean()
+					ends := 0
+					for _, line := range log.lines(t) {
+						if strings.Contains(line, "no event waits any more") {
+							ends++
+							assert.Contains(t, line, "at=2h0m0", "with the success")
+						}
+					}
+					assert.Equal(t, trouble == "outage", ends == 1, "%d", ends)
+				})
+			})
+		}
+	}
 }
