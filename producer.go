@@ -38,9 +38,10 @@ type ProducerOptions struct {
 	// Source is given to events that have none. Without it, an event without a source is refused.
 	Source string
 	// Topics are declared by the first publish, as [Declare] does of a topic alone, so that
-	// services can be deployed in any order. Publishes wait for that as long as their ctx lasts.
-	// Where it fails they are refused with its error, and the next one tries again. Other topics
-	// may be published to as well; they have to exist, where the broker wants that.
+	// services can be deployed in any order. All publishes wait for one attempt of at most 30 s,
+	// each as long as its ctx lasts. Where the attempt fails they are refused with its error. The
+	// next publish waits for the next attempt, which begins up to 5 s after one that failed. Other
+	// topics may be published to as well; they have to exist, where the broker wants that.
 	Topics []string
 	// Middleware wraps every publish; the first is the outermost.
 	Middleware []PublishMiddleware
@@ -206,7 +207,11 @@ func (p *Producer) Flush(ctx context.Context) error {
 func (p *Producer) Close(ctx context.Context) error {
 	p = p.fit()
 	p.closed.Store(true)
-	return p.Flush(ctx)
+	err := p.Flush(ctx)
+	if p.topics != nil {
+		p.topics.close()
+	}
+	return err
 }
 
 // reserve is what an ordinary publish leaves free below a limit, so that what the poison queue adds

@@ -93,7 +93,7 @@ func TestProducerTopicsThatCannotBeDeclared(t *testing.T) {
 }
 
 // Publishes at the same time wait for one declaration, each as long as its own ctx lasts, and share
-// its outcome, unless that is only that the ctx of another one ended.
+// its outcome.
 func TestProducerTopicsAreDeclaredOnceForAll(t *testing.T) {
 	for name, fails := range map[string]bool{"well": false, "failing": true} {
 		t.Run(name, func(t *testing.T) {
@@ -119,9 +119,11 @@ func TestProducerTopicsAreDeclaredOnceForAll(t *testing.T) {
 	}
 }
 
+// Each publish waits as long as its own ctx lasts, and what ends one ctx is no news for the others:
+// the attempt goes on.
 func TestProducerTopicsAreBoundByTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: time.Minute}
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: 20 * time.Second}
 		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
 		began := time.Now()
 		publish := func(patience time.Duration) (time.Duration, error) {
@@ -131,25 +133,115 @@ func TestProducerTopicsAreBoundByTheContext(t *testing.T) {
 			return time.Since(began), err
 		}
 		var wg sync.WaitGroup
-		wg.Go(func() { // makes the attempt
-			took, err := publish(10 * time.Second)
-			assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
-			assert.Equal(t, 10*time.Second, took)
-		})
-		synctest.Wait()
-		wg.Go(func() { // waits for it
-			took, err := publish(5 * time.Second)
-			assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
-			require.ErrorIs(t, err, errBoom)
-			assert.Equal(t, 5*time.Second, took)
-		})
-		wg.Go(func() { // waits for it, and makes the next
+		for _, patience := range []time.Duration{10 * time.Second, 5 * time.Second} {
+			wg.Go(func() {
+				took, err := publish(patience)
+				assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
+				assert.ErrorIs(t, err, errBoom)
+				assert.Equal(t, patience, took)
+			})
+			synctest.Wait()
+		}
+		wg.Go(func() {
 			took, err := publish(time.Hour)
 			assert.NoError(t, err)
-			assert.Equal(t, 70*time.Second, took)
+			assert.Equal(t, 20*time.Second, took)
 		})
 		wg.Wait()
-		assert.EqualValues(t, 2, b.calls.Load())
+		assert.EqualValues(t, 1, b.calls.Load())
+	})
+}
+
+// Publishes that have less patience than the broker takes get their topics all the same.
+func TestProducerTopicsAreDeclaredForThoseWithoutPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: 5 * time.Second}
+		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+		var err error
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err = p.Publish(ctx, "orders", event(t, "1", ""))
+			cancel()
+		}
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, b.calls.Load())
+	})
+}
+
+// While the broker is down, attempts back off, however many publishes there are, and each publish
+// ends within its own ctx, with what is wrong.
+func TestProducerTopicsBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := &leat.Error{Op: "declare", Code: leat.CodeUnavailable, Err: errBoom}
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), err: down}
+		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+		var wg sync.WaitGroup
+		zero := time.Now()
+		for i := range 20 {
+			wg.Go(func() {
+				for time.Since(zero) < 57*time.Second {
+					began := time.Now()
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*100*time.Millisecond)
+					err := p.Publish(ctx, "orders", event(t, "1", ""))
+					cancel()
+					assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err))
+					assert.ErrorIs(t, err, errBoom)
+					assert.LessOrEqual(t, time.Since(began), time.Duration(i+1)*100*time.Millisecond)
+					time.Sleep(100*time.Millisecond - time.Since(began)%(100*time.Millisecond))
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		assert.Less(t, b.calls.Load(), int64(30), "5 s at most, half of it by chance")
+		assert.Greater(t, b.calls.Load(), int64(10))
+		b.set(nil)
+		began := time.Now()
+		require.NoError(t, p.Publish(t.Context(), "orders", event(t, "1", "")))
+		assert.LessOrEqual(t, time.Since(began), 5*time.Second)
+		wg.Wait()
+	})
+}
+
+// An attempt has a bound of its own, and one that a panic ends is over.
+func TestProducerTopicsOfABrokerThatMisbehaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: time.Hour}
+		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+		began := time.Now()
+		err := p.Publish(t.Context(), "orders", event(t, "1", ""))
+		assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), "%v", err)
+		require.ErrorContains(t, err, "no answer of the broker in 30s")
+		assert.Equal(t, 30*time.Second, time.Since(began))
+
+		panicking := newFakeBroker()
+		panicking.declare = func([]leat.Subscription) error { panic("no map") }
+		p = leat.NewProducer(panicking, &leat.ProducerOptions{Topics: []string{"orders"}})
+		for range 2 {
+			assert.ErrorContains(t, p.Publish(t.Context(), "orders", event(t, "1", "")), "the broker's Declare panicked: no map")
+		}
+	})
+}
+
+// Close waits for publishes that wait for their topics, as long as its ctx lasts; then nothing is
+// declared any more.
+func TestProducerTopicsEndWithClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: 20 * time.Second}
+		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
+		var err error
+		p2 := make(chan struct{})
+		go func() {
+			defer close(p2)
+			err = p.Publish(context.WithoutCancel(t.Context()), "orders", event(t, "1", ""))
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		require.Equal(t, leat.CodeUnknown, leat.CodeOf(p.Close(ctx)))
+		<-p2
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.Equal(t, leat.CodeClosed, leat.CodeOf(err), "%v", err)
 	})
 }
 
@@ -158,8 +250,16 @@ type slowDeclarer struct {
 	*fakeBroker
 
 	takes time.Duration
-	err   error
 	calls atomic.Int64
+
+	mu  sync.Mutex
+	err error
+}
+
+func (b *slowDeclarer) set(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
 }
 
 func (b *slowDeclarer) Declare(ctx context.Context, _ ...leat.Subscription) error {
@@ -168,6 +268,8 @@ func (b *slowDeclarer) Declare(ctx context.Context, _ ...leat.Subscription) erro
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		return b.err
 	case <-ctx.Done():
 		return &leat.Error{Op: "declare", Code: leat.CodeCanceled, Err: context.Cause(ctx)}
