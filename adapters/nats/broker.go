@@ -17,6 +17,7 @@ import (
 // connection for publishing, and another for streams and requests.
 type Broker struct {
 	o         Options
+	log       *journal
 	publisher *publisher
 	link      *link                   // for streams and requests
 	life      lifecycle.Life[*Stream] // its tasks end with the connections
@@ -42,10 +43,11 @@ func New(o *Options) (*Broker, error) {
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
-	b.link = newLink(&b.o, "consume", &b.life.Tasks)
+	b.log = newJournal(b.o.Logger)
+	b.link = newLink(&b.o, "consume", b.log, &b.life.Tasks)
 	b.link.up = func() { b.each((*Stream).reconnected) }
 	b.link.down = func(err error) { b.each(func(s *Stream) { s.disconnected(err) }) }
-	b.publisher = newPublisher(&b.o, &b.life.Tasks)
+	b.publisher = newPublisher(&b.o, b.log, &b.life.Tasks)
 	b.link.start()
 	return b, nil
 }

@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
@@ -69,6 +71,27 @@ func apiCode(code, status int) leat.Code {
 		return leat.CodeExhausted
 	}
 	return leat.CodeUnavailable
+}
+
+// advised adds to an error of a connection what to do about it, where waiting does not help.
+func advised(err error) error {
+	op, _ := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, errNoSecret): // which says it
+		return err
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return fmt.Errorf("%w; the server does not offer TLS: write nats:// and not tls://, or leave Options.TLS nil", err)
+	case fault.IsUntrusted(err):
+		return fmt.Errorf("%w; give the certificate authority of the servers: ca_file of the URL with tls://, or Options.TLS", err)
+	case errors.Is(err, nats.ErrNoInfoReceived), op != nil && op.Op == "read" && op.Timeout():
+		return fmt.Errorf("%w; what answers does not say that it is a NATS server: correct the port, which is 4222 by default", err)
+	case isLogin(err):
+		return fmt.Errorf("%w; correct the login: user:password@, token@, password_file, token_file, creds_file or nkey_file "+
+			"of the URL, or Options.Credentials, Token, Creds or NKey", err)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%w; docs/nats.md lists the permissions", err)
+	}
+	return err
 }
 
 // fail makes the error of a call.

@@ -120,7 +120,7 @@ func (s *Stream) look() time.Duration {
 	case id == "" || !active:
 		return never
 	case holder(i) != id:
-		s.unpinned(errUnpinned)
+		s.unpinned()
 		return 0
 	}
 	return s.lookBehind(b, i.NumAckPending-held, changes)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ const dialPace = time.Second
 type link struct {
 	o     *Options
 	role  string
+	log   *journal
 	up    func()      // there is a connection; called in order with down
 	down  func(error) // it is lost
 	wrong func(error) // an attempt failed, or a server says what else is wrong
@@ -34,18 +36,24 @@ type link struct {
 	nc *nats.Conn
 	js jetstream.JetStream
 
-	mu     sync.Mutex
-	conn   net.Conn // the newest socket
-	dialed time.Time
-	next   int           // counts attempts, for the server that is next
-	isUp   bool          // as the callbacks say
-	turned chan struct{} // closed when isUp changes
-	lost   fault.Symptom
+	mu       sync.Mutex
+	conn     net.Conn // the newest socket
+	dialed   time.Time
+	host     string // that was dialed
+	missed   error  // why the last dial failed
+	said     error  // why the server ends the connection that there is
+	denied   error  // the last denial of a request by this connection
+	deaf     error  // the denial of the inbox of answers by this connection
+	deniedAt time.Time
+	next     int           // counts attempts, for the server that is next
+	isUp     bool          // as the callbacks say
+	turned   chan struct{} // closed when isUp changes
+	lost     fault.Symptom
 }
 
 // newLink returns a link that connects in the background.
-func newLink(o *Options, role string, tasks *lifecycle.Tasks) *link {
-	l := &link{o: o, role: role, tasks: tasks}
+func newLink(o *Options, role string, log *journal, tasks *lifecycle.Tasks) *link {
+	l := &link{o: o, role: role, log: log, tasks: tasks}
 	l.made, l.turned = make(chan struct{}), make(chan struct{})
 	l.up, l.down, l.wrong = func() {}, func(error) {}, func(error) {}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -78,10 +86,7 @@ func (l *link) connect() {
 	opts.ConnectedCB, opts.ReconnectedCB = l.connected, l.connected
 	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) { l.disconnected(err) }
 	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { l.failed(err) }
-	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		l.wrong(err)
-		l.o.Logger.Warn("the NATS client reports an error", "connection", l.role, "error", err)
-	}
+	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { l.reported(err) }
 	opts.Secure, opts.TLSConfig = l.o.TLS != nil, l.o.TLS
 	if !l.login(&opts) {
 		return
@@ -114,14 +119,14 @@ func (l *link) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.o.DialTimeout)
 	defer cancel()
 	l.mu.Lock()
-	l.dialed = time.Now()
+	l.dialed, l.host = time.Now(), address
 	l.mu.Unlock()
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.missed = err; err != nil {
+		return nil, err
+	}
 	if l.ctx.Err() != nil {
 		_ = c.Close()
 		return nil, nats.ErrConnectionClosed
@@ -146,8 +151,13 @@ func (l *link) pause() {
 	}
 }
 
-// choose takes the server that is next.
+// choose takes the server that is next. The client holds its lock.
 func (l *link) choose(servers []nats.Server, _ nats.ServerInfo) (*nats.Server, time.Duration) {
+	l.tasks.Go(func() { // the client calls nothing when a server refuses an attempt
+		if <-l.made; l.nc != nil {
+			l.failed(l.nc.LastError())
+		}
+	})
 	l.mu.Lock()
 	l.next++
 	n := l.next % len(servers)
@@ -157,7 +167,8 @@ func (l *link) choose(servers []nats.Server, _ nats.ServerInfo) (*nats.Server, t
 
 func (l *link) connected(*nats.Conn) {
 	<-l.made
-	l.turn(true, nil)
+	host := l.turn(true, nil)
+	l.log.connected(l.role, host)
 	l.up()
 }
 
@@ -165,21 +176,61 @@ func (l *link) disconnected(err error) {
 	if err == nil {
 		err = nats.ErrDisconnected
 	}
-	l.turn(false, err)
+	l.mu.Lock()
+	if l.said != nil {
+		err = fmt.Errorf("%w: the server says: %v", err, l.said) //nolint:errorlint // another login may do
+	}
+	l.mu.Unlock()
+	host := l.turn(false, err)
+	if l.ctx.Err() == nil { // otherwise Close ends it
+		l.log.lost(l.role, host, err)
+	}
 	l.down(err)
 }
 
+// failed notes why an attempt to connect has failed. It may be told twice.
 func (l *link) failed(err error) {
-	if err == nil {
+	if err == nil || l.ctx.Err() != nil {
 		return
 	}
 	l.mu.Lock()
-	if !l.isUp {
+	if errors.Is(err, nats.ErrNoServers) && l.missed != nil {
+		err = l.missed
+	}
+	err = advised(err)
+	up, host := l.isUp, l.host
+	if !up {
 		l.lost.Set(err)
 		l.wake()
 	}
 	l.mu.Unlock()
+	if !up {
+		l.log.failed(l.role, host, err)
+	}
 	l.wrong(err)
+}
+
+// reported takes an error that the client calls asynchronous. Without a connection it is that of an
+// attempt to connect, and one of the login says why the server is about to end the connection.
+func (l *link) reported(err error) {
+	l.mu.Lock()
+	up, host := l.isUp, l.host
+	switch {
+	case !up:
+	case isLogin(err):
+		l.said = err
+	default:
+		err = advised(err)
+		l.deny(err)
+	}
+	l.mu.Unlock()
+	switch {
+	case !up:
+		l.failed(err)
+	case !isLogin(err):
+		l.log.report(l.role, host, err)
+		l.wrong(err)
+	}
 }
 
 // wake lets those look again that wait for a connection. The lock is held.
@@ -188,13 +239,14 @@ func (l *link) wake() {
 	l.turned = make(chan struct{})
 }
 
-// turn notes that there is a connection, or none any more.
-func (l *link) turn(up bool, err error) {
+// turn notes that there is a connection, or none any more. It returns the host.
+func (l *link) turn(up bool, err error) (host string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.isUp = up
+	l.isUp, l.said, l.denied, l.deaf = up, nil, nil, nil
 	l.lost.Set(err)
 	l.wake()
+	return l.host
 }
 
 func (l *link) alive() bool {
@@ -233,6 +285,7 @@ func (l *link) health(topic string) error {
 // do waits for a connection and calls f in a goroutine of its own. The client's calls may block on
 // a write, whatever their ctx says. do returns when f has, or ctx ends; f looks at ctx itself.
 func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error {
+	begin := time.Now()
 	for !l.alive() {
 		l.mu.Lock()
 		turned := l.turned
@@ -247,18 +300,48 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 		select {
 		case <-turned:
 		case <-ctx.Done():
-			return why
+			return fmt.Errorf("%w: %w", context.Cause(ctx), why)
 		case <-l.ctx.Done():
 			return nats.ErrConnectionClosed
 		}
 	}
 	result := make(chan error, 1)
 	l.tasks.Go(func() { result <- f(ctx) })
+	var err error
 	select {
-	case err := <-result:
-		return err
+	case err = <-result:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		err = ctx.Err()
+	}
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	if denied := l.denial(begin); denied != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), denied)
+	}
+	return context.Cause(ctx)
+}
+
+// denial returns what a server has denied since a request began, which it does not answer then.
+func (l *link) denial(begin time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deaf != nil || l.deniedAt.Before(begin) {
+		return l.deaf
+	}
+	return l.denied
+}
+
+// deny keeps what a server has denied, if that has to do with requests: what they publish, or the
+// inbox for their answers, which it denies once for each connection. The lock is held.
+func (l *link) deny(err error) {
+	text := err.Error()
+	switch {
+	case !errors.Is(err, nats.ErrPermissionViolation):
+	case strings.Contains(text, ".API.") && !strings.Contains(text, ".MSG.NEXT."):
+		l.denied, l.deniedAt = err, time.Now()
+	case strings.Contains(text, "Subscription") && !strings.Contains(text, "$JS."):
+		l.deaf = err
 	}
 }
 

@@ -49,14 +49,13 @@ func (l *link) login(opts *nats.Options) bool {
 	return true
 }
 
-// secret calls f, which gets a secret, and notes what is wrong.
+// secret calls f, which gets a secret.
 func (l *link) secret(f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.o.DialTimeout)
 	defer cancel()
 	err := f(ctx)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errNoSecret, err)
-		l.failed(err)
 	}
 	return err
 }
@@ -121,9 +120,9 @@ func (l *link) sign(nonce []byte) (signature []byte, err error) {
 
 // publicKey returns what the server knows the user by, or "".
 func (l *link) publicKey() (public string) {
-	_ = l.key(func(pair nkeys.KeyPair) (err error) {
+	l.failed(l.key(func(pair nkeys.KeyPair) (err error) {
 		public, err = pair.PublicKey()
 		return err
-	})
+	}))
 	return public
 }

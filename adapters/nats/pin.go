@@ -167,9 +167,9 @@ func (s *Stream) lookBehind(b *barrier, missing int, changes uint64) time.Durati
 	return 0
 }
 
-// unpinned ends all leases, because another stream is the active one or will be. The lock is not
-// held.
-func (s *Stream) unpinned(cause error) {
+// unpinned ends all leases, because another stream is the active one or will be. The Consumer logs
+// that. The lock is not held.
+func (s *Stream) unpinned() {
 	s.mu.Lock()
 	if s.pin.id == "" || s.closed {
 		s.mu.Unlock()
@@ -178,9 +178,7 @@ func (s *Stream) unpinned(cause error) {
 	s.pin.id, s.pin.barrier = "", nil
 	s.renew() // the requests with the old pin wait until they are over, or a message comes
 	s.mu.Unlock()
-	s.b.o.Logger.Warn("a stream is not the active one of its group any more",
-		"topic", s.sub.Topic, "group", s.sub.Group, "error", cause)
-	s.keeper.ReturnAll(cause)
+	s.keeper.ReturnAll(errUnpinned)
 	signal(s.poke)
 }
 

@@ -50,10 +50,10 @@ type parcel struct {
 	trace *leat.TraceContext
 }
 
-func newPublisher(o *Options, tasks *lifecycle.Tasks) *publisher {
+func newPublisher(o *Options, log *journal, tasks *lifecycle.Tasks) *publisher {
 	p := &publisher{o: o, inbox: o.inbox()}
 	p.work, p.gone = make(chan struct{}, 1), make(chan struct{})
-	p.link = newLink(o, "publish", tasks)
+	p.link = newLink(o, "publish", log, tasks)
 	p.ledger = publish.New[parcel](publish.Options{
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.link.trouble,
 	})
@@ -110,6 +110,7 @@ func (p *publisher) write() {
 		case <-p.work:
 		case <-look.C:
 			p.forget()
+			p.link.log.calm()
 		case <-p.gone:
 			return
 		}
@@ -283,7 +284,9 @@ func answerOf(m *nats.Msg, t *topic) error {
 				Err: fmt.Errorf("the stream %q does not answer: it has no leader", t.stream)}
 		}
 		return &leat.Error{Code: leat.CodeNotFound,
-			Err: fmt.Errorf("no stream takes the subject %q; declare the topic", t.subject)}
+			Err: fmt.Errorf("nobody has declared the topic yet, so no stream takes the subject %q; name it in "+
+				"ProducerOptions.Topics where it is published to, or call leat.Declare (leat.Run declares what its "+
+				"consumers read)", t.subject)}
 	}
 	var answer struct {
 		Error *struct {

@@ -302,6 +302,7 @@ func (s *Stream) run() {
 		if gone {
 			s.restoreBroadcast()
 		}
+		s.tell()
 		timer.Reset(max(wait, time.Millisecond))
 	}
 }
@@ -312,11 +313,13 @@ func (s *Stream) restoreBroadcast() {
 	err := s.b.do(s.ctx, s.createBroadcast)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		s.pulls.again = time.Time{}
-		s.lost.Set(nil)
-		signal(s.poke)
+	if err != nil {
+		s.lost.Set(&leat.Error{Code: leat.CodeNotFound, Err: fmt.Errorf("the consumer is gone, and cannot be made again: %w", err)})
+		return
 	}
+	s.pulls.again = time.Time{}
+	s.lost.Set(nil)
+	signal(s.poke)
 }
 
 // reconnected begins anew with a connection. The lock is not held.
@@ -325,6 +328,7 @@ func (s *Stream) reconnected() {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.lost.Set(nil)
+		s.unheard.Set(nil) // of what is not lent any more, no ack will be confirmed
 		s.renew()
 	}
 	signal(s.poke)

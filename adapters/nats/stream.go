@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ type Stream struct {
 	closed   bool
 	lost     fault.Symptom // requests are not answered
 	unheard  fault.Symptom // nor are acks
+	outage   fault.Incident
 	identity identity
 	pulls    pulls
 	pin      pin
@@ -318,13 +320,52 @@ func (s *Stream) Health() error {
 			errs = append(errs, fault.Health(s.sub.Topic, codeOf(what.Err), what.Since, what.Err))
 		}
 	}
-	if b := s.pin.barrier; b != nil && time.Since(b.since) > s.ackWait/2 {
-		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeUnavailable, b.since, errBehind))
+	if s.behind() {
+		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeUnavailable, s.pin.barrier.since, errBehind))
 	}
 	return fault.Join(errs...)
 }
 
-var errBehind = errors.New("nothing is delivered until older messages have come again")
+// behind reports whether the stream waits for longer than usual for older messages. The lock is
+// held.
+func (s *Stream) behind() bool {
+	return s.pin.barrier != nil && time.Since(s.pin.barrier.since) > s.ackWait/2
+}
+
+var errBehind = &leat.Error{
+	Code: leat.CodeUnavailable, Err: errors.New("nothing is delivered until older messages have come again"),
+}
+
+// tell logs what is wrong with the stream while there is a connection. What is over by itself in a
+// moment, as when a server has been restarted, has no line.
+func (s *Stream) tell() {
+	if !s.b.link.alive() {
+		return
+	}
+	s.mu.Lock()
+	lost, unheard, behind, closed := s.lost, s.unheard, s.behind(), s.closed
+	s.mu.Unlock()
+	switch {
+	case closed:
+	case lost.Err != nil && time.Since(lost.Since) > lostAfter:
+		s.outage.Wrong("cannot consume", codeOf(lost.Err).String(), lost.Err, s.about()...)
+	case unheard.Err != nil && time.Since(unheard.Since) > lostAfter:
+		s.outage.Wrong("the server does not confirm acks", "acks", unheard.Err, s.about()...)
+	case behind:
+		s.outage.Wrong("cannot consume", "behind", errBehind, s.about()...)
+	case lost.Err == nil && unheard.Err == nil:
+		s.outage.Well("consuming again", s.about()...)
+	}
+}
+
+// about returns the attributes of a line about the stream.
+func (s *Stream) about() []slog.Attr {
+	about := []slog.Attr{slog.String("topic", s.sub.Topic)}
+	if s.sub.Group != "" {
+		about = append(about, slog.String("group", s.sub.Group))
+	}
+	return about
+}
 
 // Close implements [leat.Stream].
 func (s *Stream) Close(ctx context.Context) error {

@@ -19,7 +19,7 @@ import (
 func streamOf(t *testing.T) *Stream {
 	t.Helper()
 	b := &Broker{o: (&Options{Hosts: []string{"h:1"}}).withDefaults(), streams: map[*Stream]struct{}{}}
-	b.link = newLink(&b.o, "consume", &b.life.Tasks)
+	b.link = newLink(&b.o, "consume", newJournal(b.o.Logger), &b.life.Tasks)
 	sub := leat.Subscription{Topic: "t", Group: "g"}
 	stream, consumer := &jetstream.StreamInfo{}, &jetstream.ConsumerInfo{Name: "g"}
 	stream.Config.Name = "t"

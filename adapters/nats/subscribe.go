@@ -59,6 +59,7 @@ func (b *Broker) newStream(
 		poke: make(chan struct{}, 1), gone: make(chan struct{}),
 		answers: b.o.inbox(), waiting: map[uint64]chan error{},
 	}
+	s.outage.Logger = b.o.Logger
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulls.expires, s.pulls.floor = longestPull, time.Now()
 	o := book.Options{

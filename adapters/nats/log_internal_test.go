@@ -1,0 +1,65 @@
+package nats
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+)
+
+// A report that is repeated for each message has one line, however long it goes on, and another one
+// when it comes back. The end is told after a minute without reports.
+func TestReportsHaveALineForEachIncident(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		j := newJournal(slog.New(slog.NewTextHandler(&out, nil)))
+		lines := func() (n int) {
+			defer out.Reset()
+			return strings.Count(out.String(), "\n")
+		}
+		deny := func(i int) {
+			j.report("consume", "h:1", fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprint("$JS.ACK.t.g.", i)))
+		}
+		for i := range 1000 {
+			deny(i)
+			time.Sleep(time.Second)
+			j.calm()
+		}
+		assert.Equal(t, 1, lines())
+		j.report("consume", "h:1", nats.ErrSlowConsumer)
+		assert.Equal(t, 1, lines(), "another kind")
+		time.Sleep(calmAfter - 1)
+		j.calm()
+		assert.Zero(t, lines())
+		time.Sleep(1)
+		j.calm()
+		j.calm()
+		assert.Equal(t, 1, lines(), "the end")
+		deny(1)
+		assert.Equal(t, 1, lines(), "it begins again")
+	})
+}
+
+// An outage is over when no connection is missing any more.
+func TestOutageEndsWithTheLastConnection(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	j := newJournal(slog.New(slog.NewTextHandler(&out, nil)))
+	j.connected("publish", "h:1")
+	j.connected("consume", "h:1")
+	assert.Empty(t, out.String(), "nothing was wrong")
+	j.lost("publish", "h:1", errors.New("EOF"))
+	j.lost("consume", "h:1", errors.New("EOF"))
+	j.connected("publish", "h:1")
+	assert.NotContains(t, out.String(), "again")
+	j.connected("consume", "h:1")
+	assert.Contains(t, out.String(), "connected to NATS again")
+	assert.Equal(t, 2, strings.Count(out.String(), "\n"))
+}
