@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
@@ -48,6 +49,13 @@ func isLogin(err error) bool {
 	return false
 }
 
+// isInbox reports whether a denial is that of an inbox: Leat subscribes to nothing else but
+// advisories.
+func isInbox(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "for Subscription to") && !strings.Contains(text, "$JS.")
+}
+
 // apiCode classifies an error code of the JetStream API, whose status is like that of HTTP.
 func apiCode(code, status int) leat.Code {
 	switch code {
@@ -88,8 +96,33 @@ func advised(err error) error {
 	case isLogin(err):
 		return fmt.Errorf("%w; correct the login: user:password@, token@, password_file, token_file, creds_file or nkey_file "+
 			"of the URL, or Options.Credentials, Token, Creds or NKey", err)
+	case errors.Is(err, nats.ErrPermissionViolation) && isInbox(err):
+		return fmt.Errorf("%w; give the user this permission, or set Options.InboxPrefix (inbox_prefix) to one that it has", err)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("%w; docs/nats.md lists the permissions", err)
+	}
+	return err
+}
+
+// explain adds to an error of the JetStream API about a stream or a consumer what to do about it.
+func (o *Options) explain(err error) error {
+	code := 0
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		code = int(api.ErrorCode)
+	}
+	switch {
+	case errors.Is(err, nats.ErrNoResponders) && o.Domain != "":
+		return fmt.Errorf("%w; no server has JetStream in this domain: correct Options.Domain (domain of the URL)", err)
+	case errors.Is(err, nats.ErrNoResponders), code == 10039, code == 10076:
+		return fmt.Errorf("%w; turn JetStream on in the servers, and for the account", err)
+	case code == 10074:
+		return fmt.Errorf("%w; set Options.Replicas (replicas) to no more than there are servers", err)
+	case code == 10065:
+		return fmt.Errorf("%w; another stream takes a subject of the topic: name that stream by Options.Stream, or give "+
+			"the topic other subjects", err)
+	case codeOf(err) == leat.CodeNotFound && o.Provision != ProvisionCreate:
+		return fmt.Errorf("%w; declare a subscription of it (leat.Declare, or leat.Run, which does) with "+
+			"ProvisionCreate (provision=create), or create it", err)
 	}
 	return err
 }

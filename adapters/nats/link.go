@@ -335,13 +335,12 @@ func (l *link) denial(begin time.Time) error {
 // deny keeps what a server has denied, if that has to do with requests: what they publish, or the
 // inbox for their answers, which it denies once for each connection. The lock is held.
 func (l *link) deny(err error) {
-	text := err.Error()
-	switch {
+	switch text := err.Error(); {
 	case !errors.Is(err, nats.ErrPermissionViolation):
+	case isInbox(err):
+		l.deaf = err
 	case strings.Contains(text, ".API.") && !strings.Contains(text, ".MSG.NEXT."):
 		l.denied, l.deniedAt = err, time.Now()
-	case strings.Contains(text, "Subscription") && !strings.Contains(text, "$JS."):
-		l.deaf = err
 	}
 }
 

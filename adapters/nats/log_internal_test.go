@@ -25,7 +25,8 @@ func TestReportsHaveALineForEachIncident(t *testing.T) {
 			return strings.Count(out.String(), "\n")
 		}
 		deny := func(i int) {
-			j.report("consume", "h:1", fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprint("$JS.ACK.t.g.", i)))
+			subject := fmt.Sprint("$JS.ACK.t.g.", i)
+			j.report("consume", "h:1", fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, subject))
 		}
 		for i := range 1000 {
 			deny(i)
@@ -35,10 +36,10 @@ func TestReportsHaveALineForEachIncident(t *testing.T) {
 		assert.Equal(t, 1, lines())
 		j.report("consume", "h:1", nats.ErrSlowConsumer)
 		assert.Equal(t, 1, lines(), "another kind")
-		time.Sleep(calmAfter - 1)
+		time.Sleep(calmAfter - time.Millisecond)
 		j.calm()
 		assert.Zero(t, lines())
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		j.calm()
 		j.calm()
 		assert.Equal(t, 1, lines(), "the end")

@@ -71,7 +71,7 @@ func (l *link) jwt() (token string, err error) {
 		}
 		found, err := nkeys.ParseDecoratedJWT([]byte(text)) // the whole text, where it finds none
 		if found = strings.TrimSpace(found); err != nil || !isJWT(found) {
-			return errors.New("no JWT")
+			return errors.New("no JWT; give a credentials file, as nsc writes it: creds_file of the URL, or Options.Creds")
 		}
 		token = found
 		return nil
@@ -103,12 +103,15 @@ func (l *link) key(f func(pair nkeys.KeyPair) error) error {
 		}
 		pair, err := nkeys.ParseDecoratedNKey([]byte(text))
 		if err != nil {
-			return errors.New("no seed of an nkey") // the client's error may quote
+			return errNoSeed // the client's error may quote
 		}
 		defer pair.Wipe()
 		return f(pair)
 	})
 }
+
+var errNoSeed = errors.New("no seed of an nkey, which begins with SU: correct nkey_file or creds_file of the URL, or " +
+	"Options.NKey or Creds")
 
 func (l *link) sign(nonce []byte) (signature []byte, err error) {
 	err = l.key(func(pair nkeys.KeyPair) (err error) {

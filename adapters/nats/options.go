@@ -201,19 +201,20 @@ func (o *Options) validate() error {
 		}
 	}
 	if ways > 1 || ways == 1 && o.Credentials != nil {
-		return options.Reason("more than one of Credentials, Token, Creds and NKey; set one")
+		return options.Reason("more than one of Credentials, Token, Creds and NKey; set one (of user:password@ or " +
+			"password_file, token@ or token_file, creds_file and nkey_file)")
 	}
 	if strings.ContainsAny(o.Domain, ".*> \t\r\n") {
-		return options.Reason("Domain is not a name; write one without dots, spaces, '*' and '>'")
+		return options.Reason("Options.Domain (domain) is not a name; write one without dots, spaces, '*' and '>'")
 	}
 	if slices.Contains(strings.Split(o.InboxPrefix, "."), "") || strings.ContainsAny(o.InboxPrefix, "*> \t\r\n") {
-		return options.Reason("InboxPrefix is not a subject; write names with dots between them, " +
+		return options.Reason("Options.InboxPrefix (inbox_prefix) is not a subject; write names with dots between them, " +
 			"without spaces, '*' and '>'")
 	}
 	for _, address := range o.Hosts {
 		if o.discreet() && !options.IsLocal(address) {
 			return options.Reason("a password or token without TLS shows it to the network; " +
-				"use TLS (tls://), or set AllowPlaintext")
+				"use TLS (tls://), or set AllowPlaintext (allow_plaintext=true)")
 		}
 	}
 	return nil

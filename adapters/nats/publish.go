@@ -175,7 +175,8 @@ func (p *publisher) send(c *encoder) bool {
 func outcomeOf(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return &leat.Error{Code: leat.CodeTooLarge, Err: err}
+		return &leat.Error{Code: leat.CodeTooLarge, Err: fmt.Errorf("%w, the max_payload of the servers; raise that, or "+
+			"publish a reference to large data", err)}
 	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
 		return &leat.Error{Code: leat.CodeUnsupported, Err: err}
 	}

@@ -247,7 +247,7 @@ func TestOptions(t *testing.T) {
 	for text, o := range map[string]*nats.Options{
 		"no address in Hosts": nil, "Options.AckWait": {Hosts: hosts, AckWait: time.Millisecond},
 		"more than one of": {Hosts: hosts, Token: none, NKey: none}, "Domain": {Hosts: hosts, Domain: "a.b"},
-		"InboxPrefix": {Hosts: hosts, InboxPrefix: "inbox."}, "InboxPrefix is not": {Hosts: hosts, InboxPrefix: "inbox.*"},
+		"InboxPrefix": {Hosts: hosts, InboxPrefix: "inbox."}, "InboxPrefix (inbox_prefix) is not": {Hosts: hosts, InboxPrefix: "inbox.*"},
 		"Options.Replicas": {Hosts: hosts, Replicas: 6},
 	} {
 		_, err := nats.New(o)

@@ -119,7 +119,7 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 		}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the stream %q: %w", t.stream, err)
+		return nil, nil, fmt.Errorf("the stream %q: %w", t.stream, b.o.explain(err))
 	}
 	if err := t.check(sub.Topic, s.CachedInfo()); err != nil {
 		return nil, nil, err
@@ -138,7 +138,7 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the consumer %q of the stream %q: %w",
-			config.Durable, t.stream, err)
+			config.Durable, t.stream, b.o.explain(err))
 	}
 	err = checkConsumer(sub, c.CachedInfo(), t.strays(&s.CachedInfo().Config, &c.CachedInfo().Config))
 	return s.CachedInfo(), c.CachedInfo(), err
@@ -245,7 +245,7 @@ func checkConsumer(sub leat.Subscription, i *jetstream.ConsumerInfo, strays stri
 	case pinned(c) && c.MaxAckPending < 1: // whoever takes over could not hold what is left
 		why = "keeps order without a max_ack_pending; set that to MaxInFlight"
 	case !sub.Unordered && !pinned(c):
-		why = "does not keep order; set Unordered, or recreate it with the policy pinned_client"
+		why = "does not keep order; set Subscription.Unordered, or recreate it with the policy pinned_client"
 	case strays == "":
 		return nil
 	}

@@ -106,21 +106,21 @@ func mistakes(vacant string) []mistake {
 		{"no permission to declare", declares(orders, func(o *rabbitmq.Options) { o.Credentials = login("powerless", "p") }),
 			`leat: declare topic "orders": permission denied: exchange "orders": Exception (403) Reason: "ACCESS_REFUSED - ` +
 				`access to exchange 'orders' in vhost '/' refused for user"; docs/rabbitmq.md lists the permissions, and ` +
-				`provision=off needs the fewest`},
+				`ProvisionOff (provision=off) needs the fewest`},
 		{"no permission to publish", publishes("declared", "", func(o *rabbitmq.Options) { o.Credentials = login("powerless", "p") }),
 			`leat: publish topic "declared" event "1": permission denied: Exception (403) Reason: "ACCESS_REFUSED - access ` +
 				`to exchange 'declared' in vhost '/' refused for user"; docs/rabbitmq.md lists the permissions that publishing ` +
 				`needs`},
 		{"verify what does not exist", declares(orders, func(o *rabbitmq.Options) { o.Provision = rabbitmq.ProvisionVerify }),
 			`leat: declare topic "orders": not found: exchange "orders": Exception (404) Reason: "NOT_FOUND - no exchange ` +
-				`'orders' in vhost '/'"; declare a subscription of it with provision=create (leat.Declare, or leat.Run, which ` +
-				`does), or create it`},
+				`'orders' in vhost '/'"; declare a subscription of it (leat.Declare, or leat.Run, which does) with ` +
+				`ProvisionCreate (provision=create), or create it`},
 		{"verify a group that does not exist", declares(leat.Subscription{Topic: "declared", Group: "other"}, func(o *rabbitmq.Options) {
 			o.Provision = rabbitmq.ProvisionVerify
 		}),
 			`leat: declare topic "declared": not found: queue "declared.other": Exception (404) Reason: "NOT_FOUND - no ` +
-				`queue 'declared.other' in vhost '/'"; declare a subscription of it with provision=create (leat.Declare, or ` +
-				`leat.Run, which does), or create it`},
+				`queue 'declared.other' in vhost '/'"; declare a subscription of it (leat.Declare, or leat.Run, which does) ` +
+				`with ProvisionCreate (provision=create), or create it`},
 		{"a group with another order", declares(leat.Subscription{Topic: declared.Topic, Group: declared.Group, Unordered: true}, nil),
 			`leat: declare topic "declared": unsupported: the queue "declared.g" has x-single-active-consumer, so it keeps ` +
 				`order, which the subscription gives up; subscribe without Unordered; or handle what the queue has, delete it ` +

@@ -240,7 +240,8 @@ func (o *Options) validateManagement() error {
 	host, _, _ = strings.Cut(host, "/")
 	switch {
 	case scheme != "https" && (!o.maySend(host) || o.TLS != nil && o.public && !options.IsLocal(host)):
-		return options.Reason("the management URL would send the password as it is; write https://, or set AllowPlaintext")
+		return options.Reason("the management URL would send the password as it is; write https://, or set AllowPlaintext " +
+			"(allow_plaintext=true)")
 	case o.Credentials == nil:
 		return options.Reason("no Credentials for the management API; set them, since External is for the connections only, or leave out the URL")
 	}

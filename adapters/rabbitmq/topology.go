@@ -251,9 +251,9 @@ func explain(topic, what, name string, err error) error {
 	amqpErr, _ := errors.AsType[*amqp.Error](err)
 	switch {
 	case code == leat.CodePermissionDenied:
-		advice = "; docs/rabbitmq.md lists the permissions, and provision=off needs the fewest"
+		advice = "; docs/rabbitmq.md lists the permissions, and ProvisionOff (provision=off) needs the fewest"
 	case code == leat.CodeNotFound:
-		advice = "; declare a subscription of it with provision=create (leat.Declare, or leat.Run, which does), or create it"
+		advice = "; declare a subscription of it (leat.Declare, or leat.Run, which does) with ProvisionCreate (provision=create), or create it"
 	case amqpErr != nil && amqpErr.Code == amqp.PreconditionFailed:
 		advice = "; it exists in another form: set Options." + strings.ToUpper(what[:1]) + what[1:] + " to what it is, or delete it"
 		if differs := differing(amqpErr.Reason); differs != "" {
