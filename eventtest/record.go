@@ -76,7 +76,8 @@ type Record struct {
 }
 
 // Cause is the attempt whose handler's context was passed to a publish. For an event in a poison
-// queue it is the attempt that gave the event up.
+// queue it is the attempt that gave the event up. What the function of a [leat.Batch] publishes has
+// none, because the context is that of several events.
 type Cause struct {
 	// Topic and Group are those of the handler's subscription; Group is [BroadcastGroup] for a
 	// broadcast.

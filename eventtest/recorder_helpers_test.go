@@ -47,11 +47,17 @@ func serve(t testing.TB, rec *eventtest.Recorder, topic, group string, h handle,
 // serveWith is serve with the options as they are.
 func serveWith(t testing.TB, rec *eventtest.Recorder, topic, group string, h handle, o *leat.ConsumerOptions) (stop func()) {
 	t.Helper()
+	return serveHandler(t, rec, topic, group, leat.HandlerFunc(h), o)
+}
+
+// serveHandler is serveWith for a handler that is no function.
+func serveHandler(t testing.TB, rec *eventtest.Recorder, topic, group string, h leat.Handler, o *leat.ConsumerOptions) (stop func()) {
+	t.Helper()
 	sub := leat.Subscription{Topic: topic, Group: group}
 	if group == eventtest.BroadcastGroup {
 		sub = leat.Subscription{Topic: topic, Broadcast: true}
 	}
-	consumer := leat.NewConsumer(rec.Broker(), sub, leat.HandlerFunc(h), o)
+	consumer := leat.NewConsumer(rec.Broker(), sub, h, o)
 	return rec.Start(t, func(ctx context.Context) error { return leat.Run(ctx, consumer) }, group)
 }
 
