@@ -55,8 +55,8 @@ func usual(l *attemptLog, store middleware.Store) []leat.Middleware {
 	}
 }
 
-// TestBatchBesideTheUsualMiddleware: each event of a batch has attempts, outcomes, records and marks
-// of its own.
+// TestBatchBesideTheUsualMiddleware: each event of a batch has its own attempts, outcomes, records
+// and marks.
 func TestBatchBesideTheUsualMiddleware(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, tr, l := newFakeBroker(), newTrace(), &attemptLog{}
