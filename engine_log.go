@@ -22,12 +22,13 @@ const (
 	maxLogError, maxLogStack = 1 << 10, 8 << 10
 )
 
-// journal writes the log of a Consumer: one line for each incident, and a bounded number of lines
-// however many incidents there are. It has its own lock, which it does not hold while it calls the
-// Logger, and is called without the engine's: values are made of errors that are foreign code.
+// journal writes the log of a Consumer or a Producer: one line for each incident, and a bounded
+// number of lines however many incidents there are. It has its own lock, which it does not hold
+// while it calls the Logger, and is called without the engine's: values are made of errors that are
+// foreign code.
 type journal struct {
 	log          *slog.Logger // nil means no log
-	topic, group string
+	topic, group string       // of a Consumer
 
 	mu     sync.Mutex
 	counts map[logKind]*logCount
@@ -161,7 +162,9 @@ func (j *journal) writeCounted(all bool) {
 // write writes one line. more is how many incidents before it have none.
 func (j *journal) write(l logLine, values []any, more int) {
 	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("topic", j.topic), slog.String("group", j.group))
+	if j.topic != "" {
+		attrs = append(attrs, slog.String("topic", j.topic), slog.String("group", j.group))
+	}
 	for i, name := range l.names() {
 		switch v := values[i].(type) {
 		case nil:

@@ -35,10 +35,12 @@ const (
 	lineNotesFail
 	lineNotesWork
 	lineNotesMissing
+	linePublishesFail
+	linePublishing
 )
 
-// logLines has what each line looks like. The attributes are those behind topic and group, in the
-// order in which a caller gives their values; one without a value is left out.
+// logLines has what each line looks like. The attributes are those behind topic and group of a
+// Consumer, in the order in which a caller gives their values; one without a value is left out.
 var logLines = [...]struct {
 	level      slog.Level
 	message    string
@@ -78,6 +80,8 @@ var logLines = [...]struct {
 	lineNotesWork: {slog.LevelInfo, "runs of events over MaxDeliveries can be noted again", "notes", 0},
 	lineNotesMissing: {slog.LevelError,
 		"that a run of an event over MaxDeliveries came back could not be noted; it counts as one that did not", "runs", 0},
+	linePublishesFail: {slog.LevelWarn, "publishes to a topic fail", "topic error", 0},
+	linePublishing:    {slog.LevelInfo, "publishes to a topic succeed again", "topic refused unknown lasted", 0},
 }
 
 // names returns the attributes of l behind topic and group.

@@ -66,10 +66,10 @@ func (c *Consumer) Stats() Stats {
 	return s
 }
 
-// HealthState is the state of a [Consumer].
+// HealthState is the state of a [Consumer] or a [Producer].
 type HealthState uint8
 
-// The states of a [Consumer], from best to worst.
+// The states of a [Consumer], from best to worst. A [Producer] is healthy, degraded or stopped.
 const (
 	// Healthy: all is well.
 	Healthy HealthState = iota
@@ -77,13 +77,13 @@ const (
 	// until when and why.
 	Paused
 	// Degraded: it works, but something needs attention: an event that keeps failing, a poison
-	// queue that is down, a broker that cannot be reached for now.
+	// queue that is down, a broker that cannot be reached for now, publishes that fail.
 	Degraded
 	// Starting: the broker has not accepted the subscription yet.
 	Starting
 	// Stalled: it cannot receive, its limits used up by events that do not finish.
 	Stalled
-	// Stopped: it does not run. A problem says why, where Run ended with an error.
+	// Stopped: it does not run, or is closed. A problem says why, where Run ended with an error.
 	Stopped
 )
 

@@ -7,14 +7,16 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/leatgo/leat/internal/failing"
 )
 
-// Health is how a [Consumer] is.
+// Health is how a [Consumer] or a [Producer] is.
 type Health struct {
 	// State is the worst that one of the problems makes of it.
 	State HealthState
 	// Problems says why, an [*Error] each, in one line that ends with the time since when it is
-	// so. First come those of the Consumer, then what its stream and its broker say of themselves.
+	// so. First come its own, then what its stream and its broker say of themselves.
 	// What is alike, such as the same fault of twelve partitions, is one problem. A cause that the
 	// stream or the broker tells is not told again.
 	Problems []error
@@ -54,7 +56,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	return json.Marshal(view)
 }
 
-// symptom is something that is wrong with a Consumer.
+// symptom is something that is wrong with a Consumer or a Producer.
 type symptom struct {
 	state HealthState
 	code  Code  // 0 stands for that of the cause
@@ -92,8 +94,54 @@ func (c *Consumer) Health() Health {
 	stream := e.stream
 	c.mu.Unlock()
 
+	return healthOf(symptoms, said{op: "consume", topic: c.sub.Topic}, stream, c.broker)
+}
+
+// Health returns how p is. It is cheap and does not touch the network. A Producer is [Degraded]
+// while its broker reports a problem, and from a publish to a topic that failed until one to that
+// topic succeeds: what was refused, and what has no known outcome, as when the broker does not
+// answer in the time of a Publish. An event that is wrong or too large says nothing, and neither
+// does a caller that gave up. It is [Stopped] once it was closed, and where the arguments of
+// [NewProducer] were wrong.
+func (p *Producer) Health() Health {
+	p = p.fit()
+	switch {
+	case p.invalid != nil:
+		return Health{Stopped, []error{&Error{Op: "publish", Code: CodeInvalid, Err: p.invalid}}}
+	case p.closed.Load():
+		return Health{State: Stopped}
+	}
+	about := said{op: "publish"}
+	var symptoms []symptom
+	if all := p.failing.All(); len(all) > 0 {
+		about.topic = all[0].Name
+		symptoms = append(symptoms, publishSymptom(all))
+	}
+	return healthOf(symptoms, about, p.broker)
+}
+
+// publishSymptom is what health says of publishes that fail, the newest first.
+func publishSymptom(all []failing.Failure) symptom {
+	s := symptom{state: Degraded, cause: all[0].Err, since: all[0].Since}
+	refused, unknown := 0, 0
+	for _, f := range all {
+		refused, unknown = refused+f.Refused, unknown+f.Unknown
+		if f.Since.Before(s.since) {
+			s.since = f.Since
+		}
+	}
+	s.text = fmt.Sprintf("publishes fail (%d refused, %d unknown)", refused, unknown)
+	if len(all) > 1 {
+		s.text += ", as they do to " + count(len(all)-1, "other topic", "other topics")
+	}
+	return s
+}
+
+// healthOf returns the Health of what about names and has symptoms. Of parts, those that are a
+// HealthReporter tell how they are. No lock is held.
+func healthOf(symptoms []symptom, about said, parts ...any) Health {
 	var reported []*Error
-	for _, part := range []any{stream, c.broker} {
+	for _, part := range parts {
 		if r, ok := part.(HealthReporter); ok {
 			reported = appendReported(reported, r.Health())
 		}
@@ -102,7 +150,7 @@ func (c *Consumer) Health() Health {
 	for i := range symptoms {
 		s := &symptoms[i]
 		h.State = max(h.State, s.state)
-		h.Problems = append(h.Problems, s.problem(c.sub.Topic, reported))
+		h.Problems = append(h.Problems, s.problem(about, reported))
 	}
 	for _, err := range reported {
 		h.State = max(h.State, Degraded)
@@ -219,7 +267,7 @@ func nameOf(e Event) string { return "event " + quote(e.ID()) + " of type " + qu
 
 // problem makes the error of s. A cause that the stream or the broker reports itself is not told
 // again. The lock is free.
-func (s *symptom) problem(topic string, reported []*Error) *Error {
+func (s *symptom) problem(about said, reported []*Error) *Error {
 	text, code := s.text, s.code
 	if s.advice != nil {
 		text += "; " + s.advice(s.cause)
@@ -232,13 +280,13 @@ func (s *symptom) problem(topic string, reported []*Error) *Error {
 		}
 		if !isReported(s.cause, reported) {
 			limit := max(maxHealthText-len(text), maxHealthText/2) // what to do is not cut
-			text += ": " + causeText(s.cause, said{op: "consume", topic: topic, code: code}, limit)
+			text += ": " + causeText(s.cause, said{op: about.op, topic: about.topic, code: code}, limit)
 		}
 	}
 	if !s.since.IsZero() {
 		text += sinceMark + s.since.UTC().Format(time.RFC3339)
 	}
-	return &Error{Op: "consume", Topic: topic, Code: code, Err: &symptomError{text, s.cause}}
+	return &Error{Op: about.op, Topic: about.topic, Code: code, Err: &symptomError{text, s.cause}}
 }
 
 // sinceMark is what stands before the time since when a problem exists.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/leatgo/leat/internal/failing"
 	"github.com/leatgo/leat/internal/inflight"
 	"github.com/leatgo/leat/internal/nils"
 )
@@ -48,6 +51,9 @@ type ProducerOptions struct {
 	// Observer sees the outcome of each event, also of those that are refused before they reach the
 	// Middleware. Nil means nobody does, and costs nothing.
 	Observer Observer
+	// Logger gets a line when publishes to a topic begin to fail, see [Producer.Health], and one
+	// when they succeed again; at most ten of each in a minute. Never a payload. Nil means no log.
+	Logger *slog.Logger
 }
 
 // Producer publishes events. It is safe for concurrent use, keeps no buffer of its own, and does
@@ -62,6 +68,9 @@ type Producer struct {
 	calls      sync.Pool   // of *publishCall; per Producer, so that its channels stay in the test bubble that made them
 	unpooled   atomic.Bool // no publishCall is used twice; see publishCall
 	closed     atomic.Bool
+	broker     Broker
+	failing    failing.Names // topics
+	journal    journal
 	unanswered *inflight.Counter // events that the broker was given and has not answered
 	topics     *topicDeclaration // nil for most
 }
@@ -87,7 +96,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	if p.topics, p.invalid = declarationOf(broker, o.Topics); p.invalid != nil {
 		return p
 	}
-	p.observer = o.Observer
+	p.broker, p.observer, p.journal.log = broker, o.Observer, o.Logger
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
 	p.withdrawer, _ = broker.(Withdrawer)
 	p.unpooled.Store(len(o.Middleware) > 0)
@@ -161,9 +170,10 @@ func (p *Producer) Publish(ctx context.Context, topic string, events ...Event) e
 	if c.failed > 0 || c.left > 0 {
 		err = c.publishError(ctx)
 	}
-	if c.left > 0 {
+	if left := c.left; left > 0 {
 		c.abandoned = true // the last done puts c back
 		c.mu.Unlock()
+		p.noteUnanswered(ctx, topic, left)
 		return err
 	}
 	c.mu.Unlock()
@@ -211,7 +221,50 @@ func (p *Producer) Close(ctx context.Context) error {
 	if p.topics != nil {
 		p.topics.close()
 	}
+	p.journal.flush()
 	return err
+}
+
+// noteOutcome notes what the outcome of an event says about publishes to topic. What is wrong with
+// the event, and a caller that gave up, say nothing. No lock is held.
+func (p *Producer) noteOutcome(topic string, err error) {
+	if err == nil {
+		if !p.failing.Any() {
+			return
+		}
+		if f, failed := p.failing.Works(topic); failed {
+			p.journal.note(linePublishing, "", func() []any {
+				return []any{topic, f.Refused, f.Unknown, time.Since(f.Since).Round(time.Millisecond).String()}
+			})
+		}
+		return
+	}
+	switch CodeOf(err) {
+	case CodeInvalid, CodeTooLarge, CodeUnsupported, CodeCanceled:
+	case CodeClosed:
+		if !p.closed.Load() { // it is the broker
+			p.noteFailure(topic, 1, 0, err)
+		}
+	case CodeUnknown:
+		p.noteFailure(topic, 0, 1, err)
+	default:
+		p.noteFailure(topic, 1, 0, err)
+	}
+}
+
+// noteUnanswered notes that the broker had not answered n events when the time of their publish was
+// over. A caller that gave up before says nothing. No lock is held.
+func (p *Producer) noteUnanswered(ctx context.Context, topic string, n int) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		p.noteFailure(topic, 0, n, &Error{Op: "publish", Topic: topic, Code: CodeUnknown,
+			Err: fmt.Errorf("%w in the time of the publish", errPending)})
+	}
+}
+
+func (p *Producer) noteFailure(topic string, refused, unknown int, err error) {
+	if p.failing.Fail(topic, refused, unknown, err) {
+		p.journal.note(linePublishesFail, "", func() []any { return []any{topic, err} })
+	}
 }
 
 // reserve is what an ordinary publish leaves free below a limit, so that what the poison queue adds

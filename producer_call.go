@@ -176,9 +176,13 @@ func (t *publishTurn) finish(i int, err error) {
 		c.failed++
 	}
 	c.errs[i] = err
-	if c.user != nil || c.p.observer != nil {
+	if c.user != nil || c.p.observer != nil || err != nil || c.p.failing.Any() {
 		user, topic, began := c.user, c.topic, c.began
+		told := c.abandoned && err != nil
 		c.mu.Unlock()
+		if !told {
+			c.p.noteOutcome(topic, err)
+		}
 		if c.p.observer != nil {
 			c.p.observer.Observe(Observation{Kind: ObservedPublish, Topic: topic, Event: e, Err: err, Took: time.Since(began)})
 		}

@@ -1,7 +1,7 @@
 // Package health answers the questions of an orchestrator over HTTP: whether a process has to be
-// restarted, and whether its consumers work.
+// restarted, and whether its consumers and producers work.
 //
-//	mux.Handle("/", health.Handler(billing, shipping))
+//	mux.Handle("/", health.Handler(consumers, producer))
 package health
 
 import (
@@ -12,40 +12,45 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// Handler returns a handler of GET and HEAD for two paths, about the consumers of one [leat.Run]:
+// Handler returns a handler of GET and HEAD for two paths, about the consumers of one [leat.Run]
+// and the producers of the program:
 //
 //   - /livez is 503 when Run has ended with an error, which only a restart mends, and 200
 //     otherwise. An outage of the broker does not fail it: restarts would only add dials and
-//     rebalances.
-//   - /readyz is 200 while every consumer is healthy, paused or degraded, and 503 while one is
-//     starting, stalled or stopped. Roll-outs wait for it. Without consumers it is 200.
+//     rebalances. Producers never fail it.
+//   - /readyz is 200 while every consumer and producer is healthy, paused or degraded, and 503
+//     while one is starting, stalled or stopped. Roll-outs wait for it. Without any it is 200.
 //
-// The body of both is JSON: the worst state, and for each consumer its topic, its group and its
-// [leat.Health]. It has no payload and no secret. Nil consumers are left out.
-func Handler(consumers ...*leat.Consumer) http.Handler {
+// The body of both is JSON: the worst state, for each consumer its topic, its group and its
+// [leat.Health], and for each producer its [leat.Health]. It has no payload and no secret. Nil
+// consumers and producers are left out.
+func Handler(consumers []*leat.Consumer, producers ...*leat.Producer) http.Handler {
 	consumers = slices.DeleteFunc(slices.Clone(consumers), func(c *leat.Consumer) bool { return c == nil })
-	h := handler{consumers: consumers, subscriptions: leat.Describe(consumers).Consumes}
+	producers = slices.DeleteFunc(slices.Clone(producers), func(p *leat.Producer) bool { return p == nil })
+	h := handler{consumers: consumers, subscriptions: leat.Describe(consumers).Consumes, producers: producers}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, live) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, ready) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, false) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, true) })
 	return mux
 }
 
-// live reports whether a restart would not help.
+// live reports whether a restart would not help a consumer.
 func live(h leat.Health) bool { return h.State != leat.Stopped || len(h.Problems) == 0 }
 
-// ready reports whether the consumer works.
+// ready reports whether a consumer or a producer works.
 func ready(h leat.Health) bool { return h.State < leat.Starting }
 
 type handler struct {
 	consumers     []*leat.Consumer
 	subscriptions []leat.ConsumerInfo
+	producers     []*leat.Producer
 }
 
 // report is the body.
 type report struct {
 	State     string           `json:"state"`
 	Consumers []consumerReport `json:"consumers"`
+	Producers []producerReport `json:"producers"`
 }
 
 type consumerReport struct {
@@ -54,17 +59,29 @@ type consumerReport struct {
 	Health leat.Health `json:"health"`
 }
 
-// answer writes the report, with a status that says whether all consumers are well.
-func (h *handler) answer(w http.ResponseWriter, well func(leat.Health) bool) {
-	status, worst := http.StatusOK, leat.Healthy
-	body := report{Consumers: []consumerReport{}}
+type producerReport struct {
+	Health leat.Health `json:"health"`
+}
+
+// answer writes the report, with a status that says whether all is ready, or else live.
+func (h *handler) answer(w http.ResponseWriter, readiness bool) {
+	worst, well := leat.Healthy, true
+	body := report{Consumers: []consumerReport{}, Producers: []producerReport{}}
 	for i, c := range h.consumers {
 		sub, is := h.subscriptions[i].Subscription, c.Health()
 		worst = max(worst, is.State)
-		if !well(is) {
-			status = http.StatusServiceUnavailable
-		}
+		well = well && (readiness && ready(is) || !readiness && live(is))
 		body.Consumers = append(body.Consumers, consumerReport{sub.Topic, sub.Group, is})
+	}
+	for _, p := range h.producers {
+		is := p.Health()
+		worst = max(worst, is.State)
+		well = well && (!readiness || ready(is))
+		body.Producers = append(body.Producers, producerReport{is})
+	}
+	status := http.StatusOK
+	if !well {
+		status = http.StatusServiceUnavailable
 	}
 	body.State = worst.String()
 	text, err := json.MarshalIndent(body, "", "  ")

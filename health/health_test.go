@@ -35,6 +35,16 @@ type answer struct {
 			} `json:"problems"`
 		} `json:"health"`
 	} `json:"consumers"`
+	Producers []struct {
+		Health struct {
+			State    string `json:"state"`
+			Problems []struct {
+				Code  string `json:"code"`
+				Topic string `json:"topic"`
+				Error string `json:"error"`
+			} `json:"problems"`
+		} `json:"health"`
+	} `json:"producers"`
 }
 
 func get(t *testing.T, h http.Handler, path string) answer {
@@ -55,7 +65,7 @@ func TestLifeOfAConsumer(t *testing.T) {
 		defer func() { assert.NoError(t, broker.Close()) }()
 		var fail error
 		c := leat.NewConsumer(broker, sub, leat.HandlerFunc(func(context.Context, leat.Event) error { return fail }), nil)
-		h := health.Handler(c, nil)
+		h := health.Handler([]*leat.Consumer{c, nil}, nil)
 		status := func(path string) int { return get(t, h, path).status }
 
 		a := get(t, h, "/readyz")
@@ -97,7 +107,7 @@ func TestRunEndedWithAnError(t *testing.T) {
 	nothing := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	c := leat.NewConsumer(broker, sub, nothing, nil)
 	require.Error(t, leat.Run(t.Context(), c))
-	h := health.Handler(c)
+	h := health.Handler([]*leat.Consumer{c})
 	for _, path := range []string{"/livez", "/readyz"} {
 		a := get(t, h, path)
 		assert.Equal(t, http.StatusServiceUnavailable, a.status)
@@ -123,7 +133,7 @@ func TestStartingIsAliveAndNotReady(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- leat.Run(ctx, c) }()
 		synctest.Wait()
-		h := health.Handler(c)
+		h := health.Handler([]*leat.Consumer{c})
 		a := get(t, h, "/readyz")
 		assert.Equal(t, "starting", a.State)
 		assert.Equal(t, []int{503, 200}, []int{a.status, get(t, h, "/livez").status})
@@ -133,7 +143,7 @@ func TestStartingIsAliveAndNotReady(t *testing.T) {
 }
 
 func TestOtherRequests(t *testing.T) {
-	h := health.Handler()
+	h := health.Handler(nil)
 	assert.Equal(t, 200, get(t, h, "/readyz").status, "a program that only publishes")
 	for path, want := range map[string]int{"/other": http.StatusNotFound, "/livez": http.StatusMethodNotAllowed} {
 		w := httptest.NewRecorder()
@@ -150,7 +160,7 @@ func TestRunRefusedTheConsumer(t *testing.T) {
 	bad := leat.NewConsumer(broker, sub, nothing, &leat.ConsumerOptions{Concurrency: -1})
 	require.Error(t, leat.Run(t.Context(), good, bad))
 	for _, c := range []*leat.Consumer{good, bad} {
-		a := get(t, health.Handler(c), "/livez")
+		a := get(t, health.Handler([]*leat.Consumer{c}), "/livez")
 		assert.Equal(t, http.StatusServiceUnavailable, a.status)
 		assert.Contains(t, a.Consumers[0].Health.Problems[0].Error, "Concurrency")
 	}
@@ -171,8 +181,61 @@ func TestEveryErrorOfARunIsShownAndLogged(t *testing.T) {
 	var log bytes.Buffer
 	c := leat.NewConsumer(broken{broker}, sub, nothing, &leat.ConsumerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.Error(t, leat.Run(t.Context(), c))
-	a := get(t, health.Handler(c), "/livez")
+	a := get(t, health.Handler([]*leat.Consumer{c}), "/livez")
 	require.Len(t, a.Consumers[0].Health.Problems, 1)
 	assert.Equal(t, "wrong password; subscribe: disk is full", a.Consumers[0].Health.Problems[0].Error)
 	assert.Contains(t, log.String(), "consumer stopped with an error")
+}
+
+// down is a broker that takes nothing while it is down.
+type down struct {
+	leat.Broker
+
+	is *bool
+}
+
+func (b down) Publish(ctx context.Context, topic string, events []leat.Event, done func(int, error)) {
+	if !*b.is {
+		b.Broker.Publish(ctx, topic, events, done)
+		return
+	}
+	for i := range events {
+		done(i, &leat.Error{Op: "publish", Topic: topic, Code: leat.CodeUnavailable, Err: errors.New("no route to host")})
+	}
+}
+
+// A program that only publishes is no longer blind: an outage shows, and fails neither path.
+func TestLifeOfAProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker, is := memory.New(nil), false
+		defer func() { assert.NoError(t, broker.Close()) }()
+		p := leat.NewProducer(down{broker, &is}, nil)
+		h := health.Handler(nil, p, nil)
+		a := get(t, h, "/readyz")
+		assert.Equal(t, []any{200, "healthy", 1}, []any{a.status, a.State, len(a.Producers)})
+
+		e, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s"})
+		require.NoError(t, err)
+		is = true
+		require.Error(t, p.Publish(t.Context(), "orders", e))
+		for _, path := range []string{"/livez", "/readyz"} {
+			a = get(t, h, path)
+			assert.Equal(t, []any{200, "degraded"}, []any{a.status, a.State}, path)
+			require.Len(t, a.Producers[0].Health.Problems, 1)
+			problem := a.Producers[0].Health.Problems[0]
+			assert.Equal(t, []string{"unavailable", "orders"}, []string{problem.Code, problem.Topic})
+			assert.Equal(t, "publishes fail (1 refused, 0 unknown): no route to host, since 2000-01-01T00:00:00Z",
+				problem.Error)
+		}
+		is = false
+		require.NoError(t, p.Publish(t.Context(), "orders", e))
+		assert.Equal(t, "healthy", get(t, h, "/readyz").State)
+
+		require.NoError(t, p.Close(t.Context()))
+		assert.Equal(t, []int{503, 200}, []int{get(t, h, "/readyz").status, get(t, h, "/livez").status}, "closed")
+		assert.Equal(t, []int{503, 200}, []int{
+			get(t, health.Handler(nil, leat.NewProducer(nil, nil)), "/readyz").status,
+			get(t, health.Handler(nil, leat.NewProducer(nil, nil)), "/livez").status,
+		}, "without a broker")
+	})
 }

@@ -87,7 +87,7 @@ func open(ctx context.Context) (*app, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	// The producer declares the topics, so that it does not matter which service is deployed first.
-	o := leat.ProducerOptions{Source: "/shop", Topics: []string{OrderPlaced.Topic, OrderPaid.Topic}}
+	o := leat.ProducerOptions{Source: "/shop", Topics: []string{OrderPlaced.Topic, OrderPaid.Topic}, Logger: slog.Default()}
 	return &app{broker, leat.NewProducer(broker, &o), db, nil}, nil
 }
 
@@ -120,7 +120,7 @@ func (a *app) serve(ctx context.Context, address string, services ...string) err
 			consumers = append(consumers, a.consumer(service))
 		}
 	}
-	mux.Handle("/", health.Handler(consumers...)) // livez, readyz
+	mux.Handle("/", health.Handler(consumers, a.producer)) // livez, readyz
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)

@@ -61,6 +61,13 @@ func (l *logged) lines(t *testing.T) []string {
 	return lines
 }
 
+// all returns what was logged.
+func (l *logged) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Split(strings.TrimSpace(l.buf.String()), "\n")
+}
+
 // failTimes returns a handler that returns err n times for each event.
 func failTimes(n int, err error) leat.HandlerFunc {
 	return func(ctx context.Context, _ leat.Event) error {

@@ -229,17 +229,17 @@ func TestProducerTopicsEndWithClose(t *testing.T) {
 		b := &slowDeclarer{fakeBroker: newFakeBroker(), takes: 20 * time.Second}
 		p := leat.NewProducer(b, &leat.ProducerOptions{Topics: []string{"orders"}})
 		var err error
-		p2 := make(chan struct{})
+		published, e := make(chan struct{}), event(t, "1", "")
 		go func() {
-			defer close(p2)
-			err = p.Publish(context.WithoutCancel(t.Context()), "orders", event(t, "1", ""))
+			defer close(published)
+			err = p.Publish(context.WithoutCancel(t.Context()), "orders", e)
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
 		require.Equal(t, leat.CodeUnknown, leat.CodeOf(p.Close(ctx)))
-		<-p2
+		<-published
 		assert.Equal(t, time.Second, time.Since(began))
 		assert.Equal(t, leat.CodeClosed, leat.CodeOf(err), "%v", err)
 	})
