@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -10,10 +11,30 @@ import (
 
 // The application's side of a world: its handler, and its poison queue.
 
-// handle is the handler: it waits until the sequence says how it ends.
+// handle is the handler.
 func (w *world) handle(ctx context.Context, e leat.Event) error {
 	info, _ := leat.InfoFrom(ctx)
-	outcomes := w.start(ctx, e, info)
+	w.begin(ctx, e, info)
+	return w.run(w.start(ctx, e))
+}
+
+// batch returns handle for batches of one event. The middleware sees the beginning of an attempt,
+// and the function its batch, which may have to wait for one that runs.
+func (w *world) batch() leat.Handler {
+	note := func(next leat.Handler) leat.Handler {
+		return leat.HandlerFunc(func(ctx context.Context, e leat.Event) error {
+			info, _ := leat.InfoFrom(ctx)
+			w.begin(ctx, e, info)
+			return next.Handle(ctx, e)
+		})
+	}
+	return leat.Chain(leat.Batch(&leat.BatchOptions{MaxEvents: 1, MaxWait: time.Hour}, func(ctx context.Context, events []leat.Event) error {
+		return w.run(w.start(ctx, events[0]))
+	}), note)
+}
+
+// run waits until the sequence says how a handler ends.
+func (w *world) run(outcomes chan handlerOutcome) error {
 	if outcomes == nil {
 		return nil
 	}
@@ -36,12 +57,12 @@ func (w *world) handle(ctx context.Context, e leat.Event) error {
 	return nil
 }
 
-// start checks that a handler may start, and notes it.
-func (w *world) start(ctx context.Context, e leat.Event, info leat.Info) chan handlerOutcome {
+// begin checks that an attempt may begin, and notes it.
+func (w *world) begin(ctx context.Context, e leat.Event, info leat.Info) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.broken {
-		return nil
+		return
 	}
 	w.refresh()
 	d := w.all[info.Position.Offset-1]
@@ -58,15 +79,34 @@ func (w *world) start(ctx context.Context, e leat.Event, info leat.Info) chan ha
 	case w.pausedNow() && !w.stopping:
 		w.breaks("%v is started during a pause", d)
 	}
-	if w.active++; w.active > w.concurrency {
-		w.breaks("%d handlers run; Concurrency is %d", w.active, w.concurrency)
-	}
 	d.event.attempts++
 	if info.Attempt != d.event.attempts && d.event.key != "" {
 		w.breaks("%v is in attempt %d, not %d", d, info.Attempt, d.event.attempts)
 	}
-	d.state, d.ctx, d.outcomes = running, ctx, make(chan handlerOutcome, 1)
+	d.state, d.ctx = begun, ctx
 	d.lease.started = max(d.lease.started, d.order)
+	d.event.begun = d
+}
+
+// start notes that a handler runs whose attempt has begun.
+func (w *world) start(ctx context.Context, e leat.Event) chan handlerOutcome {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken {
+		return nil
+	}
+	n, err := strconv.Atoi(e.ID())
+	if err != nil {
+		w.breaks("%w", err)
+	}
+	d := w.events[n].begun
+	if d.state != begun {
+		w.breaks("%v is handled in state %d", d, d.state)
+	}
+	if w.active++; w.active > w.concurrency {
+		w.breaks("%d handlers run; Concurrency is %d", w.active, w.concurrency)
+	}
+	d.state, d.ctx, d.outcomes = running, ctx, make(chan handlerOutcome, 1)
 	return d.outcomes
 }
 

@@ -78,6 +78,7 @@ type modelEvent struct {
 	deliveries int
 	attempts   int
 	now        *modelDelivery // nil while the broker has it
+	begun      *modelDelivery // whose attempt began last
 }
 
 type deliveryState int
@@ -85,6 +86,7 @@ type deliveryState int
 const (
 	inStream deliveryState = iota
 	waiting                // ready if it is the first of its lane
+	begun                  // its batch waits for one that runs
 	running
 	parked    // until a time between lo and hi
 	stuck     // parked without a time
@@ -116,7 +118,7 @@ type handlerOutcome struct {
 
 var errHandler = errors.New("the handler failed")
 
-func newWorld(concurrency, maxInFlight int, caps leat.Capabilities, poison poisonMode) *world {
+func newWorld(concurrency, maxInFlight int, caps leat.Capabilities, poison poisonMode, batches bool) *world {
 	w := &world{
 		concurrency: concurrency, maxInFlight: maxInFlight, caps: caps, poison: poison,
 		changed: make(chan struct{}), result: make(chan error, 1),
@@ -128,7 +130,11 @@ func newWorld(concurrency, maxInFlight int, caps leat.Capabilities, poison poiso
 	if poison == poisonQueue {
 		o.PoisonQueue = w
 	}
-	w.consumer = leat.NewConsumer(w, leat.Subscription{Topic: "t", Group: "g"}, leat.HandlerFunc(w.handle), o)
+	var h leat.Handler = leat.HandlerFunc(w.handle)
+	if batches {
+		h = w.batch()
+	}
+	w.consumer = leat.NewConsumer(w, leat.Subscription{Topic: "t", Group: "g"}, h, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	go func() { w.result <- leat.Run(ctx, w.consumer) }()
@@ -159,6 +165,9 @@ func (w *world) breaks(format string, args ...any) {
 		w.fault = fmt.Errorf(format, args...)
 	}
 }
+
+// held reports whether a worker has d.
+func (d *modelDelivery) held() bool { return d.state == begun || d.state == running }
 
 func (d *modelDelivery) String() string {
 	return fmt.Sprintf("delivery %d of event %d with key %q", d.n, d.event.n, d.event.key)
@@ -256,7 +265,7 @@ func (w *world) giveBackLane(d *modelDelivery) {
 func (w *world) giveBackWaiting(l *modelLease) {
 	runs := w.stopping || !w.pausedNow()
 	for _, d := range slices.Clone(w.inFlight) {
-		if d.state == running || d.state == gone || l != nil && d.lease != l {
+		if d.held() || d.state == gone || l != nil && d.lease != l {
 			continue
 		}
 		if w.caps.Watermark && runs && d.state == waiting && d.order < d.lease.started {
@@ -269,7 +278,7 @@ func (w *world) giveBackWaiting(l *modelLease) {
 // giveBackDraining is the begin of a pause: what draining leases still kept to be run goes back.
 func (w *world) giveBackDraining() {
 	for _, d := range slices.Clone(w.inFlight) {
-		if d.lease.draining && d.state != running && d.state != gone {
+		if d.lease.draining && !d.held() && d.state != gone {
 			w.giveBackLane(d)
 		}
 	}
@@ -338,11 +347,15 @@ func (w *world) compare(rt *rapid.T) {
 				d, d.state, d.got, d.gotDelay, d.want, d.wantDelay)
 		}
 	}
-	ready, runs, parks, maybe := 0, 0, 0, 0
+	ready, runs, waits, parks, maybe := 0, 0, 0, 0, 0
 	for _, d := range w.inFlight {
 		switch {
-		case d.state == running:
-			runs++
+		case d.held():
+			if d.state == running {
+				runs++
+			} else {
+				waits++
+			}
 			if ended := d.ctx.Err() != nil; ended != d.lease.ended {
 				w.breaks("the context of %v is %v, and its lease has ended: %t", d, d.ctx.Err(), d.lease.ended)
 			} else if ended && !errors.Is(context.Cause(d.ctx), leat.ErrLeaseLost) {
@@ -356,6 +369,9 @@ func (w *world) compare(rt *rapid.T) {
 			ready++
 		}
 	}
+	if waits > w.concurrency || waits > 0 && runs < w.concurrency { // as many workers may be on their way when a batch is full
+		w.breaks("%d events wait for their batch, and %d of %d run", waits, runs, w.concurrency)
+	}
 	pausing := w.pausedNow() && !w.stopping
 	if ready > 0 && runs < w.concurrency && !pausing {
 		w.breaks("%d events are ready and %d of %d handlers run", ready, runs, w.concurrency)
@@ -368,9 +384,9 @@ func (w *world) compare(rt *rapid.T) {
 	}
 	over := len(w.result) > 0 // Run has returned, and its numbers are gone
 	if int(stats.Received) != w.received || int(stats.LeaseLost) != w.lost || !over && (stats.InFlight != len(w.inFlight) ||
-		maybe == 0 && (stats.Parked != parks || stats.Running != runs)) {
+		maybe == 0 && (stats.Parked != parks || stats.Running != runs+waits)) {
 		w.breaks("%+v, and the model has received %d, lost %d, in flight %d, parked %d, running %d",
-			stats, w.received, w.lost, len(w.inFlight), parks, runs)
+			stats, w.received, w.lost, len(w.inFlight), parks, runs+waits)
 	}
 	if w.stopping && len(w.inFlight) == 0 && !over {
 		w.breaks("nothing is in flight, and Run has not returned")
