@@ -62,7 +62,7 @@ func (j *journal) note(l logLine, kind string, values func() []any) {
 	}
 	now := time.Now()
 	j.mu.Lock()
-	c := j.count(logKind{l, kind})
+	c := j.count(logKind{l, kind}, now)
 	if now.Sub(c.began) >= logPeriod {
 		c.began, c.lines = now, 0
 	}
@@ -82,9 +82,9 @@ func (j *journal) note(l logLine, kind string, values func() []any) {
 	j.write(l, values(), more)
 }
 
-// count returns the count of a kind. Of a line with too many kinds, the others share one. The lock
-// is held.
-func (j *journal) count(k logKind) *logCount {
+// count returns the count of a kind. Of a line with too many kinds at a time, the others share one.
+// The lock is held.
+func (j *journal) count(k logKind, now time.Time) *logCount {
 	if c, ok := j.counts[k]; ok {
 		return c
 	}
@@ -93,13 +93,17 @@ func (j *journal) count(k logKind) *logCount {
 	}
 	if k.kind != "" {
 		kinds := 0
-		for other := range j.counts {
-			if other.line == k.line {
+		for other, c := range j.counts {
+			switch {
+			case other.line != k.line:
+			case c.more == 0 && now.Sub(c.began) >= logPeriod:
+				delete(j.counts, other) // its next line begins a new period
+			default:
 				kinds++
 			}
 		}
 		if kinds >= maxLogKinds {
-			return j.count(logKind{line: k.line})
+			return j.count(logKind{line: k.line}, now)
 		}
 	}
 	c := &logCount{}
@@ -274,13 +278,18 @@ func reasonOf(err error) error {
 }
 
 // kindOf returns a text without the values in it, which are numbers and what is in quotes.
-func kindOf(text string) string {
+func kindOf(text string) string { return withoutValues(text, false) }
+
+// withoutValues leaves out numbers, and what is in quotes unless quotes is set.
+func withoutValues(text string, quotes bool) string {
 	var b strings.Builder
 	quoted, number := false, false
 	for _, r := range text {
 		switch digit := '0' <= r && r <= '9'; {
 		case r == '"':
 			quoted = !quoted
+		case quoted && quotes:
+			b.WriteRune(r)
 		case quoted, digit && number:
 		case digit:
 			number = true

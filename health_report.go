@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -319,10 +320,35 @@ func isReported(err error, reported []*Error) (told bool) {
 	budget := maxCauses
 	eachRoot(err, &budget, func(root error) {
 		for _, own := range reported {
-			told = told || root.Error() != "" && strings.Contains(own.Err.Error(), root.Error())
+			told = told || tells(own.Err.Error(), root.Error())
 		}
 	})
 	return told
+}
+
+// tells reports whether cause stands in a text as one that an error wraps, and not as a piece of
+// another one: "EOF" is not in "unexpected EOF".
+func tells(text, cause string) bool {
+	if cause == "" {
+		return false
+	}
+	for from := 0; ; {
+		i := strings.Index(text[from:], cause)
+		if i < 0 {
+			return false
+		}
+		before, after := text[:from+i], text[from+i+len(cause):]
+		if hasAny(strings.HasSuffix, before, "", ": ", "; ", "(") && hasAny(strings.HasPrefix, after, "", ";", ",", " (", ")") {
+			return true
+		}
+		from += i + 1
+	}
+}
+
+// hasAny reports whether text has one of parts at its end or beginning; the first part, which is
+// empty, stands for a text that is.
+func hasAny(has func(text, part string) bool, text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return part == text || part != "" && has(text, part) })
 }
 
 // eachRoot calls do for the innermost causes of err. Those of the network are whole with their
@@ -359,13 +385,13 @@ func appendReported(reported []*Error, err error) []*Error {
 		alike := map[string]int{}
 		for _, part := range joined.Unwrap() {
 			one := asProblem(part)
-			kind := one.Code.String() + kindOf(one.Err.Error())
+			kind := likeness(one)
 			if alike[kind]++; alike[kind] == 1 {
 				reported = addReported(reported, before, one)
 			}
 		}
 		for _, own := range reported {
-			if more := alike[own.Code.String()+kindOf(own.Err.Error())] - 1; more > 0 {
+			if more := alike[likeness(own)] - 1; more > 0 {
 				text, since, dated := strings.Cut(own.Err.Error(), sinceMark)
 				if text = fmt.Sprintf("%s (and %d more like it)", text, more); dated {
 					text += sinceMark + since
@@ -378,18 +404,23 @@ func appendReported(reported []*Error, err error) []*Error {
 	return addReported(reported, before, asProblem(err))
 }
 
+// likeness is the same for faults that differ in numbers only, as those of twelve partitions do.
+func likeness(err *Error) string {
+	return err.Code.String() + " " + err.Topic + " " + withoutValues(err.Err.Error(), true)
+}
+
 // addReported appends a problem unless another one with its code has the same cause. Of two in one
 // report, which begins at from, the one that says more stays: a connection that is lost, and what
 // follows from that.
 func addReported(reported []*Error, from int, one *Error) []*Error {
 	for i, own := range reported {
-		if own.Code != one.Code {
+		if own.Code != one.Code || own.Topic != one.Topic && own.Topic != "" && one.Topic != "" {
 			continue
 		}
-		known, budget, alike := kindOf(own.Err.Error()), maxCauses, false
+		known, budget, alike := withoutValues(own.Err.Error(), true), maxCauses, false
 		eachRoot(one.Err, &budget, func(root error) {
 			text, _, _ := strings.Cut(brief(root, maxReportedText), sinceMark)
-			alike = alike || text != "" && strings.Contains(known, kindOf(text))
+			alike = alike || tells(known, withoutValues(text, true))
 		})
 		if alike {
 			if i >= from && len(one.Err.Error()) > len(own.Err.Error()) {

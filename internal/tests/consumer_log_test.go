@@ -216,6 +216,26 @@ func TestTheLogCountsMalformedDeliveries(t *testing.T) {
 	})
 }
 
+// Kinds of reasons are counted apart, as long as there are not too many at a time: those of an hour
+// ago do not count.
+func TestTheLogForgetsKinds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, log := newFakeBroker(), newLogged()
+		r := start(t, b, failTimes(0, nil), &leat.ConsumerOptions{Logger: log.logger(), PoisonQueue: poisonFunc(
+			func(context.Context, leat.Poisoned) error { return nil })})
+		for i := range 60 {
+			reason := errors.New(strings.Repeat("x", i+1)) // a kind of its own
+			b.deliverRaw(leat.Delivery{Lease: leat.NewLease(), Malformed: &leat.Malformed{Reason: reason}})
+			if i%20 == 19 {
+				time.Sleep(time.Hour)
+			}
+		}
+		r.stopClean()
+		lines := log.lines(t)
+		assert.Len(t, lines, 61, "one for each kind, and the end")
+	})
+}
+
 func TestTheLogHasAPauseAndItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, log := newFakeBroker(), newLogged()

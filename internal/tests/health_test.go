@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,4 +193,59 @@ func TestTheJSONOfAConsumerThatIsWell(t *testing.T) {
 	text, err = json.Marshal(map[string]leat.Health{"a": {State: leat.Stopped, Problems: []error{errBoom}}})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"a":{"state":"stopped","problems":[{"code":"internal","error":"boom"}]}}`, string(text))
+}
+
+// A cause is told where an error wraps it, and not where its text is a piece of another: what is
+// wrong with the poison queue must not be hidden by a fault of the stream.
+func TestACauseIsNotAPieceOfAnother(t *testing.T) {
+	for told, reported := range map[string]error{
+		": EOF": io.ErrUnexpectedEOF,
+		"":      fmt.Errorf("the connection to a is lost: %w", io.EOF),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newFakeBroker()
+			b.health = &leat.Error{Op: "health", Code: leat.CodeUnavailable, Err: reported}
+			r := start(t, b, func(context.Context, leat.Event) error {
+				return &leat.Error{Op: "publish", Topic: "bills", Code: leat.CodeUnavailable, Err: io.EOF}
+			}, nil)
+			b.deliver(leat.NewLease(), event(t, "1", "a"))
+			synctest.Wait()
+			h := r.consumer.Health()
+			require.Len(t, h.Problems, 2, "%v", h.Problems)
+			assert.Regexp(t, `its handler cannot publish(: publish topic "bills")?`+told+`, since`, h.Problems[0].Error())
+			r.stopClean()
+		})
+	}
+}
+
+// Alike is what differs in numbers only. The fault of one queue is not that of another, and neither
+// is that of one topic.
+func TestHealthTellsQueuesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("access refused")
+		var ill []error
+		for _, queue := range []string{"orders.billing", "orders.shipping"} {
+			for part := range 3 {
+				ill = append(ill, fault.Health("orders", leat.CodePermissionDenied, time.Now(), fmt.Errorf("queue %q part %d: broken", queue, part)))
+			}
+		}
+		for _, topic := range []string{"invoices", "refunds", "invoices"} {
+			ill = append(ill, fault.Health(topic, leat.CodeUnavailable, time.Now(), fmt.Errorf("not answered: %w", refused)))
+		}
+		b := newFakeBroker()
+		b.health = fault.Join(ill...)
+		r := start(t, b, func(context.Context, leat.Event) error { return nil }, nil)
+		var got []string
+		for _, p := range r.consumer.Health().Problems {
+			text, _, _ := strings.Cut(p.Error(), ", since")
+			got = append(got, text)
+		}
+		assert.Equal(t, []string{
+			`leat: health topic "orders": permission denied: queue "orders.billing" part 0: broken (and 2 more like it)`,
+			`leat: health topic "orders": permission denied: queue "orders.shipping" part 0: broken (and 2 more like it)`,
+			`leat: health topic "invoices": unavailable: not answered: access refused (and 1 more like it)`,
+			`leat: health topic "refunds": unavailable: not answered: access refused`,
+		}, got)
+		r.stopClean()
+	})
 }
