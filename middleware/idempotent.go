@@ -15,9 +15,8 @@ import (
 )
 
 // Store remembers what was handled, for [Idempotent]. Implement it on what the group's processes
-// share. Both methods must be safe for
-// concurrent use and return when ctx ends. A key is text of at most 255 bytes, different for every
-// subscription.
+// share. Both methods must be safe for concurrent use and return when ctx ends. A key is text of at
+// most 255 bytes, different for every subscription.
 type Store interface {
 	// Seen reports whether key was marked. An error means that this is not known.
 	Seen(ctx context.Context, key string) (bool, error)
@@ -49,8 +48,8 @@ type IdempotentOptions struct {
 // An event is marked after the handler succeeded, never before: a mark that came first would turn a
 // failed attempt into a lost event. So a process that dies between the two makes the handler run
 // again, and two deliveries of one event that are handled at the same time, possible after a lost
-// lease, both run. A handler that must not repeat itself even then needs the mark in its own
-// transaction.
+// lease, both run. A handler that must not repeat itself even then writes the mark in its own
+// transaction: [IdempotencyKey] is its key.
 //
 // An error of s tells nothing about the event: all events of the Consumer need s. So the outcome is
 // a [leat.Pause] of 1 s around it, whatever s decided: no attempt is counted, no event goes to the
@@ -86,6 +85,23 @@ func Idempotent(s Store, o *IdempotentOptions) leat.Middleware {
 	}
 }
 
+// idempotencyKey is the key of the context value that IdempotencyKey returns.
+type idempotencyKey struct{}
+
+// IdempotencyKey returns the key by which [Idempotent] knows the event that is handled with ctx:
+// the one that [Store].Seen was asked for, and that Store.Mark will get. It is empty where the
+// handler is not inside of Idempotent, where IdempotentOptions.Key gave none, and in a
+// [leat.Batch], whose ctx is that of several events.
+//
+// A handler with a database that is also the Store writes the key in the transaction of its other
+// rows, with a unique index on it. Then no crash comes between the two, and of two deliveries that
+// are handled at the same time only one commits. The Mark that follows finds the key there, which
+// is no error.
+func IdempotencyKey(ctx context.Context) string {
+	key, _ := ctx.Value(idempotencyKey{}).(string)
+	return key
+}
+
 var errNoStore = errors.New("Idempotent was made without a Store; give it one, such as NewMemoryStore")
 
 const (
@@ -119,7 +135,7 @@ func (m *idempotent) handle(ctx context.Context, e leat.Event, next leat.Handler
 		if err != nil || seen {
 			return err
 		}
-		if err := next.Handle(ctx, e); err != nil {
+		if err := next.Handle(context.WithValue(ctx, idempotencyKey{}, key), e); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -383,4 +384,80 @@ func TestIdempotentKnowsReplayedEvents(t *testing.T) {
 		require.NoError(t, h.Handle(group(t.Context(), c.topic, c.group), c.e))
 		assert.Equal(t, c.calls, calls, "step %d", i)
 	}
+}
+
+// A handler gets the very key that the Store was asked for, also inside of Timeout, and no other.
+func TestIdempotentTellsTheHandlerItsKey(t *testing.T) {
+	s := newStore()
+	var got []string
+	tell := leat.HandlerFunc(func(ctx context.Context, _ leat.Event) error {
+		got = append(got, middleware.IdempotencyKey(ctx))
+		return nil
+	})
+	ctx := group(t.Context(), "orders", "billing")
+	h := leat.Chain(tell, middleware.Idempotent(s, nil), middleware.Timeout(time.Minute))
+	require.NoError(t, h.Handle(ctx, newEvent(t, "a", "/shop", "1")))
+	require.NoError(t, h.Handle(ctx, newEvent(t, "a", "/shop", strings.Repeat("long", 100))))
+	assert.Equal(t, s.keys, got)
+	assert.Contains(t, got[1], "sha256:", "as the Store has it")
+
+	got = nil
+	none := middleware.Idempotent(s, &middleware.IdempotentOptions{Key: func(leat.Event) string { return "" }})(tell)
+	require.NoError(t, none.Handle(ctx, newEvent(t, "a", "/shop", "2")))
+	require.NoError(t, tell.Handle(ctx, newEvent(t, "a", "/shop", "3")))
+	assert.Equal(t, []string{"", ""}, got)
+}
+
+// table is a database with one table of keys, which is the Store and what the handler writes its
+// rows to.
+type table struct {
+	mu   sync.Mutex
+	keys map[string]bool
+	rows int
+}
+
+func (d *table) Seen(_ context.Context, key string) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.keys[key], nil
+}
+
+func (d *table) Mark(_ context.Context, key string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keys[key] = true
+	return nil
+}
+
+// charge is a transaction.
+func (d *table) charge(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.keys[key] {
+		d.keys[key] = true
+		d.rows++
+	}
+}
+
+// With the key in the handler's transaction, deliveries of one event that are handled at the same
+// time leave one row.
+func TestIdempotentWithTheKeyInTheTransaction(t *testing.T) {
+	d := &table{keys: map[string]bool{}}
+	var begun sync.WaitGroup
+	begun.Add(2)
+	h := middleware.Idempotent(d, nil)(leat.HandlerFunc(func(ctx context.Context, _ leat.Event) error {
+		begun.Done()
+		begun.Wait() // both have asked Seen
+		d.charge(middleware.IdempotencyKey(ctx))
+		return nil
+	}))
+	ctx, e := group(t.Context(), "orders", "billing"), newEvent(t, "a", "/shop", "1")
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { assert.NoError(t, h.Handle(ctx, e)) })
+	}
+	both.Wait()
+	assert.Equal(t, 1, d.rows)
+	require.NoError(t, h.Handle(ctx, e), "it is passed over")
+	assert.Equal(t, 1, d.rows)
 }
