@@ -210,24 +210,24 @@ func (l *link) failed(err error) {
 	l.wrong(err)
 }
 
-// reported takes an error that the client calls asynchronous. Without a connection it is that of an
-// attempt to connect, and one of the login says why the server is about to end the connection.
+// reported takes an error that the client calls asynchronous. One of the login says why the server
+// is about to end the connection. Without a connection it is that of an attempt to connect, and
+// failed gets it as well.
 func (l *link) reported(err error) {
 	l.mu.Lock()
-	up, host := l.isUp, l.host
+	host, login := l.host, isLogin(err)
 	switch {
-	case !up:
-	case isLogin(err):
+	case !l.isUp:
+		l.mu.Unlock()
+		return
+	case login:
 		l.said = err
 	default:
 		err = advised(err)
 		l.deny(err)
 	}
 	l.mu.Unlock()
-	switch {
-	case !up:
-		l.failed(err)
-	case !isLogin(err):
+	if !login {
 		l.log.report(l.role, host, err)
 		l.wrong(err)
 	}
@@ -305,14 +305,7 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 			return nats.ErrConnectionClosed
 		}
 	}
-	result := make(chan error, 1)
-	l.tasks.Go(func() { result <- f(ctx) })
-	var err error
-	select {
-	case err = <-result:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err := l.call(ctx, f)
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
@@ -320,6 +313,18 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 		return fmt.Errorf("%w: %w", context.Cause(ctx), denied)
 	}
 	return context.Cause(ctx)
+}
+
+// call is do without the wait for a connection.
+func (l *link) call(ctx context.Context, f func(ctx context.Context) error) error {
+	result := make(chan error, 1)
+	l.tasks.Go(func() { result <- f(ctx) })
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // denial returns what a server has denied since a request began, which it does not answer then.

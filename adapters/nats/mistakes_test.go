@@ -72,7 +72,8 @@ func subscribes(sub leat.Subscription, change func(o *nats.Options, s *servers))
 
 func mistaken(t *testing.T, s *servers, change func(o *nats.Options, s *servers)) *nats.Broker {
 	t.Helper()
-	o := nats.Options{Hosts: []string{s.good}, Credentials: user("ann"), RequestTimeout: 2 * time.Second, DeliveryTimeout: 5 * time.Second}
+	o := nats.Options{Hosts: []string{s.good}, Credentials: user("ann")}
+	o.RequestTimeout, o.DeliveryTimeout = brokertest.Patience, brokertest.Patience
 	if change != nil {
 		change(&o, s)
 	}
@@ -96,6 +97,15 @@ func mistakes() []mistake {
 	mortal := leat.Subscription{Topic: "declared", Group: "mortal", Unordered: true}
 	at := func(host func(s *servers) string) func(o *nats.Options, s *servers) {
 		return func(o *nats.Options, s *servers) { o.Hosts, o.Credentials = []string{host(s)}, nil }
+	}
+	as := func(name string) func(o *nats.Options, s *servers) {
+		return func(o *nats.Options, _ *servers) { o.Credentials = user(name) }
+	}
+	unanswered := func(change func(o *nats.Options, s *servers)) func(o *nats.Options, s *servers) {
+		return func(o *nats.Options, s *servers) {
+			o.RequestTimeout = 2 * time.Second
+			change(o, s)
+		}
 	}
 	return []mistake{
 		{"an unknown parameter", opens("nats://localhost?stream=orders"),
@@ -131,10 +141,10 @@ func mistakes() []mistake {
 		{"an inbox prefix that is a pattern", opens("nats://localhost?inbox_prefix=inbox.>"),
 			`leat: open: invalid: Options.InboxPrefix (inbox_prefix) is not a subject; write names with dots between them, without ` +
 				`spaces, '*' and '>'`},
-		{"a wrong host", declares(orders, at(func(*servers) string { return "nats..invalid" })),
+		{"a wrong host", declares(orders, unanswered(at(func(*servers) string { return "nats..invalid" }))),
 			`leat: declare topic "orders": unavailable: no answer within the RequestTimeout of 2s: not connected: dial tcp: lookup ` +
 				`nats..invalid: no such host`},
-		{"a wrong port", declares(orders, at(func(s *servers) string { return s.vacant })),
+		{"a wrong port", declares(orders, unanswered(at(func(s *servers) string { return s.vacant }))),
 			`leat: declare topic "orders": unavailable: no answer within the RequestTimeout of 2s: not connected: dial tcp HOST: ` +
 				`connect: connection refused`},
 		{"a wrong port, when publishing", publishes("orders", "", func(o *nats.Options, s *servers) {
@@ -142,9 +152,9 @@ func mistakes() []mistake {
 		}),
 			`leat: publish topic "orders" event "1": unavailable: not sent within the DeliveryTimeout of 1s: not connected: dial ` +
 				`tcp HOST: connect: connection refused`},
-		{"the port of a web server", declares(orders, func(o *nats.Options, s *servers) {
+		{"the port of a web server", declares(orders, unanswered(func(o *nats.Options, s *servers) {
 			o.Hosts, o.Credentials, o.DialTimeout = []string{s.web}, nil, 500*time.Millisecond
-		}),
+		})),
 			`leat: declare topic "orders": unavailable: no answer within the RequestTimeout of 2s: not connected: read tcp ` +
 				`ANY->HOST: i/o timeout; what answers does not say that it is a NATS server: correct the port, which is 4222 by default`},
 		{"TLS where there is none", declares(orders, func(o *nats.Options, _ *servers) { o.TLS = &tls.Config{MinVersion: tls.VersionTLS12} }),
@@ -210,13 +220,13 @@ func mistakes() []mistake {
 		{"an event beyond the servers' max_payload", publishes("declared", strings.Repeat("x", 300<<10), nil),
 			`leat: publish topic "declared" event "1": too large: nats: maximum payload exceeded, the max_payload of the servers; ` +
 				`raise that, or publish a reference to large data`},
-		{"no permission to create", declares(orders, func(o *nats.Options, _ *servers) { o.Credentials = user("bob") }),
+		{"no permission to create", declares(orders, unanswered(as("bob"))),
 			`leat: declare topic "orders": permission denied: no answer within the RequestTimeout of 2s: nats: permissions ` +
 				`violation: Permissions Violation for Publish to "$JS.API.STREAM.CREATE.orders"; docs/nats.md lists the permissions`},
-		{"no permission to publish", publishes("declared", "", func(o *nats.Options, _ *servers) { o.Credentials = user("bob") }),
+		{"no permission to publish", publishes("declared", "", as("bob")),
 			`leat: publish topic "declared" event "1": unknown outcome: nats: permissions violation: Permissions Violation for ` +
 				`Publish to "leat.declared"; docs/nats.md lists the permissions`},
-		{"no permission for the inbox", declares(declared, func(o *nats.Options, _ *servers) { o.Credentials = user("eve") }),
+		{"no permission for the inbox", declares(declared, unanswered(as("eve"))),
 			`leat: declare topic "declared": permission denied: no answer within the RequestTimeout of 2s: nats: permissions ` +
 				`violation: Permissions Violation for Subscription to "ANY.*"; give the user this permission, or set ` +
 				`Options.InboxPrefix (inbox_prefix) to one that it has`},

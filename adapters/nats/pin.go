@@ -185,7 +185,7 @@ func (s *Stream) unpinned() {
 // keepPin tells the server that the active stream is alive, by a request that no message is small
 // enough for.
 func (s *Stream) keepPin() {
-	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 {
+	if s.pin.id != "" && time.Since(s.pulls.at) > s.pinnedTTL/3 && s.b.link.alive() {
 		s.request(&request{Expires: time.Millisecond, Batch: 1, Bytes: 1}, s.pulls.inbox+pinToken)
 	}
 }

@@ -74,6 +74,19 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
+// TestBroadcastSaysWhyItEnds: health has why a server does not make the consumer again.
+func TestBroadcastSaysWhyItEnds(t *testing.T) {
+	t.Parallel()
+	b, topic := live(t, nats.Options{}), brokertest.Name(t)
+	s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: topic, Broadcast: true})
+	require.NoError(t, err)
+	require.NoError(t, raw(t).DeleteStream(t.Context(), serverName(topic)))
+	eventually(t, "health says it", func() bool {
+		err := s.(leat.HealthReporter).Health()
+		return leat.CodeOf(err) == leat.CodeNotFound && strings.Contains(err.Error(), "stream not found")
+	})
+}
+
 // TestBroadcastOutlivesItsConsumer: the server has forgotten the consumer, which was in memory.
 func TestBroadcastOutlivesItsConsumer(t *testing.T) {
 	t.Parallel()

@@ -30,11 +30,12 @@ type pulls struct {
 	last    uint64 // number of the newest
 	events  int    // asked for by open, and did not come
 	bytes   int
-	tight   int       // the bytes that were held when the next message did not fit, or 0
-	floor   time.Time // when the last request began that has ended, or was given up
-	again   time.Time // nothing is asked for before
-	at      time.Time // when the newest was sent
-	gone    bool      // nobody answered
+	tight   int         // the bytes that were held when the next message did not fit, or 0
+	floor   time.Time   // when the last request began that has ended, or was given up
+	again   time.Time   // nothing is asked for before
+	at      time.Time   // when the newest was sent
+	out     []*nats.Msg // to be sent by run, without the lock
+	gone    bool        // nobody answered
 }
 
 // pull is a request for messages.
@@ -137,10 +138,11 @@ func (s *Stream) ask(now time.Time) (wait time.Duration) {
 	if r == nil {
 		return wait
 	}
-	p.last++
-	if !s.request(r, p.inbox+strconv.FormatUint(p.last, 36)) {
+	if !s.b.link.alive() {
 		return lookEvery / 10
 	}
+	p.last++
+	s.request(r, p.inbox+strconv.FormatUint(p.last, 36))
 	p.open = append(p.open, pull{number: p.last, asked: now, events: r.Batch, bytes: r.Bytes})
 	p.events += r.Batch
 	p.bytes += r.Bytes
@@ -204,18 +206,31 @@ func (s *Stream) wanted(now time.Time) (*request, time.Duration) {
 	return r, 0
 }
 
-// request sends a pull request.
-func (s *Stream) request(r *request, inbox string) bool {
+// request makes a pull request, which post sends.
+func (s *Stream) request(r *request, inbox string) {
 	if s.ordered {
 		r.Group, r.ID = pinGroup, s.pin.id
-	}
-	if !s.b.link.alive() {
-		return false
 	}
 	body, _ := json.Marshal(r) //nolint:errchkjson // it cannot fail
 	s.pulls.at = time.Now()
 	subject := s.b.api("CONSUMER.MSG.NEXT." + s.stream + "." + s.consumer)
-	return s.b.link.nc.PublishRequest(subject, inbox, body) == nil
+	s.pulls.out = append(s.pulls.out, &nats.Msg{Subject: subject, Reply: inbox, Data: body})
+}
+
+// post sends pull requests. One that cannot be sent is forgotten with the connection. The lock is
+// not held: the client may wait for a server that does not read.
+func (s *Stream) post(requests []*nats.Msg) {
+	if len(requests) == 0 {
+		return
+	}
+	_ = s.b.link.call(s.ctx, func(context.Context) error {
+		for _, m := range requests {
+			if err := s.b.link.nc.PublishMsg(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // api returns a subject of the JetStream API.
@@ -298,7 +313,10 @@ func (s *Stream) run() {
 			s.renew()
 		}
 		gone := s.keeper == nil && leat.CodeOf(s.lost.Err) == leat.CodeNotFound && !s.closed
+		requests := s.pulls.out
+		s.pulls.out = nil
 		s.mu.Unlock()
+		s.post(requests)
 		if gone {
 			s.restoreBroadcast()
 		}

@@ -404,9 +404,7 @@ func (s *Stream) Close(ctx context.Context) error {
 	s.b.mu.Lock()
 	delete(s.b.streams, s)
 	s.b.mu.Unlock()
-	for _, sub := range s.subs {
-		s.b.life.Tasks.Go(func() { _ = sub.Unsubscribe() }) // which waits for the client's lock
-	}
+	s.unlisten()
 	s.b.life.Remove(s)
 	if err != nil {
 		return fail(ctx, "close", s.sub.Topic, errors.Join(errUnsaid, err))

@@ -9,11 +9,25 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lease"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// What was not confirmed by a connection that was lost is not wrong with the next one: of what is
+// not lent any more, there will be no ack that is confirmed.
+func TestAcksAreWellWithANewConnection(t *testing.T) {
+	t.Parallel()
+	s := streamOf(t)
+	s.report(lease.Ack, errSplit)
+	require.Error(t, s.unheard.Err)
+	s.reconnected()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.NoError(t, s.unheard.Err)
+}
 
 // streamOf returns the stream of an ordered group, with a pin and without a server.
 func streamOf(t *testing.T) *Stream {

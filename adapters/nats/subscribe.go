@@ -38,7 +38,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return s, err
 	})
 	if err == nil {
-		err = s.open()
+		err = s.open(ctx)
 	}
 	if err != nil {
 		return nil, fail(ctx, "subscribe", sub.Topic, err)
@@ -97,7 +97,26 @@ func (b *Broker) newStream(
 }
 
 // open subscribes to what the server tells the stream, and starts it.
-func (s *Stream) open() error {
+func (s *Stream) open(ctx context.Context) error {
+	if err := s.b.do(ctx, func(context.Context, jetstream.JetStream) error { return s.listen() }); err != nil {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.unlisten()
+		return err
+	}
+	s.b.mu.Lock()
+	s.b.streams[s] = struct{}{}
+	s.b.mu.Unlock()
+	s.mu.Lock()
+	s.renew()
+	s.mu.Unlock()
+	s.tasks.Go(s.run)
+	return nil
+}
+
+// listen subscribes to what the server tells the stream, unless the stream was given up meanwhile.
+func (s *Stream) listen() error {
 	heard := map[string]nats.MsgHandler{s.answers + "*": s.answered}
 	if s.keeper != nil {
 		heard["$JS.EVENT.ADVISORY.CONSUMER.DELETED."+s.stream+"."+s.consumer] = func(*nats.Msg) { s.doubtIt() }
@@ -112,21 +131,29 @@ func (s *Stream) open() error {
 	for subject, f := range heard {
 		sub, err := s.b.link.nc.Subscribe(subject, f)
 		if err != nil {
-			for _, sub := range s.subs {
-				_ = sub.Unsubscribe()
-			}
 			return err
 		}
+		s.mu.Lock()
+		late := s.closed
 		s.subs = append(s.subs, sub)
+		s.mu.Unlock()
+		if late {
+			s.unlisten()
+			return nats.ErrConnectionClosed
+		}
 	}
-	s.b.mu.Lock()
-	s.b.streams[s] = struct{}{}
-	s.b.mu.Unlock()
-	s.mu.Lock()
-	s.renew()
-	s.mu.Unlock()
-	s.tasks.Go(s.run)
 	return nil
+}
+
+// unlisten ends what listen has begun, without a wait for the client's lock.
+func (s *Stream) unlisten() {
+	s.mu.Lock()
+	subs := s.subs
+	s.subs = nil
+	s.mu.Unlock()
+	for _, sub := range subs {
+		s.b.life.Tasks.Go(func() { _ = sub.Unsubscribe() })
+	}
 }
 
 // createBroadcast makes the consumer of a broadcast, from the next message on. A stream that was
