@@ -238,3 +238,17 @@ func TestLogOfStream(t *testing.T) {
 	eventually(t, "the end is logged", func() bool { return len(log.lines(t, "consuming again")) == 1 })
 	assert.Len(t, log.lines(t, ""), 3, "with that of the consumer that was created again: %s", log.lines(t, ""))
 }
+
+// TestLogOfExpiredLogin: why a server ends a connection is in the log and in health.
+func TestLogOfExpiredLogin(t *testing.T) {
+	t.Parallel()
+	b, p, log := logged(t, brokertest.NATS(t)[0], nats.Options{})
+	require.NoError(t, b.Declare(t.Context(), leat.Subscription{Topic: brokertest.Name(t), Group: "g"}))
+	eventually(t, "both are connected", func() bool { return b.Health() == nil })
+	p.Send(eventtest.ToClient, []byte("-ERR 'User Authentication Expired'\r\n"))
+	p.Refuse()
+	p.Cut()
+	eventually(t, "it is logged", func() bool { return len(log.lines(t, "the connection to NATS is lost")) == 1 })
+	assert.Contains(t, log.lines(t, "lost")[0]["error"], "authentication expired")
+	assert.NotEqual(t, leat.CodeUnauthenticated.String(), log.lines(t, "lost")[0]["code"], "the next login may do")
+}
