@@ -113,6 +113,8 @@ type Consumer struct {
 	ended  error   // of the last Run; nil while it runs
 	paused bool    // by Pause
 	total  counts
+	// poisons are the counts of PoisonCounts by what they count, Events being 0.
+	poisons map[PoisonCount]int64
 	// suspectEnds is what has to be taken out of the notes on suspects.
 	suspectEnds suspectEnds
 	attempts    attemptTable

@@ -58,7 +58,7 @@ func (e *engine) poisonNatively(it *item) {
 	if e.caps.NativeReject {
 		e.settleLater(it, Settlement{Action: NativeReject}, seen{kind: ObservedPoisoned, attempt: it.attempts, err: it.poison.Reason})
 		e.logRejected(lineDeadLettered, it)
-		e.c.total.poisoned++
+		e.c.countPoisoned(it.poison)
 		e.c.attempts.forget(it)
 		e.suspectDone(it)
 		e.leave(it)

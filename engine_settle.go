@@ -121,7 +121,7 @@ func (e *engine) judgeError(it *item, err error) (o outcome, fit error) {
 		o.kind, o.delay = outcomeRetry, e.holdAtMost(v.delay)
 	default:
 		o.kind = outcomePoison
-		o.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now()}
+		o.poison = &Poisoned{Event: it.d.Event, Reason: err, Info: it.info(), At: time.Now(), cause: poisonReason(err)}
 	}
 	return o, err
 }
@@ -176,7 +176,7 @@ func (e *engine) conclude(it *item, o outcome) {
 		e.leave(it)
 		return
 	case o.kind == outcomePoisoned:
-		total.poisoned++
+		e.c.countPoisoned(it.poison)
 		e.c.attempts.forget(it)
 		e.leave(it)
 		return

@@ -51,6 +51,8 @@ type Poisoned struct {
 	// missing, because it did not fit into the poison queue. Nil means that nothing is.
 	Reduced *Reduction
 
+	cause string // of PoisonCount
+
 	// note gets what AsEvent had to reduce, for the Consumer's log and statistics.
 	note *atomic.Pointer[reducedNote]
 }

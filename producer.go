@@ -72,6 +72,9 @@ type Producer struct {
 	failing    failing.Names // topics
 	journal    journal
 	unanswered *inflight.Counter // events that the broker was given and has not answered
+	begun      atomic.Int64      // events that were given to Publish or PublishAsync; see ProducerStats
+	refused    atomic.Int64
+	unknown    atomic.Int64
 	topics     *topicDeclaration // nil for most
 }
 

@@ -97,6 +97,7 @@ func (p *Producer) putCall(c *publishCall) {
 func (c *publishCall) run(ctx context.Context) {
 	p, t := c.p, c.turn
 	c.phase = p.unanswered.Add(len(c.events))
+	p.begun.Add(int64(len(c.events)))
 
 	callErr := p.refusal(c.topic)
 	if callErr == nil && p.topics != nil {
@@ -174,6 +175,7 @@ func (t *publishTurn) finish(i int, err error) {
 			err = &Error{Op: "publish", Topic: c.topic, EventID: e.ID(), Code: CodeUnknown, Err: err}
 		}
 		c.failed++
+		c.p.countFailure(err)
 	}
 	c.errs[i] = err
 	if c.user != nil || c.p.observer != nil || err != nil || c.p.failing.Any() {

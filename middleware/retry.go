@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/aside"
 	"github.com/leatgo/leat/internal/backoff"
 	"github.com/leatgo/leat/internal/ranges"
 )
@@ -146,8 +147,8 @@ func (p *retryPolicy) decide(ctx context.Context, err error) error {
 		elapsed = time.Since(info.FirstAttempt)
 	}
 	if p.MaxAttempts > 0 && attempt >= p.MaxAttempts || p.MaxElapsed > 0 && elapsed >= p.MaxElapsed {
-		return leat.Reject(fmt.Errorf("gave up after %d %s in %v: %w",
-			attempt, plural("attempt", attempt), elapsed.Round(time.Millisecond), err))
+		return leat.Reject(&aside.GaveUp{Err: err, Text: fmt.Sprintf("gave up after %d %s in %v",
+			attempt, plural("attempt", attempt), elapsed.Round(time.Millisecond))})
 	}
 	if decided {
 		return err

@@ -1,0 +1,121 @@
+package leat_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/middleware"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// typed returns an event of a type.
+func typed(t *testing.T, id, eventType string) leat.Event {
+	t.Helper()
+	e, err := leat.NewEvent(eventType, &leat.EventOptions{ID: id, Source: "/test"})
+	require.NoError(t, err)
+	return e
+}
+
+func TestPoisonCountsByReasonAndType(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := memory.New(nil)
+		defer broker.Close()
+		producer := leat.NewProducer(broker, nil)
+		fails := func(err error) leat.Handler {
+			return leat.HandlerFunc(func(context.Context, leat.Event) error { return err })
+		}
+		c := leat.NewConsumer(broker, testSub, leat.NewRouter(
+			leat.Route{Type: "rejected", Handler: fails(leat.Reject(errBoom))},
+			leat.Route{Type: "failing", Handler: fails(errBoom)},
+			leat.Route{Type: leat.AnyType, Handler: fails(leat.Reject(errBoom))},
+		), &leat.ConsumerOptions{
+			Middleware:  []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 2})},
+			PoisonQueue: middleware.PoisonQueue(producer, nil),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- leat.Run(ctx, c) }()
+		synctest.Wait()
+		require.NoError(t, broker.DeliverRaw("orders", leat.Malformed{Body: []byte("no event")}))
+		require.NoError(t, producer.Publish(ctx, "orders", typed(t, "1", "rejected"), typed(t, "2", "rejected"), typed(t, "3", "failing"),
+			typed(t, "4", "surprise"), typed(t, "5", "another")))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, []leat.PoisonCount{
+			{Reason: leat.PoisonExhausted, Type: "failing", Events: 1},
+			{Reason: leat.PoisonMalformed, Events: 1},
+			{Reason: leat.PoisonRejected, Type: leat.OtherTypes, Events: 2},
+			{Reason: leat.PoisonRejected, Type: "rejected", Events: 2},
+		}, c.PoisonCounts())
+		assert.EqualValues(t, 6, c.Stats().Poisoned)
+		lag, err := c.PoisonLag(ctx)
+		require.NoError(t, err)
+		assert.EqualValues(t, 6, lag.Events)
+		lag, err = c.Lag(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, leat.Lag{Topic: "orders", Group: "billing"}, leat.Lag{Topic: lag.Topic, Group: lag.Group, Events: lag.Events})
+		cancel()
+		require.NoError(t, <-result)
+	})
+}
+
+// TestPoisonCountsAreBounded: a Consumer without a Router learns types from the events.
+func TestPoisonCountsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		r := start(t, b, func(context.Context, leat.Event) error { return leat.Reject(errBoom) },
+			&leat.ConsumerOptions{PoisonQueue: poisonFunc(func(context.Context, leat.Poisoned) error { return nil })})
+		lease := leat.NewLease()
+		const n = 500
+		for i := range n {
+			b.deliver(lease, typed(t, fmt.Sprint(i), fmt.Sprint("type ", i)))
+		}
+		synctest.Wait()
+		counts := r.consumer.PoisonCounts()
+		assert.Len(t, counts, 101)
+		assert.Equal(t, leat.PoisonCount{Reason: leat.PoisonRejected, Type: leat.OtherTypes, Events: n - 100}, counts[0])
+		r.stopClean()
+	})
+}
+
+func TestLagThatCannotBeHad(t *testing.T) {
+	handler := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
+	broker := memory.New(nil)
+	defer broker.Close()
+	for name, c := range map[string]*leat.Consumer{
+		"a broadcast":              leat.NewConsumer(broker, leat.Subscription{Topic: "orders", Broadcast: true}, handler, nil),
+		"a broker that cannot say": leat.NewConsumer(newFakeBroker(), testSub, handler, nil),
+	} {
+		_, err := c.Lag(t.Context())
+		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), name)
+		_, err = c.PoisonLag(t.Context())
+		assert.Equal(t, leat.CodeUnsupported, leat.CodeOf(err), name)
+	}
+	_, err := leat.NewConsumer(broker, leat.Subscription{Topic: "bad topic"}, handler, nil).Lag(t.Context())
+	assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err))
+}
+
+func TestProducerStats(t *testing.T) {
+	b := newFakeBroker()
+	var answers []func(i int, err error)
+	b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(i int, err error)) { answers = append(answers, done) }
+	p := leat.NewProducer(b, nil)
+	assert.Zero(t, p.Stats())
+	e := event(t, "1", "")
+	p.PublishAsync(t.Context(), "orders", nil, e, e, e)
+	p.PublishAsync(t.Context(), "orders", nil, leat.Event{})
+	assert.Equal(t, leat.ProducerStats{Unanswered: 3, Refused: 1}, p.Stats())
+	answers[0](0, nil)
+	answers[0](1, &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errBoom})
+	answers[0](2, errBoom)
+	answers[0](2, nil) // which does not count
+	assert.Equal(t, leat.ProducerStats{Stored: 1, Refused: 2, Unknown: 1}, p.Stats())
+	var none *leat.Producer
+	assert.Zero(t, none.Stats())
+}

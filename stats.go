@@ -1,0 +1,156 @@
+package leat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/leatgo/leat/internal/aside"
+)
+
+// The values of [PoisonCount].Reason.
+const (
+	// PoisonRejected: a handler or a middleware returned [Reject].
+	PoisonRejected = "rejected"
+	// PoisonExhausted: the limits of middleware.Retry were reached.
+	PoisonExhausted = "exhausted"
+	// PoisonMalformed: the delivery is no CloudEvent.
+	PoisonMalformed = "malformed"
+	// PoisonCrashed: runs of the event alone ended with the process; see
+	// [ConsumerOptions].MaxDeliveries.
+	PoisonCrashed = "crashed"
+)
+
+// OtherTypes stands in statistics for the types of events that no route of a [Router] names, and,
+// where there is no Router, for those after the first 100. So their number is bounded, whatever
+// arrives.
+const OtherTypes = "_OTHER"
+
+// mostCountedTypes bounds the types that are counted of a Consumer without a Router.
+const mostCountedTypes = 100
+
+// PoisonCount is how many events of one type a [Consumer] has given up for one reason.
+type PoisonCount struct {
+	// Reason is one of [PoisonRejected] and its neighbours.
+	Reason string
+	// Type is the event's type, [OtherTypes], or empty for what is malformed.
+	Type string
+	// Events is how many there were since the Consumer was made.
+	Events int64
+}
+
+// PoisonCounts returns the events of Stats.Poisoned by reason and type, in the order of the two.
+func (c *Consumer) PoisonCounts() []PoisonCount {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := make([]PoisonCount, 0, len(c.poisons))
+	for k, n := range c.poisons {
+		k.Events = n
+		counts = append(counts, k)
+	}
+	slices.SortFunc(counts, func(a, b PoisonCount) int {
+		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Type, b.Type))
+	})
+	return counts
+}
+
+// countPoisoned counts an event that is in the poison queue. The lock is held.
+func (c *Consumer) countPoisoned(p *Poisoned) {
+	c.total.poisoned++
+	k := PoisonCount{Reason: p.cause}
+	if p.Malformed == nil {
+		k.Type = p.Event.Type()
+	}
+	if _, seen := c.poisons[k]; !seen && !c.isCounted(k.Type) {
+		k.Type = OtherTypes
+	}
+	if c.poisons == nil {
+		c.poisons = map[PoisonCount]int64{}
+	}
+	c.poisons[k]++
+}
+
+// isCounted reports whether a type that is not counted yet gets a count of its own.
+func (c *Consumer) isCounted(eventType string) bool {
+	switch {
+	case eventType == "":
+		return true
+	case c.routes == nil:
+		return len(c.poisons) < mostCountedTypes
+	}
+	return slices.ContainsFunc(c.routes, func(r Route) bool { return r.Type == eventType && r.Type != AnyType })
+}
+
+// poisonReason returns why an error of a handler is the last one of its event. It is asked where
+// foreign code may run.
+func poisonReason(err error) string {
+	if _, ok := errors.AsType[*aside.GaveUp](err); ok {
+		return PoisonExhausted
+	}
+	return PoisonRejected
+}
+
+// ProducerStats are counts of events that a [Producer] published since it was made.
+type ProducerStats struct {
+	// Stored counts events that the broker has.
+	Stored int64
+	// Refused counts events that are not stored and never will be, invalid ones included.
+	Refused int64
+	// Unknown counts events whose outcome has [CodeUnknown]: they may be stored.
+	Unknown int64
+	// Unanswered is how many events are on their way now.
+	Unanswered int64
+}
+
+// Stats returns a snapshot. It is cheap. Counts that change meanwhile may be off by what does.
+func (p *Producer) Stats() ProducerStats {
+	p = p.fit()
+	s := ProducerStats{Refused: p.refused.Load(), Unknown: p.unknown.Load(), Unanswered: p.unanswered.Left()}
+	s.Stored = max(p.begun.Load()-s.Refused-s.Unknown-s.Unanswered, 0)
+	return s
+}
+
+// countFailure counts an outcome that is no success.
+func (p *Producer) countFailure(err error) {
+	if CodeOf(err) == CodeUnknown {
+		p.unknown.Add(1)
+	} else {
+		p.refused.Add(1)
+	}
+}
+
+// Lag asks the broker how far c's group is behind. It needs no [Run], and takes a few requests, as
+// [LagReporter] says of each adapter. A broker that is no LagReporter, and a broadcast, which has
+// no group, is an [*Error] with [CodeUnsupported].
+func (c *Consumer) Lag(ctx context.Context) (Lag, error) { return c.lagOf(ctx, c.sub) }
+
+// PoisonLag asks how many events wait in c's poison queue: it is the Lag of the group that reads
+// it, [ReplayOf]. Where c has no PoisonQueue on its broker the [*Error] has [CodeUnsupported].
+func (c *Consumer) PoisonLag(ctx context.Context) (Lag, error) {
+	replay := ReplayOf(c.sub)
+	if c.invalid == nil {
+		replay.Topic = c.poisonTopic()
+	}
+	if c.invalid == nil && replay.Topic == "" {
+		return Lag{}, &Error{Op: "lag", Topic: c.sub.Topic, Code: CodeUnsupported, Err: errors.New("the Consumer has no poison queue")}
+	}
+	return c.lagOf(ctx, replay)
+}
+
+func (c *Consumer) lagOf(ctx context.Context, sub Subscription) (Lag, error) {
+	fail := func(code Code, err error) (Lag, error) {
+		return Lag{}, &Error{Op: "lag", Topic: sub.Topic, Code: code, Err: err}
+	}
+	if c.invalid != nil {
+		return fail(CodeInvalid, c.invalid)
+	}
+	if sub.Broadcast {
+		return fail(CodeUnsupported, errors.New("a broadcast has no group that could be behind"))
+	}
+	r, ok := c.broker.(LagReporter)
+	if !ok {
+		return fail(CodeUnsupported, errors.New("the broker does not tell how far a group is behind"))
+	}
+	return r.Lag(ctx, sub.Topic, sub.Group)
+}
