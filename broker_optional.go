@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// SystemNamer is implemented by a [Broker] that can name its messaging system.
+type SystemNamer interface {
+	// System returns the value of OpenTelemetry's attribute messaging.system, such as "kafka". It is
+	// always the same.
+	System() string
+}
+
 // Declarer is implemented by a [Broker] that can create or check topics and groups.
 type Declarer interface {
 	// Declare makes sure that the topic and group of each subscription exist, so that events

@@ -36,6 +36,7 @@ type Broker struct {
 var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
 	_ leat.Withdrawer     = (*Broker)(nil)
 )
@@ -106,6 +107,9 @@ func (b *Broker) producerOptions() []kgo.Opt {
 // closed. It may be another one as long as no broker has accepted this producer, so it should not
 // be kept.
 func (b *Broker) Client() *kgo.Client { return b.publisher.clients.current() }
+
+// System implements [leat.SystemNamer]. It returns "kafka".
+func (b *Broker) System() string { return "kafka" }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes.
 func (b *Broker) Limits() leat.Limits {

@@ -30,6 +30,7 @@ type Broker struct {
 var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
 )
 
@@ -54,6 +55,9 @@ func (b *Broker) refusal(op, topic string) error {
 	}
 	return &leat.Error{Op: op, Topic: topic, Code: leat.CodeInvalid, Err: b.invalid}
 }
+
+// System implements [leat.SystemNamer]. It returns "leat_memory".
+func (b *Broker) System() string { return "leat_memory" }
 
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }

@@ -112,10 +112,14 @@ var (
 	_ leat.HealthReporter = (*conn)(nil)
 	_ leat.LagReporter    = (*conn)(nil)
 	_ leat.Browser        = (*conn)(nil)
+	_ leat.SystemNamer    = (*conn)(nil)
 )
 
 // Limits implements [leat.Broker].
 func (c *conn) Limits() leat.Limits { return c.b.Limits() }
+
+// System implements [leat.SystemNamer].
+func (c *conn) System() string { return c.b.System() }
 
 // Health implements [leat.HealthReporter].
 func (c *conn) Health() error { return c.refusal("health", "") }

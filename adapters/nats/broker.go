@@ -30,6 +30,7 @@ type Broker struct {
 var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
 	_ leat.LagReporter    = (*Broker)(nil)
 	_ leat.Withdrawer     = (*Broker)(nil)
@@ -64,6 +65,9 @@ func (b *Broker) each(f func(s *Stream)) {
 		f(s)
 	}
 }
+
+// System implements [leat.SystemNamer]. It returns "nats", for which the conventions have no name yet.
+func (b *Broker) System() string { return "nats" }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to
 // attributes: an event whose attributes do not fit into headers is published in structured mode.

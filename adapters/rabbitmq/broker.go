@@ -27,6 +27,7 @@ type Broker struct {
 var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
 	_ leat.Withdrawer     = (*Broker)(nil)
 )
@@ -46,6 +47,9 @@ func New(o *Options) (*Broker, error) {
 	b.management = newManagement(&b.o)
 	return b, nil
 }
+
+// System implements [leat.SystemNamer]. It returns "rabbitmq".
+func (b *Broker) System() string { return "rabbitmq" }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to
 // attributes: an event whose attributes do not fit into the headers of a message is published in

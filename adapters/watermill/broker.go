@@ -31,6 +31,7 @@ type Broker struct {
 var (
 	_ leat.Broker         = (*Broker)(nil)
 	_ leat.Declarer       = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
 	_ leat.HealthReporter = (*Broker)(nil)
 )
 
@@ -46,6 +47,9 @@ func New(pub message.Publisher, sub message.Subscriber, o *Options) (*Broker, er
 	b.publisher = newPublisher(pub, &b.o)
 	return b, nil
 }
+
+// System implements [leat.SystemNamer]. It returns "watermill": it does not know what is behind it.
+func (b *Broker) System() string { return "watermill" }
 
 // Limits returns the largest event, from [Options].
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.MaxEventBytes} }

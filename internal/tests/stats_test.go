@@ -104,7 +104,9 @@ func TestLagThatCannotBeHad(t *testing.T) {
 func TestProducerStats(t *testing.T) {
 	b := newFakeBroker()
 	var answers []func(i int, err error)
-	b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(i int, err error)) { answers = append(answers, done) }
+	b.publish = func(_ context.Context, _ string, _ []leat.Event, done func(i int, err error)) {
+		answers = append(answers, done)
+	}
 	p := leat.NewProducer(b, nil)
 	assert.Zero(t, p.Stats())
 	e := event(t, "1", "")

@@ -1,0 +1,148 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// The times of a question for lag: an answer is good for freshFor, and is shown until staleAfter
+// where there is no newer one. A question ends after askFor, and a collection waits waitFor for it.
+const (
+	freshFor   = 10 * time.Second
+	staleAfter = time.Minute
+	askFor     = 10 * time.Second
+	waitFor    = time.Second
+)
+
+// lags remembers the lag of each group. For each there is at most one question on its way, and at
+// most one in freshFor, whoever collects how often.
+type lags struct {
+	logger *slog.Logger
+	ctx    context.Context //nolint:containedctx // of the questions, which outlive a collection
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[lagKey]*lagEntry
+}
+
+type lagKey struct {
+	topic, group string
+	poison       bool
+}
+
+// lagEntry is what is known of one group. The lock of lags guards it.
+type lagEntry struct {
+	lagKey
+
+	lag    leat.Lag
+	at     time.Time     // of the answer; zero while there is none
+	tried  time.Time     // of the last question
+	busy   chan struct{} // closed when the question that is on its way ends; nil without one
+	failed leat.Code     // of the last question, as the log has it
+}
+
+func (l *lags) init(logger *slog.Logger) {
+	l.logger, l.entries = logger, map[lagKey]*lagEntry{}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+}
+
+// ask starts the questions that are due and returns what they are about.
+func (l *lags) ask(consumers []*leat.Consumer) []*lagEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var asked []*lagEntry
+	if l.ctx.Err() != nil {
+		return nil
+	}
+	seen := map[lagKey]bool{}
+	for _, c := range consumers {
+		sub := c.Subscription()
+		if sub.Broadcast {
+			continue
+		}
+		for _, poison := range []bool{false, true} {
+			k := lagKey{sub.Topic, sub.Group, poison}
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			e := l.entries[k]
+			if e == nil {
+				e = &lagEntry{lagKey: k}
+				l.entries[k] = e
+			}
+			asked = append(asked, e)
+			if e.busy == nil && (e.tried.IsZero() || time.Since(e.tried) >= freshFor) {
+				l.start(e, c)
+			}
+		}
+	}
+	return asked
+}
+
+// start asks in the background. The lock is held.
+func (l *lags) start(e *lagEntry, c *leat.Consumer) {
+	busy := make(chan struct{})
+	e.busy, e.tried = busy, time.Now()
+	ask := c.Lag
+	if e.poison {
+		ask = c.PoisonLag
+	}
+	l.work.Go(func() {
+		ctx, cancel := context.WithTimeout(l.ctx, askFor)
+		defer cancel()
+		lag, err := ask(ctx)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		defer close(busy)
+		e.busy = nil
+		if err == nil && lag.Events != leat.LagUnknown {
+			e.lag, e.at, e.failed = lag, time.Now(), 0
+			return
+		}
+		code := leat.CodeOf(err)
+		if err == nil || code == leat.CodeUnsupported || code == leat.CodeCanceled || code == e.failed {
+			return
+		}
+		e.failed = code
+		l.logger.Warn("the lag of a group cannot be had; its metrics are missing until the broker answers",
+			"topic", e.topic, "group", e.group, "poison_queue", e.poison, "error", err)
+	})
+}
+
+// await calls known with each lag that is not too old, when the questions that are on their way
+// have ended or the time is over.
+func (l *lags) await(ctx context.Context, asked []*lagEntry, known func(e *lagEntry, lag leat.Lag)) {
+	ctx, cancel := context.WithTimeout(ctx, waitFor)
+	defer cancel()
+	for _, e := range asked {
+		l.mu.Lock()
+		busy := e.busy
+		l.mu.Unlock()
+		if busy != nil {
+			select {
+			case <-busy:
+			case <-ctx.Done():
+			}
+		}
+		l.mu.Lock()
+		lag, at := e.lag, e.at
+		l.mu.Unlock()
+		if !at.IsZero() && time.Since(at) < staleAfter {
+			known(e, lag)
+		}
+	}
+}
+
+// close ends the questions that are on their way, and there will be no others.
+func (l *lags) close() {
+	l.mu.Lock()
+	l.cancel()
+	l.mu.Unlock()
+	l.work.Wait()
+}

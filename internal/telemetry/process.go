@@ -1,0 +1,108 @@
+package telemetry
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatgo/leat"
+)
+
+// mostTypes bounds the types of events, and the kinds of errors, that one handler is timed by.
+const mostTypes = 100
+
+// Timer times the attempts of one handler, which has one subscription.
+type Timer struct {
+	c      *Core
+	known  atomic.Pointer[knownSeries]
+	ageOff bool
+}
+
+// knownSeries is replaced when one is added.
+type knownSeries struct {
+	took, age map[timerKey]Series
+	types     map[string]bool
+	errors    map[string]bool
+}
+
+type timerKey struct{ topic, group, eventType, err string }
+
+// NewTimer returns a Timer. With ages it takes the age of each event as well.
+func (c *Core) NewTimer(ages bool) *Timer {
+	t := &Timer{c: c, ageOff: !ages}
+	t.known.Store(&knownSeries{})
+	return t
+}
+
+// Took notes that an attempt took so long, with its outcome; see [OutcomeOf].
+func (t *Timer) Took(ctx context.Context, info *leat.Info, e *leat.Event, took time.Duration, outcome string) {
+	k := timerKey{topic: info.Topic, group: info.Group, err: outcome}
+	if !t.c.options.NoType {
+		k.eventType = e.Type()
+		if info.Skipped {
+			k.eventType = Other
+		}
+	}
+	t.seriesOf(ProcessDuration, k)(ctx, took.Seconds())
+	if t.ageOff || outcome != "" || info.Skipped {
+		return
+	}
+	if at := e.Time(); !at.IsZero() {
+		t.seriesOf(EventAge, k)(ctx, max(time.Since(at), 0).Seconds())
+	}
+}
+
+func (k *knownSeries) of(instrument int) map[timerKey]Series {
+	if instrument == EventAge {
+		return k.age
+	}
+	return k.took
+}
+
+// seriesOf returns the series of an instrument. Types and errors that are too many share one.
+func (t *Timer) seriesOf(instrument int, k timerKey) Series {
+	for {
+		old := t.known.Load()
+		if s := old.of(instrument)[k]; s != nil {
+			return s
+		}
+		bounded := k
+		if !old.types[k.eventType] && len(old.types) >= mostTypes {
+			bounded.eventType = Other
+		}
+		if !old.errors[k.err] && len(old.errors) >= mostTypes {
+			bounded.err = Other
+		}
+		if s := old.of(instrument)[bounded]; s != nil {
+			return s
+		}
+		fresh, s := old.with(t.c, instrument, bounded)
+		if t.known.CompareAndSwap(old, fresh) {
+			return s
+		}
+	}
+}
+
+// with returns a copy that has one series more.
+func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries, Series) {
+	fresh := &knownSeries{
+		took: copied(k.took), age: copied(k.age), types: copied(k.types), errors: copied(k.errors),
+	}
+	fresh.types[add.eventType], fresh.errors[add.err] = true, true
+	var s Series
+	if instrument == EventAge {
+		s = c.series(EventAge, Labels{c.system, add.topic, add.group, add.eventType})
+	} else {
+		s = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", add.eventType, add.err})
+	}
+	fresh.of(instrument)[add] = s
+	return fresh, s
+}
+
+func copied[K comparable, V any](m map[K]V) map[K]V {
+	fresh := make(map[K]V, len(m)+1)
+	for k, v := range m {
+		fresh[k] = v
+	}
+	return fresh
+}

@@ -1,0 +1,79 @@
+package leatotel
+
+import (
+	"context"
+
+	"github.com/leatgo/leat"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// The extensions of the CloudEvents extension for distributed tracing.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
+
+// createdIn returns the trace context that an event carries in its extensions; nil without one.
+func createdIn(e *leat.Event) *leat.TraceContext {
+	return leat.NewTraceContext(extension(e, traceParent), extension(e, traceState))
+}
+
+// extension returns the value of an extension that is a string, and "" otherwise.
+func extension(e *leat.Event, name string) string {
+	v, _ := e.Extension(name)
+	s, _ := v.(string)
+	return s
+}
+
+// spanContext reads a trace context, by W3C Trace Context (§3.2), which NewTraceContext has checked.
+func spanContext(c *leat.TraceContext) trace.SpanContext {
+	if c == nil {
+		return trace.SpanContext{}
+	}
+	traceID, err := trace.TraceIDFromHex(c.Parent[3:35])
+	if err != nil {
+		return trace.SpanContext{}
+	}
+	spanID, err := trace.SpanIDFromHex(c.Parent[36:52])
+	if err != nil {
+		return trace.SpanContext{}
+	}
+	config := trace.SpanContextConfig{TraceID: traceID, SpanID: spanID, Remote: true}
+	if isSampled(c.Parent[54]) {
+		config.TraceFlags = trace.FlagsSampled
+	}
+	if c.State != "" {
+		config.TraceState, _ = trace.ParseTraceState(c.State) // one that is not valid counts for nothing
+	}
+	return trace.NewSpanContext(config)
+}
+
+// isSampled reads the lowest bit of a digit of lower-case hex.
+func isSampled(digit byte) bool {
+	if digit >= 'a' {
+		digit -= 'a' - 10
+	}
+	return digit&1 == 1
+}
+
+// written returns a span's context as text; nil where it has none.
+func written(ctx context.Context) *leat.TraceContext {
+	c := trace.SpanContextFromContext(ctx)
+	if !c.IsValid() {
+		return nil
+	}
+	const digits = "0123456789abcdef"
+	text := [55]byte{2: '-', 35: '-', 52: '-', 53: '0', 54: '0'}
+	text[0], text[1] = '0', '0'
+	put := func(at int, bytes []byte) {
+		for _, b := range bytes {
+			text[at], text[at+1] = digits[b>>4], digits[b&15]
+			at += 2
+		}
+	}
+	traceID, spanID := c.TraceID(), c.SpanID()
+	put(3, traceID[:])
+	put(36, spanID[:])
+	put(53, []byte{byte(c.TraceFlags())})
+	return leat.NewTraceContext(string(text[:]), c.TraceState().String())
+}

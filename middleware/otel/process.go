@@ -1,0 +1,198 @@
+package leatotel
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/telemetry"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// oldAfter is the age from which on a span is no child of the context that the event was published
+// in: a trace that grows for longer is cut by most stores.
+const oldAfter = time.Hour
+
+// Process returns middleware that times each attempt of a handler, and makes a span of it: a child
+// of the context in which the event was published, and linked to it. It is no child, but linked, of
+// an event older than an hour, of one from a poison queue, and with Options.LinkOnly. Put it first,
+// so that it sees the handler's own outcome and that of the other middleware.
+//
+// The attributes of a span have the event's id, source and type, never its data, subject or key, and
+// of an error its code or Go type, never its text.
+func (t *Telemetry) Process() leat.Middleware {
+	return func(next leat.Handler) leat.Handler {
+		return &processor{t: t, next: next, timer: t.core.NewTimer(t.o.EventAge)}
+	}
+}
+
+type processor struct {
+	t     *Telemetry
+	next  leat.Handler
+	timer *telemetry.Timer
+}
+
+// Check passes on what the inner handler says of a subscription.
+func (p *processor) Check(sub leat.Subscription) error {
+	if c, ok := p.next.(interface {
+		Check(sub leat.Subscription) error
+	}); ok {
+		return c.Check(sub)
+	}
+	return nil
+}
+
+func (p *processor) Handle(ctx context.Context, e leat.Event) (err error) {
+	info, _ := leat.InfoFrom(ctx)
+	inner, span := p.begin(ctx, &info, &e)
+	began := time.Now()
+	returned := false
+	defer func() {
+		outcome := telemetry.OutcomeOf(err)
+		if !returned {
+			outcome = telemetry.Panicked
+		}
+		after, _ := leat.InfoFrom(ctx) // a Router has set Skipped
+		info.Skipped = after.Skipped
+		p.end(inner, span, &info, &e, time.Since(began), outcome)
+	}()
+	err = p.next.Handle(inner, e)
+	returned = true
+	return err
+}
+
+// begin starts the span. Without one that counts it returns ctx.
+func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (inner context.Context, span trace.Span) {
+	defer p.t.caught()
+	inner = ctx
+	created, sent := spanContext(createdIn(e)), spanContext(info.Trace)
+	if !created.IsValid() {
+		created, sent = sent, trace.SpanContext{}
+	}
+	parent := ctx
+	if created.IsValid() && p.isChild(info, e) {
+		parent = trace.ContextWithRemoteSpanContext(ctx, created)
+	}
+	name, options := p.t.starting.process(p.t, info, e)
+	started, span := p.t.tracer.Start(parent, name, options...)
+	if started == nil || span == nil {
+		return ctx, nil
+	}
+	inner = started
+	if !span.IsRecording() {
+		return inner, span
+	}
+	if created.IsValid() {
+		span.AddLink(trace.Link{SpanContext: created})
+	}
+	if sent.IsValid() && (sent.SpanID() != created.SpanID() || sent.TraceID() != created.TraceID()) {
+		span.AddLink(trace.Link{SpanContext: sent})
+	}
+	span.SetAttributes(aboutDelivery(p.t.core.System(), info, e)...)
+	return inner, span
+}
+
+// isChild reports whether the span becomes part of the trace of the publish.
+func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
+	if p.t.o.LinkOnly || info.Group == leat.ReplayGroup {
+		return false
+	}
+	at := e.Time()
+	return at.IsZero() || time.Since(at) < oldAfter
+}
+
+// end records the outcome.
+func (p *processor) end(ctx context.Context, span trace.Span, info *leat.Info, e *leat.Event, took time.Duration, outcome string) {
+	defer p.t.caught()
+	p.timer.Took(ctx, info, e, took, outcome)
+	if span == nil {
+		return
+	}
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
+	if info.Skipped {
+		span.SetAttributes(attribute.Bool("leat.skipped", true))
+	}
+	if outcome != "" {
+		span.SetAttributes(attribute.String(telemetry.ErrorType, outcome))
+		if !telemetry.IsNoFailure(outcome) {
+			span.SetStatus(codes.Error, "")
+		}
+	}
+}
+
+// aboutDelivery is what a span tells of a delivery beyond what samplers see.
+func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.KeyValue {
+	about := []attribute.KeyValue{
+		attribute.String("messaging.message.id", e.ID()),
+		attribute.String("cloudevents.event_id", e.ID()),
+		attribute.String("cloudevents.event_source", e.Source()),
+		attribute.Int("leat.attempt", info.Attempt),
+	}
+	if info.Deliveries > 0 {
+		about = append(about, attribute.Int("leat.deliveries", info.Deliveries))
+	}
+	if system == "kafka" {
+		about = append(about, attribute.Int64("messaging.kafka.offset", info.Position.Offset),
+			attribute.Int("messaging.destination.partition.id", int(info.Position.Partition)))
+	}
+	return about
+}
+
+// startOptions are the options of spans by what they are about, made once.
+type startOptions struct {
+	mu    sync.RWMutex
+	known map[startKey]*startOption
+}
+
+type startKey struct{ operation, topic, group, eventType string }
+
+type startOption struct {
+	name    string
+	options []trace.SpanStartOption
+}
+
+// mostStarts bounds what is remembered.
+const mostStarts = 1_000
+
+func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) (string, []trace.SpanStartOption) {
+	k := startKey{"process", info.Topic, info.Group, ""}
+	if !t.o.NoType {
+		k.eventType = e.Type()
+	}
+	return s.of(t, k, trace.SpanKindConsumer)
+}
+
+func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) (string, []trace.SpanStartOption) {
+	s.mu.RLock()
+	o := s.known[k]
+	s.mu.RUnlock()
+	if o != nil {
+		return o.name, o.options
+	}
+	about := []attribute.KeyValue{
+		attribute.String(telemetry.System, t.core.System()), attribute.String(telemetry.Operation, k.operation),
+		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, k.topic),
+	}
+	if k.group != "" {
+		about = append(about, attribute.String(telemetry.Group, k.group))
+	}
+	if k.eventType != "" {
+		about = append(about, attribute.String(telemetry.Type, k.eventType))
+	}
+	o = &startOption{k.operation + " " + k.topic, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[startKey]*startOption{}
+	}
+	if len(s.known) < mostStarts {
+		s.known[k] = o
+	}
+	return o.name, o.options
+}

@@ -1,0 +1,121 @@
+package leatotel
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/telemetry"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Publish returns middleware that times publishes and makes a span of each call. Events that have no
+// trace context get that of the span, in the extensions traceparent and tracestate; one that has it
+// keeps it, and the span links to it. Adapters write the span's context beside the events as well,
+// as the transport's own headers.
+func (t *Telemetry) Publish() leat.PublishMiddleware {
+	return func(next leat.PublishFunc) leat.PublishFunc {
+		return func(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+			c := t.beginPublish(ctx, topic, events, done)
+			next(c.ctx, topic, c.events, c.done)
+		}
+	}
+}
+
+// publishing is a call of a publish on its way.
+type publishing struct {
+	t      *Telemetry
+	ctx    context.Context //nolint:containedctx // of the call, whose answers come later
+	topic  string
+	events []leat.Event
+	began  time.Time
+	span   trace.Span
+	left   atomic.Int64
+	report func(i int, err error)
+}
+
+func (t *Telemetry) beginPublish(
+	ctx context.Context, topic string, events []leat.Event, done func(i int, err error),
+) *publishing {
+	c := &publishing{t: t, ctx: ctx, topic: topic, events: events, report: done, began: time.Now()}
+	c.left.Store(int64(len(events)))
+	t.safely(c.begin)
+	return c
+}
+
+// begin starts the span and gives its context to the events.
+func (c *publishing) begin() {
+	name, options := c.t.starting.of(c.t, startKey{operation: "send", topic: c.topic}, trace.SpanKindProducer)
+	ctx, span := c.t.tracer.Start(c.ctx, name, options...)
+	if ctx == nil || span == nil {
+		return
+	}
+	c.span = span
+	recording := span.IsRecording()
+	if recording && len(c.events) > 1 {
+		span.SetAttributes(attribute.Int("messaging.batch.message_count", len(c.events)))
+	}
+	if recording && len(c.events) == 1 {
+		e := &c.events[0]
+		span.SetAttributes(attribute.String("messaging.message.id", e.ID()), attribute.String("cloudevents.event_id", e.ID()),
+			attribute.String("cloudevents.event_source", e.Source()))
+		if !c.t.o.NoType {
+			span.SetAttributes(attribute.String(telemetry.Type, e.Type()))
+		}
+	}
+	own := written(ctx)
+	if own == nil {
+		return
+	}
+	events := make([]leat.Event, len(c.events)) // the slice is the Producer's
+	for i, e := range c.events {
+		if events[i] = e; !hasTrace(&e) {
+			events[i] = withTrace(e, own)
+		} else if created := spanContext(createdIn(&e)); recording && created.IsValid() {
+			span.AddLink(trace.Link{SpanContext: created})
+		}
+	}
+	c.ctx, c.events = leat.ContextWithTrace(ctx, *own), events
+}
+
+func hasTrace(e *leat.Event) bool {
+	_, ok := e.Extension(traceParent)
+	return ok
+}
+
+// withTrace returns an event with the extensions. A tracestate without a traceparent belongs to
+// nothing, and goes.
+func withTrace(e leat.Event, c *leat.TraceContext) leat.Event {
+	e = e.WithExtension(traceParent, c.Parent)
+	if c.State != "" {
+		return e.WithExtension(traceState, c.State)
+	}
+	if _, ok := e.Extension(traceState); ok {
+		return e.WithExtension(traceState, nil)
+	}
+	return e
+}
+
+// done takes the outcome of an event.
+func (c *publishing) done(i int, err error) {
+	c.t.safely(func() { c.note(err) })
+	c.report(i, err)
+}
+
+func (c *publishing) note(err error) {
+	outcome := telemetry.OutcomeOf(err)
+	c.t.core.Sent(c.ctx, c.topic, c.began, outcome)
+	if c.span == nil {
+		return
+	}
+	if err != nil && c.span.IsRecording() {
+		c.span.SetStatus(codes.Error, "")
+		c.span.SetAttributes(attribute.String(telemetry.ErrorType, outcome))
+	}
+	if c.left.Add(-1) == 0 {
+		c.span.End()
+	}
+}
