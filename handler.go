@@ -59,6 +59,9 @@ type Info struct {
 	Received time.Time
 	// Position is where the broker keeps the event.
 	Position Position
+	// Replays says that the event comes from a poison queue: how often it was replayed, this time
+	// included. 0 means that it does not.
+	Replays int
 	// Skipped says, to a [Middleware] when the handler has returned, that no route of a [Router]
 	// wanted the event.
 	Skipped bool

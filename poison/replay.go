@@ -93,6 +93,7 @@ func original(h leat.Handler) leat.Handler {
 			}
 			now, _ := leat.InfoFrom(ctx)
 			info := p.Info
+			info.Replays = p.Replays + 1
 			info.Attempt, info.FirstAttempt, info.Deliveries, info.Received = now.Attempt, now.FirstAttempt, now.Deliveries, now.Received
 			return next.Handle(leat.ContextWithInfo(ctx, info), middleware.Original(e))
 		})

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leatgo/leat"
 )
 
 // mostTopics bounds the topics that publishes are counted of.
@@ -66,4 +68,15 @@ func (c *Core) Sent(ctx context.Context, topic string, began time.Time, outcome 
 	n := c.sent.of(c, topic, outcome)
 	n.events.Add(1)
 	n.took(ctx, time.Since(began).Seconds())
+}
+
+// Publish counts and times publishes.
+func (c *Core) Publish(next leat.PublishFunc) leat.PublishFunc {
+	return func(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {
+		began := time.Now()
+		next(ctx, topic, events, func(i int, err error) {
+			c.Sent(ctx, topic, began, OutcomeOf(err))
+			done(i, err)
+		})
+	}
 }

@@ -13,9 +13,14 @@ const (
 	traceState  = "tracestate"
 )
 
-// createdIn returns the trace context that an event carries in its extensions; nil without one.
-func createdIn(e *leat.Event) *leat.TraceContext {
-	return leat.NewTraceContext(extension(e, traceParent), extension(e, traceState))
+// createdIn returns the trace context that an event carries in its extensions; one that is not valid
+// where there is none.
+func createdIn(e *leat.Event) trace.SpanContext {
+	parent := extension(e, traceParent)
+	if parent == "" {
+		return trace.SpanContext{}
+	}
+	return spanContext(parent, extension(e, traceState))
 }
 
 // extension returns the value of an extension that is a string, and "" otherwise.
@@ -25,25 +30,36 @@ func extension(e *leat.Event, name string) string {
 	return s
 }
 
-// spanContext reads a trace context, by W3C Trace Context (§3.2), which NewTraceContext has checked.
-func spanContext(c *leat.TraceContext) trace.SpanContext {
+// sentIn returns the trace context that the transport carries.
+func sentIn(c *leat.TraceContext) trace.SpanContext {
 	if c == nil {
 		return trace.SpanContext{}
 	}
-	traceID, err := trace.TraceIDFromHex(c.Parent[3:35])
+	return spanContext(c.Parent, c.State)
+}
+
+// spanContext reads a trace context by W3C Trace Context (§3.2, §3.3), of version 00 and of what
+// later versions append to it. One that is not valid is none.
+func spanContext(parent, state string) trace.SpanContext {
+	const length = 55
+	if len(parent) < length || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' || parent[:2] == "ff" ||
+		len(parent) > length && (parent[:2] == "00" || parent[length] != '-') {
+		return trace.SpanContext{}
+	}
+	traceID, err := trace.TraceIDFromHex(parent[3:35])
 	if err != nil {
 		return trace.SpanContext{}
 	}
-	spanID, err := trace.SpanIDFromHex(c.Parent[36:52])
+	spanID, err := trace.SpanIDFromHex(parent[36:52])
 	if err != nil {
 		return trace.SpanContext{}
 	}
 	config := trace.SpanContextConfig{TraceID: traceID, SpanID: spanID, Remote: true}
-	if isSampled(c.Parent[54]) {
+	if isSampled(parent[54]) {
 		config.TraceFlags = trace.FlagsSampled
 	}
-	if c.State != "" {
-		config.TraceState, _ = trace.ParseTraceState(c.State) // one that is not valid counts for nothing
+	if state != "" {
+		config.TraceState, _ = trace.ParseTraceState(state) // one that is not valid counts for nothing
 	}
 	return trace.NewSpanContext(config)
 }

@@ -36,31 +36,25 @@ type processor struct {
 }
 
 // Check passes on what the inner handler says of a subscription.
-func (p *processor) Check(sub leat.Subscription) error {
-	if c, ok := p.next.(interface {
-		Check(sub leat.Subscription) error
-	}); ok {
-		return c.Check(sub)
-	}
-	return nil
-}
+func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(p.next, sub) }
 
-func (p *processor) Handle(ctx context.Context, e leat.Event) (err error) {
+func (p *processor) Handle(ctx context.Context, e leat.Event) error {
 	info, _ := leat.InfoFrom(ctx)
 	inner, span := p.begin(ctx, &info, &e)
 	began := time.Now()
 	returned := false
 	defer func() {
-		outcome := telemetry.OutcomeOf(err)
 		if !returned {
-			outcome = telemetry.Panicked
+			p.end(inner, span, &info, &e, time.Since(began), telemetry.Panicked) // or the end of the goroutine
 		}
-		after, _ := leat.InfoFrom(ctx) // a Router has set Skipped
-		info.Skipped = after.Skipped
-		p.end(inner, span, &info, &e, time.Since(began), outcome)
 	}()
-	err = p.next.Handle(inner, e)
+	err := p.next.Handle(inner, e)
 	returned = true
+	took := time.Since(began)
+	if err == nil { // a Router has set Skipped
+		info, _ = leat.InfoFrom(ctx)
+	}
+	p.end(inner, span, &info, &e, took, telemetry.OutcomeOf(err))
 	return err
 }
 
@@ -68,7 +62,10 @@ func (p *processor) Handle(ctx context.Context, e leat.Event) (err error) {
 func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (inner context.Context, span trace.Span) {
 	defer p.t.caught()
 	inner = ctx
-	created, sent := spanContext(createdIn(e)), spanContext(info.Trace)
+	if p.t.tracer == nil {
+		return ctx, nil
+	}
+	created, sent := createdIn(e), sentIn(info.Trace)
 	if !created.IsValid() {
 		created, sent = sent, trace.SpanContext{}
 	}
@@ -97,7 +94,7 @@ func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (
 
 // isChild reports whether the span becomes part of the trace of the publish.
 func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
-	if p.t.o.LinkOnly || info.Group == leat.ReplayGroup {
+	if p.t.o.LinkOnly || info.Replays > 0 || info.Group == leat.ReplayGroup {
 		return false
 	}
 	at := e.Time()
@@ -136,6 +133,9 @@ func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.Ke
 	}
 	if info.Deliveries > 0 {
 		about = append(about, attribute.Int("leat.deliveries", info.Deliveries))
+	}
+	if info.Replays > 0 {
+		about = append(about, attribute.Int("leat.replays", info.Replays))
 	}
 	if system == "kafka" {
 		about = append(about, attribute.Int64("messaging.kafka.offset", info.Position.Offset),

@@ -48,6 +48,9 @@ func (t *Telemetry) beginPublish(
 
 // begin starts the span and gives its context to the events.
 func (c *publishing) begin() {
+	if c.t.tracer == nil {
+		return
+	}
 	name, options := c.t.starting.of(c.t, startKey{operation: "send", topic: c.topic}, trace.SpanKindProducer)
 	ctx, span := c.t.tracer.Start(c.ctx, name, options...)
 	if ctx == nil || span == nil {
@@ -74,7 +77,7 @@ func (c *publishing) begin() {
 	for i, e := range c.events {
 		if events[i] = e; !hasTrace(&e) {
 			events[i] = withTrace(e, own)
-		} else if created := spanContext(createdIn(&e)); recording && created.IsValid() {
+		} else if created := createdIn(&e); recording && created.IsValid() {
 			span.AddLink(trace.Link{SpanContext: created})
 		}
 	}

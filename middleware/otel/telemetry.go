@@ -27,6 +27,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // scope is the name of the instrumentation.
@@ -38,6 +39,8 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the instruments. Nil means the global one of OpenTelemetry.
 	MeterProvider metric.MeterProvider
+	// NoSpans makes no spans. Then events get no trace context, and keep one that they have.
+	NoSpans bool
 	// LinkOnly links the span of a handler to the context that the event was published in, and
 	// makes it no child of that. Then each attempt is a trace of its own.
 	LinkOnly bool
@@ -58,7 +61,7 @@ type Options struct {
 type Telemetry struct {
 	core     *telemetry.Core
 	o        Options
-	tracer   trace.Tracer
+	tracer   trace.Tracer // nil where there are no spans
 	meter    metric.Meter
 	batch    metric.Registration
 	instr    instruments
@@ -107,10 +110,13 @@ func (t *Telemetry) open() (err error) {
 			err = errors.New("a provider panicked while it made the tracer or the instruments")
 		}
 	}()
-	t.tracer = t.o.TracerProvider.Tracer(scope)
-	t.meter = t.o.MeterProvider.Meter(scope)
-	if t.tracer == nil || t.meter == nil {
-		return errors.New("a provider returned no tracer or no meter")
+	if _, none := t.o.TracerProvider.(noop.TracerProvider); !none && !t.o.NoSpans {
+		if t.tracer = t.o.TracerProvider.Tracer(scope); t.tracer == nil {
+			return errors.New("Options.TracerProvider returned no tracer")
+		}
+	}
+	if t.meter = t.o.MeterProvider.Meter(scope); t.meter == nil {
+		return errors.New("Options.MeterProvider returned no meter")
 	}
 	return t.makeInstruments()
 }

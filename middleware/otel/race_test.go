@@ -1,0 +1,5 @@
+//go:build race
+
+package leatotel_test
+
+const raceEnabled = true
