@@ -7,8 +7,8 @@ import (
 
 // SystemNamer is implemented by a [Broker] that can name its messaging system.
 type SystemNamer interface {
-	// System returns the value of OpenTelemetry's attribute messaging.system, such as "kafka". It is
-	// always the same.
+	// System returns the value of OpenTelemetry's attribute messaging.system, such as "kafka". It
+	// is always the same.
 	System() string
 }
 

@@ -108,13 +108,12 @@ type Consumer struct {
 
 	// mu guards what follows, and all of the engine. It is never held while a handler, a callback,
 	// the broker or a Lease is called.
-	mu     sync.Mutex
-	engine *engine // nil while it does not run
-	ended  error   // of the last Run; nil while it runs
-	paused bool    // by Pause
-	total  counts
-	// poisons are the counts of PoisonCounts by what they count, Events being 0.
-	poisons map[PoisonCount]int64
+	mu      sync.Mutex
+	engine  *engine // nil while it does not run
+	ended   error   // of the last Run; nil while it runs
+	paused  bool    // by Pause
+	total   counts
+	poisons map[poisonKind]int64
 	// suspectEnds is what has to be taken out of the notes on suspects.
 	suspectEnds suspectEnds
 	attempts    attemptTable

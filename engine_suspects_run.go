@@ -359,7 +359,7 @@ func (e *engine) condemn(session *suspectSession, r *suspectRef, id string, open
 	case known && now.Sub(it.suspect.since) >= suspectGrace:
 		it.suspect.id = id
 		e.suspects.waiting.remove(it)
-		it.poison = &Poisoned{Event: it.d.Event, Info: it.info(), At: now, cause: PoisonCrashed, Reason: fmt.Errorf(
+		it.poison = &Poisoned{Event: it.d.Event, Info: it.info(), At: now, cause: poisonCrashed, Reason: fmt.Errorf(
 			"%d runs of it alone ended with the process, after %d deliveries; MaxDeliveries is %d", len(open), it.d.Deliveries, e.c.o.MaxDeliveries)}
 		e.startPoison(it)
 		return nil

@@ -51,7 +51,7 @@ type Poisoned struct {
 	// missing, because it did not fit into the poison queue. Nil means that nothing is.
 	Reduced *Reduction
 
-	cause string // of PoisonCount
+	cause string // a reason of PoisonCounts
 
 	// note gets what AsEvent had to reduce, for the Consumer's log and statistics.
 	note *atomic.Pointer[reducedNote]

@@ -4,69 +4,63 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/leatgo/leat/internal/aside"
 )
 
-// The values of [PoisonCount].Reason.
+// The reasons of PoisonCounts.
 const (
-	// PoisonRejected: a handler or a middleware returned [Reject].
-	PoisonRejected = "rejected"
-	// PoisonExhausted: the limits of middleware.Retry were reached.
-	PoisonExhausted = "exhausted"
-	// PoisonMalformed: the delivery is no CloudEvent.
-	PoisonMalformed = "malformed"
-	// PoisonCrashed: runs of the event alone ended with the process; see
-	// [ConsumerOptions].MaxDeliveries.
-	PoisonCrashed = "crashed"
+	poisonRejected  = "rejected"
+	poisonExhausted = "exhausted"
+	poisonMalformed = "malformed"
+	poisonCrashed   = "crashed"
 )
 
-// OtherTypes stands in statistics for the types of events that no route of a [Router] names, and,
-// where there is no Router, for those after the first 100. So their number is bounded, whatever
-// arrives.
-const OtherTypes = "_OTHER"
+// otherTypes stands for the types of events that are not counted each.
+const otherTypes = "_OTHER"
 
 // mostCountedTypes bounds the types that are counted of a Consumer without a Router.
 const mostCountedTypes = 100
 
-// PoisonCount is how many events of one type a [Consumer] has given up for one reason.
-type PoisonCount struct {
-	// Reason is one of [PoisonRejected] and its neighbours.
-	Reason string
-	// Type is the event's type, [OtherTypes], or empty for what is malformed.
-	Type string
-	// Events is how many there were since the Consumer was made.
-	Events int64
-}
+// poisonKind is what poisoned events are counted by.
+type poisonKind struct{ reason, eventType string }
 
-// PoisonCounts returns the events of Stats.Poisoned by reason and type, in the order of the two.
-func (c *Consumer) PoisonCounts() []PoisonCount {
+// PoisonCounts calls each with the events of Stats.Poisoned by reason and type, in the order of the
+// two. The reason is one of
+//
+//   - "rejected": a handler or a middleware returned [Reject];
+//   - "exhausted": the limits of middleware.Retry were reached;
+//   - "malformed": the delivery is no CloudEvent, and the type is empty;
+//   - "crashed": runs of the event alone ended with the process, see
+//     [ConsumerOptions].MaxDeliveries.
+//
+// The number of types is bounded, whatever arrives: the type is "_OTHER" for all that no [Route]
+// names, and, where there is no [Router], for those after the first 100.
+func (c *Consumer) PoisonCounts(each func(reason, eventType string, events int64)) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	counts := make([]PoisonCount, 0, len(c.poisons))
-	for k, n := range c.poisons {
-		k.Events = n
-		counts = append(counts, k)
+	counts := maps.Clone(c.poisons)
+	c.mu.Unlock()
+	for _, k := range slices.SortedFunc(maps.Keys(counts), func(a, b poisonKind) int {
+		return cmp.Or(cmp.Compare(a.reason, b.reason), cmp.Compare(a.eventType, b.eventType))
+	}) {
+		each(k.reason, k.eventType, counts[k])
 	}
-	slices.SortFunc(counts, func(a, b PoisonCount) int {
-		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Type, b.Type))
-	})
-	return counts
 }
 
 // countPoisoned counts an event that is in the poison queue. The lock is held.
 func (c *Consumer) countPoisoned(p *Poisoned) {
 	c.total.poisoned++
-	k := PoisonCount{Reason: p.cause}
+	k := poisonKind{reason: p.cause}
 	if p.Malformed == nil {
-		k.Type = p.Event.Type()
+		k.eventType = p.Event.Type()
 	}
-	if _, seen := c.poisons[k]; !seen && !c.isCounted(k.Type) {
-		k.Type = OtherTypes
+	if c.poisons[k] == 0 && !c.isCounted(k.eventType) {
+		k.eventType = otherTypes
 	}
 	if c.poisons == nil {
-		c.poisons = map[PoisonCount]int64{}
+		c.poisons = map[poisonKind]int64{}
 	}
 	c.poisons[k]++
 }
@@ -86,9 +80,9 @@ func (c *Consumer) isCounted(eventType string) bool {
 // foreign code may run.
 func poisonReason(err error) string {
 	if _, ok := errors.AsType[*aside.GaveUp](err); ok {
-		return PoisonExhausted
+		return poisonExhausted
 	}
-	return PoisonRejected
+	return poisonRejected
 }
 
 // ProducerStats are counts of events that a [Producer] published since it was made.

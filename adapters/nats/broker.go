@@ -66,7 +66,8 @@ func (b *Broker) each(f func(s *Stream)) {
 	}
 }
 
-// System implements [leat.SystemNamer]. It returns "nats", for which the conventions have no name yet.
+// System implements [leat.SystemNamer]. It returns "nats", for which the conventions have no name
+// yet.
 func (b *Broker) System() string { return "nats" }
 
 // Limits returns the largest event that fits into [Options].MaxMessageBytes. There is no limit to

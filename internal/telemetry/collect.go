@@ -80,12 +80,12 @@ func (c *Core) addConsumer(s sums, one *leat.Consumer) {
 	n(Running, int64(is.Running))
 	n(PoisonRefused, int64(is.PoisonRefused))
 	n(Suspects, int64(is.Suspects))
-	for _, p := range one.PoisonCounts() {
+	one.PoisonCounts(func(reason, eventType string, events int64) {
 		if c.options.NoType {
-			p.Type = ""
+			eventType = ""
 		}
-		s.add(Poisoned, float64(p.Events), c.system, sub.Topic, sub.Group, p.Reason, p.Type)
-	}
+		s.add(Poisoned, float64(events), c.system, sub.Topic, sub.Group, reason, eventType)
+	})
 	state := one.Health().State
 	for _, each := range []leat.HealthState{leat.Healthy, leat.Paused, leat.Degraded, leat.Starting, leat.Stalled, leat.Stopped} {
 		value := 0.0

@@ -15,8 +15,8 @@ const (
 	Panicked  = "panic" // or the end of the goroutine
 )
 
-// OutcomeOf is the value of [ErrorType]: empty for a success, else the code of one of Leat's errors,
-// what a handler decided, or the Go type of another error. It is never a text of an error.
+// OutcomeOf is the value of [ErrorType]: empty for a success, else the code of one of Leat's
+// errors, what a handler decided, or the Go type of another error. It is never a text of an error.
 func OutcomeOf(err error) (outcome string) {
 	if err == nil {
 		return ""

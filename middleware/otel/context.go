@@ -13,8 +13,8 @@ const (
 	traceState  = "tracestate"
 )
 
-// createdIn returns the trace context that an event carries in its extensions; one that is not valid
-// where there is none.
+// createdIn returns the trace context that an event carries in its extensions; one that is not
+// valid where there is none.
 func createdIn(e *leat.Event) trace.SpanContext {
 	parent := extension(e, traceParent)
 	if parent == "" {

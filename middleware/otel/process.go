@@ -21,8 +21,8 @@ const oldAfter = time.Hour
 // an event older than an hour, of one from a poison queue, and with Options.LinkOnly. Put it first,
 // so that it sees the handler's own outcome and that of the other middleware.
 //
-// The attributes of a span have the event's id, source and type, never its data, subject or key, and
-// of an error its code or Go type, never its text.
+// The attributes of a span have the event's id, source and type, never its data, subject or key,
+// and of an error its code or Go type, never its text.
 func (t *Telemetry) Process() leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
 		return &processor{t: t, next: next, timer: t.core.NewTimer(t.o.EventAge)}

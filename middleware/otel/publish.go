@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Publish returns middleware that times publishes and makes a span of each call. Events that have no
-// trace context get that of the span, in the extensions traceparent and tracestate; one that has it
-// keeps it, and the span links to it. Adapters write the span's context beside the events as well,
-// as the transport's own headers.
+// Publish returns middleware that times publishes and makes a span of each call. Events that have
+// no trace context get that of the span, in the extensions traceparent and tracestate; one that has
+// it keeps it, and the span links to it. Adapters write the span's context beside the events as
+// well, as the transport's own headers.
 func (t *Telemetry) Publish() leat.PublishMiddleware {
 	return func(next leat.PublishFunc) leat.PublishFunc {
 		return func(ctx context.Context, topic string, events []leat.Event, done func(i int, err error)) {

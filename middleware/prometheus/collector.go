@@ -38,8 +38,8 @@ type Options struct {
 	NoType bool
 	// NoLag asks the broker for no lag.
 	NoLag bool
-	// ScrapeTimeout bounds the time in which a scrape waits for the broker to tell lag. 0 means 1 s,
-	// which is also the most.
+	// ScrapeTimeout bounds the time in which a scrape waits for the broker to tell lag. 0 means 1
+	// s, which is also the most.
 	ScrapeTimeout time.Duration
 	// Logger gets what cannot be collected: one line of a kind, however often it happens. Nil means
 	// no log.

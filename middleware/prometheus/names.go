@@ -6,8 +6,8 @@ import (
 	"github.com/leatgo/leat/internal/telemetry"
 )
 
-// nameOf returns the name of an instrument as OpenTelemetry's exporter for Prometheus makes it: with
-// underscores, the unit, and "total" behind a counter.
+// nameOf returns the name of an instrument as OpenTelemetry's exporter for Prometheus makes it:
+// with underscores, the unit, and "total" behind a counter.
 func nameOf(in *telemetry.Instrument) string {
 	name := escaped(in.Name)
 	switch in.Unit {
