@@ -1,17 +1,15 @@
 package main
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
-)
 
-//go:embed deliveries
-var embedded embed.FS
+	"github.com/leatgo/leat/examples/webhooks/deliveries"
+)
 
 // delivery is one webhook as GitHub sent it: its event name stands in the X-GitHub-Event header,
 // here in the folder's name.
@@ -24,7 +22,7 @@ type delivery struct {
 // deliveryFiles returns the folder that -dir names, or the one in the program.
 func deliveryFiles(dir string) (fs.FS, error) {
 	if dir == "" {
-		return fs.Sub(embedded, "deliveries")
+		return deliveries.Files, nil
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -45,13 +43,13 @@ func loadDeliveries(files fs.FS) ([]delivery, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no deliveries: no file of the form <event>/<name>.json")
 	}
-	deliveries := make([]delivery, 0, len(paths))
+	loaded := make([]delivery, 0, len(paths))
 	for _, p := range paths {
 		payload, err := fs.ReadFile(files, p)
 		if err != nil {
 			return nil, err
 		}
-		deliveries = append(deliveries, delivery{id: strings.TrimSuffix(p, ".json"), event: path.Dir(p), payload: payload})
+		loaded = append(loaded, delivery{id: strings.TrimSuffix(p, ".json"), event: path.Dir(p), payload: payload})
 	}
-	return deliveries, nil
+	return loaded, nil
 }

@@ -1,0 +1,123 @@
+// Command observed is a pipeline of webhooks whose metrics, traces and health can be looked at
+// while it runs: real deliveries of GitHub are published at a rate, one service follows issues, and
+// another one writes an audit. Some events fail at first, and some go to the poison queue.
+//
+//	go run ./examples/observed                                  for 3 s, then it sums up
+//	go run ./examples/observed -for 0 -listen 127.0.0.1:9464    until Ctrl-C
+//	go run ./examples/observed -broker kafka://localhost:9092
+//	go run ./examples/observed -traces otlp                     to OTEL_EXPORTER_OTLP_ENDPOINT
+//
+// /metrics is for Prometheus, /livez and /readyz are for an orchestrator. docs/monitoring.md says
+// what to look at, and docs/grafana has the board.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/adapters/memory"
+	"github.com/leatgo/leat/adapters/nats"
+	"github.com/leatgo/leat/adapters/rabbitmq"
+	"github.com/leatgo/leat/health"
+	"github.com/leatgo/leat/middleware"
+	leatotel "github.com/leatgo/leat/middleware/otel"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// config is what the flags say.
+type config struct {
+	broker, listen, traces string
+	runFor                 time.Duration
+	rate                   int
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.broker, "broker", "mem://", "the URL of the broker")
+	flag.StringVar(&c.listen, "listen", "127.0.0.1:0", "where to serve /metrics, /livez and /readyz")
+	flag.StringVar(&c.traces, "traces", "none", "where spans go: none, stdout or otlp")
+	flag.DurationVar(&c.runFor, "for", 3*time.Second, "how long to run; 0 is until Ctrl-C")
+	flag.IntVar(&c.rate, "rate", 500, "deliveries in a second")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, c, os.Stdout, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "observed:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program.
+func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err error) {
+	if c.rate < 1 {
+		return errors.New("-rate is less than 1")
+	}
+	broker, err := leat.Openers{"mem": memory.Open, "kafka": kafka.Open, "amqp": rabbitmq.Open, "nats": nats.Open}.Open(ctx, c.broker)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, broker.Close()) }()
+	providers, err := newProviders(ctx, c.traces, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, providers.shutdown()) }()
+	telemetry, err := leatotel.New(broker, &leatotel.Options{
+		TracerProvider: providers.tracers, MeterProvider: providers.meters, EventAge: true, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, telemetry.Close()) }()
+
+	producer := leat.NewProducer(broker, &leat.ProducerOptions{
+		Source: "https://github.com/octo", Topics: []string{topic},
+		Middleware: []leat.PublishMiddleware{telemetry.Publish()},
+	})
+	consumers := make([]*leat.Consumer, 0, len(services))
+	for group, handler := range services {
+		consumers = append(consumers, leat.NewConsumer(broker, leat.Subscription{Topic: topic, Group: group}, handler(), &leat.ConsumerOptions{
+			Middleware: []leat.Middleware{
+				telemetry.Process(), middleware.Retry(&middleware.RetryOptions{MaxAttempts: 3, InitialDelay: 50 * time.Millisecond}),
+			},
+			PoisonQueue: middleware.PoisonQueue(producer, nil),
+			Logger:      logger,
+		}))
+	}
+	telemetry.Watch(consumers...)
+	telemetry.WatchProducers(producer)
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(providers.registry, promhttp.HandlerOpts{}))
+	mux.Handle("/", health.Handler(consumers...))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	_, _ = fmt.Fprintf(out, "metrics: http://%s/metrics   health: http://%[1]s/readyz\n", listener.Addr())
+
+	if c.runFor > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.runFor)
+		defer cancel()
+	}
+	publishing := make(chan error, 1)
+	go func() { publishing <- publish(ctx, producer, c.rate) }()
+	err = leat.Run(ctx, consumers...)
+	return errors.Join(err, <-publishing, producer.Close(context.WithoutCancel(ctx)), sumUp(out, providers.registry))
+}
