@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// StartPrometheus starts a Prometheus that scrapes target, a host:port, five times a second, and has
-// the rules of a file. It returns its URL. It is removed when the test ends. It runs on the program
-// of the machine's package; a test without it is skipped, or fails where CI is set.
+// StartPrometheus starts a Prometheus that scrapes target, a host:port, five times a second, and
+// has the rules of a file. It returns its URL. It is removed when the test ends. It runs on the
+// program of the machine's package; a test without it is skipped, or fails where CI is set.
 func StartPrometheus(t testing.TB, target, rules string) string {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
