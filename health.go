@@ -1,70 +1,10 @@
 package leat
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
-	"time"
 )
-
-// counts are what Stats counts. Consumer.mu guards them.
-type counts struct {
-	received, handled, skipped, retried, poisoned, poisonReduced, givenBack, leaseLost int64
-}
-
-// Stats are counts of a [Consumer] since it was made, and its present state.
-type Stats struct {
-	// Received counts deliveries, redelivered ones included.
-	Received int64
-	// Handled counts events that a handler handled.
-	Handled int64
-	// Skipped counts events whose type no handler of the Router wanted. They are not in Handled.
-	Skipped int64
-	// Retried counts attempts that failed and are followed by another, here or, after a drain,
-	// elsewhere.
-	Retried int64
-	// Poisoned counts events that are in the poison queue.
-	Poisoned int64
-	// PoisonReduced counts those of them that did not fit as they are and were written in the
-	// reduced form; see [Reduction].
-	PoisonReduced int64
-	// GivenBack counts deliveries that were returned to the broker unhandled.
-	GivenBack int64
-	// LeaseLost counts deliveries whose lease ended before they were settled.
-	LeaseLost int64
-	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
-	InFlight      int
-	InFlightBytes int
-	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see
-	// [ConsumerOptions].PoisonQueue.
-	PoisonRefused int
-	// Suspects is how many of them were delivered more often than [ConsumerOptions].MaxDeliveries,
-	// and run or wait to run alone.
-	Suspects int
-	// Parked is how many of them wait for a retry or for the poison queue.
-	Parked int
-	// Running is how many handlers run now, publishes to the poison queue included.
-	Running int
-	// OldestAge is how long ago the oldest event in flight was received; 0 when there is none.
-	OldestAge time.Duration
-}
-
-// Stats returns a snapshot. It is cheap.
-func (c *Consumer) Stats() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := &c.total
-	s := Stats{
-		Received: t.received, Handled: t.handled, Skipped: t.skipped, Retried: t.retried, Poisoned: t.poisoned,
-		PoisonReduced: t.poisonReduced, GivenBack: t.givenBack, LeaseLost: t.leaseLost,
-	}
-	if e := c.engine; e != nil {
-		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
-		s.PoisonRefused, s.Suspects = e.poison.refused, e.suspects.count
-		if it := e.all.oldest; it != nil {
-			s.OldestAge = time.Since(it.batch.received)
-		}
-	}
-	return s
-}
 
 // HealthState is the state of a [Consumer] or a [Producer].
 type HealthState uint8
@@ -104,4 +44,42 @@ func (s HealthState) String() string {
 		return "stopped"
 	}
 	return fmt.Sprintf("state %d", uint8(s))
+}
+
+// Health is how a [Consumer] or a [Producer] is.
+type Health struct {
+	// State is the worst that one of the problems makes of it.
+	State HealthState
+	// Problems says why, an [*Error] each, in one line that ends with the time since when it is
+	// so. First come its own, then what its stream and its broker say of themselves.
+	// What is alike, such as the same fault of twelve partitions, is one problem. A cause that the
+	// stream or the broker tells is not told again.
+	Problems []error
+}
+
+// MarshalJSON returns the state and the problems, with code, topic and text each:
+//
+//	{"state":"degraded","problems":[{"code":"unavailable","topic":"orders","error":"..., since 2026-01-02T03:04:05Z"}]}
+func (h Health) MarshalJSON() ([]byte, error) {
+	type problem struct {
+		Code  string `json:"code"`
+		Topic string `json:"topic,omitempty"`
+		Error string `json:"error"`
+	}
+	view := struct {
+		State    string    `json:"state"`
+		Problems []problem `json:"problems,omitempty"`
+	}{State: h.State.String()}
+	for _, err := range h.Problems {
+		own, ok := errors.AsType[*Error](err)
+		if !ok {
+			own = &Error{Code: CodeOf(err), Err: err}
+		}
+		text := ""
+		if own.Err != nil {
+			text = textWithin(own.Err, said{own.Op, own.Topic, own.EventID, own.Code})
+		}
+		view.Problems = append(view.Problems, problem{own.Code.String(), own.Topic, text})
+	}
+	return json.Marshal(view)
 }

@@ -1,7 +1,6 @@
 package leat
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,50 +11,12 @@ import (
 	"github.com/leatgo/leat/internal/failing"
 )
 
-// Health is how a [Consumer] or a [Producer] is.
-type Health struct {
-	// State is the worst that one of the problems makes of it.
-	State HealthState
-	// Problems says why, an [*Error] each, in one line that ends with the time since when it is
-	// so. First come its own, then what its stream and its broker say of themselves.
-	// What is alike, such as the same fault of twelve partitions, is one problem. A cause that the
-	// stream or the broker tells is not told again.
-	Problems []error
-}
-
 // maxHealthText is how long the text of a problem may be, in bytes, before the middle of its cause
 // is left out.
 const maxHealthText = 190
 
 // maxReportedText is the same for what a stream or a broker says of itself.
 const maxReportedText = 300
-
-// MarshalJSON returns the state and the problems, with code, topic and text each:
-//
-//	{"state":"degraded","problems":[{"code":"unavailable","topic":"orders","error":"..., since 2026-01-02T03:04:05Z"}]}
-func (h Health) MarshalJSON() ([]byte, error) {
-	type problem struct {
-		Code  string `json:"code"`
-		Topic string `json:"topic,omitempty"`
-		Error string `json:"error"`
-	}
-	view := struct {
-		State    string    `json:"state"`
-		Problems []problem `json:"problems,omitempty"`
-	}{State: h.State.String()}
-	for _, err := range h.Problems {
-		own, ok := errors.AsType[*Error](err)
-		if !ok {
-			own = &Error{Code: CodeOf(err), Err: err}
-		}
-		text := ""
-		if own.Err != nil {
-			text = textWithin(own.Err, said{own.Op, own.Topic, own.EventID, own.Code})
-		}
-		view.Problems = append(view.Problems, problem{own.Code.String(), own.Topic, text})
-	}
-	return json.Marshal(view)
-}
 
 // symptom is something that is wrong with a Consumer or a Producer.
 type symptom struct {

@@ -6,9 +6,71 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/leatgo/leat/internal/aside"
 )
+
+// counts are what Stats counts. Consumer.mu guards them.
+type counts struct {
+	received, handled, skipped, retried, poisoned, poisonReduced, givenBack, leaseLost int64
+}
+
+// Stats are counts of a [Consumer] since it was made, and its present state.
+type Stats struct {
+	// Received counts deliveries, redelivered ones included.
+	Received int64
+	// Handled counts events that a handler handled.
+	Handled int64
+	// Skipped counts events whose type no handler of the Router wanted. They are not in Handled.
+	Skipped int64
+	// Retried counts attempts that failed and are followed by another, here or, after a drain,
+	// elsewhere.
+	Retried int64
+	// Poisoned counts events that are in the poison queue.
+	Poisoned int64
+	// PoisonReduced counts those of them that did not fit as they are and were written in the
+	// reduced form; see [Reduction].
+	PoisonReduced int64
+	// GivenBack counts deliveries that were returned to the broker unhandled.
+	GivenBack int64
+	// LeaseLost counts deliveries whose lease ended before they were settled.
+	LeaseLost int64
+	// InFlight is how many events are received and not settled now; InFlightBytes is their size.
+	InFlight      int
+	InFlightBytes int
+	// PoisonRefused is how many of them the poison queue refuses, each for a reason of its own; see
+	// [ConsumerOptions].PoisonQueue.
+	PoisonRefused int
+	// Suspects is how many of them were delivered more often than [ConsumerOptions].MaxDeliveries,
+	// and run or wait to run alone.
+	Suspects int
+	// Parked is how many of them wait for a retry or for the poison queue.
+	Parked int
+	// Running is how many handlers run now, publishes to the poison queue included.
+	Running int
+	// OldestAge is how long ago the oldest event in flight was received; 0 when there is none.
+	OldestAge time.Duration
+}
+
+// Stats returns a snapshot. It is cheap.
+func (c *Consumer) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.total
+	s := Stats{
+		Received: t.received, Handled: t.handled, Skipped: t.skipped, Retried: t.retried, Poisoned: t.poisoned,
+		PoisonReduced: t.poisonReduced, GivenBack: t.givenBack, LeaseLost: t.leaseLost,
+	}
+	if e := c.engine; e != nil {
+		s.InFlight, s.InFlightBytes, s.Parked, s.Running = e.all.count, e.all.bytes, e.park.count(), e.running+e.poison.running
+		s.PoisonRefused, s.Suspects = e.poison.refused, e.suspects.count
+		if it := e.all.oldest; it != nil {
+			s.OldestAge = time.Since(it.batch.received)
+		}
+	}
+	return s
+}
 
 // The reasons of PoisonCounts.
 const (
