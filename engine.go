@@ -261,7 +261,9 @@ func (e *engine) judge(it *item) {
 	switch most := e.c.o.MaxDeliveries; {
 	case it.d.Malformed != nil:
 		e.logMalformed(it)
-		it.poison = &Poisoned{Malformed: it.d.Malformed, Reason: it.d.Malformed.Reason, Info: it.info(), At: it.batch.received, cause: poisonMalformed}
+		it.poison = &Poisoned{
+			Malformed: it.d.Malformed, Reason: it.d.Malformed.Reason, Info: it.info(), At: it.batch.received, cause: poisonMalformed,
+		}
 	case most > 0 && it.d.Deliveries > most:
 		it.suspect = &suspect{}
 	}

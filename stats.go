@@ -141,7 +141,7 @@ func (c *Consumer) isCounted(eventType string) bool {
 // poisonReason returns why an error of a handler is the last one of its event. It is asked where
 // foreign code may run.
 func poisonReason(err error) string {
-	if _, ok := errors.AsType[*aside.GaveUp](err); ok {
+	if _, ok := errors.AsType[*aside.GaveUpError](err); ok {
 		return poisonExhausted
 	}
 	return poisonRejected

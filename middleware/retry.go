@@ -147,7 +147,7 @@ func (p *retryPolicy) decide(ctx context.Context, err error) error {
 		elapsed = time.Since(info.FirstAttempt)
 	}
 	if p.MaxAttempts > 0 && attempt >= p.MaxAttempts || p.MaxElapsed > 0 && elapsed >= p.MaxElapsed {
-		return leat.Reject(&aside.GaveUp{Err: err, Text: fmt.Sprintf("gave up after %d %s in %v",
+		return leat.Reject(&aside.GaveUpError{Err: err, Text: fmt.Sprintf("gave up after %d %s in %v",
 			attempt, plural("attempt", attempt), elapsed.Round(time.Millisecond))})
 	}
 	if decided {

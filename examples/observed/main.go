@@ -101,7 +101,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(providers.registry, promhttp.HandlerOpts{}))
-	mux.Handle("/", health.Handler(consumers...))
+	mux.Handle("/", health.Handler(consumers, producer))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
 	if err != nil {
 		return err

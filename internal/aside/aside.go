@@ -9,15 +9,15 @@ import "errors"
 // else is idle. Such events use up MaxInFlight.
 var Err = errors.New("the event stays in the queue")
 
-// GaveUp is the reason of a Reject whose event has failed too often.
-type GaveUp struct {
+// GaveUpError is the reason of a Reject whose event has failed too often.
+type GaveUpError struct {
 	Text string // before the text of Err
 	Err  error  // of the last attempt
 }
 
-func (g *GaveUp) Error() string { return g.Text + ": " + g.Err.Error() }
+func (g *GaveUpError) Error() string { return g.Text + ": " + g.Err.Error() }
 
-func (g *GaveUp) Unwrap() error { return g.Err }
+func (g *GaveUpError) Unwrap() error { return g.Err }
 
 // SkipKey is the key of a context's value, a *bool, that a Router sets to true for an event that no
 // route wants.

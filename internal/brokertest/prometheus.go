@@ -73,7 +73,7 @@ func newPrometheus(ctx context.Context, program, target, rules string, box *sand
 		}
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			return errors.New("Prometheus is not ready yet")
+			return errors.New("it is not ready yet")
 		}
 		return nil
 	}

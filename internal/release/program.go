@@ -34,6 +34,8 @@ func allPrograms() []program {
 		{"adapters/watermill", "watermill", ""},
 		{"adapters/watermill/amqp", "watermill-amqp", brokertest.RabbitMQVariable},
 		{"adapters/watermill/kafka", "watermill-kafka", brokertest.KafkaVariable},
+		{"middleware/otel", "otel", ""},
+		{"middleware/prometheus", "prometheus", ""},
 	}
 }
 

@@ -3,6 +3,8 @@
 // publishes and handlers.
 package telemetry
 
+import "slices"
+
 // Kind is the kind of an [Instrument].
 type Kind uint8
 
@@ -81,7 +83,7 @@ func Table() [instruments]Instrument {
 	ages := []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400}
 	group := []string{System, Topic, Group}
 	of := func(kind Kind, name, unit, description string, more ...string) Instrument {
-		return Instrument{Name: name, Kind: kind, Unit: unit, Description: description, Labels: append(group[:len(group):len(group)], more...)}
+		return Instrument{Name: name, Kind: kind, Unit: unit, Description: description, Labels: append(slices.Clip(group), more...)}
 	}
 	return [...]Instrument{
 		SentMessages: {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -101,8 +102,6 @@ func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries,
 
 func copied[K comparable, V any](m map[K]V) map[K]V {
 	fresh := make(map[K]V, len(m)+1)
-	for k, v := range m {
-		fresh[k] = v
-	}
+	maps.Copy(fresh, m)
 	return fresh
 }

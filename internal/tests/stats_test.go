@@ -32,13 +32,13 @@ func poisonCounts(c *leat.Consumer) (all []string) {
 func TestPoisonCountsByReasonAndType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := memory.New(nil)
-		defer broker.Close()
+		t.Cleanup(func() { assert.NoError(t, broker.Close()) })
 		producer := leat.NewProducer(broker, nil)
 		fails := func(err error) leat.Handler {
 			return leat.HandlerFunc(func(context.Context, leat.Event) error { return err })
 		}
 		c := leat.NewConsumer(broker, testSub, leat.NewRouter(
-			leat.Route{Type: "rejected", Handler: fails(leat.Reject(errBoom))},
+			leat.Route{Type: "bad", Handler: fails(leat.Reject(errBoom))},
 			leat.Route{Type: "failing", Handler: fails(errBoom)},
 			leat.Route{Type: leat.AnyType, Handler: fails(leat.Reject(errBoom))},
 		), &leat.ConsumerOptions{
@@ -50,11 +50,11 @@ func TestPoisonCountsByReasonAndType(t *testing.T) {
 		go func() { result <- leat.Run(ctx, c) }()
 		synctest.Wait()
 		require.NoError(t, broker.DeliverRaw("orders", leat.Malformed{Body: []byte("no event")}))
-		require.NoError(t, producer.Publish(ctx, "orders", typed(t, "1", "rejected"), typed(t, "2", "rejected"), typed(t, "3", "failing"),
+		require.NoError(t, producer.Publish(ctx, "orders", typed(t, "1", "bad"), typed(t, "2", "bad"), typed(t, "3", "failing"),
 			typed(t, "4", "surprise"), typed(t, "5", "another")))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, []string{"exhausted failing 1", "malformed  1", "rejected _OTHER 2", "rejected rejected 2"}, poisonCounts(c))
+		assert.Equal(t, []string{"exhausted failing 1", "malformed  1", "rejected _OTHER 2", "rejected bad 2"}, poisonCounts(c))
 		assert.EqualValues(t, 6, c.Stats().Poisoned)
 		lag, err := c.PoisonLag(ctx)
 		require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestPoisonCountsAreBounded(t *testing.T) {
 func TestLagThatCannotBeHad(t *testing.T) {
 	handler := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	broker := memory.New(nil)
-	defer broker.Close()
+	t.Cleanup(func() { assert.NoError(t, broker.Close()) })
 	for name, c := range map[string]*leat.Consumer{
 		"a broadcast":              leat.NewConsumer(broker, leat.Subscription{Topic: "orders", Broadcast: true}, handler, nil),
 		"a broker that cannot say": leat.NewConsumer(newFakeBroker(), testSub, handler, nil),

@@ -55,11 +55,11 @@ func BenchmarkProcess(b *testing.B) {
 	for _, c := range cases() {
 		b.Run(c.name, func(b *testing.B) {
 			broker := memory.New(nil)
-			defer broker.Close()
+			b.Cleanup(func() { require.NoError(b, broker.Close()) })
 			o := c.make()
 			t, err := leatotel.New(broker, &o)
 			require.NoError(b, err)
-			defer t.Close()
+			b.Cleanup(func() { require.NoError(b, t.Close()) })
 			h := t.Process()(leat.HandlerFunc(succeed))
 			ctx := leat.ContextWithInfo(b.Context(), leat.Info{Topic: "orders", Group: "billing", Attempt: 1})
 			b.ReportAllocs()
@@ -80,11 +80,11 @@ func BenchmarkPublish(b *testing.B) {
 	for _, c := range cases() {
 		b.Run(c.name, func(b *testing.B) {
 			broker := memory.New(nil)
-			defer broker.Close()
+			b.Cleanup(func() { require.NoError(b, broker.Close()) })
 			o := c.make()
 			t, err := leatotel.New(broker, &o)
 			require.NoError(b, err)
-			defer t.Close()
+			b.Cleanup(func() { require.NoError(b, t.Close()) })
 			publish := t.Publish()(func(_ context.Context, _ string, _ []leat.Event, done func(i int, err error)) { done(0, nil) })
 			done := func(int, error) {}
 			b.ReportAllocs()

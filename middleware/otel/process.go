@@ -61,9 +61,8 @@ func (p *processor) Handle(ctx context.Context, e leat.Event) error {
 // begin starts the span. Without one that counts it returns ctx.
 func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (inner context.Context, span trace.Span) {
 	defer p.t.caught()
-	inner = ctx
-	if p.t.tracer == nil {
-		return ctx, nil
+	if inner = ctx; p.t.tracer == nil { // a panic returns it
+		return inner, nil
 	}
 	created, sent := createdIn(e), sentIn(info.Trace)
 	if !created.IsValid() {
@@ -76,7 +75,7 @@ func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (
 	name, options := p.t.starting.process(p.t, info, e)
 	started, span := p.t.tracer.Start(parent, name, options...)
 	if started == nil || span == nil {
-		return ctx, nil
+		return inner, nil
 	}
 	inner = started
 	if !span.IsRecording() {

@@ -23,7 +23,7 @@ import (
 
 func TestWrongArguments(t *testing.T) {
 	broker := memory.New(nil)
-	defer broker.Close()
+	t.Cleanup(func() { require.NoError(t, broker.Close()) })
 	for text, o := range map[string]*leatotel.Options{
 		"TracerProvider is a nil": {TracerProvider: (*sdktrace.TracerProvider)(nil)},
 		"MeterProvider is a nil":  {MeterProvider: (*sdkmetric.MeterProvider)(nil)},
@@ -89,18 +89,22 @@ func TestEventsGoOnWithoutTelemetry(t *testing.T) {
 		"histograms that panic":     {leatotel.Options{MeterProvider: panickingMeters{}}, 1},
 		"providers that are shut":   {leatotel.Options{TracerProvider: shut, MeterProvider: shutMeters}, 0},
 		"the global ones, unset":    {leatotel.Options{}, 0},
-		"providers that do nothing": {leatotel.Options{TracerProvider: noop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}, 0},
+		"providers that do nothing": {leatotel.Options{
+			TracerProvider: noop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
+		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			c.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			b := &bench{t: t, broker: memory.New(nil)}
-			defer b.broker.Close()
+			t.Cleanup(func() { require.NoError(t, b.broker.Close()) })
 			var err error
 			b.telemetry, err = leatotel.New(b.broker, &c.o)
 			require.NoError(t, err)
-			defer b.telemetry.Close()
-			b.producer = leat.NewProducer(b.broker, &leat.ProducerOptions{Source: "/test", Middleware: []leat.PublishMiddleware{b.telemetry.Publish()}})
+			t.Cleanup(func() { require.NoError(t, b.telemetry.Close()) })
+			b.producer = leat.NewProducer(b.broker, &leat.ProducerOptions{
+				Source: "/test", Middleware: []leat.PublishMiddleware{b.telemetry.Publish()},
+			})
 			require.NoError(t, leat.Declare(t.Context(), b.broker, orders))
 			for range 5 {
 				require.NoError(t, b.producer.Publish(t.Context(), "orders", newEvent(t, "1")))

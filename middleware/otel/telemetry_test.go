@@ -40,7 +40,9 @@ func newBench(t *testing.T, o leatotel.Options) *bench {
 	var err error
 	b.telemetry, err = leatotel.New(b.broker, &o)
 	require.NoError(t, err)
-	b.producer = leat.NewProducer(b.broker, &leat.ProducerOptions{Source: "/test", Middleware: []leat.PublishMiddleware{b.telemetry.Publish()}})
+	b.producer = leat.NewProducer(b.broker, &leat.ProducerOptions{
+		Source: "/test", Middleware: []leat.PublishMiddleware{b.telemetry.Publish()},
+	})
 	b.telemetry.WatchProducers(b.producer)
 	require.NoError(t, leat.Declare(t.Context(), b.broker, orders))
 	t.Cleanup(func() {
@@ -73,7 +75,7 @@ func (b *bench) named(name string) []sdktrace.ReadOnlySpan {
 func value(s sdktrace.ReadOnlySpan, key string) string {
 	for _, kv := range s.Attributes() {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

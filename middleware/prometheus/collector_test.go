@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +18,6 @@ import (
 	leatprometheus "github.com/leatgo/leat/middleware/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/prometheus/common/expfmt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -86,12 +88,12 @@ func TestWhatIsCounted(t *testing.T) {
 		"leat_consumer_handled_total": `
 			# HELP leat_consumer_handled_total Events that a handler handled.
 			# TYPE leat_consumer_handled_total counter
-			leat_consumer_handled_total{messaging_consumer_group_name="billing",messaging_destination_name="orders",messaging_system="leat_memory"} 1
+			leat_consumer_handled_total{GROUP} 1
 			`,
 		"leat_consumer_poisoned_total": `
 			# HELP leat_consumer_poisoned_total Events that went to the poison queue.
 			# TYPE leat_consumer_poisoned_total counter
-			leat_consumer_poisoned_total{cloudevents_event_type="failing",leat_poison_reason="exhausted",messaging_consumer_group_name="billing",messaging_destination_name="orders",messaging_system="leat_memory"} 1
+			leat_consumer_poisoned_total{cloudevents_event_type="failing",leat_poison_reason="exhausted",GROUP} 1
 			`,
 		"leat_publish_outcomes_total": `
 			# HELP leat_publish_outcomes_total Published events: stored, refused or unknown.
@@ -103,7 +105,7 @@ func TestWhatIsCounted(t *testing.T) {
 		"leat_poison_lag": `
 			# HELP leat_poison_lag Events in the poison queue that nobody has settled.
 			# TYPE leat_poison_lag gauge
-			leat_poison_lag{messaging_consumer_group_name="billing",messaging_destination_name="orders",messaging_system="leat_memory"} 1
+			leat_poison_lag{GROUP} 1
 			`,
 	} {
 		require.NoError(t, compare(b.registry, want, name))
@@ -113,28 +115,41 @@ func TestWhatIsCounted(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-// TestNames holds the names, the types and the labels.
+// TestNames holds the names, the types and the labels that dashboards rely on.
 func TestNames(t *testing.T) {
 	b := newBench(t, nil)
-	require.NoError(t, b.producer.Publish(t.Context(), "orders", b.event("1", "placed"), b.event("2", "bad")))
+	require.NoError(t, b.producer.Publish(t.Context(), "orders", b.event("1", "placed"), b.event("2", "bad"), b.event("3", "failing")))
 	b.consume(leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
-		if e.Type() == "bad" {
+		switch e.Type() {
+		case "bad":
 			return leat.Reject(errors.New("no"))
+		case "failing":
+			return errors.New("again")
 		}
 		return nil
 	}))
 	families, err := b.registry.Gather()
 	require.NoError(t, err)
-	var text []byte
+	var text strings.Builder
 	for _, f := range families {
-		text = append(text, []byte("# TYPE "+f.GetName()+" "+f.GetType().String()+"\n")...)
-		_ = expfmt.FmtText
+		labels := map[string]bool{}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = true
+			}
+		}
+		fmt.Fprintln(&text, f.GetName(), strings.ToLower(f.GetType().String()), slices.Sorted(maps.Keys(labels)))
 	}
+	const golden = "testdata/names.txt"
 	if *update {
-		require.NoError(t, os.WriteFile("testdata/names.txt", text, 0o600))
+		require.NoError(t, os.WriteFile(golden, []byte(text.String()), 0o600))
 	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), text.String(), "go test -update writes it anew")
 }
 
 func compare(g prometheus.Gatherer, want, name string) error {
-	return testutil.GatherAndCompare(g, strings.NewReader(want), name)
+	const group = `messaging_consumer_group_name="billing",messaging_destination_name="orders",messaging_system="leat_memory"`
+	return testutil.GatherAndCompare(g, strings.NewReader(strings.ReplaceAll(want, "GROUP", group)), name)
 }
