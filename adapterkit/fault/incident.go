@@ -29,7 +29,7 @@ const (
 // An Incident is safe for concurrent use. It holds no lock while it calls the Logger, and neither
 // should its caller.
 type Incident struct {
-	Logger *slog.Logger // must not be nil
+	Logger *slog.Logger // nil means no log
 
 	mu    sync.Mutex
 	since time.Time       // when the incident began; zero while nothing is wrong
@@ -101,6 +101,9 @@ func (i *Incident) Well(message string, attrs ...slog.Attr) {
 }
 
 func (i *Incident) write(level slog.Level, message string, attrs []slog.Attr, more int) {
+	if i.Logger == nil {
+		return
+	}
 	if more > 0 {
 		attrs = append(attrs, slog.Int("more", more))
 	}

@@ -92,3 +92,10 @@ func TestIncidentErrorsAreBounded(t *testing.T) {
 	i.Wrong("down", "", errors.New(strings.Repeat("ä", 1<<16)))
 	assert.Less(t, len(lines()[0]), 1100)
 }
+
+func TestAnIncidentWithoutALoggerWritesNothing(t *testing.T) {
+	t.Parallel()
+	var i fault.Incident
+	i.Wrong("it broke", "kind", errors.New("no"))
+	i.Well("it works")
+}

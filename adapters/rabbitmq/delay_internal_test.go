@@ -29,6 +29,7 @@ func TestMovingIsAwaited(t *testing.T) {
 		g, log := bareGeneration(t, 1), make(slowLog)
 		s := g.s
 		s.broker = &Broker{o: Options{Logger: slog.New(slog.NewTextHandler(log, nil))}}
+		s.stuck.Logger = s.broker.o.Logger
 		s.ctx, s.cancel = context.WithCancel(t.Context())
 		s.delays = delays{s: s, least: time.Minute}
 		g.topology.queue.Name = strings.Repeat("q", rabbit.LongestName) // no delay queue can have such a name, which is logged
