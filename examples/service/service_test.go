@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -62,6 +63,31 @@ func TestCheckoutRefusesWhatIsNoOrder(t *testing.T) {
 		checkout(a.producer)(w, r)
 		assert.Equal(t, http.StatusBadRequest, w.Code, body)
 	}
+}
+
+// A database that is down pauses the consumer; an error of a statement is that of its event.
+func TestOnlyADatabaseThatIsDownPauses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.db")
+	db, err := openStore(t.Context(), path)
+	require.NoError(t, err)
+	other, err := openStore(t.Context(), path)
+	require.NoError(t, err)
+	_, err = db.db.ExecContext(t.Context(), "PRAGMA busy_timeout = 10")
+	require.NoError(t, err)
+
+	_, err = other.db.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	require.NoError(t, err)
+	err = db.once(t.Context(), "charges", "1", 1)
+	assert.True(t, leat.IsPaused(err), "locked: %v", err)
+	_, err = other.db.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+
+	require.NoError(t, db.once(t.Context(), "charges", "1", 1))
+	err = db.once(t.Context(), "refunds", "1", 1)
+	require.ErrorContains(t, err, "no such table")
+	assert.False(t, leat.IsPaused(err))
+	require.NoError(t, errors.Join(db.Close(), other.Close()))
+	assert.False(t, leat.IsPaused(db.once(t.Context(), "charges", "2", 1)), "a program that closed it")
 }
 
 // TestUnderChaos runs billing and shipping under the faults of real brokers: a process crashes

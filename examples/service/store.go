@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"github.com/leatgo/leat/middleware"
+	"modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // ledger is what the services need of a database.
@@ -36,14 +38,33 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	return &store{db}, nil
 }
 
-// once implements ledger. What the service does for an event and the note that it did
-// are the same row, so no crash comes between them. A database that fails is down for all events:
-// the consumer pauses, and no event goes to the poison queue for it.
+// once implements ledger. What the service does for an event and the note that it did are the same
+// row, so no crash comes between them. A database that is down is so for all events: the consumer
+// pauses, and no event goes to the poison queue for it. Any other error may be that of the event,
+// and counts as an attempt.
 func (s *store) once(ctx context.Context, table, id string, cents int) error {
-	if _, err := s.db.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?, ?) ON CONFLICT DO NOTHING", id, cents); err != nil {
-		return leat.Pause(time.Second, fmt.Errorf("the database: %w", err))
+	_, err := s.db.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?, ?) ON CONFLICT DO NOTHING", id, cents)
+	switch {
+	case err == nil:
+		return nil
+	case isDown(err):
+		return leat.Pause(time.Second, fmt.Errorf("the database is down: %w", err))
 	}
-	return nil
+	return fmt.Errorf("the database: %w", err)
+}
+
+// isDown reports whether err says that the database cannot be used, and not what is wrong with a
+// statement. A database on a network needs the second line alone.
+func isDown(err error) bool {
+	own, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return middleware.IsInfrastructure(err)
+	}
+	switch own.Code() & 0xff { // the rest of the code is a detail
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
 }
 
 // count returns how many rows a table has.
