@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/leatgo/leat/internal/aside"
 )
 
 const (
@@ -240,6 +242,13 @@ func (e *engine) logPoisoned(it *item) {
 		return
 	}
 	d, attempt, topic, reason := it.d, it.attempts, e.poison.topic, it.poison.Reason
+	if _, back := e.c.o.PoisonQueue.(aside.PutsBack); back {
+		e.c.journal.note(linePutBack, "", func() []any {
+			p, _ := PoisonedFrom(d.Event) // where somebody else wrote it, this is the first time
+			return append(about(&d), attempt, p.Replays+1, reason)
+		})
+		return
+	}
 	e.c.journal.note(linePoisoned, "", func() []any { return append(about(&d), attempt, topic, reason) })
 }
 

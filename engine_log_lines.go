@@ -15,6 +15,7 @@ const (
 	lineFailed
 	linePanicked
 	linePoisoned
+	linePutBack
 	lineDeadLettered
 	lineStuck
 	lineMalformed
@@ -53,6 +54,8 @@ var logLines = [...]struct {
 	lineFailed:       {slog.LevelWarn, "event failed and is tried again", "type id key position attempt delay error", 0},
 	linePanicked:     {slog.LevelError, "handler panicked", "type id key position attempt delay error stack", 0},
 	linePoisoned:     {slog.LevelError, "event is in the poison queue", "type id key position attempt poison_topic error", 0},
+	linePutBack: {slog.LevelWarn, "event failed again in a replay and is back in the poison queue",
+		"type id key position attempt replays error", 0},
 	lineDeadLettered: {slog.LevelError, "event was rejected to the broker's dead letters", "type id key position attempt error", 0},
 	lineStuck: {slog.LevelError, "event stays unsettled: it was rejected and there is no poison queue",
 		"type id key position attempt error", 0},

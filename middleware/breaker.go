@@ -58,10 +58,17 @@ func IsInfrastructure(err error) bool {
 // of the pause, with the text of the newest error, is in the health of the Consumer. A nil o means
 // the defaults.
 //
-// An event that probes and fails again, directly after it did so before, may itself be the cause:
-// that failure is returned as it is and counts as an attempt, so that [Retry] can give the event
-// up. This needs an outage in which no other event can probe, as where all have one key. When a
-// probe has not returned within MaxPause, another event probes too.
+// A probe that fails counts no attempt either, with one exception. An event that times out as a
+// probe, and does so again as the very next one, may itself be the cause: from the second time on,
+// its timeouts are returned as they are and count, so that [Retry] can give the event up. A timeout
+// is an error that is [context.DeadlineExceeded], as that of [Timeout], or says so ([net.Error]).
+// This needs an outage in which no other event probes: where all have one key, or only one has
+// come. There, an outage that shows as timeouts uses up the attempts of the first event, one for
+// each MaxPause: with the defaults of Retry it is poisoned after about 15 minutes. Give Retry a
+// MaxAttempts that lasts longer than your outages, or NoLimit, if that must not be.
+//
+// When a probe has not returned within MaxPause, another event probes too. A handler that hangs
+// keeps its place of ConsumerOptions.Concurrency: put a Timeout inside, so that probes end.
 //
 // A failure is an error that If says is one. A decision by [leat.Reject], [leat.Postpone] or
 // [leat.Pause], and an attempt that the Consumer ended, say nothing either way. Every other outcome
@@ -119,7 +126,7 @@ type breaker struct {
 	opened  time.Time
 	probes  int       // how many there were; the newest one's number
 	probing time.Time // since when the newest one runs; zero when it is over
-	failing probeOf   // the event whose failure ended the last probe
+	failing probeOf   // the event whose timeout ended the last probe
 	cause   string    // the text of the newest failure while the circuit is open
 }
 
@@ -155,8 +162,11 @@ type evidence uint8
 const (
 	saysNothing evidence = iota
 	saysWell
+	saysSlow // it failed by a timeout, which may be the event's own
 	saysFailed
 )
+
+func (e evidence) failed() bool { return e >= saysSlow }
 
 func (b *breaker) handle(ctx context.Context, e leat.Event, next leat.Handler) error {
 	probe, err := b.admit(time.Now())
@@ -186,6 +196,9 @@ func (b *breaker) judge(ctx context.Context, err error) evidence {
 	case endedByConsumer(ctx), leat.IsRejected(err), leat.IsPostponed(err) && !leat.IsOutage(err), leat.IsPaused(err):
 		return saysNothing
 	case b.failed(err):
+		if t, ok := errors.AsType[net.Error](err); ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+			return saysSlow
+		}
 		return saysFailed
 	}
 	return saysWell
@@ -218,7 +231,7 @@ func (b *breaker) reason(state string, err error) error {
 // done takes the outcome of a call, and returns what becomes of its event.
 func (b *breaker) done(ctx context.Context, e leat.Event, probe int, said evidence, err error) error {
 	text := ""
-	if said == saysFailed {
+	if said.failed() {
 		text = textOf(err)
 	}
 	info, _ := leat.InfoFrom(ctx)
@@ -239,23 +252,26 @@ func (b *breaker) note(of probeOf, probe int, said evidence, err error, text str
 	switch {
 	case said == saysNothing:
 	case b.pause == 0:
-		b.calls.add(now, b.window, said == saysFailed)
+		b.calls.add(now, b.window, said.failed())
 		calls, failures := b.calls.sum()
-		if said == saysFailed && calls >= b.least && float64(failures) >= b.rate*float64(calls) {
+		if said.failed() && calls >= b.least && float64(failures) >= b.rate*float64(calls) {
 			b.opened, b.pause = now, b.first
 			r, err := b.begin(now, "circuit opens: the consumer pauses", err, text)
 			r.attrs = append(r.attrs, slog.Int("calls", calls), slog.Int("failures", failures))
 			return r, err
 		}
-	case newest && said == saysFailed:
+	case newest && said.failed():
 		b.pause = min(2*b.pause, b.longest)
 		r, paused := b.begin(now, "circuit stays open: the probe failed", err, text)
-		if of == b.failing {
+		if said == saysSlow && of == b.failing {
 			return r, err // it may be the cause itself: it counts
 		}
-		b.failing = of
+		b.failing = probeOf{}
+		if said == saysSlow {
+			b.failing = of
+		}
 		return r, paused
-	case said == saysFailed: // it began before the circuit opened, or was given up as a probe
+	case said.failed(): // it began before the circuit opened, or was given up as a probe
 		b.cause = text
 		return nil, leat.Pause(b.until.Sub(now), b.reason("the circuit is open", err))
 	case probe > 0:

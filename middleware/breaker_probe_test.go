@@ -2,6 +2,8 @@ package middleware_test
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -128,4 +130,39 @@ func TestCircuitBreakerOutlivesAHungProbe(t *testing.T) {
 		close(hang)
 		stop()
 	})
+}
+
+// An outage that is certain counts no attempt of any event, however long it lasts, also where all
+// have one key and the first is the only one that can probe.
+func TestCircuitBreakerPoisonsNothingInAnOutage(t *testing.T) {
+	for name, down := range map[string]error{
+		"refused":    &net.OpError{Op: "dial", Err: errors.New("connection refused")},
+		"connection": fmt.Errorf("the database: %w", driver.ErrBadConn),
+		"publish":    &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errors.New("no broker")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				zero := time.Now()
+				h := leat.HandlerFunc(func(ctx context.Context, _ leat.Event) error {
+					if time.Since(zero) < 3*time.Hour {
+						return down
+					}
+					return nil
+				})
+				b := memory.New(nil)
+				c, stop := run(t, many(t, "/a", 50, func(int) string { return "k" }), h, &leat.ConsumerOptions{
+					PoisonQueue: middleware.PoisonQueue(leat.NewProducer(b, nil), nil),
+					Middleware: []leat.Middleware{
+						middleware.Retry(nil), middleware.CircuitBreaker(&middleware.CircuitBreakerOptions{MinCalls: 1}),
+					},
+				})
+				time.Sleep(4 * time.Hour)
+				stats := c.Stats()
+				stop()
+				require.NoError(t, b.Close())
+				assert.EqualValues(t, 50, stats.Handled)
+				assert.Zero(t, stats.Poisoned)
+			})
+		})
+	}
 }

@@ -41,7 +41,8 @@ type ReplayOptions struct {
 	Concurrency int
 	// MaxHeld is how many events may stay unsettled while the replay goes on: those that are not
 	// chosen, those that came after the beginning, and those that were put back. With more of them
-	// in front of what is still to be replayed, Replay ends with [leat.CodeExhausted]. 0 means
+	// in front of what is still to be replayed, Replay ends with [leat.CodeExhausted]; with
+	// UntilEmpty also where that is not known, because the broker cannot show the queue. 0 means
 	// 10,000.
 	MaxHeld int
 	// MaxHeldBytes is how many bytes they may have. 0 means 64 MiB.

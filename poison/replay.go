@@ -143,6 +143,7 @@ func (r *run) run(ctx context.Context) (Result, error) {
 		return Result{Skipped: r.shown, Left: r.shown}, nil
 	}
 	err := r.consume(ctx)
+	more := err == nil && ctx.Err() == nil && r.exhausted() && r.hasMore(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.o.UntilEmpty {
@@ -151,11 +152,11 @@ func (r *run) run(ctx context.Context) (Result, error) {
 		r.result.Skipped += r.shown - r.due.all
 	}
 	r.result.Left = max(r.shown-r.result.Replayed, r.result.Failed+r.result.Skipped)
-	if err == nil && ctx.Err() == nil && r.due.n > 0 && r.exhausted() && !r.o.UntilEmpty {
+	if more {
 		err = &leat.Error{Op: "replay", Topic: r.queue.Topic, Code: leat.CodeExhausted, Err: fmt.Errorf(
-			"%d events are still to be done, and do not come while %d others are held that stay in the queue: "+
+			"events that are still to be done do not come while %d others are held that stay in the queue: "+
 				"replay or drop those first, or raise MaxHeld (%d) and MaxHeldBytes (%d)",
-			r.due.n, r.held.Events, r.o.MaxHeld, r.o.MaxHeldBytes)}
+			r.held.Events, r.o.MaxHeld, r.o.MaxHeldBytes)}
 	}
 	return r.result, err
 }
@@ -164,6 +165,24 @@ func (r *run) run(ctx context.Context) (Result, error) {
 // else has what is due, or has done it.
 func (r *run) exhausted() bool {
 	return r.held.Events >= r.o.MaxHeld || r.held.Events > 0 && r.held.Bytes+r.largest > r.o.MaxHeldBytes
+}
+
+// hasMore reports whether there is more to do than what came. Until the queue is empty, nobody has
+// counted that: so it looks again, and a broker that cannot show a queue may have more.
+func (r *run) hasMore(ctx context.Context) bool {
+	if !r.o.UntilEmpty {
+		return r.due.n > 0
+	}
+	if r.o.Limit > 0 && r.result.Replayed+r.result.Failed >= r.o.Limit {
+		return false
+	}
+	more := false
+	err := browse(ctx, r.broker, r.queue, func(e Entry) bool {
+		id := identityOf(e)
+		more = !r.failed[id] && !r.kept[id] && r.o.Filter.wants(e)
+		return !more
+	})
+	return more || err != nil
 }
 
 // look finds out what is to be done.
@@ -292,6 +311,9 @@ func (r *run) finish(id identity, count func(*Result)) {
 // putBack is the poison queue of the consumer that replays one: the same queue.
 type putBack struct{ r *run }
 
+// PutsBack implements [aside.PutsBack].
+func (putBack) PutsBack() {}
+
 // Topic implements [leat.PoisonQueue]: there is nothing to declare.
 func (putBack) Topic(leat.Subscription) string { return "" }
 
@@ -337,15 +359,20 @@ func (r *run) putsBack(entry Entry, back leat.Poisoned) {
 	r.failed[identityOf(put)] = true
 }
 
-// tellFailed calls Failed. The event is in the queue: a panic must not put it there once more.
+// tellFailed calls Failed. The event is in the queue: neither a panic nor runtime.Goexit must put it
+// there once more.
 func (r *run) tellFailed(entry Entry, err error) {
 	if r.o.Failed == nil {
 		return
 	}
-	defer func() {
-		if v := recover(); v != nil && r.o.Logger != nil {
-			r.o.Logger.Error("ReplayOptions.Failed panicked", "topic", r.queue.Topic, "event", entry.Event.ID(), "panic", fmt.Sprint(v))
-		}
-	}()
-	r.o.Failed(entry, err)
+	var call sync.WaitGroup
+	call.Go(func() {
+		defer func() {
+			if v := recover(); v != nil && r.o.Logger != nil {
+				r.o.Logger.Error("ReplayOptions.Failed panicked", "topic", r.queue.Topic, "event", entry.Event.ID(), "panic", fmt.Sprint(v))
+			}
+		}()
+		r.o.Failed(entry, err)
+	})
+	call.Wait()
 }

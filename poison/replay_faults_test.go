@@ -1,8 +1,11 @@
 package poison_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,5 +169,81 @@ func TestFailedPanics(t *testing.T) {
 		assert.Equal(t, poison.Result{Failed: 3, Left: 3}, r)
 		assert.EqualValues(t, 3, told.Load())
 		assert.Equal(t, 3, entries(t, b))
+	})
+}
+
+// A Failed that ends its goroutine, as t.FailNow does, puts nothing back twice.
+func TestFailedEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := fill(t, 3)
+		var told atomic.Int64
+		r, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(context.Context, leat.Event) error {
+			return errAgain
+		}), &poison.ReplayOptions{Failed: func(poison.Entry, error) {
+			told.Add(1)
+			runtime.Goexit()
+		}})
+		require.NoError(t, err)
+		assert.Equal(t, poison.Result{Failed: 3, Left: 3}, r)
+		assert.EqualValues(t, 3, told.Load())
+		assert.Equal(t, 3, entries(t, b))
+	})
+}
+
+// UntilEmpty ends with CodeExhausted where something is left behind what it holds, and only there.
+func TestUntilEmptyIsExhausted(t *testing.T) {
+	last := func(e poison.Entry) bool { return e.Event.ID() == "19" }
+	for name, c := range map[string]struct {
+		broker    func(b *memory.Broker) leat.Broker
+		filter    poison.Filter
+		limit     int
+		exhausted bool
+	}{
+		"one behind":        {filter: last, exhausted: true},
+		"nothing behind":    {filter: func(poison.Entry) bool { return false }},
+		"the limit reached": {limit: 1},
+		"nobody knows": {
+			broker: func(b *memory.Broker) leat.Broker { return struct{ leat.Broker }{b} },
+			filter: func(poison.Entry) bool { return false }, exhausted: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := fill(t, 20)
+				var on leat.Broker = b
+				if c.broker != nil {
+					on = c.broker(b)
+				}
+				_, err := poison.Replay(t.Context(), on, orders, ok, &poison.ReplayOptions{
+					UntilEmpty: true, Filter: c.filter, Limit: c.limit, MaxHeld: 5, Concurrency: 1,
+				})
+				assert.Equal(t, c.exhausted, leat.CodeOf(err) == leat.CodeExhausted, "%v", err)
+				if !c.exhausted {
+					assert.NoError(t, err)
+				}
+				assert.Equal(t, c.exhausted, err != nil)
+			})
+		})
+	}
+}
+
+// The log says of an event that failed again that it went back, and how often it was replayed.
+func TestTheLogOfAReplaySaysWhatWentBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := fill(t, 1)
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		for range 2 {
+			_, err := poison.Replay(t.Context(), b, orders, leat.HandlerFunc(func(context.Context, leat.Event) error {
+				return errAgain
+			}), &poison.ReplayOptions{Logger: logger})
+			require.NoError(t, err)
+		}
+		assert.NotContains(t, log.String(), `msg="event is in the poison queue"`)
+		for n := 1; n <= 2; n++ {
+			assert.Regexp(t, fmt.Sprintf(`level=WARN msg="event failed again in a replay and is back in the poison queue" `+
+				`topic=orders.billing.poison group=replay type=order.placed id=0 key=k0 position=\S+ attempt=1 replays=%d error=again`, n),
+				log.String())
+		}
 	})
 }

@@ -42,3 +42,7 @@ type CrashKey struct{}
 // LeaseKey is the key of a context's value, a context.Context, that ends with the lease of the
 // event, and not with an attempt or a deadline.
 type LeaseKey struct{}
+
+// PutsBack is implemented by the PoisonQueue of a replay, which puts an event back into the queue
+// that it comes from.
+type PutsBack interface{ PutsBack() }
