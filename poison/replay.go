@@ -359,8 +359,8 @@ func (r *run) putsBack(entry Entry, back leat.Poisoned) {
 	r.failed[identityOf(put)] = true
 }
 
-// tellFailed calls Failed. The event is in the queue: neither a panic nor runtime.Goexit must put it
-// there once more.
+// tellFailed calls Failed. The event is in the queue: neither a panic nor runtime.Goexit must put
+// it there once more.
 func (r *run) tellFailed(entry Entry, err error) {
 	if r.o.Failed == nil {
 		return
