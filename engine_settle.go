@@ -236,3 +236,61 @@ func (e *engine) hold(it *item, o outcome) {
 		e.armTimer(now)
 	}
 }
+
+// seen is what an observer is told of a delivery.
+type seen struct {
+	kind    ObservationKind // 0 is nothing
+	attempt int
+	skipped bool
+	err     error
+	delay   time.Duration
+	took    time.Duration
+}
+
+// observe tells the observer what became of a delivery. The lock is free.
+func (e *engine) observe(d *Delivery, s seen) {
+	if e.observer == nil || s.kind == 0 {
+		return
+	}
+	e.observer.Observe(Observation{
+		Kind: s.kind, Topic: e.c.sub.Topic, Group: e.c.sub.Group, Delivery: d, Event: d.Event,
+		Attempt: s.attempt, Skipped: s.skipped, Err: s.err, Delay: s.delay, Took: s.took,
+	})
+}
+
+// observeOutcome tells of the end of an attempt.
+func (e *engine) observeOutcome(it *item, err error, delay time.Duration) {
+	e.observe(&it.d, seen{
+		kind: ObservedOutcome, attempt: it.attempts, skipped: err == nil && it.skipped, err: err, delay: delay, took: e.now() - it.started,
+	})
+}
+
+// observeFailure tells of an attempt that failed. One that is lost or ended, or given back later,
+// is told of where that is done.
+func (e *engine) observeFailure(it *item, o outcome, err error) {
+	e.logFailure(it, o, err)
+	if e.observer == nil {
+		return
+	}
+	switch o.kind {
+	case outcomeRetry, outcomeFailing, outcomeOutage, outcomePostponed, outcomePause:
+		e.observeOutcome(it, err, o.delay)
+	case outcomePoison:
+		e.observeOutcome(it, err, 0)
+	}
+}
+
+// observeLater is observe for when the lock is free. The lock is held.
+func (e *engine) observeLater(it *item, kind ObservationKind, err error) {
+	if e.observer != nil {
+		e.settleLater(it, Settlement{}, seen{kind: kind, attempt: it.attempts, err: err})
+	}
+}
+
+// settle is how a delivery leaves, whatever the reason; the observer was told before. No action is
+// none. Nothing is settled under a lease whose time is over. The lock is free.
+func (e *engine) settle(d *Delivery, how Settlement) {
+	if how.Action != 0 && !d.Lease.lapsed() {
+		e.stream.Settle(d, how)
+	}
+}
