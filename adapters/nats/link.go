@@ -212,12 +212,13 @@ func (l *link) failed(err error) {
 
 // reported takes an error that the client calls asynchronous. One of the login says why the server
 // is about to end the connection. Without a connection it is that of an attempt to connect, and
-// failed gets it as well.
+// failed gets it as well; disconnected follows where the connection breaks in a write.
 func (l *link) reported(err error) {
 	l.mu.Lock()
 	host, login := l.host, isLogin(err)
+	broken, _ := errors.AsType[net.Error](err)
 	switch {
-	case !l.isUp:
+	case !l.isUp, broken != nil && !broken.Timeout():
 		l.mu.Unlock()
 		return
 	case login:

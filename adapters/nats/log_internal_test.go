@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 )
@@ -46,6 +51,25 @@ func TestReportsHaveALineForEachIncident(t *testing.T) {
 		deny(1)
 		assert.Equal(t, 1, lines(), "it begins again")
 	})
+}
+
+// A write that fails because the connection breaks is a part of the outage, and one that only takes
+// too long is not.
+func TestBrokenWriteIsAPartOfTheOutage(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	o := (&Options{Hosts: []string{"h:1"}}).withDefaults()
+	var tasks lifecycle.Tasks
+	l := newLink(&o, "consume", newJournal(slog.New(slog.NewTextHandler(&out, nil))), &tasks)
+	defer l.cancel()
+	l.turn(true, nil)
+	l.reported(&net.OpError{Op: "write", Err: syscall.ECONNRESET})
+	assert.Empty(t, out.String())
+	l.reported(&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded})
+	assert.Contains(t, out.String(), "the NATS client reports an error")
+	out.Reset()
+	l.disconnected(io.EOF)
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
 }
 
 // An outage is over when no connection is missing any more.

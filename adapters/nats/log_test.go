@@ -252,3 +252,38 @@ func TestLogOfExpiredLogin(t *testing.T) {
 	assert.Contains(t, log.lines(t, "lost")[0]["error"], "authentication expired")
 	assert.NotEqual(t, leat.CodeUnauthenticated.String(), log.lines(t, "lost")[0]["code"], "the next login may do")
 }
+
+// TestLogOfRestart: a server that restarts is one incident, whatever its streams have to find out
+// then.
+func TestLogOfRestart(t *testing.T) {
+	t.Parallel()
+	server := brokertest.StartNATS(t, nil)
+	log := &logbook{}
+	b := live(t, nats.Options{Hosts: server.Addrs(), Logger: log.logger()})
+	var streams []leat.Stream
+	for _, sub := range []leat.Subscription{
+		{Topic: "ordered", Group: "g"}, {Topic: "free", Group: "g", Unordered: true}, {Topic: "all", Broadcast: true},
+	} {
+		s, err := b.Subscribe(t.Context(), sub)
+		require.NoError(t, err)
+		require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), sub.Topic, brokertest.Events(t, 0, 2, 1)...))
+		brokertest.Hold(t, s, 2)
+		streams = append(streams, s)
+	}
+	require.NoError(t, server.Restart(t.Context()))
+	for i, topic := range []string{"ordered", "free", "all"} {
+		require.NoError(t, leat.NewProducer(b, nil).Publish(t.Context(), topic, brokertest.Events(t, 2, 3, 2)...))
+		brokertest.Hold(t, streams[i], 1)
+	}
+	eventually(t, "the end is logged", func() bool { return len(log.lines(t, "connected to NATS again")) == 1 })
+	eventually(t, "all streams are well", func() bool {
+		for _, s := range streams {
+			if s.(leat.HealthReporter).Health() != nil {
+				return false
+			}
+		}
+		return true
+	})
+	assert.LessOrEqual(t, len(log.lines(t, "")), 3, "%s", log.lines(t, ""))
+	log.check(t)
+}
