@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/leatgo/leat"
@@ -80,7 +79,7 @@ func (b *Broker) Limits() leat.Limits {
 // cover. f must not close it. ctx bounds the wait, not f. The error is f's, or an [*leat.Error].
 func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) error {
 	if f == nil {
-		return &leat.Error{Op: "conn", Code: leat.CodeInvalid, Err: errNoFunction}
+		return fault.Errorf("conn", "", leat.CodeInvalid, "the function is nil")
 	}
 	if err := b.life.Refuse(ctx, "conn", ""); err != nil {
 		return err
@@ -92,8 +91,6 @@ func (b *Broker) WithConn(ctx context.Context, f func(nc *nats.Conn) error) erro
 	}
 	return f(b.link.nc)
 }
-
-var errNoFunction = errors.New("the function is nil")
 
 // Health returns nil, or an [*leat.Error] that says what is wrong: the connection that publishes is
 // lost, or publishes are not answered. What concerns one stream is in [Stream.Health], the

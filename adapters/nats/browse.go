@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -130,11 +131,7 @@ func (v *browse) get(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		if time.Since(began) > missingFor {
 			return nil, nil //nolint:nilnil // the rest was deleted
 		}
-		timer := time.NewTimer(missingFor / 20)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !lifecycle.Sleep(ctx, missingFor/20) {
 			return nil, context.Cause(ctx)
 		}
 	}

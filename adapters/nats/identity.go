@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -45,13 +46,13 @@ func (s *Stream) doubt() {
 	if i.doubted == nil {
 		i.doubted = make(chan struct{})
 	}
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // lookSoon makes run ask for the consumer, which may have another active stream. The lock is held.
 func (s *Stream) lookSoon() {
 	s.identity.soon = true
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // doubtIt is doubt without the lock.
@@ -159,7 +160,7 @@ func (s *Stream) identify(i *jetstream.ConsumerInfo, doubts int, err error) erro
 		close(n.doubted)
 		n.doubted = nil
 		s.lost.Set(nil)
-		signal(s.poke)
+		lifecycle.Signal(s.poke)
 	}
 	return nil
 }

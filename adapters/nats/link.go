@@ -114,7 +114,7 @@ func (l *link) Dial(network, address string) (net.Conn, error) {
 	select {
 	case <-l.made: // choose has waited, without the client's lock
 	default:
-		l.pause()
+		lifecycle.Sleep(l.ctx, l.wait())
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.o.DialTimeout)
 	defer cancel()
@@ -140,15 +140,6 @@ func (l *link) wait() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Until(l.dialed.Add(dialPace))
-}
-
-func (l *link) pause() {
-	timer := time.NewTimer(l.wait())
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.ctx.Done():
-	}
 }
 
 // choose takes the server that is next. The client holds its lock.
@@ -306,26 +297,14 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 			return nats.ErrConnectionClosed
 		}
 	}
-	err := l.call(ctx, f)
-	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+	err, cause := l.tasks.Await(ctx, func() error { return f(ctx) }), context.Cause(ctx)
+	if cause == nil || !errors.Is(err, cause) && !errors.Is(err, ctx.Err()) {
 		return err
 	}
 	if denied := l.denial(begin); denied != nil {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), denied)
+		return fmt.Errorf("%w: %w", cause, denied)
 	}
-	return context.Cause(ctx)
-}
-
-// call is do without the wait for a connection.
-func (l *link) call(ctx context.Context, f func(ctx context.Context) error) error {
-	result := make(chan error, 1)
-	l.tasks.Go(func() { result <- f(ctx) })
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return cause
 }
 
 // denial returns what a server has denied since a request began, which it does not answer then.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 )
@@ -41,7 +42,7 @@ func (l *link) login(opts *nats.Options) bool {
 	case o.NKey != nil:
 		opts.SignatureCB = l.sign
 		for opts.Nkey = l.publicKey(); opts.Nkey == ""; opts.Nkey = l.publicKey() {
-			if l.pause(); l.ctx.Err() != nil {
+			if !lifecycle.Sleep(l.ctx, l.wait()) {
 				return false
 			}
 		}

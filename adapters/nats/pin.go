@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -100,7 +101,7 @@ func (s *Stream) holdBack(e early) {
 		}
 		s.sendAway(newest)
 	}
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // sendAway gives back a message that waits behind the barrier.
@@ -155,7 +156,7 @@ func (s *Stream) lookBehind(b *barrier, missing int, changes uint64) time.Durati
 	late := time.Since(b.since) > 2*s.ackWait
 	b.missing = missing
 	if missing > 0 && (!late || events > 0 && time.Since(b.since) < 4*s.ackWait) {
-		signal(s.poke)
+		lifecycle.Signal(s.poke)
 		return b.wait
 	}
 	if missing > 0 {
@@ -163,7 +164,7 @@ func (s *Stream) lookBehind(b *barrier, missing int, changes uint64) time.Durati
 			"topic", s.sub.Topic, "group", s.sub.Group, "missing", missing)
 	}
 	s.release()
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 	return 0
 }
 
@@ -179,7 +180,7 @@ func (s *Stream) unpinned() {
 	s.renew() // the requests with the old pin wait until they are over, or a message comes
 	s.mu.Unlock()
 	s.keeper.ReturnAll(errUnpinned)
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // keepPin tells the server that the active stream is alive, by a request that no message is small

@@ -57,19 +57,11 @@ func newPublisher(o *Options, log *journal, tasks *lifecycle.Tasks) *publisher {
 	p.ledger = publish.New[parcel](publish.Options{
 		Events: o.Buffer, Bytes: o.BufferBytes, Timeout: o.DeliveryTimeout, Trouble: p.link.trouble,
 	})
-	p.link.up, p.link.down = func() { signal(p.work) }, p.lost
+	p.link.up, p.link.down = func() { lifecycle.Signal(p.work) }, p.lost
 	p.link.wrong = p.wrong
 	p.link.start()
 	tasks.Go(p.write)
 	return p
-}
-
-// signal puts a token into a channel that has room for one.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // Publish implements [leat.Broker]. Events are refused with CodeInvalid, CodeTooLarge, CodeNotFound
@@ -90,7 +82,7 @@ func (b *Broker) Publish(
 		return cmp.Or(refusal, publish.Check(e, b.o.mostEventBytes()))
 	}, func(entries []publish.Entry[parcel]) {
 		p.queue.PushAll(entries)
-		signal(p.work)
+		lifecycle.Signal(p.work)
 	})
 }
 
@@ -208,7 +200,7 @@ func (p *publisher) take(token uint64) *publish.Entry[parcel] {
 	*slot = nil
 	if p.full && e != nil {
 		p.full = false
-		signal(p.work)
+		lifecycle.Signal(p.work)
 	}
 	return e
 }
@@ -254,7 +246,7 @@ func (p *publisher) drop(err error, wanted func(e *publish.Entry[parcel]) bool) 
 	for _, e := range all {
 		e.Done(err)
 	}
-	signal(p.work)
+	lifecycle.Signal(p.work)
 }
 
 // answered is the server's answer for a token.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/nats-io/nats.go"
 )
 
@@ -90,7 +91,7 @@ func (s *Stream) renew() {
 		default:
 			_ = sub.SetPendingLimits(-1, -1)
 			s.pulls.sub = sub
-			signal(s.poke)
+			lifecycle.Signal(s.poke)
 		}
 	})
 }
@@ -175,7 +176,7 @@ func (s *Stream) room() (events, bytes int, worth bool) {
 // pokeIfRoom lets run ask for more.
 func (s *Stream) pokeIfRoom() {
 	if _, _, worth := s.room(); worth && (s.pin.id != "" || !s.ordered) {
-		signal(s.poke)
+		lifecycle.Signal(s.poke)
 	}
 }
 
@@ -223,7 +224,7 @@ func (s *Stream) post(requests []*nats.Msg) {
 	if len(requests) == 0 {
 		return
 	}
-	_ = s.b.link.call(s.ctx, func(context.Context) error {
+	_ = s.b.life.Tasks.Await(s.ctx, func() error {
 		for _, m := range requests {
 			if err := s.b.link.nc.PublishMsg(m); err != nil {
 				return err
@@ -282,7 +283,7 @@ func (s *Stream) status(m *nats.Msg, session int) {
 		s.lost.Set(&leat.Error{Code: code, Err: err})
 		p.again = time.Now().Add(time.Second)
 	}
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // run keeps the stream going. The lock is not held.
@@ -337,7 +338,7 @@ func (s *Stream) restoreBroadcast() {
 	}
 	s.pulls.again = time.Time{}
 	s.lost.Set(nil)
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // reconnected begins anew with a connection. The lock is not held.
@@ -349,7 +350,7 @@ func (s *Stream) reconnected() {
 		s.unheard.Set(nil) // of what is not lent any more, no ack will be confirmed
 		s.renew()
 	}
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 }
 
 // stopPulling ends the requests, and waits for what is on its way. The lock is not held.

@@ -38,7 +38,7 @@ type Stream struct {
 	cancel             context.CancelFunc
 	tasks              lifecycle.Tasks
 	poke               chan struct{} // holds a token when run should look
-	gone               chan struct{} // closed when Close ends
+	closing            lifecycle.Closing
 
 	mu       sync.Mutex // also guards the book
 	book     *book.Book[*message]
@@ -294,7 +294,7 @@ func (s *Stream) lostMessage(m *lent, _ error) (others []*lent) {
 	if !s.closed {
 		s.raise()
 	}
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 	return others
 }
 
@@ -369,19 +369,14 @@ func (s *Stream) about() []slog.Attr {
 
 // Close implements [leat.Stream].
 func (s *Stream) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		select { // for who closes it already
-		case <-s.gone:
-		case <-ctx.Done():
-		}
+	if !s.closing.Begin(ctx) {
 		return nil
 	}
+	defer s.closing.End()
+	s.mu.Lock()
 	s.closed = true
 	s.book.Shut(s.b.life.ErrClosed("receive", s.sub.Topic))
 	s.mu.Unlock()
-	defer close(s.gone)
 	s.stopPulling(ctx)
 	var err error
 	if s.keeper != nil {

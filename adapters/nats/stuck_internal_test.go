@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
@@ -108,7 +109,7 @@ func TestStuckClientHoldsUpNobody(t *testing.T) {
 	s.mu.Lock()
 	s.pulls.end(0, s.pulls.events, s.pulls.bytes) // the next one is due
 	s.mu.Unlock()
-	signal(s.poke)
+	lifecycle.Signal(s.poke)
 	require.Eventually(t, func() bool { return requested(s) == 2 }, brokertest.Patience, time.Millisecond)
 
 	began := time.Now()

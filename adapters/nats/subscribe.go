@@ -56,7 +56,7 @@ func (b *Broker) newStream(
 ) *Stream {
 	s := &Stream{
 		b: b, sub: sub, stream: stream.Config.Name,
-		poke: make(chan struct{}, 1), gone: make(chan struct{}),
+		poke:    make(chan struct{}, 1),
 		answers: b.o.inbox(), waiting: map[uint64]chan error{},
 	}
 	s.outage.Logger = b.o.Logger
