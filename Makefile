@@ -172,6 +172,10 @@ long: ## The full counts: 20 race runs, a minute for each fuzz target, benchmark
 examples: ## Run every example once
 	@for example in $(EXAMPLES); do echo "# go run ./examples/$$example"; go run ./examples/$$example </dev/null; done
 
+.PHONY: board-picture
+board-picture: ## Draw the panels of docs/grafana/leat.json from a real Prometheus
+	cd examples && go test -count=1 -run TestDrawTheBoard ./observed -picture ../../docs/grafana/leat.svg
+
 .PHONY: release
 release: ## Prepare the release VERSION in a clone, in DIR or a folder for temporary files; see docs/releasing.md
 	@go run ./internal/release prepare -version "$(VERSION)" $(if $(DIR),-dir "$(DIR)")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -58,37 +59,63 @@ func get(t *testing.T, page string) []byte {
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
-	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
+	require.NoError(t, errors.Join(err, response.Body.Close()))
 	require.Equal(t, http.StatusOK, response.StatusCode, string(body))
 	return body
 }
 
-// board is what the test reads of docs/grafana/leat.json.
+const boardFolder = "../../docs/grafana/"
+
+// board is what the tests read of docs/grafana/leat.json.
 type board struct {
-	Panels []struct {
-		Title   string
-		Targets []struct{ Expr string }
-	}
+	Panels []panel `json:"panels"`
+}
+
+type panel struct {
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	GridPos struct {
+		X int `json:"x"`
+		Y int `json:"y"`
+		W int `json:"w"`
+		H int `json:"h"`
+	} `json:"gridPos"`
+	FieldConfig struct {
+		Defaults struct {
+			Unit string `json:"unit"`
+		} `json:"defaults"`
+	} `json:"fieldConfig"`
+	Targets []target `json:"targets"`
+}
+
+type target struct {
+	Expr         string `json:"expr"`
+	LegendFormat string `json:"legendFormat"`
+}
+
+func readBoard(t *testing.T) (b board) {
+	t.Helper()
+	text, err := os.ReadFile(boardFolder + "leat.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &b))
+	return b
+}
+
+// ask returns a query of the board with all topics and groups.
+func ask(expr string) string {
+	return strings.NewReplacer("$topic", ".*", "$group", ".*", "$__rate_interval", "2s").Replace(expr)
 }
 
 // TestTheBoardAndTheAlerts asks a real Prometheus every question of the board, and lets it evaluate
 // the alert rules.
 func TestTheBoardAndTheAlerts(t *testing.T) {
-	const folder = "../../docs/grafana/"
-	address := start(t)
-	prometheus := brokertest.StartPrometheus(t, address, folder+"alerts.yml")
-	text, err := os.ReadFile(folder + "leat.json")
-	require.NoError(t, err)
-	var b board
-	require.NoError(t, json.Unmarshal(text, &b))
-	variables := strings.NewReplacer("$topic", ".*", "$group", ".*", "$__rate_interval", "2s")
+	prometheus := brokertest.StartPrometheus(t, start(t), boardFolder+"alerts.yml")
 	asked := 0
-	for _, panel := range b.Panels {
+	for _, panel := range readBoard(t).Panels {
 		for _, target := range panel.Targets {
 			asked++
-			require.Eventually(t, func() bool { return series(t, prometheus, variables.Replace(target.Expr)) > 0 },
+			require.Eventually(t, func() bool { return series(t, prometheus, ask(target.Expr)) > 0 },
 				30*time.Second, 200*time.Millisecond, "%s: %s has no series", panel.Title, target.Expr)
 		}
 	}
@@ -96,28 +123,40 @@ func TestTheBoardAndTheAlerts(t *testing.T) {
 	require.Eventually(t, func() bool { return rules(t, prometheus) == 6 }, 30*time.Second, 200*time.Millisecond)
 }
 
+// answer is what the tests read of Prometheus's answers to queries and about rules.
+type answer struct {
+	Data struct {
+		Result []struct {
+			Metric map[string]string `json:"metric"`
+			Values [][2]any          `json:"values"`
+		} `json:"result"`
+		Groups []struct {
+			Rules []struct {
+				Name      string `json:"name"`
+				Health    string `json:"health"`
+				LastError string `json:"lastError"`
+			} `json:"rules"`
+		} `json:"groups"`
+	} `json:"data"`
+}
+
+// tell asks Prometheus.
+func tell(t *testing.T, page string) (a answer) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(get(t, page), &a))
+	return a
+}
+
 // series returns how many series a query has.
 func series(t *testing.T, prometheus, query string) int {
 	t.Helper()
-	var answer struct {
-		Data struct{ Result []json.RawMessage }
-	}
-	require.NoError(t, json.Unmarshal(get(t, prometheus+"/api/v1/query?query="+url.QueryEscape(query)), &answer))
-	return len(answer.Data.Result)
+	return len(tell(t, prometheus+"/api/v1/query?query="+url.QueryEscape(query)).Data.Result)
 }
 
 // rules returns how many alert rules were evaluated without an error.
 func rules(t *testing.T, prometheus string) (well int) {
 	t.Helper()
-	var answer struct {
-		Data struct {
-			Groups []struct {
-				Rules []struct{ Name, Health, LastError string }
-			}
-		}
-	}
-	require.NoError(t, json.Unmarshal(get(t, prometheus+"/api/v1/rules"), &answer))
-	for _, g := range answer.Data.Groups {
+	for _, g := range tell(t, prometheus+"/api/v1/rules").Data.Groups {
 		for _, r := range g.Rules {
 			require.Empty(t, r.LastError, r.Name)
 			if r.Health == "ok" {
@@ -133,6 +172,8 @@ func TestHealthIsServed(t *testing.T) {
 	address := start(t)
 	require.Eventually(t, func() bool { return strings.Contains(string(get(t, "http://"+address+"/livez")), `"state": "healthy"`) },
 		10*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool { return strings.Contains(string(get(t, "http://"+address+"/metrics")), "leat_poison_reason") },
+	require.Eventually(t, func() bool {
+		return strings.Contains(string(get(t, "http://"+address+"/metrics")), "leat_poison_reason")
+	},
 		10*time.Second, 20*time.Millisecond)
 }

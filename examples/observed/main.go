@@ -108,7 +108,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	defer func() { err = errors.Join(err, server.Close()) }()
 	_, _ = fmt.Fprintf(out, "metrics: http://%s/metrics   health: http://%[1]s/readyz\n", listener.Addr())
 
 	if c.runFor > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -16,8 +17,6 @@ import (
 const topic = "webhooks"
 
 // services are the handlers by their group.
-//
-//nolint:gochecknoglobals // a table
 var services = map[string]func() leat.Handler{
 	"issues": func() leat.Handler {
 		return leat.NewRouter(
@@ -70,7 +69,7 @@ func publish(ctx context.Context, p *leat.Producer, rate int) error {
 			return err
 		}
 		e, err := leat.NewEvent("com.github."+path.Dir(name), &leat.EventOptions{
-			ID: fmt.Sprintf("%s-%d", name, i), Key: fmt.Sprint(i % 100), Data: body, DataContentType: "application/json",
+			ID: fmt.Sprintf("%s-%d", name, i), Key: strconv.Itoa(i % 100), Data: body, DataContentType: "application/json",
 		})
 		if err != nil {
 			return err

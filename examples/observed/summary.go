@@ -10,8 +10,6 @@ import (
 )
 
 // shown are the metrics of the summary, in their order.
-//
-//nolint:gochecknoglobals // a table
 var shown = []string{
 	"leat_publish_outcomes_total", "leat_consumer_handled_total", "leat_consumer_skipped_total", "leat_consumer_retries_total",
 	"leat_consumer_poisoned_total", "leat_poison_lag", "leat_consumer_lag",

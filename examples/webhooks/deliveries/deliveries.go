@@ -7,4 +7,4 @@ import "embed"
 // Files are the deliveries, as <event>/<name>.json.
 //
 //go:embed */*.json
-var Files embed.FS //nolint:gochecknoglobals // go:embed needs a variable
+var Files embed.FS
