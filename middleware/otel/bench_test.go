@@ -60,6 +60,9 @@ func BenchmarkProcess(b *testing.B) {
 			t, err := leatotel.New(broker, &o)
 			require.NoError(b, err)
 			b.Cleanup(func() { require.NoError(b, t.Close()) })
+			if spans, ok := o.TracerProvider.(*sdktrace.TracerProvider); ok {
+				b.Cleanup(func() { require.NoError(b, spans.Shutdown(context.Background())) })
+			}
 			h := t.Process()(leat.HandlerFunc(succeed))
 			ctx := leat.ContextWithInfo(b.Context(), leat.Info{Topic: "orders", Group: "billing", Attempt: 1})
 			b.ReportAllocs()
@@ -85,6 +88,9 @@ func BenchmarkPublish(b *testing.B) {
 			t, err := leatotel.New(broker, &o)
 			require.NoError(b, err)
 			b.Cleanup(func() { require.NoError(b, t.Close()) })
+			if spans, ok := o.TracerProvider.(*sdktrace.TracerProvider); ok {
+				b.Cleanup(func() { require.NoError(b, spans.Shutdown(context.Background())) })
+			}
 			publish := t.Publish()(func(_ context.Context, _ string, _ []leat.Event, done func(i int, err error)) { done(0, nil) })
 			done := func(int, error) {}
 			b.ReportAllocs()

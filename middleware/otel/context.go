@@ -72,8 +72,9 @@ func isSampled(digit byte) bool {
 	return digit&1 == 1
 }
 
-// written returns a span's context as text; nil where it has none.
-func written(ctx context.Context) *leat.TraceContext {
+// carrying returns ctx with its span's context as text, for [leat.TraceFrom]; nil where it has
+// none.
+func carrying(ctx context.Context) context.Context {
 	c := trace.SpanContextFromContext(ctx)
 	if !c.IsValid() {
 		return nil
@@ -91,5 +92,5 @@ func written(ctx context.Context) *leat.TraceContext {
 	put(3, traceID[:])
 	put(36, spanID[:])
 	put(53, []byte{byte(c.TraceFlags())})
-	return leat.NewTraceContext(string(text[:]), c.TraceState().String())
+	return leat.ContextWithTrace(ctx, leat.TraceContext{Parent: string(text[:]), State: c.TraceState().String()})
 }

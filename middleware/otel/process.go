@@ -3,6 +3,7 @@ package leatotel
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -30,50 +31,47 @@ func (t *Telemetry) Process() leat.Middleware {
 }
 
 type processor struct {
-	t     *Telemetry
-	next  leat.Handler
-	timer *telemetry.Timer
+	t        *Telemetry
+	next     leat.Handler
+	timer    *telemetry.Timer
+	starting startOptions
 }
 
 // Check passes on what the inner handler says of a subscription.
 func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(p.next, sub) }
 
 func (p *processor) Handle(ctx context.Context, e leat.Event) error {
-	info, _ := leat.InfoFrom(ctx)
-	inner, span := p.begin(ctx, &info, &e)
 	began := time.Now()
+	inner, span := p.begin(ctx, &e, began)
 	returned := false
 	defer func() {
 		if !returned {
-			p.end(inner, span, &info, &e, time.Since(began), telemetry.Panicked) // or the end of the goroutine
+			p.end(ctx, inner, span, &e, time.Since(began), telemetry.Panicked) // or the end of the goroutine
 		}
 	}()
 	err := p.next.Handle(inner, e)
 	returned = true
-	took := time.Since(began)
-	if err == nil { // a Router has set Skipped
-		info, _ = leat.InfoFrom(ctx)
-	}
-	p.end(inner, span, &info, &e, took, telemetry.OutcomeOf(err))
+	p.end(ctx, inner, span, &e, time.Since(began), telemetry.OutcomeOf(err))
 	return err
 }
 
 // begin starts the span. Without one that counts it returns ctx.
-func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (inner context.Context, span trace.Span) {
+func (p *processor) begin(ctx context.Context, e *leat.Event, now time.Time) (inner context.Context, span trace.Span) {
 	defer p.t.caught()
 	if inner = ctx; p.t.tracer == nil { // a panic returns it
 		return inner, nil
 	}
+	info, _ := leat.InfoFrom(ctx)
 	created, sent := createdIn(e), sentIn(info.Trace)
 	if !created.IsValid() {
 		created, sent = sent, trace.SpanContext{}
 	}
 	parent := ctx
-	if created.IsValid() && p.isChild(info, e) {
+	if created.IsValid() && p.isChild(&info, e, now) {
 		parent = trace.ContextWithRemoteSpanContext(ctx, created)
 	}
-	name, options := p.t.starting.process(p.t, info, e)
-	started, span := p.t.tracer.Start(parent, name, options...)
+	start := p.starting.process(p.t, &info, e)
+	started, span := p.t.tracer.Start(parent, start.name, start.options...)
 	if started == nil || span == nil {
 		return inner, nil
 	}
@@ -87,23 +85,26 @@ func (p *processor) begin(ctx context.Context, info *leat.Info, e *leat.Event) (
 	if sent.IsValid() && (sent.SpanID() != created.SpanID() || sent.TraceID() != created.TraceID()) {
 		span.AddLink(trace.Link{SpanContext: sent})
 	}
-	span.SetAttributes(aboutDelivery(p.t.core.System(), info, e)...)
+	span.SetAttributes(aboutDelivery(p.t.core.System(), &info, e)...)
 	return inner, span
 }
 
 // isChild reports whether the span becomes part of the trace of the publish.
-func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
+func (p *processor) isChild(info *leat.Info, e *leat.Event, now time.Time) bool {
 	if p.t.o.LinkOnly || info.Replays > 0 || info.Group == leat.ReplayGroup {
 		return false
 	}
 	at := e.Time()
-	return at.IsZero() || time.Since(at) < oldAfter
+	return at.IsZero() || now.Sub(at) < oldAfter
 }
 
 // end records the outcome.
-func (p *processor) end(ctx context.Context, span trace.Span, info *leat.Info, e *leat.Event, took time.Duration, outcome string) {
+func (p *processor) end(
+	ctx, inner context.Context, span trace.Span, e *leat.Event, took time.Duration, outcome string,
+) {
 	defer p.t.caught()
-	p.timer.Took(ctx, info, e, took, outcome)
+	info, _ := leat.InfoFrom(ctx) // a Router may have set Skipped
+	p.timer.Took(inner, &info, e, took, outcome)
 	if span == nil {
 		return
 	}
@@ -124,12 +125,12 @@ func (p *processor) end(ctx context.Context, span trace.Span, info *leat.Info, e
 
 // aboutDelivery is what a span tells of a delivery beyond what samplers see.
 func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.KeyValue {
-	about := []attribute.KeyValue{
+	const most = 8
+	about := append(make([]attribute.KeyValue, 0, most),
 		attribute.String("messaging.message.id", e.ID()),
 		attribute.String("cloudevents.event_id", e.ID()),
 		attribute.String("cloudevents.event_source", e.Source()),
-		attribute.Int("leat.attempt", info.Attempt),
-	}
+		attribute.Int("leat.attempt", info.Attempt))
 	if info.Deliveries > 0 {
 		about = append(about, attribute.Int("leat.deliveries", info.Deliveries))
 	}
@@ -145,6 +146,7 @@ func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.Ke
 
 // startOptions are the options of spans by what they are about, made once.
 type startOptions struct {
+	last  atomic.Pointer[startOption] // the one that was used last, which is often the next
 	mu    sync.RWMutex
 	known map[startKey]*startOption
 }
@@ -152,6 +154,7 @@ type startOptions struct {
 type startKey struct{ operation, topic, group, eventType string }
 
 type startOption struct {
+	key     startKey
 	name    string
 	options []trace.SpanStartOption
 }
@@ -159,7 +162,7 @@ type startOption struct {
 // mostStarts bounds what is remembered.
 const mostStarts = 1_000
 
-func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) (string, []trace.SpanStartOption) {
+func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) *startOption {
 	k := startKey{"process", info.Topic, info.Group, ""}
 	if !t.o.NoType {
 		k.eventType = e.Type()
@@ -167,13 +170,22 @@ func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) (st
 	return s.of(t, k, trace.SpanKindConsumer)
 }
 
-func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) (string, []trace.SpanStartOption) {
+func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) *startOption {
+	if o := s.last.Load(); o != nil && o.key == k {
+		return o
+	}
 	s.mu.RLock()
 	o := s.known[k]
 	s.mu.RUnlock()
-	if o != nil {
-		return o.name, o.options
+	if o == nil {
+		o = s.add(t, k, kind)
 	}
+	s.last.Store(o)
+	return o
+}
+
+// add makes the options of k and remembers them.
+func (s *startOptions) add(t *Telemetry, k startKey, kind trace.SpanKind) *startOption {
 	about := []attribute.KeyValue{
 		attribute.String(telemetry.System, t.core.System()), attribute.String(telemetry.Operation, k.operation),
 		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, k.topic),
@@ -184,7 +196,7 @@ func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) (string
 	if k.eventType != "" {
 		about = append(about, attribute.String(telemetry.Type, k.eventType))
 	}
-	o = &startOption{k.operation + " " + k.topic, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}}
+	o := &startOption{k, k.operation + " " + k.topic, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
@@ -193,5 +205,5 @@ func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) (string
 	if len(s.known) < mostStarts {
 		s.known[k] = o
 	}
-	return o.name, o.options
+	return o
 }

@@ -85,10 +85,10 @@ func TestEventsGoOnWithoutTelemetry(t *testing.T) {
 		o     leatotel.Options
 		lines int
 	}{
-		"tracers that panic":        {leatotel.Options{TracerProvider: panickingTracers{}}, 1},
-		"histograms that panic":     {leatotel.Options{MeterProvider: panickingMeters{}}, 1},
-		"providers that are shut":   {leatotel.Options{TracerProvider: shut, MeterProvider: shutMeters}, 0},
-		"the global ones, unset":    {leatotel.Options{}, 0},
+		"tracers that panic":      {leatotel.Options{TracerProvider: panickingTracers{}}, 1},
+		"histograms that panic":   {leatotel.Options{MeterProvider: panickingMeters{}}, 1},
+		"providers that are shut": {leatotel.Options{TracerProvider: shut, MeterProvider: shutMeters}, 0},
+		"the global ones, unset":  {leatotel.Options{}, 0},
 		"providers that do nothing": {leatotel.Options{
 			TracerProvider: noop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
 		}, 0},

@@ -35,6 +35,7 @@ type publishing struct {
 	span   trace.Span
 	left   atomic.Int64
 	report func(i int, err error)
+	single [1]leat.Event // room for the event of a call that has one
 }
 
 func (t *Telemetry) beginPublish(
@@ -51,8 +52,8 @@ func (c *publishing) begin() {
 	if c.t.tracer == nil {
 		return
 	}
-	name, options := c.t.starting.of(c.t, startKey{operation: "send", topic: c.topic}, trace.SpanKindProducer)
-	ctx, span := c.t.tracer.Start(c.ctx, name, options...)
+	start := c.t.starting.of(c.t, startKey{operation: "send", topic: c.topic}, trace.SpanKindProducer)
+	ctx, span := c.t.tracer.Start(c.ctx, start.name, start.options...)
 	if ctx == nil || span == nil {
 		return
 	}
@@ -62,18 +63,16 @@ func (c *publishing) begin() {
 		span.SetAttributes(attribute.Int("messaging.batch.message_count", len(c.events)))
 	}
 	if recording && len(c.events) == 1 {
-		e := &c.events[0]
-		span.SetAttributes(attribute.String("messaging.message.id", e.ID()), attribute.String("cloudevents.event_id", e.ID()),
-			attribute.String("cloudevents.event_source", e.Source()))
-		if !c.t.o.NoType {
-			span.SetAttributes(attribute.String(telemetry.Type, e.Type()))
-		}
+		span.SetAttributes(c.aboutEvent(&c.events[0])...)
 	}
-	own := written(ctx)
-	if own == nil {
+	if ctx = carrying(ctx); ctx == nil {
 		return
 	}
-	events := make([]leat.Event, len(c.events)) // the slice is the Producer's
+	own := leat.TraceFrom(ctx)
+	events := c.single[:] // the slice of the call is the Producer's
+	if len(c.events) != len(events) {
+		events = make([]leat.Event, len(c.events))
+	}
 	for i, e := range c.events {
 		if events[i] = e; !hasTrace(&e) {
 			events[i] = withTrace(e, own)
@@ -81,7 +80,18 @@ func (c *publishing) begin() {
 			span.AddLink(trace.Link{SpanContext: created})
 		}
 	}
-	c.ctx, c.events = leat.ContextWithTrace(ctx, *own), events
+	c.ctx, c.events = ctx, events
+}
+
+// aboutEvent is what the span of a single event tells beyond what samplers see.
+func (c *publishing) aboutEvent(e *leat.Event) []attribute.KeyValue {
+	const most = 4
+	about := append(make([]attribute.KeyValue, 0, most), attribute.String("messaging.message.id", e.ID()),
+		attribute.String("cloudevents.event_id", e.ID()), attribute.String("cloudevents.event_source", e.Source()))
+	if !c.t.o.NoType {
+		about = append(about, attribute.String(telemetry.Type, e.Type()))
+	}
+	return about
 }
 
 func hasTrace(e *leat.Event) bool {
