@@ -20,21 +20,19 @@ type item struct {
 	ctx   *attempt // of the first attempt, allocated with the batch, or of the one that runs
 	seq   uint64   // the order in which the engine received it
 
-	member *batchMember // while it is in a Batch
-	lost   *lostEvent   // what was lost ahead of it while it ran; nil for most
-
 	state        itemState
-	skipped      bool  // no handler wanted it
-	excused      bool  // the last attempt does not count, and the time since then neither
-	aside        bool  // parked because its handler wants that, until the engine stops
-	early        bool  // it started, or is ready, before the one ahead of it is done
-	startedEarly bool  // early, when the running attempt began; for its worker, without the lock
-	orphan       bool  // the one ahead of it went back to the broker, and so must it
-	failing      bool  // only the engine's own backoff, which has no end, retries it; in engine.failing
-	lane         *lane // nil without a key
-	ahead, after *item // neighbours in the lane
-	older, newer *item // neighbours in the list of everything in flight
-	prev, next   *item // neighbours in the ready list; next also links items to use again
+	skipped      bool         // no handler wanted it
+	excused      bool         // the last attempt does not count, and the time since then neither
+	aside        bool         // parked because its handler wants that, until the engine stops
+	early        bool         // it started, or is ready, before the one ahead of it is done
+	startedEarly bool         // early, when the running attempt began; for its worker, without the lock
+	orphan       bool         // the one ahead of it went back to the broker, and so must it
+	failing      bool         // only the engine's own backoff, which has no end, retries it; in engine.failing
+	lane         *lane        // nil without a key; what is read of neighbours in it stands together
+	ahead, after *item        // neighbours in the lane
+	member       *batchMember // while it is in a Batch
+	older, newer *item        // neighbours in the list of everything in flight
+	prev, next   *item        // neighbours in the ready list; next also links items to use again
 
 	outages   int            // attempts in a row that met an outage
 	attempts  int            // calls of the handler in this process
@@ -45,6 +43,7 @@ type item struct {
 	poison    *Poisoned      // the verdict: it goes to the poison queue, the handler is not called again
 	trouble   *poisonTrouble // with the poison queue; nil for most
 	suspect   *suspect       // it may crash the process; nil for most
+	lost      *lostEvent     // what was lost ahead of it while it ran; nil for most
 	failed    error          // of the last attempt, while failing
 	failure   error          // the panic or Goexit that ended the last attempt; nil when something else did
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/leatgo/leat/internal/backoff"
 )
 
-// outcome is what becomes of an item after a worker had it.
+// outcome is what becomes of an item after a worker had it. It is passed on by pointer, and nobody
+// keeps that: it is large, and would cost an allocation for each event.
 type outcome struct {
 	kind   outcomeKind
 	delay  time.Duration
@@ -153,7 +154,7 @@ func classify(err error) (v *verdict, outage, crash, fit error) {
 }
 
 // conclude does with an item that a worker had what its outcome says. The lock is held.
-func (e *engine) conclude(it *item, o outcome) {
+func (e *engine) conclude(it *item, o *outcome) {
 	total := &e.c.total
 	e.checkAlone()
 	if it.suspect != nil {
@@ -221,7 +222,7 @@ func (e *engine) conclude(it *item, o outcome) {
 func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining || it.orphan }
 
 // hold keeps an item for another attempt. The lock is held.
-func (e *engine) hold(it *item, o outcome) {
+func (e *engine) hold(it *item, o *outcome) {
 	now := time.Now()
 	waits := o.kind == outcomeRetry || o.kind == outcomePostponed && !o.stays
 	switch {

@@ -45,6 +45,18 @@ func BenchmarkHotPath(b *testing.B) {
 	})
 }
 
+// TestHotPathAllocatesNoObjectPerEvent: what an event costs on its way is allocated for a batch of
+// them.
+func TestHotPathAllocatesNoObjectPerEvent(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	r := testing.Benchmark(func(b *testing.B) { benchmarkHotPath(b, 10_000) })
+	if n := r.AllocsPerOp(); r.N == 0 || n > 0 {
+		t.Errorf("%d objects for each of %d events", n, r.N)
+	}
+}
+
 func benchmarkHotPath(b *testing.B, keys int) {
 	broker := memory.New(nil)
 	producer := leat.NewProducer(broker, nil)
