@@ -28,6 +28,10 @@ const (
 	CPURatio
 	// HeapAbove is the heap that a [Holder] needs above another, in MiB.
 	HeapAbove
+	// AllocsAbove are allocations per event above those of another case.
+	AllocsAbove
+	// CPUAbove is the processor time per event above that of another case, in nanoseconds.
+	CPUAbove
 )
 
 // Verdict is how a [Goal] was met.
@@ -55,6 +59,10 @@ func (r *Result) Verdicts() []Verdict {
 			v.Measured = r.CPURatio(of, to)
 		case HeapAbove:
 			v.Measured = r.HeapAbove(of, to)
+		case AllocsAbove:
+			v.Measured = r.AllocsAbove(of, to)
+		case CPUAbove:
+			v.Measured = r.CPUAbove(of, to)
 		}
 		v.Met = v.Measured.Median >= goal.Min && (goal.Max == 0 || v.Measured.Median <= goal.Max)
 		verdicts = append(verdicts, v)
@@ -82,6 +90,10 @@ func (m Metric) String() string {
 		return "CPU ratio"
 	case HeapAbove:
 		return "MiB of heap above the base"
+	case AllocsAbove:
+		return "allocations per event above the base"
+	case CPUAbove:
+		return "CPU ns per event above the base"
 	}
 	return "unknown metric"
 }

@@ -48,10 +48,19 @@ func (r *Result) CPURatio(of, to int) Estimate {
 }
 
 // HeapAbove returns how many MiB of heap a case holds more than another.
-func (r *Result) HeapAbove(of, to int) Estimate {
+func (r *Result) HeapAbove(of, to int) Estimate { return r.above(of, to, sample.heapMiB) }
+
+// AllocsAbove returns how many allocations per event a case has more than another.
+func (r *Result) AllocsAbove(of, to int) Estimate { return r.above(of, to, sample.allocsPerEvent) }
+
+// CPUAbove returns how many nanoseconds of processor time per event a case takes more than another.
+func (r *Result) CPUAbove(of, to int) Estimate { return r.above(of, to, sample.cpuPerEvent) }
+
+// above compares two cases by their difference in each round.
+func (r *Result) above(of, to int, f func(sample) float64) Estimate {
 	differences := make([]float64, r.Rounds())
 	for i := range differences {
-		differences[i] = r.samples[of][i].heapMiB() - r.samples[to][i].heapMiB()
+		differences[i] = f(r.samples[of][i]) - f(r.samples[to][i])
 	}
 	return estimate(differences)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/leatgo/leat"
 	leatmill "github.com/leatgo/leat/adapters/watermill"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 const bridgeEvents = 20_000
@@ -44,7 +45,7 @@ func bridge() bench.Group {
 // bridgePath is Leat over gochannel. That has no backpressure, so the publisher keeps a window, as
 // it does for gochannel alone.
 type bridgePath struct {
-	*counter
+	*load.Counter
 
 	next     func(i int) (leat.Event, error)
 	window   chan struct{}
@@ -67,7 +68,7 @@ func startBridge(buffer int) func(context.Context, int) (bench.Instance, error) 
 			return nil, err
 		}
 		p := &bridgePath{
-			counter: newCounter(), next: next, window: make(chan struct{}, depth), broker: broker,
+			Counter: load.NewCounter(), next: next, window: make(chan struct{}, depth), broker: broker,
 			producer: leat.NewProducer(broker, nil), ran: make(chan error, 1),
 		}
 		sub := leat.Subscription{Topic: topic, Group: group, Unordered: true}
@@ -77,7 +78,7 @@ func startBridge(buffer int) func(context.Context, int) (bench.Instance, error) 
 		}
 		consumer := leat.NewConsumer(opened{broker, stream}, sub, leat.HandlerFunc(func(context.Context, leat.Event) error {
 			<-p.window
-			p.add()
+			p.Add()
 			return nil
 		}), nil)
 		var running context.Context
@@ -100,7 +101,7 @@ func (o opened) Subscribe(context.Context, leat.Subscription) (leat.Stream, erro
 
 // Run publishes n events.
 func (p *bridgePath) Run(ctx context.Context, n int) error {
-	p.expect(n)
+	p.Expect(n)
 	for i := range n {
 		p.window <- struct{}{}
 		e, err := p.next(i)
@@ -111,7 +112,7 @@ func (p *bridgePath) Run(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	return p.wait(ctx)
+	return p.Wait(ctx)
 }
 
 // Close stops the Consumer and closes the broker.

@@ -7,12 +7,13 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // channel is the base of the in-memory groups: a buffered channel of events and goroutines that
 // receive from it.
 type channel struct {
-	*counter
+	*load.Counter
 
 	next      func(i int) (leat.Event, error)
 	queue     chan leat.Event
@@ -35,14 +36,14 @@ func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, 
 		if err != nil {
 			return nil, err
 		}
-		c := &channel{counter: newCounter(), next: next, queue: make(chan leat.Event, o.depth)}
+		c := &channel{Counter: load.NewCounter(), next: next, queue: make(chan leat.Event, o.depth)}
 		for range o.receivers {
 			c.receivers.Go(func() {
 				for range c.queue {
 					if o.work > 0 {
 						time.Sleep(o.work)
 					}
-					c.add()
+					c.Add()
 				}
 			})
 		}
@@ -52,7 +53,7 @@ func startChannel(o channelOptions) func(context.Context, int) (bench.Instance, 
 
 // Run sends n events.
 func (c *channel) Run(ctx context.Context, n int) error {
-	c.expect(n)
+	c.Expect(n)
 	for i := range n {
 		e, err := c.next(i)
 		if err != nil {
@@ -60,7 +61,7 @@ func (c *channel) Run(ctx context.Context, n int) error {
 		}
 		c.queue <- e
 	}
-	return c.wait(ctx)
+	return c.Wait(ctx)
 }
 
 // Close ends the receivers.

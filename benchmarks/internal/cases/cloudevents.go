@@ -11,12 +11,13 @@ import (
 	"github.com/cloudevents/sdk-go/v2/protocol/gochan"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // sdkPath is the CloudEvents SDK's channel protocol: Send on one side; Receive and Finish on the
 // other.
 type sdkPath struct {
-	*counter
+	*load.Counter
 
 	next      func(i int) (*event.Event, error)
 	sender    gochan.Sender
@@ -43,7 +44,7 @@ func startSDK(o sdkOptions) func(context.Context, int) (bench.Instance, error) {
 			return nil, err
 		}
 		queue := make(chan binding.Message, o.depth)
-		s := &sdkPath{counter: newCounter(), next: next, sender: queue, failed: make(chan error, o.receivers)}
+		s := &sdkPath{Counter: load.NewCounter(), next: next, sender: queue, failed: make(chan error, o.receivers)}
 		for range o.receivers {
 			s.receivers.Go(func() { s.failed <- s.receive(context.WithoutCancel(ctx), queue) })
 		}
@@ -60,7 +61,7 @@ func (s *sdkPath) receive(ctx context.Context, receiver gochan.Receiver) error {
 		if err != nil {
 			return err
 		}
-		s.add()
+		s.Add()
 		if err := m.Finish(nil); err != nil {
 			return err
 		}
@@ -69,7 +70,7 @@ func (s *sdkPath) receive(ctx context.Context, receiver gochan.Receiver) error {
 
 // Run sends n events.
 func (s *sdkPath) Run(ctx context.Context, n int) error {
-	s.expect(n)
+	s.Expect(n)
 	for i := range n {
 		e, err := s.next(i)
 		if err != nil {
@@ -79,7 +80,7 @@ func (s *sdkPath) Run(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	return s.wait(ctx)
+	return s.Wait(ctx)
 }
 
 // Close ends the receivers.

@@ -9,13 +9,14 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 	"github.com/leatgo/leat/middleware"
 )
 
 // leatPath is Leat as a service uses it: a Producer, a Consumer with the retry middleware and a
 // poison queue, on the memory adapter.
 type leatPath struct {
-	*counter
+	*load.Counter
 
 	next     func(i int) (leat.Event, error)
 	batch    int
@@ -51,7 +52,7 @@ func startLeat(o pathOptions) func(context.Context, int) (bench.Instance, error)
 		if err != nil {
 			return nil, err
 		}
-		p := &leatPath{counter: newCounter(), next: next, batch: max(o.batch, 1), broker: memory.New(nil), ran: make(chan error, 1)}
+		p := &leatPath{Counter: load.NewCounter(), next: next, batch: max(o.batch, 1), broker: memory.New(nil), ran: make(chan error, 1)}
 		p.producer = leat.NewProducer(p.broker, nil)
 		sub := leat.Subscription{Topic: topic, Group: group}
 		if err := leat.Declare(ctx, p.broker, sub); err != nil {
@@ -88,18 +89,18 @@ func (p *leatPath) handler(o pathOptions) leat.Handler {
 		case o.work > 0:
 			time.Sleep(o.work)
 		}
-		p.add()
+		p.Add()
 		return nil
 	})
 }
 
 // Run publishes n events.
 func (p *leatPath) Run(ctx context.Context, n int) error {
-	p.expect(n)
+	p.Expect(n)
 	if err := p.publish(ctx, n); err != nil {
 		return err
 	}
-	return p.wait(ctx)
+	return p.Wait(ctx)
 }
 
 func (p *leatPath) publish(ctx context.Context, n int) error {

@@ -12,12 +12,13 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/leatgo/leat/benchmarks/internal/bench"
+	"github.com/leatgo/leat/benchmarks/internal/load"
 )
 
 // watermillPath is Watermill on its in-memory Pub/Sub. That has no backpressure, so the publisher
 // keeps a window of its own.
 type watermillPath struct {
-	*counter
+	*load.Counter
 
 	next    func(i int) (*message.Message, error)
 	window  chan struct{}
@@ -44,7 +45,7 @@ type watermillOptions struct {
 func newWatermill(o watermillOptions) (*watermillPath, error) {
 	next, err := supply(distinctEvents, o.made, newWatermillMessage)
 	return &watermillPath{
-		counter: newCounter(),
+		Counter: load.NewCounter(),
 		next:    next,
 		window:  make(chan struct{}, o.depth),
 		pubsub:  gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: int64(o.buffer)}, watermill.NopLogger{}),
@@ -109,12 +110,12 @@ func watermillRetry() []message.HandlerMiddleware {
 // handled counts an event and gives its place in the window to the next.
 func (w *watermillPath) handled() {
 	<-w.window
-	w.add()
+	w.Add()
 }
 
 // Run publishes n messages.
 func (w *watermillPath) Run(ctx context.Context, n int) error {
-	w.expect(n)
+	w.Expect(n)
 	for i := range n {
 		w.window <- struct{}{}
 		m, err := w.next(i)
@@ -125,7 +126,7 @@ func (w *watermillPath) Run(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	return w.wait(ctx)
+	return w.Wait(ctx)
 }
 
 // Close stops the Router and the Pub/Sub.

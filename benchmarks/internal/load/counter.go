@@ -1,4 +1,4 @@
-package cases
+package load
 
 import (
 	"context"
@@ -6,29 +6,29 @@ import (
 	"sync/atomic"
 )
 
-// counter is the work of every handler that does nothing: it counts, and tells when the expected
+// Counter is the work of every handler that does nothing: it counts, and tells when the expected
 // number is reached.
-type counter struct {
+type Counter struct {
 	n       atomic.Int64
 	target  atomic.Int64
 	reached chan struct{}
 }
 
-func newCounter() *counter { return &counter{reached: make(chan struct{}, 1)} }
+// NewCounter returns a Counter.
+func NewCounter() *Counter { return &Counter{reached: make(chan struct{}, 1)} }
 
-// add counts one event.
-func (c *counter) add() {
+// Add counts one event.
+func (c *Counter) Add() {
 	if c.n.Add(1) == c.target.Load() {
 		c.reached <- struct{}{}
 	}
 }
 
-// expect sets how many more events wait waits for. It is called before the first of them is
-// published.
-func (c *counter) expect(n int) { c.target.Store(c.n.Load() + int64(n)) }
+// Expect sets how many more events Wait waits for. Call it before the first of them is published.
+func (c *Counter) Expect(n int) { c.target.Store(c.n.Load() + int64(n)) }
 
-// wait waits until the expected events are counted.
-func (c *counter) wait(ctx context.Context) error {
+// Wait waits until the expected events are counted.
+func (c *Counter) Wait(ctx context.Context) error {
 	select {
 	case <-c.reached:
 		return nil
@@ -38,4 +38,4 @@ func (c *counter) wait(ctx context.Context) error {
 }
 
 // Handled counts the events since the start.
-func (c *counter) Handled() int64 { return c.n.Load() }
+func (c *Counter) Handled() int64 { return c.n.Load() }

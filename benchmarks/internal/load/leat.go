@@ -92,15 +92,19 @@ func PublishSingly(ctx context.Context, names *Names, producer *leat.Producer, t
 
 // Consumer is a Consumer that runs.
 type Consumer struct {
-	consumer *leat.Consumer
-	broker   leat.Broker
-	stop     context.CancelFunc
-	ran      chan error
+	// Leat is the Consumer itself.
+	Leat *leat.Consumer
+
+	broker leat.Broker
+	stop   context.CancelFunc
+	ran    chan error
 }
 
 // Consume runs a Consumer whose handler takes work for an event, until it is closed, which closes
-// the broker as well.
-func Consume(broker leat.Broker, sub leat.Subscription, a *Arrivals, concurrency, maxInFlight int, work time.Duration) *Consumer {
+// the broker as well. The outer middleware comes before [middleware.Retry].
+func Consume(
+	broker leat.Broker, sub leat.Subscription, a *Arrivals, concurrency, maxInFlight int, work time.Duration, outer ...leat.Middleware,
+) *Consumer {
 	handler := leat.HandlerFunc(func(_ context.Context, e leat.Event) error {
 		if work > 0 {
 			time.Sleep(work)
@@ -108,7 +112,7 @@ func Consume(broker leat.Broker, sub leat.Subscription, a *Arrivals, concurrency
 		a.Handle(IndexOf(e.ID()))
 		return nil
 	})
-	return consume(broker, sub, handler, concurrency, maxInFlight)
+	return consume(broker, sub, handler, concurrency, maxInFlight, outer...)
 }
 
 // ConsumeBatches is Consume with a handler that takes work for a batch of at most size events, one
@@ -124,19 +128,21 @@ func ConsumeBatches(broker leat.Broker, sub leat.Subscription, a *Arrivals, size
 	return consume(broker, sub, handler, 1, maxInFlight)
 }
 
-func consume(broker leat.Broker, sub leat.Subscription, handler leat.Handler, concurrency, maxInFlight int) *Consumer {
+func consume(
+	broker leat.Broker, sub leat.Subscription, handler leat.Handler, concurrency, maxInFlight int, outer ...leat.Middleware,
+) *Consumer {
 	c := &Consumer{broker: broker, ran: make(chan error, 1)}
-	c.consumer = leat.NewConsumer(broker, sub, handler, &leat.ConsumerOptions{
-		Concurrency: concurrency, MaxInFlight: maxInFlight, Middleware: []leat.Middleware{middleware.Retry(nil)},
+	c.Leat = leat.NewConsumer(broker, sub, handler, &leat.ConsumerOptions{
+		Concurrency: concurrency, MaxInFlight: maxInFlight, Middleware: append(outer, middleware.Retry(nil)),
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	go func() { c.ran <- leat.Run(ctx, c.consumer) }()
+	go func() { c.ran <- leat.Run(ctx, c.Leat) }()
 	return c
 }
 
 // InFlight is how many events it holds.
-func (c *Consumer) InFlight() int { return c.consumer.Stats().InFlight }
+func (c *Consumer) InFlight() int { return c.Leat.Stats().InFlight }
 
 // Close drains it.
 func (c *Consumer) Close() error {
