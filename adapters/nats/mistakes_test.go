@@ -47,7 +47,8 @@ func opens(url string) func(*testing.T, *servers) error {
 func publishes(topic, text string, change func(o *nats.Options, s *servers)) func(*testing.T, *servers) error {
 	return func(t *testing.T, s *servers) error {
 		t.Helper()
-		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop"})
+		at := time.Date(2026, 1, 2, 3, 4, 5, 123_456_789, time.UTC) // whose length is known
+		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop", Time: at})
 		require.NoError(t, err)
 		return leat.NewProducer(mistaken(t, s, change), nil).Publish(t.Context(), topic, e.WithText(text))
 	}

@@ -35,7 +35,8 @@ func opens(url string) func(*testing.T, *brokertest.RabbitMQNode) error {
 func publishes(topic, text string, change func(o *rabbitmq.Options)) func(*testing.T, *brokertest.RabbitMQNode) error {
 	return func(t *testing.T, n *brokertest.RabbitMQNode) error {
 		t.Helper()
-		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop"})
+		at := time.Date(2026, 1, 2, 3, 4, 5, 123_456_789, time.UTC) // whose length is known
+		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop", Time: at})
 		require.NoError(t, err)
 		return leat.NewProducer(mistaken(t, n, change), nil).Publish(t.Context(), topic, e.WithText(text))
 	}
