@@ -152,7 +152,7 @@ func Hosts(p *[]string, port string) Option {
 			}
 			for _, address := range *p {
 				if _, err := hostlist.WithPort(address, port); err != nil {
-					return Reason("Options.Hosts: " + err.Error())
+					return Reason("Options.Hosts: " + err.Error() + "; each element is one host:port, without a scheme")
 				}
 			}
 			return nil

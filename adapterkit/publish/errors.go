@@ -47,9 +47,13 @@ func (o *Options) late() error {
 	return &leat.Error{Code: code, Err: fmt.Errorf("not sent within the DeliveryTimeout of %v: %w", o.Timeout, why)}
 }
 
-// unanswered is the outcome of an event that was begun.
+// unanswered is the outcome of an event that was begun, with what is wrong now.
 func (o *Options) unanswered() error {
-	return &leat.Error{Code: leat.CodeUnknown, Err: fmt.Errorf("no answer within the DeliveryTimeout of %v", o.Timeout)}
+	err := fmt.Errorf("no answer within the DeliveryTimeout of %v", o.Timeout)
+	if _, why := o.trouble(); why != nil {
+		err = fmt.Errorf("%w: %w", err, why)
+	}
+	return &leat.Error{Code: leat.CodeUnknown, Err: err}
 }
 
 // withdrawn is the refusal of an event that nothing was sent of when ctx ended.

@@ -69,6 +69,10 @@ func TestErrorsSayWhichEventAndWhy(t *testing.T) {
 		synctest.Wait()
 		require.EqualError(t, got,
 			`leat: publish topic "topic" event "b": unauthenticated: not sent within the DeliveryTimeout of 10s: test`)
+		require.True(t, admit(t.Context(), "sent").Begin())
+		time.Sleep(timeout)
+		synctest.Wait()
+		require.EqualError(t, got, `leat: publish topic "topic" event "sent": unknown outcome: no answer within the DeliveryTimeout of 10s: test`)
 
 		ctx, cancel := context.WithCancelCause(t.Context())
 		e := admit(ctx, "c")
