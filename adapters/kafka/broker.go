@@ -21,6 +21,7 @@ type Broker struct {
 	o         Options
 	dialer    *dialer
 	conns     *connections
+	outage    *outage // of the brokers, whatever they are asked for
 	publisher *publisher
 	client    *kgo.Client
 	admin     *kadm.Client
@@ -30,6 +31,7 @@ type Broker struct {
 	mu      sync.Mutex
 	members map[string]map[int]bool // by group: which numbers of static members are taken
 	known   sync.Map                // topics that were created by this Broker
+	differ  sync.Map                // topics of which the log says that they have other partitions than the options say
 	begun   sync.Map                // by startKey: the symptoms of groups that began at the end
 }
 
@@ -44,11 +46,13 @@ var (
 // New returns a Broker. It does not connect: addresses and credentials show to be right or wrong at
 // the first call that needs the cluster. The error is an [*leat.Error] with [leat.CodeInvalid].
 func New(o *Options) (*Broker, error) {
-	b := &Broker{o: o.withDefaults(), conns: &connections{}, members: map[string]map[int]bool{}}
+	b := &Broker{o: o.withDefaults(), members: map[string]map[int]bool{}}
 	b.life.Broker = "the Kafka broker"
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
+	b.outage = newOutage(&b.o)
+	b.conns = &connections{outage: b.outage}
 	b.dialer = newDialer(&b.o)
 	b.publisher = newPublisher(&b.o, b.conns)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -103,7 +103,7 @@ func (v *browse) read(ctx context.Context) error {
 	open, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	opts := append(v.b.consumerOptions(v.sub), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{v.sub.Topic: begin}))
-	client, err := v.b.newClient(open, &connections{}, opts)
+	client, err := v.b.newClient(open, &connections{outage: v.b.outage}, opts)
 	if err != nil {
 		return err
 	}

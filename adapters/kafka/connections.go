@@ -24,6 +24,7 @@ const (
 
 // connections watches the connections of one client.
 type connections struct {
+	outage *outage
 	doubts atomic.Int64 // produce requests that were sent and got no answer, or one that leaves the outcome open
 
 	mu     sync.Mutex
@@ -38,41 +39,57 @@ var (
 
 // OnBrokerConnect is called by the client when a connection can be used, or cannot be had. Only an
 // answer to a request says that a connection is good.
-func (c *connections) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+func (c *connections) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
 	if l, ok := conn.(interface{ ready(err error) }); ok {
 		l.ready(err)
 	}
 	if err != nil {
-		c.note(err)
+		c.failed(hostOf(meta), err)
 	}
 }
 
 // OnBrokerE2E is called by the client after each request.
-func (c *connections) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+func (c *connections) OnBrokerE2E(meta kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	err := e2e.Err()
 	if err != nil && key == produceKey {
 		c.doubts.Add(1)
 	}
-	if err == nil && (key == versionsKey || key == handshakeKey || key == authenticateKey) {
-		return // the broker has answered, but not yet said whether it accepts the client
+	switch {
+	case err != nil:
+		c.failed(hostOf(meta), err)
+	case key != versionsKey && key != handshakeKey && key != authenticateKey: // else the broker has not said yet whether it accepts the client
+		_, _ = c.note(nil)
+		c.outage.answered(meta)
 	}
-	c.note(err)
 }
 
-func (c *connections) note(err error) {
-	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
-		return // the caller ended it, which says nothing about the broker
+// failed notes an error, of which the host is "" where the client does not say it. The end of a
+// connection is an outage only when the next one does not work either: the first use of one that
+// was cut while nobody used it has this error.
+func (c *connections) failed(host string, err error) {
+	noted, since := c.note(err)
+	if noted != nil && (!isReset(err) || time.Since(since) >= dialPause) {
+		c.outage.failed(host, noted)
+	}
+}
+
+// note notes an error, or with nil that a request was answered. It returns the error, and since
+// when there is one; nil also where it says nothing about the broker, or less than was known.
+func (c *connections) note(err error) (noted error, since time.Time) {
+	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) {
+		return nil, since // the caller or the client ended it, which says nothing about the broker
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wrong.Err != nil && errors.Is(err, context.DeadlineExceeded) {
-		return // which says less than what was wrong before
+		return nil, since // which says less than what was wrong before
 	}
 	c.worked = c.worked || err == nil
 	if !c.worked && isReset(err) && !hinted(err) {
-		err = fmt.Errorf("%w (the broker ends each connection: is it up, is SASL required, is TLS misconfigured?)", err)
+		err = fmt.Errorf("the broker ends each connection: %w; if it is up, %s", err, adviceEOF)
 	}
 	c.wrong.Set(err)
+	return err, c.wrong.Since
 }
 
 // hinted reports whether the client itself says what an end of a connection may mean, which it does

@@ -52,7 +52,12 @@ func (b *Broker) declareTopic(ctx context.Context, topic string) error {
 		return b.verifyTopic(ctx, topic)
 	case ProvisionCreate:
 	}
-	if _, err := b.partitions(ctx, topic); !errors.Is(err, errNoTopic) {
+	if n, err := b.partitions(ctx, topic); !errors.Is(err, errNoTopic) {
+		if err == nil && b.o.Partitions > 0 && n != b.o.Partitions {
+			if _, told := b.differ.LoadOrStore(topic, true); !told {
+				b.o.log(linePartitions, topic, n, b.o.Partitions)
+			}
+		}
 		return err
 	}
 	config := map[string]*string{}

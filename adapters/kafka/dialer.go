@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -89,7 +88,7 @@ func (p *peer) mayDial() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil && time.Since(p.last) < dialPause {
-		return fmt.Errorf("%w (not dialed again yet)", p.err)
+		return p.err
 	}
 	p.last = time.Now()
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
@@ -72,11 +73,21 @@ func fail(ctx context.Context, op, topic string, err error) error {
 // fail makes the error of an operation that asked the cluster. Where that has run out of time, what
 // was wrong with the last connection says more.
 func (b *Broker) fail(ctx context.Context, op, topic string, err error) error {
+	last := b.conns.last()
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
-		b.conns.note(err) // the client says so later, or never
+		b.conns.failed("", err) // the client says so later, or never
 	}
-	if last := discreet(b.conns.last()); last != nil && errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w; the last connection: %v", err, last) //nolint:errorlint // err says what kind it is
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = withLast(err, last)
 	}
 	return fail(ctx, op, topic, err)
+}
+
+// withLast adds to an error what was wrong with the last connection, unless that is nil or in its
+// text.
+func withLast(err, last error) error {
+	if last == nil || strings.Contains(err.Error(), last.Error()) {
+		return err
+	}
+	return fmt.Errorf("%w; the last connection: %v", err, discreet(last)) //nolint:errorlint // err says what kind it is
 }

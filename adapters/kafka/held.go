@@ -78,11 +78,16 @@ func (p *publisher) release() {
 	}
 }
 
-// trouble says why nothing could be sent.
+var errNotYet = errors.New("no broker has answered yet; check that host and port are those of a Kafka broker")
+
+// trouble says why nothing could be sent, or answered.
 func (p *publisher) trouble() error {
 	why := p.conns.last()
+	if why == nil && p.open.Load() {
+		return nil
+	}
 	if why == nil {
-		why = errors.New("no broker has answered yet")
+		why = errNotYet
 	}
 	code := codeOf(why)
 	if code == leat.CodeCanceled || code == leat.CodeClosed { // a context that ended is the client's own

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -144,6 +146,68 @@ func (l *illness) report(topic string) (errs []error) {
 		add(s, what.text, code)
 	}
 	return errs
+}
+
+// complaint is an ailment as the log has it: the first error, and the partitions.
+type complaint struct {
+	err        error
+	partitions []int32
+}
+
+// complaints returns what is worth a line: what happened once, and what has lasted for a while.
+// What else has lines of its own is left out.
+func (l *illness) complaints(now time.Time) map[ailment]*complaint {
+	found := map[ailment]*complaint{}
+	for at, s := range l.symptoms.All() {
+		a, partition := ailment(at>>32), int32(at)
+		lasted := now.Sub(s.Since)
+		if ailments[a].memory == fetchMemory {
+			lasted = s.Last.Sub(s.Since) // nobody says that it is over
+		}
+		switch over := ailments[a].memory > 0 && !s.Within(ailments[a].memory); {
+		case over, a == ofSilence, a == ofHandler:
+			continue
+		case a != ofData && lasted < stallLook, a == ofGap && l.symptoms.Has(ofGapLimit.place(partition)):
+			continue
+		}
+		c := found[a]
+		if c == nil {
+			c = &complaint{err: s.Err}
+			found[a] = c
+		}
+		if a >= ofFetch && a <= ofNote {
+			c.partitions = append(c.partitions, partition)
+		}
+	}
+	return found
+}
+
+// logIllness logs what is wrong with the stream, and that nothing is any more. What an outage of
+// brokers brings about has the line of that.
+func (s *Stream) logIllness() {
+	if s.broker.outage.within(fetchMemory) {
+		return
+	}
+	s.mu.Lock()
+	found := s.ill.complaints(time.Now())
+	s.mu.Unlock()
+	for _, a := range slices.Sorted(maps.Keys(found)) {
+		c, text, code, partitions := found[a], ailments[a].text, ailments[a].code, ""
+		if code == 0 {
+			code = codeOf(c.err)
+		}
+		if len(c.partitions) > 0 {
+			partitions = named(c.partitions)
+		}
+		kind := fmt.Sprint(a)
+		if a == ofData {
+			kind = c.err.Error() // each loss is another one
+		}
+		lineIll.wrong(&s.trouble, kind, discreet(c.err), s.sub.Topic, s.sub.Group, text, partitions, code.String())
+	}
+	if len(found) == 0 {
+		lineWell.well(&s.trouble, s.sub.Topic, s.sub.Group)
+	}
 }
 
 // Health implements [leat.HealthReporter]: it returns nil, or an [*leat.Error] for what is wrong

@@ -30,7 +30,7 @@ func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	for i, v := range keyvals {
 		if err, ok := v.(error); ok {
 			if level == kgo.LogLevelError && isRefusedLogin(err) {
-				l.conns.note(err)
+				l.conns.failed("", err)
 			}
 			keyvals[i] = discreet(err)
 		}

@@ -65,13 +65,12 @@ type Options struct {
 	// CommitInterval is how often finished offsets are committed while events flow. 0 means 1 s.
 	CommitInterval time.Duration
 	// SessionTimeout is after how long without a heartbeat the group gives a member's partitions to
-	// others, and the member's leases end by its own clock, at nine tenths of it. With
-	// [ProtocolConsumer] the broker decides instead, and the member counts at least 45 s. 0 means
-	// 45 s.
+	// others. The member's leases end by its own clock, at 88 % of it. With [ProtocolConsumer] the
+	// broker decides instead, and the member counts at least 45 s. 0 means 45 s.
 	SessionTimeout time.Duration
 	// HeartbeatInterval is how often a member reports, and finds out about rebalances. It may be
-	// three quarters of SessionTimeout at most, since a lease lasts nine tenths of that after a
-	// heartbeat. 0 means 3 s, or a third of SessionTimeout if that is less.
+	// three quarters of SessionTimeout at most, since a lease lasts 88 % of that after a heartbeat.
+	// 0 means 3 s, or a third of SessionTimeout if that is less.
 	HeartbeatInterval time.Duration
 	// RebalanceTimeout is how long members may take to give up partitions; running handlers get
 	// half of it to finish. 0 means 1 minute.
@@ -254,7 +253,8 @@ func (o *Options) validate() error {
 func (o *Options) validatePlaintext() error {
 	for _, address := range o.Hosts {
 		if !o.maySend(address) {
-			return options.Reason("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; set TLS, or AllowPlaintext")
+			return options.Reason("SASL mechanism " + o.SASL.Mechanism + " without TLS shows the secret to the network; use TLS (tls=true, or" +
+				" Options.TLS), or set AllowPlaintext (allow_plaintext=true)")
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,24 @@ func TestOutage(t *testing.T) {
 	ids, err := stored("t", f.proxy.Addr())
 	require.NoError(t, err)
 	assert.Equal(t, [][]string{{"0", "1", "2", "3"}}, ids, "each once, in order")
+}
+
+// TestDeliveryTimeoutSaysWhy: an event that was given to the client, and has no answer in time,
+// says what is wrong with the connection.
+func TestDeliveryTimeoutSaysWhy(t *testing.T) {
+	t.Parallel()
+	f := newProxied(t)
+	require.NoError(t, f.CreateTopic("t", 1, nil))
+	o := quick(f.proxy.Addr())
+	o.DeliveryTimeout = time.Second
+	b := open(t, o)
+	require.NoError(t, publishOne(b, "t", event("0", "k"), 5*time.Second))
+	down(f.proxy)
+	err := publishOne(b, "t", event("1", "k"), 5*time.Second)
+	code(t, leat.CodeUnknown, err)
+	require.ErrorContains(t, err, "no answer within the DeliveryTimeout of 1s: ")
+	require.ErrorContains(t, err, "connect")
+	assert.Equal(t, 1, strings.Count(err.Error(), "DeliveryTimeout"))
 }
 
 // code checks that an error is one of Leat's, with a code.

@@ -19,6 +19,13 @@ func (p *publisher) outcome(r *record, err error) error {
 	if code != leat.CodeUnknown && r.kafka.Partition != unpartitioned && p.conns.doubts.Load() != r.doubts {
 		code, err = leat.CodeUnknown, fmt.Errorf("an earlier try may have been stored: %w", err)
 	}
+	switch {
+	case errors.Is(err, kgo.ErrRecordTimeout):
+		err = withLast(fmt.Errorf("no answer within the DeliveryTimeout of %v: %w", p.o.DeliveryTimeout, err), p.conns.last())
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		err = fmt.Errorf("nobody has declared the topic yet; name it in ProducerOptions.Topics where it is published to, or call"+
+			" leat.Declare (leat.Run declares what its consumers read): %w", err)
+	}
 	return &leat.Error{Code: code, Err: discreet(err)}
 }
 

@@ -27,6 +27,7 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 		for _, t := range old {
 			t.lease.End(errAgain)
 		}
+		lineResumed.well(&s.silence, s.sub.Topic, s.sub.Group)
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +151,9 @@ func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.O
 	if err := s.verify(ctx, offsets[s.sub.Topic]); err != nil {
 		return nil, err
 	}
-	s.resume(offsets[s.sub.Topic])
+	if with, finished := s.resume(offsets[s.sub.Topic]); finished > 0 {
+		s.log(lineNoted, named(with), finished)
+	}
 	s.nameStarts(ctx, offsets[s.sub.Topic])
 	s.placed(offsets[s.sub.Topic])
 	return offsets, nil
@@ -173,8 +176,9 @@ func (s *Stream) placed(offsets map[int32]kgo.Offset) {
 	}
 }
 
-// resume notes where the group had come to, and puts in where the stream goes on.
-func (s *Stream) resume(offsets map[int32]kgo.Offset) {
+// resume notes where the group had come to, and puts in where the stream goes on. It returns how
+// many events above the group's offsets are finished, and in which partitions.
+func (s *Stream) resume(offsets map[int32]kgo.Offset) (with []int32, finished int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p, offset := range offsets {
@@ -206,11 +210,11 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) {
 			t.above, t.aboveEpoch = read.above, read.epoch
 		}
 		if n := t.above.count(); n > 0 {
-			s.broker.o.Logger.Info("events above the committed offset are finished already, and are not handled again", "topic", s.sub.Topic,
-				"group", s.sub.Group, "partition", p, "offset", committed, "events", n)
+			finished, with = finished+n, append(with, p)
 		}
 	}
 	s.notes = nil
+	return with, finished
 }
 
 // revoked gives partitions up in order: their events are not started any more, running handlers may
@@ -253,12 +257,28 @@ func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string
 	s.mu.Lock()
 	oldest := s.end(tenures)
 	s.mu.Unlock()
+	s.endRevoked(tenures, inTime, oldest, err)
+}
+
+// endRevoked ends the leases, and logs those that end out of order.
+func (s *Stream) endRevoked(tenures []*tenure, inTime bool, oldest []int64, commitErr error) {
+	var late []*tenure
+	causes := make([]error, len(tenures))
+	var first error
 	for i, t := range tenures {
-		t.lease.End(s.revokeCause(t, inTime, oldest[i], err))
+		if causes[i] = s.revokeCause(t, inTime, oldest[i], commitErr); causes[i] != nil {
+			late, first = append(late, t), cmp.Or(first, causes[i])
+		}
+	}
+	if len(late) > 0 {
+		s.log(lineGivenUp, named(partitionsOf(late)), first)
+	}
+	for i, t := range tenures {
+		t.lease.End(causes[i])
 	}
 }
 
-// revokeCause returns why a tenure ended out of order, and logs it; nil when it did not.
+// revokeCause returns why a tenure ended out of order; nil when it did not.
 func (s *Stream) revokeCause(t *tenure, inTime bool, oldest int64, commitErr error) error {
 	var err error
 	switch {
@@ -273,8 +293,6 @@ func (s *Stream) revokeCause(t *tenure, inTime bool, oldest int64, commitErr err
 	default:
 		return nil
 	}
-	s.broker.o.Logger.Warn("partition given up with unfinished events, which will be handled again", "topic", s.sub.Topic,
-		"group", s.sub.Group, "partition", t.partition, "error", err)
 	return err
 }
 
@@ -285,9 +303,10 @@ func (s *Stream) lost(_ context.Context, _ *kgo.Client, partitions map[string][]
 	s.end(tenures)
 	s.mu.Unlock()
 	cause := s.presence.lostCause()
+	if len(tenures) > 0 {
+		s.log(lineLost, named(partitionsOf(tenures)), cause)
+	}
 	for _, t := range tenures {
-		s.broker.o.Logger.Warn("partition lost; its unfinished events are handled by another member", "topic", s.sub.Topic, "group", s.sub.Group,
-			"partition", t.partition, "error", cause)
 		t.lease.End(cause)
 	}
 }

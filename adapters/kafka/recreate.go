@@ -124,8 +124,7 @@ func (s *Stream) moveTo(ctx context.Context, topic kadm.TopicDetail) {
 	for _, t := range tenures {
 		t.lease.End(errDeleted)
 	}
-	s.broker.o.Logger.Warn("the topic was deleted and created again; consuming goes on with the new topic, from its start",
-		"topic", s.sub.Topic, "group", s.sub.Group)
+	s.log(lineNewTopic)
 	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
 	if !s.sub.Broadcast {
 		s.client.AddConsumeTopics(s.sub.Topic)
@@ -159,7 +158,7 @@ func (p *publisher) purge(topic string) {
 	}
 	p.purges.Go(func() {
 		defer p.purging.Delete(topic)
-		p.o.Logger.Warn("the topic was deleted and created again; publishing goes on with the new topic", "topic", topic)
+		p.o.log(lineNewTopicPublished, topic)
 		p.clients.current().PurgeTopicsFromProducing(topic)
 	})
 }

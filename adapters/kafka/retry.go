@@ -11,17 +11,26 @@ import (
 )
 
 // retry calls f until it succeeds, fails for good, or ctx ends. A cluster that has just started, or
-// whose leaders move, answers with errors that pass.
+// whose leaders move, answers with errors that pass. Of a try that the end of ctx has ended, the
+// error of the try before says more.
 func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	var before error
 	for tries := 1; ; tries++ {
 		answer, err := within(ctx, f)
+		if cut := before != nil && ctx.Err() != nil; err != nil && cut && (passes(err) || codeOf(err) == leat.CodeCanceled) {
+			err = before
+		}
 		if err == nil || !passes(err) {
 			return answer, err
 		}
+		before = err
 		select {
 		case <-time.After(backoff(tries)):
 		case <-ctx.Done():
-			return answer, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			if !errors.Is(err, context.Cause(ctx)) {
+				err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
+			return answer, err
 		}
 	}
 }
@@ -35,7 +44,7 @@ func passes(err error) bool {
 	return codeOf(err) == leat.CodeUnavailable && !isRefusedLogin(err)
 }
 
-var errSilent = errors.New("the cluster has not answered")
+var errSilent = errors.New("the cluster has not answered; check that host and port are those of a Kafka broker")
 
 // saying is how long f may take, after ctx has ended, to say what it waited for.
 const saying = 50 * time.Millisecond

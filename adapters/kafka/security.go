@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,12 +128,59 @@ func loginError(mechanism string, err error) error {
 }
 
 // discreet returns err without what a broker says about a login that it refuses, which may name the
-// user.
+// user, and with what to do about it where that is known.
 func discreet(err error) error {
 	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok && kafkaCode(kafkaErr) == leat.CodeUnauthenticated {
-		return fmt.Errorf("the broker refuses the login: %w", kafkaErr)
+		err = fmt.Errorf("the broker refuses the login: %w", kafkaErr)
+	}
+	if do := advice(err); do != "" && !strings.Contains(err.Error(), do) {
+		err = fmt.Errorf("%w; %s", err, do)
 	}
 	return err
+}
+
+// adviceEOF is advice for a broker that ends a connection at once, which may have several reasons.
+const adviceEOF = "correct the port, TLS (tls=true of the URL, or Options.TLS) or the login (sasl and user:password@, or Options.SASL)"
+
+// wantsTLS is in the client's error for what answers with an alert of TLS. The error has no type.
+const wantsTLS = "is this a plaintext connection speaking to a tls endpoint?"
+
+// advice says what to do about an error that does not pass by itself, in the words of both who
+// opened a URL and who filled in Options. It is empty where the error says it, or nobody knows.
+func advice(err error) string {
+	if kafkaErr, ok := errors.AsType[*kerr.Error](err); ok {
+		return adviceOf(kafkaErr)
+	}
+	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
+	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case isRecord:
+		return "what answers does not speak TLS: correct the port, or leave out TLS (tls=true, Options.TLS)"
+	case isCert:
+		return "correct the host, or give the broker's certificate authority: ca_file of the URL, or Options.TLS"
+	case fault.IsCertificateAlert(err):
+		return "give a client certificate that the broker takes: cert_file and key_file of the URL, or Options.TLS"
+	case hinted(err):
+		return adviceEOF
+	case strings.Contains(err.Error(), wantsTLS):
+		return "use TLS: tls=true of the URL, or Options.TLS"
+	}
+	return ""
+}
+
+// adviceOf is advice for an error code of a broker.
+func adviceOf(err *kerr.Error) string {
+	switch {
+	case err == kerr.UnsupportedSaslMechanism:
+		return "use a mechanism that the broker has: sasl of the URL, or Options.SASL.Mechanism"
+	case kafkaCode(err) == leat.CodeUnauthenticated:
+		return "correct the user or the password: user:password@ or password_file of the URL, or Options.SASL"
+	case kafkaCode(err) == leat.CodePermissionDenied:
+		return "docs/kafka-acl.md lists the permissions"
+	case err == kerr.MessageTooLarge:
+		return "lower MaxMessageBytes (max_message_bytes of the URL) to what the topic takes, or raise its max.message.bytes"
+	}
+	return ""
 }
 
 // isRefusedLogin reports whether err says that the client and the broker do not accept each other's

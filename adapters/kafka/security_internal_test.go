@@ -50,7 +50,7 @@ func TestRefusedLoginsNameNobody(t *testing.T) {
 	t.Parallel()
 	said := fmt.Errorf("unable to initialize sasl: %w: Authentication failed for user zq7xjw", kerr.SaslAuthenticationFailed)
 	conns := &connections{}
-	conns.note(said)
+	conns.failed("", said)
 	for _, err := range []error{
 		fail(t.Context(), "declare", "t", said), conns.health("t"), unhealthy("t", leat.CodeUnauthenticated, conns.wrong.Since, said),
 	} {

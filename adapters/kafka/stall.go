@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,6 +26,7 @@ func (s *Stream) lookForStalls() {
 	if !s.sub.Broadcast {
 		s.recoverUnplaced()
 	}
+	s.logIllness()
 }
 
 // silent returns where the client is in partitions that have been silent since the last look. While
@@ -90,8 +92,6 @@ func (s *Stream) findStalls() {
 func (s *Stream) unplaced(partition int32) {
 	s.ill.anew(ofStall, partition, fmt.Errorf("the group's offset in partition %d could not be read; nothing comes from there until it can",
 		partition))
-	s.broker.o.Logger.Warn("the group's offset in a partition could not be read", "topic", s.sub.Topic, "group", s.sub.Group,
-		"partition", partition)
 }
 
 var errAgain = errors.New("the group's offset in another partition could not be read before, so the partitions are assigned again")
@@ -124,7 +124,7 @@ func (s *Stream) recoverUnplaced() {
 	if err != nil {
 		return
 	}
-	s.broker.o.Logger.Info("partitions are assigned again", "topic", s.sub.Topic, "group", s.sub.Group, "reason", errAgain)
+	s.log(lineAgain, named(slices.Clone(all)))
 	s.revoked(ctx, s.client, map[string][]int32{s.sub.Topic: all})
 	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
 	s.client.AddConsumeTopics(s.sub.Topic)

@@ -77,7 +77,7 @@ func (b *Broker) noteSkipped(ctx context.Context, sub leat.Subscription, ends ka
 		" were there. A new group should; one that was used before has lost its offsets (the cluster's offsets.retention.minutes),"+
 		" and events with them: set its offsets back, or use StartEarliest", sub.Group, skipped))
 	b.begun.Store(startKey{sub.Topic, sub.Group}, s)
-	b.o.Logger.Warn("a group begins at the end of a topic", "topic", sub.Topic, "group", sub.Group, "skipped", skipped, "reason", s.Err)
+	b.o.log(lineAtEnd, sub.Topic, sub.Group, skipped, s.Err)
 }
 
 // startKey names a group of a topic.

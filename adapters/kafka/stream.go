@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -57,6 +58,9 @@ type Stream struct {
 	idle     chan struct{}      // closed when no records are on their way from the client into polled; nil when none are
 	ill      illness
 	ident    identity
+
+	silence fault.Incident // the group does not answer
+	trouble fault.Incident // what health says of the stream
 }
 
 var (

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,7 +19,8 @@ import (
 
 // errNoTopic is UNKNOWN_TOPIC_OR_PARTITION where it is final, which Kafka's own error is not.
 var errNoTopic error = &leat.Error{Op: "metadata", Code: leat.CodeNotFound, Err: errors.New(
-	"the topic does not exist; declare a subscription of it (leat.Declare, or leat.Run, which does), or create it")}
+	"nobody has declared the topic yet; declare it (leat.Declare, ProducerOptions.Topics, or leat.Run for what its consumers read) with" +
+		" ProvisionCreate (provision=create), or create it")}
 
 // Subscribe implements [leat.Broker]. The topic must exist: otherwise the error has
 // [leat.CodeNotFound]. It returns when the cluster has answered that topic and group may be used;
@@ -43,13 +45,13 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, b.fail(caller, "subscribe", sub.Topic, err)
 	}
 	s := &Stream{
-		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{},
+		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{outage: b.outage},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
 		decoder: decoder{mapping: b.o.Mapping},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
-		ill:  illness{start: b.skipped(sub)},
+		ill: illness{start: b.skipped(sub)}, silence: fault.Incident{Logger: b.o.Logger}, trouble: fault.Incident{Logger: b.o.Logger},
 		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
 	s.keepBook()

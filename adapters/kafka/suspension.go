@@ -98,9 +98,10 @@ func (s *Stream) suspend(silence time.Duration) {
 	over := s.renew()
 	s.ill.anew(ofSilence, 0, cause)
 	s.mu.Unlock()
+	if len(over) > 0 {
+		lineSuspended.wrong(&s.silence, "", cause, s.sub.Topic, s.sub.Group, named(partitionsOf(over)))
+	}
 	for _, t := range over {
-		s.broker.o.Logger.Warn("lease ended; its unfinished events are handled again", "topic", s.sub.Topic, "group", s.sub.Group,
-			"partition", t.partition, "error", cause)
 		t.lease.End(cause)
 		s.mu.Lock()
 		drained := t.drained
@@ -158,6 +159,7 @@ func (s *Stream) resumeSuspended() {
 		}
 	}
 	s.mu.Unlock()
+	lineResumed.well(&s.silence, s.sub.Topic, s.sub.Group)
 	s.goOn(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -75,8 +75,7 @@ func (s *Stream) pass(t *tenure, u *unreadable) {
 		return // it was finished in an earlier tenure
 	}
 	s.polled = append(s.polled, chunk{tenure: t, bad: u})
-	s.broker.o.Logger.Warn("records cannot be read; they are passed as one malformed delivery", "topic", s.sub.Topic, "group", s.sub.Group,
-		"partition", t.partition, "offset", u.first, "next", u.next, "error", u.reason)
+	s.log(lineUnreadable, t.partition, u.first, u.next, u.reason)
 }
 
 // goOn tells the client to go on behind what it cannot read. No new tenure of the partition may

@@ -49,6 +49,9 @@ func (o *Options) read(r *options.Reader) {
 	o.table().Read(r)
 	r.Renamed("connection_name", "client_id")
 	r.NoPath("kafka:// takes hosts and parameters only; topics are named by subscriptions")
+	if r.URL().Query().Has("acks") {
+		r.Wrong("publishes always wait for all in-sync replicas (acks=all); leave acks out")
+	}
 	mechanism, token, login := r.Enum("sasl", "", Plain, ScramSHA256, ScramSHA512, OAuthBearer), r.Secret("token_file"), r.Login()
 	if mechanism == "" && login != nil {
 		mechanism = Plain

@@ -1,0 +1,77 @@
+package kafka
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheDocumentedLinesAreThoseOfTheLog: the table in docs/operations.md has each line of the
+// adapter's log, with its level and its attributes.
+func TestTheDocumentedLinesAreThoseOfTheLog(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(text), "\nKafka:\n\n| message | level | attributes | what to do |\n|---|---|---|---|\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	documented := map[string]string{}
+	for row := range strings.Lines(table) {
+		cells := strings.Split(row, " | ")
+		require.Len(t, cells, 4, row)
+		documented[strings.TrimPrefix(cells[0], "| ")] = cells[1] + " " + strings.ReplaceAll(cells[2], "`", "")
+	}
+	want := map[string]string{}
+	for _, l := range logLines {
+		want[l.message] = l.level.String() + " " + l.attributes
+	}
+	assert.Equal(t, want, documented)
+}
+
+// TestLinesOfIncidentsAreAsTheTableSays: the beginning of an incident has the level and the last
+// attribute that the table gives it, and so has its end.
+func TestLinesOfIncidentsAreAsTheTableSays(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	i := fault.Incident{Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	for _, pair := range [][2]logLine{{lineOutage, lineOutageOver}, {lineSuspended, lineResumed}, {lineIll, lineWell}} {
+		for n, l := range pair {
+			out.Reset()
+			names := strings.Fields(logLines[l].attributes)
+			values := make([]any, len(names)-1)
+			for at := range values {
+				values[at] = "v"
+			}
+			if n == 0 {
+				l.wrong(&i, "kind", errors.New("e"), values...)
+			} else {
+				l.well(&i, values...)
+			}
+			assert.Contains(t, out.String(), "level="+logLines[l].level.String()+" ")
+			at := 0
+			for _, name := range names {
+				next := strings.Index(out.String()[at:], " "+name+"=")
+				require.GreaterOrEqual(t, next, 0, "%s has no %s", out.String(), name)
+				at += next + 1
+			}
+		}
+	}
+}
+
+// TestPartitionsAreNamedInFewWords: a line does not grow with the partitions.
+func TestPartitionsAreNamedInFewWords(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "1 (7)", named([]int32{7}))
+	assert.Equal(t, "3 (0, 1, 2)", named([]int32{2, 0, 1, 0}))
+	many := make([]int32, 1000)
+	for p := range many {
+		many[p] = int32(999 - p)
+	}
+	assert.Equal(t, "1000 (0, 1, 2, 3, 4, ...)", named(many))
+}
