@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/leatgo/leat/adapterkit/fault"
@@ -113,7 +114,7 @@ func named(partitions []int32) string {
 	partitions = slices.Compact(partitions)
 	first := make([]string, 0, mostNamed+1)
 	for _, p := range partitions[:min(len(partitions), mostNamed)] {
-		first = append(first, fmt.Sprint(p))
+		first = append(first, strconv.Itoa(int(p)))
 	}
 	if len(partitions) > mostNamed {
 		first = append(first, "...")

@@ -99,7 +99,8 @@ func TestStartWithoutABrokerHasALine(t *testing.T) {
 	o.Logger = log.logger()
 	b := open(t, o)
 	under := publish(t.Context(), b, "t", event("1", "k"))
-	log.has(t, 1, `msg="Kafka does not answer" host=`+addr+` code=unavailable error="unable to dial: dial tcp `+addr+`: connect: connection refused"`)
+	log.has(t, 1, `msg="Kafka does not answer" host=`+addr+` code=unavailable error="unable to dial: dial tcp `+addr+
+		`: connect: connection refused"`)
 	newFake(t, kfake.Ports(port), kfake.SeedTopics(1, "t"))
 	errs, err := under.wait(10 * time.Second)
 	require.NoError(t, err)
@@ -223,4 +224,3 @@ func TestOtherPartitionsThanTheOptionsSay(t *testing.T) {
 	}
 	assert.Len(t, log.with(""), 1, "%s", log)
 }
-
