@@ -67,29 +67,29 @@ func (c *connections) OnBrokerE2E(meta kgo.BrokerMetadata, key int16, e2e kgo.Br
 // connection is an outage only when the next one does not work either: the first use of one that
 // was cut while nobody used it has this error.
 func (c *connections) failed(host string, err error) {
-	noted, since := c.note(err)
+	since, noted := c.note(err)
 	if noted != nil && (!isReset(err) || time.Since(since) >= dialPause) {
 		c.outage.failed(host, noted)
 	}
 }
 
-// note notes an error, or with nil that a request was answered. It returns the error, and since
-// when there is one; nil also where it says nothing about the broker, or less than was known.
-func (c *connections) note(err error) (noted error, since time.Time) {
+// note notes an error, or with nil that a request was answered. It returns since when there is an
+// error, and the error; nil also where it says nothing about the broker, or less than was known.
+func (c *connections) note(err error) (since time.Time, noted error) {
 	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) {
-		return nil, since // the caller or the client ended it, which says nothing about the broker
+		return since, nil // the caller or the client ended it, which says nothing about the broker
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wrong.Err != nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, since // which says less than what was wrong before
+		return since, nil // which says less than what was wrong before
 	}
 	c.worked = c.worked || err == nil
 	if !c.worked && isReset(err) && !hinted(err) {
 		err = fmt.Errorf("the broker ends each connection: %w; if it is up, %s", err, adviceEOF)
 	}
 	c.wrong.Set(err)
-	return err, c.wrong.Since
+	return c.wrong.Since, err
 }
 
 // hinted reports whether the client itself says what an end of a connection may mean, which it does
