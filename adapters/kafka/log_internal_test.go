@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/stretchr/testify/assert"
@@ -74,4 +75,37 @@ func TestPartitionsAreNamedInFewWords(t *testing.T) {
 		many[p] = int32(999 - p)
 	}
 	assert.Equal(t, "1000 (0, 1, 2, 3, 4, ...)", named(many))
+}
+
+// TestPartitionsThatEndTogetherHaveOneLine: however many partitions a rebalance takes, whose events
+// are handled again, there is one line.
+func TestPartitionsThatEndTogetherHaveOneLine(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := newLoose(t, 1<<20)
+	l.broker.o.Logger = slog.New(slog.NewTextHandler(&out, nil))
+	l.sub.Group, l.presence = "g", newPresence(&Options{SessionTimeout: time.Second})
+	begin := func() (tenures []*tenure, oldest []int64, partitions map[string][]int32) {
+		partitions = map[string][]int32{}
+		for p := range int32(12) {
+			l.begin(p)
+			tenures, oldest = append(tenures, l.tenures[p]), append(oldest, -1)
+			partitions["t"] = append(partitions["t"], p)
+		}
+		return tenures, oldest, partitions
+	}
+	tenures, oldest, _ := begin()
+	l.endRevoked(tenures, true, oldest, nil)
+	assert.Empty(t, out.String())
+	l.endRevoked(tenures, true, oldest, errors.New("no answer"))
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
+	assert.Contains(t, out.String(), `msg="partitions are given up with unfinished events, which are handled again" topic=t group=g `+
+		`partitions="12 (0, 1, 2, 3, 4, ...)" error="partition 0 was revoked, and what was finished could not be committed: no answer"`)
+
+	out.Reset()
+	_, _, partitions := begin()
+	l.lost(t.Context(), nil, partitions)
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
+	assert.Contains(t, out.String(), `msg="partitions are lost; other members handle their unfinished events" topic=t group=g `+
+		`partitions="12 (0, 1, 2, 3, 4, ...)" error=`)
 }
