@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,6 +32,7 @@ func newLoose(t testing.TB, maxBytes int) *loose {
 		broker: &Broker{o: Options{GapLimit: 2}}, client: client, sub: leat.Subscription{Topic: "t", MaxInFlight: 10, MaxInFlightBytes: maxBytes},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{}, paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), commit: committer{due: make(chan struct{}, 1)},
+		silence: fault.Incident{Logger: slog.New(slog.DiscardHandler)},
 	}
 	s.keepBook()
 	s.begin(0)
