@@ -90,9 +90,7 @@ func (s *Stream) keepLeases() time.Duration {
 func (s *Stream) suspend(silence time.Duration) {
 	cause := fmt.Errorf("the group has not answered a heartbeat for %v, and may have given the partition to another member after the session"+
 		" timeout of %v", silence.Round(time.Millisecond), s.presence.timeout)
-	if last := s.conns.last(); last != nil {
-		cause = fmt.Errorf("%w; the last connection: %w", cause, last)
-	}
+	cause = withLast(cause, s.conns.last())
 	s.mu.Lock()
 	s.resuming = false
 	over := s.renew()
