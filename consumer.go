@@ -137,7 +137,7 @@ func NewConsumer(broker Broker, sub Subscription, h Handler, o *ConsumerOptions)
 		sub.MaxInFlightBytes = c.o.MaxInFlightBytes
 	}
 	c.sub = sub.WithDefaults()
-	c.journal.log, c.journal.topic, c.journal.group = o.Logger, c.sub.Topic, c.sub.Group
+	c.journal.Logger, c.journal.Topic, c.journal.Group = o.Logger, c.sub.Topic, c.sub.Group
 	switch {
 	case c.invalid != nil:
 	case nils.Is(broker):

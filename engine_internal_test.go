@@ -231,11 +231,11 @@ func TestTheDocumentedLinesAreThoseOfTheLog(t *testing.T) {
 		documented[strings.TrimPrefix(cells[0], "| ")] = strings.TrimSpace(cells[1] + " " + strings.ReplaceAll(cells[2], "`", ""))
 	}
 	for _, l := range logLines {
-		want := strings.TrimSpace(l.level.String() + " " + l.attributes)
-		if got := documented[l.message]; got != want {
-			t.Errorf("docs/operations.md says of %q: %q, want %q", l.message, got, want)
+		want := strings.TrimSpace(l.Level.String() + " " + l.Attributes)
+		if got := documented[l.Message]; got != want {
+			t.Errorf("docs/operations.md says of %q: %q, want %q", l.Message, got, want)
 		}
-		delete(documented, l.message)
+		delete(documented, l.Message)
 	}
 	for message := range documented {
 		t.Errorf("docs/operations.md has a line that nobody writes: %q", message)

@@ -1,194 +1,40 @@
 package leat
 
 import (
-	"cmp"
-	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/leatgo/leat/internal/aside"
+	"github.com/leatgo/leat/internal/incidents"
 )
 
 const (
-	// logPeriod is the time in which at most logMost lines of one message are written. What comes
-	// on top is counted, and the newest of it is written when the period is over.
-	logPeriod = time.Minute
-	logMost   = 10
-	// maxLogKinds bounds the kinds of one message that are counted apart.
-	maxLogKinds = 20
 	// malformedAdvice says what a person can do about messages that are not events.
 	malformedAdvice = "mend the program that sends them, or set the adapter's Mapping where they are meant to be so"
 	// maxLogError and maxLogStack bound the text of an error and a stack, in bytes.
 	maxLogError, maxLogStack = 1 << 10, 8 << 10
 )
 
-// journal writes the log of a Consumer or a Producer: one line for each incident, and a bounded
-// number of lines however many incidents there are. It has its own lock, which it does not hold
-// while it calls the Logger, and is called without the engine's: values are made of errors that are
-// foreign code.
-type journal struct {
-	log          *slog.Logger // nil means no log
-	topic, group string       // of a Consumer
-
-	mu     sync.Mutex
-	counts map[logKind]*logCount
-	timer  *time.Timer // nil while nothing is held back
-
-	summing sync.Mutex // held while the lines of a period that is over are written
-}
-
-// logKind is what is counted together: the incidents of one message, or of one kind of it.
-type logKind struct {
-	line logLine
-	kind string
-}
-
-// logCount counts the lines of a kind in the period that began last.
-type logCount struct {
-	began  time.Time
-	lines  int
-	more   int          // incidents without a line
-	newest func() []any // values of the last of these
-}
-
-// off reports whether nobody reads the log, so that there is no need to gather anything for it.
-func (j *journal) off() bool { return j.log == nil }
+// journal writes the log of a Consumer or a Producer. It is called without the engine's lock,
+// because values are made of errors that are foreign code.
+type journal struct{ incidents.Log }
 
 // note writes a line of l, or counts it. Kinds of a line, such as reasons, are counted apart.
 // values returns what the attributes of l have, in their order.
 func (j *journal) note(l logLine, kind string, values func() []any) {
-	if j.off() || !j.log.Enabled(context.Background(), logLines[l].level) {
+	if j.Off() {
 		return
 	}
-	now := time.Now()
-	j.mu.Lock()
-	c := j.count(logKind{l, kind}, now)
-	if now.Sub(c.began) >= logPeriod {
-		c.began, c.lines = now, 0
-	}
-	if c.lines >= cmp.Or(logLines[l].most, logMost) {
-		c.more++
-		c.newest = values
-		if j.timer == nil {
-			j.timer = time.AfterFunc(c.began.Add(logPeriod).Sub(now), j.sum)
-		}
-		j.mu.Unlock()
-		return
-	}
-	c.lines++
-	more := c.more
-	c.more, c.newest = 0, nil
-	j.mu.Unlock()
-	j.write(l, values(), more)
-}
-
-// count returns the count of a kind. Of a line with too many kinds at a time, the others share one.
-// The lock is held.
-func (j *journal) count(k logKind, now time.Time) *logCount {
-	if c, ok := j.counts[k]; ok {
-		return c
-	}
-	if j.counts == nil {
-		j.counts = map[logKind]*logCount{}
-	}
-	if k.kind != "" {
-		kinds := 0
-		for other, c := range j.counts {
-			switch {
-			case other.line != k.line:
-			case c.more == 0 && now.Sub(c.began) >= logPeriod:
-				delete(j.counts, other) // its next line begins a new period
-			default:
-				kinds++
+	j.Note(&logLines[l], kind, func() []any {
+		all := values()
+		for i, v := range all {
+			if err, ok := v.(error); ok {
+				all[i] = brief(err, maxLogError)
 			}
 		}
-		if kinds >= maxLogKinds {
-			return j.count(logKind{line: k.line}, now)
-		}
-	}
-	c := &logCount{}
-	j.counts[k] = c
-	return c
-}
-
-// sum writes what was counted in periods that are over. The timer calls it.
-func (j *journal) sum() {
-	j.summing.Lock()
-	defer j.summing.Unlock()
-	j.writeCounted(false)
-}
-
-// flush writes all that was counted, at the end of a run. Nothing is written after it.
-func (j *journal) flush() {
-	j.mu.Lock()
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	j.mu.Unlock()
-	j.summing.Lock() // the timer's function may run
-	defer j.summing.Unlock()
-	j.writeCounted(true)
-}
-
-// writeCounted writes one line for each kind that has some counted, and sets the timer for those
-// whose period is not over.
-func (j *journal) writeCounted(all bool) {
-	type counted struct {
-		line   logLine
-		values func() []any
-		more   int
-	}
-	var due []counted
-	var next time.Time
-	now := time.Now()
-	j.mu.Lock()
-	for k, c := range j.counts {
-		over := c.began.Add(logPeriod)
-		switch {
-		case c.more == 0:
-		case all || !over.After(now):
-			due = append(due, counted{k.line, c.newest, c.more - 1})
-			*c = logCount{began: now, lines: 1}
-		case next.IsZero() || over.Before(next):
-			next = over
-		}
-	}
-	j.timer = nil
-	if !next.IsZero() {
-		j.timer = time.AfterFunc(next.Sub(now), j.sum)
-	}
-	j.mu.Unlock()
-	for _, c := range due {
-		j.write(c.line, c.values(), c.more)
-	}
-}
-
-// write writes one line. more is how many incidents before it have none.
-func (j *journal) write(l logLine, values []any, more int) {
-	attrs := make([]slog.Attr, 0, 12)
-	if j.topic != "" {
-		attrs = append(attrs, slog.String("topic", j.topic), slog.String("group", j.group))
-	}
-	for i, name := range l.names() {
-		switch v := values[i].(type) {
-		case nil:
-		case error:
-			attrs = append(attrs, slog.String(name, brief(v, maxLogError)))
-		case string:
-			if v != "" {
-				attrs = append(attrs, slog.String(name, v))
-			}
-		default:
-			attrs = append(attrs, slog.Any(name, v))
-		}
-	}
-	if more > 0 {
-		attrs = append(attrs, slog.Int("more", more))
-	}
-	//nolint:sloglint // a message of the table
-	j.log.LogAttrs(context.Background(), logLines[l].level, logLines[l].message, attrs...)
+		return all
+	})
 }
 
 // note writes a line whose values need no foreign code. The lock is free.
@@ -198,7 +44,7 @@ func (e *engine) note(l logLine, values ...any) {
 
 // noteLater is journal.note for when the lock is free. The lock is held.
 func (e *engine) noteLater(l logLine, values func() []any) {
-	if j := &e.c.journal; !j.off() {
+	if j := &e.c.journal; !j.Off() {
 		e.after = append(e.after, func() { j.note(l, "", values) })
 	}
 }
@@ -216,7 +62,7 @@ func about(d *Delivery) []any {
 // its event, and each that panicked where the one before did not. The lock is free.
 func (e *engine) logFailure(it *item, o outcome, err error) {
 	j := &e.c.journal
-	if j.off() {
+	if j.Off() {
 		return
 	}
 	crashed := o.crash != nil && it.failure == nil
@@ -238,7 +84,7 @@ func (e *engine) logFailure(it *item, o outcome, err error) {
 // logPoisoned writes a line about an event that is in the poison queue. A malformed delivery has
 // one already. The lock is free.
 func (e *engine) logPoisoned(it *item) {
-	if e.c.journal.off() || it.d.Malformed != nil {
+	if e.c.journal.Off() || it.d.Malformed != nil {
 		return
 	}
 	d, attempt, topic, reason := it.d, it.attempts, e.poison.topic, it.poison.Reason
@@ -255,7 +101,7 @@ func (e *engine) logPoisoned(it *item) {
 // logRejected writes a line, when the lock is free, about a rejected event that goes to no poison
 // queue. The lock is held.
 func (e *engine) logRejected(l logLine, it *item) {
-	if e.c.journal.off() || it.d.Malformed != nil {
+	if e.c.journal.Off() || it.d.Malformed != nil {
 		return
 	}
 	d, attempt, reason := it.d, it.attempts, it.poison.Reason
@@ -266,7 +112,7 @@ func (e *engine) logRejected(l logLine, it *item) {
 // and then the number of these. The lock is held.
 func (e *engine) logMalformed(it *item) {
 	j := &e.c.journal
-	if j.off() {
+	if j.Off() {
 		return
 	}
 	position, topic, reason := it.d.Position, e.poison.topic, it.d.Malformed.Reason
@@ -350,7 +196,7 @@ func (e *engine) logUnpaused(lasted time.Duration) {
 // watchStall sees to it that a stall is logged. One timer serves all of them: it is set when the
 // limits are used up, at most once in StallAfter. The lock is held.
 func (e *engine) watchStall() {
-	if e.stallWatched || e.stalled || e.stopping || e.c.journal.off() {
+	if e.stallWatched || e.stalled || e.stopping || e.c.journal.Off() {
 		return
 	}
 	e.stallWatched = true
@@ -401,5 +247,131 @@ func (e *engine) stopLog() {
 		e.stallTimer.Stop()
 	}
 	e.c.mu.Unlock()
-	e.c.journal.flush()
+	e.c.journal.Flush()
+}
+
+// logLine is a message of the log. The table in docs/operations.md has the same lines.
+type logLine uint8
+
+const (
+	lineStarted logLine = iota
+	lineStopped
+	lineStoppedBadly
+	lineFailed
+	linePanicked
+	linePoisoned
+	linePutBack
+	lineDeadLettered
+	lineStuck
+	lineMalformed
+	lineReduced
+	lineQueueDown
+	lineQueueUp
+	lineRefused
+	linePaused
+	lineUnpaused
+	lineStalled
+	lineReceiving
+	lineOutage
+	lineOutageOver
+	lineLeaseLost
+	lineSkipped
+	lineManySkipped
+	lineAlone
+	lineNotesFail
+	lineNotesWork
+	lineNotesMissing
+	linePublishesFail
+	linePublishing
+)
+
+// logLines has what each line looks like. The attributes are those behind topic and group of a
+// Consumer, in the order in which a caller gives their values; one without a value is left out.
+var logLines = [...]incidents.Line{
+	lineStarted:      {Level: slog.LevelInfo, Message: "consumer started"},
+	lineStopped:      {Level: slog.LevelInfo, Message: "consumer stopped"},
+	lineStoppedBadly: {Level: slog.LevelError, Message: "consumer stopped with an error", Attributes: "error"},
+	lineFailed: {
+		Level: slog.LevelWarn, Message: "event failed and is tried again",
+		Attributes: "type id key position attempt delay error",
+	},
+	linePanicked: {
+		Level: slog.LevelError, Message: "handler panicked",
+		Attributes: "type id key position attempt delay error stack",
+	},
+	linePoisoned: {
+		Level: slog.LevelError, Message: "event is in the poison queue",
+		Attributes: "type id key position attempt poison_topic error",
+	},
+	linePutBack: {
+		Level: slog.LevelWarn, Message: "event failed again in a replay and is back in the poison queue",
+		Attributes: "type id key position attempt replays error",
+	},
+	lineDeadLettered: {
+		Level: slog.LevelError, Message: "event was rejected to the broker's dead letters",
+		Attributes: "type id key position attempt error",
+	},
+	lineStuck: {
+		Level: slog.LevelError, Message: "event stays unsettled: it was rejected and there is no poison queue",
+		Attributes: "type id key position attempt error",
+	},
+	lineMalformed: {
+		Level: slog.LevelError, Message: "message is not a CloudEvent; no handler gets it",
+		Attributes: "position poison_topic error do", Most: 1,
+	},
+	lineReduced: {
+		Level: slog.LevelWarn, Message: "poisoned event did not fit into the poison queue and was written in the reduced form",
+		Attributes: "type id key position bytes kept_data_bytes dropped_attributes",
+	},
+	lineQueueDown: {
+		Level: slog.LevelError, Message: "poison queue failed; rejected events stay unsettled until it works",
+		Attributes: "poison_topic error",
+	},
+	lineQueueUp: {Level: slog.LevelInfo, Message: "poison queue works again", Attributes: "poison_topic"},
+	lineRefused: {
+		Level: slog.LevelError, Message: "poison queue refuses an event, which stays unsettled and is tried again",
+		Attributes: "type id key position poison_topic error do",
+	},
+	linePaused:   {Level: slog.LevelWarn, Message: "consumer paused", Attributes: "by until type id error"},
+	lineUnpaused: {Level: slog.LevelInfo, Message: "consumer continues after a pause", Attributes: "paused"},
+	lineStalled: {
+		Level: slog.LevelError, Message: "consumer stalled: events that do not finish use up its limits",
+		Attributes: "in_flight bytes parked running refused",
+	},
+	lineReceiving: {Level: slog.LevelInfo, Message: "consumer receives again"},
+	lineOutage: {
+		Level: slog.LevelWarn, Message: "a handler cannot publish; its event waits, and no attempt is counted",
+		Attributes: "type id key position error",
+	},
+	lineOutageOver: {Level: slog.LevelInfo, Message: "no event waits any more for a publish of its handler"},
+	lineLeaseLost: {
+		Level: slog.LevelWarn, Message: "lease lost; its unfinished events are handled again",
+		Attributes: "in_flight error",
+	},
+	lineSkipped: {
+		Level: slog.LevelInfo, Message: "no route wants events of this type; they are skipped",
+		Attributes: "type", Most: maxUnrouted + 1,
+	},
+	lineManySkipped: {
+		Level: slog.LevelInfo, Message: "more types of events than are named here have no route; they are skipped",
+		Attributes: "named",
+	},
+	lineAlone: {
+		Level: slog.LevelWarn, Message: "an event over MaxDeliveries runs alone",
+		Attributes: "type id key position deliveries waiting",
+	},
+	lineNotesFail: {
+		Level: slog.LevelError, Message: "events over MaxDeliveries wait, because their runs cannot be noted",
+		Attributes: "notes error",
+	},
+	lineNotesWork: {Level: slog.LevelInfo, Message: "runs of events over MaxDeliveries can be noted again", Attributes: "notes"},
+	lineNotesMissing: {
+		Level: slog.LevelError, Message: "that a run of an event over MaxDeliveries came back could not be noted; it counts as one that did not",
+		Attributes: "runs",
+	},
+	linePublishesFail: {Level: slog.LevelWarn, Message: "publishes to a topic fail", Attributes: "topic error"},
+	linePublishing: {
+		Level: slog.LevelInfo, Message: "publishes to a topic succeed again",
+		Attributes: "topic refused unknown lasted",
+	},
 }

@@ -305,7 +305,7 @@ func (e *engine) refuse(it *item, err error, refused bool) {
 	if e.c.o.PassRefused {
 		e.stepAside(it)
 	}
-	if it.trouble.since = time.Now(); !e.c.journal.off() {
+	if it.trouble.since = time.Now(); !e.c.journal.Off() {
 		d, topic := it.d, e.poison.topic
 		e.noteLater(lineRefused, func() []any { return append(about(&d), topic, err, refusalAdvice(err)) })
 	}

@@ -99,7 +99,7 @@ func NewProducer(broker Broker, o *ProducerOptions) *Producer {
 	if p.topics, p.invalid = declarationOf(broker, o.Topics); p.invalid != nil {
 		return p
 	}
-	p.broker, p.observer, p.journal.log = broker, o.Observer, o.Logger
+	p.broker, p.observer, p.journal.Logger = broker, o.Observer, o.Logger
 	p.limits, p.publish = producerLimits(broker.Limits()), broker.Publish
 	p.withdrawer, _ = broker.(Withdrawer)
 	p.unpooled.Store(len(o.Middleware) > 0)
@@ -224,7 +224,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	if p.topics != nil {
 		p.topics.close()
 	}
-	p.journal.flush()
+	p.journal.Flush()
 	return err
 }
 
