@@ -1,0 +1,53 @@
+module github.com/leatgo/leat/middleware/otel/internal/interop
+
+go 1.26.0
+
+require (
+	github.com/ThreeDotsLabs/watermill v1.5.2
+	github.com/leatgo/leat v0.0.0
+	github.com/leatgo/leat/adapters/kafka v0.0.0
+	github.com/leatgo/leat/adapters/nats v0.0.0
+	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
+	github.com/leatgo/leat/adapters/watermill v0.0.0
+	github.com/leatgo/leat/middleware/otel v0.0.0
+	github.com/rabbitmq/amqp091-go v1.16.0
+	github.com/stretchr/testify v1.12.1
+	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/plugin/kotel v1.7.1
+	go.opentelemetry.io/otel v1.47.0
+	go.opentelemetry.io/otel/sdk v1.47.0
+	go.opentelemetry.io/otel/sdk/metric v1.47.0
+	go.opentelemetry.io/otel/trace v1.47.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/go-logr/stdr v1.2.2 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.17 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/oklog/ulid v1.3.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
+	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
+	go.opentelemetry.io/otel/log v1.47.0 // indirect
+	go.opentelemetry.io/otel/metric v1.47.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+)
+
+replace (
+	github.com/leatgo/leat => ../../../..
+	github.com/leatgo/leat/adapters/kafka => ../../../../adapters/kafka
+	github.com/leatgo/leat/adapters/nats => ../../../../adapters/nats
+	github.com/leatgo/leat/adapters/rabbitmq => ../../../../adapters/rabbitmq
+	github.com/leatgo/leat/adapters/watermill => ../../../../adapters/watermill
+	github.com/leatgo/leat/middleware/otel => ../..
+)

@@ -1,0 +1,9 @@
+package interop_test
+
+import (
+	"testing"
+
+	"github.com/leatgo/leat/internal/brokertest"
+)
+
+func TestMain(m *testing.M) { brokertest.Main(m) }
