@@ -19,16 +19,21 @@ type Point struct {
 type sums map[Point]float64 // the Value of a key is 0
 
 func (s sums) add(instrument int, value float64, labels ...string) {
-	p := Point{Instrument: instrument}
-	copy(p.Labels[:], labels)
-	s[p] += value
+	s[pointOf(instrument, labels)] += value
 }
 
 // most keeps the largest value.
 func (s sums) most(instrument int, value float64, labels ...string) {
-	p := Point{Instrument: instrument}
-	copy(p.Labels[:], labels)
+	p := pointOf(instrument, labels)
 	s[p] = max(s[p], value)
+}
+
+func pointOf(instrument int, labels []string) Point {
+	p := Point{Instrument: instrument}
+	for i, label := range labels {
+		p.Labels[i] = Bounded(label)
+	}
+	return p
 }
 
 // Collect returns the present values in the order of the table, at most one for an instrument and

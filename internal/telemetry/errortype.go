@@ -47,7 +47,7 @@ func typeName(err error) string {
 	for err != nil {
 		t := reflect.TypeOf(err)
 		if !isPlain(t) {
-			return cut(t.String())
+			return Bounded(t.String())
 		}
 		switch u := err.(type) { //nolint:errorlint // it walks the chain
 		case interface{ Unwrap() error }:
@@ -77,13 +77,4 @@ func isPlain(t reflect.Type) bool {
 	default:
 		return strings.HasPrefix(p, "github.com/leatgo/leat") && !strings.Contains(p, "_test")
 	}
-}
-
-// cut bounds a name: those of instantiated types may be long.
-func cut(name string) string {
-	const most = 100
-	if len(name) > most {
-		return name[:most]
-	}
-	return name
 }

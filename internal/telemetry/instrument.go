@@ -120,7 +120,7 @@ func Table() [instruments]Instrument {
 		Running:       of(UpDown, "leat.consumer.running", "{handler}", "Handlers that run, publishes to the poison queue included."),
 		PoisonRefused: of(UpDown, "leat.consumer.poison.refused", "{event}", "Events in flight that the poison queue refuses."),
 		Suspects:      of(UpDown, "leat.consumer.suspects", "{event}", "Events in flight that were delivered too often and run alone."),
-		States:        of(Gauge, "leat.consumer.state", "{consumer}", "Consumers in this state; every state has a series.", State),
+		States:        of(UpDown, "leat.consumer.state", "{consumer}", "Consumers in this state; every state has a series.", State),
 		Lag:           of(Gauge, "leat.consumer.lag", "{event}", "Published events that the group has not settled, as the broker knows."),
 		LagAge:        of(Gauge, "leat.consumer.lag.age", "s", "Time since the oldest of them was published, as the broker knows."),
 		PoisonLag:     of(Gauge, "leat.poison.lag", "{event}", "Events in the poison queue that nobody has settled."),

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -82,6 +84,7 @@ func (l *lags) ask(consumers []*leat.Consumer) []*lagEntry {
 			}
 		}
 	}
+	maps.DeleteFunc(l.entries, func(k lagKey, e *lagEntry) bool { return !seen[k] && e.busy == nil })
 	return asked
 }
 
@@ -96,7 +99,7 @@ func (l *lags) start(e *lagEntry, c *leat.Consumer) {
 	l.work.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, askFor)
 		defer cancel()
-		lag, err := ask(ctx)
+		lag, err := safely(ctx, ask)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		defer close(busy)
@@ -113,6 +116,16 @@ func (l *lags) start(e *lagEntry, c *leat.Consumer) {
 		l.logger.Warn("the lag of a group cannot be had; its metrics are missing until the broker answers",
 			"topic", e.topic, "group", e.group, "poison_queue", e.poison, "error", err)
 	})
+}
+
+// safely asks a broker, whose panic must not end the process.
+func safely(ctx context.Context, ask func(context.Context) (leat.Lag, error)) (lag leat.Lag, err error) {
+	defer func() {
+		if recover() != nil {
+			err = &leat.Error{Op: "lag", Code: leat.CodeInternal, Err: errors.New("the broker panicked")}
+		}
+	}()
+	return ask(ctx)
 }
 
 // await calls known with each lag that is not too old, when the questions that are on their way

@@ -92,9 +92,9 @@ func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries,
 	fresh.types[add.eventType], fresh.errors[add.err] = true, true
 	var s Series
 	if instrument == EventAge {
-		s = c.series(EventAge, Labels{c.system, add.topic, add.group, add.eventType})
+		s = c.series(EventAge, Labels{c.system, add.topic, add.group, Bounded(add.eventType)})
 	} else {
-		s = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", add.eventType, add.err})
+		s = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", Bounded(add.eventType), add.err})
 	}
 	fresh.of(instrument)[add] = s
 	return fresh, s

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/w3ctrace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -41,9 +42,7 @@ func sentIn(c *leat.TraceContext) trace.SpanContext {
 // spanContext reads a trace context by W3C Trace Context (§3.2, §3.3), of version 00 and of what
 // later versions append to it. One that is not valid is none.
 func spanContext(parent, state string) trace.SpanContext {
-	const length = 55
-	if len(parent) < length || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' || parent[:2] == "ff" ||
-		len(parent) > length && (parent[:2] == "00" || parent[length] != '-') {
+	if !w3ctrace.IsParent(parent) {
 		return trace.SpanContext{}
 	}
 	traceID, err := trace.TraceIDFromHex(parent[3:35])
@@ -58,7 +57,7 @@ func spanContext(parent, state string) trace.SpanContext {
 	if isSampled(parent[54]) {
 		config.TraceFlags = trace.FlagsSampled
 	}
-	if state != "" {
+	if state != "" && w3ctrace.IsState(state) {
 		config.TraceState, _ = trace.ParseTraceState(state) // one that is not valid counts for nothing
 	}
 	return trace.NewSpanContext(config)

@@ -123,14 +123,18 @@ func (p *processor) end(
 	}
 }
 
+// aboutEvent is what a span tells of one event.
+func aboutEvent(e *leat.Event) []attribute.KeyValue {
+	const most = 8 // with what its callers add
+	id := telemetry.Bounded(e.ID())
+	return append(make([]attribute.KeyValue, 0, most),
+		attribute.String("messaging.message.id", id), attribute.String("cloudevents.event_id", id),
+		attribute.String("cloudevents.event_source", telemetry.Bounded(e.Source())))
+}
+
 // aboutDelivery is what a span tells of a delivery beyond what samplers see.
 func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.KeyValue {
-	const most = 8
-	about := append(make([]attribute.KeyValue, 0, most),
-		attribute.String("messaging.message.id", e.ID()),
-		attribute.String("cloudevents.event_id", e.ID()),
-		attribute.String("cloudevents.event_source", e.Source()),
-		attribute.Int("leat.attempt", info.Attempt))
+	about := append(aboutEvent(e), attribute.Int("leat.attempt", info.Attempt))
 	if info.Deliveries > 0 {
 		about = append(about, attribute.Int("leat.deliveries", info.Deliveries))
 	}
@@ -194,7 +198,7 @@ func (s *startOptions) add(t *Telemetry, k startKey, kind trace.SpanKind) *start
 		about = append(about, attribute.String(telemetry.Group, k.group))
 	}
 	if k.eventType != "" {
-		about = append(about, attribute.String(telemetry.Type, k.eventType))
+		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(k.eventType)))
 	}
 	o := &startOption{k, k.operation + " " + k.topic, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}}
 	s.mu.Lock()

@@ -85,11 +85,9 @@ func (c *publishing) begin() {
 
 // aboutEvent is what the span of a single event tells beyond what samplers see.
 func (c *publishing) aboutEvent(e *leat.Event) []attribute.KeyValue {
-	const most = 4
-	about := append(make([]attribute.KeyValue, 0, most), attribute.String("messaging.message.id", e.ID()),
-		attribute.String("cloudevents.event_id", e.ID()), attribute.String("cloudevents.event_source", e.Source()))
+	about := aboutEvent(e)
 	if !c.t.o.NoType {
-		about = append(about, attribute.String(telemetry.Type, e.Type()))
+		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(e.Type())))
 	}
 	return about
 }

@@ -69,7 +69,8 @@ type Telemetry struct {
 	starting startOptions
 }
 
-// New returns a Telemetry of what uses broker. It registers the metrics; what they tell of begins
+// New returns a Telemetry of what uses broker, of which one is enough: two that watch the same
+// consumer count it twice. It registers the metrics; what they tell of begins
 // with [Telemetry.Watch] and the middleware. A nil o means the defaults. The error says what is
 // wrong with a provider.
 func New(broker leat.Broker, o *Options) (*Telemetry, error) {
@@ -126,6 +127,13 @@ func (t *Telemetry) Watch(consumers ...*leat.Consumer) { t.core.Watch(consumers,
 
 // WatchProducers adds producers to the metrics: the outcomes of their publishes.
 func (t *Telemetry) WatchProducers(producers ...*leat.Producer) { t.core.Watch(nil, producers) }
+
+// Unwatch takes consumers out again, such as those that have ended and are replaced. Their counts
+// and their states are in no metric any more.
+func (t *Telemetry) Unwatch(consumers ...*leat.Consumer) { t.core.Unwatch(consumers, nil) }
+
+// UnwatchProducers takes producers out again.
+func (t *Telemetry) UnwatchProducers(producers ...*leat.Producer) { t.core.Unwatch(nil, producers) }
 
 // Close takes the metrics out of the meter and ends questions for lag. The middleware goes on with
 // spans and histograms.

@@ -47,7 +47,8 @@ type Options struct {
 }
 
 // Metrics is a [prometheus.Collector] of the consumers and producers of one broker. It is safe for
-// concurrent use. Nothing that it meets fails or holds up an event.
+// concurrent use. Nothing that it meets fails or holds up an event. A registry takes those of
+// several brokers where prometheus.WrapRegistererWith gives each a label of its own.
 type Metrics struct {
 	core       *telemetry.Core
 	o          Options
@@ -109,6 +110,13 @@ func (m *Metrics) Watch(consumers ...*leat.Consumer) { m.core.Watch(consumers, n
 
 // WatchProducers adds producers to the metrics: the outcomes of their publishes.
 func (m *Metrics) WatchProducers(producers ...*leat.Producer) { m.core.Watch(nil, producers) }
+
+// Unwatch takes consumers out again, such as those that have ended and are replaced. Their counts
+// and their states are in no metric any more.
+func (m *Metrics) Unwatch(consumers ...*leat.Consumer) { m.core.Unwatch(consumers, nil) }
+
+// UnwatchProducers takes producers out again.
+func (m *Metrics) UnwatchProducers(producers ...*leat.Producer) { m.core.Unwatch(nil, producers) }
 
 // Close ends questions for lag. Unregister the Metrics before.
 func (m *Metrics) Close() error {
