@@ -25,23 +25,21 @@ func TestAWrongConsumerFailsNoScrape(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// größe is an error whose instantiated types have long names that are not ASCII.
-type größe[T any] struct{}
+// longError is an error whose instantiated types have long names that are not ASCII.
+type longError[T any] struct{}
 
-func (größe[T]) Error() string { return "" }
+func (longError[T]) Error() string { return "" }
 
 // TestNamesOfTypesAreCutBetweenCharacters: a label that is not UTF-8 panics in the library of
 // Prometheus, which would be a panic of the handler.
 func TestNamesOfTypesAreCutBetweenCharacters(t *testing.T) {
 	b := newBench(t, nil)
 	for _, err := range []error{
-		größe[größe[int]]{}, größe[größe[größe[int]]]{}, größe[größe[größe[größe[int8]]]]{}, größe[größe[größe[größe[größe[int]]]]]{},
-		größe[größe[größe[größe[größe[int16]]]]]{}, größe[größe[größe[größe[größe[größe[int]]]]]]{},
-		größe[struct {
-			äöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöü int
+		longError[struct {
+			X int `json:"ääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääää"` //nolint:lll // a long name is the point
 		}]{},
-		größe[struct {
-			xäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöüäöü int
+		longError[struct {
+			X int `json:"xääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääääää"` //nolint:lll // a long name is the point
 		}]{},
 	} {
 		h := b.metrics.Process()(leat.HandlerFunc(func(context.Context, leat.Event) error { return err }))
