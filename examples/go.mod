@@ -11,6 +11,7 @@ require (
 	github.com/leatgo/leat/adapters/rabbitmq v0.0.0
 	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/leatgo/leat/middleware/otel v0.0.0
+	github.com/leatgo/leat/middleware/prometheus v0.0.0
 	github.com/nats-io/nats.go v1.55.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
@@ -22,6 +23,7 @@ require (
 	go.opentelemetry.io/otel/exporters/stdout/stdouttrace v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
+	go.opentelemetry.io/otel/trace v1.47.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.23.0
 	modernc.org/sqlite v1.52.0
@@ -61,7 +63,6 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
-	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
@@ -84,4 +85,5 @@ replace (
 	github.com/leatgo/leat/adapters/rabbitmq => ../adapters/rabbitmq
 	github.com/leatgo/leat/adapters/watermill => ../adapters/watermill
 	github.com/leatgo/leat/middleware/otel => ../middleware/otel
+	github.com/leatgo/leat/middleware/prometheus => ../middleware/prometheus
 )
