@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,18 +39,26 @@ func (a *announced) Write(p []byte) (int, error) {
 // start runs the program until the test ends, and returns its address.
 func start(t *testing.T) string {
 	t.Helper()
+	address, _ := startWith(t, "none", slog.New(slog.DiscardHandler))
+	return address
+}
+
+// startWith returns what the program prints as well, which may be read when stop has returned.
+func startWith(t *testing.T, traces string, logger *slog.Logger) (address string, stop func() string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &announced{address: make(chan string, 1)}
 	result := make(chan error, 1)
 	go func() {
-		result <- run(ctx, config{broker: "mem://", listen: "127.0.0.1:0", traces: "none", rate: 200}, out, slog.New(slog.DiscardHandler))
+		result <- run(ctx, config{broker: "mem://", listen: "127.0.0.1:0", traces: traces, rate: 200, sampled: 1}, out, logger)
 	}()
-	t.Cleanup(func() {
+	stop = sync.OnceValue(func() string {
 		cancel()
 		require.NoError(t, <-result)
-		assert.Contains(t, out.all.String(), "leat_consumer_poisoned_total")
+		return out.all.String()
 	})
-	return <-out.address
+	t.Cleanup(func() { assert.Contains(t, stop(), "leat_consumer_poisoned_total") })
+	return <-out.address, stop
 }
 
 // get returns the body of a page.
@@ -176,4 +185,21 @@ func TestHealthIsServed(t *testing.T) {
 		return strings.Contains(string(get(t, "http://"+address+"/metrics")), "leat_poison_reason")
 	},
 		10*time.Second, 20*time.Millisecond)
+}
+
+// TestNothingOfADeliveryLeaksOut: what stands in the bodies of most deliveries is in no metric, span
+// or line of the log.
+func TestNothingOfADeliveryLeaksOut(t *testing.T) {
+	const inBodies = "Codertocat"
+	var log bytes.Buffer
+	address, stop := startWith(t, "stdout", slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	metrics := func() string { return string(get(t, "http://"+address+"/metrics")) }
+	require.Eventually(t, func() bool { return strings.Contains(metrics(), "leat_poison_reason") }, 10*time.Second, 20*time.Millisecond)
+	seen := metrics()
+	spans := stop()
+	assert.Contains(t, spans, `"Name": "process webhooks"`)
+	assert.Contains(t, log.String(), "poison queue")
+	for _, text := range []string{seen, spans, log.String()} {
+		assert.NotContains(t, text, inBodies)
+	}
 }

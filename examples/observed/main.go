@@ -40,6 +40,7 @@ type config struct {
 	broker, listen, traces string
 	runFor                 time.Duration
 	rate                   int
+	sampled                float64
 }
 
 func main() {
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&c.broker, "broker", "mem://", "the URL of the broker")
 	flag.StringVar(&c.listen, "listen", "127.0.0.1:0", "where to serve /metrics, /livez and /readyz")
 	flag.StringVar(&c.traces, "traces", "none", "where spans go: none, stdout or otlp")
+	flag.Float64Var(&c.sampled, "sampled", 0.01, "the share of traces that is kept")
 	flag.DurationVar(&c.runFor, "for", 3*time.Second, "how long to run; 0 is until Ctrl-C")
 	flag.IntVar(&c.rate, "rate", 500, "deliveries in a second")
 	flag.Parse()
@@ -69,7 +71,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	providers, err := newProviders(ctx, c.traces, out)
+	providers, err := newProviders(ctx, c.traces, c.sampled, out)
 	if err != nil {
 		return err
 	}

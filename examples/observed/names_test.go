@@ -21,7 +21,7 @@ import (
 func TestBothModulesHaveTheSameMetrics(t *testing.T) {
 	broker := memory.New(nil)
 	t.Cleanup(func() { require.NoError(t, broker.Close()) })
-	p, err := newProviders(t.Context(), "none", t.Output())
+	p, err := newProviders(t.Context(), "none", 0, t.Output())
 	require.NoError(t, err)
 	telemetry, err := leatotel.New(broker, &leatotel.Options{MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(), EventAge: true})
 	require.NoError(t, err)

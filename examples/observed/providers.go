@@ -22,16 +22,16 @@ type providers struct {
 	tracers  *sdktrace.TracerProvider
 }
 
-// newProviders lets Prometheus read the metrics, and sends 1 % of the traces to the place that
+// newProviders lets Prometheus read the metrics, and sends a share of the traces to the place that
 // traces names.
-func newProviders(ctx context.Context, traces string, out io.Writer) (*providers, error) {
+func newProviders(ctx context.Context, traces string, share float64, out io.Writer) (*providers, error) {
 	p := &providers{registry: prometheus.NewRegistry()}
 	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(p.registry), otelprometheus.WithoutScopeInfo())
 	if err != nil {
 		return nil, err
 	}
 	p.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
-	sampled := sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.01)))
+	sampled := sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(share)))
 	var exporter sdktrace.SpanExporter
 	switch traces {
 	case "none":
