@@ -16,17 +16,24 @@ const mostTypes = 100
 type Timer struct {
 	c      *Core
 	known  atomic.Pointer[knownSeries]
+	last   [2]atomic.Pointer[keyedSeries] // of took and of age, those that were used last, which are often the next
 	ageOff bool
 }
 
 // knownSeries is replaced when one is added.
 type knownSeries struct {
-	took, age map[timerKey]Series
+	took, age map[timerKey]*keyedSeries
 	types     map[string]bool
 	errors    map[string]bool
 }
 
 type timerKey struct{ topic, group, eventType, err string }
+
+// keyedSeries is a series with what it is known by.
+type keyedSeries struct {
+	key    timerKey
+	series Series
+}
 
 // NewTimer returns a Timer. With ages it takes the age of each event as well.
 func (c *Core) NewTimer(ages bool) *Timer {
@@ -53,15 +60,30 @@ func (t *Timer) Took(ctx context.Context, info *leat.Info, e *leat.Event, took t
 	}
 }
 
-func (k *knownSeries) of(instrument int) map[timerKey]Series {
+func (k *knownSeries) of(instrument int) map[timerKey]*keyedSeries {
 	if instrument == EventAge {
 		return k.age
 	}
 	return k.took
 }
 
-// seriesOf returns the series of an instrument. Types and errors that are too many share one.
+// seriesOf returns the series of an instrument.
 func (t *Timer) seriesOf(instrument int, k timerKey) Series {
+	last := &t.last[0]
+	if instrument == EventAge {
+		last = &t.last[1]
+	}
+	if s := last.Load(); s != nil && s.key == k {
+		return s.series
+	}
+	s := t.find(instrument, k)
+	last.Store(s)
+	return s.series
+}
+
+// find looks a series up, and makes it where there is none. Types and errors that are too many
+// share one.
+func (t *Timer) find(instrument int, k timerKey) *keyedSeries {
 	for {
 		old := t.known.Load()
 		if s := old.of(instrument)[k]; s != nil {
@@ -85,16 +107,16 @@ func (t *Timer) seriesOf(instrument int, k timerKey) Series {
 }
 
 // with returns a copy that has one series more.
-func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries, Series) {
+func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries, *keyedSeries) {
 	fresh := &knownSeries{
 		took: copied(k.took), age: copied(k.age), types: copied(k.types), errors: copied(k.errors),
 	}
 	fresh.types[add.eventType], fresh.errors[add.err] = true, true
-	var s Series
+	s := &keyedSeries{key: add}
 	if instrument == EventAge {
-		s = c.series(EventAge, Labels{c.system, add.topic, add.group, Bounded(add.eventType)})
+		s.series = c.series(EventAge, Labels{c.system, add.topic, add.group, Bounded(add.eventType)})
 	} else {
-		s = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", Bounded(add.eventType), add.err})
+		s.series = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", Bounded(add.eventType), add.err})
 	}
 	fresh.of(instrument)[add] = s
 	return fresh, s

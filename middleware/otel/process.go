@@ -26,7 +26,7 @@ const oldAfter = time.Hour
 // and of an error its code or Go type, never its text.
 func (t *Telemetry) Process() leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
-		return &processor{t: t, next: next, timer: t.core.NewTimer(t.o.EventAge)}
+		return &processor{t: t, next: next, timer: t.core.NewTimer(t.o.EventAge), epoch: time.Now()}
 	}
 }
 
@@ -34,6 +34,7 @@ type processor struct {
 	t        *Telemetry
 	next     leat.Handler
 	timer    *telemetry.Timer
+	epoch    time.Time // time.Since reads one clock, time.Now two
 	starting startOptions
 }
 
@@ -41,17 +42,17 @@ type processor struct {
 func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(p.next, sub) }
 
 func (p *processor) Handle(ctx context.Context, e leat.Event) error {
-	began := time.Now()
-	inner, span := p.begin(ctx, &e, began)
+	began := time.Since(p.epoch)
+	inner, span := p.begin(ctx, &e, p.epoch.Add(began))
 	returned := false
 	defer func() {
 		if !returned {
-			p.end(ctx, inner, span, &e, time.Since(began), telemetry.Panicked) // or the end of the goroutine
+			p.end(ctx, inner, span, &e, time.Since(p.epoch)-began, telemetry.Panicked) // or the end of the goroutine
 		}
 	}()
 	err := p.next.Handle(inner, e)
 	returned = true
-	p.end(ctx, inner, span, &e, time.Since(began), telemetry.OutcomeOf(err))
+	p.end(ctx, inner, span, &e, time.Since(p.epoch)-began, telemetry.OutcomeOf(err))
 	return err
 }
 
