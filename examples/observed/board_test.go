@@ -187,8 +187,8 @@ func TestHealthIsServed(t *testing.T) {
 		10*time.Second, 20*time.Millisecond)
 }
 
-// TestNothingOfADeliveryLeaksOut: what stands in the bodies of most deliveries is in no metric, span
-// or line of the log.
+// TestNothingOfADeliveryLeaksOut: what stands in the bodies of most deliveries is in no metric,
+// span or line of the log.
 func TestNothingOfADeliveryLeaksOut(t *testing.T) {
 	const inBodies = "Codertocat"
 	var log bytes.Buffer

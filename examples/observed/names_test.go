@@ -23,7 +23,9 @@ func TestBothModulesHaveTheSameMetrics(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, broker.Close()) })
 	p, err := newProviders(t.Context(), "none", 0, t.Output())
 	require.NoError(t, err)
-	telemetry, err := leatotel.New(broker, &leatotel.Options{MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(), EventAge: true})
+	telemetry, err := leatotel.New(broker, &leatotel.Options{
+		MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(), EventAge: true,
+	})
 	require.NoError(t, err)
 	metrics, err := leatprometheus.New(broker, nil)
 	require.NoError(t, err)
