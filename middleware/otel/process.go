@@ -43,7 +43,7 @@ func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(
 
 func (p *processor) Handle(ctx context.Context, e leat.Event) error {
 	began := time.Since(p.epoch)
-	inner, span := p.begin(ctx, &e, p.epoch.Add(began))
+	inner, span := p.begin(ctx, &e)
 	returned := false
 	defer func() {
 		if !returned {
@@ -57,7 +57,7 @@ func (p *processor) Handle(ctx context.Context, e leat.Event) error {
 }
 
 // begin starts the span. Without one that counts it returns ctx.
-func (p *processor) begin(ctx context.Context, e *leat.Event, now time.Time) (inner context.Context, span trace.Span) {
+func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Context, span trace.Span) {
 	defer p.t.caught()
 	if inner = ctx; p.t.tracer == nil { // a panic returns it
 		return inner, nil
@@ -68,7 +68,7 @@ func (p *processor) begin(ctx context.Context, e *leat.Event, now time.Time) (in
 		created, sent = sent, trace.SpanContext{}
 	}
 	parent := ctx
-	if created.IsValid() && p.isChild(&info, e, now) {
+	if created.IsValid() && p.isChild(&info, e) {
 		parent = trace.ContextWithRemoteSpanContext(ctx, created)
 	}
 	start := p.starting.process(p.t, &info, e)
@@ -90,13 +90,14 @@ func (p *processor) begin(ctx context.Context, e *leat.Event, now time.Time) (in
 	return inner, span
 }
 
-// isChild reports whether the span becomes part of the trace of the publish.
-func (p *processor) isChild(info *leat.Info, e *leat.Event, now time.Time) bool {
+// isChild reports whether the span becomes part of the trace of the publish. It asks the wall
+// clock, which may have been set since the epoch.
+func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
 	if p.t.o.LinkOnly || info.Replays > 0 || info.Group == leat.ReplayGroup {
 		return false
 	}
 	at := e.Time()
-	return at.IsZero() || now.Sub(at) < oldAfter
+	return at.IsZero() || time.Since(at) < oldAfter
 }
 
 // end records the outcome.
