@@ -41,7 +41,8 @@ func opens(url string) func(*testing.T, string) error {
 func publishes(topic, text string, change func(o *kafka.Options)) func(*testing.T, string) error {
 	return func(t *testing.T, addr string) error {
 		t.Helper()
-		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop"})
+		at := time.Date(2026, 1, 2, 3, 4, 5, 123_456_789, time.UTC) // whose length is known
+		e, err := leat.NewEvent("order.placed", &leat.EventOptions{ID: "1", Source: "/shop", Time: at})
 		require.NoError(t, err)
 		return leat.NewProducer(mistaken(t, addr, change), nil).Publish(t.Context(), topic, e.WithText(text))
 	}
