@@ -176,7 +176,7 @@ func (e *engine) tooEarly(it *item, a *attempt) bool {
 
 // finish does with an item that a worker had what its outcome says, and with an early one behind it
 // what follows from that. The lock is held.
-func (e *engine) finish(it *item, o *outcome) {
+func (e *engine) finish(it *item, o outcome) {
 	if a := it.ctx; a != nil { // a handler may keep it
 		a.item, it.ctx = nil, nil
 	}

@@ -75,7 +75,7 @@ func (e *engine) work(w *worker) {
 		o := e.handle(it, nil)
 		e.c.mu.Lock()
 		e.running--
-		e.finish(it, &o)
+		e.finish(it, o)
 		it = nil
 		if len(e.later)+len(e.after) > 0 {
 			e.unlock(nil)
@@ -155,7 +155,7 @@ func (e *engine) goexit(it *item) {
 		}
 		e.c.mu.Lock()
 		e.running--
-		e.finish(it, &o)
+		e.finish(it, o)
 		e.workers--
 		e.checkQuiet()
 		e.checkDrained()

@@ -253,7 +253,7 @@ func (e *engine) outageOutcome(it *item, v *verdict, cause error) outcome {
 // noteTrouble keeps count of the items that wait for the end of an outage, and of those that keep
 // failing. An outcome that tells nothing leaves an item as it was, and is not for this. The lock is
 // held.
-func (e *engine) noteTrouble(it *item, o *outcome) {
+func (e *engine) noteTrouble(it *item, o outcome) {
 	if o.kind != outcomeOutage {
 		e.troubleOver(it)
 		if o.kind == outcomeFailing {
@@ -266,12 +266,11 @@ func (e *engine) noteTrouble(it *item, o *outcome) {
 	if it.outages++; it.outages > 1 {
 		return
 	}
-	cause := o.outage
-	e.outage.cause = cause
+	e.outage.cause = o.outage
 	if e.outage.waiting++; e.outage.waiting == 1 {
 		d := it.d
 		e.outage.since = time.Now()
-		e.noteLater(lineOutage, func() []any { return append(about(&d), cause) })
+		e.noteLater(lineOutage, func() []any { return append(about(&d), o.outage) })
 	}
 }
 

@@ -191,7 +191,7 @@ func (e *engine) poisonDone(it *item, probe bool, err error, refused bool) {
 	case stays:
 		e.keepAside(it)
 	case err == nil:
-		e.finish(it, &outcome{kind: outcomePoisoned})
+		e.finish(it, outcome{kind: outcomePoisoned})
 	default:
 		e.holdPoison(it)
 	}

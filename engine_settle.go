@@ -9,8 +9,7 @@ import (
 	"github.com/leatgo/leat/internal/backoff"
 )
 
-// outcome is what becomes of an item after a worker had it. It is passed on by pointer, and nobody
-// keeps that: it is large, and would cost an allocation for each event.
+// outcome is what becomes of an item after a worker had it.
 type outcome struct {
 	kind   outcomeKind
 	delay  time.Duration
@@ -154,7 +153,7 @@ func classify(err error) (v *verdict, outage, crash, fit error) {
 }
 
 // conclude does with an item that a worker had what its outcome says. The lock is held.
-func (e *engine) conclude(it *item, o *outcome) {
+func (e *engine) conclude(it *item, o outcome) {
 	total := &e.c.total
 	e.checkAlone()
 	if it.suspect != nil {
@@ -222,7 +221,7 @@ func (e *engine) conclude(it *item, o *outcome) {
 func (e *engine) mustGiveBack(it *item) bool { return e.stopping || it.lease.draining || it.orphan }
 
 // hold keeps an item for another attempt. The lock is held.
-func (e *engine) hold(it *item, o *outcome) {
+func (e *engine) hold(it *item, o outcome) {
 	now := time.Now()
 	waits := o.kind == outcomeRetry || o.kind == outcomePostponed && !o.stays
 	switch {

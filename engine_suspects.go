@@ -283,7 +283,7 @@ func (e *engine) awaitSuspectNotes(deadline time.Time) {
 
 // finishSuspect notes that a run came back, and takes an event that is done out of the notes. The
 // lock is held.
-func (e *engine) finishSuspect(it *item, o *outcome) {
+func (e *engine) finishSuspect(it *item, o outcome) {
 	if it == e.suspects.solo {
 		e.soloOver()
 	}
