@@ -24,7 +24,9 @@ import (
 // announced passes on the address that the program prints.
 type announced struct {
 	address chan string
-	all     bytes.Buffer
+
+	mu  sync.Mutex // spans are written by a goroutine of their own
+	all bytes.Buffer
 }
 
 var metricsURL = regexp.MustCompile(`http://([^/]+)/metrics`)
@@ -33,6 +35,8 @@ func (a *announced) Write(p []byte) (int, error) {
 	if found := metricsURL.FindSubmatch(p); found != nil {
 		a.address <- string(found[1])
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.all.Write(p)
 }
 

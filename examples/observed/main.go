@@ -33,6 +33,7 @@ import (
 	"github.com/leatgo/leat/middleware"
 	leatotel "github.com/leatgo/leat/middleware/otel"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
 )
 
 // config is what the flags say.
@@ -75,7 +76,6 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, providers.shutdown()) }()
 	telemetry, err := leatotel.New(broker, &leatotel.Options{
 		TracerProvider: providers.tracers, MeterProvider: providers.meters, EventAge: true, Logger: logger,
 	})
@@ -118,8 +118,11 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 		ctx, cancel = context.WithTimeout(ctx, c.runFor)
 		defer cancel()
 	}
-	publishing := make(chan error, 1)
-	go func() { publishing <- publish(ctx, producer, c.rate) }()
-	err = leat.Run(ctx, consumers...)
-	return errors.Join(err, <-publishing, producer.Close(context.WithoutCancel(ctx)), sumUp(out, providers.registry))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return publish(ctx, producer, c.rate) })
+	group.Go(func() error { return leat.Run(ctx, consumers...) })
+	err = group.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, producer.Close(closing), providers.shutdown(closing), sumUp(out, providers.registry))
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -51,9 +49,5 @@ func newProviders(ctx context.Context, traces string, share float64, out io.Writ
 	return p, nil
 }
 
-// shutdown writes what is left.
-func (p *providers) shutdown() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return errors.Join(p.tracers.Shutdown(ctx), p.meters.Shutdown(ctx))
-}
+// shutdown writes the spans that are left. The metrics can still be read.
+func (p *providers) shutdown(ctx context.Context) error { return p.tracers.Shutdown(ctx) }

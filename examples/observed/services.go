@@ -14,7 +14,10 @@ import (
 	"github.com/leatgo/leat/examples/webhooks/deliveries"
 )
 
-const topic = "webhooks"
+const (
+	topic          = "webhooks"
+	publishTimeout = 5 * time.Second
+)
 
 // services are the handlers by their group.
 var services = map[string]func() leat.Handler{
@@ -49,7 +52,8 @@ func followIssue(ctx context.Context, _ leat.Event, i issueEvent) error {
 	return nil
 }
 
-// publish publishes the deliveries again and again, at a rate a second, until ctx ends.
+// publish publishes the deliveries again and again, at a rate a second, until ctx ends. What the
+// broker does not take is in the metrics and in the health of p.
 func publish(ctx context.Context, p *leat.Producer, rate int) error {
 	files, err := fs.Glob(deliveries.Files, "*/*.json")
 	if err != nil {
@@ -74,8 +78,8 @@ func publish(ctx context.Context, p *leat.Producer, rate int) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Publish(ctx, topic, e); err != nil && ctx.Err() == nil {
-			return err
-		}
+		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
+		_ = p.Publish(attempt, topic, e)
+		cancel()
 	}
 }
