@@ -89,7 +89,8 @@ func (b BatchErrors) Error() string {
 // waits in the Batch, without one of ConsumerOptions.Concurrency handlers, until the batch is full
 // or MaxWait is over. fn returns nil when all events are done, [BatchErrors] for an outcome of
 // each, or any other error, [Reject] and [Pause] included, as the outcome of all. BatchErrors of
-// another length are an error of all events. So is a panic, or a runtime.Goexit. Only the events
+// another length are an error of all events. So are those that errors.Join, or fmt.Errorf with
+// several %w, put together with another error; and a panic, or a runtime.Goexit. Only the events
 // that failed come again, in whatever batch is next then.
 //
 // At most ConsumerOptions.Concurrency batches of a Consumer run at once, and as many handlers of
@@ -250,7 +251,7 @@ func batchOutcomes(err error, n int) (o outcomes) {
 	}()
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		if _, decided := inner.(*verdict); decided { //nolint:errorlint // the chain is walked; a decision around it is that of all events
-			break
+			return outcomes{all: err}
 		}
 		each, ok := inner.(BatchErrors) //nolint:errorlint // the same
 		switch {
@@ -262,6 +263,10 @@ func batchOutcomes(err error, n int) (o outcomes) {
 				"the batch handler returned %d outcomes (BatchErrors) for %d events; return one for each, nil where it is done, or one error for all",
 				len(each), n)}}
 		}
+	}
+	if _, joined := errors.AsType[BatchErrors](err); joined {
+		err = fmt.Errorf("the batch handler returned BatchErrors together with another error, so it counts for all events; "+
+			"return either: %w", err)
 	}
 	return outcomes{all: err}
 }

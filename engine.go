@@ -97,6 +97,7 @@ func newEngine(c *Consumer) *engine {
 
 // run receives and handles until ctx ends or the stream fails, then drains.
 func (e *engine) run(ctx context.Context) error {
+	e.c.journal.Open()
 	stream, err := e.c.broker.Subscribe(ctx, e.c.sub)
 	if err != nil {
 		err = unlessStopped(ctx, err)

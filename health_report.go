@@ -61,10 +61,11 @@ func (c *Consumer) Health() Health {
 
 // Health returns how p is. It is cheap and does not touch the network. A Producer is [Degraded]
 // while its broker reports a problem, and from a publish to a topic that failed until one to that
-// topic succeeds: what was refused, and what has no known outcome, as when the broker does not
-// answer in the time of a Publish. An event that is wrong or too large says nothing, and neither
-// does a caller that gave up. It is [Stopped] once it was closed, and where the arguments of
-// [NewProducer] were wrong.
+// topic succeeds, or none to it has failed for an hour: what was refused, and what has no known
+// outcome, as when the broker does not answer in the time of a Publish. An event that is wrong or
+// too large says nothing, and neither does a caller that gave up. Of more than 100 topics that
+// fail, those count to which publishes failed last. It is [Stopped] once it was closed, and where
+// the arguments of [NewProducer] were wrong.
 func (p *Producer) Health() Health {
 	p = p.fit()
 	switch {

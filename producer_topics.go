@@ -74,8 +74,11 @@ func (d *topicDeclaration) await(ctx context.Context, topic string) error {
 	switch code {
 	case CodeUnknown: // of a publish it would say that the event may be stored
 		code = CodeUnavailable
-	case CodeInternal:
-		if ctx.Err() != nil {
+	case CodeInternal, CodeCanceled:
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded): // the broker has not answered in time
+			code = CodeUnavailable
+		case ctx.Err() != nil:
 			code = CodeCanceled
 		}
 	}

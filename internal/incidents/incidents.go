@@ -41,6 +41,7 @@ type Log struct {
 	mu     sync.Mutex
 	counts map[kind]*counted
 	timer  *time.Timer // nil while nothing is held back
+	ended  bool        // Flush was called, and Open was not since
 
 	summing sync.Mutex // held while the lines of a period that is over are written
 }
@@ -63,7 +64,8 @@ type counted struct {
 func (j *Log) Off() bool { return j.Logger == nil }
 
 // Note writes a line of l, or counts it. Kinds of a line, such as reasons, are counted apart.
-// values returns what the attributes of l have, in their order.
+// values returns what the attributes of l have, in their order. After Flush, what
+// it counts waits for the next line of its kind.
 func (j *Log) Note(l *Line, name string, values func() []any) {
 	if j.Off() || !j.Logger.Enabled(context.Background(), l.Level) {
 		return
@@ -77,7 +79,7 @@ func (j *Log) Note(l *Line, name string, values func() []any) {
 	if c.lines >= cmp.Or(l.Most, Most) {
 		c.more++
 		c.newest = values
-		if j.timer == nil {
+		if j.timer == nil && !j.ended {
 			j.timer = time.AfterFunc(c.began.Add(Period).Sub(now), j.sum)
 		}
 		j.mu.Unlock()
@@ -126,9 +128,18 @@ func (j *Log) sum() {
 	j.writeCounted(false)
 }
 
-// Flush writes all that was counted, at the end of a run. Nothing is written after it.
+// Open begins another run after Flush. The first one needs no Open.
+func (j *Log) Open() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ended = false
+}
+
+// Flush writes all that was counted, at the end of a run. Until Open, no timer writes anything, but
+// Note does, such as for an answer that comes late.
 func (j *Log) Flush() {
 	j.mu.Lock()
+	j.ended = true
 	if j.timer != nil {
 		j.timer.Stop()
 	}
@@ -162,7 +173,7 @@ func (j *Log) writeCounted(all bool) {
 		}
 	}
 	j.timer = nil
-	if !next.IsZero() {
+	if !next.IsZero() && !j.ended {
 		j.timer = time.AfterFunc(next.Sub(now), j.sum)
 	}
 	j.mu.Unlock()

@@ -74,6 +74,31 @@ func TestLogIsBounded(t *testing.T) {
 	})
 }
 
+// After the end of a run, lines are written by Note alone: no timer outlives Flush.
+func TestNoTimerOutlivesFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(slog.LevelInfo)
+		line := &incidents.Line{Level: slog.LevelInfo, Message: "m", Attributes: "n", Most: 1}
+		log.Flush()
+		for i := range 3 {
+			log.Note(line, "", numbers(i))
+		}
+		assert.Equal(t, []string{"msg=m,topic=t,group=g,n=0"}, w.lines())
+		time.Sleep(2 * incidents.Period)
+		synctest.Wait()
+		assert.Empty(t, w.lines())
+
+		log.Open()
+		for i := range 3 {
+			log.Note(line, "", numbers(i))
+		}
+		assert.Equal(t, []string{"msg=m,topic=t,group=g,n=0,more=2"}, w.lines(), "with what came between the runs")
+		time.Sleep(incidents.Period)
+		synctest.Wait()
+		assert.Equal(t, []string{"msg=m,topic=t,group=g,n=2,more=1"}, w.lines())
+	})
+}
+
 func TestKindsAreCountedApart(t *testing.T) {
 	synctest.Test(t, func(*testing.T) {
 		log, w := newLog(slog.LevelInfo)

@@ -198,8 +198,12 @@ func TestBatchOutcomes(t *testing.T) {
 		"none":     {func(batchOrder) error { return leat.BatchErrors{} }, retried, "returned 0 outcomes (BatchErrors) for 3 events"},
 		"too few":  {func(batchOrder) error { return leat.BatchErrors{nil, nil} }, retried, "returned 2 outcomes (BatchErrors) for 3 events"},
 		"too many": {func(batchOrder) error { return make(leat.BatchErrors, 4) }, retried, "returned 4 outcomes (BatchErrors) for 3 events"},
-		"panic":    {func(batchOrder) error { panic("oh no") }, retried, "the batch handler panicked: oh no\ngoroutine"},
-		"goexit":   {func(batchOrder) error { runtime.Goexit(); return nil }, retried, "batch handler called runtime.Goexit\ngoroutine"},
+		"each, joined with another error": {
+			func(abc batchOrder) error { return errors.Join(abc(nil, nil, nil), errBoom) },
+			retried, "the batch handler returned BatchErrors together with another error, so it counts for all events; return either: ",
+		},
+		"panic":  {func(batchOrder) error { panic("oh no") }, retried, "the batch handler panicked: oh no\ngoroutine"},
+		"goexit": {func(batchOrder) error { runtime.Goexit(); return nil }, retried, "batch handler called runtime.Goexit\ngoroutine"},
 		"an error that panics": {
 			func(batchOrder) error { return (*nilError)(nil) }, retried, "error panicked",
 		},

@@ -136,7 +136,7 @@ func TestProducerTopicsAreBoundByTheContext(t *testing.T) {
 		for _, patience := range []time.Duration{10 * time.Second, 5 * time.Second} {
 			wg.Go(func() {
 				took, err := publish(patience)
-				assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
+				assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), "%v", err)
 				assert.ErrorIs(t, err, errBoom)
 				assert.Equal(t, patience, took)
 			})
@@ -149,6 +149,28 @@ func TestProducerTopicsAreBoundByTheContext(t *testing.T) {
 		})
 		wg.Wait()
 		assert.EqualValues(t, 1, b.calls.Load())
+	})
+}
+
+// A broker that does not answer the declaration in the time of a publish is an outage, which health
+// shows; that a caller gives up before says nothing.
+func TestTheHealthOfAProducerWhoseTopicsAreNotDeclaredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := leat.NewProducer(&slowDeclarer{fakeBroker: newFakeBroker(), takes: time.Hour}, &leat.ProducerOptions{Topics: []string{"orders"}})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		err := p.Publish(ctx, "orders", event(t, "1", ""))
+		assert.Equal(t, leat.CodeCanceled, leat.CodeOf(err), "%v", err)
+		assert.Equal(t, leat.Health{}, p.Health(), "the caller gave up")
+
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = p.Publish(ctx, "orders", event(t, "2", ""))
+		assert.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), "%v", err)
+		assert.True(t, leat.IsOutage(err))
+		assert.Contains(t, problems(t, p.Health(), leat.Degraded), "publishes fail (1 refused, 0 unknown)")
+		require.NoError(t, p.Close(t.Context()))
+		synctest.Wait()
 	})
 }
 
