@@ -114,6 +114,8 @@ type Consumer struct {
 	paused  bool    // by Pause
 	total   counts
 	poisons map[poisonKind]int64
+	// poisonTypes are the types in poisons, but for "" and "_OTHER".
+	poisonTypes map[string]bool
 	// suspectEnds is what has to be taken out of the notes on suspects.
 	suspectEnds suspectEnds
 	attempts    attemptTable

@@ -75,6 +75,7 @@ type Producer struct {
 	begun      atomic.Int64      // events that were given to Publish or PublishAsync; see ProducerStats
 	refused    atomic.Int64
 	unknown    atomic.Int64
+	stored     atomic.Int64      // the highest that Stats has told
 	topics     *topicDeclaration // nil for most
 }
 

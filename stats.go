@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatgo/leat/internal/aside"
@@ -118,24 +119,27 @@ func (c *Consumer) countPoisoned(p *Poisoned) {
 	if p.Malformed == nil {
 		k.eventType = p.Event.Type()
 	}
-	if c.poisons[k] == 0 && !c.isCounted(k.eventType) {
-		k.eventType = otherTypes
-	}
 	if c.poisons == nil {
-		c.poisons = map[poisonKind]int64{}
+		c.poisons, c.poisonTypes = map[poisonKind]int64{}, map[string]bool{}
+	}
+	if c.poisons[k] == 0 {
+		k.eventType = c.countedType(k.eventType)
 	}
 	c.poisons[k]++
 }
 
-// isCounted reports whether a type that is not counted yet gets a count of its own.
-func (c *Consumer) isCounted(eventType string) bool {
+// countedType returns the type that events of a type are counted under.
+func (c *Consumer) countedType(eventType string) string {
 	switch {
-	case eventType == "":
-		return true
-	case c.routes == nil:
-		return len(c.poisons) < mostCountedTypes
+	case eventType == "" || c.poisonTypes[eventType]:
+	case c.routes == nil && len(c.poisonTypes) < mostCountedTypes, slices.ContainsFunc(c.routes, func(r Route) bool {
+		return r.Type == eventType && r.Type != AnyType
+	}):
+		c.poisonTypes[strings.Clone(eventType)] = true
+	default:
+		return otherTypes
 	}
-	return slices.ContainsFunc(c.routes, func(r Route) bool { return r.Type == eventType && r.Type != AnyType })
+	return strings.Clone(eventType) // it is a piece of the event, which a key would keep
 }
 
 // poisonReason returns why an error of a handler is the last one of its event. It is asked where
@@ -159,12 +163,26 @@ type ProducerStats struct {
 	Unanswered int64
 }
 
-// Stats returns a snapshot. It is cheap. Counts that change meanwhile may be off by what does.
+// Stats returns a snapshot. It is cheap. While events are published, Stored may be lower than the
+// broker's answers so far, and never falls.
 func (p *Producer) Stats() ProducerStats {
 	p = p.fit()
-	s := ProducerStats{Refused: p.refused.Load(), Unknown: p.unknown.Load(), Unanswered: p.unanswered.Left()}
-	s.Stored = max(p.begun.Load()-s.Refused-s.Unknown-s.Unanswered, 0)
-	return s
+	// An event counts as unanswered before it is begun, and as failed before it is answered. In
+	// this order of reading, events on their way are taken off once or twice, and never not at all.
+	begun := p.begun.Load()
+	s := ProducerStats{Unanswered: p.unanswered.Left()}
+	s.Refused, s.Unknown = p.refused.Load(), p.unknown.Load()
+	s.Stored = begun - s.Unanswered - s.Refused - s.Unknown
+	for {
+		highest := p.stored.Load()
+		if s.Stored <= highest {
+			s.Stored = highest
+			return s
+		}
+		if p.stored.CompareAndSwap(highest, s.Stored) {
+			return s
+		}
+	}
 }
 
 // countFailure counts an outcome that is no success.

@@ -3,9 +3,12 @@ package leat_test
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/memory"
@@ -86,6 +89,52 @@ func TestPoisonCountsAreBounded(t *testing.T) {
 	})
 }
 
+// TestTypesOfPoisonCountsAreCountedOnce, whatever the reasons of their events are.
+func TestTypesOfPoisonCountsAreCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		h := func(_ context.Context, e leat.Event) error {
+			if e.Subject() == "exhausted" {
+				return errBoom
+			}
+			return leat.Reject(errBoom)
+		}
+		r := start(t, b, h, &leat.ConsumerOptions{
+			Middleware:  []leat.Middleware{middleware.Retry(&middleware.RetryOptions{MaxAttempts: 1})},
+			PoisonQueue: poisonFunc(func(context.Context, leat.Poisoned) error { return nil }),
+		})
+		lease := leat.NewLease()
+		for i := range 101 {
+			e := typed(t, fmt.Sprint(i), fmt.Sprint("type ", i))
+			b.deliver(lease, e)
+			b.deliver(lease, e.WithSubject("exhausted"))
+		}
+		synctest.Wait()
+		types := map[string]bool{}
+		r.consumer.PoisonCounts(func(_, eventType string, _ int64) { types[eventType] = true })
+		assert.Len(t, types, 101, "the first 100, and _OTHER")
+		assert.True(t, types["type 99"])
+		r.stopClean()
+	})
+}
+
+// TestPoisonCountsKeepNoEvent: the type of an event may be a piece of all of its attributes.
+func TestPoisonCountsKeepNoEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		r := start(t, b, func(context.Context, leat.Event) error { return leat.Reject(errBoom) },
+			&leat.ConsumerOptions{PoisonQueue: poisonFunc(func(context.Context, leat.Poisoned) error { return nil })})
+		e := typed(t, "1", "placed")
+		b.deliver(leat.NewLease(), e)
+		synctest.Wait()
+		require.Equal(t, []string{"rejected placed 1"}, poisonCounts(r.consumer))
+		r.consumer.PoisonCounts(func(_, eventType string, _ int64) {
+			assert.NotSame(t, unsafe.StringData(e.Type()), unsafe.StringData(eventType)) //nolint:gosec // whose memory it is
+		})
+		r.stopClean()
+	})
+}
+
 func TestLagThatCannotBeHad(t *testing.T) {
 	handler := leat.HandlerFunc(func(context.Context, leat.Event) error { return nil })
 	broker := memory.New(nil)
@@ -122,4 +171,50 @@ func TestProducerStats(t *testing.T) {
 	assert.Equal(t, leat.ProducerStats{Stored: 1, Refused: 2, Unknown: 1}, p.Stats())
 	var none *leat.Producer
 	assert.Zero(t, none.Stats())
+}
+
+// TestStoredNeverFalls nor counts what has no answer, whoever asks while events are published.
+func TestStoredNeverFalls(t *testing.T) {
+	var stored atomic.Int64
+	b := newFakeBroker()
+	b.publish = func(_ context.Context, _ string, events []leat.Event, done func(i int, err error)) {
+		for i := range events {
+			switch i % 3 {
+			case 0:
+				stored.Add(1)
+				done(i, nil)
+			case 1:
+				done(i, &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errBoom})
+			default:
+				done(i, errBoom)
+			}
+		}
+	}
+	p := leat.NewProducer(b, nil)
+	e := event(t, "1", "")
+	var work sync.WaitGroup
+	for range 4 {
+		work.Go(func() {
+			for range 2_000 {
+				_ = p.Publish(t.Context(), "orders", e, e, e)
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { work.Wait(); close(over) }()
+	for last, asked := int64(0), true; asked; {
+		select {
+		case <-over:
+			asked = false
+		default:
+		}
+		is := p.Stats().Stored
+		if is < last || is > stored.Load() { // quick, to ask often
+			assert.Failf(t, "wrong", "%d behind %d, of %d", is, last, stored.Load())
+			break
+		}
+		last = is
+	}
+	<-over
+	assert.Equal(t, leat.ProducerStats{Stored: 8_000, Refused: 8_000, Unknown: 8_000}, p.Stats())
 }
