@@ -24,7 +24,7 @@ func TestBothModulesHaveTheSameMetrics(t *testing.T) {
 	p, err := newProviders(t.Context(), "none", 0, t.Output())
 	require.NoError(t, err)
 	telemetry, err := leatotel.New(broker, &leatotel.Options{
-		MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(), EventAge: true,
+		MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(),
 	})
 	require.NoError(t, err)
 	metrics, err := leatprometheus.New(broker, nil)

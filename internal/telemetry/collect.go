@@ -40,17 +40,18 @@ func pointOf(instrument int, labels []string) Point {
 // labels. It asks the broker for lag, in the background, and waits for that no longer than ctx and
 // a second: then what was known before counts, or nothing.
 func (c *Core) Collect(ctx context.Context) []Point {
-	consumers, producers := c.watched()
-	s := sums{}
+	consumers, producers, s := c.watched()
 	var asked []*lagEntry
 	if !c.options.NoLag {
 		asked = c.lags.ask(consumers)
 	}
 	for _, one := range consumers {
-		c.addConsumer(s, one)
+		c.addCounts(s, one)
+		c.addPresent(s, one)
 	}
 	for _, one := range producers {
-		c.addProducer(s, one)
+		c.addOutcomes(s, one)
+		s.add(Unanswered, float64(one.Stats().Unanswered), c.system)
 	}
 	for k, n := range c.sent.all() {
 		s.add(SentMessages, float64(n), c.system, k.topic, "send", k.err)
@@ -67,7 +68,8 @@ func (c *Core) Collect(ctx context.Context) []Point {
 	return points
 }
 
-func (c *Core) addConsumer(s sums, one *leat.Consumer) {
+// addCounts adds the counts of a Consumer, which only rise.
+func (c *Core) addCounts(s sums, one *leat.Consumer) {
 	is, sub := one.Stats(), one.Subscription()
 	n := func(instrument int, value int64) { s.add(instrument, float64(value), c.system, sub.Topic, sub.Group) }
 	s.add(ConsumedMessages, float64(is.Received), c.system, sub.Topic, sub.Group, "receive")
@@ -77,21 +79,30 @@ func (c *Core) addConsumer(s sums, one *leat.Consumer) {
 	n(PoisonReduced, is.PoisonReduced)
 	n(GivenBack, is.GivenBack)
 	n(LeaseLost, is.LeaseLost)
-	n(InFlight, int64(is.InFlight))
-	n(InFlightLimit, int64(sub.MaxInFlight))
-	n(InFlightBytes, int64(is.InFlightBytes))
-	s.most(InFlightAge, is.OldestAge.Seconds(), c.system, sub.Topic, sub.Group)
-	n(Parked, int64(is.Parked))
-	n(Running, int64(is.Running))
-	n(PoisonRefused, int64(is.PoisonRefused))
-	n(Suspects, int64(is.Suspects))
 	one.PoisonCounts(func(reason, eventType string, events int64) {
 		if c.options.NoType {
 			eventType = ""
 		}
 		s.add(Poisoned, float64(events), c.system, sub.Topic, sub.Group, reason, eventType)
 	})
-	state := one.Health().State
+}
+
+// addPresent adds how a Consumer is now.
+func (c *Core) addPresent(s sums, one *leat.Consumer) {
+	is, sub := one.Stats(), one.Subscription()
+	n := func(instrument, value int) { s.add(instrument, float64(value), c.system, sub.Topic, sub.Group) }
+	n(InFlight, is.InFlight)
+	n(InFlightLimit, sub.MaxInFlight)
+	n(InFlightBytes, is.InFlightBytes)
+	s.most(InFlightAge, is.OldestAge.Seconds(), c.system, sub.Topic, sub.Group)
+	n(Parked, is.Parked)
+	n(Running, is.Running)
+	n(PoisonRefused, is.PoisonRefused)
+	n(Suspects, is.Suspects)
+	state, ok := stateOf(one)
+	if !ok {
+		return
+	}
 	for _, each := range []leat.HealthState{leat.Healthy, leat.Paused, leat.Degraded, leat.Starting, leat.Stalled, leat.Stopped} {
 		value := 0.0
 		if each == state {
@@ -101,13 +112,27 @@ func (c *Core) addConsumer(s sums, one *leat.Consumer) {
 	}
 }
 
-func (c *Core) addProducer(s sums, one *leat.Producer) {
+// stateOf asks a Consumer, and so its broker and its stream, whose panic must not end the process.
+func stateOf(one *leat.Consumer) (state leat.HealthState, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return one.Health().State, true
+}
+
+// addOutcomes adds the counts of a Producer, which only rise.
+func (c *Core) addOutcomes(s sums, one *leat.Producer) {
 	is := one.Stats()
 	s.add(Outcomes, float64(is.Stored), c.system, "stored")
 	s.add(Outcomes, float64(is.Refused), c.system, "refused")
 	s.add(Outcomes, float64(is.Unknown), c.system, "unknown")
-	s.add(Unanswered, float64(is.Unanswered), c.system)
 }
+
+// ageless is the system that tells no age of a group that is behind. The 0 of one that is not would
+// look like an age.
+const ageless = "kafka"
 
 func (c *Core) addLag(s sums, e *lagEntry, lag leat.Lag) {
 	if e.poison {
@@ -115,7 +140,7 @@ func (c *Core) addLag(s sums, e *lagEntry, lag leat.Lag) {
 		return
 	}
 	s.most(Lag, float64(lag.Events), c.system, e.topic, e.group)
-	if lag.Oldest != leat.LagUnknown {
+	if lag.Oldest != leat.LagUnknown && c.system != ageless {
 		s.most(LagAge, lag.Oldest.Seconds(), c.system, e.topic, e.group)
 	}
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -25,6 +26,7 @@ type Core struct {
 	mu        sync.Mutex
 	consumers []*leat.Consumer
 	producers []*leat.Producer
+	left      sums // the counts of those that were taken out
 }
 
 // Options are the options that both modules have.
@@ -49,7 +51,7 @@ type Labels [6]string
 // New returns a Core. series makes the series of a histogram, and is nil for a broker that is
 // nobody's.
 func New(broker leat.Broker, o Options, series func(instrument int, l Labels) Series) *Core {
-	c := &Core{table: Table(), system: Other, options: o, series: series}
+	c := &Core{table: Table(), system: Other, options: o, series: series, left: sums{}}
 	if n, ok := broker.(leat.SystemNamer); ok && !nils.Is(broker) {
 		c.system = n.System()
 	}
@@ -80,18 +82,32 @@ func (c *Core) Watch(consumers []*leat.Consumer, producers []*leat.Producer) {
 	}
 }
 
-// Unwatch takes consumers and producers out again.
+// Unwatch takes consumers and producers out again. What they have counted stays in the sums, which
+// must not fall.
 func (c *Core) Unwatch(consumers []*leat.Consumer, producers []*leat.Producer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.consumers = slices.DeleteFunc(c.consumers, func(one *leat.Consumer) bool { return slices.Contains(consumers, one) })
-	c.producers = slices.DeleteFunc(c.producers, func(one *leat.Producer) bool { return slices.Contains(producers, one) })
+	c.consumers = slices.DeleteFunc(c.consumers, func(one *leat.Consumer) bool {
+		leaves := slices.Contains(consumers, one)
+		if leaves {
+			c.addCounts(c.left, one)
+		}
+		return leaves
+	})
+	c.producers = slices.DeleteFunc(c.producers, func(one *leat.Producer) bool {
+		leaves := slices.Contains(producers, one)
+		if leaves {
+			c.addOutcomes(c.left, one)
+		}
+		return leaves
+	})
 }
 
-func (c *Core) watched() ([]*leat.Consumer, []*leat.Producer) {
+// watched returns what is watched, and the counts of what no longer is.
+func (c *Core) watched() ([]*leat.Consumer, []*leat.Producer, sums) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.consumers), slices.Clone(c.producers)
+	return slices.Clone(c.consumers), slices.Clone(c.producers), maps.Clone(c.left)
 }
 
 // Close ends the questions for lag.

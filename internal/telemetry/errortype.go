@@ -15,8 +15,8 @@ const (
 	Panicked  = "panic" // or the end of the goroutine
 )
 
-// OutcomeOf is the value of [ErrorType]: empty for a success, else the code of one of Leat's
-// errors, what a handler decided, or the Go type of another error. It is never a text of an error.
+// OutcomeOf is the value of [ErrorType]: empty for a success, else what a handler decided, the code
+// of one of Leat's errors, or the Go type of another error. It is never a text of an error.
 func OutcomeOf(err error) (outcome string) {
 	if err == nil {
 		return ""
@@ -26,20 +26,22 @@ func OutcomeOf(err error) (outcome string) {
 			outcome = Panicked
 		}
 	}()
-	if e, ok := errors.AsType[*leat.Error](err); ok {
-		return e.Code.String()
-	}
 	switch {
 	case leat.IsPaused(err):
 		return Paused
 	case leat.IsPostponed(err):
 		return Postponed
 	}
+	if e, ok := errors.AsType[*leat.Error](err); ok {
+		return e.Code.String()
+	}
 	return typeName(err)
 }
 
 // IsNoFailure reports whether an outcome says that the event has not failed.
-func IsNoFailure(outcome string) bool { return outcome == "" || outcome == Postponed }
+func IsNoFailure(outcome string) bool {
+	return outcome == "" || outcome == Postponed || outcome == Paused
+}
 
 // typeName returns the Go type of the first error of a chain that is not just a text or a wrapper
 // of one: "*net.OpError" of fmt.Errorf("dial: %w", err). Where there is none it is "error".

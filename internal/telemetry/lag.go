@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/internal/incidents"
 )
 
 // The times of a question for lag: an answer is good for freshFor, and is shown until staleAfter
@@ -23,7 +24,8 @@ const (
 // lags remembers the lag of each group. For each there is at most one question on its way, and at
 // most one in freshFor, whoever collects how often.
 type lags struct {
-	logger *slog.Logger
+	log    incidents.Log
+	failed incidents.Line  // a line a minute for a group and a code, however often the broker comes and goes
 	ctx    context.Context //nolint:containedctx // of the questions, which outlive a collection
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -45,11 +47,15 @@ type lagEntry struct {
 	at     time.Time     // of the answer; zero while there is none
 	tried  time.Time     // of the last question
 	busy   chan struct{} // closed when the question that is on its way ends; nil without one
-	failed leat.Code     // of the last question, as the log has it
+	failed leat.Code     // of the last question; 0 where it did not fail
 }
 
 func (l *lags) init(logger *slog.Logger) {
-	l.logger, l.entries = logger, map[lagKey]*lagEntry{}
+	l.log.Logger, l.entries = logger, map[lagKey]*lagEntry{}
+	l.failed = incidents.Line{
+		Level: slog.LevelWarn, Message: "the lag of a group cannot be had; its metrics are missing until the broker answers",
+		Attributes: "topic group poison_queue error", Most: 1,
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 }
 
@@ -100,22 +106,32 @@ func (l *lags) start(e *lagEntry, c *leat.Consumer) {
 		ctx, cancel := context.WithTimeout(l.ctx, askFor)
 		defer cancel()
 		lag, err := safely(ctx, ask)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		defer close(busy)
-		e.busy = nil
-		if err == nil && lag.Events != leat.LagUnknown {
-			e.lag, e.at, e.failed = lag, time.Now(), 0
-			return
+		if l.note(e, lag, err) {
+			l.log.Note(&l.failed, e.topic+" "+e.group+" "+leat.CodeOf(err).String(), func() []any {
+				return []any{e.topic, e.group, e.poison, Bounded(err.Error())}
+			})
 		}
-		code := leat.CodeOf(err)
-		if err == nil || code == leat.CodeUnsupported || code == leat.CodeCanceled || code == e.failed {
-			return
-		}
-		e.failed = code
-		l.logger.Warn("the lag of a group cannot be had; its metrics are missing until the broker answers",
-			"topic", e.topic, "group", e.group, "poison_queue", e.poison, "error", err)
+		close(busy)
 	})
+}
+
+// note takes the answer of a question. It reports whether the log has to tell of it.
+func (l *lags) note(e *lagEntry, lag leat.Lag, err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.busy = nil
+	if err == nil {
+		if e.failed = 0; lag.Events != leat.LagUnknown {
+			e.lag, e.at = lag, time.Now()
+		}
+		return false
+	}
+	code := leat.CodeOf(err)
+	if code == leat.CodeUnsupported || code == leat.CodeCanceled || code == e.failed {
+		return false
+	}
+	e.failed = code
+	return true
 }
 
 // safely asks a broker, whose panic must not end the process.
@@ -158,4 +174,5 @@ func (l *lags) close() {
 	l.cancel()
 	l.mu.Unlock()
 	l.work.Wait()
+	l.log.Flush()
 }

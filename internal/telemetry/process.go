@@ -3,16 +3,18 @@ package telemetry
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
 )
 
-// mostTypes bounds the types of events, and the kinds of errors, that one handler is timed by.
-const mostTypes = 100
+// mostValues bounds the types of events, the kinds of errors, and the groups on topics, that one
+// handler is timed by. All of them may come from an event: a replay takes topic and group from it.
+const mostValues = 100
 
-// Timer times the attempts of one handler, which has one subscription.
+// Timer times the attempts of one handler, for whatever subscriptions and replays it serves.
 type Timer struct {
 	c      *Core
 	known  atomic.Pointer[knownSeries]
@@ -23,6 +25,7 @@ type Timer struct {
 // knownSeries is replaced when one is added.
 type knownSeries struct {
 	took, age map[timerKey]*keyedSeries
+	groups    map[[2]string]bool // by topic and group
 	types     map[string]bool
 	errors    map[string]bool
 }
@@ -81,8 +84,8 @@ func (t *Timer) seriesOf(instrument int, k timerKey) Series {
 	return s.series
 }
 
-// find looks a series up, and makes it where there is none. Types and errors that are too many
-// share one.
+// find looks a series up, and makes it where there is none. Groups, types and errors that are too
+// many share one.
 func (t *Timer) find(instrument int, k timerKey) *keyedSeries {
 	for {
 		old := t.known.Load()
@@ -90,10 +93,13 @@ func (t *Timer) find(instrument int, k timerKey) *keyedSeries {
 			return s
 		}
 		bounded := k
-		if !old.types[k.eventType] && len(old.types) >= mostTypes {
+		if !old.groups[[2]string{k.topic, k.group}] && len(old.groups) >= mostValues {
+			bounded.topic, bounded.group = Other, Other
+		}
+		if !old.types[k.eventType] && len(old.types) >= mostValues {
 			bounded.eventType = Other
 		}
-		if !old.errors[k.err] && len(old.errors) >= mostTypes {
+		if !old.errors[k.err] && len(old.errors) >= mostValues {
 			bounded.err = Other
 		}
 		if s := old.of(instrument)[bounded]; s != nil {
@@ -106,17 +112,20 @@ func (t *Timer) find(instrument int, k timerKey) *keyedSeries {
 	}
 }
 
-// with returns a copy that has one series more.
+// with returns a copy that has one series more. It clones the key, which has pieces of an event.
 func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries, *keyedSeries) {
 	fresh := &knownSeries{
-		took: copied(k.took), age: copied(k.age), types: copied(k.types), errors: copied(k.errors),
+		took: copied(k.took), age: copied(k.age), groups: copied(k.groups), types: copied(k.types), errors: copied(k.errors),
 	}
+	add = timerKey{strings.Clone(add.topic), strings.Clone(add.group), strings.Clone(add.eventType), strings.Clone(add.err)}
+	fresh.groups[[2]string{add.topic, add.group}] = true
 	fresh.types[add.eventType], fresh.errors[add.err] = true, true
 	s := &keyedSeries{key: add}
+	topic, group, eventType := Bounded(add.topic), Bounded(add.group), Bounded(add.eventType)
 	if instrument == EventAge {
-		s.series = c.series(EventAge, Labels{c.system, add.topic, add.group, Bounded(add.eventType)})
+		s.series = c.series(EventAge, Labels{c.system, topic, group, eventType})
 	} else {
-		s.series = c.series(ProcessDuration, Labels{c.system, add.topic, add.group, "process", Bounded(add.eventType), add.err})
+		s.series = c.series(ProcessDuration, Labels{c.system, topic, group, "process", eventType, add.err})
 	}
 	fresh.of(instrument)[add] = s
 	return fresh, s

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,9 @@ func (s *sentCounts) of(c *Core, topic, errType string) *sent {
 		k.topic = Other
 	}
 	if n = s.counts[k]; n == nil {
+		k.topic = strings.Clone(k.topic)
 		s.topics[k.topic] = true
-		n = &sent{took: c.series(OperationDuration, Labels{c.system, k.topic, "send", "send", k.err})}
+		n = &sent{took: c.series(OperationDuration, Labels{c.system, Bounded(k.topic), "send", "send", k.err})}
 		s.counts[k] = n
 	}
 	return n

@@ -36,6 +36,10 @@ func cases() []struct {
 			return leatotel.Options{TracerProvider: noop.NewTracerProvider(),
 				MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))}
 		}},
+		{"histogram-no-age", func() leatotel.Options {
+			return leatotel.Options{TracerProvider: noop.NewTracerProvider(), NoEventAge: true,
+				MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))}
+		}},
 		{"sampled-out", func() leatotel.Options {
 			return leatotel.Options{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
 				MeterProvider: metricnoop.NewMeterProvider()}

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden file anew")
 // TestInstruments holds every instrument that a program may see: name, kind, unit, attributes and
 // buckets.
 func TestInstruments(t *testing.T) {
-	b := newBench(t, leatotel.Options{EventAge: true})
+	b := newBench(t, leatotel.Options{})
 	require.NoError(t, b.producer.Publish(t.Context(), "orders", newEvent(t, "1"), newEvent(t, "2"), newEvent(t, "3")))
 	require.NoError(t, b.producer.Publish(t.Context(), "other", newEvent(t, "4")))
 	b.consume(func(_ context.Context, e leat.Event) error {
@@ -111,7 +111,7 @@ func TestTheNumberOfSeriesIsBounded(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		n = 20_000
 	}
-	b := newBench(t, leatotel.Options{EventAge: true})
+	b := newBench(t, leatotel.Options{})
 	h := b.telemetry.Process()(leat.HandlerFunc(succeed))
 	ctx := leat.ContextWithInfo(t.Context(), leat.Info{Topic: "orders", Group: "billing", Attempt: 1})
 	publish := b.telemetry.Publish()(func(_ context.Context, _ string, events []leat.Event, done func(i int, err error)) {
@@ -137,17 +137,35 @@ func TestTheNumberOfSeriesIsBounded(t *testing.T) {
 // TestNothingOfAnEventLeaksOut looks for pieces of data, subject, key, error and extensions.
 func TestNothingOfAnEventLeaksOut(t *testing.T) {
 	const canary = "canary7"
-	b := newBench(t, leatotel.Options{EventAge: true})
+	b := newBench(t, leatotel.Options{})
 	e, err := leat.NewEvent("order.placed", &leat.EventOptions{
 		ID: "1", Subject: canary, Key: canary, Data: []byte(`"` + canary + `"`), Extensions: map[string]any{"who": canary},
 	})
 	require.NoError(t, err)
 	require.NoError(t, b.producer.Publish(t.Context(), "orders", e))
 	b.consume(func(context.Context, leat.Event) error { return fmt.Errorf("no %s: %w", canary, errors.New(canary)) })
+	attempts := b.named("process orders")
+	require.Len(t, attempts, 2)
+	assert.Equal(t, "1", value(attempts[0], "messaging.message.id"), "the id is no secret")
 	for _, s := range b.spans.Ended() {
 		assert.NotContains(t, fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status(), s.Links()), canary)
 	}
-	for name, m := range b.metrics() {
+	metrics := b.metrics()
+	assert.Equal(t, 1, points(metrics["leat.consumer.poisoned"]))
+	assert.Equal(t, 1, points(metrics["messaging.process.duration"]))
+	for name, m := range metrics {
 		assert.NotContains(t, fmt.Sprint(name, m.Data), canary)
+	}
+}
+
+// TestNoEventAge leaves the histogram out, which is there without the option.
+func TestNoEventAge(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		b := newBench(t, leatotel.Options{NoEventAge: off})
+		require.NoError(t, b.producer.Publish(t.Context(), "orders", newEvent(t, "1")))
+		b.consume(succeed)
+		m := b.metrics()
+		assert.Equal(t, 1, points(m["messaging.process.duration"]))
+		assert.Equal(t, off, points(m["leat.event.age"]) == 0)
 	}
 }

@@ -2,6 +2,8 @@ package leatotel
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,7 @@ const oldAfter = time.Hour
 // and of an error its code or Go type, never its text.
 func (t *Telemetry) Process() leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
-		return &processor{t: t, next: next, timer: t.core.NewTimer(t.o.EventAge), epoch: time.Now()}
+		return &processor{t: t, next: next, timer: t.core.NewTimer(!t.o.NoEventAge), epoch: time.Now()}
 	}
 }
 
@@ -145,16 +147,17 @@ func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.Ke
 	}
 	if system == "kafka" {
 		about = append(about, attribute.Int64("messaging.kafka.offset", info.Position.Offset),
-			attribute.Int("messaging.destination.partition.id", int(info.Position.Partition)))
+			attribute.String("messaging.destination.partition.id", strconv.Itoa(int(info.Position.Partition))))
 	}
 	return about
 }
 
 // startOptions are the options of spans by what they are about, made once.
 type startOptions struct {
-	last  atomic.Pointer[startOption] // the one that was used last, which is often the next
-	mu    sync.RWMutex
-	known map[startKey]*startOption
+	last   atomic.Pointer[startOption] // the one that was used last, which is often the next
+	mu     sync.RWMutex
+	known  map[startKey]*startOption
+	groups map[[2]string]bool // topics and groups that have spans
 }
 
 type startKey struct{ operation, topic, group, eventType string }
@@ -165,7 +168,8 @@ type startOption struct {
 	options []trace.SpanStartOption
 }
 
-// mostStarts bounds what is remembered.
+// mostStarts bounds what is remembered, and the topics and groups that spans have. Those may come
+// from an event, in a replay, and backends keep a list of the names of spans.
 const mostStarts = 1_000
 
 func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) *startOption {
@@ -192,24 +196,39 @@ func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) *startO
 
 // add makes the options of k and remembers them.
 func (s *startOptions) add(t *Telemetry, k startKey, kind trace.SpanKind) *startOption {
+	k = startKey{k.operation, strings.Clone(k.topic), strings.Clone(k.group), strings.Clone(k.eventType)} // pieces of an event
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known, s.groups = map[startKey]*startOption{}, map[[2]string]bool{}
+	}
+	o := &startOption{key: k}
+	pair := [2]string{k.topic, k.group}
+	if !s.groups[pair] && len(s.groups) >= mostStarts {
+		if k.topic = telemetry.Other; k.group != "" {
+			k.group = telemetry.Other
+		}
+	} else {
+		s.groups[pair] = true
+	}
+	o.name, o.options = k.operation+" "+telemetry.Bounded(k.topic), startOptionsOf(t, k, kind)
+	if len(s.known) < mostStarts {
+		s.known[o.key] = o
+	}
+	return o
+}
+
+// startOptionsOf makes the options of spans that are about k.
+func startOptionsOf(t *Telemetry, k startKey, kind trace.SpanKind) []trace.SpanStartOption {
 	about := []attribute.KeyValue{
 		attribute.String(telemetry.System, t.core.System()), attribute.String(telemetry.Operation, k.operation),
-		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, k.topic),
+		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, telemetry.Bounded(k.topic)),
 	}
 	if k.group != "" {
-		about = append(about, attribute.String(telemetry.Group, k.group))
+		about = append(about, attribute.String(telemetry.Group, telemetry.Bounded(k.group)))
 	}
 	if k.eventType != "" {
 		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(k.eventType)))
 	}
-	o := &startOption{k, k.operation + " " + k.topic, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known = map[startKey]*startOption{}
-	}
-	if len(s.known) < mostStarts {
-		s.known[k] = o
-	}
-	return o
+	return []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}
 }

@@ -44,15 +44,15 @@ type Options struct {
 	// LinkOnly links the span of a handler to the context that the event was published in, and
 	// makes it no child of that. Then each attempt is a trace of its own.
 	LinkOnly bool
-	// EventAge records the histogram leat.event.age: the time from an event's own time until it was
-	// handled.
-	EventAge bool
+	// NoEventAge leaves the histogram leat.event.age out: the time from an event's own time until
+	// it was handled.
+	NoEventAge bool
 	// NoType leaves the type of events out of the attributes.
 	NoType bool
 	// NoLag asks the broker for no lag.
 	NoLag bool
-	// Logger gets what goes wrong with telemetry: one line of a kind, however often it happens. Nil
-	// means no log.
+	// Logger gets what goes wrong with telemetry: one line about a provider that panics, and at
+	// most one a minute about the lag of a group. Nil means no log.
 	Logger *slog.Logger
 }
 
@@ -129,10 +129,11 @@ func (t *Telemetry) Watch(consumers ...*leat.Consumer) { t.core.Watch(consumers,
 func (t *Telemetry) WatchProducers(producers ...*leat.Producer) { t.core.Watch(nil, producers) }
 
 // Unwatch takes consumers out again, such as those that have ended and are replaced. Their counts
-// and their states are in no metric any more.
+// stay in the sums, and their states are in no metric any more. Watch none of them again: its
+// counts would be there twice.
 func (t *Telemetry) Unwatch(consumers ...*leat.Consumer) { t.core.Unwatch(consumers, nil) }
 
-// UnwatchProducers takes producers out again.
+// UnwatchProducers takes producers out again. What they have counted stays.
 func (t *Telemetry) UnwatchProducers(producers ...*leat.Producer) { t.core.Unwatch(nil, producers) }
 
 // Close takes the metrics out of the meter and ends questions for lag. The middleware goes on with

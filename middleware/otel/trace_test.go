@@ -3,16 +3,22 @@ package leatotel_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/memory"
 	leatotel "github.com/leatgo/leat/middleware/otel"
 	"github.com/leatgo/leat/poison"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 const (
@@ -157,8 +163,78 @@ func TestAPanicIsAnError(t *testing.T) {
 	b := newBench(t, leatotel.Options{})
 	require.NoError(t, b.producer.Publish(t.Context(), "orders", newEvent(t, "1")))
 	b.consume(func(context.Context, leat.Event) error { panic("secret") })
-	for _, s := range b.named("process orders") {
+	attempts := b.named("process orders")
+	require.Len(t, attempts, 2)
+	for _, s := range attempts {
 		assert.Equal(t, codes.Error, s.Status().Code)
 		assert.NotEmpty(t, value(s, "error.type"))
 	}
+}
+
+// TestAPauseIsNoError of the event, whatever is down.
+func TestAPauseIsNoError(t *testing.T) {
+	b := newBench(t, leatotel.Options{})
+	down := &leat.Error{Op: "publish", Code: leat.CodeUnavailable, Err: errors.New("down")}
+	h := b.telemetry.Process()(leat.HandlerFunc(func(context.Context, leat.Event) error { return leat.Pause(time.Second, down) }))
+	ctx := leat.ContextWithInfo(t.Context(), leat.Info{Topic: "orders", Group: "billing", Attempt: 1})
+	require.Error(t, h.Handle(ctx, newEvent(t, "1")))
+	attempts := b.named("process orders")
+	require.Len(t, attempts, 1)
+	assert.Equal(t, codes.Unset, attempts[0].Status().Code)
+	assert.Equal(t, "paused", value(attempts[0], "error.type"))
+}
+
+// kafka is a broker by this name.
+type kafka struct{ *memory.Broker }
+
+func (kafka) System() string { return "kafka" }
+
+// TestAPartitionIsAText in OpenTelemetry's conventions, and an offset a number.
+func TestAPartitionIsAText(t *testing.T) {
+	b := newBench(t, leatotel.Options{})
+	telemetry, err := leatotel.New(kafka{b.broker}, &leatotel.Options{
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(b.spans)), MeterProvider: metricnoop.NewMeterProvider(),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, telemetry.Close()) })
+	ctx := leat.ContextWithInfo(t.Context(), leat.Info{Topic: "orders", Position: leat.Position{Partition: 7, Offset: 8}})
+	require.NoError(t, telemetry.Process()(leat.HandlerFunc(succeed)).Handle(ctx, newEvent(t, "1")))
+	attempts := b.named("process orders")
+	require.Len(t, attempts, 1)
+	assert.Contains(t, attempts[0].Attributes(), attribute.String("messaging.destination.partition.id", "7"))
+	assert.Contains(t, attempts[0].Attributes(), attribute.Int64("messaging.kafka.offset", 8))
+}
+
+// TestNamesOfSpansAreBounded: the topic of a replay is what somebody wrote to the poison queue.
+func TestNamesOfSpansAreBounded(t *testing.T) {
+	b := newBench(t, leatotel.Options{})
+	h := b.telemetry.Process()(leat.HandlerFunc(succeed))
+	e := newEvent(t, "1")
+	for i := range 2_000 {
+		info := leat.Info{Topic: fmt.Sprint(strings.Repeat("t", 300*(i%2)), i), Group: fmt.Sprint("g", i)}
+		require.NoError(t, h.Handle(leat.ContextWithInfo(t.Context(), info), e))
+	}
+	names, groups := map[string]bool{}, map[string]bool{}
+	spans := b.spans.Ended()
+	require.Len(t, spans, 2_000)
+	for _, s := range spans {
+		names[s.Name()], groups[value(s, "messaging.consumer.group.name")] = true, true
+		assert.LessOrEqual(t, len(s.Name()), 256+len("process "))
+		assert.LessOrEqual(t, len(value(s, "messaging.destination.name")), 256)
+	}
+	assert.LessOrEqual(t, len(names), 1_001)
+	assert.Len(t, groups, 1_001)
+	assert.True(t, names["process _OTHER"])
+}
+
+// TestOptionsOfSpansKeepNoEvent: the type of an event may be a piece of all of its attributes.
+func TestOptionsOfSpansKeepNoEvent(t *testing.T) {
+	b := newBench(t, leatotel.Options{})
+	e := newEvent(t, "1")
+	require.NoError(t, b.telemetry.Process()(leat.HandlerFunc(succeed)).Handle(t.Context(), e))
+	attempts := b.spans.Ended()
+	require.Len(t, attempts, 1)
+	eventType := value(attempts[0], "cloudevents.event_type")
+	require.Equal(t, e.Type(), eventType)
+	assert.NotEqual(t, reflect.ValueOf(e.Type()).Pointer(), reflect.ValueOf(eventType).Pointer(), "its bytes")
 }

@@ -41,8 +41,8 @@ type Options struct {
 	// ScrapeTimeout bounds the time in which a scrape waits for the broker to tell lag. 0 means 1
 	// s, which is also the most.
 	ScrapeTimeout time.Duration
-	// Logger gets what cannot be collected: one line of a kind, however often it happens. Nil means
-	// no log.
+	// Logger gets what cannot be collected: at most one line a minute about the lag of a group. Nil
+	// means no log.
 	Logger *slog.Logger
 }
 
@@ -112,10 +112,11 @@ func (m *Metrics) Watch(consumers ...*leat.Consumer) { m.core.Watch(consumers, n
 func (m *Metrics) WatchProducers(producers ...*leat.Producer) { m.core.Watch(nil, producers) }
 
 // Unwatch takes consumers out again, such as those that have ended and are replaced. Their counts
-// and their states are in no metric any more.
+// stay in the sums, and their states are in no metric any more. Watch none of them again: its
+// counts would be there twice.
 func (m *Metrics) Unwatch(consumers ...*leat.Consumer) { m.core.Unwatch(consumers, nil) }
 
-// UnwatchProducers takes producers out again.
+// UnwatchProducers takes producers out again. What they have counted stays.
 func (m *Metrics) UnwatchProducers(producers ...*leat.Producer) { m.core.Unwatch(nil, producers) }
 
 // Close ends questions for lag. Unregister the Metrics before.
