@@ -58,38 +58,36 @@ func (c *connections) OnBrokerE2E(meta kgo.BrokerMetadata, key int16, e2e kgo.Br
 	case err != nil:
 		c.failed(hostOf(meta), err)
 	case key != versionsKey && key != handshakeKey && key != authenticateKey: // else the broker has not said yet whether it accepts the client
-		_, _ = c.note(nil)
+		_ = c.note(nil)
 		c.outage.answered(meta)
 	}
 }
 
-// failed notes an error, of which the host is "" where the client does not say it. The end of a
-// connection is an outage only when the next one does not work either: the first use of one that
-// was cut while nobody used it has this error.
+// failed notes an error, of which the host is "" where the client does not say it.
 func (c *connections) failed(host string, err error) {
-	since, noted := c.note(err)
-	if noted != nil && (!isReset(err) || time.Since(since) >= dialPause) {
+	noted := c.note(err)
+	if noted != nil && (!isReset(err) || c.outage.keepsEnding(host)) {
 		c.outage.failed(host, noted)
 	}
 }
 
-// note notes an error, or with nil that a request was answered. It returns since when there is an
-// error, and the error; nil also where it says nothing about the broker, or less than was known.
-func (c *connections) note(err error) (since time.Time, noted error) {
+// note notes an error, or with nil that a request was answered. It returns the error; nil also
+// where it says nothing about the broker, or less than was known.
+func (c *connections) note(err error) (noted error) {
 	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) {
-		return since, nil // the caller or the client ended it, which says nothing about the broker
+		return nil // the caller or the client ended it, which says nothing about the broker
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wrong.Err != nil && errors.Is(err, context.DeadlineExceeded) {
-		return since, nil // which says less than what was wrong before
+		return nil // which says less than what was wrong before
 	}
 	c.worked = c.worked || err == nil
 	if !c.worked && isReset(err) && !hinted(err) {
 		err = fmt.Errorf("the broker ends each connection: %w; if it is up, %s", err, adviceEOF)
 	}
 	c.wrong.Set(err)
-	return c.wrong.Since, err
+	return err
 }
 
 // hinted reports whether the client itself says what an end of a connection may mean, which it does

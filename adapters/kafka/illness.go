@@ -199,11 +199,7 @@ func (s *Stream) logIllness() {
 		if len(c.partitions) > 0 {
 			partitions = named(c.partitions)
 		}
-		kind := fmt.Sprint(a)
-		if a == ofData {
-			kind = c.err.Error() // each loss is another one
-		}
-		lineIll.wrong(&s.trouble, kind, discreet(c.err), s.sub.Topic, s.sub.Group, text, partitions, code.String())
+		lineIll.wrong(&s.trouble, fmt.Sprint(a), discreet(c.err), s.sub.Topic, s.sub.Group, text, partitions, code.String())
 	}
 	if len(found) == 0 {
 		lineWell.well(&s.trouble, s.sub.Topic, s.sub.Group)

@@ -25,6 +25,7 @@ const (
 	lineWell
 	lineAgain
 	lineUnreadable
+	lineReadable
 	lineNoted
 	lineAtEnd
 	lineNewTopic
@@ -51,8 +52,9 @@ var logLines = [...]struct {
 	lineIll:   {slog.LevelWarn, "a subscription has a problem", "topic group problem partitions code error"},
 	lineWell:  {slog.LevelInfo, "a subscription has no problem any more", "topic group lasted"},
 	lineAgain: {slog.LevelInfo, "partitions are assigned again, since the group's offsets can be read now", "topic group partitions"},
-	lineUnreadable: {slog.LevelWarn, "records cannot be read; they are passed as one malformed delivery",
+	lineUnreadable: {slog.LevelWarn, "records cannot be read; they are passed as malformed deliveries",
 		"topic group partition offset next error"},
+	lineReadable: {slog.LevelInfo, "for 5 minutes, no record came that cannot be read", "topic group lasted"},
 	lineNoted: {slog.LevelInfo, "events above the committed offsets are finished already, and are not handled again",
 		"topic group partitions events"},
 	lineAtEnd: {slog.LevelWarn, "a group begins at the end of a topic", "topic group skipped error"},

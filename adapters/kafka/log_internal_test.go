@@ -6,11 +6,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/leatgo/leat/adapterkit/fault"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestTheDocumentedLinesAreThoseOfTheLog: the table in docs/operations.md has each line of the
@@ -41,7 +43,7 @@ func TestLinesOfIncidentsAreAsTheTableSays(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	i := fault.Incident{Logger: slog.New(slog.NewTextHandler(&out, nil))}
-	for _, pair := range [][2]logLine{{lineOutage, lineOutageOver}, {lineSuspended, lineResumed}, {lineIll, lineWell}} {
+	for _, pair := range [][2]logLine{{lineOutage, lineOutageOver}, {lineSuspended, lineResumed}, {lineIll, lineWell}, {lineUnreadable, lineReadable}} {
 		for n, l := range pair {
 			out.Reset()
 			names := strings.Fields(logLines[l].attributes)
@@ -75,6 +77,77 @@ func TestPartitionsAreNamedInFewWords(t *testing.T) {
 		many[p] = int32(999 - p)
 	}
 	assert.Equal(t, "1000 (0, 1, 2, 3, 4, ...)", named(many))
+}
+
+// TestIncidentsOfAStreamHaveOneLine: data that is lost, or cannot be read, again and again has one
+// line, which is written without the stream's lock, and one for its end.
+func TestIncidentsOfAStreamHaveOneLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		wrong func(l *loose, n int64)
+		lines []string
+	}{
+		"data loss": {func(l *loose, n int64) {
+			l.ill.fetchFailed(0, &kgo.ErrDataLoss{Topic: "t", ConsumedTo: n + 1, ResetTo: n})
+		}, []string{
+			`level=WARN msg="a subscription has a problem" topic=t group=g problem="data loss" code=unavailable error="`,
+			`level=INFO msg="a subscription has no problem any more" topic=t group=g lasted=7m0s`,
+		}},
+		"unreadable": {func(l *loose, n int64) {
+			l.pass(l.tenures[0], &unreadable{first: n, next: n + 1, reason: errors.New("too large")})
+		}, []string{
+			`level=WARN msg="records cannot be read; they are passed as malformed deliveries" topic=t group=g partition=0 offset=0 next=1 ` +
+				`error="too large"`,
+			`level=INFO msg="for 5 minutes, no record came that cannot be read" topic=t group=g lasted=7m0s`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLoose(t, 1<<20)
+			synctest.Test(t, func(t *testing.T) {
+				out := &unlocked{t: t, l: l}
+				l.sub.Group, l.trouble.Logger, l.unread.Logger = "g", slog.New(slog.NewTextHandler(out, nil)), slog.New(slog.NewTextHandler(out, nil))
+				for n := range int64(120) {
+					l.mu.Lock()
+					c.wrong(l, n)
+					l.mu.Unlock()
+					l.logIllness()
+					l.logUnreadable()
+					time.Sleep(time.Second)
+				}
+				assert.Len(t, out.lines, 1)
+				time.Sleep(eventMemory)
+				for range 2 {
+					l.logIllness()
+					l.logUnreadable()
+				}
+				require.Len(t, out.lines, 2)
+				for i, want := range c.lines {
+					assert.Contains(t, out.lines[i], want)
+				}
+				l.mu.Lock()
+				c.wrong(l, 500)
+				l.mu.Unlock()
+				l.logIllness()
+				l.logUnreadable()
+				require.Len(t, out.lines, 3, "another incident")
+				assert.Contains(t, out.lines[2], "50")
+			})
+		})
+	}
+}
+
+// unlocked gathers the lines of a log that is written without the stream's lock.
+type unlocked struct {
+	t     testing.TB
+	l     *loose
+	lines []string
+}
+
+func (u *unlocked) Write(line []byte) (int, error) {
+	if assert.True(u.t, u.l.mu.TryLock(), "the stream's lock is held") {
+		u.l.mu.Unlock()
+	}
+	u.lines = append(u.lines, string(line))
+	return len(line), nil
 }
 
 // TestPartitionsThatEndTogetherHaveOneLine: however many partitions a rebalance takes, whose events

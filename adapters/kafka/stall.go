@@ -27,6 +27,7 @@ func (s *Stream) lookForStalls() {
 		s.recoverUnplaced()
 	}
 	s.logIllness()
+	s.logUnreadable()
 }
 
 // silent returns where the client is in partitions that have been silent since the last look. While

@@ -58,9 +58,11 @@ type Stream struct {
 	idle     chan struct{}      // closed when no records are on their way from the client into polled; nil when none are
 	ill      illness
 	ident    identity
+	garbled  garbled
 
 	silence fault.Incident // the group does not answer
 	trouble fault.Incident // what health says of the stream
+	unread  fault.Incident // records cannot be read
 }
 
 var (

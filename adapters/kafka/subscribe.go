@@ -52,7 +52,8 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},
 		ill: illness{start: b.skipped(sub)}, silence: fault.Incident{Logger: b.o.Logger}, trouble: fault.Incident{Logger: b.o.Logger},
-		caps: leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
+		unread: fault.Incident{Logger: b.o.Logger},
+		caps:   leat.Capabilities{Order: leat.OrderPerGroup, History: b.o.Start == StartEarliest, Durable: true, Watermark: true},
 	}
 	s.keepBook()
 	opts := b.consumerOptions(sub)

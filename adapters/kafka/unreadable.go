@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,6 +63,14 @@ func (u *unreadable) asPlace() place {
 	return place{offset: u.next - 1, before: u.next - 1 - u.first, epoch: u.epoch}
 }
 
+// garbled is what a stream passes from time to time: an incident, which is over when there was
+// nothing more for a while.
+type garbled struct {
+	partition int32
+	what      *unreadable // the first one of the incident; nil before there was one
+	last      time.Time   // when the stream passed the last one
+}
+
 // pass enters what cannot be read behind what was polled before it. The lock is held.
 func (s *Stream) pass(t *tenure, u *unreadable) {
 	if t.rewind {
@@ -75,7 +84,26 @@ func (s *Stream) pass(t *tenure, u *unreadable) {
 		return // it was finished in an earlier tenure
 	}
 	s.polled = append(s.polled, chunk{tenure: t, bad: u})
-	s.log(lineUnreadable, t.partition, u.first, u.next, u.reason)
+	now := time.Now()
+	if s.garbled.what == nil || now.Sub(s.garbled.last) >= eventMemory {
+		s.garbled.partition, s.garbled.what = t.partition, u
+	}
+	s.garbled.last = now
+}
+
+// logUnreadable writes the beginning and the end of an incident of what cannot be read. Each
+// delivery says more.
+func (s *Stream) logUnreadable() {
+	s.mu.Lock()
+	garbled := s.garbled
+	s.mu.Unlock()
+	switch u := garbled.what; {
+	case u == nil:
+	case time.Since(garbled.last) < eventMemory:
+		lineUnreadable.wrong(&s.unread, "", u.reason, s.sub.Topic, s.sub.Group, garbled.partition, u.first, u.next)
+	default:
+		lineReadable.well(&s.unread, s.sub.Topic, s.sub.Group)
+	}
 }
 
 // goOn tells the client to go on behind what it cannot read. No new tenure of the partition may
