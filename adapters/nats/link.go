@@ -197,6 +197,9 @@ func (l *link) failed(err error) {
 	l.mu.Unlock()
 	if !up {
 		l.log.failed(l.role, host, err)
+		if l.alive() { // it was over before there was the line
+			l.log.connected(l.role, host)
+		}
 	}
 	l.wrong(err)
 }

@@ -88,3 +88,38 @@ func TestOutageEndsWithTheLastConnection(t *testing.T) {
 	assert.Contains(t, out.String(), "connected to NATS again")
 	assert.Equal(t, 2, strings.Count(out.String(), "\n"))
 }
+
+// An attempt that fails, while another one is made that succeeds, has a line for its end, whichever
+// of the two is told first.
+func TestAnOutageThatEndsBeforeItsLineHasAnEnd(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	o := (&Options{Hosts: []string{"h:1"}}).withDefaults()
+	var tasks lifecycle.Tasks
+	l := newLink(&o, "consume", newJournal(slog.New(slog.NewTextHandler(&out, nil))), &tasks)
+	defer l.cancel()
+	close(l.made)
+	l.failed(&hookError{look: func() {
+		l.log.mu.Lock()
+		down := l.log.down["consume"]
+		l.log.mu.Unlock()
+		if down && !l.alive() { // failed is on its way to the line
+			l.connected(nil)
+		}
+	}})
+	assert.Contains(t, out.String(), "cannot connect to NATS")
+	assert.Contains(t, out.String(), "connected to NATS again")
+	assert.Empty(t, l.log.down)
+	l.connected(nil)
+	assert.Equal(t, 2, strings.Count(out.String(), "\n"))
+}
+
+// hookError calls look whenever it is looked into.
+type hookError struct{ look func() }
+
+func (*hookError) Error() string { return "no" }
+
+func (e *hookError) Is(error) bool {
+	e.look()
+	return false
+}
