@@ -43,7 +43,9 @@ func TestLinesOfIncidentsAreAsTheTableSays(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	i := fault.Incident{Logger: slog.New(slog.NewTextHandler(&out, nil))}
-	for _, pair := range [][2]logLine{{lineOutage, lineOutageOver}, {lineSuspended, lineResumed}, {lineIll, lineWell}, {lineUnreadable, lineReadable}} {
+	for _, pair := range [][2]logLine{
+		{lineOutage, lineOutageOver}, {lineSuspended, lineResumed}, {lineIll, lineWell}, {lineUnreadable, lineReadable},
+	} {
 		for n, l := range pair {
 			out.Reset()
 			names := strings.Fields(logLines[l].attributes)

@@ -21,12 +21,12 @@ type watched struct {
 	out bytes.Buffer
 }
 
-//nolint:gochecknoglobals // Go has no constants of a struct type
 var brokerA, brokerB = kgo.BrokerMetadata{Host: "a", Port: 9092}, kgo.BrokerMetadata{Host: "b", Port: 9092}
 
 func newWatched() *watched {
 	w := &watched{}
-	w.connections = &connections{outage: newOutage(&Options{Hosts: []string{"a:9092", "b:9092"}, Logger: slog.New(slog.NewTextHandler(&w.out, nil))})}
+	o := &Options{Hosts: []string{"a:9092", "b:9092"}, Logger: slog.New(slog.NewTextHandler(&w.out, nil))}
+	w.connections = &connections{outage: newOutage(o)}
 	return w
 }
 

@@ -216,6 +216,25 @@ func TestTheLogCountsMalformedDeliveries(t *testing.T) {
 	})
 }
 
+// A Consumer that runs again tells what it counts as it did in its first run.
+func TestTheLogOfAnotherRunIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, log := newFakeBroker(), newLogged()
+		c := leat.NewConsumer(b, testSub, failTimes(0, nil), &leat.ConsumerOptions{Logger: log.logger(),
+			PoisonQueue: poisonFunc(func(context.Context, leat.Poisoned) error { return nil })})
+		for run := range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			for range 100 {
+				b.deliverRaw(leat.Delivery{Lease: leat.NewLease(), Malformed: &leat.Malformed{Reason: errBoom}})
+			}
+			time.AfterFunc(2*time.Minute, func() { assert.Len(t, log.lines(t), 3*run+2, "told a minute later, and not at the end") })
+			require.NoError(t, leat.Run(ctx, c))
+			assert.Len(t, log.lines(t), 3*run+3)
+		}
+	})
+}
+
 // Kinds of reasons are counted apart, as long as there are not too many at a time: those of an hour
 // ago do not count.
 func TestTheLogForgetsKinds(t *testing.T) {
