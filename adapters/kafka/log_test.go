@@ -2,10 +2,12 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +89,48 @@ func TestOutageHasTwoLines(t *testing.T) {
 		require.NoError(t, publishOne(b, fmt.Sprint("t", i), event("2", "k"), 10*time.Second))
 		require.NoError(t, r.until(10*time.Second, "2"))
 	}
+	assert.Len(t, log.with(""), 2, "%s", log)
+}
+
+// TestOutageOfOneBrokerHasTwoLines: one of two brokers ends every connection when it is asked
+// something, while events go to the other all the time.
+func TestOutageOfOneBrokerHasTwoLines(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "well", "ill"))
+	require.NoError(t, f.MoveTopicPartition("well", 0, 0))
+	require.NoError(t, f.MoveTopicPartition("ill", 0, 1))
+	addr := f.ListenAddrs()[1]
+	log := &logged{}
+	o := quick(f.ListenAddrs()...)
+	o.Logger, o.DeliveryTimeout = log.logger(), time.Minute
+	b := open(t, o)
+	require.NoError(t, publishOne(b, "ill", event("0", "k"), 5*time.Second))
+
+	var ends atomic.Bool
+	ends.Store(true)
+	f.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		if f.CurrentNode() == 1 && ends.Load() && r.Key() != kmsg.ApiVersions.Int16() {
+			return nil, errors.New("the connection ends"), true
+		}
+		return nil, nil, false //nolint:nilnil // the fake answers itself
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			assert.NoError(t, publishOne(b, "well", event("1", "k"), 20*time.Second))
+		}
+	})
+	under := publish(t.Context(), b, "ill", event("1", "k"))
+	log.has(t, 1, `level=WARN msg="Kafka does not answer" host=`+addr+` code=unavailable error=`)
+	ends.Store(false)
+	errs, err := under.wait(30 * time.Second)
+	require.NoError(t, err)
+	require.NoError(t, errs[0])
+	log.has(t, 1, `level=INFO msg="Kafka answers again" host=`+addr+` lasted=`)
 	assert.Len(t, log.with(""), 2, "%s", log)
 }
 
