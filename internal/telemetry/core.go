@@ -48,8 +48,7 @@ type seriesMaker func(instrument int, l Labels) Series
 // Labels are the values of the attributes of an [Instrument], in its order. The rest is empty.
 type Labels [6]string
 
-// New returns a Core. series makes the series of a histogram, and is nil for a broker that is
-// nobody's.
+// New returns a Core of what uses broker. series makes the series of a histogram with these labels.
 func New(broker leat.Broker, o Options, series func(instrument int, l Labels) Series) *Core {
 	c := &Core{table: Table(), system: Other, options: o, series: series, left: sums{}}
 	if n, ok := broker.(leat.SystemNamer); ok && !nils.Is(broker) {

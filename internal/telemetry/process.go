@@ -38,7 +38,8 @@ type keyedSeries struct {
 	series Series
 }
 
-// NewTimer returns a Timer. With ages it takes the age of each event as well.
+// NewTimer returns a Timer. With ages it also takes the age of each event that a handler has
+// handled.
 func (c *Core) NewTimer(ages bool) *Timer {
 	t := &Timer{c: c, ageOff: !ages}
 	t.known.Store(&knownSeries{})
