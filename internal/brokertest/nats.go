@@ -2,8 +2,10 @@ package brokertest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -120,7 +122,12 @@ func (c *NATSCluster) place(program, dir string) {
 		dir := filepath.Join(dir, name)
 		c.processes = append(c.processes, &Process{spec: spec{
 			name: name, dir: dir, args: []string{program, "-c", natsConfig(dir)}, guard: c.sandbox,
-			ready: func(ctx context.Context) error { return natsReady(ctx, ports.Monitor) },
+			ready: func(ctx context.Context) error {
+				if err := natsGet(ctx, ports.Monitor, "/healthz", nil); err != nil || len(c.ports) == 1 || c.isWhole() {
+					return err // later other nodes may be down on purpose
+				}
+				return natsPeers(ctx, ports.Monitor, len(c.ports))
+			},
 		}})
 	}
 }
@@ -153,11 +160,50 @@ func (c *NATSCluster) config(name, dir string, ports natsPorts) string {
 	return b.String()
 }
 
-// natsReady asks a server whether it takes clients and has recovered its streams.
-func natsReady(ctx context.Context, port int) error {
+// natsPeers fails while a node of a cluster may refuse streams with replicas. The leader is
+// elected, and says that it is healthy, before it has heard from every other node, and places
+// nothing on those that it has not heard from. Only the leader lists the others.
+func natsPeers(ctx context.Context, port, nodes int) error {
+	var jetStream struct {
+		Meta struct {
+			Leader   string `json:"leader"`
+			Replicas []struct {
+				Current bool `json:"current"`
+				Offline bool `json:"offline"`
+			} `json:"replicas"`
+		} `json:"meta_cluster"`
+	}
+	var server struct {
+		Name string `json:"server_name"`
+	}
+	if err := errors.Join(natsGet(ctx, port, "/jsz", &jetStream), natsGet(ctx, port, "/varz", &server)); err != nil {
+		return err
+	}
+	meta := jetStream.Meta
+	if meta.Leader == "" {
+		return errors.New("NATS has no leader")
+	}
+	if meta.Leader != server.Name {
+		return nil
+	}
+	known := 1
+	for _, r := range meta.Replicas {
+		if r.Current && !r.Offline {
+			known++
+		}
+	}
+	if known < nodes {
+		return fmt.Errorf("NATS knows %d nodes of %d", known, nodes)
+	}
+	return nil
+}
+
+// natsGet asks a server's monitor, and decodes the answer unless into is nil. /healthz says whether
+// the server takes clients and has recovered its streams.
+func natsGet(ctx context.Context, port int, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/healthz", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+path, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -168,9 +214,12 @@ func natsReady(ctx context.Context, port int) error {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("NATS answers %s", answer.Status)
+		return fmt.Errorf("NATS answers %s to %s", answer.Status, path)
 	}
-	return nil
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(io.LimitReader(answer.Body, maxResponse)).Decode(into)
 }
 
 // Addrs returns host:port of each node.

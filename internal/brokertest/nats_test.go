@@ -60,10 +60,10 @@ func TestNATSClusterReplicates(t *testing.T) {
 	require.Len(t, c.Addrs(), 3)
 	made := natsAsk(t, c.Addr(), "$JS.API.STREAM.CREATE.orders", `{"name":"orders","subjects":["orders"],"num_replicas":3}`)
 	require.Contains(t, made, `"num_replicas":3`)
-	require.Contains(t, natsAsk(t, c.Addr(), "orders", "one"), `"seq":1`)
+	stores := func() bool { return strings.Contains(natsAsk(t, c.Addr(), "orders", "one"), `"seq"`) }
+	require.Eventually(t, stores, 30*time.Second, 100*time.Millisecond, "the node learns from the leader where the subject goes")
 	c.Node(3).Kill()
-	require.Eventually(t, func() bool { return strings.Contains(natsAsk(t, c.Addr(), "orders", "more"), `"seq"`) },
-		30*time.Second, 100*time.Millisecond, "two nodes of three store")
+	require.Eventually(t, stores, 30*time.Second, 100*time.Millisecond, "two nodes of three store")
 }
 
 func TestKeptNATSIsFoundAgain(t *testing.T) {
