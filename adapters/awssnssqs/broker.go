@@ -1,0 +1,140 @@
+package awssnssqs
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
+	"github.com/leatgo/leat/adapterkit/options"
+)
+
+// Broker publishes to Amazon SNS or SQS and consumes from SQS. It is safe for concurrent use.
+type Broker struct {
+	o         Options
+	sqs       *sqs.Client // does not retry
+	sns       *sns.Client // likewise
+	transport *http.Transport
+	life      lifecycle.Life[*Stream]
+	publisher *publisher
+	topics    sync.Map // target by topic
+	queues    sync.Map // queue by Group
+}
+
+var (
+	_ leat.Broker         = (*Broker)(nil)
+	_ leat.SystemNamer    = (*Broker)(nil)
+	_ leat.HealthReporter = (*Broker)(nil)
+	_ leat.Withdrawer     = (*Broker)(nil)
+)
+
+// New returns a Broker. It reads the SDK's configuration and does not connect. The error is an
+// [*leat.Error] with [leat.CodeInvalid].
+func New(o *Options) (*Broker, error) {
+	b := &Broker{o: o.withDefaults()}
+	b.life.Broker = "the SNS and SQS broker"
+	if err := b.o.validate(); err != nil {
+		return nil, options.Invalid(err)
+	}
+	c, err := b.config()
+	if err != nil {
+		return nil, options.Invalid(err)
+	}
+	b.sqs = sqs.NewFromConfig(c, func(s *sqs.Options) {
+		s.Retryer = aws.NopRetryer{}
+		if b.o.Endpoint != "" {
+			s.BaseEndpoint = &b.o.Endpoint
+		}
+	})
+	b.sns = sns.NewFromConfig(c, func(s *sns.Options) {
+		s.Retryer = aws.NopRetryer{}
+		if b.o.Endpoint != "" {
+			s.BaseEndpoint = &b.o.Endpoint
+		}
+	})
+	b.publisher = newPublisher(b)
+	return b, nil
+}
+
+// config returns the SDK's configuration, with a client of the adapter unless the application has
+// one: the SDK's own client keeps too few connections, and leaves them behind.
+func (b *Broker) config() (aws.Config, error) {
+	c, err := b.load()
+	if err != nil {
+		return c, err
+	}
+	if b.o.Region != "" {
+		c.Region = b.o.Region
+	}
+	if c.Region == "" {
+		return c, options.Reason("no region; set Options.Region (region=), AWS_REGION, or the region of the shared configuration")
+	}
+	if made, ok := c.HTTPClient.(*awshttp.BuildableClient); ok || c.HTTPClient == nil {
+		if made == nil {
+			made = b.client()
+		}
+		b.transport = made.GetTransport() // a copy
+		c.HTTPClient = &http.Client{Transport: b.transport}
+	}
+	return c, nil
+}
+
+func (b *Broker) load() (aws.Config, error) {
+	if b.o.Config != nil {
+		return b.o.Config.Copy(), nil
+	}
+	// The SDK adds the certificates of AWS_CA_BUNDLE, and takes no other type of client for that.
+	c, err := config.LoadDefaultConfig(context.Background(), config.WithHTTPClient(b.client()))
+	if err != nil {
+		return c, options.Reason("the AWS SDK cannot read its configuration; check the shared files, AWS_PROFILE and AWS_CA_BUNDLE")
+	}
+	return c, nil
+}
+
+// client keeps as many connections as a broker with a few streams has requests at a time.
+func (b *Broker) client() *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
+		d.Timeout = b.o.DialTimeout
+	}).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, b.o.Lanes+8*b.o.Pollers
+		t.TLSHandshakeTimeout = b.o.DialTimeout
+	})
+}
+
+// System implements [leat.SystemNamer].
+func (b *Broker) System() string { return "aws_sqs" }
+
+// Limits returns the largest event. An event that fits is refused nevertheless where its JSON
+// exceeds [Options].MaxMessageBytes.
+func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.mostEventBytes()} }
+
+// Health returns nil, or an [*leat.Error] that says what is wrong with publishing. What concerns
+// one stream is in [Stream.Health].
+func (b *Broker) Health() error {
+	if err := b.life.Closed("health", ""); err != nil {
+		return err
+	}
+	return b.publisher.health()
+}
+
+// Close closes the streams and waits for the answers to publishes that are under way, all within
+// [Options].CloseTimeout. Publishes without an answer by then are reported as unknown.
+func (b *Broker) Close() error {
+	b.life.Close(b.o.CloseTimeout, b.publisher.close, func([]*Stream) {
+		if b.transport != nil {
+			b.transport.CloseIdleConnections()
+		}
+	})
+	return nil
+}
+
+func (b *Broker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return lifecycle.Bounded(ctx, b.o.RequestTimeout)
+}

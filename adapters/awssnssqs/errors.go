@@ -1,0 +1,132 @@
+package awssnssqs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/fault"
+)
+
+// codes says what the error codes of SNS and SQS mean, without the suffix Exception.
+//
+//nolint:gochecknoglobals // a constant table
+var codes = map[string]leat.Code{
+	"QueueDoesNotExist": leat.CodeNotFound, "NonExistentQueue": leat.CodeNotFound, "NotFound": leat.CodeNotFound,
+	"ResourceNotFound": leat.CodeNotFound, "QueueDeletedRecently": leat.CodeConflict,
+	"QueueNameExists": leat.CodeConflict, "QueueAlreadyExists": leat.CodeConflict,
+
+	"Throttling": leat.CodeExhausted, "Throttled": leat.CodeExhausted, "RequestThrottled": leat.CodeExhausted,
+	"ThrottledRequest": leat.CodeExhausted, "TooManyRequests": leat.CodeExhausted, "OverLimit": leat.CodeExhausted,
+	"KmsThrottled": leat.CodeExhausted, "KMSThrottling": leat.CodeExhausted, "SlowDown": leat.CodeExhausted,
+	"RequestLimitExceeded": leat.CodeExhausted, "TopicLimitExceeded": leat.CodeExhausted,
+	"SubscriptionLimitExceeded": leat.CodeExhausted, "FilterPolicyLimitExceeded": leat.CodeExhausted,
+
+	"AccessDenied": leat.CodePermissionDenied, "AuthorizationError": leat.CodePermissionDenied,
+	"InvalidSecurity": leat.CodePermissionDenied, "KmsAccessDenied": leat.CodePermissionDenied,
+	"KMSAccessDenied": leat.CodePermissionDenied, "OptInRequired": leat.CodePermissionDenied,
+
+	"InvalidClientTokenId": leat.CodeUnauthenticated, "UnrecognizedClient": leat.CodeUnauthenticated,
+	"SignatureDoesNotMatch": leat.CodeUnauthenticated, "InvalidSignature": leat.CodeUnauthenticated,
+	"IncompleteSignature": leat.CodeUnauthenticated, "MissingAuthenticationToken": leat.CodeUnauthenticated,
+	"MissingAuthentication": leat.CodeUnauthenticated, "ExpiredToken": leat.CodeUnauthenticated,
+	"InvalidAccessKeyId": leat.CodeUnauthenticated, "RequestExpired": leat.CodeUnauthenticated,
+	"RequestTimeTooSkewed": leat.CodeUnauthenticated, "AuthFailure": leat.CodeUnauthenticated,
+
+	"BatchRequestTooLong":  leat.CodeTooLarge,
+	"UnsupportedOperation": leat.CodeUnsupported, "InvalidAction": leat.CodeUnsupported,
+
+	"ReceiptHandleIsInvalid": leat.CodeLeaseLost, "MessageNotInflight": leat.CodeLeaseLost,
+	"InvalidReceiptHandle": leat.CodeLeaseLost,
+
+	"KmsDisabled": leat.CodeUnavailable, "KMSDisabled": leat.CodeUnavailable, "KmsInvalidState": leat.CodeUnavailable,
+	"KMSInvalidState": leat.CodeUnavailable, "KmsNotFound": leat.CodeNotFound, "KMSNotFound": leat.CodeNotFound,
+	"KmsOptInRequired": leat.CodePermissionDenied, "KMSOptInRequired": leat.CodePermissionDenied,
+	"KmsInvalidKeyUsage": leat.CodeInvalid,
+
+	"InternalError": leat.CodeUnknown, "InternalFailure": leat.CodeUnknown, "InternalServerError": leat.CodeUnknown,
+	"ServiceUnavailable": leat.CodeUnknown, "RequestTimeout": leat.CodeUnknown,
+}
+
+// shortCode is an error code as the table has it: servers put a namespace before it, and some
+// Exception behind.
+func shortCode(code string) string {
+	code = code[strings.LastIndexAny(code, "#.")+1:]
+	return strings.TrimSuffix(code, "Exception")
+}
+
+// answered returns what an error code of an answer says. server says that the service is at fault.
+func answered(code string, server bool) leat.Code {
+	if c, ok := codes[shortCode(code)]; ok {
+		return c
+	}
+	if server {
+		return leat.CodeUnknown
+	}
+	return leat.CodeInvalid
+}
+
+// codeOf classifies an error of the SDK for everything but the outcome of a publish.
+func codeOf(err error) leat.Code {
+	if own, ok := errors.AsType[*leat.Error](err); ok {
+		return own.Code
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if code := answered(api.ErrorCode(), isServerFault(err, api)); code != leat.CodeUnknown {
+			return code
+		}
+		return leat.CodeUnavailable
+	}
+	if isLogin(err) {
+		return leat.CodeUnauthenticated
+	}
+	return fault.Code(err)
+}
+
+// publishCode classifies the error of a request with events: refused, or [leat.CodeUnknown].
+func publishCode(err error) leat.Code {
+	if own, ok := errors.AsType[*leat.Error](err); ok {
+		return own.Code
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return answered(api.ErrorCode(), isServerFault(err, api))
+	}
+	switch {
+	case isLogin(err):
+		return leat.CodeUnauthenticated
+	case isUnsent(err):
+		return leat.CodeUnavailable
+	}
+	return leat.CodeUnknown
+}
+
+// isServerFault reports whether a service says that an error is its own fault.
+func isServerFault(err error, api smithy.APIError) bool {
+	var status interface{ HTTPStatusCode() int }
+	return api.ErrorFault() == smithy.FaultServer || errors.As(err, &status) && status.HTTPStatusCode() >= 500
+}
+
+// isLogin reports whether the SDK has no credentials to sign a request with.
+func isLogin(err error) bool {
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	return ok && (strings.Contains(op.Err.Error(), "failed to retrieve credentials") ||
+		strings.Contains(op.Err.Error(), "get identity") || strings.Contains(op.Err.Error(), "failed to sign"))
+}
+
+// isUnsent reports whether no byte of a request has left, since there is no connection.
+func isUnsent(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" || fault.IsUntrusted(err)
+}
+
+// fail makes the error of a call.
+func fail(ctx context.Context, op, topic string, err error) error {
+	return fault.Fail(ctx, op, topic, codeOf(err), explain(err))
+}
+
+// explain adds to an error what to do about it, where waiting does not help, and leaves out what
+// the SDK says about the request.
+func explain(err error) error { return err }
