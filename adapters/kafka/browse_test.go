@@ -14,6 +14,7 @@ import (
 // TestLooksLeaveThePoisonQueueAsItWas counts by the offsets that Kafka has of the topic and the
 // group.
 func TestLooksLeaveThePoisonQueueAsItWas(t *testing.T) {
+	t.Parallel()
 	addrs := brokertest.Kafka(t)
 	sub := leat.Subscription{Topic: liveName(t), Group: "g"}
 	queue, admin := leat.ReplayOf(sub), liveAdmin(t, addrs...)
@@ -37,6 +38,7 @@ func TestLooksLeaveThePoisonQueueAsItWas(t *testing.T) {
 // TestBrowseShowsWhatCannotBeRead: a record that the client cannot decompress is one malformed
 // delivery, and what is behind it is shown.
 func TestBrowseShowsWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	addrs := brokertest.Kafka(t)
 	topic := liveTopic(t, liveAdmin(t, addrs...), 1)
 	b := liveBroker(t, liveOptions(addrs...))
@@ -61,12 +63,14 @@ func TestBrowseShowsWhatCannotBeRead(t *testing.T) {
 }
 
 func TestLooksBesideAReplay(t *testing.T) {
+	t.Parallel()
 	addrs := brokertest.Kafka(t)
 	sub := leat.Subscription{Topic: liveName(t), Group: "g"}
 	poisonload.Beside(t, liveBroker(t, liveOptions(addrs...)), liveBroker(t, liveOptions(addrs...)), sub, 2_000)
 }
 
 func TestAReplayIsKilled(t *testing.T) {
+	t.Parallel()
 	addrs := brokertest.Kafka(t)
 	sub := leat.Subscription{Topic: liveName(t), Group: "g"}
 	poisonload.Killed(t, liveBroker(t, liveOptions(addrs...)), sub, strings.Join(addrs, ","), "TestReplayInAProcess", 2_000, 3)

@@ -34,12 +34,13 @@ func newFake(t testing.TB, opts ...kfake.Opt) *fake {
 // long says that tests may take minutes.
 func long() bool { return os.Getenv("LEAT_LONG") != "" }
 
-// quick are options whose intervals suit a test.
+// quick are options whose intervals suit a test. Nothing is compressed: lz4 allocates 4 MiB for a
+// batch of one record, which takes milliseconds under the race detector. [TestCompressions] has all.
 func quick(addrs ...string) kafka.Options {
 	return kafka.Options{
 		Hosts: addrs, Partitions: 1, ReplicationFactor: 1, CommitInterval: 20 * time.Millisecond, SessionTimeout: 5 * time.Second,
 		HeartbeatInterval: 100 * time.Millisecond, RebalanceTimeout: 4 * time.Second, RequestTimeout: 5 * time.Second,
-		DeliveryTimeout: 10 * time.Second, CloseTimeout: 3 * time.Second,
+		DeliveryTimeout: 10 * time.Second, CloseTimeout: 3 * time.Second, Compression: "none",
 	}
 }
 

@@ -27,11 +27,12 @@ var (
 	silent      = brokertest.Silent
 )
 
-// liveOptions are options whose intervals suit a test.
+// liveOptions are options whose intervals suit a test; see quick.
 func liveOptions(addrs ...string) kafka.Options {
 	return kafka.Options{
 		Hosts: addrs, CommitInterval: 50 * time.Millisecond, SessionTimeout: 6 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
 		RebalanceTimeout: 10 * time.Second, DeliveryTimeout: livePatience, CloseTimeout: 5 * time.Second, RequestTimeout: livePatience,
+		Compression: "none",
 	}
 }
 
