@@ -35,7 +35,8 @@ func newFake(t testing.TB, opts ...kfake.Opt) *fake {
 func long() bool { return os.Getenv("LEAT_LONG") != "" }
 
 // quick are options whose intervals suit a test. Nothing is compressed: lz4 allocates 4 MiB for a
-// batch of one record, which takes milliseconds under the race detector. [TestCompressions] has all.
+// batch of one record, which takes milliseconds under the race detector. [TestCompressions] has
+// all codecs.
 func quick(addrs ...string) kafka.Options {
 	return kafka.Options{
 		Hosts: addrs, Partitions: 1, ReplicationFactor: 1, CommitInterval: 20 * time.Millisecond, SessionTimeout: 5 * time.Second,

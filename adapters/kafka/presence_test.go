@@ -69,7 +69,6 @@ var protocols = map[string]kafka.Protocol{"classic": kafka.ProtocolClassic, "con
 // TestHandlerOutlivesAnOutage: a handler goes on while the only node is down for less than the
 // session timeout; what it has handled counts, and the next event of its key begins only then.
 func TestHandlerOutlivesAnOutage(t *testing.T) {
-	t.Parallel()
 	c := brokertest.StartKafka(t, nil)
 	for name, protocol := range protocols {
 		t.Run(name, func(t *testing.T) {
