@@ -1,5 +1,5 @@
-# The tasks of the repository. They need Go and make; the race detector needs a C compiler as well, tests with a real Kafka need Java and
-# Maven, and those with a real RabbitMQ the apt-get of Debian or Ubuntu. Tools are built into ./bin.
+# The tasks of the repository. They need Go and make; the race detector needs a C compiler as well, tests with a real Kafka or ElasticMQ need
+# Java and Maven, those with LocalStack Python 3.11, and those with a real RabbitMQ the apt-get of Debian or Ubuntu. Tools are built into ./bin.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,7 +49,7 @@ test-only:
 		go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) ./...) || status=1; done; exit $$status
 
 .PHONY: brokers
-brokers: $(BROKERS) ## Fetch Kafka, RabbitMQ and NATS for the tests; "make test" does so by itself
+brokers: $(BROKERS) ## Fetch Kafka, RabbitMQ, NATS, LocalStack and ElasticMQ for the tests; "make test" does so by itself
 	@$(BROKERS) get
 
 # Go knows best whether the program is up to date.

@@ -25,20 +25,24 @@
 //	require.NoError(t, node.Sync(t.Context())) // behind the declaration of a quorum queue
 //	node.Kill()
 //
-// NATS and StartNATS do it for NATS with JetStream, of one node or of a cluster.
+// NATS and StartNATS do it for NATS with JetStream, of one node or of a cluster. LocalStack and
+// StartLocalStack do it for SNS and SQS as LocalStack has them, ElasticMQ and StartElasticMQ for
+// SQS as ElasticMQ has it.
 //
 // # Where a broker comes from
 //
 // Kafka needs Java 17 and, the first time, Maven. RabbitMQ is that of the machine where Debian's
 // package is installed; else the packages are fetched by apt-get and unpacked, which any user may
 // do. LEAT_RABBITMQ_SUITE=trixie takes them from that release of Debian, with RabbitMQ 4. NATS is
-// built by Go, from its module. What was fetched is kept in the user's cache folder, or in the
-// folder that LEAT_BROKERS_DIR names.
+// built by Go, from its module. LocalStack needs Python 3.11, which installs it into an environment
+// of its own; ElasticMQ needs what Kafka needs. What was fetched is kept in the user's cache
+// folder, or in the folder that LEAT_BROKERS_DIR names.
 //
 // LEAT_TEST_KAFKA, a comma-separated list of host:port, and LEAT_TEST_RABBITMQ, a URL and behind a
-// comma that of the management API, and LEAT_TEST_NATS, a list of host:port, name a broker to share
-// instead of starting one; "make test" sets them for all packages. The value "off" skips every test
-// that asks for that broker.
+// comma that of the management API, and LEAT_TEST_NATS, a list of host:port, and
+// LEAT_TEST_LOCALSTACK and LEAT_TEST_ELASTICMQ, a URL each, name a broker to share instead of
+// starting one; "make test" sets them for all packages. The value "off" skips every test that asks
+// for that broker.
 //
 // A test whose broker cannot be had is skipped and says which command to run. Where CI is set it
 // fails.

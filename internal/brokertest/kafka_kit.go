@@ -8,21 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 )
 
 // KafkaVersion is the version of Apache Kafka that tests run.
 const KafkaVersion = "4.3.1"
-
-const (
-	kafkaJava    = 17 // the oldest that the broker runs on
-	kafkaInstall = "apt-get install -y --no-install-recommends openjdk-17-jre-headless maven"
-)
 
 //go:embed kafka/pom.xml
 var kafkaPOM string
@@ -55,7 +46,7 @@ func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
 		return nil, fmt.Errorf("%w: %w: Kafka is not started on %s; set %s to the address of one",
 			ErrMissing, errors.ErrUnsupported, runtime.GOOS, KafkaVariable)
 	}
-	java, version, err := findJava(ctx)
+	java, version, err := findJava(ctx, "Kafka")
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +64,13 @@ func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
 	if err != nil {
 		return nil, err
 	}
-	jars, err := filepath.Glob(filepath.Join(home, "libs", "*.jar"))
-	if err != nil || len(jars) == 0 {
-		return nil, errors.Join(fmt.Errorf("no jar in %s: remove the folder and try again", home), err)
+	jars, err := classPath(home)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(jars) // the archive holds for one order only
 	kit := &kafkaKit{
 		java: java, logging: filepath.Join(home, "log4j2.properties"),
-		classPath: strings.Join(jars, string(os.PathListSeparator)),
+		classPath: jars,
 		template:  filepath.Join(home, "template"),
 	}
 	if err := fill(kit.template, func(dir string) error { return kit.format(ctx, dir, nil) }); err != nil {
@@ -95,31 +85,12 @@ func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
 	return kit, err
 }
 
-// fetchKafka lets Maven put the jars of the broker into a folder.
+// fetchKafka puts the jars of the broker into a folder, with what they need to know.
 func fetchKafka(ctx context.Context, dir string) error {
-	mvn, err := exec.LookPath("mvn")
-	if err != nil {
-		return fmt.Errorf("%w: Maven fetches Kafka, and mvn is not on the PATH; run: %s", ErrMissing, kafkaInstall)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := fetchJars(ctx, dir, "Kafka", kafkaPOM); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"pom.xml": kafkaPOM, "log4j2.properties": kafkaLog} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-ntp", "dependency:copy-dependencies", "-DincludeScope=runtime",
-		"-DoutputDirectory="+filepath.Join(dir, "libs"))
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: Maven could not fetch Kafka (%w); once it can, run: make brokers\n%s",
-			ErrMissing, err, lastLines(string(out), logLines))
-	}
-	return nil
+	return os.WriteFile(filepath.Join(dir, "log4j2.properties"), []byte(kafkaLog), 0o600)
 }
 
 // flags are those of every Java process of the kit. C1 alone, one collector thread and the archive
@@ -172,27 +143,4 @@ func (k *kafkaKit) train(ctx context.Context, file string) error {
 		err = fmt.Errorf("%w; the end of the broker's log:\n%s", missing, c.Node(1).Log(logLines))
 	}
 	return errors.Join(err, c.Close())
-}
-
-// findJava returns the path and the version text of a Java that can run the broker.
-func findJava(ctx context.Context) (path, version string, err error) {
-	path, err = exec.LookPath("java")
-	if home := os.Getenv("JAVA_HOME"); err != nil && home != "" {
-		path, err = exec.LookPath(filepath.Join(home, "bin", "java"))
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("%w: Kafka needs Java %d, and java is not on the PATH; run: %s", ErrMissing, kafkaJava, kafkaInstall)
-	}
-	// macOS has a java that only says that there is none.
-	out, err := exec.CommandContext(ctx, path, "-version").CombinedOutput()
-	if err != nil {
-		return "", "", fmt.Errorf("%w: %s -version: %w\n%srun: %s", ErrMissing, path, err, out, kafkaInstall)
-	}
-	version = string(out)
-	if m := regexp.MustCompile(`version "(\d+)`).FindStringSubmatch(version); m != nil {
-		if major, _ := strconv.Atoi(m[1]); major < kafkaJava {
-			return "", "", fmt.Errorf("%w: Kafka needs Java %d, and %s is Java %d; run: %s", ErrMissing, kafkaJava, path, major, kafkaInstall)
-		}
-	}
-	return path, version, nil
 }

@@ -39,12 +39,14 @@ func Kafka(t testing.TB) []string {
 	return append([]string(nil), shared.addrs...)
 }
 
-// Main runs the tests of a package and stops what Kafka, RabbitMQ and NATS started. It is called by
+// Main runs the tests of a package and stops the brokers that its tests shared. It is called by
 // TestMain, which returns then.
 func Main(m *testing.M) {
 	defer shared.close()
 	defer sharedRabbitMQ.close()
 	defer sharedNATS.close()
+	defer sharedLocalStack.close()
+	defer sharedElasticMQ.close()
 	m.Run()
 }
 

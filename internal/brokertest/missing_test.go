@@ -3,6 +3,7 @@ package brokertest_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -58,6 +59,42 @@ func askNATS(t testing.TB) {
 	brokertest.StartNATS(t, nil)
 }
 
+func askLocalStack(t testing.TB) {
+	t.Helper()
+	brokertest.StartLocalStack(t, nil)
+}
+
+func askElasticMQ(t testing.TB) {
+	t.Helper()
+	brokertest.StartElasticMQ(t, nil)
+}
+
+func TestMissingPythonSkipsLoudlyOrFails(t *testing.T) {
+	t.Setenv(brokertest.LocalStackVariable, "")
+	skipsLoudlyOrFails(t, askLocalStack, "apt-get install -y --no-install-recommends python3 python3-venv")
+}
+
+// TestMissingModuleOfPythonIsSaid has the Python of a Debian without its package python3-venv.
+func TestMissingModuleOfPythonIsSaid(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("brokers are not started there at all")
+	}
+	dir := t.TempDir()
+	script := "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ensurepip'\" >&2\nexit 1\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "python3"), []byte(script), 0o700))
+	t.Setenv("PATH", dir)
+	err := brokertest.GetLocalStack(t.Context(), func(string) {})
+	require.ErrorIs(t, err, brokertest.ErrMissing)
+	require.ErrorContains(t, err, "No module named 'ensurepip'")
+	require.ErrorContains(t, err, "python3-venv")
+}
+
+func TestMissingJavaForElasticMQSkipsLoudlyOrFails(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	t.Setenv(brokertest.ElasticMQVariable, "")
+	skipsLoudlyOrFails(t, askElasticMQ, "ElasticMQ needs Java 17, and java is not on the PATH")
+}
+
 func TestMissingGoSkipsLoudlyOrFails(t *testing.T) {
 	t.Setenv(brokertest.DirVariable, t.TempDir())
 	t.Setenv(brokertest.NATSVariable, "")
@@ -111,6 +148,7 @@ func TestOffSkips(t *testing.T) {
 	t.Setenv("CI", "")
 	for variable, start := range map[string]func(testing.TB){
 		brokertest.KafkaVariable: askKafka, brokertest.RabbitMQVariable: askRabbitMQ, brokertest.NATSVariable: askNATS,
+		brokertest.LocalStackVariable: askLocalStack, brokertest.ElasticMQVariable: askElasticMQ,
 	} {
 		t.Setenv(variable, brokertest.Off)
 		require.Contains(t, ask(t, start).skipped, variable)

@@ -26,7 +26,7 @@ const victimVariable = "BROKERTEST_VICTIM"
 // its own end.
 func victim(broker string) {
 	start := map[string]func(context.Context) (*brokertest.Process, error){
-		"kafka": victimKafka, "rabbitmq": victimRabbitMQ, "nats": victimNATS,
+		"kafka": victimKafka, "rabbitmq": victimRabbitMQ, "nats": victimNATS, "localstack": victimLocalStack, "elasticmq": victimElasticMQ,
 	}[broker]
 	p, err := start(context.Background())
 	if err == nil {
@@ -64,6 +64,22 @@ func victimNATS(ctx context.Context) (*brokertest.Process, error) {
 	return nats.Node(1), nil
 }
 
+func victimLocalStack(ctx context.Context) (*brokertest.Process, error) {
+	s, err := brokertest.RunLocalStack(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Process, nil
+}
+
+func victimElasticMQ(ctx context.Context) (*brokertest.Process, error) {
+	s, err := brokertest.RunElasticMQ(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Process, nil
+}
+
 // TestNothingIsLeftBehindByAKilledTest kills test binaries that have a paused broker.
 func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 	t.Parallel()
@@ -81,6 +97,16 @@ func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 		t.Parallel()
 		brokertest.NATS(t) // skips where there is none
 		leavesNothing(t, "nats")
+	})
+	t.Run("localstack", func(t *testing.T) {
+		t.Parallel()
+		brokertest.LocalStack(t) // skips where there is none
+		leavesNothing(t, "localstack")
+	})
+	t.Run("elasticmq", func(t *testing.T) {
+		t.Parallel()
+		brokertest.ElasticMQ(t) // skips where there is none
+		leavesNothing(t, "elasticmq")
 	})
 }
 

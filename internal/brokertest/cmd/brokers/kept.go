@@ -94,15 +94,56 @@ func openRabbitMQ(ctx context.Context, dir string) (*kept, error) {
 	return keptNode(n, err)
 }
 
+func keepLocalStack(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	if nodes != 1 {
+		return nil, fmt.Errorf("%w: a LocalStack has one node, and not %d", errUsage, nodes)
+	}
+	return keptAWS(brokertest.KeepLocalStack(ctx, dir, &brokertest.LocalStackOptions{Env: properties}))
+}
+
+func openLocalStack(ctx context.Context, dir string) (*kept, error) {
+	return keptAWS(brokertest.OpenLocalStack(ctx, dir))
+}
+
+func keepElasticMQ(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	if nodes != 1 {
+		return nil, fmt.Errorf("%w: an ElasticMQ has one node, and not %d", errUsage, nodes)
+	}
+	opts := &brokertest.ElasticMQOptions{Persist: true} // a program that starts it again expects its data
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		opts.JVM = append(opts.JVM, "-D"+name+"="+properties[name])
+	}
+	return keptAWS(brokertest.KeepElasticMQ(ctx, dir, opts))
+}
+
+func openElasticMQ(ctx context.Context, dir string) (*kept, error) {
+	return keptAWS(brokertest.OpenElasticMQ(ctx, dir))
+}
+
+func keptAWS(s *brokertest.AWSServer, err error) (*kept, error) {
+	if err != nil {
+		return nil, err
+	}
+	return keptProcess(s.Process, s, s.URL()), nil
+}
+
 func keptNode(n *brokertest.RabbitMQNode, err error) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
+	return keptProcess(n.Process, n, rabbitValue(n)), nil
+}
+
+// keptProcess wraps a broker that is one process.
+func keptProcess(p *brokertest.Process, whole interface {
+	target
+	Start(ctx context.Context) error
+}, value string) *kept {
 	start := func(ctx context.Context) error {
-		if n.Running() {
+		if p.Running() {
 			return nil
 		}
-		return n.Start(ctx)
+		return whole.Start(ctx)
 	}
-	return &kept{target: n, start: start, nodes: []target{n}, value: rabbitValue(n)}, nil
+	return &kept{target: whole, start: start, nodes: []target{whole}, value: value}
 }

@@ -54,7 +54,20 @@ func kinds() []kind {
 			}
 			return &shared{clusterValue(c), c.Node(1), c.Close}, nil
 		}, keepNATS, openNATS},
+		{"LocalStack", "localstack", brokertest.LocalStackVariable, brokertest.GetLocalStack, func(ctx context.Context) (*shared, error) {
+			return sharedAWS(brokertest.RunLocalStack(ctx, nil))
+		}, keepLocalStack, openLocalStack},
+		{"ElasticMQ", "elasticmq", brokertest.ElasticMQVariable, brokertest.GetElasticMQ, func(ctx context.Context) (*shared, error) {
+			return sharedAWS(brokertest.RunElasticMQ(ctx, nil))
+		}, keepElasticMQ, openElasticMQ},
 	}
+}
+
+func sharedAWS(s *brokertest.AWSServer, err error) (*shared, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &shared{s.URL(), s.Process, s.Close}, nil
 }
 
 func clusterValue(c interface{ Addrs() []string }) string { return strings.Join(c.Addrs(), ",") }

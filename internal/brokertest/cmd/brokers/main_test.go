@@ -19,6 +19,8 @@ func TestRunPassesOnTheAddressAndTheExitCode(t *testing.T) {
 	t.Setenv(brokertest.KafkaVariable, "127.0.0.1:1") // a broker that the user gives is not started
 	t.Setenv(brokertest.RabbitMQVariable, "amqp://127.0.0.1:1")
 	t.Setenv(brokertest.NATSVariable, "127.0.0.1:1")
+	t.Setenv(brokertest.LocalStackVariable, "http://127.0.0.1:1")
+	t.Setenv(brokertest.ElasticMQVariable, "http://127.0.0.1:1")
 	code, err := command([]string{"run", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = 127.0.0.1:1 ] && exit 7`})
 	require.NoError(t, err)
 	assert.Equal(t, 7, code)
