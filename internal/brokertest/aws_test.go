@@ -204,6 +204,8 @@ func startKept(t *testing.T, first *brokertest.AWSServer, open func() (*brokerte
 
 func TestAWSServersAreShared(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, brokertest.LocalStack(t), brokertest.LocalStack(t), "the next test gets the same one")
-	require.Equal(t, brokertest.ElasticMQ(t), brokertest.ElasticMQ(t), "the next test gets the same one")
+	for _, get := range []func(testing.TB) string{brokertest.LocalStack, brokertest.ElasticMQ} {
+		first := get(t)
+		require.Equal(t, first, get(t), "the next test gets the same one")
+	}
 }

@@ -20,7 +20,9 @@ func start(ctx context.Context, args []string) error {
 	broker := flags.String("broker", "", "kafka, rabbitmq, nats, localstack or elasticmq; by default the one that the folder has, else kafka")
 	nodes := flags.Int("nodes", 1, "how many nodes a Kafka or a NATS has")
 	properties := map[string]string{}
-	flags.Func("property", "name=value, a line of server.properties, rabbitmq.conf or nats.conf, a variable of LocalStack, or a property of ElasticMQ; may be repeated", func(text string) error {
+	const property = "name=value, a line of server.properties, rabbitmq.conf or nats.conf, a variable of LocalStack, " +
+		"or a property of ElasticMQ; may be repeated"
+	flags.Func("property", property, func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {
 			return errors.New("write name=value")
