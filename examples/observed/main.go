@@ -77,7 +77,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 		return err
 	}
 	telemetry, err := leatotel.New(broker, &leatotel.Options{
-		TracerProvider: providers.tracers, MeterProvider: providers.meters, Logger: logger,
+		TracerProvider: providers.tracers, MeterProvider: providers.meters, Histograms: &providers.histograms, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -17,15 +17,22 @@ import (
 )
 
 // TestBothModulesHaveTheSameMetrics: the board and the alerts hold for programs with OpenTelemetry
-// and for those with Prometheus alone.
+// and for those with Prometheus alone, whoever keeps the histograms.
 func TestBothModulesHaveTheSameMetrics(t *testing.T) {
+	t.Run("the SDK's histograms", func(t *testing.T) { testSameMetrics(t, false) })
+	t.Run("own histograms", func(t *testing.T) { testSameMetrics(t, true) })
+}
+
+func testSameMetrics(t *testing.T, own bool) {
 	broker := memory.New(nil)
 	t.Cleanup(func() { require.NoError(t, broker.Close()) })
 	p, err := newProviders(t.Context(), "none", 0, t.Output())
 	require.NoError(t, err)
-	telemetry, err := leatotel.New(broker, &leatotel.Options{
-		MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider(),
-	})
+	o := &leatotel.Options{MeterProvider: p.meters, TracerProvider: noop.NewTracerProvider()}
+	if own {
+		o.Histograms = &p.histograms
+	}
+	telemetry, err := leatotel.New(broker, o)
 	require.NoError(t, err)
 	metrics, err := leatprometheus.New(broker, nil)
 	require.NoError(t, err)

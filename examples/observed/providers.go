@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	leatotel "github.com/leatgo/leat/middleware/otel"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
@@ -15,16 +16,18 @@ import (
 
 // providers are OpenTelemetry's SDK, as any program sets it up.
 type providers struct {
-	registry *prometheus.Registry
-	meters   *sdkmetric.MeterProvider
-	tracers  *sdktrace.TracerProvider
+	registry   *prometheus.Registry
+	meters     *sdkmetric.MeterProvider
+	tracers    *sdktrace.TracerProvider
+	histograms leatotel.Histograms
 }
 
 // newProviders lets Prometheus read the metrics, and sends a share of the traces to the place that
 // traces names.
 func newProviders(ctx context.Context, traces string, share float64, out io.Writer) (*providers, error) {
 	p := &providers{registry: prometheus.NewRegistry()}
-	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(p.registry), otelprometheus.WithoutScopeInfo())
+	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(p.registry), otelprometheus.WithoutScopeInfo(),
+		otelprometheus.WithProducer(&p.histograms))
 	if err != nil {
 		return nil, err
 	}

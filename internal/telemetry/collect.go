@@ -53,8 +53,8 @@ func (c *Core) Collect(ctx context.Context) []Point {
 		c.addOutcomes(s, one)
 		s.add(Unanswered, float64(one.Stats().Unanswered), c.system)
 	}
-	for k, n := range c.sent.all() {
-		s.add(SentMessages, float64(n), c.system, k.topic, "send", k.err)
+	for k, n := range c.sent.counts.all() {
+		s.add(SentMessages, float64(n.value.events.Load()), c.system, k.topic, "send", k.err)
 	}
 	c.lags.await(ctx, asked, func(e *lagEntry, lag leat.Lag) { c.addLag(s, e, lag) })
 	points := make([]Point, 0, len(s))

@@ -54,6 +54,7 @@ func New(broker leat.Broker, o Options, series func(instrument int, l Labels) Se
 	if n, ok := broker.(leat.SystemNamer); ok && !nils.Is(broker) {
 		c.system = n.System()
 	}
+	c.sent.init(c)
 	c.lags.init(o.Logger)
 	return c
 }

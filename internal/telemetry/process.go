@@ -2,9 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"maps"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -17,123 +14,60 @@ const mostValues = 100
 // Timer times the attempts of one handler, for whatever subscriptions and replays it serves.
 type Timer struct {
 	c      *Core
-	known  atomic.Pointer[knownSeries]
-	last   [2]atomic.Pointer[keyedSeries] // of took and of age, those that were used last, which are often the next
-	ageOff bool
-}
-
-// knownSeries is replaced when one is added.
-type knownSeries struct {
-	took, age map[timerKey]*keyedSeries
-	groups    map[[2]string]bool // by topic and group
-	types     map[string]bool
-	errors    map[string]bool
+	clock  clock
+	ages   bool
+	series Cache[timerKey, timerSeries]
+	groups First[[2]string]
+	types  First[string]
+	errors First[string]
 }
 
 type timerKey struct{ topic, group, eventType, err string }
 
-// keyedSeries is a series with what it is known by.
-type keyedSeries struct {
-	key    timerKey
-	series Series
-}
+// timerSeries are the series of the events of a key.
+type timerSeries struct{ took, age Series }
 
 // NewTimer returns a Timer. With ages it also takes the age of each event that a handler has
 // handled.
 func (c *Core) NewTimer(ages bool) *Timer {
-	t := &Timer{c: c, ageOff: !ages}
-	t.known.Store(&knownSeries{})
+	t := &Timer{
+		c: c, clock: clock{began: time.Now()}, ages: ages,
+		groups: FirstGroups(mostValues), types: FirstTexts(mostValues), errors: FirstTexts(mostValues),
+	}
+	t.series.Bound, t.series.Make = t.bound, t.make
 	return t
 }
 
-// Took notes that an attempt took so long, with its outcome; see [OutcomeOf].
-func (t *Timer) Took(ctx context.Context, info *leat.Info, e *leat.Event, took time.Duration, outcome string) {
-	k := timerKey{topic: info.Topic, group: info.Group, err: outcome}
+// Took notes an attempt.
+func (t *Timer) Took(ctx context.Context, info *leat.Info, e *leat.Event, a Attempt) {
+	k := timerKey{topic: info.Topic, group: info.Group, err: a.Outcome}
 	if !t.c.options.NoType {
 		k.eventType = e.Type()
 		if info.Skipped {
 			k.eventType = Other
 		}
 	}
-	t.seriesOf(ProcessDuration, k)(ctx, took.Seconds())
-	if t.ageOff || outcome != "" || info.Skipped {
+	series := t.series.Of(k)
+	series.took(ctx, a.took.Seconds())
+	if !t.ages || a.Outcome != "" || info.Skipped {
 		return
 	}
 	if at := e.Time(); !at.IsZero() {
-		t.seriesOf(EventAge, k)(ctx, max(time.Since(at), 0).Seconds())
+		series.age(ctx, t.clock.age(at, a.ended).Seconds())
 	}
 }
 
-func (k *knownSeries) of(instrument int) map[timerKey]*keyedSeries {
-	if instrument == EventAge {
-		return k.age
-	}
-	return k.took
+// bound replaces groups, types and errors that are too many.
+func (t *Timer) bound(k timerKey) timerKey {
+	pair := t.groups.Of([2]string{k.topic, k.group})
+	return timerKey{pair[0], pair[1], t.types.Of(k.eventType), t.errors.Of(k.err)}
 }
 
-// seriesOf returns the series of an instrument.
-func (t *Timer) seriesOf(instrument int, k timerKey) Series {
-	last := &t.last[0]
-	if instrument == EventAge {
-		last = &t.last[1]
+func (t *Timer) make(k timerKey) timerSeries {
+	topic, group, eventType := Bounded(k.topic), Bounded(k.group), Bounded(k.eventType)
+	s := timerSeries{took: t.c.series(ProcessDuration, Labels{t.c.system, topic, group, "process", eventType, k.err})}
+	if t.ages && k.err == "" {
+		s.age = t.c.series(EventAge, Labels{t.c.system, topic, group, eventType})
 	}
-	if s := last.Load(); s != nil && s.key == k {
-		return s.series
-	}
-	s := t.find(instrument, k)
-	last.Store(s)
-	return s.series
-}
-
-// find looks a series up, and makes it where there is none. Groups, types and errors that are too
-// many share one.
-func (t *Timer) find(instrument int, k timerKey) *keyedSeries {
-	for {
-		old := t.known.Load()
-		if s := old.of(instrument)[k]; s != nil {
-			return s
-		}
-		bounded := k
-		if !old.groups[[2]string{k.topic, k.group}] && len(old.groups) >= mostValues {
-			bounded.topic, bounded.group = Other, Other
-		}
-		if !old.types[k.eventType] && len(old.types) >= mostValues {
-			bounded.eventType = Other
-		}
-		if !old.errors[k.err] && len(old.errors) >= mostValues {
-			bounded.err = Other
-		}
-		if s := old.of(instrument)[bounded]; s != nil {
-			return s
-		}
-		fresh, s := old.with(t.c, instrument, bounded)
-		if t.known.CompareAndSwap(old, fresh) {
-			return s
-		}
-	}
-}
-
-// with returns a copy that has one series more. It clones the key, which has pieces of an event.
-func (k *knownSeries) with(c *Core, instrument int, add timerKey) (*knownSeries, *keyedSeries) {
-	fresh := &knownSeries{
-		took: copied(k.took), age: copied(k.age), groups: copied(k.groups), types: copied(k.types), errors: copied(k.errors),
-	}
-	add = timerKey{strings.Clone(add.topic), strings.Clone(add.group), strings.Clone(add.eventType), strings.Clone(add.err)}
-	fresh.groups[[2]string{add.topic, add.group}] = true
-	fresh.types[add.eventType], fresh.errors[add.err] = true, true
-	s := &keyedSeries{key: add}
-	topic, group, eventType := Bounded(add.topic), Bounded(add.group), Bounded(add.eventType)
-	if instrument == EventAge {
-		s.series = c.series(EventAge, Labels{c.system, topic, group, eventType})
-	} else {
-		s.series = c.series(ProcessDuration, Labels{c.system, topic, group, "process", eventType, add.err})
-	}
-	fresh.of(instrument)[add] = s
-	return fresh, s
-}
-
-func copied[K comparable, V any](m map[K]V) map[K]V {
-	fresh := make(map[K]V, len(m)+1)
-	maps.Copy(fresh, m)
-	return fresh
+	return s
 }

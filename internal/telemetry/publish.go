@@ -2,8 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,50 +22,21 @@ type sent struct {
 
 // sentCounts are the counts of events that were published.
 type sentCounts struct {
-	mu     sync.RWMutex
-	counts map[sentKey]*sent
-	topics map[string]bool
+	counts Cache[sentKey, *sent]
+	topics First[string]
 }
 
-// of returns the count of a topic and an outcome.
-func (s *sentCounts) of(c *Core, topic, errType string) *sent {
-	k := sentKey{topic, errType}
-	s.mu.RLock()
-	n := s.counts[k]
-	s.mu.RUnlock()
-	if n != nil {
-		return n
+func (s *sentCounts) init(c *Core) {
+	s.topics = FirstTexts(mostTopics)
+	s.counts.Bound = func(k sentKey) sentKey { return sentKey{s.topics.Of(k.topic), k.err} }
+	s.counts.Make = func(k sentKey) *sent {
+		return &sent{took: c.series(OperationDuration, Labels{c.system, Bounded(k.topic), "send", "send", k.err})}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.counts == nil {
-		s.counts, s.topics = map[sentKey]*sent{}, map[string]bool{}
-	}
-	if !s.topics[topic] && len(s.topics) >= mostTopics {
-		k.topic = Other
-	}
-	if n = s.counts[k]; n == nil {
-		k.topic = strings.Clone(k.topic)
-		s.topics[k.topic] = true
-		n = &sent{took: c.series(OperationDuration, Labels{c.system, Bounded(k.topic), "send", "send", k.err})}
-		s.counts[k] = n
-	}
-	return n
-}
-
-func (s *sentCounts) all() map[sentKey]int64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	all := make(map[sentKey]int64, len(s.counts))
-	for k, n := range s.counts {
-		all[k] = n.events.Load()
-	}
-	return all
 }
 
 // Sent counts an event that was published to topic at began, with its outcome; see [OutcomeOf].
 func (c *Core) Sent(ctx context.Context, topic string, began time.Time, outcome string) {
-	n := c.sent.of(c, topic, outcome)
+	n := c.sent.counts.Of(sentKey{topic, outcome})
 	n.events.Add(1)
 	n.took(ctx, time.Since(began).Seconds())
 }

@@ -28,6 +28,7 @@ func TestTheDocumentationHasEveryInstrument(t *testing.T) {
 		assert.NotEmpty(t, in.Description, in.Name)
 		assert.LessOrEqual(t, len(in.Labels), len(telemetry.Labels{}), in.Name)
 		assert.Equal(t, in.Kind == telemetry.Histogram, len(in.Buckets) > 0, in.Name)
+		assert.LessOrEqual(t, len(in.Buckets), telemetry.MostBounds, in.Name)
 		assert.False(t, names[in.Name], "%s is there twice", in.Name)
 		assert.True(t, documented[in.Name], "%s is not documented", in.Name)
 		names[in.Name] = true

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/leatgo/leat/internal/telemetry"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
@@ -23,6 +22,9 @@ func (t *Telemetry) makeInstruments() error {
 	}
 	var observed []metric.Observable
 	for place, in := range t.core.Table() {
+		if in.Kind == telemetry.Histogram && t.o.Histograms != nil {
+			continue
+		}
 		made, err := t.makeInstrument(place, in)
 		if err != nil {
 			return err
@@ -75,21 +77,13 @@ func (t *Telemetry) collect(ctx context.Context, o metric.Observer) error {
 // series returns what records into one series of a histogram. The options are made once, so that a
 // value costs no allocation.
 func (t *Telemetry) series(instrument int, l telemetry.Labels) telemetry.Series {
+	if t.o.Histograms != nil {
+		return t.o.Histograms.kept.Series(instrument, l)
+	}
 	in := t.instr.histograms[instrument]
 	options := []metric.RecordOption{metric.WithAttributeSet(attributesOf(t.core.Table()[instrument].Labels, l))}
 	return func(ctx context.Context, seconds float64) {
 		defer t.caught()
 		in.Record(ctx, seconds, options...)
 	}
-}
-
-// attributesOf returns the attributes of a point; those without a value are left out.
-func attributesOf(names []string, values telemetry.Labels) attribute.Set {
-	all := make([]attribute.KeyValue, 0, len(names))
-	for i, name := range names {
-		if values[i] != "" {
-			all = append(all, attribute.String(name, values[i]))
-		}
-	}
-	return attribute.NewSet(all...)
 }

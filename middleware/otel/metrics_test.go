@@ -21,9 +21,15 @@ import (
 var update = flag.Bool("update", false, "write the golden file anew")
 
 // TestInstruments holds every instrument that a program may see: name, kind, unit, attributes and
-// buckets.
+// buckets, whoever keeps the histograms.
 func TestInstruments(t *testing.T) {
-	b := newBench(t, leatotel.Options{})
+	for name, o := range map[string]leatotel.Options{"the SDK's": {}, "own": {Histograms: new(leatotel.Histograms)}} {
+		t.Run(name, func(t *testing.T) { testInstruments(t, o) })
+	}
+}
+
+func testInstruments(t *testing.T, o leatotel.Options) {
+	b := newBench(t, o)
 	require.NoError(t, b.producer.Publish(t.Context(), "orders", newEvent(t, "1"), newEvent(t, "2"), newEvent(t, "3")))
 	require.NoError(t, b.producer.Publish(t.Context(), "other", newEvent(t, "4")))
 	b.consume(func(_ context.Context, e leat.Event) error {
@@ -137,7 +143,7 @@ func TestTheNumberOfSeriesIsBounded(t *testing.T) {
 // TestNothingOfAnEventLeaksOut looks for pieces of data, subject, key, error and extensions.
 func TestNothingOfAnEventLeaksOut(t *testing.T) {
 	const canary = "canary7"
-	b := newBench(t, leatotel.Options{})
+	b := newBench(t, leatotel.Options{Histograms: new(leatotel.Histograms)})
 	e, err := leat.NewEvent("order.placed", &leat.EventOptions{
 		ID: "1", Subject: canary, Key: canary, Data: []byte(`"` + canary + `"`), Extensions: map[string]any{"who": canary},
 	})

@@ -3,9 +3,6 @@ package leatotel
 import (
 	"context"
 	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat"
@@ -28,7 +25,9 @@ const oldAfter = time.Hour
 // and of an error its code or Go type, never its text.
 func (t *Telemetry) Process() leat.Middleware {
 	return func(next leat.Handler) leat.Handler {
-		return &processor{t: t, next: next, timer: t.core.NewTimer(!t.o.NoEventAge), epoch: time.Now()}
+		p := &processor{t: t, next: next, timer: t.core.NewTimer(!t.o.NoEventAge)}
+		p.starting.init(t, trace.SpanKindConsumer)
+		return p
 	}
 }
 
@@ -36,26 +35,15 @@ type processor struct {
 	t        *Telemetry
 	next     leat.Handler
 	timer    *telemetry.Timer
-	epoch    time.Time // time.Since reads one clock, time.Now two
-	starting startOptions
+	starting starts
 }
 
 // Check passes on what the inner handler says of a subscription.
 func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(p.next, sub) }
 
 func (p *processor) Handle(ctx context.Context, e leat.Event) error {
-	began := time.Since(p.epoch)
 	inner, span := p.begin(ctx, &e)
-	returned := false
-	defer func() {
-		if !returned {
-			p.end(ctx, inner, span, &e, time.Since(p.epoch)-began, telemetry.Panicked) // or the end of the goroutine
-		}
-	}()
-	err := p.next.Handle(inner, e)
-	returned = true
-	p.end(ctx, inner, span, &e, time.Since(p.epoch)-began, telemetry.OutcomeOf(err))
-	return err
+	return p.timer.Handle(inner, p.next, e, func(a telemetry.Attempt) { p.end(inner, span, &e, a) })
 }
 
 // begin starts the span. Without one that counts it returns ctx.
@@ -73,7 +61,7 @@ func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Con
 	if created.IsValid() && p.isChild(&info, e) {
 		parent = trace.ContextWithRemoteSpanContext(ctx, created)
 	}
-	start := p.starting.process(p.t, &info, e)
+	start := p.starting.of("process", info.Topic, info.Group, e.Type())
 	started, span := p.t.tracer.Start(parent, start.name, start.options...)
 	if started == nil || span == nil {
 		return inner, nil
@@ -92,23 +80,20 @@ func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Con
 	return inner, span
 }
 
-// isChild reports whether the span becomes part of the trace of the publish. It asks the wall
-// clock, which may have been set since the epoch.
+// isChild reports whether the span becomes part of the trace of the publish.
 func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
 	if p.t.o.LinkOnly || info.Replays > 0 || info.Group == leat.ReplayGroup {
 		return false
 	}
-	at := e.Time()
-	return at.IsZero() || time.Since(at) < oldAfter
+	age, known := p.timer.Age(e)
+	return !known || age < oldAfter
 }
 
 // end records the outcome.
-func (p *processor) end(
-	ctx, inner context.Context, span trace.Span, e *leat.Event, took time.Duration, outcome string,
-) {
+func (p *processor) end(ctx context.Context, span trace.Span, e *leat.Event, a telemetry.Attempt) {
 	defer p.t.caught()
 	info, _ := leat.InfoFrom(ctx) // a Router may have set Skipped
-	p.timer.Took(inner, &info, e, took, outcome)
+	p.timer.Took(ctx, &info, e, a)
 	if span == nil {
 		return
 	}
@@ -119,9 +104,9 @@ func (p *processor) end(
 	if info.Skipped {
 		span.SetAttributes(attribute.Bool("leat.skipped", true))
 	}
-	if outcome != "" {
-		span.SetAttributes(attribute.String(telemetry.ErrorType, outcome))
-		if !telemetry.IsNoFailure(outcome) {
+	if a.Outcome != "" {
+		span.SetAttributes(attribute.String(telemetry.ErrorType, a.Outcome))
+		if !telemetry.IsNoFailure(a.Outcome) {
 			span.SetStatus(codes.Error, "")
 		}
 	}
@@ -150,85 +135,4 @@ func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.Ke
 			attribute.String("messaging.destination.partition.id", strconv.Itoa(int(info.Position.Partition))))
 	}
 	return about
-}
-
-// startOptions are the options of spans by what they are about, made once.
-type startOptions struct {
-	last   atomic.Pointer[startOption] // the one that was used last, which is often the next
-	mu     sync.RWMutex
-	known  map[startKey]*startOption
-	groups map[[2]string]bool // topics and groups that have spans
-}
-
-type startKey struct{ operation, topic, group, eventType string }
-
-type startOption struct {
-	key     startKey
-	name    string
-	options []trace.SpanStartOption
-}
-
-// mostStarts bounds what is remembered, and the topics and groups that spans have. Those may come
-// from an event, in a replay, and backends keep a list of the names of spans.
-const mostStarts = 1_000
-
-func (s *startOptions) process(t *Telemetry, info *leat.Info, e *leat.Event) *startOption {
-	k := startKey{"process", info.Topic, info.Group, ""}
-	if !t.o.NoType {
-		k.eventType = e.Type()
-	}
-	return s.of(t, k, trace.SpanKindConsumer)
-}
-
-func (s *startOptions) of(t *Telemetry, k startKey, kind trace.SpanKind) *startOption {
-	if o := s.last.Load(); o != nil && o.key == k {
-		return o
-	}
-	s.mu.RLock()
-	o := s.known[k]
-	s.mu.RUnlock()
-	if o == nil {
-		o = s.add(t, k, kind)
-	}
-	s.last.Store(o)
-	return o
-}
-
-// add makes the options of k and remembers them.
-func (s *startOptions) add(t *Telemetry, k startKey, kind trace.SpanKind) *startOption {
-	k = startKey{k.operation, strings.Clone(k.topic), strings.Clone(k.group), strings.Clone(k.eventType)} // pieces of an event
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known, s.groups = map[startKey]*startOption{}, map[[2]string]bool{}
-	}
-	o := &startOption{key: k}
-	pair := [2]string{k.topic, k.group}
-	if !s.groups[pair] && len(s.groups) >= mostStarts {
-		if k.topic = telemetry.Other; k.group != "" {
-			k.group = telemetry.Other
-		}
-	} else {
-		s.groups[pair] = true
-	}
-	o.name, o.options = k.operation+" "+telemetry.Bounded(k.topic), startOptionsOf(t, k, kind)
-	if len(s.known) < mostStarts {
-		s.known[o.key] = o
-	}
-	return o
-}
-
-// startOptionsOf makes the options of spans that are about k.
-func startOptionsOf(t *Telemetry, k startKey, kind trace.SpanKind) []trace.SpanStartOption {
-	about := []attribute.KeyValue{
-		attribute.String(telemetry.System, t.core.System()), attribute.String(telemetry.Operation, k.operation),
-		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, telemetry.Bounded(k.topic)),
-	}
-	if k.group != "" {
-		about = append(about, attribute.String(telemetry.Group, telemetry.Bounded(k.group)))
-	}
-	if k.eventType != "" {
-		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(k.eventType)))
-	}
-	return []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(about...)}
 }

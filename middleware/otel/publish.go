@@ -52,7 +52,7 @@ func (c *publishing) begin() {
 	if c.t.tracer == nil {
 		return
 	}
-	start := c.t.starting.of(c.t, startKey{operation: "send", topic: c.topic}, trace.SpanKindProducer)
+	start := c.t.sending.of("send", c.topic, "", "")
 	ctx, span := c.t.tracer.Start(c.ctx, start.name, start.options...)
 	if ctx == nil || span == nil {
 		return

@@ -39,6 +39,9 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the instruments. Nil means the global one of OpenTelemetry.
 	MeterProvider metric.MeterProvider
+	// Histograms keeps the histograms, and makes them cheaper. Nil means that the MeterProvider
+	// does.
+	Histograms *Histograms
 	// NoSpans makes no spans. Then events get no trace context, and keep one that they have.
 	NoSpans bool
 	// LinkOnly links the span of a handler to the context that the event was published in, and
@@ -59,20 +62,20 @@ type Options struct {
 // Telemetry reports about the consumers and producers of one broker. It is safe for concurrent use.
 // Nothing that it meets fails or holds up an event.
 type Telemetry struct {
-	core     *telemetry.Core
-	o        Options
-	tracer   trace.Tracer // nil where there are no spans
-	meter    metric.Meter
-	batch    metric.Registration
-	instr    instruments
-	warned   atomic.Bool
-	starting startOptions
+	core    *telemetry.Core
+	o       Options
+	tracer  trace.Tracer // nil where there are no spans
+	meter   metric.Meter
+	batch   metric.Registration
+	instr   instruments
+	warned  atomic.Bool
+	sending starts
 }
 
 // New returns a Telemetry of what uses broker, of which one is enough: two that watch the same
-// consumer count it twice. It registers the metrics; what they tell of begins
-// with [Telemetry.Watch] and the middleware. A nil o means the defaults. The error says what is
-// wrong with a provider.
+// consumer count it twice. It registers the metrics; what they tell of begins with
+// [Telemetry.Watch] and the middleware. A nil o means the defaults. The error says what is wrong
+// with a provider.
 func New(broker leat.Broker, o *Options) (*Telemetry, error) {
 	t := &Telemetry{}
 	if o != nil {
@@ -96,6 +99,7 @@ func New(broker leat.Broker, o *Options) (*Telemetry, error) {
 		t.o.Logger = slog.New(slog.DiscardHandler)
 	}
 	t.core = telemetry.New(broker, telemetry.Options{NoType: t.o.NoType, NoLag: t.o.NoLag, Logger: t.o.Logger}, t.series)
+	t.sending.init(t, trace.SpanKindProducer)
 	if err := t.open(); err != nil {
 		return nil, invalid(err)
 	}

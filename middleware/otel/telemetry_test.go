@@ -35,6 +35,9 @@ type bench struct {
 func newBench(t *testing.T, o leatotel.Options) *bench {
 	t.Helper()
 	b := &bench{t: t, broker: memory.New(nil), spans: tracetest.NewSpanRecorder(), reader: sdkmetric.NewManualReader()}
+	if o.Histograms != nil {
+		b.reader = sdkmetric.NewManualReader(sdkmetric.WithProducer(o.Histograms))
+	}
 	o.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(b.spans))
 	o.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))
 	var err error
@@ -88,6 +91,7 @@ func (b *bench) metrics() map[string]metricdata.Metrics {
 	found := map[string]metricdata.Metrics{}
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
+			require.NotContains(b.t, found, m.Name)
 			found[m.Name] = m
 		}
 	}

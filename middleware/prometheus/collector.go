@@ -53,7 +53,7 @@ type Metrics struct {
 	core       *telemetry.Core
 	o          Options
 	descs      []*prometheus.Desc
-	histograms map[int]*prometheus.HistogramVec
+	histograms telemetry.Histograms
 }
 
 var _ prometheus.Collector = (*Metrics)(nil)
@@ -61,7 +61,7 @@ var _ prometheus.Collector = (*Metrics)(nil)
 // New returns the metrics of what uses broker. A nil o means the defaults. The error says what is
 // wrong with the arguments.
 func New(broker leat.Broker, o *Options) (*Metrics, error) {
-	m := &Metrics{histograms: map[int]*prometheus.HistogramVec{}}
+	m := &Metrics{}
 	if o != nil {
 		m.o = *o
 	}
@@ -77,28 +77,19 @@ func New(broker leat.Broker, o *Options) (*Metrics, error) {
 	if m.o.Logger == nil {
 		m.o.Logger = slog.New(slog.DiscardHandler)
 	}
-	m.core = telemetry.New(broker, telemetry.Options{NoType: m.o.NoType, NoLag: m.o.NoLag, Logger: m.o.Logger}, m.series)
-	for place, in := range m.core.Table() {
-		name, labels := nameOf(&in), make([]string, len(in.Labels))
+	m.core = telemetry.New(broker, telemetry.Options{NoType: m.o.NoType, NoLag: m.o.NoLag, Logger: m.o.Logger},
+		m.histograms.Series)
+	for _, in := range m.core.Table() {
+		labels := make([]string, len(in.Labels))
 		for i, label := range in.Labels {
 			labels[i] = escaped(label)
 		}
-		m.descs = append(m.descs, prometheus.NewDesc(name, in.Description, labels, nil))
-		if in.Kind == telemetry.Histogram {
-			m.histograms[place] = prometheus.NewHistogramVec(
-				prometheus.HistogramOpts{Name: name, Help: in.Description, Buckets: in.Buckets}, labels)
-		}
+		m.descs = append(m.descs, prometheus.NewDesc(nameOf(&in), in.Description, labels, nil))
 	}
 	return m, nil
 }
 
 func invalid(err error) error { return &leat.Error{Op: "metrics", Code: leat.CodeInvalid, Err: err} }
-
-// series returns what observes into one series of a histogram.
-func (m *Metrics) series(instrument int, l telemetry.Labels) telemetry.Series {
-	observer := m.histograms[instrument].WithLabelValues(m.values(instrument, l)...)
-	return func(_ context.Context, seconds float64) { observer.Observe(seconds) }
-}
 
 // values returns the values of the labels of an instrument.
 func (m *Metrics) values(instrument int, l telemetry.Labels) []string {
@@ -144,12 +135,24 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 			kind = prometheus.CounterValue
 		}
 		one, err := prometheus.NewConstMetric(m.descs[p.Instrument], kind, p.Value, m.values(p.Instrument, p.Labels)...)
-		if err != nil {
-			one = prometheus.NewInvalidMetric(m.descs[p.Instrument], err)
+		metrics <- m.orInvalid(p.Instrument, one, err)
+	}
+	for _, p := range m.histograms.Collect() {
+		buckets, upTo := make(map[float64]uint64, len(p.Buckets)), uint64(0)
+		for i, bound := range table[p.Instrument].Buckets {
+			upTo += p.Buckets[i]
+			buckets[bound] = upTo
 		}
-		metrics <- one
+		one, err := prometheus.NewConstHistogramWithCreatedTimestamp(m.descs[p.Instrument], p.Count, p.Sum, buckets, p.Began,
+			m.values(p.Instrument, p.Labels)...)
+		metrics <- m.orInvalid(p.Instrument, one, err)
 	}
-	for _, h := range m.histograms {
-		h.Collect(metrics)
+}
+
+// orInvalid returns a metric, or one that tells why it cannot be made.
+func (m *Metrics) orInvalid(instrument int, one prometheus.Metric, err error) prometheus.Metric {
+	if err != nil {
+		return prometheus.NewInvalidMetric(m.descs[instrument], err)
 	}
+	return one
 }
