@@ -26,10 +26,15 @@ type choice struct {
 	metrics bool
 	// publish and process are the two middlewares.
 	publish, process bool
+	// own keeps the histograms in leatotel.Histograms, and noAge leaves that of ages out.
+	own, noAge bool
 	// sampler makes spans, which go through a batcher. Nil makes none.
 	sampler sdktrace.Sampler
 	// prometheus takes the module for Prometheus alone, with all of it.
 	prometheus bool
+	// burn is how long a handler keeps a processor busy: what telemetry that takes so long would
+	// cost.
+	burn time.Duration
 }
 
 // onePercent samples as a service in production does.
@@ -49,7 +54,7 @@ func (c choice) on(broker leat.Broker) (*telemetry, error) {
 	switch {
 	case c.prometheus:
 		return t, t.prometheus(broker)
-	case c == choice{}:
+	case !c.metrics && !c.publish && !c.process:
 		return t, nil
 	}
 	return t, t.otel(broker, c)
@@ -65,9 +70,14 @@ func (t *telemetry) off() error {
 }
 
 func (t *telemetry) otel(broker leat.Broker, c choice) error {
-	o := &leatotel.Options{NoSpans: c.sampler == nil, MeterProvider: metricnoop.NewMeterProvider()}
+	o := &leatotel.Options{NoSpans: c.sampler == nil, MeterProvider: metricnoop.NewMeterProvider(), NoEventAge: c.noAge}
+	var readers []sdkmetric.ManualReaderOption
+	if c.own {
+		o.Histograms = &leatotel.Histograms{}
+		readers = append(readers, sdkmetric.WithProducer(o.Histograms))
+	}
 	if c.metrics {
-		o.MeterProvider = t.meters()
+		o.MeterProvider = t.meters(readers...)
 	}
 	if c.sampler != nil {
 		o.TracerProvider = t.tracers(c.sampler)
@@ -93,8 +103,8 @@ func (t *telemetry) otel(broker leat.Broker, c choice) error {
 }
 
 // meters returns OpenTelemetry's metrics with a reader.
-func (t *telemetry) meters() metric.MeterProvider {
-	reader := sdkmetric.NewManualReader()
+func (t *telemetry) meters(o ...sdkmetric.ManualReaderOption) metric.MeterProvider {
+	reader := sdkmetric.NewManualReader(o...)
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	t.ends = append(t.ends, func() error { return provider.Shutdown(context.Background()) })
 	var all metricdata.ResourceMetrics

@@ -30,7 +30,8 @@ const (
 // inMemory measures each part of the telemetry by itself, and all of it.
 func inMemory() bench.Group {
 	const (
-		counted, timed  = "OpenTelemetry: counters and gauges", "OpenTelemetry: the same and the handler's histogram"
+		counted         = "OpenTelemetry: counters and gauges"
+		timed           = "OpenTelemetry: the same and the handler's histogram, in `Histograms`"
 		rootsOut, out   = "OpenTelemetry: handler's spans sampled out, events without a trace", "OpenTelemetry: handler's spans sampled out"
 		allIn           = "OpenTelemetry: handler's spans, all sampled"
 		allOfPrometheus = "Prometheus: everything"
@@ -50,8 +51,15 @@ func inMemory() bench.Group {
 			"traceparent.",
 		Cases: []bench.Case{
 			memoryCase("Leat, no telemetry", memoryEvents, choice{}, false),
+			memoryCase("no telemetry, a handler of 300 ns", memoryEvents, choice{burn: 300 * time.Nanosecond}, false),
+			memoryCase("no telemetry, a handler of 1 us", memoryEvents, choice{burn: time.Microsecond}, false),
 			memoryCase(counted, memoryEvents, choice{metrics: true}, false),
-			memoryCase(timed, memoryEvents, choice{metrics: true, process: true}, false),
+			memoryCase(timed, memoryEvents, choice{metrics: true, process: true, own: true, noAge: true}, false),
+			memoryCase("OpenTelemetry: the same and that of ages, in `Histograms`", memoryEvents,
+				choice{metrics: true, process: true, own: true}, false),
+			memoryCase("OpenTelemetry: counters, gauges and the handler's histogram, in the SDK", memoryEvents,
+				choice{metrics: true, process: true, noAge: true}, false),
+			memoryCase("OpenTelemetry: the same and that of ages, in the SDK", memoryEvents, choice{metrics: true, process: true}, false),
 			memoryCase(rootsOut, memoryEvents, sampledOut, false),
 			memoryCase(out, memoryEvents, sampledOut, true),
 			memoryCase(allIn, sampledAll, sampledIn, true),
@@ -109,6 +117,7 @@ func (p *memoryPath) start(ctx context.Context, c choice, traced bool) (err erro
 	}
 	p.producer = leat.NewProducer(p.broker, &leat.ProducerOptions{Middleware: p.telemetry.publish})
 	handler := leat.HandlerFunc(func(context.Context, leat.Event) error {
+		burn(c.burn)
 		p.Add()
 		return nil
 	})
@@ -119,6 +128,15 @@ func (p *memoryPath) start(ctx context.Context, c choice, traced bool) (err erro
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { p.ran <- leat.Run(ctx, consumer) }()
 	return nil
+}
+
+// burn keeps a processor busy for so long.
+func burn(d time.Duration) {
+	if d == 0 {
+		return
+	}
+	for began := time.Now(); time.Since(began) < d; {
+	}
 }
 
 // newEvents returns events that are published in turn, more than are ever in flight. With traced
