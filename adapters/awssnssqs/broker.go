@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -24,8 +25,9 @@ type Broker struct {
 	transport *http.Transport
 	life      lifecycle.Life[*Stream]
 	publisher *publisher
-	topics    sync.Map // target by topic
-	queues    sync.Map // queue by Group
+	topics    sync.Map               // target by topic
+	queues    sync.Map               // queue by Group
+	account   atomic.Pointer[string] // what the ARNs of its topics begin with
 }
 
 var (

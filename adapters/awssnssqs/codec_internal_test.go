@@ -37,7 +37,7 @@ func received(m *message) *types.Message {
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	t.Parallel()
 	trace := &leat.TraceContext{Parent: traceParent, State: "a=b"}
-	err := eventgen.Batches(5_000, 64, func(_ eventgen.Generator, events []leat.Event, where string) {
+	err := eventgen.Batches(2_000, 64, func(_ eventgen.Generator, events []leat.Event, where string) {
 		for i, e := range events {
 			b := &Broker{o: Options{Mode: Mode(i % 3)}}
 			var m message

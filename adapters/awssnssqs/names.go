@@ -20,25 +20,16 @@ const (
 	keyless = "leat:"
 )
 
-// name joins parts with '-'. Where AWS does not take that, each character that it does not take is
-// replaced by '_', the name is cut, and '-' and 8 hexadecimal digits of a SHA-256 of the parts
-// follow. Two lists of parts may have the same name, as a-b with c and a with b-c do: tags tell
+// name joins a topic, and perhaps a group, with '-'. A dot, which AWS does not take, becomes '_', a
+// long name is cut, and after either of these '-' and 8 hexadecimal digits of a SHA-256 of the
+// parts follow. Two lists of parts may have the same name, as a-b with c and a with b-c: tags tell
 // whose a queue is.
 func name(most int, fifo bool, parts ...string) string {
 	joined := strings.Join(parts, "-")
-	legal := []byte(joined)
-	for i, c := range legal {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			legal[i] = '_'
-		}
-	}
-	of := string(legal)
+	of := strings.ReplaceAll(joined, ".", "_") // the rest of what Leat takes is legal
 	if of != joined || len(of) > most {
-		h := sha256.New()
-		for _, part := range parts {
-			_, _ = h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
-		}
-		of = of[:min(len(of), most-9)] + "-" + hex.EncodeToString(h.Sum(nil)[:4])
+		h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+		of = of[:min(len(of), most-9)] + "-" + hex.EncodeToString(h[:4])
 	}
 	if fifo {
 		of += fifoSuffix
