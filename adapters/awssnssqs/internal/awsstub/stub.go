@@ -1,0 +1,198 @@
+// Package awsstub is SQS and SNS in memory over HTTP, as AWS documents them where the local servers
+// differ, with faults on request. It is for tests.
+//
+// It speaks the protocols of the SDK: JSON for SQS, forms and XML for SNS. It checks who signs,
+// when and for which region, and not the signature itself.
+package awsstub
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What the stub is, for clients that talk to it.
+const (
+	Region  = "us-east-1"
+	Account = "000000000000"
+	KeyID   = "STUB" // of the only credentials; any secret is accepted
+)
+
+const (
+	dedupFor   = 5 * time.Minute // duplicates and repeated receives are recognized
+	longest    = 12 * time.Hour  // visibility, from the receive
+	mostSkew   = 5 * time.Minute // of a signature
+	mostBytes  = 1 << 20         // of a message, and of a batch
+	snsBytes   = 256 << 10       // the default of a topic
+	mostOfAll  = 10              // entries of a batch, and attributes of a message
+	maxRequest = 16 << 20
+)
+
+// Server is the stub. It is safe for concurrent use.
+type Server struct {
+	http *httptest.Server
+	stop context.Context
+	end  context.CancelFunc
+
+	mu      sync.Mutex
+	offset  time.Duration // of the time of messages
+	skew    time.Duration // of the time of requests
+	serial  uint64
+	queues  map[string]*queue // by name
+	deleted map[string]time.Time
+	topics  map[string]*topic // by ARN
+	faults  []*fault
+	calls   map[string]int
+}
+
+// Start starts a stub. The caller closes it.
+func Start() *Server {
+	s := &Server{queues: map[string]*queue{}, deleted: map[string]time.Time{}, topics: map[string]*topic{}, calls: map[string]int{}}
+	s.stop, s.end = context.WithCancel(context.Background())
+	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	return s
+}
+
+// URL returns the endpoint of both services.
+func (s *Server) URL() string { return s.http.URL }
+
+// Close ends everything that waits, and stops the stub.
+func (s *Server) Close() {
+	s.end()
+	s.http.CloseClientConnections()
+	s.http.Close()
+}
+
+// Skew makes the clocks of the clients wrong: the stub is so far ahead when it checks signatures,
+// and dates its answers.
+func (s *Server) Skew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skew = d
+}
+
+// Advance moves the time of messages forward, as if they had waited.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset += d
+	for _, q := range s.queues {
+		q.wake()
+	}
+}
+
+// Calls returns how often each action was called.
+func (s *Server) Calls() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.calls)
+}
+
+func (s *Server) now() time.Time { return time.Now().Add(s.offset) }
+
+// next returns a number that was not used before, and that grows.
+func (s *Server) next() uint64 {
+	s.serial++
+	return s.serial
+}
+
+// serve answers one request.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	if err != nil {
+		return
+	}
+	action, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
+	var answer answerer = xmlAnswer{}
+	var form values
+	if isJSON {
+		answer = jsonAnswer{}
+	} else if form, err = parseForm(body); err != nil {
+		answer.fail(w, invalid("InvalidParameter", err.Error()))
+		return
+	} else {
+		action = form["Action"]
+	}
+	w.Header().Set("Date", s.clock().UTC().Format(http.TimeFormat))
+	f := s.strike(action)
+	if f != nil && f.PerEntry {
+		f = nil // the action asks for it
+	}
+	if problem := s.admit(r); problem != nil {
+		answer.fail(w, problem)
+		return
+	}
+	if f != nil && !s.suffer(w, answer, f) {
+		return
+	}
+	var out any
+	if isJSON {
+		out, err = s.doSQS(action, body)
+	} else {
+		out, err = s.doSNS(action, form)
+	}
+	switch {
+	case f != nil && f.Lose:
+		abort()
+	case err != nil:
+		answer.fail(w, asProblem(err))
+	default:
+		answer.ok(w, action, out)
+	}
+}
+
+// clock is the time of requests.
+func (s *Server) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.skew)
+}
+
+var credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]+)/(sqs|sns)/aws4_request`)
+
+// admit checks who has signed a request, when, and for which region.
+func (s *Server) admit(r *http.Request) *problem {
+	parts := credential.FindStringSubmatch(r.Header.Get("Authorization"))
+	if parts == nil {
+		return &problem{"MissingAuthenticationToken", "Request is missing Authentication Token", http.StatusForbidden}
+	}
+	signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	switch {
+	case parts[1] != KeyID:
+		return &problem{"InvalidClientTokenId", "The security token included in the request is invalid.", http.StatusForbidden}
+	case parts[2] != Region:
+		return &problem{"SignatureDoesNotMatch", "Credential should be scoped to a valid region.", http.StatusForbidden}
+	case err != nil || signed.Sub(s.clock()).Abs() > mostSkew:
+		return &problem{"SignatureDoesNotMatch", "Signature expired: the request is not of now", http.StatusForbidden}
+	}
+	return nil
+}
+
+// doSQS runs an action whose arguments are JSON.
+func (s *Server) doSQS(action string, body []byte) (any, error) {
+	do, ok := sqsActions[action]
+	if !ok {
+		return nil, invalid("InvalidAction", action)
+	}
+	return do(s, body)
+}
+
+// sqsAction makes an action of a method.
+func sqsAction[I any](method func(s *Server, in *I) (any, error)) func(*Server, []byte) (any, error) {
+	return func(s *Server, body []byte) (any, error) {
+		var in I
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, invalid("MalformedInput", err.Error())
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return method(s, &in)
+	}
+}
