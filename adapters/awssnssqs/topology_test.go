@@ -36,7 +36,12 @@ type account struct {
 
 func local(t *testing.T) *account {
 	t.Helper()
-	a := &account{TB: t, ctx: t.Context(), url: brokertest.LocalStack(t)}
+	return accountOf(t, brokertest.LocalStack(t))
+}
+
+func accountOf(t *testing.T, url string) *account {
+	t.Helper()
+	a := &account{TB: t, ctx: t.Context(), url: url}
 	a.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: &a.url, Credentials: static{}})
 	a.sns = sns.New(sns.Options{Region: "us-east-1", BaseEndpoint: &a.url, Credentials: static{}})
 	return a
@@ -361,4 +366,25 @@ func TestLagOfBothKinds(t *testing.T) {
 	assert.Len(t, lag.Parts, 2)
 	assert.EqualValues(t, leat.LagUnknown, lag.Oldest)
 	assert.EqualValues(t, 1, lag.Parts[1].Details["visible"])
+}
+
+// TestQueuesOnly: ElasticMQ, which has queues only, and not all attributes.
+func TestQueuesOnly(t *testing.T) {
+	t.Parallel()
+	a, topic := accountOf(t, brokertest.ElasticMQ(t)), plainName(t)
+	sub := leat.Subscription{Topic: topic, Group: "g"}
+	verify := a.broker(awssnssqs.Options{Mode: awssnssqs.ModeSQS, Provision: awssnssqs.ProvisionVerify})
+	assert.Equal(t, leat.CodeNotFound, leat.CodeOf(verify.Declare(t.Context(), sub)))
+	b := a.broker(awssnssqs.Options{Mode: awssnssqs.ModeSQS})
+	declares(t, b, sub)
+	require.NoError(t, verify.Declare(t.Context(), sub))
+	url, _ := a.queue(topic + ".fifo")
+	assert.Equal(t, map[string]string{"leat-topic": topic, "leat-group": "g"}, a.tags(url))
+	lag, err := b.Lag(t.Context(), topic, "g")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int64{"visible": 0, "not_visible": 0, "delayed": 0}, lag.Parts[0].Details)
+
+	standard := a.broker(awssnssqs.Options{Mode: awssnssqs.ModeSQS, Standard: true})
+	declares(t, standard, leat.Subscription{Topic: topic, Group: "g", Unordered: true})
+	a.queue(topic)
 }
