@@ -65,6 +65,7 @@ func receiveMessage(s *Server, body []byte) (any, error) {
 		case <-s.stop.Done():
 		}
 		timer.Stop()
+		s.pass()
 		s.mu.Lock()
 	}
 }

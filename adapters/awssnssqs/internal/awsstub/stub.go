@@ -22,7 +22,7 @@ import (
 const (
 	Region  = "us-east-1"
 	Account = "000000000000"
-	KeyID   = "STUB" // of the only credentials; any secret is accepted
+	KeyID   = "test" // of the only credentials; any secret is accepted
 )
 
 const (
@@ -42,6 +42,7 @@ type Server struct {
 	end  context.CancelFunc
 
 	mu      sync.Mutex
+	gate    chan struct{} // closed when the stub goes on; nil while it is not paused
 	offset  time.Duration // of the time of messages
 	skew    time.Duration // of the time of requests
 	serial  uint64
@@ -68,6 +69,41 @@ func (s *Server) Close() {
 	s.end()
 	s.http.CloseClientConnections()
 	s.http.Close()
+}
+
+// Pause holds every request, and every answer, until Resume. Connections stay open.
+func (s *Server) Pause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gate == nil {
+		s.gate = make(chan struct{})
+	}
+	return nil
+}
+
+// Resume lets the stub go on.
+func (s *Server) Resume() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gate != nil {
+		close(s.gate)
+		s.gate = nil
+	}
+	return nil
+}
+
+// pass waits while the stub is paused.
+func (s *Server) pass() {
+	s.mu.Lock()
+	gate := s.gate
+	s.mu.Unlock()
+	if gate == nil {
+		return
+	}
+	select {
+	case <-gate:
+	case <-s.stop.Done():
+	}
 }
 
 // Skew makes the clocks of the clients wrong: the stub is so far ahead when it checks signatures,
@@ -109,6 +145,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	s.pass()
 	action, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 	var answer answerer = xmlAnswer{}
 	var form values
@@ -138,6 +175,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	} else {
 		out, err = s.doSNS(action, form)
 	}
+	s.pass()
 	switch {
 	case f != nil && f.Lose:
 		abort()

@@ -329,6 +329,25 @@ func TestFaults(t *testing.T) {
 	require.Equal(t, before+1, b.Calls()["SendMessage"])
 }
 
+func TestPauseHoldsRequests(t *testing.T) {
+	t.Parallel()
+	b := start(t, "q", nil)
+	require.NoError(t, b.Pause())
+	sent := make(chan error)
+	go func() {
+		_, err := b.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &b.url, MessageBody: aws.String("a")})
+		sent <- err
+	}()
+	select {
+	case <-sent:
+		require.Fail(t, "it was answered")
+	case <-time.After(100 * time.Millisecond): // long enough to be answered
+	}
+	require.NoError(t, b.Resume())
+	require.NoError(t, <-sent)
+	require.Equal(t, []string{"a"}, b.bodies())
+}
+
 func TestWhoSignsAndWhen(t *testing.T) {
 	t.Parallel()
 	b := start(t, "q", nil)
