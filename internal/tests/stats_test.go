@@ -108,8 +108,8 @@ func TestTypesOfPoisonCountsAreCountedOnce(t *testing.T) {
 			e := typed(t, fmt.Sprint(i), fmt.Sprint("type ", i))
 			b.deliver(lease, e)
 			b.deliver(lease, e.WithSubject("exhausted"))
+			synctest.Wait() // so that the types are counted in their order
 		}
-		synctest.Wait()
 		types := map[string]bool{}
 		r.consumer.PoisonCounts(func(_, eventType string, _ int64) { types[eventType] = true })
 		assert.Len(t, types, 101, "the first 100, and _OTHER")
