@@ -98,20 +98,34 @@ func (e Event) Key() string { return e.d().key }
 // value is a bool, int32, string, []byte (a copy), [URI], [URIRef] or [time.Time]. A transport
 // keeps the text of a value, not always the type: after JSON, what was neither bool nor int32 is a
 // string, and after transports that only know text, everything is.
-func (e Event) Extension(name string) (any, bool) {
+func (e Event) Extension(name string) (value any, ok bool) {
+	text, value, ok := e.extension(name) // small enough to be inlined: then a text costs its reader no allocation
+	if text != "" {
+		return text, true
+	}
+	return value, ok
+}
+
+// extension returns the value of an extension, as text where it is one that is not empty.
+func (e Event) extension(name string) (text string, value any, ok bool) {
 	d := e.d()
 	if name == keyName {
-		if !d.hasKey {
-			return nil, false
+		if d.hasKey {
+			return d.key, "", true
 		}
-		return d.key, true
+		return "", nil, false
 	}
 	for i := range d.ext {
-		if d.ext[i].name == name {
-			return d.ext[i].value(), true
+		x := &d.ext[i]
+		if x.name != name {
+			continue
 		}
+		if x.kind == kindString {
+			return x.text, "", true
+		}
+		return "", x.value(), true
 	}
-	return nil, false
+	return "", nil, false
 }
 
 // Extensions returns the extensions, partitionkey included, sorted by name, with values as

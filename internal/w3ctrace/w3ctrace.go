@@ -30,7 +30,7 @@ func IsState(s string) bool { return len(s) <= maxState && isPrintable(s, ' ') }
 
 func isLowerHex(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if c := s[i]; c-'0' > 9 && c-'a' > 5 { // what is less than '0' or 'a' wraps around
 			return false
 		}
 	}
