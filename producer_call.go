@@ -33,6 +33,17 @@ type publishCall struct {
 	failed    int
 	abandoned bool // Publish has gone; the last outcome puts the call back
 	wake      chan struct{}
+
+	room publishRoom
+}
+
+// publishRoom is where a call with one event keeps what is else allocated, since most calls have
+// one, and where there is middleware each call is a new one.
+type publishRoom struct {
+	events [1]Event
+	errs   [1]error
+	turns  [1]*publishTurn
+	turn   publishTurn
 }
 
 // publishTurn is one use of a publishCall.
@@ -53,6 +64,7 @@ func (p *Producer) newCall(topic string, events []Event) *publishCall {
 	}
 	if c == nil {
 		c = &publishCall{p: p}
+		c.events, c.errs, c.turns = c.room.events[:0], c.room.errs[:0], c.room.turns[:0]
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +85,11 @@ func (c *publishCall) nextTurn() *publishTurn {
 	n := c.uses % mostTurns
 	c.uses++
 	if n == len(c.turns) {
-		t := &publishTurn{c: c}
+		t := &c.room.turn
+		if n > 0 {
+			t = new(publishTurn)
+		}
+		t.c = c
 		t.done = t.finish
 		c.turns = append(c.turns, t)
 	}
