@@ -5,13 +5,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
-	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/internal/telemetry"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // TestACacheMakesEachValueOnce, and of keys that are too many one for all of them.
@@ -52,24 +48,4 @@ func TestACacheKeepsSoManyValues(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[int]int{0: 1, 1: 1, 2: 2, 3: 2}, made)
-}
-
-// TestTheAgeOfAnEvent grows with the time, and is not below 0.
-func TestTheAgeOfAnEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := telemetry.New(newBroker(t), telemetry.Options{}, func(int, telemetry.Labels) telemetry.Series { return nothing })
-		defer c.Close()
-		timer := c.NewTimer(true)
-		made := time.Now().Add(time.Minute)
-		e, err := leat.NewEvent("placed", &leat.EventOptions{ID: "1", Source: "/test", Time: made})
-		require.NoError(t, err)
-		for _, wait := range []time.Duration{0, time.Millisecond, 2 * time.Second, time.Minute, time.Hour, time.Millisecond} {
-			time.Sleep(wait)
-			age, known := timer.Age(&e)
-			assert.True(t, known)
-			assert.Equal(t, max(time.Since(made), 0), age)
-		}
-		_, known := timer.Age(new(leat.Event))
-		assert.False(t, known)
-	})
 }

@@ -23,12 +23,13 @@ const readWallEvery = time.Second
 
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
-// age returns how old an event of that time is now, not below 0.
+// age returns how old an event of that time is now. It is below 0 where the clocks of two machines
+// differ.
 func (c *clock) age(of time.Time, now time.Duration) time.Duration {
 	w := c.wall.Load()
 	if w == nil || now-w.then >= readWallEvery {
 		w = &wallTime{time.Now().Round(0), now}
 		c.wall.Store(w)
 	}
-	return max(w.at.Sub(of)+now-w.then, 0)
+	return w.at.Sub(of) + now - w.then
 }

@@ -96,14 +96,15 @@ func TestGroupsOfReplaysAreBounded(t *testing.T) {
 	e, err := leat.NewEvent("placed", &leat.EventOptions{ID: "1", Source: "/test"})
 	require.NoError(t, err)
 	topic := "orders"
-	timer.Took(t.Context(), &leat.Info{Topic: topic, Group: "billing"}, &e, telemetry.Attempt{})
+	attempt := timer.Begin(e)
+	timer.Took(t.Context(), &leat.Info{Topic: topic, Group: "billing"}, &attempt)
 	for l := range series {
 		for i, piece := range map[int]string{1: topic, 4: e.Type()} {
 			assert.NotEqual(t, reflect.ValueOf(piece).Pointer(), reflect.ValueOf(l[i]).Pointer(), "the bytes of %s", piece)
 		}
 	}
 	for i := range 1_000 {
-		timer.Took(t.Context(), &leat.Info{Topic: strings.Repeat("t", i), Group: fmt.Sprint("g", i)}, &e, telemetry.Attempt{})
+		timer.Took(t.Context(), &leat.Info{Topic: strings.Repeat("t", i), Group: fmt.Sprint("g", i)}, &attempt)
 	}
 	assert.Len(t, series, 101)
 	assert.True(t, series[telemetry.Labels{"memory", "_OTHER", "_OTHER", "process", "placed"}])

@@ -32,39 +32,59 @@ func Check(h leat.Handler, sub leat.Subscription) error {
 }
 
 func (t *timed) Handle(ctx context.Context, e leat.Event) error {
-	return t.timer.Handle(ctx, t.next, e, func(a Attempt) {
+	a := t.timer.Begin(e)
+	return t.timer.Handle(ctx, t.next, &a, func() {
 		info, _ := leat.InfoFrom(ctx)
-		t.timer.Took(ctx, &info, &e, a)
+		t.timer.Took(ctx, &info, &a)
 	})
 }
 
-// Attempt is how a handler ended.
+// Attempt is an attempt of a handler.
 type Attempt struct {
-	Outcome string // see [OutcomeOf]
+	// Outcome is known when the attempt has ended; see [OutcomeOf].
+	Outcome string
 
-	took, ended time.Duration
+	event        leat.Event
+	began, ended time.Duration
+	age          time.Duration // of the event when the attempt began, once somebody asked for it
+	known        ageKnown
+}
+
+// ageKnown says what is known of the age of an event, whose time is text that takes long to read.
+type ageKnown uint8
+
+const (
+	ageUnread ageKnown = iota
+	ageRead
+	ageMissing
+)
+
+// Begin returns the attempt that begins now.
+func (t *Timer) Begin(e leat.Event) Attempt { return Attempt{event: e, began: t.clock.now()} }
+
+// Age returns how old the event was when the attempt began, and false where it has no time.
+func (t *Timer) Age(a *Attempt) (age time.Duration, ok bool) {
+	if a.known == ageUnread {
+		if at := a.event.Time(); at.IsZero() {
+			a.known = ageMissing
+		} else {
+			a.age, a.known = t.clock.age(at, a.began), ageRead
+		}
+	}
+	return a.age, a.known == ageRead
 }
 
 // Handle calls next, and then ended, also where next panics or ends its goroutine.
-func (t *Timer) Handle(ctx context.Context, next leat.Handler, e leat.Event, ended func(a Attempt)) (err error) {
-	began, returned := t.clock.now(), false
+func (t *Timer) Handle(ctx context.Context, next leat.Handler, a *Attempt, ended func()) (err error) {
+	a.Outcome = Panicked // or the end of the goroutine
+	returned := false
 	defer func() {
-		a := Attempt{Outcome: Panicked, ended: t.clock.now()} // or the end of the goroutine
-		if a.took = a.ended - began; returned {
+		if a.ended = t.clock.now(); returned {
 			a.Outcome = OutcomeOf(err)
 		}
-		ended(a)
+		ended()
 	}()
-	err = next.Handle(ctx, e)
+	err = next.Handle(ctx, a.event)
 	returned = true
 	return err
-}
-
-// Age returns how old an event is whose handler begins, and false where it has no time.
-func (t *Timer) Age(e *leat.Event) (age time.Duration, ok bool) {
-	at := e.Time()
-	if at.IsZero() {
-		return 0, false
-	}
-	return t.clock.age(at, t.clock.now()), true
 }

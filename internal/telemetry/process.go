@@ -39,21 +39,22 @@ func (c *Core) NewTimer(ages bool) *Timer {
 }
 
 // Took notes an attempt.
-func (t *Timer) Took(ctx context.Context, info *leat.Info, e *leat.Event, a Attempt) {
+func (t *Timer) Took(ctx context.Context, info *leat.Info, a *Attempt) {
 	k := timerKey{topic: info.Topic, group: info.Group, err: a.Outcome}
 	if !t.c.options.NoType {
-		k.eventType = e.Type()
+		k.eventType = a.event.Type()
 		if info.Skipped {
 			k.eventType = Other
 		}
 	}
 	series := t.series.Of(k)
-	series.took(ctx, a.took.Seconds())
+	took := a.ended - a.began
+	series.took(ctx, took.Seconds())
 	if !t.ages || a.Outcome != "" || info.Skipped {
 		return
 	}
-	if at := e.Time(); !at.IsZero() {
-		series.age(ctx, t.clock.age(at, a.ended).Seconds())
+	if age, ok := t.Age(a); ok {
+		series.age(ctx, max(age+took, 0).Seconds())
 	}
 }
 

@@ -44,6 +44,13 @@ func cases() []struct {
 			return leatotel.Options{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
 				MeterProvider: metricnoop.NewMeterProvider()}
 		}},
+		{"sampled-out-late", func() leatotel.Options {
+			return leatotel.Options{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
+				MeterProvider: metricnoop.NewMeterProvider(), LateAttributes: true}
+		}},
+		{"own-histogram", func() leatotel.Options {
+			return leatotel.Options{TracerProvider: noop.NewTracerProvider(), Histograms: new(leatotel.Histograms)}
+		}},
 		{"sampled", func() leatotel.Options {
 			return leatotel.Options{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(discard{})),
 				MeterProvider: metricnoop.NewMeterProvider()}

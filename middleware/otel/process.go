@@ -42,12 +42,13 @@ type processor struct {
 func (p *processor) Check(sub leat.Subscription) error { return telemetry.Check(p.next, sub) }
 
 func (p *processor) Handle(ctx context.Context, e leat.Event) error {
-	inner, span := p.begin(ctx, &e)
-	return p.timer.Handle(inner, p.next, e, func(a telemetry.Attempt) { p.end(inner, span, &e, a) })
+	a := p.timer.Begin(e)
+	inner, span := p.begin(ctx, &e, &a)
+	return p.timer.Handle(inner, p.next, &a, func() { p.end(inner, span, &a) })
 }
 
 // begin starts the span. Without one that counts it returns ctx.
-func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Context, span trace.Span) {
+func (p *processor) begin(ctx context.Context, e *leat.Event, a *telemetry.Attempt) (inner context.Context, span trace.Span) {
 	defer p.t.caught()
 	if inner = ctx; p.t.tracer == nil { // a panic returns it
 		return inner, nil
@@ -58,8 +59,8 @@ func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Con
 		created, sent = sent, trace.SpanContext{}
 	}
 	parent := ctx
-	if created.IsValid() && p.isChild(&info, e) {
-		parent = trace.ContextWithRemoteSpanContext(ctx, created)
+	if created.IsValid() && p.isChild(&info, a) {
+		parent = newRemote(ctx, p.t.spanKey, created)
 	}
 	start := p.starting.of("process", info.Topic, info.Group, e.Type())
 	started, span := p.t.tracer.Start(parent, start.name, start.options...)
@@ -76,24 +77,24 @@ func (p *processor) begin(ctx context.Context, e *leat.Event) (inner context.Con
 	if sent.IsValid() && (sent.SpanID() != created.SpanID() || sent.TraceID() != created.TraceID()) {
 		span.AddLink(trace.Link{SpanContext: sent})
 	}
-	span.SetAttributes(aboutDelivery(p.t.core.System(), &info, e)...)
+	span.SetAttributes(aboutDelivery(start.late, p.t.core.System(), &info, e)...)
 	return inner, span
 }
 
 // isChild reports whether the span becomes part of the trace of the publish.
-func (p *processor) isChild(info *leat.Info, e *leat.Event) bool {
+func (p *processor) isChild(info *leat.Info, a *telemetry.Attempt) bool {
 	if p.t.o.LinkOnly || info.Replays > 0 || info.Group == leat.ReplayGroup {
 		return false
 	}
-	age, known := p.timer.Age(e)
+	age, known := p.timer.Age(a)
 	return !known || age < oldAfter
 }
 
 // end records the outcome.
-func (p *processor) end(ctx context.Context, span trace.Span, e *leat.Event, a telemetry.Attempt) {
+func (p *processor) end(ctx context.Context, span trace.Span, a *telemetry.Attempt) {
 	defer p.t.caught()
 	info, _ := leat.InfoFrom(ctx) // a Router may have set Skipped
-	p.timer.Took(ctx, &info, e, a)
+	p.timer.Took(ctx, &info, a)
 	if span == nil {
 		return
 	}
@@ -112,18 +113,18 @@ func (p *processor) end(ctx context.Context, span trace.Span, e *leat.Event, a t
 	}
 }
 
-// aboutEvent is what a span tells of one event.
-func aboutEvent(e *leat.Event) []attribute.KeyValue {
+// aboutEvent is what a span tells of one event, behind what was left for it.
+func aboutEvent(late []attribute.KeyValue, e *leat.Event) []attribute.KeyValue {
 	const most = 8 // with what its callers add
 	id := telemetry.Bounded(e.ID())
-	return append(make([]attribute.KeyValue, 0, most),
+	return append(append(make([]attribute.KeyValue, 0, len(late)+most), late...),
 		attribute.String("messaging.message.id", id), attribute.String("cloudevents.event_id", id),
 		attribute.String("cloudevents.event_source", telemetry.Bounded(e.Source())))
 }
 
 // aboutDelivery is what a span tells of a delivery beyond what samplers see.
-func aboutDelivery(system string, info *leat.Info, e *leat.Event) []attribute.KeyValue {
-	about := append(aboutEvent(e), attribute.Int("leat.attempt", info.Attempt))
+func aboutDelivery(late []attribute.KeyValue, system string, info *leat.Info, e *leat.Event) []attribute.KeyValue {
+	about := append(aboutEvent(late, e), attribute.Int("leat.attempt", info.Attempt))
 	if info.Deliveries > 0 {
 		about = append(about, attribute.Int("leat.deliveries", info.Deliveries))
 	}

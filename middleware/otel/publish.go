@@ -60,10 +60,11 @@ func (c *publishing) begin() {
 	c.span = span
 	recording := span.IsRecording()
 	if recording && len(c.events) > 1 {
+		span.SetAttributes(start.late...)
 		span.SetAttributes(attribute.Int("messaging.batch.message_count", len(c.events)))
 	}
 	if recording && len(c.events) == 1 {
-		span.SetAttributes(c.aboutEvent(&c.events[0])...)
+		span.SetAttributes(c.aboutEvent(start.late, &c.events[0])...)
 	}
 	if ctx = carrying(ctx); ctx == nil {
 		return
@@ -84,8 +85,8 @@ func (c *publishing) begin() {
 }
 
 // aboutEvent is what the span of a single event tells beyond what samplers see.
-func (c *publishing) aboutEvent(e *leat.Event) []attribute.KeyValue {
-	about := aboutEvent(e)
+func (c *publishing) aboutEvent(late []attribute.KeyValue, e *leat.Event) []attribute.KeyValue {
+	about := aboutEvent(late, e)
 	if !c.t.o.NoType {
 		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(e.Type())))
 	}

@@ -22,6 +22,7 @@ type startKey struct{ operation, topic, group, eventType string }
 type start struct {
 	name    string
 	options []trace.SpanStartOption
+	late    []attribute.KeyValue // what the options leave for a span that is recorded
 }
 
 // mostStarts bounds what is remembered, and the topics and groups that spans have. Those may come
@@ -62,5 +63,11 @@ func (s *starts) make(k startKey) *start {
 	if k.eventType != "" {
 		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(k.eventType)))
 	}
-	return &start{k.operation + " " + topic, []trace.SpanStartOption{trace.WithSpanKind(s.kind), trace.WithAttributes(about...)}}
+	made := &start{name: k.operation + " " + topic, options: []trace.SpanStartOption{trace.WithSpanKind(s.kind)}}
+	if s.t.o.LateAttributes {
+		made.late = about
+	} else {
+		made.options = append(made.options, trace.WithAttributes(about...))
+	}
+	return made
 }
