@@ -28,6 +28,8 @@ type choice struct {
 	publish, process bool
 	// own keeps the histograms in leatotel.Histograms, and noAge leaves that of ages out.
 	own, noAge bool
+	// late is Options.LateAttributes.
+	late bool
 	// sampler makes spans, which go through a batcher. Nil makes none.
 	sampler sdktrace.Sampler
 	// prometheus takes the module for Prometheus alone, with all of it.
@@ -70,7 +72,8 @@ func (t *telemetry) off() error {
 }
 
 func (t *telemetry) otel(broker leat.Broker, c choice) error {
-	o := &leatotel.Options{NoSpans: c.sampler == nil, MeterProvider: metricnoop.NewMeterProvider(), NoEventAge: c.noAge}
+	o := &leatotel.Options{NoSpans: c.sampler == nil, MeterProvider: metricnoop.NewMeterProvider(), NoEventAge: c.noAge,
+		LateAttributes: c.late}
 	var readers []sdkmetric.ManualReaderOption
 	if c.own {
 		o.Histograms = &leatotel.Histograms{}

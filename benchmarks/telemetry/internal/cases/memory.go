@@ -33,10 +33,12 @@ func inMemory() bench.Group {
 		counted         = "OpenTelemetry: counters and gauges"
 		timed           = "OpenTelemetry: the same and the handler's histogram, in `Histograms`"
 		rootsOut, out   = "OpenTelemetry: handler's spans sampled out, events without a trace", "OpenTelemetry: handler's spans sampled out"
+		late            = "OpenTelemetry: the same with `LateAttributes`"
 		allIn           = "OpenTelemetry: handler's spans, all sampled"
 		allOfPrometheus = "Prometheus: everything"
 	)
 	sampledOut := choice{process: true, sampler: sdktrace.NeverSample()}
+	sampledLate := choice{process: true, sampler: sdktrace.NeverSample(), late: true}
 	sampledIn := choice{process: true, sampler: sdktrace.AlwaysSample()}
 	everything := func(sampler sdktrace.Sampler) choice {
 		return choice{metrics: true, publish: true, process: true, sampler: sampler}
@@ -62,6 +64,7 @@ func inMemory() bench.Group {
 			memoryCase("OpenTelemetry: the same and that of ages, in the SDK", memoryEvents, choice{metrics: true, process: true}, false),
 			memoryCase(rootsOut, memoryEvents, sampledOut, false),
 			memoryCase(out, memoryEvents, sampledOut, true),
+			memoryCase(late, memoryEvents, sampledLate, true),
 			memoryCase(allIn, sampledAll, sampledIn, true),
 			memoryCase("OpenTelemetry: everything, spans sampled out", memoryEvents, everything(sdktrace.NeverSample()), false),
 			memoryCase("OpenTelemetry: everything, 1 % sampled", memoryEvents, everything(onePercent()), false),
@@ -77,6 +80,8 @@ func inMemory() bench.Group {
 			{Case: rootsOut, Metric: bench.AllocsAbove, Max: 3.05},
 			{Case: out, Metric: bench.CPUAbove, Max: 450},
 			{Case: out, Metric: bench.AllocsAbove, Max: 3.05},
+			{Case: late, Metric: bench.CPUAbove, Max: 450},
+			{Case: late, Metric: bench.AllocsAbove, Max: 3.05},
 			{Case: allIn, Metric: bench.CPUAbove, Max: 3_500},
 		},
 	}
