@@ -17,7 +17,9 @@ func TestAllow(t *testing.T) {
 		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":` + action + `,"Resource":` + resource + condition + `}`
 	}
 	const sns, send, here, all = `{"Service":"sns.amazonaws.com"}`, `"sqs:SendMessage"`, `"` + queueARN + `"`, `"*"`
-	condition := func(operator, arns string) string { return `,"Condition":{"` + operator + `":{"aws:SourceArn":` + arns + `}}` }
+	condition := func(operator, arns string) string {
+		return `,"Condition":{"` + operator + `":{"aws:SourceArn":` + arns + `}}`
+	}
 	topic := condition("ArnEquals", `"`+topicARN+`"`)
 	ours := statement("Allow", sns, send, here, topic)
 	lists := statement("Allow", `{"Service":["sns.amazonaws.com"]}`, `["sqs:*"]`, `["`+queueARN+`"]`, topic)
@@ -48,13 +50,14 @@ func TestAllow(t *testing.T) {
 		assert.Equal(t, c.changed, changed, name)
 		assert.Equal(t, c.denied, denied, name)
 		var was, is struct {
-			Version, Id string //nolint:revive,staticcheck // the member is called so
-			Statement   json.RawMessage
+			Version   string          `json:"Version"`
+			ID        string          `json:"Id"`
+			Statement json.RawMessage `json:"Statement"`
 		}
 		require.NoError(t, json.Unmarshal([]byte(policy), &was))
 		require.NoError(t, json.Unmarshal([]byte(merged), &is))
 		assert.Equal(t, "2008-10-17", is.Version)
-		assert.Equal(t, "mine", is.Id)
+		assert.Equal(t, "mine", is.ID)
 		if !changed {
 			assert.Equal(t, policy, merged, name)
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
+	"github.com/leatgo/leat/adapters/awssnssqs/internal/awsstub"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,23 +43,23 @@ func local(t *testing.T) *account {
 func accountOf(t *testing.T, url string) *account {
 	t.Helper()
 	a := &account{TB: t, ctx: t.Context(), url: url}
-	a.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: &a.url, Credentials: static{}})
-	a.sns = sns.New(sns.Options{Region: "us-east-1", BaseEndpoint: &a.url, Credentials: static{}})
+	a.sqs = sqs.New(sqs.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}})
+	a.sns = sns.New(sns.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}})
 	return a
 }
 
-// static are credentials that LocalStack takes.
+// static are credentials that every server of the tests takes.
 type static struct{}
 
 func (static) Retrieve(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	return aws.Credentials{AccessKeyID: awsstub.KeyID, SecretAccessKey: "secret"}, nil
 }
 
 // broker returns a broker of the account. The end of the test closes it.
 func (a *account) broker(o awssnssqs.Options) *awssnssqs.Broker {
 	a.Helper()
 	o.Endpoint, o.RequestTimeout = a.url, brokertest.Patience
-	o.Config = &aws.Config{Region: "us-east-1", Credentials: static{}}
+	o.Config = &aws.Config{Region: awsstub.Region, Credentials: static{}}
 	b, err := awssnssqs.New(&o)
 	require.NoError(a, err)
 	a.Cleanup(func() { assert.NoError(a, b.Close()) })
@@ -387,4 +388,31 @@ func TestQueuesOnly(t *testing.T) {
 	standard := a.broker(awssnssqs.Options{Mode: awssnssqs.ModeSQS, Standard: true})
 	declares(t, standard, leat.Subscription{Topic: topic, Group: "g", Unordered: true})
 	a.queue(topic)
+}
+
+// TestSubscribedWithOtherAttributes: AWS refuses to subscribe again, and the subscription that
+// exists counts.
+func TestSubscribedWithOtherAttributes(t *testing.T) {
+	t.Parallel()
+	stub := awsstub.Start()
+	t.Cleanup(stub.Close)
+	a := accountOf(t, stub.URL())
+	b := a.broker(awssnssqs.Options{})
+	declares(t, b, leat.Subscription{Topic: "orders", Group: "g"})
+	arn := arnOf("sns", "orders.fifo")
+	page, err := a.sns.ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &arn})
+	require.NoError(t, err)
+	set := func(name, value string) {
+		_, err := a.sns.SetSubscriptionAttributes(t.Context(), &sns.SetSubscriptionAttributesInput{
+			SubscriptionArn: page.Subscriptions[0].SubscriptionArn, AttributeName: &name, AttributeValue: &value,
+		})
+		require.NoError(t, err)
+	}
+	set("FilterPolicy", `{"ce-type":["t"]}`)
+	declares(t, b, leat.Subscription{Topic: "orders", Group: "g"})
+	set("RawMessageDelivery", "false")
+	err = b.Declare(t.Context(), leat.Subscription{Topic: "orders", Group: "g"})
+	assert.Equal(t, leat.CodeConflict, leat.CodeOf(err), "%v", err)
+	assert.ErrorContains(t, err, "RawMessageDelivery of the subscription")
+	assert.Positive(t, stub.Calls()["ListSubscriptionsByTopic"])
 }

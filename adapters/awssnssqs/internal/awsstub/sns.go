@@ -36,8 +36,15 @@ func (t *topic) most() int {
 func (s *Server) doSNS(action string, in values) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if action == "CreateTopic" {
+	switch action {
+	case "CreateTopic":
 		return s.createTopic(in)
+	case "ListTopics":
+		var all []fields
+		for arn := range s.topics {
+			all = append(all, fields{{"TopicArn", arn}})
+		}
+		return fields{{"Topics", all}}, nil
 	}
 	t, ok := s.topics[arnOfTopic(in)]
 	if !ok {
