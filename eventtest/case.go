@@ -50,6 +50,7 @@ const (
 	NeedDrop      Need = "the harness can make a client vanish (Dropper)"
 	NeedHeld      Need = "the harness can ask the broker what is unsettled (Holder)"
 	NeedLeaseTime Need = "the harness knows how long a lease lasts (LeaseTimer)"
+	NeedGroups    Need = "a topic has several groups (the harness is not a OneGroup)"
 
 	NeedOrder         Need = "the stream keeps order per group (Capabilities.Order)"
 	NeedHistory       Need = "later groups get history (Capabilities.History)"
@@ -88,6 +89,8 @@ func (n Need) control() func(h Harness) bool {
 		return has[Holder]
 	case NeedLeaseTime:
 		return has[LeaseTimer]
+	case NeedGroups:
+		return func(h Harness) bool { return !has[OneGroup](h) }
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func consumeCases() []Case {
 func lifeCases() []Case {
 	return []Case{
 		{
-			Name: "whole-groups-each-get-all", Level: Whole,
+			Name: "whole-groups-each-get-all", Level: Whole, Needs: []Need{NeedGroups},
 			Rule:  "each group gets every event, once for all of its consumers",
 			check: checkGroups,
 		},

@@ -31,7 +31,7 @@ func checkHandoverKeepsAcks(r *run) {
 		}
 	}
 	two := r.join(r.open(), topic, groupA)
-	if !r.standby() {
+	if !r.standby() && len(holders) < len(mine) { // with a lease each, a key goes when nothing of it is held
 		r.eventually("keys are to move to the stream that joined", func() bool { return anyAsked(holders) })
 	}
 	acks, open := map[string]*holder{}, map[string]bool{}

@@ -141,7 +141,7 @@ func checkPoisonManyAttributes(r *run) {
 
 func checkPoisonTransportKey(r *run) {
 	e := injected(r, "keyed", 1)
-	for _, key := range []string{"key-7", oddKey} {
+	for _, key := range []string{"key-7", r.oddKey()} {
 		poisoned, p := rejectInjected(r, key, e)
 		switch {
 		case p.Info.Key != key:

@@ -31,7 +31,7 @@ func subscribeCases() []Case {
 			check: checkGroupShares,
 		},
 		{
-			Name: "every-group", Level: Raw,
+			Name: "every-group", Level: Raw, Needs: []Need{NeedGroups},
 			Rule:  "S4: each group gets every event",
 			check: checkEveryGroup,
 		},

@@ -42,6 +42,18 @@ type KeyInjector interface {
 	InjectKeyed(ctx context.Context, topic, key string, e leat.Event) error
 }
 
+// KeyMaker is a [KeyInjector] whose transport has keys of fewer characters than others. Without it
+// the suite uses a key with a space, a control character and bytes that are not UTF-8.
+type KeyMaker interface {
+	// OddKey returns the oddest key that the transport takes.
+	OddKey() string
+}
+
+// OneGroup is a [Harness] whose topics have one group each, as queues that are topics do.
+type OneGroup interface {
+	OneGroup()
+}
+
 // Killer is a [Harness] that can kill the broker, as a power cut would, and start it again with the
 // data that it had stored. Start returns when the broker takes connections again.
 type Killer interface {

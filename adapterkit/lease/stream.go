@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 )
 
 // Stream is the part of an adapter's stream whose messages have a lease each: a book, a [Keeper],
@@ -44,6 +45,7 @@ type Stream[K comparable, T any] struct {
 	window  *book.Window[*Message[K, T]]
 	numbers map[*Message[K, T]]uint64 // in the window
 	gap     bool
+	many    *asks     // nil while one request runs at a time
 	failing error     // of the last ask
 	since   time.Time // when asks began to fail
 }
@@ -58,6 +60,10 @@ type Want[K comparable, T any] struct {
 	// Stop is closed when nothing more is to be asked for. What the request brings by then still
 	// counts.
 	Stop <-chan struct{}
+	// Aside says that a request failed with err and that its ask goes on, to look for what the
+	// broker may have lent by an answer that was lost. Another request may begin meanwhile. The
+	// room for what comes stays reserved. It is nil with [Stream.Start].
+	Aside func(err error)
 }
 
 // NewStream returns a Stream. Start and close it. It sets Lost of o, and Acks and Timed of b.
@@ -150,12 +156,7 @@ func (s *Stream[K, T]) want() Want[K, T] {
 	return Want[K, T]{Events: s.limit - len(held), Bytes: bytes, Held: held, Stop: s.asking.Done()}
 }
 
-func (s *Stream[K, T]) signal() {
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
-}
+func (s *Stream[K, T]) signal() { lifecycle.Signal(s.room) }
 
 // Arrived takes a message that arrived, see [Keeper.Take]. d is its delivery, without the lease,
 // and size counts against MaxInFlightBytes.
@@ -172,7 +173,9 @@ func (s *Stream[K, T]) Arrived(id K, value T, asked time.Time, d *leat.Delivery,
 	d.Lease = m.Lease()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gap || s.keeper.Overdue() {
+	if s.many != nil {
+		s.many.sized(size)
+	} else if s.gap || s.keeper.Overdue() {
 		s.keeper.GiveBack(m, 0)
 		return
 	}
@@ -208,6 +211,8 @@ func (s *Stream[K, T]) LoseAll(cause error) {
 
 // Receive implements [leat.Stream].
 func (s *Stream[K, T]) Receive(ctx context.Context, into []leat.Delivery) (int, error) {
+	s.receives(true)
+	defer s.receives(false)
 	return s.book.Receive(ctx, into)
 }
 
@@ -245,6 +250,10 @@ func (s *Stream[K, T]) Close(ctx context.Context) error {
 	s.quiet()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
+	if deadline, ok := ctx.Deadline(); ok { // keep some time to give back what came
+		timer := time.AfterFunc(time.Until(deadline)*9/10, s.cancel)
+		defer timer.Stop()
+	}
 	<-s.asked
 	defer s.cancel()
 	return s.keeper.Close(ctx)

@@ -2,7 +2,6 @@ package awssnssqs
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ type Broker struct {
 	sns       *sns.Client // likewise
 	transport *http.Transport
 	life      lifecycle.Life[*Stream]
+	dialer    *dialer
 	publisher *publisher
 	topics    sync.Map               // target by topic
 	queues    sync.Map               // queue by Group
@@ -45,12 +45,13 @@ func New(o *Options) (*Broker, error) {
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
+	b.dialer = newDialer(b.o.DialTimeout, &b.life.Tasks)
 	c, err := b.config()
 	if err != nil {
 		return nil, options.Invalid(err)
 	}
 	b.sqs = sqs.NewFromConfig(c, func(s *sqs.Options) {
-		s.Retryer = aws.NopRetryer{}
+		s.Retryer, s.DisableMessageChecksumValidation = aws.NopRetryer{}, true // TLS has its own
 		if b.o.Endpoint != "" {
 			s.BaseEndpoint = &b.o.Endpoint
 		}
@@ -83,6 +84,7 @@ func (b *Broker) config() (aws.Config, error) {
 			made = b.client()
 		}
 		b.transport = made.GetTransport() // a copy
+		b.transport.DialContext = b.dialer.DialContext
 		c.HTTPClient = &http.Client{Transport: b.transport}
 	}
 	return c, nil
@@ -102,9 +104,7 @@ func (b *Broker) load() (aws.Config, error) {
 
 // client keeps as many connections as a broker with a few streams has requests at a time.
 func (b *Broker) client() *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
-		d.Timeout = b.o.DialTimeout
-	}).WithTransportOptions(func(t *http.Transport) {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, b.o.Lanes+8*b.o.Pollers
 		t.TLSHandshakeTimeout = b.o.DialTimeout
 	})
@@ -113,8 +113,7 @@ func (b *Broker) client() *awshttp.BuildableClient {
 // System implements [leat.SystemNamer].
 func (b *Broker) System() string { return "aws_sqs" }
 
-// Limits returns the largest event. An event that fits is refused nevertheless where its JSON
-// exceeds [Options].MaxMessageBytes.
+// Limits returns the largest event whose JSON fits into [Options].MaxMessageBytes in any case.
 func (b *Broker) Limits() leat.Limits { return leat.Limits{MaxEventBytes: b.o.mostEventBytes()} }
 
 // Health returns nil, or an [*leat.Error] that says what is wrong with publishing. What concerns
@@ -130,6 +129,7 @@ func (b *Broker) Health() error {
 // [Options].CloseTimeout. Publishes without an answer by then are reported as unknown.
 func (b *Broker) Close() error {
 	b.life.Close(b.o.CloseTimeout, b.publisher.close, func([]*Stream) {
+		b.dialer.end()
 		if b.transport != nil {
 			b.transport.CloseIdleConnections()
 		}

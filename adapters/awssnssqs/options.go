@@ -194,7 +194,6 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// mostEventBytes is the size of the largest event. Its JSON may be a third larger, where data is
-// written as base64; an event that grows more, since nearly all of its characters are escaped, is
-// refused when it is published.
-func (o *Options) mostEventBytes() int { return min((o.MaxMessageBytes-overheadBytes)*3/4, 1<<20) }
+// mostEventBytes is the size of the largest event. JSON may double an event, since a character that
+// is escaped takes two.
+func (o *Options) mostEventBytes() int { return min((o.MaxMessageBytes-overheadBytes)/2, 1<<20) }

@@ -2,14 +2,292 @@ package awssnssqs
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/book"
+	"github.com/leatgo/leat/adapterkit/fault"
+	"github.com/leatgo/leat/adapterkit/lease"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 )
 
-// Stream is a [leat.Stream] of one queue.
-type Stream struct{ leat.Stream }
+const (
+	longestDelay = time.Hour
+	longestHold  = longestVisibility - longestDelay // both may follow each other
+	settlers     = 8                                // requests of one kind at a time
+	repeatAfter  = 200 * time.Millisecond
+	shownFor     = 5 * time.Second  // for which health shows what was wrong with a settlement
+	throttledFor = 30 * time.Second // for which it shows that AWS throttled
+)
 
-// Subscribe implements [leat.Broker]. The stream is a [*Stream].
+// Stream is a [leat.Stream] of one queue. Each message has a lease of its own, which is its
+// visibility timeout.
+type Stream struct {
+	*lease.Stream[string, string] // receipts by message id
+
+	b       *Broker
+	sub     leat.Subscription
+	queue   queue
+	caps    leat.Capabilities
+	closing lifecycle.Closing
+
+	mu       sync.Mutex
+	settling fault.Symptoms[lease.Op]
+	throttle fault.Symptom
+}
+
+// Subscribe implements [leat.Broker]. The stream is a [*Stream]. It creates what Declare does.
 func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Stream, error) {
-	return nil, nil
+	done, err := b.life.Enter(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if sub.Broadcast {
+		return nil, fault.Errorf("subscribe", sub.Topic, leat.CodeUnsupported, "%w", errBroadcast)
+	}
+	request, cancel := b.bounded(ctx)
+	defer cancel()
+	q, err := b.provision(request, sub)
+	if err != nil {
+		return nil, fail(ctx, "subscribe", sub.Topic, err)
+	}
+	s := b.newStream(sub.WithDefaults(), q)
+	s.StartMany(lease.Asks{Most: b.o.Pollers, Batch: mostEntries}, s.ask)
+	if err := b.life.Add(sub.Topic, s); err != nil {
+		_ = s.Close(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+var errBroadcast = errors.New("SQS has no queue that ends with its consumer; give each process a group of its own, " +
+	"and delete its queue when the process is gone")
+
+func (b *Broker) newStream(sub leat.Subscription, q queue) *Stream {
+	s := &Stream{b: b, sub: sub, queue: q, caps: leat.Capabilities{
+		Order: leat.OrderPerGroup, History: b.o.Mode == ModeSQS, Durable: true, DeliveryCount: true,
+		LongestDelay: longestDelay, LongestHold: longestHold,
+	}}
+	if sub.Unordered || !q.fifo {
+		s.caps.Order = leat.OrderNone
+	}
+	s.Stream = lease.NewStream(lease.Options[string, string]{
+		Term: b.o.Visibility, MaxBatch: mostEntries, Requests: settlers, Timeout: b.o.RequestTimeout, NewestFirst: true,
+		Send: s.send, Report: s.report,
+	}, book.Options{
+		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
+		LongestDelay: longestDelay, Unordered: s.caps.Order == leat.OrderNone, KeylessLeave: true,
+	})
+	return s
+}
+
+// Capabilities implements [leat.Stream].
+func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
+
+// ask polls the queue once.
+func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int, error) {
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl: &s.queue.url, MaxNumberOfMessages: int32(want.Events), //nolint:gosec // at most 10
+		WaitTimeSeconds: seconds(s.b.o.Wait), VisibilityTimeout: seconds(s.b.o.Visibility),
+		MessageSystemAttributeNames: wanted(), MessageAttributeNames: []string{"All"},
+	}
+	if s.queue.fifo {
+		in.ReceiveRequestAttemptId = aws.String(rand.Text())
+	}
+	asked := time.Now()
+	out, err := s.receive(ctx, in)
+	if err != nil {
+		s.note(err)
+		if in.ReceiveRequestAttemptId == nil || !isLost(err) {
+			return 0, err
+		}
+		want.Aside(err)
+		asked, out = s.again(ctx, in, asked)
+	}
+	for i := range out.Messages {
+		m := &out.Messages[i]
+		var d leat.Delivery
+		size := s.b.decode(s.sub.Topic, m, &d)
+		s.Arrived(aws.ToString(m.MessageId), aws.ToString(m.ReceiptHandle), asked, &d, size)
+	}
+	return len(out.Messages), nil
+}
+
+func (s *Stream) receive(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(in.WaitTimeSeconds)*time.Second+s.b.o.RequestTimeout)
+	defer cancel()
+	return s.b.sqs.ReceiveMessage(ctx, in)
+}
+
+// isLost reports whether a request may have been answered, and the answer did not arrive.
+func isLost(err error) bool {
+	_, answered := errors.AsType[smithy.APIError](err)
+	return !answered && !isUnsent(err) && !isLogin(err)
+}
+
+// again asks for the messages of a poll whose answer is lost. They are invisible to everybody, and
+// a FIFO queue answers the same again for the same attempt. The poll goes on at SQS until its wait
+// is over, so again asks at once, and after that.
+func (s *Stream) again(ctx context.Context, in *sqs.ReceiveMessageInput, began time.Time) (asked time.Time, out *sqs.ReceiveMessageOutput) {
+	end := began.Add(s.b.o.Wait)
+	in.WaitTimeSeconds = 0
+	for _, at := range []time.Time{time.Now(), end, end.Add(repeatAfter), end.Add(10 * repeatAfter)} {
+		if !lifecycle.Sleep(ctx, time.Until(at.Add(repeatAfter))) {
+			break
+		}
+		asked = time.Now()
+		out, err := s.receive(ctx, in)
+		if err == nil && (len(out.Messages) > 0 || asked.After(end)) {
+			return asked, out
+		}
+	}
+	return asked, &sqs.ReceiveMessageOutput{}
+}
+
+// seconds returns a duration of whole seconds, or rounds it up.
+func seconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) } //nolint:gosec // at most 12 hours
+
+// send implements the Send of the keeper.
+func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[string, string]) []error {
+	var failed []types.BatchResultErrorEntry
+	var err error
+	if op == lease.Ack {
+		failed, err = s.remove(ctx, batch)
+	} else {
+		failed, err = s.change(ctx, op, batch)
+	}
+	if err != nil {
+		s.note(err)
+		return lease.All(len(batch), fault.Fail(context.Background(), "settle", s.sub.Topic, codeOf(err), explain(err)))
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	errs := make([]error, len(batch))
+	for i := range failed {
+		f := &failed[i]
+		if n, ok := index(f.Id); ok && n < len(errs) {
+			errs[n] = entryError(f)
+		}
+	}
+	return errs
+}
+
+// entryError says what became of one message of a batch. What the service calls the sender's fault
+// is a receipt that it does not take any more, whatever code it gives that.
+func entryError(f *types.BatchResultErrorEntry) error {
+	code := answered(aws.ToString(f.Code), !f.SenderFault)
+	if code == leat.CodeInvalid {
+		code = leat.CodeLeaseLost
+	}
+	return &leat.Error{Op: "settle", Code: code, Err: fmt.Errorf("SQS says %s", shortCode(aws.ToString(f.Code)))}
+}
+
+func (s *Stream) remove(ctx context.Context, batch []lease.Entry[string, string]) ([]types.BatchResultErrorEntry, error) {
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &s.queue.url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(batch))}
+	for i := range batch {
+		in.Entries[i].Id, in.Entries[i].ReceiptHandle = entryID(i), &batch[i].Value
+	}
+	out, err := s.b.sqs.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Failed, nil
+}
+
+func (s *Stream) change(
+	ctx context.Context, op lease.Op, batch []lease.Entry[string, string],
+) ([]types.BatchResultErrorEntry, error) {
+	in := &sqs.ChangeMessageVisibilityBatchInput{
+		QueueUrl: &s.queue.url, Entries: make([]types.ChangeMessageVisibilityBatchRequestEntry, len(batch)),
+	}
+	for i := range batch {
+		in.Entries[i].Id, in.Entries[i].ReceiptHandle = entryID(i), &batch[i].Value
+		in.Entries[i].VisibilityTimeout = seconds(batch[i].Delay)
+		if op == lease.Extend {
+			in.Entries[i].VisibilityTimeout = seconds(s.b.o.Visibility)
+		}
+	}
+	out, err := s.b.sqs.ChangeMessageVisibilityBatch(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Failed, nil
+}
+
+// entryIDs are the ids of the entries of a request.
+//
+//nolint:gochecknoglobals // a constant table
+var entryIDs = [mostEntries]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+
+func entryID(i int) *string { return &entryIDs[i] }
+
+// index returns the place of an entry with the given id.
+func index(id *string) (int, bool) {
+	if id == nil || len(*id) != 1 || (*id)[0] < '0' || (*id)[0] > '9' {
+		return 0, false
+	}
+	return int((*id)[0] - '0'), true
+}
+
+// note remembers that AWS throttles.
+func (s *Stream) note(err error) {
+	if codeOf(err) != leat.CodeExhausted {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.throttle.Set(explain(err))
+}
+
+func (s *Stream) report(op lease.Op, err error) {
+	if leat.CodeOf(err) == leat.CodeLeaseLost { // told by the lease
+		err = nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settling.Set(op, err)
+}
+
+// Health returns nil, or an [*leat.Error] that says what is wrong with the subscription.
+func (s *Stream) Health() error {
+	var errs []error
+	if since, err := s.Failing(); err != nil {
+		errs = append(errs, fault.Health(s.sub.Topic, codeOf(err), since, explain(err)))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, symptom := range s.settling.All() {
+		if !symptom.Within(shownFor) { // nothing was to be sent since
+			continue
+		}
+		errs = append(errs, fault.Health(s.sub.Topic, codeOf(symptom.Err), symptom.Since, symptom.Err))
+	}
+	if len(errs) == 0 && s.throttle.Within(throttledFor) {
+		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeExhausted, s.throttle.Since, s.throttle.Err))
+	}
+	return fault.Join(errs...)
+}
+
+// Close implements [leat.Stream].
+func (s *Stream) Close(ctx context.Context) error {
+	if !s.closing.Begin(ctx) {
+		return nil
+	}
+	defer s.closing.End()
+	err := s.Stream.Close(ctx)
+	s.b.life.Remove(s)
+	if err != nil {
+		return fault.Fail(ctx, "close", s.sub.Topic, codeOf(err), fmt.Errorf("some acks are not confirmed: %w", err))
+	}
+	return nil
 }

@@ -1,0 +1,106 @@
+package awssnssqs
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/leatgo/leat/adapterkit/lifecycle"
+)
+
+// dialEvery is how often the adapter tries to connect while it cannot.
+const dialEvery = time.Second
+
+// dialer connects to AWS, for all requests of a broker. After a connection that cannot be made it
+// makes one attempt a second.
+type dialer struct {
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	tasks *lifecycle.Tasks
+	ctx   context.Context // ends with the broker
+	end   context.CancelFunc
+	turn  chan struct{} // holds a token while nobody attempts a connection after a failure
+
+	mu               sync.Mutex
+	network, address string    // of the last attempt
+	err              error     // of the last attempt; nil while all is well
+	last             time.Time // when it ended
+}
+
+func newDialer(timeout time.Duration, tasks *lifecycle.Tasks) *dialer {
+	d := &dialer{
+		dial: (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext, tasks: tasks, turn: make(chan struct{}, 1),
+	}
+	d.turn <- struct{}{}
+	d.ctx, d.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
+	return d
+}
+
+// DialContext connects. The HTTP client may call it in a goroutine of its own, which outlasts the
+// request; Close ends and awaits it.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	d.tasks.Begin()
+	defer d.tasks.End()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(d.ctx, cancel)
+	defer stop()
+	began := time.Now()
+	if err := d.failing(); err != nil {
+		select {
+		case <-d.turn:
+			defer func() { d.turn <- struct{}{} }()
+		case <-ctx.Done():
+			return nil, err
+		}
+		if err := d.pace(ctx, began); err != nil {
+			return nil, err
+		}
+	}
+	c, err := d.dial(ctx, network, address)
+	if err == nil || ctx.Err() == nil {
+		d.note(network, address, err)
+	}
+	return c, err
+}
+
+func (d *dialer) failing() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
+// pace waits until the next attempt is due. It returns the error of one that somebody else has made
+// since a moment.
+func (d *dialer) pace(ctx context.Context, since time.Time) error {
+	d.mu.Lock()
+	err, last := d.err, d.last
+	d.mu.Unlock()
+	if err == nil || !last.After(since) && lifecycle.Sleep(ctx, time.Until(last.Add(dialEvery))) {
+		return nil
+	}
+	return err
+}
+
+// note notes what came of an attempt.
+func (d *dialer) note(network, address string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.network, d.address, d.err, d.last = network, address, err, time.Now()
+}
+
+// reachable waits until connections can be made, where they could not. It is for what must not
+// begin before that. It returns the error of the next attempt.
+func (d *dialer) reachable(ctx context.Context) error {
+	d.mu.Lock()
+	network, address, err := d.network, d.address, d.err
+	d.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	c, err := d.DialContext(ctx, network, address)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err
+}
