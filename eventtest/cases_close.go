@@ -44,7 +44,7 @@ func closeCases() []Case {
 			check: checkHealthApart,
 		},
 		{
-			Name: "nothing-leaks", Level: Raw, alone: true,
+			Name: "nothing-leaks", Level: Raw, Needs: []Need{NeedGroups}, alone: true,
 			Rule:  "C3: no goroutine and no descriptor is left when Close has returned",
 			check: checkNothingLeaks,
 		},

@@ -10,7 +10,7 @@ import (
 // lagCases are about how far a group is behind.
 func lagCases() []Case {
 	return []Case{{
-		Name: "lag", Level: Raw, Needs: []Need{NeedLag},
+		Name: "lag", Level: Raw, Needs: []Need{NeedLag, NeedGroups},
 		Rule: "G1 to G3: the lag of a group counts what is published and not settled, falls to 0 when everything is acked, and says what it " +
 			"does not know",
 		check: checkLag,

@@ -16,7 +16,7 @@ func subscribeCases() []Case {
 			check: checkSubscribeBeforeReceive,
 		},
 		{
-			Name: "unknown-group", Level: Raw,
+			Name: "unknown-group", Level: Raw, Needs: []Need{NeedGroups},
 			Rule:  "S2: a topic or group that does not exist is CodeNotFound, unless the adapter creates it",
 			check: checkUnknownGroup,
 		},
@@ -46,7 +46,7 @@ func subscribeCases() []Case {
 			check: checkHistory,
 		},
 		{
-			Name: "declare-again", Level: Raw, Needs: []Need{NeedDeclare},
+			Name: "declare-again", Level: Raw, Needs: []Need{NeedDeclare, NeedGroups},
 			Rule:  "D1: declaring what exists is no error and changes nothing",
 			check: checkDeclareAgain,
 		},

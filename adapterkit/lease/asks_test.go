@@ -33,10 +33,13 @@ type several struct {
 func newSeveral(t *testing.T, o book.Options) *several {
 	t.Helper()
 	s := &several{answers: make(chan answer), wants: make(chan lease.Want[string, int], 100), open: make(chan struct{}, 100)}
-	s.Stream = lease.NewStream(lease.Options[string, int]{Term: term, Send: func(context.Context, lease.Op, []entry) []error { return nil }}, o)
+	s.Stream = lease.NewStream(lease.Options[string, int]{Term: term, Send: confirm}, o)
 	s.StartMany(lease.Asks{Most: 3, Batch: 4}, s.ask)
 	return s
 }
+
+// confirm is a broker that takes everything.
+func confirm(context.Context, lease.Op, []entry) []error { return nil }
 
 func (s *several) ask(ctx context.Context, want lease.Want[string, int]) (int, error) {
 	s.wants <- want
@@ -198,7 +201,7 @@ func TestStreamMinimumOfBytes(t *testing.T) {
 func TestStreamCloseKeepsTimeToGiveBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := lease.NewStream(lease.Options[string, int]{Term: term, Send: func(context.Context, lease.Op, []entry) []error { return nil }},
+		s := lease.NewStream(lease.Options[string, int]{Term: term, Send: confirm},
 			book.Options{MaxInFlight: 1, MaxInFlightBytes: 1})
 		s.Start(func(ctx context.Context, _ lease.Want[string, int]) error {
 			<-ctx.Done()

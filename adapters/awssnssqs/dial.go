@@ -32,7 +32,7 @@ func newDialer(timeout time.Duration, tasks *lifecycle.Tasks) *dialer {
 		dial: (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext, tasks: tasks, turn: make(chan struct{}, 1),
 	}
 	d.turn <- struct{}{}
-	d.ctx, d.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
+	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
 

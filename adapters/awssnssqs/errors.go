@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/fault"
 )
 
 // codes says what the error codes of SNS and SQS mean, without the suffix Exception.
-//
-//nolint:gochecknoglobals // a constant table
 var codes = map[string]leat.Code{
 	"QueueDoesNotExist": leat.CodeNotFound, "NonExistentQueue": leat.CodeNotFound, "NotFound": leat.CodeNotFound,
 	"ResourceNotFound": leat.CodeNotFound, "QueueDeletedRecently": leat.CodeConflict,
@@ -127,6 +128,62 @@ func fail(ctx context.Context, op, topic string, err error) error {
 	return fault.Fail(ctx, op, topic, codeOf(err), explain(err))
 }
 
-// explain adds to an error what to do about it, where waiting does not help, and leaves out what
-// the SDK says about the request.
-func explain(err error) error { return err }
+// explain makes the error that users see of one of the SDK: what AWS says, and what to do about it
+// where waiting does not help. Without the request's ids, and without the account, the signature
+// and the names of principals that answers have.
+func explain(err error) error {
+	if _, own := errors.AsType[*leat.Error](err); own || err == nil {
+		return err
+	}
+	what, advice := reason(err), ""
+	switch codeOf(err) {
+	case leat.CodeUnauthenticated:
+		advice = "; correct the credentials that the SDK's default chain finds, the region, or this machine's clock"
+	case leat.CodePermissionDenied:
+		advice = "; docs/awssnssqs.md lists the permissions, and those of a key of KMS"
+	case leat.CodeExhausted:
+		advice = "; AWS throttles this account or queue, or too many messages are in flight"
+	}
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		what = op.ServiceID + " " + op.OperationName + ": " + what
+	}
+	return &explained{what + advice, err}
+}
+
+// explained is an error with another text.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+
+func (e *explained) Unwrap() error { return e.err }
+
+// secret is what answers have that does not belong into a log: numbers of accounts, principals.
+var secret = regexp.MustCompile(`arn:[^\s"']+|\b[0-9]{12}\b`)
+
+// reason says what went wrong.
+func reason(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		code := shortCode(api.ErrorCode())
+		text := secret.ReplaceAllString(api.ErrorMessage(), "…")
+		if text == "" || answered(code, false) == leat.CodeUnauthenticated { // which may quote the signature
+			return code
+		}
+		return code + ": " + text
+	}
+	if isLogin(err) {
+		return "the SDK has no credentials"
+	}
+	if sent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		if u, ok := errors.AsType[*url.Error](sent.Err); ok { // whose text has the URL
+			return u.Err.Error()
+		}
+		return sent.Err.Error()
+	}
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		return op.Err.Error()
+	}
+	return err.Error()
+}

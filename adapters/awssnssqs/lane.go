@@ -2,6 +2,7 @@ package awssnssqs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,8 +113,8 @@ func (s *shipment) send(batch []*publish.Entry[parcel]) error {
 		case err == nil:
 			batch = s.settle(batch, errs)
 		case code == leat.CodeUnavailable, code == leat.CodeExhausted:
-			for i := len(batch) - 1; i >= 0; i-- {
-				s.l.queue.PutBack(batch[i])
+			for _, e := range slices.Backward(batch) {
+				s.l.queue.PutBack(e)
 			}
 			return refusal(code, err)
 		case code == leat.CodeUnknown && s.repeats(batch):
@@ -184,8 +185,8 @@ func (s *shipment) settle(batch []*publish.Entry[parcel], errs []error) (again [
 		return nil
 	}
 	repeats, stored := s.repeats(batch), map[string]bool{}
-	for i := len(batch) - 1; i >= 0; i-- {
-		e, code := batch[i], leat.CodeOf(errs[i])
+	for i, e := range slices.Backward(batch) {
+		code := leat.CodeOf(errs[i])
 		group := e.Value.group
 		temporary := code == leat.CodeExhausted || code == leat.CodeUnknown && repeats
 		switch {

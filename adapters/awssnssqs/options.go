@@ -101,8 +101,7 @@ type Mode uint8
 const (
 	// ModeSNS publishes to SNS topics, and a group is an SQS queue that is subscribed to one.
 	ModeSNS Mode = iota
-	// ModeSQS publishes to SQS queues. A topic is a queue, whose events one group shares: whatever
-	// group a subscription names, it reads that queue.
+	// ModeSQS publishes to SQS queues. A topic is a queue, which one group reads.
 	ModeSQS
 	// ModePublish publishes to SNS topics, and has no groups.
 	ModePublish

@@ -46,7 +46,7 @@ type parcel struct {
 
 func newPublisher(b *Broker) *publisher {
 	p := &publisher{b: b, tasks: &b.life.Tasks, seed: maphash.MakeSeed()}
-	p.ctx, p.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.ledger = publish.New[parcel](publish.Options{
 		Events: b.o.Buffer, Bytes: b.o.BufferBytes, Timeout: b.o.DeliveryTimeout, Trouble: p.wrong,
 	})
@@ -97,9 +97,9 @@ func (p *publisher) lanesOf(topic string) []*lane {
 // a request.
 func (p *publisher) laneOf(m *parcel, lanes int) int {
 	if m.keyed {
-		return int(maphash.String(p.seed, m.group) % uint64(lanes)) //nolint:gosec // less than lanes
+		return int(maphash.String(p.seed, m.group) % uint64(lanes))
 	}
-	return int((p.turn.Add(1) - 1) / mostEntries % uint64(lanes)) //nolint:gosec // less than lanes
+	return int((p.turn.Add(1) - 1) / mostEntries % uint64(lanes))
 }
 
 // note notes what is wrong with publishing, and nil when a request went well.
@@ -189,13 +189,7 @@ func (b *Broker) postSQS(ctx context.Context, to target, batch []*publish.Entry[
 		m, entry := &e.Value, &in.Entries[i]
 		entry.Id, entry.MessageBody = entryID(i), &m.body
 		entry.MessageGroupId, entry.MessageDeduplicationId = b.groupOf(to, m)
-		if len(m.attributes) > 0 {
-			entry.MessageAttributes = make(map[string]sqstypes.MessageAttributeValue, len(m.attributes))
-		}
-		for n := range m.attributes {
-			a := &m.attributes[n]
-			entry.MessageAttributes[a.name] = sqstypes.MessageAttributeValue{DataType: &typeString, StringValue: &a.value}
-		}
+		entry.MessageAttributes = m.forSQS()
 	}
 	out, err := b.sqs.SendMessageBatch(ctx, in)
 	if err != nil {
@@ -217,13 +211,7 @@ func (b *Broker) postSNS(ctx context.Context, to target, batch []*publish.Entry[
 		m, entry := &e.Value, &in.PublishBatchRequestEntries[i]
 		entry.Id, entry.Message = entryID(i), &m.body
 		entry.MessageGroupId, entry.MessageDeduplicationId = b.groupOf(to, m)
-		if len(m.attributes) > 0 {
-			entry.MessageAttributes = make(map[string]snstypes.MessageAttributeValue, len(m.attributes))
-		}
-		for n := range m.attributes {
-			a := &m.attributes[n]
-			entry.MessageAttributes[a.name] = snstypes.MessageAttributeValue{DataType: &typeString, StringValue: &a.value}
-		}
+		entry.MessageAttributes = m.forSNS()
 	}
 	out, err := b.sns.PublishBatch(ctx, in)
 	if err != nil {
@@ -238,11 +226,6 @@ func (b *Broker) postSNS(ctx context.Context, to target, batch []*publish.Entry[
 	}
 	return nil
 }
-
-// typeString is the type of an attribute.
-//
-//nolint:gochecknoglobals // the SDK takes a pointer
-var typeString = "String"
 
 // groupOf returns the message group and the deduplication id of a message, as far as its target
 // takes them. The deduplication id is random: an event that is published twice is stored twice,

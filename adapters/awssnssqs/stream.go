@@ -36,6 +36,7 @@ type Stream struct {
 	b       *Broker
 	sub     leat.Subscription
 	queue   queue
+	opened  time.Time
 	caps    leat.Capabilities
 	closing lifecycle.Closing
 
@@ -51,9 +52,6 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 		return nil, err
 	}
 	defer done()
-	if sub.Broadcast {
-		return nil, fault.Errorf("subscribe", sub.Topic, leat.CodeUnsupported, "%w", errBroadcast)
-	}
 	request, cancel := b.bounded(ctx)
 	defer cancel()
 	q, err := b.provision(request, sub)
@@ -69,12 +67,12 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	return s, nil
 }
 
-var errBroadcast = errors.New("SQS has no queue that ends with its consumer; give each process a group of its own, " +
-	"and delete its queue when the process is gone")
+var errBroadcast error = &leat.Error{Code: leat.CodeUnsupported, Err: errors.New("no broadcast: SQS has no queue that ends with " +
+	"its consumer; give each process a group of its own, and delete its queue when the process is gone")}
 
 func (b *Broker) newStream(sub leat.Subscription, q queue) *Stream {
-	s := &Stream{b: b, sub: sub, queue: q, caps: leat.Capabilities{
-		Order: leat.OrderPerGroup, History: b.o.Mode == ModeSQS, Durable: true, DeliveryCount: true,
+	s := &Stream{b: b, sub: sub, queue: q, opened: time.Now(), caps: leat.Capabilities{
+		Order: leat.OrderPerGroup, Durable: true, DeliveryCount: true,
 		LongestDelay: longestDelay, LongestHold: longestHold,
 	}}
 	if sub.Unordered || !q.fifo {
@@ -96,7 +94,7 @@ func (s *Stream) Capabilities() leat.Capabilities { return s.caps }
 // ask polls the queue once.
 func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int, error) {
 	in := &sqs.ReceiveMessageInput{
-		QueueUrl: &s.queue.url, MaxNumberOfMessages: int32(want.Events), //nolint:gosec // at most 10
+		QueueUrl: &s.queue.url, MaxNumberOfMessages: int32(want.Events),
 		WaitTimeSeconds: seconds(s.b.o.Wait), VisibilityTimeout: seconds(s.b.o.Visibility),
 		MessageSystemAttributeNames: wanted(), MessageAttributeNames: []string{"All"},
 	}
@@ -154,7 +152,7 @@ func (s *Stream) again(ctx context.Context, in *sqs.ReceiveMessageInput, began t
 }
 
 // seconds returns a duration of whole seconds, or rounds it up.
-func seconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) } //nolint:gosec // at most 12 hours
+func seconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
 
 // send implements the Send of the keeper.
 func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[string, string]) []error {
@@ -225,8 +223,6 @@ func (s *Stream) change(
 }
 
 // entryIDs are the ids of the entries of a request.
-//
-//nolint:gochecknoglobals // a constant table
 var entryIDs = [mostEntries]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
 func entryID(i int) *string { return &entryIDs[i] }
@@ -261,6 +257,9 @@ func (s *Stream) report(op lease.Op, err error) {
 // Health returns nil, or an [*leat.Error] that says what is wrong with the subscription.
 func (s *Stream) Health() error {
 	var errs []error
+	if note := s.queue.redriveNote(); note != "" {
+		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeConflict, s.opened, errors.New(note)))
+	}
 	if since, err := s.Failing(); err != nil {
 		errs = append(errs, fault.Health(s.sub.Topic, codeOf(err), since, explain(err)))
 	}
@@ -272,7 +271,7 @@ func (s *Stream) Health() error {
 		}
 		errs = append(errs, fault.Health(s.sub.Topic, codeOf(symptom.Err), symptom.Since, symptom.Err))
 	}
-	if len(errs) == 0 && s.throttle.Within(throttledFor) {
+	if s.throttle.Within(throttledFor) {
 		errs = append(errs, fault.Health(s.sub.Topic, leat.CodeExhausted, s.throttle.Since, s.throttle.Err))
 	}
 	return fault.Join(errs...)

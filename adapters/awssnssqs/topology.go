@@ -141,6 +141,9 @@ type plan struct {
 
 // planOf returns the plan of a subscription, or why it cannot be held.
 func (b *Broker) planOf(sub leat.Subscription) (*plan, error) {
+	if sub.Broadcast {
+		return nil, errBroadcast
+	}
 	p := &plan{sub: sub, url: b.o.Queues[Group{sub.Topic, sub.Group}]}
 	if id := b.o.Topics[sub.Topic]; b.o.Mode == ModeSQS && p.url == "" {
 		p.url, p.queue, p.fifo = id, b.topicName(sub.Topic), !b.o.Standard
@@ -222,7 +225,7 @@ func (b *Broker) build(ctx context.Context, p *plan) (q queue, err error) {
 			return q, err
 		}
 	}
-	if p.sub.Group != "" || b.o.Mode == ModeSQS && !p.sub.Broadcast {
+	if p.sub.Group != "" || b.o.Mode == ModeSQS {
 		var attributes map[string]string
 		if q, attributes, err = b.buildQueue(ctx, p, d); err == nil && b.o.Mode != ModeSQS && q.url != "" && p.arn != "" {
 			err = b.connect(ctx, p, q, attributes, d)
