@@ -44,3 +44,11 @@ func TestIsState(t *testing.T) {
 		assert.Equal(t, want, w3ctrace.IsState(s), "%q", s)
 	}
 }
+
+// TestHexIsOfLowerCase tries every byte in a trace ID.
+func TestHexIsOfLowerCase(t *testing.T) {
+	for b := range 256 {
+		s := parent[:10] + string([]byte{byte(b)}) + parent[11:]
+		assert.Equal(t, b >= '0' && b <= '9' || b >= 'a' && b <= 'f', w3ctrace.IsParent(s), "%q", s)
+	}
+}

@@ -54,9 +54,9 @@ func (p *processor) begin(ctx context.Context, e *leat.Event, a *telemetry.Attem
 		return inner, nil
 	}
 	info, _ := leat.InfoFrom(ctx)
-	created, sent := createdIn(e), sentIn(info.Trace)
+	created, sent := createdIn(e), info.Trace
 	if !created.IsValid() {
-		created, sent = sent, trace.SpanContext{}
+		created, sent = sentIn(sent), nil
 	}
 	parent := ctx
 	if created.IsValid() && p.isChild(&info, a) {
@@ -74,7 +74,7 @@ func (p *processor) begin(ctx context.Context, e *leat.Event, a *telemetry.Attem
 	if created.IsValid() {
 		span.AddLink(trace.Link{SpanContext: created})
 	}
-	if sent.IsValid() && (sent.SpanID() != created.SpanID() || sent.TraceID() != created.TraceID()) {
+	if sent := sentIn(sent); sent.IsValid() && (sent.SpanID() != created.SpanID() || sent.TraceID() != created.TraceID()) {
 		span.AddLink(trace.Link{SpanContext: sent})
 	}
 	span.SetAttributes(aboutDelivery(start.late, p.t.core.System(), &info, e)...)
