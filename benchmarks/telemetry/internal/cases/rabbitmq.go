@@ -14,15 +14,14 @@ import (
 const rabbitEvents = 30_000
 
 func (e *Env) rabbitConsume() bench.Group {
-	const on = "Leat, everything, 1 % sampled"
 	return bench.Group{
 		Name: "rabbitmq/consume",
 		About: "One consumer of a durable classic queue that was filled before, as the topic of Kafka was; up to 1,000 messages in flight " +
 			"and 16 handlers.",
 		Cases: []bench.Case{
-			e.fromRabbit("Leat, no telemetry", choice{}), e.fromRabbit(on, consumed()),
+			e.fromRabbit("Leat, no telemetry", choice{}), e.fromRabbit(everythingOn, consumed()), e.fromRabbit(everythingBySDK, consumedBySDK()),
 		},
-		Goals: []bench.Goal{{Case: on, Metric: bench.CPURatio, Max: mostCPU}},
+		Goals: []bench.Goal{{Case: everythingOn, Metric: bench.CPURatio, Max: mostCPU}},
 	}
 }
 
