@@ -34,7 +34,7 @@ func (t *Telemetry) makeInstruments() error {
 		}
 	}
 	var err error
-	t.batch, err = t.meter.RegisterCallback(t.collect, observed...)
+	t.reading, err = t.meter.RegisterCallback(t.collect, observed...)
 	return err
 }
 

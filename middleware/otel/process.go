@@ -105,11 +105,17 @@ func (p *processor) end(ctx context.Context, span trace.Span, a *telemetry.Attem
 	if info.Skipped {
 		span.SetAttributes(attribute.Bool("leat.skipped", true))
 	}
-	if a.Outcome != "" {
-		span.SetAttributes(attribute.String(telemetry.ErrorType, a.Outcome))
-		if !telemetry.IsNoFailure(a.Outcome) {
-			span.SetStatus(codes.Error, "")
-		}
+	note(span, a.Outcome)
+}
+
+// note gives a span an outcome.
+func note(span trace.Span, outcome string) {
+	if outcome == "" {
+		return
+	}
+	span.SetAttributes(attribute.String(telemetry.ErrorType, outcome))
+	if !telemetry.IsNoFailure(outcome) {
+		span.SetStatus(codes.Error, "")
 	}
 }
 

@@ -55,7 +55,10 @@ func (s *starts) make(k startKey) *start {
 	topic := telemetry.Bounded(k.topic)
 	about := []attribute.KeyValue{
 		attribute.String(telemetry.System, s.t.core.System()), attribute.String(telemetry.Operation, k.operation),
-		attribute.String(telemetry.Operating, k.operation), attribute.String(telemetry.Topic, topic),
+		attribute.String(telemetry.Operating, k.operation),
+	}
+	if topic != "" {
+		about = append(about, attribute.String(telemetry.Topic, topic))
 	}
 	if k.group != "" {
 		about = append(about, attribute.String(telemetry.Group, telemetry.Bounded(k.group)))
@@ -63,7 +66,7 @@ func (s *starts) make(k startKey) *start {
 	if k.eventType != "" {
 		about = append(about, attribute.String(telemetry.Type, telemetry.Bounded(k.eventType)))
 	}
-	made := &start{name: k.operation + " " + topic, options: []trace.SpanStartOption{trace.WithSpanKind(s.kind)}}
+	made := &start{name: strings.TrimRight(k.operation+" "+topic, " "), options: []trace.SpanStartOption{trace.WithSpanKind(s.kind)}}
 	if s.t.o.LateAttributes {
 		made.late = about
 	} else {

@@ -71,10 +71,11 @@ type Telemetry struct {
 	tracer  trace.Tracer // nil where there are no spans
 	spanKey any
 	meter   metric.Meter
-	batch   metric.Registration
+	reading metric.Registration
 	instr   instruments
 	warned  atomic.Bool
 	sending starts
+	batches starts
 }
 
 // New returns a Telemetry of what uses broker, of which one is enough: two that watch the same
@@ -105,6 +106,7 @@ func New(broker leat.Broker, o *Options) (*Telemetry, error) {
 	}
 	t.core = telemetry.New(broker, telemetry.Options{NoType: t.o.NoType, NoLag: t.o.NoLag, Logger: t.o.Logger}, t.series)
 	t.sending.init(t, trace.SpanKindProducer)
+	t.batches.init(t, trace.SpanKindConsumer)
 	if err := t.open(); err != nil {
 		return nil, invalid(err)
 	}
@@ -149,10 +151,10 @@ func (t *Telemetry) UnwatchProducers(producers ...*leat.Producer) { t.core.Unwat
 // spans and histograms.
 func (t *Telemetry) Close() error {
 	t.core.Close()
-	if t.batch == nil {
+	if t.reading == nil {
 		return nil
 	}
-	return t.batch.Unregister()
+	return t.reading.Unregister()
 }
 
 // safely calls f, which calls a provider: foreign code, whose panic must not reach an event.
