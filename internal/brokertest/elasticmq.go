@@ -41,6 +41,7 @@ type ElasticMQOptions struct {
 //     received again. The 12 hours of visibility count from the last call.
 //   - It has no retention, and drops the attributes of high throughput FIFO queues silently.
 //     Attribute names such as foo.* match nothing.
+//   - An attempt id whose messages were changed meanwhile is answered with a status of 500.
 //   - The codes of its errors have a prefix, com.amazonaws.sqs#.
 func StartElasticMQ(t testing.TB, opts *ElasticMQOptions) *AWSServer {
 	t.Helper()
@@ -74,14 +75,18 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (awsMaker, erro
 }
 
 // elasticMQConfig returns the configuration of a server. Without it the server listens on all
-// interfaces, on a second port for statistics too, and has a region of its own.
+// interfaces, on a second port for statistics too, and has a region of its own. Its application.conf,
+// in whose place Java reads this file, lets requests wait for 21 s and keeps it from logging every
+// signature as an illegal header. By default it takes 1024 connections, and lets others wait: a
+// request that waits for messages has one of its own.
 func elasticMQConfig(port int, persist bool) string {
-	text := fmt.Sprintf(`include classpath("reference.conf")
+	text := fmt.Sprintf(`include classpath("application.conf")
 node-address { protocol = http, host = %[1]q, port = %[2]d, context-path = "" }
 rest-sqs { enabled = true, bind-port = %[2]d, bind-hostname = %[1]q, sqs-limits = strict }
 rest-stats { enabled = false }
 generate-node-address = false
 aws { region = %[3]q, accountId = "000000000000" }
+pekko.http.server { max-connections = 65536, backlog = 4096 }
 `, loopback, port, AWSRegion)
 	if persist {
 		text += `queues-storage { enabled = true, path = "queues.conf" }

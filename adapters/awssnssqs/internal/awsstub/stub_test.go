@@ -339,7 +339,8 @@ func TestPauseHoldsRequests(t *testing.T) {
 		sent <- err
 	}()
 	select {
-	case <-sent:
+	case err := <-sent:
+		require.NoError(t, err)
 		require.Fail(t, "it was answered")
 	case <-time.After(100 * time.Millisecond): // long enough to be answered
 	}
