@@ -75,10 +75,10 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (awsMaker, erro
 }
 
 // elasticMQConfig returns the configuration of a server. Without it the server listens on all
-// interfaces, on a second port for statistics too, and has a region of its own. Its application.conf,
-// in whose place Java reads this file, lets requests wait for 21 s and keeps it from logging every
-// signature as an illegal header. By default it takes 1024 connections, and lets others wait: a
-// request that waits for messages has one of its own.
+// interfaces, on a second port for statistics too, and has a region of its own. Its
+// application.conf, in whose place Java reads this file, lets requests wait for 21 s and keeps it
+// from logging every signature as an illegal header. By default it takes 1024 connections, and lets
+// others wait: a request that waits for messages has one of its own.
 func elasticMQConfig(port int, persist bool) string {
 	text := fmt.Sprintf(`include classpath("application.conf")
 node-address { protocol = http, host = %[1]q, port = %[2]d, context-path = "" }
