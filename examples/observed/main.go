@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -67,7 +68,9 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	if c.rate < 1 {
 		return errors.New("-rate is less than 1")
 	}
-	broker, err := leat.Openers{"mem": memory.Open, "kafka": kafka.Open, "amqp": rabbitmq.Open, "nats": nats.Open}.Open(ctx, c.broker)
+	broker, err := leat.Openers{
+		"mem": memory.Open, "kafka": kafka.Open, "amqp": rabbitmq.Open, "nats": nats.Open, "awssnssqs": awssnssqs.Open,
+	}.Open(ctx, c.broker)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -38,6 +39,8 @@ var brokers = leat.Openers{
 	"amqp":  rabbitmq.OpenWith(func(o *rabbitmq.Options) { o.Logger = slog.Default() }),
 	"nats":  nats.OpenWith(func(o *nats.Options) { o.Logger = slog.Default() }),
 	"amqps": rabbitmq.OpenWith(func(o *rabbitmq.Options) { o.Logger = slog.Default() }),
+
+	"awssnssqs": awssnssqs.OpenWith(func(o *awssnssqs.Options) { o.Logger = slog.Default() }),
 }
 
 func main() {

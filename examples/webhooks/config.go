@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -25,6 +26,8 @@ var brokers = leat.Openers{
 	"amqps": rabbitmq.Open,
 	"nats":  nats.Open,
 	"tls":   nats.Open,
+
+	"awssnssqs": awssnssqs.Open,
 }
 
 // The parts of the program, as -run names them; each service is one more.

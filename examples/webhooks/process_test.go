@@ -128,3 +128,25 @@ func killActive(t *testing.T, broker, topic string, inTime time.Duration) {
 		"the instance that stands by does not take over")
 	settle(t, ledgers, repeat, publisher, append(services, standby)...)
 }
+
+// killSharing lets two instances of a service share the work, kills one of them in the middle, and
+// accounts for every event.
+func killSharing(t *testing.T, broker, topic string) {
+	t.Helper()
+	ledgers := t.TempDir()
+	const repeat = 30
+	start := func(part string, more ...string) *process {
+		return startProcess(t, append([]string{"-broker", broker, "-topic", topic, "-ledger", ledgers, "-run", part}, more...)...)
+	}
+	services := []*process{start(partPoison), start(serviceIssues), start(serviceNotifications), start(serviceAudit)}
+	victim := start(serviceAudit)
+	publisher := start(partPublish, "-repeat", strconv.Itoa(repeat), "-pace", "1ms")
+
+	// Both instances have work before one is killed.
+	require.Eventually(t, func() bool {
+		return ledgerLines(t, ledgers, services[3].pid()) > 50 && ledgerLines(t, ledgers, victim.pid()) > 50
+	}, time.Minute, 20*time.Millisecond, "the two instances of audit do not share the work")
+	victim.kill()
+
+	settle(t, ledgers, repeat, publisher, services...)
+}

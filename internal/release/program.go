@@ -27,6 +27,7 @@ type program struct {
 func allPrograms() []program {
 	return []program{
 		{".", "memory", ""},
+		{"adapters/awssnssqs", "awssnssqs", brokertest.LocalStackVariable},
 		{"adapters/cloudevents", "cloudevents", ""},
 		{"adapters/kafka", "kafka", brokertest.KafkaVariable},
 		{"adapters/nats", "nats", brokertest.NATSVariable},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -22,6 +23,8 @@ func brokers() []broker {
 		{name: "rabbitmq", open: func(t *testing.T) leat.Broker { return openRabbitMQ(t, brokertest.RabbitMQ(t)) }, features: flags(),
 			noHistory: "a queue gets what is published after it was declared"},
 		{name: "nats", open: func(t *testing.T) leat.Broker { return openNATS(t, brokertest.NATS(t)) }, features: flags()},
+		{name: "awssnssqs", open: func(t *testing.T) leat.Broker { return openSQS(t, brokertest.LocalStack(t), awssnssqs.ModeSNS) },
+			features: flags(), noHistory: "a queue gets what is published after it was subscribed"},
 	}
 }
 
@@ -62,6 +65,16 @@ func openNATS(t *testing.T, addrs []string) leat.Broker {
 	t.Helper()
 	b, err := nats.New(&nats.Options{
 		Hosts: addrs, AckWait: 5 * time.Second, PinnedTTL: 2 * time.Second, CloseTimeout: 5 * time.Second,
+	})
+	require.NoError(t, err)
+	return b
+}
+
+func openSQS(t *testing.T, endpoint string, mode awssnssqs.Mode) leat.Broker {
+	t.Helper()
+	b, err := awssnssqs.New(&awssnssqs.Options{
+		Mode: mode, Region: brokertest.AWSRegion, Endpoint: endpoint,
+		Wait: time.Second, Visibility: 10 * time.Second, CloseTimeout: 5 * time.Second,
 	})
 	require.NoError(t, err)
 	return b

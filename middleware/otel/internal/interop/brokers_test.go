@@ -9,6 +9,7 @@ import (
 	wm "github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -38,6 +39,7 @@ func adapters() []adapter {
 		{name: "kafka", system: "kafka", open: func(t *testing.T) leat.Broker { return openKafka(t) }, lag: true},
 		{name: "rabbitmq", system: "rabbitmq", open: func(t *testing.T) leat.Broker { return openRabbitMQ(t) }, lag: true},
 		{name: "nats", system: "nats", open: openNATS, lag: true, age: true},
+		{name: "awssnssqs", system: "aws_sqs", open: openSQS, lag: true},
 		{name: "watermill", system: "watermill", open: openWatermill, unordered: true},
 	}
 }
@@ -76,6 +78,14 @@ func openRabbitMQ(t *testing.T) *rabbitmq.Broker {
 func openNATS(t *testing.T) leat.Broker {
 	t.Helper()
 	b, err := nats.New(&nats.Options{Hosts: brokertest.NATS(t), AckWait: 5 * time.Second, PinnedTTL: 2 * time.Second})
+	return closed(t, b, err)
+}
+
+func openSQS(t *testing.T) leat.Broker {
+	t.Helper()
+	b, err := awssnssqs.New(&awssnssqs.Options{
+		Region: brokertest.AWSRegion, Endpoint: brokertest.LocalStack(t), Wait: time.Second, Visibility: 5 * time.Second,
+	})
 	return closed(t, b, err)
 }
 

@@ -6,4 +6,7 @@ import (
 	"github.com/leatgo/leat/internal/brokertest"
 )
 
-func TestMain(m *testing.M) { brokertest.Main(m) }
+func TestMain(m *testing.M) {
+	brokertest.AnyLogin()
+	brokertest.Main(m)
+}
