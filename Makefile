@@ -84,6 +84,10 @@ bench-rabbitmq: ## Run the benchmarks with a real RabbitMQ and write benchmarks/
 bench-nats: ## Run the benchmarks with a real NATS and write benchmarks/nats/README.md
 	cd benchmarks/nats && go run . -out README.md
 
+.PHONY: bench-aws
+bench-aws: ## Run the benchmarks of SNS and SQS with an ElasticMQ and write benchmarks/aws/README.md
+	cd benchmarks/aws && go run . -out README.md
+
 .PHONY: bench-telemetry
 bench-telemetry: ## Run the benchmarks of metrics and traces, with a real Kafka and RabbitMQ, and write benchmarks/telemetry/README.md
 	cd benchmarks/telemetry && go run . -out README.md
