@@ -29,12 +29,13 @@ func measure(ctx context.Context, f command.Flags, endpoint string) (err error) 
 	if endpoint != "" {
 		return run(ctx, f, endpoint, "an SQS of the user")
 	}
-	server, err := brokertest.RunElasticMQ(ctx, nil)
+	server, err := brokertest.RunElasticMQ(ctx, &brokertest.ElasticMQOptions{JVM: []string{"-XX:TieredStopAtLevel=4"}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	return run(ctx, f, server.URL(), "ElasticMQ "+brokertest.ElasticMQVersion+" on the same machine, queues in memory")
+	what := "ElasticMQ " + brokertest.ElasticMQVersion + " on the same machine, queues in memory, with the JVM's C2 compiler"
+	return run(ctx, f, server.URL(), what)
 }
 
 // run runs the benchmarks on the SQS at the URL, which the report describes as what.

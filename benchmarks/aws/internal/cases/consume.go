@@ -19,7 +19,8 @@ func (e *Env) consume(name string, fifo bool) bench.Group {
 	const leatCase = "Leat"
 	about := "Leat decodes and validates each event, and runs 16 handlers behind `middleware.Retry`, without order."
 	if fifo {
-		about = "Leat decodes and validates each event, keeps the order of 10,000 keys, and runs 16 handlers behind `middleware.Retry`."
+		about = "Leat decodes and validates each event, keeps the order of keys, of which there are 4,400, and runs 16 handlers behind " +
+			"`middleware.Retry`."
 	}
 	return bench.Group{
 		Name: name,
@@ -36,8 +37,8 @@ func (e *Env) sleeping() bench.Group {
 	const leatCase, handlers, work = "Leat, order by key", 100, time.Millisecond
 	return bench.Group{
 		Name: "sleeping",
-		About: "100 handlers that work for 1 ms, on a FIFO queue that was filled before, with 10,000 keys. The base receives with 8 goroutines " +
-			"and hands messages to 100, in no order; 8 more delete.",
+		About: "100 handlers that work for 1 ms, on a FIFO queue that was filled before, of whose 4,400 messages each has another key. " +
+			"The base receives with 8 goroutines and hands messages to 100, in no order; 8 more delete.",
 		Cases: []bench.Case{
 			e.consumes("AWS SDK, no order", true, false, rawPool(handlers, work)), e.consumes(leatCase, true, true, leatConsumer(handlers, work)),
 		},
@@ -57,8 +58,12 @@ type consuming struct {
 }
 
 func (e *Env) consumes(name string, fifo, ordered bool, start startConsumer) bench.Case {
+	events := roundEvents
+	if fifo {
+		events = fifoEvents
+	}
 	return bench.Case{
-		Name: name, Events: roundEvents, ShortEvents: shortEvents,
+		Name: name, Events: events, ShortEvents: shortEvents,
 		Start: func(ctx context.Context, n int) (bench.Instance, error) {
 			n += bench.WarmUp(n)
 			q, err := e.queue(ctx, fifo)

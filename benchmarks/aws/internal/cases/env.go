@@ -21,11 +21,14 @@ import (
 )
 
 const (
-	shortEvents = 500    // how many events a case takes in a smoke test
+	shortEvents = 200    // how many events a case takes in a smoke test
 	roundEvents = 10_000 // and otherwise
-	mostEvents  = 20_000
-	inFlight    = 1_000 // of all consumers
-	group       = "group"
+	// Fewer are consumed from a FIFO queue: an ElasticMQ looks for the next message among all
+	// groups.
+	fifoEvents = 4_000
+	mostEvents = 20_000
+	inFlight   = 1_000 // of all consumers
+	group      = "group"
 
 	// What both parties have at a time, as Leat has by default: requests that publish, that ask for
 	// messages, and that delete them.
