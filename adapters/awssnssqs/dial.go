@@ -12,14 +12,14 @@ import (
 // dialEvery is how often the adapter tries to connect while it cannot.
 const dialEvery = time.Second
 
-// dialer connects to AWS, for all requests of a broker. After a connection that cannot be made it
-// makes one attempt a second.
+// dialer connects to AWS, for all requests of a broker, one connection after the other. After one
+// that cannot be made it makes one attempt a second.
 type dialer struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	tasks *lifecycle.Tasks
 	ctx   context.Context // ends with the broker
 	end   context.CancelFunc
-	turn  chan struct{} // holds a token while nobody attempts a connection after a failure
+	turn  chan struct{} // holds a token while nobody dials
 
 	mu               sync.Mutex
 	network, address string    // of the last attempt
@@ -46,28 +46,20 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	stop := context.AfterFunc(d.ctx, cancel)
 	defer stop()
 	began := time.Now()
-	if err := d.failing(); err != nil {
-		select {
-		case <-d.turn:
-			defer func() { d.turn <- struct{}{} }()
-		case <-ctx.Done():
-			return nil, err
-		}
-		if err := d.pace(ctx, began); err != nil {
-			return nil, err
-		}
+	select {
+	case <-d.turn:
+		defer func() { d.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := d.pace(ctx, began); err != nil {
+		return nil, err
 	}
 	c, err := d.dial(ctx, network, address)
 	if err == nil || ctx.Err() == nil {
 		d.note(network, address, err)
 	}
 	return c, err
-}
-
-func (d *dialer) failing() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.err
 }
 
 // pace waits until the next attempt is due. It returns the error of one that somebody else has made

@@ -1,0 +1,26 @@
+package awssnssqs
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+)
+
+// TopicName is how SNS calls a topic.
+func TopicName(topic string, fifo bool) string { return name(mostTopicName, fifo, topic) }
+
+// QueueName is how SQS calls the queue of a topic and a group, or in ModeSQS of a topic.
+func QueueName(fifo bool, of ...string) string { return name(mostQueueName, fifo, of...) }
+
+// CountDials returns what counts the attempts to connect from now on.
+func CountDials(b *Broker) func() int {
+	var n atomic.Int32
+	b.dialer.mu.Lock()
+	defer b.dialer.mu.Unlock()
+	dial := b.dialer.dial
+	b.dialer.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		n.Add(1)
+		return dial(ctx, network, address)
+	}
+	return func() int { return int(n.Load()) }
+}
