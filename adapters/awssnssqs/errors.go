@@ -48,6 +48,7 @@ var codes = map[string]leat.Code{
 	"KmsOptInRequired": leat.CodePermissionDenied, "KMSOptInRequired": leat.CodePermissionDenied,
 	"KmsInvalidKeyUsage": leat.CodeInvalid,
 
+	"UnknownError":  leat.CodeUnknown, // what answers is not AWS
 	"InternalError": leat.CodeUnknown, "InternalFailure": leat.CodeUnknown, "InternalServerError": leat.CodeUnknown,
 	"ServiceUnavailable": leat.CodeUnknown, "RequestTimeout": leat.CodeUnknown,
 }
@@ -163,10 +164,15 @@ func (e *explained) Unwrap() error { return e.err }
 // secret is what answers have that does not belong into a log: numbers of accounts, principals.
 var secret = regexp.MustCompile(`arn:[^\s"']+|\b[0-9]{12}\b`)
 
+const notAWS = "the answer is not one of AWS; correct the endpoint (endpoint=, AWS_ENDPOINT_URL) if that stays so"
+
 // reason says what went wrong.
 func reason(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code := shortCode(api.ErrorCode())
+		if code == "UnknownError" { // there is no code
+			return notAWS
+		}
 		text := secret.ReplaceAllString(api.ErrorMessage(), "…")
 		if text == "" || answered(code, false) == leat.CodeUnauthenticated { // which may quote the signature
 			return code
@@ -175,6 +181,12 @@ func reason(err error) string {
 	}
 	if isLogin(err) {
 		return "the SDK has no credentials"
+	}
+	if canceled, ok := errors.AsType[*smithy.CanceledError](err); ok {
+		return canceled.Err.Error()
+	}
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return notAWS
 	}
 	if sent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		if u, ok := errors.AsType[*url.Error](sent.Err); ok { // whose text has the URL

@@ -66,6 +66,68 @@ func quoted(cell string) (words []string) {
 	return words
 }
 
+// statement is one of the page's policies.
+type statement struct {
+	Sid    string   `json:"Sid"`
+	Effect string   `json:"Effect"`
+	Action []string `json:"Action"`
+}
+
+// policies returns the actions that the page's policies allow, by role: Publisher, Consumer,
+// Provisioner.
+func policies(t *testing.T) map[string][]string {
+	t.Helper()
+	roles := map[string][]string{}
+	_, permissions, _ := strings.Cut(page(t), "\n## Permissions\n")
+	for _, block := range regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(permissions, -1) {
+		var policy struct {
+			Version   string      `json:"Version"`
+			Statement []statement `json:"Statement"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(block[1]), &policy), block[1])
+		assert.Equal(t, "2012-10-17", policy.Version)
+		for _, s := range policy.Statement {
+			assert.Equal(t, "Allow", s.Effect)
+			role := regexp.MustCompile("^Leat(Publisher|Consumer|Provisioner)").FindStringSubmatch(s.Sid)
+			require.NotNil(t, role, s.Sid)
+			roles[role[1]] = append(roles[role[1]], s.Action...)
+		}
+	}
+	require.Len(t, roles, 3)
+	return roles
+}
+
+// actionOf returns the action of IAM that permits an operation: a batch is permitted as one is.
+func actionOf(service, operation string) string {
+	return service + ":" + strings.TrimSuffix(operation, "Batch")
+}
+
+// TestPoliciesNameWhatIsCalled: the policies of the page allow what the code calls, and nothing
+// else.
+func TestPoliciesNameWhatIsCalled(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	called := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`\.(sqs|sns)\.([A-Z]\w+)\(ctx`).FindAllStringSubmatch(string(text), -1) {
+			called[actionOf(m[1], m[2])] = true
+		}
+	}
+	allowed := map[string]bool{"sqs:SendMessage": true} // named in the text, for mode sqs
+	for _, actions := range policies(t) {
+		for _, action := range actions {
+			allowed[action] = true
+		}
+	}
+	assert.Equal(t, allowed, called)
+}
+
 // TestBlocksAreJSON: so that they can be copied.
 func TestBlocksAreJSON(t *testing.T) {
 	t.Parallel()

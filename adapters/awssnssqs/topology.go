@@ -121,6 +121,9 @@ func (b *Broker) queueURL(ctx context.Context, name string) (string, error) {
 
 // at says what an error of the SDK is about.
 func at(what, name string, err error) error {
+	if codeOf(err) == leat.CodeNotFound {
+		return missing(what, name)
+	}
 	return &leat.Error{Code: codeOf(err), Err: fmt.Errorf("%s %q: %w", what, name, explain(err))}
 }
 

@@ -344,6 +344,12 @@ func TestRedrivePolicy(t *testing.T) {
 	lag, err := b.Lag(t.Context(), topic, "g")
 	require.NoError(t, err)
 	assert.EqualValues(t, 5, lag.Parts[0].Details["max_receive_count"])
+	stream, err := b.Subscribe(t.Context(), sub)
+	require.NoError(t, err)
+	err = stream.(leat.HealthReporter).Health()
+	assert.ErrorContains(t, err, "SQS moves a message that was received 5 times")
+	assert.ErrorContains(t, err, "the later events of its key go on without it")
+	require.NoError(t, stream.Close(t.Context()))
 }
 
 // TestLagOfBothKinds: a group that was ordered and is not any more has two queues.
