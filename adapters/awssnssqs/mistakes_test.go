@@ -189,8 +189,8 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// TestClockThatIsOff: AWS refuses signatures that are older than 5 minutes.
-func TestClockThatIsOff(t *testing.T) {
+// TestMistakeOfTheClock: AWS refuses signatures that are older than 5 minutes.
+func TestMistakeOfTheClock(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.open(nil)

@@ -97,8 +97,8 @@ func policies(t *testing.T) map[string][]string {
 	return roles
 }
 
-// actionOf returns the action of IAM that permits an operation: a batch is permitted as one is.
-func actionOf(service, operation string) string {
+// permitting returns the action of IAM that permits an operation: a batch is permitted as one is.
+func permitting(service, operation string) string {
 	return service + ":" + strings.TrimSuffix(operation, "Batch")
 }
 
@@ -116,7 +116,7 @@ func TestPoliciesNameWhatIsCalled(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, m := range regexp.MustCompile(`\.(sqs|sns)\.([A-Z]\w+)\(ctx`).FindAllStringSubmatch(string(text), -1) {
-			called[actionOf(m[1], m[2])] = true
+			called[permitting(m[1], m[2])] = true
 		}
 	}
 	allowed := map[string]bool{"sqs:SendMessage": true} // named in the text, for mode sqs

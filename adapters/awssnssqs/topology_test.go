@@ -35,9 +35,39 @@ type account struct {
 	url string
 }
 
-func local(t *testing.T) *account {
+// TestTopology runs on the stub, and on a real server.
+func TestTopology(t *testing.T) {
+	t.Parallel()
+	servers := map[string]func(t *testing.T) string{
+		"stub":       stubURL,
+		"LocalStack": func(t *testing.T) string { t.Helper(); return brokertest.LocalStack(t) },
+	}
+	for server, url := range servers {
+		for name, check := range map[string]func(*testing.T, *account){
+			"DeclareCreates":           checkDeclareCreates,
+			"DeclareTopic":             checkDeclareTopic,
+			"CannotHold":               checkCannotHold,
+			"NamesThatMeet":            checkNamesThatMeet,
+			"PolicyIsMerged":           checkPolicyIsMerged,
+			"Verify":                   checkVerify,
+			"SubscriptionThatIsNotRaw": checkSubscriptionThatIsNotRaw,
+			"Existing":                 checkExisting,
+			"RedrivePolicy":            checkRedrivePolicy,
+			"LagOfBothKinds":           checkLagOfBothKinds,
+		} {
+			t.Run(server+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				check(t, accountOf(t, url(t)))
+			})
+		}
+	}
+}
+
+func stubURL(t *testing.T) string {
 	t.Helper()
-	return accountOf(t, brokertest.LocalStack(t))
+	stub := awsstub.Start()
+	t.Cleanup(stub.Close)
+	return stub.URL()
 }
 
 func accountOf(t *testing.T, url string) *account {
@@ -135,10 +165,10 @@ func declares(t *testing.T, b *awssnssqs.Broker, subs ...leat.Subscription) {
 	}
 }
 
-// TestDeclareCreates: names, tags, kinds, and what lets events through.
-func TestDeclareCreates(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkDeclareCreates: names, tags, kinds, and what lets events through.
+func checkDeclareCreates(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	b := a.broker(awssnssqs.Options{MaxMessageBytes: 1 << 20, Visibility: time.Minute})
 	declares(t, b, leat.Subscription{Topic: topic, Group: "billing"}, leat.Subscription{Topic: topic, Group: "free", Unordered: true})
 	attributes := a.topic(topic + ".fifo")
@@ -177,10 +207,10 @@ func TestDeclareCreates(t *testing.T) {
 	assert.Equal(t, leat.CodeNotFound, leat.CodeOf(err), "%v", err)
 }
 
-// TestDeclareTopic: of a topic alone, and of a broadcast, only the topic.
-func TestDeclareTopic(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkDeclareTopic: of a topic alone, and of a broadcast, only the topic.
+func checkDeclareTopic(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	declares(t, a.broker(awssnssqs.Options{}), leat.Subscription{Topic: topic})
 	declares(t, a.broker(awssnssqs.Options{Mode: awssnssqs.ModePublish, Standard: true}), leat.Subscription{Topic: topic})
 	assert.Empty(t, a.subscriptions(topic+".fifo"))
@@ -197,10 +227,10 @@ func TestDeclareTopic(t *testing.T) {
 	assert.ErrorContains(t, err, `is that of the group "billing"`)
 }
 
-// TestCannotHold: what no topology can give.
-func TestCannotHold(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkCannotHold: what no topology can give.
+func checkCannotHold(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	for text, o := range map[string]awssnssqs.Options{
 		"keeps no order": {Standard: true},
 		"in ModeSQS, or its topic, is a standard one"[11:]: {Standard: true, Mode: awssnssqs.ModeSQS},
@@ -213,10 +243,10 @@ func TestCannotHold(t *testing.T) {
 	}
 }
 
-// TestNamesThatMeet: two groups never share a queue.
-func TestNamesThatMeet(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkNamesThatMeet: two groups never share a queue.
+func checkNamesThatMeet(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	b := a.broker(awssnssqs.Options{})
 	declares(t, b, leat.Subscription{Topic: topic + "-x", Group: "y"})
 	err := b.Declare(t.Context(), leat.Subscription{Topic: topic, Group: "x-y"})
@@ -226,10 +256,10 @@ func TestNamesThatMeet(t *testing.T) {
 	assert.Empty(t, a.subscriptions(topic+".fifo"), "the queue of the other group stays as it is")
 }
 
-// TestPolicyIsMerged: what others put into the policy of a queue stays there.
-func TestPolicyIsMerged(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkPolicyIsMerged: what others put into the policy of a queue stays there.
+func checkPolicyIsMerged(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	url := a.createQueue(topic+"-g.fifo", map[string]string{"FifoQueue": "true"})
 	other := `{"Sid":"other","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"sqs:*",` +
 		`"Resource":"` + arnOf("sqs", topic+"-g.fifo") + `","Condition":{"Bool":{"aws:SecureTransport":"true"}}}`
@@ -247,10 +277,10 @@ func TestPolicyIsMerged(t *testing.T) {
 	assert.Contains(t, a.tags(url), "leat-group")
 }
 
-// TestVerify reports every difference in one error, and changes nothing.
-func TestVerify(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkVerify reports every difference in one error, and changes nothing.
+func checkVerify(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	sub := leat.Subscription{Topic: topic, Group: "g"}
 	verify := a.broker(awssnssqs.Options{Provision: awssnssqs.ProvisionVerify})
 	err := verify.Declare(t.Context(), sub)
@@ -286,10 +316,10 @@ func TestVerify(t *testing.T) {
 	declares(t, off, leat.Subscription{Topic: plainName(t) + "3", Group: "g"})
 }
 
-// TestSubscriptionThatIsNotRaw is a difference also where Leat may create what is missing.
-func TestSubscriptionThatIsNotRaw(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkSubscriptionThatIsNotRaw is a difference also where Leat may create what is missing.
+func checkSubscriptionThatIsNotRaw(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	a.createTopic(topic+".fifo", map[string]string{"FifoTopic": "true"})
 	a.createQueue(topic+"-g.fifo", map[string]string{"FifoQueue": "true"})
 	_, err := a.sns.Subscribe(t.Context(), &sns.SubscribeInput{
@@ -301,10 +331,10 @@ func TestSubscriptionThatIsNotRaw(t *testing.T) {
 	assert.ErrorContains(t, err, "RawMessageDelivery of the subscription")
 }
 
-// TestExisting: topics and queues under names of their own are used, checked, and never changed.
-func TestExisting(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkExisting: topics and queues under names of their own are used, checked, and never changed.
+func checkExisting(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	theirs := topic + "-of-others.fifo"
 	sub := leat.Subscription{Topic: topic, Group: "g"}
 	o := awssnssqs.Options{
@@ -331,10 +361,10 @@ func TestExisting(t *testing.T) {
 	assert.Len(t, a.subscriptions(theirs), 1)
 }
 
-// TestRedrivePolicy: it is never set, and what it does is told.
-func TestRedrivePolicy(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkRedrivePolicy: it is never set, and what it does is told.
+func checkRedrivePolicy(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	b, sub := a.broker(awssnssqs.Options{}), leat.Subscription{Topic: topic, Group: "g"}
 	declares(t, b, sub)
 	a.createQueue(topic+"-dead.fifo", map[string]string{"FifoQueue": "true"})
@@ -352,10 +382,10 @@ func TestRedrivePolicy(t *testing.T) {
 	require.NoError(t, stream.Close(t.Context()))
 }
 
-// TestLagOfBothKinds: a group that was ordered and is not any more has two queues.
-func TestLagOfBothKinds(t *testing.T) {
-	t.Parallel()
-	a, topic := local(t), plainName(t)
+// checkLagOfBothKinds: a group that was ordered and is not any more has two queues.
+func checkLagOfBothKinds(t *testing.T, a *account) {
+	t.Helper()
+	topic := plainName(t)
 	b := a.broker(awssnssqs.Options{})
 	declares(t, b, leat.Subscription{Topic: topic, Group: "g"}, leat.Subscription{Topic: topic, Group: "g", Unordered: true})
 	for _, name := range []string{topic + "-g.fifo", topic + "-g"} {
