@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingOfAReadingLeaksOut looks for it in spans, metrics and logs, while the database is down.
+// TestNothingOfAReadingLeaksOut looks for it in spans, metrics and logs, while the database is
+// down.
 func TestNothingOfAReadingLeaksOut(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), "postgres://user@127.0.0.1:1/nowhere")
 	require.NoError(t, err)

@@ -25,15 +25,16 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// What events and errors have in them. Logs may have keys and the texts of errors, and nothing else.
+// What events and errors have in them. Logs may have keys and the texts of errors, and nothing
+// else.
 const (
 	Private = "canary-private" // in data that a test makes, in the subject and in an extension
 	InLogs  = "canary-in-logs" // in the key, and in an error of each event's first attempt
 )
 
 // Check lets a handler have the events, each with another id, source, subject and key, with all
-// telemetry and a log of every line. It fails where spans, metrics or log have Private or InLogs, or
-// a text that the data of the events has.
+// telemetry and a log of every line. It fails where spans, metrics or log have Private or InLogs,
+// or a text that the data of the events has.
 func Check(t *testing.T, sub leat.Subscription, h leat.Handler, inData string, events ...leat.Event) {
 	t.Helper()
 	s := newService(t)
