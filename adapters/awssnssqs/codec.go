@@ -84,20 +84,22 @@ func (m *message) addFilter(name, value string) {
 
 // forSQS returns the attributes as SQS takes them.
 func (m *message) forSQS() map[string]types.MessageAttributeValue {
-	all, kind := make(map[string]types.MessageAttributeValue, len(m.attributes)), aws.String(textType)
-	for i := range m.attributes {
-		a := &m.attributes[i]
-		all[a.name] = types.MessageAttributeValue{DataType: kind, StringValue: &a.value}
-	}
-	return all
+	return valuesOf(m, func(kind, value *string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: kind, StringValue: value}
+	})
 }
 
 // forSNS returns the attributes as SNS takes them.
 func (m *message) forSNS() map[string]snstypes.MessageAttributeValue {
-	all, kind := make(map[string]snstypes.MessageAttributeValue, len(m.attributes)), aws.String(textType)
+	return valuesOf(m, func(kind, value *string) snstypes.MessageAttributeValue {
+		return snstypes.MessageAttributeValue{DataType: kind, StringValue: value}
+	})
+}
+
+func valuesOf[V any](m *message, of func(kind, value *string) V) map[string]V {
+	all, kind := make(map[string]V, len(m.attributes)), aws.String(textType)
 	for i := range m.attributes {
-		a := &m.attributes[i]
-		all[a.name] = snstypes.MessageAttributeValue{DataType: kind, StringValue: &a.value}
+		all[m.attributes[i].name] = of(kind, &m.attributes[i].value)
 	}
 	return all
 }
@@ -133,7 +135,7 @@ func (b *Broker) decode(topic string, m *types.Message, d *leat.Delivery) (size 
 	if err != nil && b.o.Mapping != nil {
 		d.Event, err = b.o.Mapping.Event(foreign.Message{
 			Topic: topic, ID: d.Position.ID, Position: d.Position, Time: timeOf(m.Attributes[string(sentAt)]), Key: key,
-			Headers: inner.headers, ContentType: inner.contentType(), Body: inner.body, Properties: inner.properties, Err: err,
+			Headers: inner.headers, ContentType: wire.Find(inner.headers, contentType), Body: inner.body, Properties: inner.properties, Err: err,
 		})
 	}
 	if err != nil {

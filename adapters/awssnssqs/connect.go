@@ -3,6 +3,7 @@ package awssnssqs
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -50,36 +51,43 @@ func (b *Broker) connect(ctx context.Context, p *plan, q queue, attributes map[s
 			return at("the queue", p.queue, err)
 		}
 	}
-	subscription, err := b.subscription(ctx, p, arn, only)
-	if err != nil || subscription == "" {
-		if err == nil {
-			d.missing("the subscription to the SNS topic "+p.topic+" of the queue", p.queue)
-		}
+	look := b.subscribe
+	if only {
+		look = b.find
+	}
+	subscription, err := look(ctx, p, arn)
+	if err != nil {
 		return err
 	}
-	return b.checkSubscription(ctx, p, subscription, d)
+	what := fmt.Sprintf("the subscription of the queue %q to the SNS topic %q", p.queue, p.topic)
+	if subscription == "" {
+		d.addf("%s does not exist", what)
+		return nil
+	}
+	out, err := b.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &subscription})
+	if err != nil {
+		return at("the subscription to the SNS topic", p.topic, err)
+	}
+	d.compare(rawDelivery+" of "+what, out.Attributes[rawDelivery], "true")
+	return nil
 }
 
-// subscription returns the ARN of the queue's subscription, "" where there is none and only what
-// exists counts. Otherwise it subscribes the queue, which changes nothing where it is subscribed.
-func (b *Broker) subscription(ctx context.Context, p *plan, arn string, only bool) (string, error) {
-	if !only {
-		out, err := b.sns.Subscribe(ctx, &sns.SubscribeInput{
-			TopicArn: &p.arn, Protocol: aws.String("sqs"), Endpoint: &arn, ReturnSubscriptionArn: true,
-			Attributes: map[string]string{rawDelivery: "true"},
-		})
-		if err == nil {
-			return *out.SubscriptionArn, nil
+// subscribe subscribes the queue. That changes nothing where it is subscribed, and AWS refuses it
+// where the subscription has other attributes.
+func (b *Broker) subscribe(ctx context.Context, p *plan, arn string) (string, error) {
+	out, err := b.sns.Subscribe(ctx, &sns.SubscribeInput{
+		TopicArn: &p.arn, Protocol: aws.String("sqs"), Endpoint: &arn, ReturnSubscriptionArn: true,
+		Attributes: map[string]string{rawDelivery: "true"},
+	})
+	switch {
+	case err == nil:
+		return *out.SubscriptionArn, nil
+	case shortCode(errorCode(err)) == "InvalidParameter":
+		if found, e := b.find(ctx, p, arn); e == nil && found != "" {
+			return found, nil
 		}
-		if shortCode(errorCode(err)) != "InvalidParameter" { // which it is where it exists with other attributes
-			return "", at("the subscription to the SNS topic", p.topic, err)
-		}
-		if found, e := b.find(ctx, p, arn); e != nil || found != "" {
-			return found, e
-		}
-		return "", at("the subscription to the SNS topic", p.topic, err)
 	}
-	return b.find(ctx, p, arn)
+	return "", at("the subscription to the SNS topic", p.topic, err)
 }
 
 // find looks for the subscription of a queue.
@@ -100,17 +108,4 @@ func (b *Broker) find(ctx context.Context, p *plan, arn string) (string, error) 
 		}
 	}
 	return "", nil
-}
-
-func (b *Broker) checkSubscription(ctx context.Context, p *plan, arn string, d *differences) error {
-	out, err := b.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn})
-	if err != nil {
-		return at("the subscription to the SNS topic", p.topic, err)
-	}
-	what := "the subscription of the queue \"" + p.queue + "\" to the SNS topic \"" + p.topic + "\""
-	d.compare(rawDelivery+" of "+what, out.Attributes[rawDelivery], "true")
-	if out.Attributes["PendingConfirmation"] == "true" {
-		d.addf("%s waits for its confirmation; let the owner of the queue confirm it", what)
-	}
-	return nil
 }

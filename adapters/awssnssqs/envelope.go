@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/wire"
@@ -19,30 +18,15 @@ type content struct {
 	properties map[string]string // of SNS; nil without its envelope
 }
 
-// spelled returns the name of the content type where a header is one: libraries for .NET write it
-// without '-'.
-func spelled(name string) string {
-	if name == "contentType" {
-		return contentType
-	}
-	return name
-}
-
-func (c *content) contentType() string {
-	for _, h := range c.headers {
-		if strings.EqualFold(spelled(h.Name), contentType) {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // attributes reads a message by its attributes.
 func (c *content) attributes() (leat.Event, *leat.TraceContext, error) {
 	var r wire.Reader
 	r.Begin(binding(), len(c.headers))
 	for _, h := range c.headers {
-		r.Add(spelled(h.Name), h.Value)
+		if h.Name == "contentType" { // as libraries for .NET write it
+			h.Name = contentType
+		}
+		r.Add(h.Name, h.Value)
 	}
 	e, err := r.Event(c.body)
 	return e, r.Trace(), err

@@ -294,7 +294,7 @@ func checkVerify(t *testing.T, a *account) {
 	assert.Equal(t, leat.CodeConflict, leat.CodeOf(err), "%v", err)
 	for _, text := range []string{
 		"FifoThroughputScope of the SNS topic", "DeduplicationScope of the queue", "FifoThroughputLimit of the queue",
-		"MessageRetentionPeriod of the queue", "does not allow sns.amazonaws.com", "the subscription to the SNS topic",
+		"MessageRetentionPeriod of the queue", "does not allow sns.amazonaws.com", "the subscription of the queue",
 	} {
 		assert.ErrorContains(t, err, text)
 	}
