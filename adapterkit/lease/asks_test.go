@@ -215,3 +215,27 @@ func TestStreamCloseKeepsTimeToGiveBack(t *testing.T) {
 		require.Equal(t, 900*time.Millisecond, time.Since(began))
 	})
 }
+
+// TestExtendTimeout: a broker that needs more than a tenth of the term keeps its leases.
+func TestExtendTimeout(t *testing.T) {
+	t.Parallel()
+	for timeout, lasts := range map[time.Duration]bool{0: false, term / 5: true} {
+		synctest.Test(t, func(t *testing.T) {
+			k := lease.New(lease.Options[string, int]{
+				Term: term, ExtendTimeout: timeout,
+				Send: func(ctx context.Context, _ lease.Op, batch []entry) []error {
+					select {
+					case <-time.After(term * 3 / 20):
+						return nil
+					case <-ctx.Done():
+						return lease.All(len(batch), ctx.Err())
+					}
+				},
+			})
+			m, _ := k.Take("a", time.Now(), 1)
+			time.Sleep(3 * term)
+			require.Equal(t, lasts, !m.Lease().Ended(), "%v", timeout)
+			require.NoError(t, k.Close(t.Context()))
+		})
+	}
+}

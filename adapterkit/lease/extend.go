@@ -77,7 +77,7 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 	}
 	entries, versions, _ := k.entries(batch, Extend)
 	asked := time.Now()
-	errs := k.send(Extend, entries, asked.Add(k.tenth()*9/10)) // before the next look
+	errs := k.send(Extend, entries, asked.Add(cmp.Or(k.o.ExtendTimeout, k.tenth()*9/10))) // before the next look
 	var lost []*Message[K, T]
 	var cause error
 	k.mu.Lock()

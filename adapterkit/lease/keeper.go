@@ -60,8 +60,11 @@ type Options[K comparable, T any] struct {
 	// under way.
 	Linger time.Duration
 	// Timeout bounds a request with acks or give-backs, and so does the end of the first of its
-	// leases. 0 means 10 s. A request with extensions has less than a tenth of the term.
+	// leases. 0 means 10 s.
 	Timeout time.Duration
+	// ExtendTimeout bounds a request with extensions. The next attempt begins when it is over. 0
+	// means less than a tenth of the term. A fifth is for brokers that are slow for their term.
+	ExtendTimeout time.Duration
 	// NewestFirst makes Close give messages back in the opposite order of Take.
 	NewestFirst bool
 	// Discard makes Close forget what is unsettled instead of giving it back, for a broadcast.

@@ -80,7 +80,8 @@ func (b *Broker) newStream(sub leat.Subscription, q queue) *Stream {
 	}
 	s.Stream = lease.NewStream(lease.Options[string, string]{
 		Term: b.o.Visibility, MaxBatch: mostEntries, Requests: settlers, Timeout: b.o.RequestTimeout, NewestFirst: true,
-		Send: s.send, Report: s.report,
+		ExtendTimeout: b.o.Visibility / 5,
+		Send:          s.send, Report: s.report,
 	}, book.Options{
 		Topic: sub.Topic, MaxInFlight: sub.MaxInFlight, MaxInFlightBytes: sub.MaxInFlightBytes,
 		LongestDelay: longestDelay, Unordered: s.caps.Order == leat.OrderNone, KeylessLeave: true,
