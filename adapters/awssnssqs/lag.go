@@ -1,6 +1,7 @@
 package awssnssqs
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 
@@ -42,26 +43,15 @@ func (b *Broker) lag(ctx context.Context, sub leat.Subscription) (leat.Lag, erro
 	defer cancel()
 	lag := leat.Lag{Topic: sub.Topic, Group: sub.Group}
 	var absent error
-	for _, unordered := range [...]bool{false, true} {
-		sub.Unordered = unordered
+	for _, sub.Unordered = range [...]bool{false, true} {
 		p, err := b.planOf(sub)
-		if codeOf(err) == leat.CodeUnsupported && err != nil {
-			absent = err
-			continue
+		if err == nil && (len(lag.Parts) == 0 || lag.Parts[0].Name != p.queue) {
+			err = b.addPart(ctx, p, &lag)
 		}
-		if len(lag.Parts) > 0 && lag.Parts[0].Name == p.queue {
-			continue
+		if err != nil && codeOf(err) != leat.CodeNotFound && codeOf(err) != leat.CodeUnsupported {
+			return leat.Lag{}, err
 		}
-		q, attributes, err := b.look(ctx, p)
-		if err != nil {
-			if absent = err; codeOf(err) != leat.CodeNotFound {
-				return leat.Lag{}, err
-			}
-			continue
-		}
-		part := partOf(&q, attributes)
-		lag.Parts = append(lag.Parts, part)
-		lag.Events += part.Events
+		absent = cmp.Or(err, absent)
 	}
 	if len(lag.Parts) == 0 {
 		return leat.Lag{}, absent
@@ -72,8 +62,12 @@ func (b *Broker) lag(ctx context.Context, sub leat.Subscription) (leat.Lag, erro
 	return lag, nil
 }
 
-// partOf returns the lag of a queue.
-func partOf(q *queue, attributes map[string]string) leat.LagPart {
+// addPart adds the lag of a queue.
+func (b *Broker) addPart(ctx context.Context, p *plan, lag *leat.Lag) error {
+	q, attributes, err := b.look(ctx, p)
+	if err != nil {
+		return err
+	}
 	part := leat.LagPart{Name: q.name, Details: map[string]int64{}}
 	for _, count := range [...]struct{ detail, attribute string }{
 		{"visible", "ApproximateNumberOfMessages"}, {"not_visible", "ApproximateNumberOfMessagesNotVisible"},
@@ -87,5 +81,6 @@ func partOf(q *queue, attributes map[string]string) leat.LagPart {
 	if q.redrives > 0 {
 		part.Details["max_receive_count"] = int64(q.redrives)
 	}
-	return part
+	lag.Parts, lag.Events = append(lag.Parts, part), lag.Events+part.Events
+	return nil
 }

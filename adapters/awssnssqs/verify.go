@@ -66,12 +66,14 @@ func (d *differences) topic(p *plan, is map[string]string, o *Options) {
 		return
 	}
 	want := o.topicAttributes()
+	if size, err := strconv.Atoi(is["MaximumMessageSize"]); err == nil && size >= o.MaxMessageBytes {
+		delete(want, "MaximumMessageSize")
+	}
+	d.attributes(what, is, want)
+}
+
+func (d *differences) attributes(what string, is, want map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if name == "MaximumMessageSize" {
-			if size, err := strconv.Atoi(is[name]); err == nil && size >= o.MaxMessageBytes {
-				continue
-			}
-		}
 		d.compare(name+" of "+what, is[name], want[name])
 	}
 }
@@ -87,10 +89,10 @@ func (d *differences) queue(p *plan, is map[string]string, o *Options) {
 		return
 	}
 	want := o.queueAttributes(p.fifo)
-	for _, name := range slices.Sorted(maps.Keys(want)) {
+	maps.DeleteFunc(want, func(name, _ string) bool {
 		_, known := is[name]
-		if name != "VisibilityTimeout" && name != "FifoQueue" && (known || name == "KmsMasterKeyId") { // each receive says the first
-			d.compare(name+" of "+what, is[name], want[name])
-		}
-	}
+		return name == "VisibilityTimeout" || !known && name != "KmsMasterKeyId" // each receive says the first
+	})
+	delete(want, "FifoQueue")
+	d.attributes(what, is, want)
 }
