@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // AWSServer is a LocalStack, which answers as SNS and SQS do, or an ElasticMQ, which answers as SQS
@@ -95,9 +96,14 @@ func placeAWS(create awsMaker, dir string, port int, box *sandbox) (*AWSServer, 
 	return s, nil
 }
 
+// firstAnswer is how long a server may take for its first answer: LocalStack loads its services
+// then, and a busy machine takes half a minute for that. A request that is given up is work for it
+// all the same.
+const firstAnswer = time.Minute
+
 // awsAnswers lists the queues of a server.
 func awsAnswers(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/", strings.NewReader("{}"))
 	if err != nil {
