@@ -39,8 +39,8 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the instruments. Nil means the global one of OpenTelemetry.
 	MeterProvider metric.MeterProvider
-	// Histograms keeps the histograms, and makes them cheaper. Nil means that the MeterProvider
-	// does.
+	// Histograms keeps the histograms, and makes them cheaper. Only readers that have it as a
+	// Producer show them. Nil means that the MeterProvider keeps them.
 	Histograms *Histograms
 	// NoSpans makes no spans. Then events get no trace context, and keep one that they have.
 	NoSpans bool
