@@ -24,7 +24,7 @@ func brokers() []broker {
 			noHistory: "a queue gets what is published after it was declared"},
 		{name: "nats", open: func(t *testing.T) leat.Broker { return openNATS(t, brokertest.NATS(t)) }, features: flags()},
 		{name: "awssnssqs", open: func(t *testing.T) leat.Broker { return openSQS(t, brokertest.LocalStack(t), awssnssqs.ModeSNS) },
-			features: flags(), noHistory: "a queue gets what is published after it was subscribed",
+			features: shortWithRace(flags()), noHistory: "a queue gets what is published after it was subscribed",
 			noStress: "LocalStack takes a minute for the 10,000 messages of one test"},
 	}
 }

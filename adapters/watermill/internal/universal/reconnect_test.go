@@ -167,3 +167,6 @@ func (s held) wait(ctx context.Context) {
 	case <-s.h.over:
 	}
 }
+
+// shortWithRace leaves the tests as they are; see race_test.go.
+func shortWithRace(f tests.Features) tests.Features { return f }
