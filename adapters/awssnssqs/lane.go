@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatgo/leat"
+	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/publish"
 )
 
@@ -102,35 +103,42 @@ type shipment struct {
 }
 
 // send sends entries in order, and gives each its outcome. An error says that certainly none of
-// them is stored, and that they wait again.
+// those that are left is stored, and that they wait again.
 func (s *shipment) send(batch []*publish.Entry[parcel]) error {
 	pause := newPause()
 	for len(batch) > 0 {
 		ctx, cancel := context.WithTimeout(s.l.p.ctx, s.l.p.b.o.RequestTimeout)
 		errs, err := s.l.p.b.post(ctx, s.to, batch)
 		cancel()
-		switch code := publishCode(err); {
+		sent, code := len(batch), publishCode(err)
+		switch {
 		case err == nil:
-			batch = s.settle(batch, errs)
-		case code == leat.CodeUnavailable, code == leat.CodeExhausted:
-			for _, e := range slices.Backward(batch) {
-				s.l.queue.PutBack(e)
+			if batch, err = s.settle(batch, errs); len(batch) == 0 {
+				return nil
 			}
-			return refusal(code, err)
-		case code == leat.CodeUnknown && s.repeats(batch):
-			err = refusal(code, err)
+		case code == leat.CodeUnknown:
+			for _, e := range batch {
+				e.Value.doubtful = true
+			}
 		case len(batch) > 1 && isAboutEvents(code):
 			return s.each(batch)
-		default:
+		case code != leat.CodeUnavailable && code != leat.CodeExhausted:
 			s.refuse(batch, refusal(code, err))
 			return nil
 		}
-		if len(batch) > 0 {
-			s.l.p.note(err)
-			if !pause.sleep(s.l.p.ctx) {
-				s.refuse(batch, &leat.Error{Code: leat.CodeUnknown, Err: errClosing})
-				return nil
+		err = refusal(publishCode(err), err)
+		s.l.p.note(err)
+		switch {
+		case !isDoubtful(batch):
+			s.putBack(batch, err)
+			if len(batch) == sent {
+				return err
 			}
+			lifecycle.Sleep(s.l.p.ctx, shortestPause)
+			return nil // something is stored
+		case !s.repeats(batch) || !pause.sleep(s.l.p.ctx):
+			s.refuse(batch, err)
+			return nil
 		}
 	}
 	return nil
@@ -140,13 +148,26 @@ func (s *shipment) send(batch []*publish.Entry[parcel]) error {
 func (s *shipment) each(batch []*publish.Entry[parcel]) error {
 	for i := range batch {
 		if err := s.send(batch[i : i+1]); err != nil {
-			for n := len(batch) - 1; n > i; n-- {
-				s.l.queue.PutBack(batch[n])
-			}
+			s.putBack(batch[i+1:], err)
 			return err
 		}
 	}
 	return nil
+}
+
+// putBack lets entries wait again, and refuses those that may be stored.
+func (s *shipment) putBack(batch []*publish.Entry[parcel], err error) {
+	for _, e := range slices.Backward(batch) {
+		if e.Value.doubtful {
+			e.Done(e.Value.outcome(err))
+			continue
+		}
+		s.l.queue.PutBack(e)
+	}
+}
+
+func isDoubtful(batch []*publish.Entry[parcel]) bool {
+	return slices.ContainsFunc(batch, func(e *publish.Entry[parcel]) bool { return e.Value.doubtful })
 }
 
 // isAboutEvents reports whether a refused request may be all right without one of its events.
@@ -171,33 +192,34 @@ func (s *shipment) refuse(batch []*publish.Entry[parcel], err error) {
 		s.l.p.b.forget(s.l.topic)
 	}
 	for _, e := range batch {
-		e.Done(err)
+		e.Done(e.Value.outcome(err))
 	}
 }
 
 // settle gives the entries of a request their outcomes, and returns those that are to be sent
-// again. Nothing is sent again behind a later event of its group that may be stored.
-func (s *shipment) settle(batch []*publish.Entry[parcel], errs []error) (again []*publish.Entry[parcel]) {
+// again, and why. Nothing is sent again behind a later event of its group that may be stored.
+func (s *shipment) settle(batch []*publish.Entry[parcel], errs []error) (again []*publish.Entry[parcel], why error) {
 	if errs == nil {
 		for _, e := range batch {
 			e.Done(nil)
 		}
-		return nil
+		return nil, nil
 	}
 	repeats, stored := s.repeats(batch), map[string]bool{}
 	for i, e := range slices.Backward(batch) {
 		code := leat.CodeOf(errs[i])
 		group := e.Value.group
+		e.Value.doubtful = e.Value.doubtful || code == leat.CodeUnknown && errs[i] != nil
 		temporary := code == leat.CodeExhausted || code == leat.CodeUnknown && repeats
 		switch {
 		case errs[i] != nil && temporary && !e.Told() && !stored[group]:
-			again = append([]*publish.Entry[parcel]{e}, again...)
+			again, why = append([]*publish.Entry[parcel]{e}, again...), errs[i]
 		default:
-			e.Done(errs[i])
+			e.Done(e.Value.outcome(errs[i]))
 		}
-		if errs[i] == nil || code == leat.CodeUnknown {
+		if errs[i] == nil || e.Value.doubtful {
 			stored[group] = true
 		}
 	}
-	return again
+	return again, why
 }

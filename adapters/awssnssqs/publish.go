@@ -41,7 +41,16 @@ type publisher struct {
 type parcel struct {
 	message
 
-	dedup string // the deduplication id, for FIFO
+	dedup    string // the deduplication id, for FIFO
+	doubtful bool   // a request with it has no answer, so that it may be stored
+}
+
+// outcome returns what an error says of an event: where that is in doubt, nothing.
+func (m *parcel) outcome(err error) error {
+	if err == nil || !m.doubtful {
+		return err
+	}
+	return &leat.Error{Code: leat.CodeUnknown, Err: inner(err)}
 }
 
 func newPublisher(b *Broker) *publisher {
@@ -146,10 +155,7 @@ func inner(err error) error {
 	return err
 }
 
-var (
-	errClosing = errors.New("the broker is closed, and the request has no answer")
-	errMissing = errors.New("the answer says nothing of this event")
-)
+var errMissing = errors.New("the answer says nothing of this event")
 
 // post sends a request with events. The error is that of the request; errs are those of its
 // entries, nil where all are stored.
