@@ -116,6 +116,7 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
 	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
 	cd adapters/nats && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestNATSConforms$$' .
+	cd adapters/awssnssqs && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestElasticMQConforms$$' .
 	cd adapters/watermill && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestGoChannelConforms$$' .
 	@$(MAKE) conformance-page
 
@@ -156,6 +157,10 @@ long-rabbitmq: ## RabbitMQ's full counts: 20 kills of the broker, all connection
 .PHONY: long-nats
 long-nats: ## NATS's full counts: 20 kills of the server
 	cd adapters/nats && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
+
+.PHONY: long-aws
+long-aws: ## SNS's and SQS's full counts: all connections cut 50 times
+	cd adapters/awssnssqs && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
 .PHONY: long-service
 long-service: ## The example service: 2,000 orders, each process killed, then no broker for 40 s, on Kafka and RabbitMQ
