@@ -60,7 +60,7 @@ type Options struct {
 	Lanes int
 
 	// Wait is how long a request for messages waits in SQS, in whole seconds. Close waits for the
-	// requests that run. 0 means 5 s.
+	// requests that run. At most half of Visibility. 0 means 5 s.
 	Wait time.Duration
 	// Visibility is for how long SQS lends a message, in whole seconds. Streams extend what they
 	// hold, so that handlers may take longer. After a consumer has died, its messages come again
@@ -185,6 +185,10 @@ func (o *Options) validate() error {
 			return options.Reason("Options.Wait, Visibility and Retention (wait, visibility, retention) are whole seconds in SQS; " +
 				"write them so")
 		}
+	}
+	if 2*o.Wait > o.Visibility { // a lease counts from the beginning of the request, which may wait that long
+		return options.Reason("Options.Wait (wait) is more than half of Visibility (visibility), so that leases would be over soon " +
+			"after their messages have come, or before; wait less, or lend for longer")
 	}
 	if host, plain := plaintext(o.Endpoint); plain && !o.AllowPlaintext && !options.IsLocal(host) {
 		return options.Reason("an endpoint with http shows events and session tokens to the network; use https, " +

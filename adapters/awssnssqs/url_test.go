@@ -37,17 +37,19 @@ func TestURLRefuses(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	for raw, text := range map[string]string{
-		"awssnssqs://":                                 "no region",
-		"awssnssqs://AKIA0:s3cret@?region=r":           "credentials come from the SDK's default chain",
-		"awssnssqs://host?region=r":                    "has no host",
-		"awssnssqs:///path?region=r":                   "leave the path out",
-		"awssnssqs://?region=r&secret_key=s3cret":      "parameter number 2 is unknown",
-		"awssnssqs://?region=r&wait=1500ms":            "whole seconds",
-		"awssnssqs://?region=r&wait=21s":               "parameter wait is wrong",
-		"awssnssqs://?region=r&mode=x":                 "parameter mode is wrong",
-		"awssnssqs://?region=r&delivery_timeout=5m":    "parameter delivery_timeout is wrong",
-		"awssnssqs://?region=r&endpoint=http://h.test": "allow_plaintext=true",
-		"awssnssqs://?region=r&endpoint=127.0.0.1:1":   "Options.Endpoint is not a URL",
+		"awssnssqs://":                                  "no region",
+		"awssnssqs://AKIA0:s3cret@?region=r":            "credentials come from the SDK's default chain",
+		"awssnssqs://host?region=r":                     "has no host",
+		"awssnssqs:///path?region=r":                    "leave the path out",
+		"awssnssqs://?region=r&secret_key=s3cret":       "parameter number 2 is unknown",
+		"awssnssqs://?region=r&wait=1500ms":             "whole seconds",
+		"awssnssqs://?region=r&wait=20s&visibility=30s": "more than half of Visibility",
+		"awssnssqs://?region=r&visibility=9s":           "more than half of Visibility",
+		"awssnssqs://?region=r&wait=21s":                "parameter wait is wrong",
+		"awssnssqs://?region=r&mode=x":                  "parameter mode is wrong",
+		"awssnssqs://?region=r&delivery_timeout=5m":     "parameter delivery_timeout is wrong",
+		"awssnssqs://?region=r&endpoint=http://h.test":  "allow_plaintext=true",
+		"awssnssqs://?region=r&endpoint=127.0.0.1:1":    "Options.Endpoint is not a URL",
 	} {
 		_, err := open(t, raw)
 		assert.Equal(t, leat.CodeInvalid, leat.CodeOf(err), raw)
