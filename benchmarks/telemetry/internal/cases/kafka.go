@@ -46,6 +46,7 @@ func (e *Env) kafkaConsume() bench.Group {
 		},
 		Goals: []bench.Goal{
 			{Case: everythingOn, Metric: bench.CPURatio, Max: mostCPU},
+			{Case: everythingBySDK, Metric: bench.CPURatio, Max: mostCPU},
 		},
 	}
 }
