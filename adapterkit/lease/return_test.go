@@ -78,3 +78,24 @@ func TestOverdue(t *testing.T) {
 		b.close()
 	})
 }
+
+// TestGiveBackKeepsItsOrder: what a request could not give back goes before what waits.
+func TestGiveBackKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, options{NewestFirst: true, MaxBatch: 2})
+		for _, id := range []string{"1", "2", "3", "4", "5"} {
+			b.deliver(id)
+		}
+		failed := false
+		b.sends(func(_ context.Context, op lease.Op, batch []entry) []error {
+			if !failed {
+				failed = true
+				return lease.All(len(batch), errBroken)
+			}
+			return b.apply(op, batch)
+		})
+		b.close()
+		require.Equal(t, []string{"5", "4", "3", "2", "1"}, b.order)
+	})
+}

@@ -160,6 +160,7 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	errs := k.send(op, entries, until)
 	var lost []*Message[K, T]
 	var cause error
+	var again []*Message[K, T]
 	over := make([]*Message[K, T], 0, len(batch))
 	k.mu.Lock()
 	for i, m := range batch {
@@ -179,8 +180,13 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 			l.close()
 		default: // it goes again, with the value of now
 			some = some || err == nil
-			l.queue = append(l.queue, m)
+			again = append(again, m)
 		}
+	}
+	if op == GiveBack { // in order
+		l.queue = append(again, l.queue...)
+	} else {
+		l.queue = append(l.queue, again...)
 	}
 	k.mu.Unlock()
 	for _, m := range over {
