@@ -18,16 +18,15 @@ import (
 
 // Broker publishes to Amazon SNS or SQS and consumes from SQS. It is safe for concurrent use.
 type Broker struct {
-	o         Options
-	sqs       *sqs.Client // does not retry
-	sns       *sns.Client // likewise
-	transport *http.Transport
-	life      lifecycle.Life[*Stream]
-	dialer    *dialer
-	publisher *publisher
-	topics    sync.Map               // target by topic
-	queues    sync.Map               // queue by Group
-	account   atomic.Pointer[string] // what the ARNs of its topics begin with
+	o            Options
+	sqs          *sqs.Client // does not retry
+	sns          *sns.Client // likewise
+	toSQS, toSNS service
+	life         lifecycle.Life[*Stream]
+	publisher    *publisher
+	topics       sync.Map               // target by topic
+	queues       sync.Map               // queue by Group
+	account      atomic.Pointer[string] // what the ARNs of its topics begin with
 }
 
 var (
@@ -45,18 +44,18 @@ func New(o *Options) (*Broker, error) {
 	if err := b.o.validate(); err != nil {
 		return nil, options.Invalid(err)
 	}
-	b.dialer = newDialer(b.o.DialTimeout, &b.life.Tasks)
 	c, err := b.config()
 	if err != nil {
 		return nil, options.Invalid(err)
 	}
-	b.sqs = sqs.NewFromConfig(c, func(s *sqs.Options) {
+	b.toSQS, b.toSNS = b.service(&c), b.service(&c)
+	b.sqs = sqs.NewFromConfig(b.toSQS.config(c), func(s *sqs.Options) {
 		s.Retryer, s.DisableMessageChecksumValidation = aws.NopRetryer{}, true // TLS has its own
 		if b.o.Endpoint != "" {
 			s.BaseEndpoint = &b.o.Endpoint
 		}
 	})
-	b.sns = sns.NewFromConfig(c, func(s *sns.Options) {
+	b.sns = sns.NewFromConfig(b.toSNS.config(c), func(s *sns.Options) {
 		s.Retryer = aws.NopRetryer{}
 		if b.o.Endpoint != "" {
 			s.BaseEndpoint = &b.o.Endpoint
@@ -66,8 +65,7 @@ func New(o *Options) (*Broker, error) {
 	return b, nil
 }
 
-// config returns the SDK's configuration, with a client of the adapter unless the application has
-// one: the SDK's own client keeps too few connections, and leaves them behind.
+// config returns the SDK's configuration.
 func (b *Broker) config() (aws.Config, error) {
 	c, err := b.load()
 	if err != nil {
@@ -79,15 +77,42 @@ func (b *Broker) config() (aws.Config, error) {
 	if c.Region == "" {
 		return c, options.Reason("no region; set Options.Region (region=), AWS_REGION, or the region of the shared configuration")
 	}
+	return c, nil
+}
+
+// service is the connections to SNS or to SQS. They are two hosts, of which one may be down.
+type service struct {
+	dialer    *dialer
+	transport *http.Transport // nil where the application has a client of its own
+}
+
+// service returns one with a transport of the adapter, unless the application has a client: the
+// SDK's own client keeps too few connections, and leaves them behind.
+func (b *Broker) service(c *aws.Config) service {
+	s := service{dialer: newDialer(b.o.DialTimeout, &b.life.Tasks)}
 	if made, ok := c.HTTPClient.(*awshttp.BuildableClient); ok || c.HTTPClient == nil {
 		if made == nil {
 			made = b.client()
 		}
-		b.transport = made.GetTransport() // a copy
-		b.transport.DialContext = b.dialer.DialContext
-		c.HTTPClient = &http.Client{Transport: b.transport}
+		s.transport = made.GetTransport() // a copy
+		s.transport.DialContext = s.dialer.DialContext
 	}
-	return c, nil
+	return s
+}
+
+// config returns c with the client of the service.
+func (s *service) config(c aws.Config) aws.Config {
+	if s.transport != nil {
+		c.HTTPClient = &http.Client{Transport: s.transport}
+	}
+	return c
+}
+
+func (s *service) close() {
+	s.dialer.end()
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
 }
 
 func (b *Broker) load() (aws.Config, error) {
@@ -129,10 +154,8 @@ func (b *Broker) Health() error {
 // [Options].CloseTimeout. Publishes without an answer by then are reported as unknown.
 func (b *Broker) Close() error {
 	b.life.Close(b.o.CloseTimeout, b.publisher.close, func([]*Stream) {
-		b.dialer.end()
-		if b.transport != nil {
-			b.transport.CloseIdleConnections()
-		}
+		b.toSQS.close()
+		b.toSNS.close()
 	})
 	return nil
 }

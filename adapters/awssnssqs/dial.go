@@ -12,8 +12,8 @@ import (
 // dialEvery is how often the adapter tries to connect while it cannot.
 const dialEvery = time.Second
 
-// dialer connects to AWS, for all requests of a broker, one connection after the other. After one
-// that cannot be made it makes one attempt a second.
+// dialer connects to SNS or to SQS, for all requests of a broker, one connection after the other.
+// After one that cannot be made it makes one attempt a second.
 type dialer struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	tasks *lifecycle.Tasks

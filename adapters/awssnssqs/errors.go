@@ -164,6 +164,8 @@ func (e *explained) Unwrap() error { return e.err }
 // secret is what answers have that does not belong into a log: numbers of accounts, principals.
 var secret = regexp.MustCompile(`arn:[^\s"']+|\b[0-9]{12}\b`)
 
+func masked(text string) string { return secret.ReplaceAllString(text, "…") }
+
 const notAWS = "the answer is not one of AWS; correct the endpoint (endpoint=, AWS_ENDPOINT_URL) if that stays so"
 
 // reason says what went wrong.
@@ -173,7 +175,7 @@ func reason(err error) string {
 		if code == "UnknownError" { // there is no code
 			return notAWS
 		}
-		text := secret.ReplaceAllString(api.ErrorMessage(), "…")
+		text := masked(api.ErrorMessage())
 		if text == "" || answered(code, false) == leat.CodeUnauthenticated { // which may quote the signature
 			return code
 		}

@@ -15,12 +15,14 @@ func QueueName(fifo bool, of ...string) string { return name(mostQueueName, fifo
 // CountDials returns what counts the attempts to connect from now on.
 func CountDials(b *Broker) func() int {
 	var n atomic.Int32
-	b.dialer.mu.Lock()
-	defer b.dialer.mu.Unlock()
-	dial := b.dialer.dial
-	b.dialer.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		n.Add(1)
-		return dial(ctx, network, address)
+	for _, d := range []*dialer{b.toSQS.dialer, b.toSNS.dialer} {
+		d.mu.Lock()
+		dial := d.dial
+		d.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			n.Add(1)
+			return dial(ctx, network, address)
+		}
+		d.mu.Unlock()
 	}
 	return func() int { return int(n.Load()) }
 }

@@ -45,7 +45,7 @@ func (l *lane) idle() bool {
 func (l *lane) run() {
 	pause := newPause()
 	for !l.idle() {
-		err := l.p.b.dialer.reachable(l.p.ctx)
+		err := l.p.dialer.reachable(l.p.ctx)
 		if err == nil {
 			err = l.sendNext()
 		}

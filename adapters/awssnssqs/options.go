@@ -124,7 +124,7 @@ const (
 type Group struct{ Topic, Group string }
 
 const (
-	longestVisibility = 12 * time.Hour
+	longestVisibility = time.Hour
 	longestDelivery   = 4 * time.Minute // for which FIFO recognizes a repeated request, with some time to spare
 	snsMessageBytes   = 256 << 10
 	sqsMessageBytes   = 1 << 20

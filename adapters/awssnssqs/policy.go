@@ -3,8 +3,8 @@ package awssnssqs
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -55,7 +55,7 @@ func allow(policy, queueARN, topicARN string) (allowed string, changed, denied b
 		if json.Unmarshal(raw, &s) != nil || !s.concerns(queueARN) {
 			continue // with NotAction and the like, too
 		}
-		may = may || s.Effect == "Allow" && (len(s.Condition) == 0 || strings.Contains(string(s.Condition), strconv.Quote(topicARN)))
+		may = may || s.Effect == "Allow" && s.holds(topicARN)
 		denied = denied || s.Effect == "Deny" && len(s.Condition) == 0
 	}
 	if may {
@@ -77,11 +77,54 @@ func (s *statement) concerns(queueARN string) bool {
 	var everybody string
 	var by map[string]texts
 	_, _ = json.Unmarshal(s.Principal, &everybody), json.Unmarshal(s.Principal, &by) // it is one of the two
-	is := func(texts texts, want ...string) bool {
-		return slices.ContainsFunc(texts, func(text string) bool {
-			return slices.ContainsFunc(want, func(w string) bool { return strings.EqualFold(text, w) })
-		})
+	return (everybody == "*" || slices.Contains(by["AWS"], "*") || slices.Contains(by["Service"], snsPrincipal)) &&
+		s.Action.match(strings.ToLower(sendAction)) && s.Resource.match(queueARN)
+}
+
+// holds reports whether the condition of a statement is certainly true of what a topic sends.
+func (s *statement) holds(topicARN string) bool {
+	if len(s.Condition) == 0 {
+		return true
 	}
-	return (everybody == "*" || is(by["AWS"], "*") || is(by["Service"], snsPrincipal)) &&
-		is(s.Action, sendAction, "sqs:*", "*") && is(s.Resource, queueARN, "*")
+	var all map[string]map[string]texts // values by operator and key
+	if json.Unmarshal(s.Condition, &all) != nil {
+		return false
+	}
+	for operator, keys := range all {
+		operator = operator[strings.LastIndex(operator, ":")+1:] // without ForAnyValue: and ForAllValues:
+		for key, values := range keys {
+			is := ""
+			switch strings.ToLower(key) {
+			case "aws:sourcearn":
+				is = topicARN
+			case "aws:sourceaccount":
+				is = strings.Split(topicARN+":::::", ":")[4]
+			}
+			switch strings.ToLower(operator) {
+			case "arnequals", "arnlike", "stringlike": // the first two are the same
+				if !values.match(is) {
+					return false
+				}
+			case "stringequals":
+				if !slices.Contains(values, is) {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// match reports whether one of the texts, in which * and ? stand for others, matches is. Actions
+// have no case.
+func (t texts) match(is string) bool {
+	return is != "" && slices.ContainsFunc(t, func(pattern string) bool {
+		if strings.HasPrefix(is, "sqs:") {
+			pattern = strings.ToLower(pattern)
+		}
+		quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+		return regexp.MustCompile("^" + quoted + "$").MatchString(is)
+	})
 }

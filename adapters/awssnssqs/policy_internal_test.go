@@ -20,7 +20,10 @@ func TestAllow(t *testing.T) {
 	condition := func(operator, arns string) string {
 		return `,"Condition":{"` + operator + `":{"aws:SourceArn":` + arns + `}}`
 	}
+	account := func(id string) string { return `,"Condition":{"StringEquals":{"aws:SourceAccount":"` + id + `"}}` }
 	topic := condition("ArnEquals", `"`+topicARN+`"`)
+	like, other := condition("ArnLike", `"arn:aws:sns:*:t"`), condition("ArnNotEquals", `"`+topicARN+`"`)
+	second := `,"Condition":{"ArnEquals":{"aws:SourceArn":"` + topicARN + `"},"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`
 	ours := statement("Allow", sns, send, here, topic)
 	lists := statement("Allow", `{"Service":["sns.amazonaws.com"]}`, `["sqs:*"]`, `["`+queueARN+`"]`, topic)
 	dapr := statement("Allow", sns, `"SQS:SendMessage"`, here, condition("ForAllValues:ArnEquals", `["arn:x","`+topicARN+`"]`))
@@ -36,6 +39,12 @@ func TestAllow(t *testing.T) {
 		"as Dapr and Terraform do":     {`[` + dapr + `]`, false, false},
 		"everybody":                    {`[` + statement("Allow", all, send, all, "") + `]`, false, false},
 		"everybody of AWS":             {`[` + statement("Allow", `{"AWS":"*"}`, send, here, topic) + `]`, false, false},
+		"a pattern":                    {`[` + statement("Allow", sns, `"sqs:Send*"`, here, like) + `]`, false, false},
+		"a pattern of others":          {`[` + statement("Allow", sns, send, here, condition("ArnLike", `"arn:aws:sns:*:u"`)) + `]`, true, false},
+		"the account":                  {`[` + statement("Allow", sns, send, here, account("111122223333")) + `]`, false, false},
+		"another account":              {`[` + statement("Allow", sns, send, here, account("444455556666")) + `]`, true, false},
+		"all but the topic":            {`[` + statement("Allow", sns, send, here, other) + `]`, true, false},
+		"a second condition":           {`[` + statement("Allow", sns, send, here, second) + `]`, true, false},
 		"another topic":                {`[` + statement("Allow", sns, send, here, condition("ArnEquals", `"`+topicARN+`2"`)) + `]`, true, false},
 		"another queue":                {`[` + statement("Allow", sns, send, `"arn:aws:sqs:eu-west-1:1:q"`, topic) + `]`, true, false},
 		"another action":               {`[` + statement("Allow", sns, `"sqs:ReceiveMessage"`, here, topic) + `]`, true, false},

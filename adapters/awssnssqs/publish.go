@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type publisher struct {
 	b      *Broker
 	ledger *publish.Ledger[parcel]
 	tasks  *lifecycle.Tasks
+	dialer *dialer         // of the service that events go to
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	seed   maphash.Seed
@@ -35,6 +37,7 @@ type publisher struct {
 
 	mu      sync.Mutex
 	trouble fault.Symptom
+	failing fault.Incident
 }
 
 // parcel is what is kept for an event.
@@ -54,8 +57,12 @@ func (m *parcel) outcome(err error) error {
 }
 
 func newPublisher(b *Broker) *publisher {
-	p := &publisher{b: b, tasks: &b.life.Tasks, seed: maphash.MakeSeed()}
+	p := &publisher{b: b, tasks: &b.life.Tasks, dialer: b.toSNS.dialer, seed: maphash.MakeSeed()}
+	if b.o.Mode == ModeSQS {
+		p.dialer = b.toSQS.dialer
+	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.failing.Logger = b.o.Logger
 	p.ledger = publish.New[parcel](publish.Options{
 		Events: b.o.Buffer, Bytes: b.o.BufferBytes, Timeout: b.o.DeliveryTimeout, Trouble: p.wrong,
 	})
@@ -117,8 +124,14 @@ func (p *publisher) note(err error) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.trouble.Set(err)
+	p.mu.Unlock()
+	if err == nil {
+		p.failing.Well("publishing to AWS works again")
+		return
+	}
+	code := codeOf(err).String()
+	p.failing.Wrong("publishing to AWS fails", code, explain(err), slog.String("code", code))
 }
 
 // wrong returns why nothing can be sent.
@@ -186,7 +199,7 @@ func (b *Broker) post(ctx context.Context, to target, batch []*publish.Entry[par
 
 func refusedEntry(code, text *string, sender bool) error {
 	short := shortCode(aws.ToString(code))
-	return &leat.Error{Code: answered(short, !sender), Err: fmt.Errorf("AWS refuses the event: %s: %s", short, aws.ToString(text))}
+	return &leat.Error{Code: answered(short, !sender), Err: fmt.Errorf("AWS refuses the event: %s: %s", short, masked(aws.ToString(text)))}
 }
 
 func (b *Broker) postSQS(ctx context.Context, to target, batch []*publish.Entry[parcel], note func(id *string, err error)) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -20,9 +21,11 @@ import (
 )
 
 const (
+	// SQS lends a message for 12 hours in all, and refuses to extend beyond them. A hold, the
+	// extension that it ends with, and a delay may follow each other.
 	longestDelay = time.Hour
-	longestHold  = longestVisibility - longestDelay // both may follow each other
-	settlers     = 8                                // requests of one kind at a time
+	longestHold  = 10*time.Hour - time.Minute
+	settlers     = 8 // requests of one kind at a time
 	repeatAfter  = 200 * time.Millisecond
 	shownFor     = 5 * time.Second  // for which health shows what was wrong with a settlement
 	throttledFor = 30 * time.Second // for which it shows that AWS throttled
@@ -43,6 +46,8 @@ type Stream struct {
 	mu       sync.Mutex
 	settling fault.Symptoms[lease.Op]
 	throttle fault.Symptom
+
+	unread, untold fault.Incident // for the log
 }
 
 // Subscribe implements [leat.Broker]. The stream is a [*Stream]. It creates what Declare does.
@@ -54,6 +59,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	defer done()
 	request, cancel := b.bounded(ctx)
 	defer cancel()
+	defer context.AfterFunc(b.toSQS.dialer.ctx, cancel)() // with Close, which awaits this
 	q, err := b.provision(request, sub)
 	if err != nil {
 		return nil, fail(ctx, "subscribe", sub.Topic, err)
@@ -78,6 +84,7 @@ func (b *Broker) newStream(sub leat.Subscription, q queue) *Stream {
 	if sub.Unordered || !q.fifo {
 		s.caps.Order = leat.OrderNone
 	}
+	s.unread.Logger, s.untold.Logger = b.o.Logger, b.o.Logger
 	s.Stream = lease.NewStream(lease.Options[string, string]{
 		Term: b.o.Visibility, MaxBatch: mostEntries, Requests: settlers, Timeout: b.o.RequestTimeout, NewestFirst: true,
 		ExtendTimeout: b.o.Visibility / 5,
@@ -104,8 +111,13 @@ func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int,
 	}
 	asked := time.Now()
 	out, err := s.receive(ctx, in)
-	if err != nil {
+	if err == nil {
+		s.unread.Well("a queue can be read again", s.about()...)
+	} else {
 		s.note(err)
+		if ctx.Err() == nil { // the stream is not closed
+			s.unread.Wrong("a queue cannot be read", codeOf(err).String(), explain(err), s.about(slog.String("code", codeOf(err).String()))...)
+		}
 		if in.ReceiveRequestAttemptId == nil || !isLost(err) {
 			return 0, err
 		}
@@ -251,8 +263,23 @@ func (s *Stream) report(op lease.Op, err error) {
 		err = nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.settling.Set(op, err)
+	well := true
+	for range s.settling.All() {
+		well = false
+	}
+	s.mu.Unlock()
+	if well {
+		s.untold.Well("a queue takes what it is told again", s.about()...)
+	} else if err != nil {
+		code := codeOf(err).String()
+		s.untold.Wrong("a queue does not take acks, extensions or events that are given back", code, err, s.about(slog.String("code", code))...)
+	}
+}
+
+// about returns the attributes of a line of the log.
+func (s *Stream) about(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{slog.String("topic", s.sub.Topic), slog.String("group", s.sub.Group)}, more...)
 }
 
 // Health returns nil, or an [*leat.Error] that says what is wrong with the subscription.

@@ -44,7 +44,7 @@ func (d *differences) compare(what, is, want string) {
 		if is == "" {
 			is = "not set"
 		}
-		d.addf("%s is %s and should be %s", what, is, want)
+		d.addf("%s is %s and should be %s", what, masked(is), want)
 	}
 }
 
@@ -84,6 +84,11 @@ func (d *differences) queue(p *plan, is map[string]string, o *Options) {
 	what := fmt.Sprintf("the queue %q", p.queue)
 	if fifo := is["FifoQueue"] == "true"; fifo != p.fifo {
 		d.cannotf("%s is of another kind than its name says", what)
+	}
+	// SNS drops what is too large for a queue without telling the publisher. SQS refuses it.
+	const largest = "MaximumMessageSize"
+	if size, err := strconv.Atoi(is[largest]); err == nil && size < o.MaxMessageBytes && (d.verify || p.topic != "") {
+		d.addf("%s of %s is %d and should be at least %d, as MaxMessageBytes (max_message_bytes) is", largest, what, size, o.MaxMessageBytes)
 	}
 	if !d.verify || !p.ownQueue {
 		return
