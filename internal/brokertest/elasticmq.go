@@ -39,6 +39,8 @@ type ElasticMQOptions struct {
 //     unless the same attempt id asks again.
 //   - A FIFO queue accepts a delete by a handle that has expired, as long as the message was not
 //     received again. The 12 hours of visibility count from the last call.
+//   - Over a restart it forgets which messages are out, so that a FIFO group goes on with later
+//     ones, and loses what it confirmed within the last second.
 //   - It has no retention, and drops the attributes of high throughput FIFO queues silently.
 //     Attribute names such as foo.* match nothing.
 //   - An attempt id whose messages were changed meanwhile is answered with a status of 500.
