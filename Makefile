@@ -159,8 +159,8 @@ long-nats: ## NATS's full counts: 20 kills of the server
 	cd adapters/nats && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
 .PHONY: long-aws
-long-aws: ## SNS's and SQS's full counts: all connections cut 50 times
-	cd adapters/awssnssqs && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
+long-aws: ## SNS's and SQS's full counts: all connections cut 50 times, 20 kills of consumers, 20 clean restarts
+	cd adapters/awssnssqs && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed| kills'
 
 .PHONY: long-service
 long-service: ## The example service: 2,000 orders, each process killed, then no broker for 40 s, on Kafka and RabbitMQ
