@@ -219,9 +219,11 @@ func suiteOptions(beside eventtest.Harness) *eventtest.Options {
 	return o
 }
 
+// elasticMQ has the memory for the largest events: with less it stands still for seconds.
 func elasticMQ(t *testing.T) queues {
 	t.Helper()
-	return queues{newHarness(brokertest.StartElasticMQ(t, nil), awssnssqs.ModeSQS)}
+	server := brokertest.StartElasticMQ(t, &brokertest.ElasticMQOptions{JVM: []string{"-Xmx3g"}})
+	return queues{newHarness(server, awssnssqs.ModeSQS)}
 }
 
 func TestElasticMQConforms(t *testing.T) {

@@ -1,10 +1,6 @@
 package awssnssqs_test
 
 import (
-	"bytes"
-	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,35 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lines is a log that a test reads while it is written.
-type lines struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-// of returns the lines with a text.
-func (l *lines) of(text string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.all.String()) {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // TestAnOutageHasTwoLines for publishing, and two for a queue, however often each is tried.
 func TestAnOutageHasTwoLines(t *testing.T) {
 	t.Parallel()
-	var log lines
-	s := onStub(t, awssnssqs.Options{Mode: awssnssqs.ModeSQS, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	var log brokertest.Logbook
+	s := onStub(t, awssnssqs.Options{Mode: awssnssqs.ModeSQS, Logger: log.Logger()})
 	stream := s.stream(s.b)
 	repair := s.server.Break(awsstub.Fault{Code: "Throttling"})
 	events := s.events(2, 2)
@@ -54,7 +26,7 @@ func TestAnOutageHasTwoLines(t *testing.T) {
 	go func() { outcomes <- s.publish(events) }()
 	begins := []string{`WARN msg="publishing to AWS fails" code=exhausted`, `WARN msg="a queue cannot be read" topic=orders group=billing`}
 	for _, text := range begins {
-		require.Eventually(t, func() bool { return len(log.of(text)) > 0 }, brokertest.Patience, time.Millisecond, text)
+		require.Eventually(t, func() bool { return len(log.With(text)) > 0 }, brokertest.Patience, time.Millisecond, text)
 	}
 	before := s.server.Calls()["ReceiveMessage"]
 	require.Eventually(t, func() bool { return s.server.Calls()["ReceiveMessage"] > before+1 }, brokertest.Patience, time.Millisecond)
@@ -65,7 +37,7 @@ func TestAnOutageHasTwoLines(t *testing.T) {
 	}
 	ends := []string{`INFO msg="publishing to AWS works again" lasted=`, `INFO msg="a queue can be read again" topic=orders`}
 	for _, text := range append(begins, ends...) {
-		require.Len(t, log.of(text), 1, text)
+		require.Len(t, log.With(text), 1, text)
 	}
 }
 

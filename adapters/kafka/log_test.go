@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -20,24 +19,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-// with returns the lines that have a text.
-func (l *logged) with(text string) (lines []string) {
-	for line := range strings.Lines(l.String()) {
-		if strings.Contains(line, text) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
+// logged is a log whose lines a test waits for.
+type logged struct{ brokertest.Logbook }
 
 // has waits until the log has n lines with a text.
 func (l *logged) has(t *testing.T, n int, text string) {
 	t.Helper()
 	require.NoError(t, await(30*time.Second, func() error {
-		if lines := l.with(text); len(lines) != n {
-			return fmt.Errorf("%d lines have %q: %s", len(lines), text, l)
+		if lines := l.With(text); len(lines) != n {
+			return fmt.Errorf("%d lines have %q: %s", len(lines), text, l.String())
 		}
 		return nil
 	}))
@@ -50,7 +40,7 @@ func TestOutageHasTwoLines(t *testing.T) {
 	f := newProxied(t)
 	log := &logged{}
 	o := quick(f.proxy.Addr())
-	o.Logger, o.SessionTimeout = log.logger(), time.Minute // leases last
+	o.Logger, o.SessionTimeout = log.Logger(), time.Minute // leases last
 	b := open(t, o)
 	var all []*reader
 	for i := range 4 {
@@ -62,7 +52,7 @@ func TestOutageHasTwoLines(t *testing.T) {
 		require.NoError(t, publishOne(b, fmt.Sprint("t", i), event("0", "k"), 5*time.Second))
 		require.NoError(t, all[i].until(10*time.Second, "0"))
 	}
-	require.Empty(t, log.with(""))
+	require.Empty(t, log.With(""))
 
 	down(f.proxy)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -79,8 +69,8 @@ func TestOutageHasTwoLines(t *testing.T) {
 		}
 		return nil
 	}))
-	assert.Len(t, log.with(""), 1, "%s", log)
-	assert.Len(t, log.with(`level=WARN msg="Kafka does not answer" host=`+f.proxy.Addr()+` code=unavailable error=`), 1, "%s", log)
+	assert.Len(t, log.With(""), 1, "%s", log)
+	assert.Len(t, log.With(`level=WARN msg="Kafka does not answer" host=`+f.proxy.Addr()+` code=unavailable error=`), 1, "%s", log)
 	f.proxy.Admit()
 	cancel()
 	wg.Wait()
@@ -89,7 +79,7 @@ func TestOutageHasTwoLines(t *testing.T) {
 		require.NoError(t, publishOne(b, fmt.Sprint("t", i), event("2", "k"), 10*time.Second))
 		require.NoError(t, r.until(10*time.Second, "2"))
 	}
-	assert.Len(t, log.with(""), 2, "%s", log)
+	assert.Len(t, log.With(""), 2, "%s", log)
 }
 
 // TestOutageOfOneBrokerHasTwoLines: one of two brokers ends every connection when it is asked
@@ -102,7 +92,7 @@ func TestOutageOfOneBrokerHasTwoLines(t *testing.T) {
 	addr := f.ListenAddrs()[1]
 	log := &logged{}
 	o := quick(f.ListenAddrs()...)
-	o.Logger, o.DeliveryTimeout = log.logger(), time.Minute
+	o.Logger, o.DeliveryTimeout = log.Logger(), time.Minute
 	b := open(t, o)
 	require.NoError(t, publishOne(b, "ill", event("0", "k"), 5*time.Second))
 
@@ -131,7 +121,7 @@ func TestOutageOfOneBrokerHasTwoLines(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, errs[0])
 	log.has(t, 1, `level=INFO msg="Kafka answers again" host=`+addr+` lasted=`)
-	assert.Len(t, log.with(""), 2, "%s", log)
+	assert.Len(t, log.With(""), 2, "%s", log)
 }
 
 // TestStartWithoutABrokerHasALine: so does a start at a time when no broker is there.
@@ -140,7 +130,7 @@ func TestStartWithoutABrokerHasALine(t *testing.T) {
 	addr, port := vacant(t)
 	log := &logged{}
 	o := quick(addr)
-	o.Logger = log.logger()
+	o.Logger = log.Logger()
 	b := open(t, o)
 	under := publish(t.Context(), b, "t", event("1", "k"))
 	log.has(t, 1, `msg="Kafka does not answer" host=`+addr+` code=unavailable error="unable to dial: dial tcp `+addr+
@@ -150,7 +140,7 @@ func TestStartWithoutABrokerHasALine(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, errs[0])
 	log.has(t, 1, "Kafka answers again")
-	assert.Len(t, log.with(""), 2, "%s", log)
+	assert.Len(t, log.With(""), 2, "%s", log)
 }
 
 // TestLostSessionHasFewLines: the leases of many partitions that end because the group does not
@@ -162,7 +152,7 @@ func TestLostSessionHasFewLines(t *testing.T) {
 	require.NoError(t, f.CreateTopic("t", 12, nil))
 	log := &logged{}
 	o := quick(f.proxy.Addr())
-	o.Logger, o.SessionTimeout = log.logger(), 2*time.Second
+	o.Logger, o.SessionTimeout = log.Logger(), 2*time.Second
 	b := open(t, o)
 	s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
 	require.NoError(t, err)
@@ -180,9 +170,9 @@ func TestLostSessionHasFewLines(t *testing.T) {
 	f.proxy.Admit()
 	log.has(t, 1, `msg="the group answers again" topic=t group=g lasted=`)
 	log.has(t, 1, "Kafka answers again")
-	assert.Len(t, log.with("Kafka does not answer"), 1, "%s", log)
-	assert.LessOrEqual(t, len(log.with("partitions are lost")), 1, "%s", log)
-	assert.LessOrEqual(t, len(log.with("")), 5, "%s", log)
+	assert.Len(t, log.With("Kafka does not answer"), 1, "%s", log)
+	assert.LessOrEqual(t, len(log.With("partitions are lost")), 1, "%s", log)
+	assert.LessOrEqual(t, len(log.With("")), 5, "%s", log)
 }
 
 // TestProblemsOfASubscriptionHaveLines: what health says of a stream, and nothing else does, is in
@@ -192,7 +182,7 @@ func TestProblemsOfASubscriptionHaveLines(t *testing.T) {
 	f := newFake(t, kfake.SeedTopics(8, "t"))
 	log := &logged{}
 	o := quick(f.ListenAddrs()...)
-	o.Logger = log.logger()
+	o.Logger = log.Logger()
 	b := open(t, o)
 	s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "t", Group: "g"})
 	require.NoError(t, err)
@@ -232,12 +222,12 @@ func TestProblemsOfASubscriptionHaveLines(t *testing.T) {
 	})
 	require.NoError(t, publishOne(b, "t", event("0", "k"), 5*time.Second))
 	log.has(t, 1, `msg="a subscription has a problem" topic=t group=g problem="committing offsets" code="permission denied" error=`)
-	assert.Len(t, log.with("docs/kafka-acl.md"), 1)
+	assert.Len(t, log.With("docs/kafka-acl.md"), 1)
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
 	log.has(t, 1, `msg="a subscription has no problem any more" topic=t group=g lasted=`)
-	assert.Len(t, log.with(""), 2, "%s", log)
+	assert.Len(t, log.With(""), 2, "%s", log)
 }
 
 // TestOtherPartitionsThanTheOptionsSay: a topic that exists keeps its partitions, and the log says
@@ -247,15 +237,15 @@ func TestOtherPartitionsThanTheOptionsSay(t *testing.T) {
 	f := newFake(t, kfake.SeedTopics(3, "t"), kfake.SeedTopics(12, "same"))
 	log := &logged{}
 	o := quick(f.ListenAddrs()...)
-	o.Logger, o.Partitions = log.logger(), 12
+	o.Logger, o.Partitions = log.Logger(), 12
 	b := open(t, o)
 	for range 3 {
 		require.NoError(t, leat.Declare(t.Context(), b, leat.Subscription{Topic: "t", Group: "g"}, leat.Subscription{Topic: "same", Group: "g"},
 			leat.Subscription{Topic: "new", Group: "g"}))
 	}
-	assert.Len(t, log.with(`level=WARN msg="the topic exists with another number of partitions than Options.Partitions; it stays as it is" `+
+	assert.Len(t, log.With(`level=WARN msg="the topic exists with another number of partitions than Options.Partitions; it stays as it is" `+
 		`topic=t partitions=3 configured=12`), 1)
-	assert.Len(t, log.with(""), 1, "%s", log)
+	assert.Len(t, log.With(""), 1, "%s", log)
 
 	for provision, want := range map[kafka.Provision]leat.Code{kafka.ProvisionVerify: leat.CodeConflict, kafka.ProvisionOff: 0} {
 		o.Provision = provision
@@ -266,5 +256,5 @@ func TestOtherPartitionsThanTheOptionsSay(t *testing.T) {
 			code(t, want, err)
 		}
 	}
-	assert.Len(t, log.with(""), 1, "%s", log)
+	assert.Len(t, log.With(""), 1, "%s", log)
 }

@@ -35,7 +35,7 @@ func TestBroadcastLooksForPartitionsWhileItMoves(t *testing.T) {
 	admin := liveAdmin(t, addrs...)
 	topic := liveTopic(t, admin, 2)
 	o := liveOptions(addrs...)
-	o.Logger = slog.New(slowMove{slog.NewTextHandler(&lines{}, nil), t})
+	o.Logger = slog.New(slowMove{slog.NewTextHandler(&brokertest.Logbook{}, nil), t})
 	o.Client = append(o.Client, kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(500*time.Millisecond))
 	b := liveBroker(t, o)
 	r := read(liveSubscribe(t, b, leat.Subscription{Topic: topic, Broadcast: true}))

@@ -1,13 +1,11 @@
 package kafka_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,24 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
-
-// lines collects what is logged.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // recreation is a way in which a topic is deleted and created again.
 type recreation struct {
@@ -101,7 +81,7 @@ func TestTopicDeletedAndCreatedAgain(t *testing.T) {
 
 func (r recreation) run(t *testing.T, admin *kadm.Client, addrs []string) {
 	topic := liveTopic(t, admin, 2)
-	var log lines
+	var log brokertest.Logbook
 	o := liveOptions(addrs...)
 	o.Protocol, o.Logger = r.protocol, slog.New(slog.NewTextHandler(&log, nil))
 	b := liveBroker(t, o)

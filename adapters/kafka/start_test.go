@@ -64,7 +64,7 @@ func TestStartLatestWithoutOffsets(t *testing.T) {
 	addrs := brokertest.Kafka(t)
 	admin := liveAdmin(t, addrs...)
 	topic := liveTopic(t, admin, 1)
-	var log lines
+	var log brokertest.Logbook
 	o := liveOptions(addrs...)
 	o.Start, o.Logger = kafka.StartLatest, slog.New(slog.NewTextHandler(&log, nil))
 	b := liveBroker(t, o)

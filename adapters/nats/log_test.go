@@ -1,7 +1,6 @@
 package nats_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -22,16 +21,7 @@ import (
 )
 
 // logbook is a log whose lines a test reads.
-type logbook struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.out.Write(b)
-}
+type logbook struct{ brokertest.Logbook }
 
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
@@ -43,9 +33,7 @@ func (l line) message() string { return l[slog.MessageKey].(string) }
 // lines returns those whose message has a text.
 func (l *logbook) lines(t *testing.T, text string) (lines []line) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for raw := range strings.Lines(l.out.String()) {
+	for raw := range strings.Lines(l.String()) {
 		var one line
 		require.NoError(t, json.Unmarshal([]byte(raw), &one))
 		if strings.Contains(one.message(), text) {

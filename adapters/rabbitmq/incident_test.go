@@ -1,10 +1,7 @@
 package rabbitmq_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,32 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// logbook is a log whose lines a test reads.
-type logbook struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.out.Write(b)
-}
-
-func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-// with returns the lines that have a text.
-func (l *logbook) with(text string) (lines []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.out.String()) {
-		if strings.Contains(line, text) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
 
 // TestLog runs on one node, one after the other.
 func TestLog(t *testing.T) { //nolint:tparallel // on its node they run one after the other
@@ -57,8 +28,8 @@ func testOutageHasFewLines(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
 	p := newProxy(t, n.Addr())
 	o := liveOptions(n)
-	log := &logbook{}
-	o.Hosts, o.Logger, o.RequestTimeout = []string{p.Addr()}, log.logger(), 2*time.Second
+	log := &brokertest.Logbook{}
+	o.Hosts, o.Logger, o.RequestTimeout = []string{p.Addr()}, log.Logger(), 2*time.Second
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	streams := []leat.Stream{liveSubscribe(t, b, sub)}
@@ -66,7 +37,7 @@ func testOutageHasFewLines(t *testing.T, n *brokertest.RabbitMQNode) {
 		streams = append(streams, liveSubscribe(t, b, liveSub(t)))
 	}
 	livePublish(t, b, sub.Topic, liveEvents(t, 0, 1, 1)...)
-	require.Empty(t, log.with(""))
+	require.Empty(t, log.With(""))
 
 	h := startHangup(t)
 	p.Point(h.Addr().String())
@@ -80,10 +51,10 @@ func testOutageHasFewLines(t *testing.T, n *brokertest.RabbitMQNode) {
 		}
 	})
 	liveEventually(t, "both connections are tried again and again", func() bool { return h.count() >= 8 })
-	assert.LessOrEqual(t, len(log.with("")), 3, "%s", log.with(""))
-	assert.Len(t, log.with(`level=WARN msg="the connection to RabbitMQ is lost" purpose=`), 1)
-	assert.NotEmpty(t, log.with(`level=WARN msg="cannot connect to RabbitMQ" host=`+p.Addr()))
-	assert.Empty(t, log.with("again"))
+	assert.LessOrEqual(t, len(log.With("")), 3, "%s", log.With(""))
+	assert.Len(t, log.With(`level=WARN msg="the connection to RabbitMQ is lost" purpose=`), 1)
+	assert.NotEmpty(t, log.With(`level=WARN msg="cannot connect to RabbitMQ" host=`+p.Addr()))
+	assert.Empty(t, log.With("again"))
 
 	p.Point(n.Addr())
 	liveEventually(t, "all streams are well", func() bool {
@@ -96,19 +67,19 @@ func testOutageHasFewLines(t *testing.T, n *brokertest.RabbitMQNode) {
 	})
 	cancel()
 	wg.Wait()
-	liveEventually(t, "the end is logged", func() bool { return len(log.with("connected to RabbitMQ again")) > 0 })
-	assert.Len(t, log.with("lasted="), 1)
-	assert.LessOrEqual(t, len(log.with("")), 4, "%s", log.with(""))
-	t.Log(log.with(""))
+	liveEventually(t, "the end is logged", func() bool { return len(log.With("connected to RabbitMQ again")) > 0 })
+	assert.Len(t, log.With("lasted="), 1)
+	assert.LessOrEqual(t, len(log.With("")), 4, "%s", log.With(""))
+	t.Log(log.With(""))
 }
 
 // testLostChannelHasALine: a stream whose channel the broker ends, while the connection is well,
 // says so, and that it consumes again.
 func testLostChannelHasALine(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
-	log := &logbook{}
+	log := &brokertest.Logbook{}
 	o := liveOptions(n)
-	o.Logger = log.logger()
+	o.Logger = log.Logger()
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	liveSubscribe(t, b, sub)
@@ -116,18 +87,18 @@ func testLostChannelHasALine(t *testing.T, n *brokertest.RabbitMQNode) {
 		_, err := ch.QueueDelete(sub.Topic+".g", false, false, false)
 		return err
 	}))
-	liveEventually(t, "it consumes again", func() bool { return len(log.with("consuming again")) == 1 })
-	assert.Len(t, log.with("a stream has lost its channel"), 1)
-	assert.Len(t, log.with("topic="+sub.Topic+" group=g"), 2)
-	assert.Len(t, log.with(""), 2)
+	liveEventually(t, "it consumes again", func() bool { return len(log.With("consuming again")) == 1 })
+	assert.Len(t, log.With("a stream has lost its channel"), 1)
+	assert.Len(t, log.With("topic="+sub.Topic+" group=g"), 2)
+	assert.Len(t, log.With(""), 2)
 }
 
 // testAlarmHasALine: the log says that the broker takes no publishes, and that it takes them again.
 func testAlarmHasALine(t *testing.T, n *brokertest.RabbitMQNode) {
 	t.Helper()
-	log := &logbook{}
+	log := &brokertest.Logbook{}
 	o := liveOptions(n)
-	o.Logger = log.logger()
+	o.Logger = log.Logger()
 	b := liveBroker(t, o)
 	sub := liveSub(t)
 	require.NoError(t, leat.Declare(t.Context(), b, sub))
@@ -135,8 +106,8 @@ func testAlarmHasALine(t *testing.T, n *brokertest.RabbitMQNode) {
 	require.NoError(t, n.MemoryAlarm(t.Context(), true))
 	var wg sync.WaitGroup
 	wg.Go(func() { livePublish(t, b, sub.Topic, liveEvents(t, 1, 2, 1)...) })
-	liveEventually(t, "the alarm is logged", func() bool { return len(log.with(`msg="RabbitMQ takes no publishes for now; they wait"`)) == 1 })
+	liveEventually(t, "the alarm is logged", func() bool { return len(log.With(`msg="RabbitMQ takes no publishes for now; they wait"`)) == 1 })
 	require.NoError(t, n.MemoryAlarm(context.WithoutCancel(t.Context()), false))
-	liveEventually(t, "its end is logged", func() bool { return len(log.with(`msg="RabbitMQ takes publishes again" lasted=`)) == 1 })
+	liveEventually(t, "its end is logged", func() bool { return len(log.With(`msg="RabbitMQ takes publishes again" lasted=`)) == 1 })
 	wg.Wait()
 }
