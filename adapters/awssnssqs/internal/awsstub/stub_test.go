@@ -11,11 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leatgo/leat/adapters/awssnssqs/internal/awsstub"
@@ -226,7 +224,11 @@ func TestCancelledPollGoesOn(t *testing.T) {
 	_, err := b.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &b.url, WaitTimeSeconds: 20})
 	require.Error(t, err)
 	b.send("a0")
-	require.Never(t, func() bool { return len(b.bodies()) > 0 }, 300*time.Millisecond, 20*time.Millisecond, "nobody has it")
+	// Not by require.Never, whose last look may still run when it returns, and take what comes next.
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		require.Empty(t, b.bodies(), "nobody has it")
+		time.Sleep(20 * time.Millisecond) // the server's own time is what counts
+	}
 	b.Advance(31 * time.Second)
 	require.Equal(t, "2", b.receive("")[0].Attributes["ApproximateReceiveCount"])
 }
@@ -297,89 +299,6 @@ func TestBatch(t *testing.T) {
 	require.Equal(t, []string{"e"}, b.bodies())
 }
 
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	b := start(t, "q", nil)
-	send := func(ctx context.Context) error {
-		_, err := b.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &b.url, MessageBody: aws.String("a")})
-		return err
-	}
-	repair := b.Break(awsstub.Fault{Action: "SendMessage", Share: 0.5, Code: "ThrottlingException"})
-	refused := 0
-	for range 100 {
-		if err := send(t.Context()); err != nil {
-			require.Equal(t, "ThrottlingException", codeOf(t, err))
-			refused++
-		}
-	}
-	require.InDelta(t, 50, refused, 20)
-	repair()
-
-	repair = b.Break(awsstub.Fault{Action: "SendMessage", Times: 1, Code: "AccessDenied"})
-	require.Equal(t, "AccessDenied", codeOf(t, send(t.Context())))
-	require.NoError(t, send(t.Context()), "it was for one call")
-	repair()
-
-	before := b.Calls()["SendMessage"]
-	repair = b.Break(awsstub.Fault{Action: "SendMessage", Hang: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	require.ErrorIs(t, send(ctx), context.DeadlineExceeded)
-	repair()
-	require.Equal(t, before+1, b.Calls()["SendMessage"])
-}
-
-func TestPauseHoldsRequests(t *testing.T) {
-	t.Parallel()
-	b := start(t, "q", nil)
-	require.NoError(t, b.Pause())
-	sent := make(chan error)
-	go func() {
-		_, err := b.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &b.url, MessageBody: aws.String("a")})
-		sent <- err
-	}()
-	select {
-	case err := <-sent:
-		require.NoError(t, err)
-		require.Fail(t, "it was answered")
-	case <-time.After(100 * time.Millisecond): // long enough to be answered
-	}
-	require.NoError(t, b.Resume())
-	require.NoError(t, <-sent)
-	require.Equal(t, []string{"a"}, b.bodies())
-}
-
-func TestWhoSignsAndWhen(t *testing.T) {
-	t.Parallel()
-	b := start(t, "q", nil)
-	list := func(change func(o *sqs.Options)) error {
-		_, err := b.sqs.ListQueues(t.Context(), &sqs.ListQueuesInput{}, change)
-		return err
-	}
-	as := func(id string) func(o *sqs.Options) {
-		return func(o *sqs.Options) {
-			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: id, SecretAccessKey: "any"}, nil
-			})
-		}
-	}
-	require.NoError(t, list(as(awsstub.KeyID)))
-	require.Equal(t, "InvalidClientTokenId", codeOf(t, list(as("another"))))
-	require.Equal(t, "SignatureDoesNotMatch", codeOf(t, list(func(o *sqs.Options) { o.Region = "eu-west-1" })))
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL(), strings.NewReader("{}"))
-	require.NoError(t, err)
-	answer, err := b.cfg.HTTPClient.Do(request)
-	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, http.StatusForbidden, answer.StatusCode, "without a signature")
-	b.Skew(10 * time.Minute)
-	client := sqs.NewFromConfig(b.cfg)
-	_, err = client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
-	require.Equal(t, "SignatureDoesNotMatch", codeOf(t, err))
-	b.Skew(0)
-	require.NoError(t, list(as(awsstub.KeyID)))
-}
-
 func TestQueuesAreCreatedOnce(t *testing.T) {
 	t.Parallel()
 	b := start(t, "q", map[string]string{"VisibilityTimeout": "20"})
@@ -447,86 +366,4 @@ func (b *bench) subscribe(topic string, raw bool) (*sns.SubscribeOutput, error) 
 		Endpoint:   aws.String("arn:aws:sqs:us-east-1:000000000000:" + b.url[strings.LastIndex(b.url, "/")+1:]),
 		Attributes: map[string]string{"RawMessageDelivery": fmt.Sprint(raw)},
 	})
-}
-
-func TestTopicDeliversRaw(t *testing.T) {
-	t.Parallel()
-	b := start(t, "q.fifo", nil)
-	topic := b.topic("t.fifo", true, map[string]string{"FifoTopic": "true"})
-	_, err := b.subscribe(topic, true)
-	require.NoError(t, err)
-	_, err = b.subscribe(topic, true)
-	require.NoError(t, err)
-	_, err = b.subscribe(topic, false)
-	require.Equal(t, "InvalidParameter", codeOf(t, err), "other attributes")
-
-	attribute := snstypes.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("v")}
-	many := map[string]snstypes.MessageAttributeValue{}
-	for i := range 11 {
-		many[fmt.Sprint("a", i)] = attribute
-	}
-	in := &sns.PublishBatchInput{TopicArn: &topic}
-	for i, attributes := range []map[string]snstypes.MessageAttributeValue{{"a": attribute}, many, nil} {
-		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, snstypes.PublishBatchRequestEntry{
-			Id: aws.String(fmt.Sprint(i)), Message: aws.String(fmt.Sprint("g", i, "<&>")), MessageGroupId: aws.String("g"),
-			MessageDeduplicationId: aws.String(fmt.Sprint(i)), MessageAttributes: attributes,
-		})
-	}
-	in.PublishBatchRequestEntries[2].MessageDeduplicationId = aws.String("two")
-	for range 2 { // the second is a duplicate
-		out, err := b.sns.PublishBatch(t.Context(), in)
-		require.NoError(t, err)
-		require.Len(t, out.Successful, 3, "11 attributes are accepted")
-		require.NotEmpty(t, *out.Successful[0].SequenceNumber)
-	}
-	got := b.receive("")
-	require.Equal(t, []string{"g0<&>", "g2<&>"}, bodiesOf(got), "the delivery with 11 attributes is gone")
-	require.Equal(t, "v", *got[0].MessageAttributes["a"].StringValue)
-	require.Equal(t, "g", got[0].Attributes["MessageGroupId"])
-}
-
-func TestTopicDeliversEnvelopesAndOnlyWherePermitted(t *testing.T) {
-	t.Parallel()
-	b := start(t, "q", nil)
-	topic := b.topic("t", false, nil)
-	_, err := b.subscribe(topic, false)
-	require.NoError(t, err)
-	publish := func(size int) error {
-		_, err := b.sns.Publish(t.Context(), &sns.PublishInput{
-			TopicArn: &topic, Message: aws.String(strings.Repeat("x", size)), MessageGroupId: aws.String("g"),
-		})
-		return err
-	}
-	require.NoError(t, publish(1))
-	require.Empty(t, b.bodies(), "no policy lets the topic send, and nobody is told")
-	b.topic("t", true, nil)
-	require.NoError(t, publish(1))
-	got := b.receive("")
-	require.Len(t, got, 1)
-	assert.Contains(t, *got[0].Body, `"Message":"x"`)
-	assert.Contains(t, *got[0].Body, `"Type":"Notification"`)
-	assert.Equal(t, "g", got[0].Attributes["MessageGroupId"], "a standard topic passes it on")
-	require.NoError(t, publish(256<<10))
-	require.Equal(t, "InvalidParameter", codeOf(t, publish(256<<10+1)))
-	_, err = b.sns.SetTopicAttributes(t.Context(), &sns.SetTopicAttributesInput{
-		TopicArn: &topic, AttributeName: aws.String("MaximumMessageSize"), AttributeValue: aws.String("1048576"),
-	})
-	require.NoError(t, err)
-	require.NoError(t, publish(256<<10+1))
-
-	attributes, err := b.sns.GetTopicAttributes(t.Context(), &sns.GetTopicAttributesInput{TopicArn: &topic})
-	require.NoError(t, err)
-	require.Equal(t, "1048576", attributes.Attributes["MaximumMessageSize"])
-	subs, err := b.sns.ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
-	require.NoError(t, err)
-	require.Len(t, subs.Subscriptions, 1)
-	sub, err := b.sns.GetSubscriptionAttributes(t.Context(), &sns.GetSubscriptionAttributesInput{
-		SubscriptionArn: subs.Subscriptions[0].SubscriptionArn,
-	})
-	require.NoError(t, err)
-	require.Equal(t, "false", sub.Attributes["RawMessageDelivery"])
-	_, err = b.sns.Unsubscribe(t.Context(), &sns.UnsubscribeInput{SubscriptionArn: subs.Subscriptions[0].SubscriptionArn})
-	require.NoError(t, err)
-	_, err = b.sns.GetTopicAttributes(t.Context(), &sns.GetTopicAttributesInput{TopicArn: aws.String(topic + "x")})
-	require.Equal(t, "NotFound", codeOf(t, err))
 }
