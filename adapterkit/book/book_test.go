@@ -338,7 +338,7 @@ func TestTimedWindow(t *testing.T) {
 		d.settle(giveBack(), got[0])
 		d.w = d.b.Open(leat.NewLease())
 		d.push("", "")
-		time.Sleep(9 * time.Second)
+		time.Sleep(9 * time.Second) // in fake time
 		ids, others := d.receive(10)
 		require.Equal(t, []int{1, 2}, ids)
 		require.Same(t, d.w, others[0].Handle, "of the other window")

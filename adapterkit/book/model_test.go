@@ -406,7 +406,7 @@ func (m *model) drain() {
 // pause lets time pass.
 func (m *model) pause(d time.Duration) {
 	m.mu.Unlock()
-	time.Sleep(d)
+	time.Sleep(d) // in fake time
 	m.mu.Lock()
 }
 

@@ -95,10 +95,10 @@ func TestSymptom(t *testing.T) {
 		assert.False(t, s.Within(time.Hour))
 		begin := time.Now()
 		s.Set(io.EOF)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in fake time
 		s.Set(io.ErrUnexpectedEOF)
 		assert.Equal(t, fault.Symptom{Err: io.ErrUnexpectedEOF, Since: begin, Last: begin.Add(time.Second)}, s)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in fake time
 		assert.True(t, s.Within(1001*time.Millisecond), "counted from the last error")
 		assert.False(t, s.Within(time.Second))
 		s.Set(nil)
@@ -117,7 +117,7 @@ func TestSymptoms(t *testing.T) {
 			s.Set(part, io.EOF)
 		}
 		s.Set(5, nil)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in fake time
 		s.Set(7, io.ErrUnexpectedEOF)
 		assert.True(t, s.Has(3))
 		assert.False(t, s.Has(5))

@@ -42,7 +42,7 @@ func TestIncidentHasOneLineForEachReason(t *testing.T) {
 		for range 600 {
 			i.Wrong("down", "lost", io.EOF, slog.String("host", "a"))
 			i.Wrong("down", "refused", errors.New("no\nentry"))
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // in fake time
 		}
 		i.Well("up", slog.String("host", "b"))
 		i.Well("up")
@@ -67,7 +67,7 @@ func TestIncidentsOfAMinuteAreBounded(t *testing.T) {
 
 		i.Wrong("down", "lost", io.EOF)
 		assert.Empty(t, lines(), "the minute has its lines")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // in fake time
 		i.Wrong("down", "lost", io.EOF)
 		assert.Equal(t, []string{`level=WARN msg=down error=EOF more=90`}, lines(), "it still lasts")
 		i.Well("up")

@@ -92,7 +92,7 @@ func TestStreamAsksOnDemand(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSeveral(t, book.Options{MaxInFlight: 10, MaxInFlightBytes: 1 << 20})
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // in fake time
 		require.Empty(t, s.open)
 		got := s.receive(t)
 		require.Len(t, s.open, 1, "one request while nothing comes")
@@ -109,7 +109,7 @@ func TestStreamAsksOnDemand(t *testing.T) {
 		second := s.receive(t)()
 		s.finish(t, append(first, second...))
 		require.Len(t, s.open, 3, "no more than Most")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in fake time
 		for range 3 {
 			s.answers <- answer{}
 		}
@@ -137,7 +137,7 @@ func TestStreamPausesAfterErrors(t *testing.T) {
 			require.ErrorIs(t, err, wrong)
 			require.False(t, since.IsZero())
 			for len(s.open) == 0 {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // in fake time
 				synctest.Wait()
 			}
 			waits = append(waits, time.Since(failed))
@@ -164,7 +164,7 @@ func TestStreamLooksForALostAnswer(t *testing.T) {
 		synctest.Wait()
 		_, err := s.Failing()
 		require.Error(t, err)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in fake time
 		synctest.Wait()
 		require.Len(t, s.open, 2)
 		require.Equal(t, 2, (<-s.wants).Events)
@@ -233,7 +233,7 @@ func TestExtendTimeout(t *testing.T) {
 				},
 			})
 			m, _ := k.Take("a", time.Now(), 1)
-			time.Sleep(3 * term)
+			time.Sleep(3 * term) // in fake time
 			require.Equal(t, lasts, !m.Lease().Ended(), "%v", timeout)
 			require.NoError(t, k.Close(t.Context()))
 		})

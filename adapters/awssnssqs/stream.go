@@ -116,7 +116,8 @@ func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int,
 	} else {
 		s.note(err)
 		if ctx.Err() == nil { // the stream is not closed
-			s.unread.Wrong("a queue cannot be read", codeOf(err).String(), explain(err), s.about(slog.String("code", codeOf(err).String()))...)
+			code := codeOf(err).String()
+			s.unread.Wrong("a queue cannot be read", code, explain(err), s.about(slog.String("code", code))...)
 		}
 		if in.ReceiveRequestAttemptId == nil || !isLost(err) {
 			return 0, err
