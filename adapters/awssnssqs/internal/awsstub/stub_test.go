@@ -224,7 +224,7 @@ func TestCancelledPollGoesOn(t *testing.T) {
 	_, err := b.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &b.url, WaitTimeSeconds: 20})
 	require.Error(t, err)
 	b.send("a0")
-	// Not by require.Never, whose last look may still run when it returns, and take what comes next.
+	// Not by require.Never: its last look may still run when it returns, and take what comes.
 	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
 		require.Empty(t, b.bodies(), "nobody has it")
 		time.Sleep(20 * time.Millisecond) // the server's own time is what counts
