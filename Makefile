@@ -1,5 +1,6 @@
 # The tasks of the repository. They need Go and make; the race detector needs a C compiler as well, tests with a real Kafka or ElasticMQ need
-# Java and Maven, those with LocalStack Python 3.11, and those with a real RabbitMQ the apt-get of Debian or Ubuntu. Tools are built into ./bin.
+# Java and Maven, those with Apicurio Java 21 and Maven, those with LocalStack and with Confluent's client Python 3.11, those with Pub/Sub Java and gcloud's emulator, and those with a real RabbitMQ the apt-get
+# of Debian or Ubuntu. Tools are built into ./bin.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +13,7 @@ LINT := $(CURDIR)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 # Directories of the modules in go.work, the root first; programs among the examples.
 MODULES := $(shell sed -nE 's/^(use)?[[:space:]]*(\.[^[:space:]]*)$$/\2/p' go.work)
+PACKAGES := $(MODULES:%=%/...)
 EXAMPLES := $(patsubst examples/%/main.go,%,$(wildcard examples/*/main.go))
 
 FUZZTIME ?= 10s
@@ -39,17 +41,16 @@ BROKERS := bin/brokers
 test: $(BROKERS) ## Vet, run every benchmark once, then all tests with the race detector, beside real brokers
 	@$(BROKERS) run -- $(MAKE) test-only
 
+# One command for all modules, so that Go has a package of each processor at work: most tests wait.
 .PHONY: test-only
 test-only:
-	@status=0; for dir in $(MODULES); do (cd $$dir && echo "# $$dir: vet, benchmarks once" && \
-		go vet ./... && { out=$$(go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }; }) || \
-		{ echo "FAIL	$$dir: vet, benchmarks once"; status=1; }; done; \
-	$(if $(RACE),,echo "# no C compiler found: tests run without the race detector";) \
-	for dir in $(MODULES); do (cd $$dir && echo "# $$dir: go test $(RACE) -count=$(COUNT) ./..." && \
-		go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) ./...) || status=1; done; exit $$status
+	@status=0; echo "# go vet, benchmarks once"; go vet $(PACKAGES) || status=1; \
+	out=$$(go test -run='^$$' -bench=. -benchtime=1x $(PACKAGES) 2>&1) || { echo "$$out" | grep -v -E '^(ok|\?|Benchmark|goos:|goarch:|cpu:)'; status=1; }; \
+	echo "# $(if $(RACE),,no C compiler found, without the race detector: )go test $(RACE) -count=$(COUNT), after $$SECONDS s"; \
+	go test $(RACE) -count=$(COUNT) -timeout=$(TESTTIMEOUT) $(PACKAGES) || status=1; exit $$status
 
 .PHONY: brokers
-brokers: $(BROKERS) ## Fetch Kafka, RabbitMQ, NATS, LocalStack and ElasticMQ for the tests; "make test" does so by itself
+brokers: $(BROKERS) ## Fetch Kafka, RabbitMQ, NATS, LocalStack, ElasticMQ, the Pub/Sub emulator and Apicurio for the tests; "make test" does so by itself
 	@$(BROKERS) get
 
 # Go knows best whether the program is up to date.
@@ -88,6 +89,14 @@ bench-nats: ## Run the benchmarks with a real NATS and write benchmarks/nats/REA
 bench-aws: ## Run the benchmarks of SNS and SQS with an ElasticMQ and write benchmarks/aws/README.md
 	cd benchmarks/aws && go run . -out README.md
 
+.PHONY: bench-pubsub
+bench-pubsub: ## Run the benchmarks of Pub/Sub with Google's emulator and write benchmarks/pubsub/README.md
+	cd benchmarks/pubsub && go run . -out README.md
+
+.PHONY: bench-schema
+bench-schema: ## Run the benchmarks of checks by the schema Enforcer and write benchmarks/schema/README.md
+	cd benchmarks/schema && go run . -out README.md
+
 .PHONY: bench-telemetry
 bench-telemetry: ## Run the benchmarks of metrics and traces, with a real Kafka and RabbitMQ, and write benchmarks/telemetry/README.md
 	cd benchmarks/telemetry && go run . -out README.md
@@ -116,7 +125,8 @@ conformance: ## Run the suite on every adapter and write docs/conformance.md
 	cd adapters/kafka && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestKafkaConforms$$' .
 	cd adapters/rabbitmq && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestRabbitMQConforms$$' .
 	cd adapters/nats && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestNATSConforms$$' .
-	cd adapters/awssnssqs && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestElasticMQConforms$$' .
+	cd adapters/awssnssqs && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -timeout 60m -run '^Test(ElasticMQ|LocalStack|Stub)Conforms$$' .
+	cd adapters/gcppubsub && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -timeout 30m -run '^Test(Emulator|Fake|FakeUnordered)Conforms$$' .
 	cd adapters/watermill && LEAT_REPORTS=$(CURDIR)/docs/conformance go test -count=1 -run '^TestGoChannelConforms$$' .
 	@$(MAKE) conformance-page
 
@@ -159,8 +169,17 @@ long-nats: ## NATS's full counts: 20 kills of the server
 	cd adapters/nats && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed'
 
 .PHONY: long-aws
-long-aws: ## SNS's and SQS's full counts: all connections cut 50 times, 20 kills of consumers, 20 clean restarts
-	cd adapters/awssnssqs && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed| kills'
+long-aws: ## SNS's and SQS's full counts: 50 cuts, 20 restarts of the services, 5 minutes of throttling, 20 kills of consumers
+	cd adapters/awssnssqs && LEAT_LONG=1 go test -count=1 -timeout 90m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed| kills'
+
+.PHONY: long-pubsub
+long-pubsub: ## Pub/Sub's full counts: the suite on the emulator and on pstest, 20 cut, reset and frozen connections, 20 kills of consumers, 100 streams
+	cd adapters/gcppubsub && LEAT_LONG=1 go test -count=1 -timeout 60m -v . | grep -E '^(ok|FAIL|panic|--- |    --- FAIL)| confirmed| streams opened'
+
+.PHONY: long-schema
+long-schema: ## 100,000 random pairs of JSON Schemas, each tried on several hundred values; all pairs of the languages on Apicurio
+	@cd schema/jsonschema && LEAT_LONG=1 go test -count=1 -timeout=0 -v -run 'TestRandomPairs' .
+	@cd schema/confluent/internal/interop && LEAT_LONG=1 go test -count=1 -v -run 'Pairs' .
 
 .PHONY: long-service
 long-service: ## The example service: 2,000 orders, each process killed, then no broker for 40 s, on Kafka and RabbitMQ

@@ -13,6 +13,8 @@ type Names struct {
 	// MaxBytes is the most bytes of a name, 20 or more; less counts as 20. 0 means 80, which SQS
 	// allows. Leave out what the adapter adds, such as ".fifo".
 	MaxBytes int
+	// MinBytes is the least bytes of a name, up to 9. 0 means 1.
+	MinBytes int
 	// Punctuation is which other bytes are allowed. It needs '-'. Empty means "-_".
 	Punctuation string
 	// LetterFirst says that a name begins with a letter.
@@ -83,7 +85,7 @@ func (n Names) allows(c byte) bool {
 
 // fits reports whether the broker takes a name.
 func (n Names) fits(name string) bool {
-	if name == "" || len(name) > n.most() || n.taken(name) {
+	if len(name) < max(n.MinBytes, 1) || len(name) > n.most() || n.taken(name) {
 		return false
 	}
 	for i := range len(name) {

@@ -141,10 +141,13 @@ func (b *barrage) compare() {
 			}
 		}
 	}
-	late := rd.poll(r.opts.Quiet) // of a connection that the broker reads to its end, or of a client that sends what it has refused
-	rd.settle(acked(), late...)
-	for i := range late {
-		store(&late[i])
+	// What comes late is of a connection that the broker reads to its end, or of a client that
+	// sends what it has refused. Without order, the last events may also come first.
+	for late := rd.poll(r.opts.Quiet); len(late) > 0; late = rd.poll(r.opts.Quiet) {
+		rd.settle(acked(), late...)
+		for i := range late {
+			store(&late[i])
+		}
 	}
 	b.judge(rd.keepsOrder())
 }

@@ -3,6 +3,7 @@ module github.com/leatgo/leat/examples
 go 1.26.0
 
 require (
+	cloud.google.com/go/pubsub/v2 v2.6.0
 	github.com/ThreeDotsLabs/watermill v1.5.2
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/leatgo/leat v0.0.0
@@ -12,6 +13,8 @@ require (
 	github.com/leatgo/leat/adapters/watermill v0.0.0
 	github.com/leatgo/leat/middleware/otel v0.0.0
 	github.com/leatgo/leat/middleware/prometheus v0.0.0
+	github.com/leatgo/leat/schema/confluent v0.0.0
+	github.com/leatgo/leat/schema/jsonschema v0.0.0
 	github.com/nats-io/nats.go v1.55.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
@@ -30,6 +33,11 @@ require (
 )
 
 require (
+	cloud.google.com/go v0.123.0 // indirect
+	cloud.google.com/go/auth v0.18.2 // indirect
+	cloud.google.com/go/auth/oauth2adapt v0.2.8 // indirect
+	cloud.google.com/go/compute/metadata v0.9.0 // indirect
+	cloud.google.com/go/iam v1.7.0 // indirect
 	github.com/aws/aws-sdk-go-v2 v1.47.6 // indirect
 	github.com/aws/aws-sdk-go-v2/config v1.33.14 // indirect
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14 // indirect
@@ -46,6 +54,20 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.2 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.7 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
+	github.com/felixge/httpsnoop v1.1.0 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/google/s2a-go v0.1.9 // indirect
+	github.com/googleapis/enterprise-certificate-proxy v0.3.14 // indirect
+	github.com/googleapis/gax-go/v2 v2.21.0 // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	github.com/twmb/franz-go/pkg/sr v1.8.0 // indirect
+	go.einride.tech/aip v0.83.0 // indirect
+	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.70.0 // indirect
+	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.70.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
+	golang.org/x/time v0.15.0 // indirect
+	google.golang.org/api v0.274.0 // indirect
+	google.golang.org/genproto v0.0.0-20260319201613-d00831a3d3e7 // indirect
 )
 
 require (
@@ -62,6 +84,7 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/leatgo/leat/adapters/awssnssqs v0.0.0
+	github.com/leatgo/leat/adapters/gcppubsub v0.0.0
 	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
@@ -106,6 +129,10 @@ replace (
 	github.com/leatgo/leat/adapters/watermill => ../adapters/watermill
 	github.com/leatgo/leat/middleware/otel => ../middleware/otel
 	github.com/leatgo/leat/middleware/prometheus => ../middleware/prometheus
+	github.com/leatgo/leat/schema/confluent => ../schema/confluent
+	github.com/leatgo/leat/schema/jsonschema => ../schema/jsonschema
 )
 
 replace github.com/leatgo/leat/adapters/awssnssqs => ../adapters/awssnssqs
+
+replace github.com/leatgo/leat/adapters/gcppubsub => ../adapters/gcppubsub

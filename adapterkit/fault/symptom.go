@@ -55,6 +55,9 @@ func (s *Symptoms[K]) Set(part K, err error) {
 // Has reports whether something is wrong with a part.
 func (s *Symptoms[K]) Has(part K) bool { return s.parts[part] != nil }
 
+// None reports whether nothing is wrong with any part.
+func (s *Symptoms[K]) None() bool { return len(s.parts) == 0 }
+
 // All returns the parts with which something is wrong, in order.
 func (s *Symptoms[K]) All() iter.Seq2[K, *Symptom] {
 	return func(yield func(K, *Symptom) bool) {

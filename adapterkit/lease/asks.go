@@ -29,7 +29,7 @@ type asks struct {
 	mean      int // size of an event
 	receiving bool
 	received  time.Time // the end of the last Receive
-	pause     time.Duration
+	pause     lifecycle.Pause
 	until     time.Time // no request begins before
 }
 
@@ -44,7 +44,7 @@ type asks struct {
 // them. Want.Held is nil.
 func (s *Stream[K, T]) StartMany(a Asks, ask func(ctx context.Context, want Want[K, T]) (came int, err error)) {
 	s.mu.Lock()
-	s.many = &asks{Asks: a, level: 1, pause: shortestPause}
+	s.many, s.keeper.o.Polled = &asks{Asks: a, level: 1}, true
 	s.mu.Unlock()
 	go s.runMany(ask)
 }
@@ -118,9 +118,9 @@ func (r *request[K, T]) aside(err error) {
 	r.s.mu.Lock()
 	r.s.many.over(0, err)
 	r.stands = true
+	r.s.signal()
 	r.s.mu.Unlock()
 	r.s.note(err)
-	r.s.signal()
 }
 
 // end notes the end of a request.
@@ -134,8 +134,8 @@ func (r *request[K, T]) end(came int, err error) {
 	if !r.stands {
 		m.over(came, err)
 	}
-	r.s.mu.Unlock()
 	r.s.signal()
+	r.s.mu.Unlock()
 }
 
 // over notes what came of a request. The lock is held.
@@ -145,12 +145,13 @@ func (m *asks) over(came int, err error) {
 	case err != nil && time.Now().Before(m.until): // one of several that failed together
 	case err != nil:
 		m.level = max(m.level/2, 1)
-		m.until = time.Now().Add(m.pause)
-		m.pause = min(2*m.pause, longestPause)
+		m.until = time.Now().Add(m.pause.Next())
 	case came == 0:
-		m.level, m.pause = max(m.level-1, 1), shortestPause
+		m.level = max(m.level-1, 1)
+		m.pause.Reset()
 	default:
-		m.level, m.pause = min(m.level+1, m.Most), shortestPause
+		m.level = min(m.level+1, m.Most)
+		m.pause.Reset()
 	}
 }
 
@@ -162,15 +163,14 @@ func (m *asks) sized(size int) {
 	m.mean += (size - m.mean) / 8
 }
 
-// receives notes that a Receive begins or ends.
+// receives notes that a Receive begins or ends, which takes what waits.
 func (s *Stream[K, T]) receives(begins bool) {
 	s.mu.Lock()
-	m := s.many
-	if m != nil {
-		m.receiving, m.received = begins, time.Now()
+	defer s.mu.Unlock()
+	if s.many != nil {
+		s.many.receiving, s.many.received = begins, time.Now()
 	}
-	s.mu.Unlock()
-	if m != nil && begins {
-		lifecycle.Signal(s.room)
+	if s.many != nil && begins || s.free != nil {
+		s.signal()
 	}
 }

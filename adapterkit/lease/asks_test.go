@@ -32,8 +32,13 @@ type several struct {
 
 func newSeveral(t *testing.T, o book.Options) *several {
 	t.Helper()
+	return startSeveral(lease.Options[string, int]{Send: confirm}, o)
+}
+
+func startSeveral(o lease.Options[string, int], b book.Options) *several {
 	s := &several{answers: make(chan answer), wants: make(chan lease.Want[string, int], 100), open: make(chan struct{}, 100)}
-	s.Stream = lease.NewStream(lease.Options[string, int]{Term: term, Send: confirm}, o)
+	o.Term = term
+	s.Stream = lease.NewStream(o, b)
 	s.StartMany(lease.Asks{Most: 3, Batch: 4}, s.ask)
 	return s
 }
@@ -117,6 +122,30 @@ func TestStreamAsksOnDemand(t *testing.T) {
 		require.Empty(t, s.open, "nobody receives any more")
 		require.NoError(t, s.Close(t.Context()))
 	})
+}
+
+// TestArrivesWhenItsLeaseIsOver: what arrives so late is not delivered, and nothing of it stays.
+// Where the broker lends it again, it is a new message.
+func TestArrivesWhenItsLeaseIsOver(t *testing.T) {
+	t.Parallel()
+	for range 100 { // the keeper looks at the same time
+		synctest.Test(t, func(t *testing.T) {
+			s := newSeveral(t, book.Options{MaxInFlight: 2, MaxInFlightBytes: 1 << 20})
+			got := s.receive(t)
+			for _, age := range []time.Duration{term, term * 9 / 10} {
+				e := keyed(t, "a", "k")
+				s.Arrived("a", 1, time.Now().Add(-age), &leat.Delivery{Event: e}, e.Size())
+			}
+			synctest.Wait()
+			assert.Zero(t, s.Numbers())
+			s.answers <- answer{events: []leat.Event{keyed(t, "a", "k")}}
+			deliveries := got()
+			require.Len(t, deliveries, 1)
+			require.False(t, deliveries[0].Lease.Ended())
+			s.finish(t, deliveries)
+			require.NoError(t, s.Close(t.Context()))
+		})
+	}
 }
 
 // TestStreamPausesAfterErrors: requests that fail together count once, the pause grows up to a

@@ -66,9 +66,13 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 	case <-k.ctx.Done():
 		return
 	}
+	over := make(chan struct{})
 	k.mu.Lock()
 	batch = slices.DeleteFunc(batch, func(m *Message[K, T]) bool {
 		m.extending = !m.lost && !m.Lease().Ended() && k.held[m.id] == m && !m.busy && m.op != GiveBack
+		if m.extending {
+			m.extension = over
+		}
 		return !m.extending
 	})
 	k.mu.Unlock()
@@ -77,12 +81,13 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 	}
 	entries, versions, _ := k.entries(batch, Extend)
 	asked := time.Now()
-	errs := k.send(Extend, entries, asked.Add(cmp.Or(k.o.ExtendTimeout, k.tenth()*9/10))) // before the next look
+	most := min(k.o.Timeout, cmp.Or(k.o.ExtendTimeout, k.tenth()*9/10)) // before the next look
+	errs := k.send(Extend, entries, asked.Add(most))
 	var lost []*Message[K, T]
 	var cause error
 	k.mu.Lock()
 	for i, m := range batch {
-		m.extending = false
+		m.extending, m.extension = false, nil
 		switch err := at(errs, i); {
 		case err == nil:
 			m.lease.Extended(asked)
@@ -91,6 +96,7 @@ func (k *Keeper[K, T]) extend(batch []*Message[K, T]) {
 		}
 	}
 	k.mu.Unlock()
+	close(over)
 	k.lose(lost, cause)
 	k.report(Extend, errs)
 }

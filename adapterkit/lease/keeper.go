@@ -29,7 +29,7 @@ const (
 // Entry is one message of a batch.
 type Entry[K comparable, T any] struct {
 	ID K
-	// Value is the newest that [Keeper.Take] got for the message.
+	// Value is what [Keeper.Take] got for the message by the latest request.
 	Value T
 	// Delay is for GiveBack only.
 	Delay time.Duration
@@ -48,9 +48,15 @@ type Options[K comparable, T any] struct {
 	// Lost is told of a message whose lease is lost. It takes the message out of the adapter's
 	// book, and returns others that are lost with it; see book.Window.Lose. Nil does nothing.
 	Lost func(m *Message[K, T], cause error) (others []*Message[K, T])
-	// Report gets what went wrong with a request, and nil when one went well, after what was
-	// confirmed is not held any more. It may be called often. Nil does nothing.
+	// Report gets what went wrong with a request, and nil when one went well. It may be called
+	// often. Nil does nothing.
 	Report func(op Op, err error)
+	// Freed is called after messages are not held any more. Nil does nothing.
+	Freed func()
+	// Polled says that messages come as answers to requests of which several run at a time. Then
+	// the answer to an older request may come late, and replaces no value. [Stream.StartMany] sets
+	// it.
+	Polled bool
 	// MaxBatch is the most entries of a request. 0 means 10.
 	MaxBatch int
 	// Requests is how many requests of acks, and how many of extensions, run at a time. 0 means 4.
@@ -62,8 +68,9 @@ type Options[K comparable, T any] struct {
 	// Timeout bounds a request with acks or give-backs, and so does the end of the first of its
 	// leases. 0 means 10 s.
 	Timeout time.Duration
-	// ExtendTimeout bounds a request with extensions. The next attempt begins when it is over. 0
-	// means less than a tenth of the term. A fifth is for brokers that are slow for their term.
+	// ExtendTimeout bounds a request with extensions, and so does Timeout. The next attempt begins
+	// when it is over. 0 means less than a tenth of the term. A fifth is for brokers that are slow
+	// for their term.
 	ExtendTimeout time.Duration
 	// NewestFirst makes Close give messages back in the opposite order of Take.
 	NewestFirst bool
@@ -83,14 +90,18 @@ type Message[K comparable, T any] struct {
 
 	// Guarded by Keeper.mu:
 	value     T
-	version   int // how often it came
-	op        Op  // what it is settled with; 0 while it is not
+	asked     time.Time // when the request began that brought value
+	version   int       // how often value was replaced
+	op        Op        // what it is settled with; 0 while it is not
 	delay     time.Duration
-	deadline  time.Time // of a GiveBack, whose lease has ended
-	busy      bool      // a request with its op is under way
-	extending bool
-	lost      bool  // its lease ends; it stays in held until that is done
-	cause     error // of the loss
+	deadline  time.Time     // of a GiveBack, whose lease has ended
+	busy      bool          // a request with its op is under way
+	extending bool          // it is about to be extended, or that is under way
+	extension chan struct{} // closed when the extension under way has ended; nil while there is none
+	lost      bool          // its lease ends; it stays in held until that is done
+	cause     error         // of the loss
+
+	early bool // it was lost before it came into a stream's book; guarded by Stream.mu
 }
 
 // Lease returns the lease of the message, for [leat.Delivery].Lease.
@@ -133,16 +144,19 @@ func New[K comparable, T any](o Options[K, T]) *Keeper[K, T] {
 }
 
 // Take notes a message that arrived. asked is the [time.Now] at which the request began that
-// brought it. fresh is false for a message that is held already: the keeper has taken over its new
-// value, and the adapter delivers nothing (L5).
+// brought it. fresh is false for a message that is held already: the adapter delivers nothing, and
+// the keeper has taken over its new value (L5), but see [Options].Polled. Where the lease of m has
+// ended when it arrives, the adapter must not deliver it.
 func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], fresh bool) {
 	k.mu.Lock()
 	m = k.held[id]
 	if m != nil && !m.lost && !m.Lease().Ended() {
 		defer k.mu.Unlock()
-		m.value = value
-		m.version++
-		m.lease.Extended(asked)
+		if !k.o.Polled || !asked.Before(m.asked) {
+			m.value, m.asked = value, asked
+			m.version++
+			m.lease.Extended(asked)
+		}
 		return m, false
 	}
 	old, givenBack, cause := m, m != nil && m.op == GiveBack, errTerm
@@ -150,7 +164,7 @@ func (k *Keeper[K, T]) Take(id K, asked time.Time, value T) (m *Message[K, T], f
 		cause = old.cause
 	}
 	k.seq++
-	m = &Message[K, T]{id: id, value: value, lease: k.leases.New(asked), seq: k.seq}
+	m = &Message[K, T]{id: id, value: value, asked: asked, lease: k.leases.New(asked), seq: k.seq}
 	extendAt := m.lease.ExtendAt()
 	if end := k.deadlineOf(extendAt); end.Before(k.safe) {
 		k.safe = end
@@ -205,6 +219,13 @@ func (k *Keeper[K, T]) Held() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.held)
+}
+
+// unsettled is Held without acks.
+func (k *Keeper[K, T]) unsettled() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.held) - k.acks.open
 }
 
 // Entries returns what is held, oldest first, acks that are not confirmed included, and without
@@ -333,6 +354,14 @@ func (k *Keeper[K, T]) end(messages []*Message[K, T], cause error) {
 			m.Lease().End(cause)
 			k.forget(m)
 		}
+	}
+	k.freed(len(messages))
+}
+
+// freed tells that n messages are not held any more. The lock is not held.
+func (k *Keeper[K, T]) freed(n int) {
+	if n > 0 && k.o.Freed != nil {
+		k.o.Freed()
 	}
 }
 

@@ -164,6 +164,50 @@ func TestComesAgain(t *testing.T) {
 	})
 }
 
+// TestOlderAnswerComesLater: with several requests at a time, the answer to an older one may come
+// after that to a newer one. Its receipt replaces nothing, and neither does its term.
+func TestOlderAnswerComesLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, older := newBroker(t, options{Polled: true}), time.Now()
+		time.Sleep(time.Second)
+		newer := time.Now()
+		m := b.deliver("1") // receipt 1
+		b.deliver("1")      // receipt 2, of a request that began at the same time
+		time.Sleep(time.Second)
+		again, fresh := b.k.Take("1", older, 1)
+		require.False(t, fresh)
+		require.Same(t, m, again)
+		time.Sleep(3 * term)
+		require.False(t, m.Lease().Ended(), "it was extended with the older receipt")
+		require.Equal(t, term*4/10, b.since(lease.Extend, newer)[0])
+		b.k.Ack(m)
+		require.NoError(t, b.k.Flush(t.Context()))
+		require.Empty(t, b.left())
+		b.close()
+	})
+}
+
+// TestPushedAgain: with pushes there is no older answer. What arrives last is what the broker
+// takes, however long it may have been on its way.
+func TestPushedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, older := newBroker(t, options{}), time.Now()
+		time.Sleep(time.Second)
+		m := b.deliver("1") // receipt 1
+		b.lent["1"].receipt = 2
+		again, fresh := b.k.Take("1", older, 2)
+		require.False(t, fresh)
+		require.Same(t, m, again)
+		b.k.Ack(m)
+		require.NoError(t, b.k.Flush(t.Context()))
+		require.Empty(t, b.left())
+		require.Empty(t, b.losses())
+		b.close()
+	})
+}
+
 // TestComesWhileItIsExtended: the same while a request with the old receipt is under way, whose
 // answer says nothing then.
 func TestComesWhileItIsExtended(t *testing.T) {

@@ -99,3 +99,77 @@ func TestGiveBackKeepsItsOrder(t *testing.T) {
 		require.Equal(t, []string{"5", "4", "3", "2", "1"}, b.order)
 	})
 }
+
+// TestGiveBackAwaitsTheExtension: a broker might handle an extension that is under way after the
+// give-back, and hide the message for another term.
+func TestGiveBackAwaitsTheExtension(t *testing.T) {
+	t.Parallel()
+	for name, give := range map[string]func(b *broker, m *message){
+		"given back": func(b *broker, m *message) { b.k.GiveBack(m, 0) },
+		"returned":   func(b *broker, _ *message) { b.k.ReturnAll(errReplaced) },
+		"closed":     func(b *broker, _ *message) { b.close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, began := newBroker(t, options{}), time.Now()
+				b.sends(func(_ context.Context, op lease.Op, batch []entry) []error {
+					if op == lease.Extend {
+						time.Sleep(400 * time.Millisecond) // on its way to the broker
+					}
+					return b.apply(op, batch)
+				})
+				m := b.deliver("1")
+				time.Sleep(term*4/10 + 100*time.Millisecond) // it is being extended
+				give(b, m)
+				time.Sleep(time.Second)
+				require.Equal(t, []time.Duration{term * 4 / 10}, b.since(lease.Extend, began))
+				require.Equal(t, []time.Duration{term*4/10 + 400*time.Millisecond}, b.since(lease.GiveBack, began))
+				require.Empty(t, b.left())
+				b.close()
+			})
+		})
+	}
+}
+
+// TestAHungExtensionHoldsUpLittle: a give-back waits half a second for an extension, not until it
+// is given up, and what is not extended goes before.
+func TestAHungExtensionHoldsUpLittle(t *testing.T) {
+	t.Parallel()
+	for name, give := range map[string]func(b *broker, fresh, old, older *message){
+		"given back": func(b *broker, fresh, old, older *message) {
+			b.k.GiveBack(fresh, 0)
+			b.k.GiveBack(old, 0)
+			b.k.GiveBack(older, 0)
+		},
+		"closed": func(b *broker, _, _, _ *message) {
+			ctx, cancel := context.WithTimeout(b.t.Context(), term/10)
+			defer cancel()
+			require.NoError(b.t, b.k.Close(ctx))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBroker(t, options{ExtendTimeout: term / 5, NewestFirst: true})
+				b.sends(func(ctx context.Context, op lease.Op, batch []entry) []error {
+					if op == lease.Extend {
+						<-ctx.Done() // a connection without an answer
+						return lease.All(len(batch), ctx.Err())
+					}
+					return b.apply(op, batch)
+				})
+				older, old := b.deliver("older"), b.deliver("old")
+				time.Sleep(term * 3 / 10)
+				fresh := b.deliver("fresh") // is not extended before 7/10
+				time.Sleep(term/10 + 100*time.Millisecond)
+				at := time.Now()
+				give(b, fresh, old, older)
+				time.Sleep(time.Second)
+				b.close()
+				require.Equal(t, []string{"fresh", "old", "older"}, b.order)
+				require.Equal(t, []time.Duration{0, 500 * time.Millisecond}, b.since(lease.GiveBack, at))
+			})
+		})
+	}
+}

@@ -95,19 +95,24 @@ func (k *Keeper[K, T]) sleep(d time.Duration) {
 // next takes the next batch of a lane: messages with the same op whose leases last. A worker that
 // gets none has ended.
 func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
+	used, dropped := 0, 0
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	used := 0
+	defer func() {
+		k.mu.Unlock()
+		k.freed(dropped)
+	}()
 	batch = make([]*Message[K, T], 0, min(len(l.queue), k.o.MaxBatch))
 	for _, m := range l.queue {
-		if len(batch) == k.o.MaxBatch || len(batch) > 0 && m.op != op {
+		if len(batch) == k.o.MaxBatch || len(batch) > 0 && (m.op != op || m.awaits()) {
 			break
 		}
+		k.awaitExtension(l, m)
 		used++
 		if k.ctx.Err() != nil || !k.lasts(m) { // L6: it is not sent
 			l.close()
 			if m.op == GiveBack && k.held[m.id] == m {
 				delete(k.held, m.id)
+				dropped++
 			}
 			continue
 		}
@@ -121,6 +126,38 @@ func (k *Keeper[K, T]) next(l *lane[K, T]) (batch []*Message[K, T], op Op) {
 		l.workers--
 	}
 	return batch, op
+}
+
+// awaits reports whether a message is given back while it is extended. The broker might handle the
+// extension after the give-back, and hide the message for another term. Keeper.mu is held.
+func (m *Message[K, T]) awaits() bool { return m.op == GiveBack && m.extension != nil }
+
+// longestAwait is how long a give-back waits for an extension. One that takes longer costs a term
+// at worst; to wait for it would keep back everything else.
+const longestAwait = 500 * time.Millisecond
+
+// awaitExtension waits for the extension that is under way of a message of the lane that is given
+// back. It lets go of the lock meanwhile: the lane of give-backs has one worker, so nobody else
+// takes from its queue.
+func (k *Keeper[K, T]) awaitExtension(l *lane[K, T], m *Message[K, T]) {
+	if !m.awaits() {
+		return
+	}
+	under := m.extension
+	k.mu.Unlock()
+	timer := time.NewTimer(longestAwait)
+	select {
+	case <-under:
+	case <-timer.C:
+	case <-k.ctx.Done():
+	}
+	timer.Stop()
+	k.mu.Lock()
+	for _, m := range l.queue { // they have waited as well
+		if m.extension == under {
+			m.extension = nil
+		}
+	}
 }
 
 // lasts reports whether something may still be sent of a message. The lock is held.
@@ -155,6 +192,7 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 			m.Lease().End(nil) // L3
 			k.forget(m)
 		}
+		k.freed(len(batch))
 	}
 	entries, versions, until := k.entries(batch, op)
 	errs := k.send(op, entries, until)
@@ -194,6 +232,7 @@ func (k *Keeper[K, T]) sendBatch(l *lane[K, T], batch []*Message[K, T], op Op) (
 	}
 	if op != GiveBack {
 		k.lose(lost, cause)
+		k.freed(len(over))
 	}
 	k.report(op, errs)
 	return some

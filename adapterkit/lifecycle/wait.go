@@ -30,6 +30,22 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// Pause is the wait after failures: 50 ms, then twice as long each time, up to a second. The zero
+// Pause works.
+type Pause struct{ last time.Duration }
+
+// Next returns how long to wait after one more failure.
+func (p *Pause) Next() time.Duration {
+	p.last = min(max(2*p.last, 50*time.Millisecond), time.Second)
+	return p.last
+}
+
+// Sleep waits after one more failure, and reports whether ctx lasted for it.
+func (p *Pause) Sleep(ctx context.Context) bool { return Sleep(ctx, p.Next()) }
+
+// Reset notes that something has succeeded.
+func (p *Pause) Reset() { p.last = 0 }
+
 // Await calls f as one of the tasks, and returns its error. When ctx ends before f, it returns the
 // cause of that, and f goes on. It is for calls of a client that take no context, or that block on
 // a write whatever their context says. Where Close must not wait for such a call, make it one of

@@ -70,3 +70,25 @@ func TestClosing(t *testing.T) {
 		assert.False(t, c.Begin(t.Context()), "it has ended")
 	})
 }
+
+// TestPause: the wait doubles up to a second, ends with ctx, and begins anew after a success.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		var p lifecycle.Pause
+		for range 2 {
+			var waits []time.Duration
+			for range 7 {
+				began := time.Now()
+				require.True(t, p.Sleep(t.Context()))
+				waits = append(waits, time.Since(began))
+			}
+			require.Equal(t, []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1000 * ms, 1000 * ms}, waits)
+			p.Reset()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.False(t, p.Sleep(ctx))
+	})
+}

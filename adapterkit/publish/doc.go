@@ -20,6 +20,7 @@
 //	waiting: nothing of the event was sent
 //	    Begin, Queue.Next                            begun
 //	    Done, Refuse, deadline, Withdraw, Close      over
+//	    Queue.Hold, Queue.PutBack                    waiting
 //	begun: it may have been sent
 //	    Done                                         over
 //	    Queue.PutBack                                waiting

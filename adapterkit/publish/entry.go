@@ -42,7 +42,8 @@ func (e *Entry[T]) Topic() string { return e.part.batch.topic }
 func (e *Entry[T]) Admitted() time.Time { return e.part.taken }
 
 // Begin says that the event is about to be sent. It returns false when the event has its outcome
-// and must not be sent. It is for entries that are in no [Queue], whose Next begins them.
+// and must not be sent. It is for entries that are in no [Queue], whose Next begins them, and for
+// those that [Queue.Hold] has taken out.
 func (e *Entry[T]) Begin() bool { return e.state.CompareAndSwap(waiting, begun) }
 
 // Done is the end of the event, with the outcome that [Error] makes of err: the broker has

@@ -72,8 +72,12 @@ func (o *Options) trouble() (leat.Code, error) {
 		return leat.CodeUnavailable, nil
 	}
 	err := o.Trouble()
-	if own, ok := errors.AsType[*leat.Error](err); ok && own == err { //nolint:errorlint // only the outermost
-		return own.Code, own.Err
+	own, ok := errors.AsType[*leat.Error](err)
+	switch {
+	case !ok || own != err: //nolint:errorlint // only the outermost
+		return leat.CodeUnavailable, err
+	case own.Code == leat.CodeUnknown: // which is about what was sent
+		return leat.CodeUnavailable, own.Err
 	}
-	return leat.CodeUnavailable, err
+	return own.Code, own.Err
 }

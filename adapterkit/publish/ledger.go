@@ -22,8 +22,9 @@ type Options struct {
 	Timeout time.Duration
 	// Trouble says why nothing can be sent at present; nil means that nothing is known to be wrong.
 	// Its text becomes a part of the errors of events that were not begun, or have no answer. When
-	// it is an [*leat.Error], the former have its code, else [leat.CodeUnavailable]. It is called
-	// without a lock. A nil Trouble means that nothing is ever known.
+	// it is an [*leat.Error], the former have its code, else [leat.CodeUnavailable], as also for
+	// [leat.CodeUnknown], which is about what was sent. It is called without a lock. A nil Trouble
+	// means that nothing is ever known.
 	Trouble func() error
 }
 

@@ -69,6 +69,15 @@ func TestErrorsSayWhichEventAndWhy(t *testing.T) {
 		synctest.Wait()
 		require.EqualError(t, got,
 			`leat: publish topic "topic" event "b": unauthenticated: not sent within the DeliveryTimeout of 10s: test`)
+
+		trouble = refusedWith(leat.CodeUnknown) // the outcome of another event
+		admit(t.Context(), "c")
+		time.Sleep(timeout)
+		synctest.Wait()
+		require.EqualError(t, got,
+			`leat: publish topic "topic" event "c": unavailable: not sent within the DeliveryTimeout of 10s: test`)
+
+		trouble = refusedWith(leat.CodeUnauthenticated)
 		require.True(t, admit(t.Context(), "sent").Begin())
 		time.Sleep(timeout)
 		synctest.Wait()

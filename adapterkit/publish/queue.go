@@ -27,7 +27,17 @@ func (q *Queue[T]) Push(e *Entry[T]) {
 // Next takes the first entry out and begins it. It returns nil when the queue is empty, or when
 // want is not nil and returns false for the first entry, which then stays. want is called under the
 // queue's lock.
-func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
+func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] { return q.out(want, true) }
+
+// Hold is Next for an adapter that begins the entry later, by [Entry.Begin], because something that
+// takes long comes before the first byte, such as a token. Until then the entry is in no queue, and
+// may get its outcome all the same. Put it back if it is not to be sent now. It is not for a
+// [Batch] with an Owner, which may have the entry again by then.
+func (q *Queue[T]) Hold(want func(e *Entry[T]) bool) *Entry[T] { return q.out(want, false) }
+
+// out takes the first entry out. It begins it under the lock: an entry that is told waits for the
+// lock before its batch may use it again, and one that is begun is not told by others.
+func (q *Queue[T]) out(want func(e *Entry[T]) bool, begin bool) *Entry[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.first != nil {
@@ -36,7 +46,7 @@ func (q *Queue[T]) Next(want func(e *Entry[T]) bool) *Entry[T] {
 			return nil
 		}
 		q.unlink(e)
-		if e.Begin() {
+		if begin && e.Begin() || !begin && !e.Told() {
 			return e
 		}
 	}
@@ -87,13 +97,13 @@ func (q *Queue[T]) signal() {
 	}
 }
 
-// PutBack puts an entry that was begun, and of which certainly nothing was sent, to the front of
-// the queue. Several are put back from the last to the first. It returns false when the entry was
-// reported as unknown meanwhile and is over.
+// PutBack puts an entry of which certainly nothing was sent to the front of the queue, whether it
+// was begun or not. Several are put back from the last to the first. It returns false when the
+// entry has its outcome, and is over.
 func (q *Queue[T]) PutBack(e *Entry[T]) bool {
 	q.mu.Lock()
 	q.link(e, nil, q.first)
-	back := e.state.CompareAndSwap(begun, waiting)
+	back := e.state.CompareAndSwap(begun, waiting) || !e.Told()
 	if !back {
 		q.unlink(e)
 	}

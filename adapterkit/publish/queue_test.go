@@ -139,3 +139,35 @@ func TestQueueTakeWaits(t *testing.T) {
 		l.Close(t.Context())
 	})
 }
+
+// TestQueueHold: what is held is not begun, so its deadline refuses it, and it can be put back.
+func TestQueueHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := publish.New[int](publish.Options{Timeout: timeout})
+		var a admitted
+		var q publish.Queue[int]
+		o := offer(t.Context(), t, l, "a", 4, 1, &a)
+		e := a.list()
+		for i := range e {
+			q.Push(e[i])
+		}
+		assert.Nil(t, q.Hold(func(*entry) bool { return false }))
+		require.Same(t, e[0], q.Hold(nil))
+		require.Same(t, e[1], q.Hold(nil))
+		require.Same(t, e[2], q.Hold(nil))
+		assert.True(t, e[1].Refuse(refusedWith(leat.CodeInvalid)), "it was not begun")
+		assert.False(t, q.PutBack(e[1]))
+		assert.True(t, q.PutBack(e[0]))
+		require.Same(t, e[0], q.Hold(nil))
+		assert.True(t, e[0].Begin())
+		assert.False(t, e[1].Begin())
+		e[0].Done(nil)
+		time.Sleep(timeout) // in fake time
+		synctest.Wait()
+		assert.False(t, e[2].Begin())
+		assert.False(t, q.PutBack(e[2]))
+		assert.True(t, q.Empty())
+		assert.Equal(t, []string{"ok", "invalid", "unavailable", "unavailable"}, o.list())
+		l.Close(t.Context())
+	})
+}

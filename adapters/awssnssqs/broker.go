@@ -2,8 +2,9 @@ package awssnssqs
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"sync"
+	"net/http/httptrace"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/lifecycle"
 	"github.com/leatgo/leat/adapterkit/options"
@@ -22,10 +24,11 @@ type Broker struct {
 	sqs          *sqs.Client // does not retry
 	sns          *sns.Client // likewise
 	toSQS, toSNS service
+	credentials  aws.CredentialsProvider // of who publishes; may be nil
 	life         lifecycle.Life[*Stream]
 	publisher    *publisher
-	topics       sync.Map               // target by topic
-	queues       sync.Map               // queue by Group
+	urls         lifecycle.Memo[string, string] // of the queues of topics, in ModeSQS
+	declared     lifecycle.Memo[planID, struct{}]
 	account      atomic.Pointer[string] // what the ARNs of its topics begin with
 }
 
@@ -61,6 +64,9 @@ func New(o *Options) (*Broker, error) {
 			s.BaseEndpoint = &b.o.Endpoint
 		}
 	})
+	if b.credentials = b.sns.Options().Credentials; b.o.Mode == ModeSQS {
+		b.credentials = b.sqs.Options().Credentials
+	}
 	b.publisher = newPublisher(b)
 	return b, nil
 }
@@ -106,6 +112,39 @@ func (s *service) config(c aws.Config) aws.Config {
 		c.HTTPClient = &http.Client{Transport: s.transport}
 	}
 	return c
+}
+
+// do calls f, which sends a request. An error before the request had a connection is an unsent one.
+// Where the time of the request was over while it waited for its connection, and not for
+// credentials, do tells the dialer, so that [dialer.reachable] tries the next connection first. A
+// client of the application may not tell any of this.
+func (s *service) do(ctx context.Context, f func(ctx context.Context) error) error {
+	if s.transport == nil {
+		return f(ctx)
+	}
+	var waits, connected atomic.Bool
+	err := f(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { waits.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
+	if err == nil || connected.Load() {
+		return err
+	}
+	if waits.Load() {
+		s.dialer.overdue(ctx.Err())
+	}
+	return &unsent{err}
+}
+
+// login sees to it that the SDK has credentials to publish with. It keeps them until they expire.
+func (b *Broker) login(ctx context.Context) error {
+	if b.credentials == nil {
+		return nil
+	}
+	if _, err := b.credentials.Retrieve(ctx); err != nil {
+		return &unsent{&smithy.OperationError{ServiceID: "AWS", OperationName: "login", Err: fmt.Errorf("get identity: %w", err)}}
+	}
+	return nil
 }
 
 func (s *service) close() {

@@ -105,8 +105,12 @@ func valuesOf[V any](m *message, of func(kind, value *string) V) map[string]V {
 }
 
 // wanted are the system attributes that decode reads. Of message attributes it reads all.
-func wanted() []types.MessageSystemAttributeName {
-	return []types.MessageSystemAttributeName{receiveCount, messageGroup, sentAt}
+func (b *Broker) wanted() []types.MessageSystemAttributeName {
+	names := []types.MessageSystemAttributeName{receiveCount, messageGroup}
+	if b.o.Mapping != nil {
+		names = append(names, sentAt)
+	}
+	return names
 }
 
 // decode makes a delivery of a received message, without its lease, and returns the size that

@@ -2,6 +2,7 @@ package awssnssqs
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -55,9 +56,10 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err := d.pace(ctx, began); err != nil {
 		return nil, err
 	}
+	d.begin(network, address)
 	c, err := d.dial(ctx, network, address)
 	if err == nil || ctx.Err() == nil {
-		d.note(network, address, err)
+		d.note(err)
 	}
 	return c, err
 }
@@ -74,20 +76,37 @@ func (d *dialer) pace(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// note notes what came of an attempt.
-func (d *dialer) note(network, address string, err error) {
+// begin notes an attempt.
+func (d *dialer) begin(network, address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.network, d.address, d.err, d.last = network, address, err, time.Now()
+	d.network, d.address = network, address
+}
+
+// note notes what came of an attempt.
+func (d *dialer) note(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.last = err, time.Now()
+}
+
+// overdue notes that a request has waited for an attempt until its time was over, by the error of
+// its context. An attempt that failed says more, and a request that was canceled says nothing.
+func (d *dialer) overdue(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil && errors.Is(err, context.DeadlineExceeded) {
+		d.err = err
+	}
 }
 
 // reachable waits until connections can be made, where they could not. It is for what must not
-// begin before that. It returns the error of the next attempt.
+// begin before that. It returns the error of the next attempt, and nil where there was none yet.
 func (d *dialer) reachable(ctx context.Context) error {
 	d.mu.Lock()
 	network, address, err := d.network, d.address, d.err
 	d.mu.Unlock()
-	if err == nil {
+	if err == nil || address == "" {
 		return nil
 	}
 	c, err := d.DialContext(ctx, network, address)

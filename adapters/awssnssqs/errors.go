@@ -27,7 +27,7 @@ var codes = map[string]leat.Code{
 	"SubscriptionLimitExceeded": leat.CodeExhausted, "FilterPolicyLimitExceeded": leat.CodeExhausted,
 
 	"AccessDenied": leat.CodePermissionDenied, "AuthorizationError": leat.CodePermissionDenied,
-	"InvalidSecurity": leat.CodePermissionDenied, "KmsAccessDenied": leat.CodePermissionDenied,
+	"NotAuthorized": leat.CodePermissionDenied, "InvalidSecurity": leat.CodePermissionDenied, "KmsAccessDenied": leat.CodePermissionDenied,
 	"KMSAccessDenied": leat.CodePermissionDenied, "OptInRequired": leat.CodePermissionDenied,
 
 	"InvalidClientTokenId": leat.CodeUnauthenticated, "UnrecognizedClient": leat.CodeUnauthenticated,
@@ -37,8 +37,13 @@ var codes = map[string]leat.Code{
 	"InvalidAccessKeyId": leat.CodeUnauthenticated, "RequestExpired": leat.CodeUnauthenticated,
 	"RequestTimeTooSkewed": leat.CodeUnauthenticated, "AuthFailure": leat.CodeUnauthenticated,
 
-	"BatchRequestTooLong":  leat.CodeTooLarge,
-	"UnsupportedOperation": leat.CodeUnsupported, "InvalidAction": leat.CodeUnsupported,
+	"BatchRequestTooLong": leat.CodeTooLarge, "RequestEntityTooLarge": leat.CodeTooLarge, "MessageTooLong": leat.CodeTooLarge,
+	"UnsupportedOperation": leat.CodeUnsupported, "InvalidAction": leat.CodeUnsupported, "UnknownOperation": leat.CodeUnsupported,
+
+	"InvalidMessageContents": leat.CodeInvalid, "InvalidParameter": leat.CodeInvalid, "InvalidParameterValue": leat.CodeInvalid,
+	"ParameterValueInvalid": leat.CodeInvalid, "InvalidParameterCombination": leat.CodeInvalid, "MissingParameter": leat.CodeInvalid,
+	"InvalidAttributeName": leat.CodeInvalid, "InvalidAttributeValue": leat.CodeInvalid, "InvalidAddress": leat.CodeInvalid,
+	"InvalidBatchEntryId": leat.CodeInvalid, "Validation": leat.CodeInvalid, "ValidationError": leat.CodeInvalid,
 
 	"ReceiptHandleIsInvalid": leat.CodeLeaseLost, "MessageNotInflight": leat.CodeLeaseLost,
 	"InvalidReceiptHandle": leat.CodeLeaseLost,
@@ -61,14 +66,43 @@ func shortCode(code string) string {
 }
 
 // answered returns what an error code of an answer says. server says that the service is at fault.
-func answered(code string, server bool) leat.Code {
-	if c, ok := codes[shortCode(code)]; ok {
+// Of a code that is not in the table, a request of which the service blames the sender is refused,
+// and nobody knows whether another one would be.
+func answered(code, text string, server bool) leat.Code {
+	c, ok := codes[shortCode(code)]
+	switch {
+	case ok && c == leat.CodeInvalid && isTooLong(text):
+		return leat.CodeTooLarge
+	case ok:
 		return c
-	}
-	if server {
+	case server:
 		return leat.CodeUnknown
 	}
-	return leat.CodeInvalid
+	return leat.CodeUnavailable
+}
+
+// isTooLong reports whether the text of an invalid parameter says that a message is too large, for
+// which neither SNS nor SQS has a code.
+func isTooLong(text string) bool {
+	return strings.Contains(text, "Message too long") || strings.Contains(text, "Message must be shorter than")
+}
+
+// strange is the error of an entry that was refused by a code that is not in the table.
+type strange struct{ text string }
+
+func (s *strange) Error() string { return s.text }
+
+// isStrange reports whether a request or an entry was refused by a code that is not in the table.
+func isStrange(err error) bool {
+	if _, entry := errors.AsType[*strange](err); entry {
+		return true
+	}
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || isServerFault(err, api) {
+		return false
+	}
+	_, known := codes[shortCode(api.ErrorCode())]
+	return !known
 }
 
 // codeOf classifies an error of the SDK for everything but the outcome of a publish.
@@ -77,12 +111,12 @@ func codeOf(err error) leat.Code {
 		return own.Code
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		if code := answered(api.ErrorCode(), isServerFault(err, api)); code != leat.CodeUnknown {
+		if code := answered(api.ErrorCode(), api.ErrorMessage(), isServerFault(err, api)); code != leat.CodeUnknown {
 			return code
 		}
 		return leat.CodeUnavailable
 	}
-	if isLogin(err) {
+	if isLogin(err) && !isOutage(err) {
 		return leat.CodeUnauthenticated
 	}
 	return fault.Code(err)
@@ -93,13 +127,16 @@ func publishCode(err error) leat.Code {
 	if own, ok := errors.AsType[*leat.Error](err); ok {
 		return own.Code
 	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return answered(api.ErrorCode(), isServerFault(err, api))
+	if isLogin(err) { // what answers is the service that logs in, if any
+		if code := codeOf(err); code != leat.CodeCanceled {
+			return code
+		}
+		return leat.CodeUnavailable
 	}
-	switch {
-	case isLogin(err):
-		return leat.CodeUnauthenticated
-	case isUnsent(err):
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return answered(api.ErrorCode(), api.ErrorMessage(), isServerFault(err, api))
+	}
+	if isUnsent(err) {
 		return leat.CodeUnavailable
 	}
 	return leat.CodeUnknown
@@ -118,10 +155,33 @@ func isLogin(err error) bool {
 		strings.Contains(op.Err.Error(), "get identity") || strings.Contains(op.Err.Error(), "failed to sign"))
 }
 
+// isOutage reports whether nobody has answered a request for credentials, which refuses nothing.
+// Where the metadata service of EC2 does not answer, there are no credentials: it is only there.
+func isOutage(err error) bool {
+	_, broken := errors.AsType[*net.OpError](err)
+	_, unanswered := errors.AsType[*smithyhttp.RequestSendError](err)
+	timeout, ok := errors.AsType[net.Error](err)
+	lost := broken || unanswered || ok && timeout.Timeout()
+	return fault.Code(err) == leat.CodeCanceled || lost && !strings.Contains(err.Error(), "ec2imds")
+}
+
+// unsent is the error of a request that had no connection, such as one whose time was over before.
+type unsent struct{ err error }
+
+func (u *unsent) Error() string { return "no connection: " + u.err.Error() }
+
+func (u *unsent) Unwrap() error { return u.err }
+
 // isUnsent reports whether no byte of a request has left, since there is no connection.
 func isUnsent(err error) bool {
+	_, never := errors.AsType[*unsent](err)
+	return never || isDial(err) || fault.IsUntrusted(err)
+}
+
+// isDial reports whether nobody could be reached.
+func isDial(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial" || fault.IsUntrusted(err)
+	return ok && op.Op == "dial"
 }
 
 // fail makes the error of a call.
@@ -176,12 +236,15 @@ func reason(err error) string {
 			return notAWS
 		}
 		text := masked(api.ErrorMessage())
-		if text == "" || answered(code, false) == leat.CodeUnauthenticated { // which may quote the signature
+		if text == "" || codes[code] == leat.CodeUnauthenticated { // which may quote the signature
 			return code
 		}
 		return code + ": " + text
 	}
 	if isLogin(err) {
+		if isOutage(err) {
+			return "nobody has given the SDK its credentials in time"
+		}
 		return "the SDK has no credentials"
 	}
 	if canceled, ok := errors.AsType[*smithy.CanceledError](err); ok {

@@ -26,3 +26,25 @@ func CountDials(b *Broker) func() int {
 	}
 	return func() int { return int(n.Load()) }
 }
+
+// HangDials lets all attempts to connect hang until their contexts end, and ends the connections
+// that are idle.
+func HangDials(b *Broker) {
+	for _, s := range []*service{&b.toSQS, &b.toSNS} {
+		d := s.dialer
+		d.mu.Lock()
+		d.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		d.mu.Unlock()
+		s.transport.CloseIdleConnections()
+	}
+}
+
+// Lanes returns how many lanes there are.
+func Lanes(b *Broker) int {
+	b.publisher.mu.Lock()
+	defer b.publisher.mu.Unlock()
+	return len(b.publisher.lanes)
+}

@@ -162,6 +162,8 @@ func TestPublishOutcomes(t *testing.T) {
 		"entry's fault":   {awsstub.Fault{Code: "InternalError", Server: true, PerEntry: true, Times: 1}, unknownOnStandard},
 		"entry throttled": {awsstub.Fault{Code: "Throttling", Server: true, PerEntry: true, Times: 1}, same(0)},
 		"entry refused":   {awsstub.Fault{Code: "InvalidMessageContents", PerEntry: true, Times: 1}, same(leat.CodeInvalid)},
+		"a new code":      {awsstub.Fault{Code: "SomethingNew", Times: 1}, same(leat.CodeUnavailable)},
+		"entry's new one": {awsstub.Fault{Code: "SomethingNew", PerEntry: true, Times: 1}, same(leat.CodeUnavailable)},
 	} {
 		for mode, o := range modes {
 			t.Run(name+"/"+mode, func(t *testing.T) {
@@ -212,6 +214,65 @@ func TestPartialFailuresAreNotSuccess(t *testing.T) {
 			s.nothingMore(stream)
 		})
 	}
+}
+
+// TestNewCodeOfABatch: a batch that AWS refuses by a code that nobody knows is sent an event at a
+// time, once. Where AWS stores the others, the code is about the event, which is not tried again.
+func TestNewCodeOfABatch(t *testing.T) {
+	t.Parallel()
+	s := onStub(t, awssnssqs.Options{Mode: awssnssqs.ModeSQS, Lanes: 1})
+	s.server.Break(awsstub.Fault{Action: "SendMessageBatch", Code: "SomethingNew", Times: 2})
+	events := s.events(10, 10)
+	var stored []leat.Event
+	for i, err := range s.publish(events) {
+		if err == nil {
+			stored = append(stored, events[i])
+		} else {
+			require.Equal(t, leat.CodeInvalid, leat.CodeOf(err), "%v", err)
+			require.ErrorContains(t, err, "SomethingNew")
+		}
+	}
+	require.Len(t, stored, 9)
+	stream := s.stream(s.b)
+	s.requireAll(stored, s.take(stream, len(stored)))
+	require.NoError(t, stream.Close(t.Context()))
+}
+
+// TestUnsentIsNotUnknown: a request whose time is over while it waits for a connection has not
+// left, so that its events certainly are not stored.
+func TestUnsentIsNotUnknown(t *testing.T) {
+	t.Parallel()
+	for mode, o := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := onStub(t, o)
+			name := awssnssqs.QueueName(!o.Standard, faultTopic)
+			id := arnOf("sns", name)
+			if o.Mode == awssnssqs.ModeSQS {
+				id = s.server.URL() + "/" + awsstub.Account + "/" + name
+			}
+			o.RequestTimeout, o.DeliveryTimeout, o.Topics = 200*time.Millisecond, time.Second, map[string]string{faultTopic: id}
+			s.b = s.open(o)
+			awssnssqs.HangDials(s.b)
+			for _, err := range s.publish(s.events(1, 1)) {
+				require.Equal(t, leat.CodeUnavailable, leat.CodeOf(err), "%v", err)
+			}
+		})
+	}
+}
+
+// TestLanesEnd: a lane exists while it has events, and thousands of topics leave nothing behind.
+func TestLanesEnd(t *testing.T) {
+	t.Parallel()
+	s := onStub(t, awssnssqs.Options{})
+	for _, err := range s.publish(s.events(100, 100)) {
+		require.NoError(t, err)
+	}
+	p := leat.NewProducer(s.b, nil)
+	for i := range 100 {
+		require.Equal(t, leat.CodeNotFound, leat.CodeOf(p.Publish(t.Context(), fmt.Sprint("other-", i), s.events(1, 1)...)))
+	}
+	require.Eventually(t, func() bool { return awssnssqs.Lanes(s.b) == 0 }, brokertest.Patience, time.Millisecond)
 }
 
 // TestThrottling: half of all calls are throttled. Nothing is lost or out of order, and health says
@@ -272,6 +333,48 @@ func TestLostAnswerOfAPoll(t *testing.T) {
 	}
 	s.server.Break(awsstub.Fault{Action: "ReceiveMessage", Lose: true, Times: 2})
 	s.requireAll(events, s.take(s.stream(s.b), len(events)))
+}
+
+// TestLostPollIsOver: when the messages of a lost poll are visible again, nobody waits for its
+// answer any more, and there is room for another poll.
+func TestLostPollIsOver(t *testing.T) {
+	t.Parallel()
+	s := onStub(t, awssnssqs.Options{Mode: awssnssqs.ModeSQS, Visibility: 2 * time.Second, RequestTimeout: time.Hour})
+	s.sub.MaxInFlight = 1
+	events := s.events(1, 1)
+	for _, err := range s.publish(events) {
+		require.NoError(t, err)
+	}
+	s.server.Break(awsstub.Fault{Action: "ReceiveMessage", Lose: true, Times: 1})
+	s.server.Break(awsstub.Fault{Action: "ReceiveMessage", Hang: true, Times: 1})
+	s.requireAll(events, s.take(s.stream(s.b), len(events)))
+}
+
+// TestReceiptsOfALostPoll: what comes by a repeated attempt is delivered with receipts that SQS
+// takes, since an earlier request of the attempt may have arrived later and got newer ones.
+func TestReceiptsOfALostPoll(t *testing.T) {
+	t.Parallel()
+	s := onStub(t, awssnssqs.Options{Mode: awssnssqs.ModeSQS, Visibility: 2 * time.Second})
+	events := s.events(3, 1)
+	for _, err := range s.publish(events) {
+		require.NoError(t, err)
+	}
+	const extend = "ChangeMessageVisibilityBatch"
+	s.server.Break(awsstub.Fault{Action: "ReceiveMessage", Lose: true, Times: 1})
+	s.server.Break(awsstub.Fault{Action: extend, PerEntry: true, Code: "ReceiptHandleIsInvalid", Times: len(events)})
+	stream, into := s.stream(s.b), make([]leat.Delivery, len(events))
+	for n := 0; n < len(events); {
+		got, err := stream.Receive(t.Context(), into[n:])
+		require.NoError(t, err)
+		n += got
+	}
+	extended := s.server.Calls()[extend]
+	require.Eventually(t, func() bool { return s.server.Calls()[extend] > extended+1 }, brokertest.Patience, time.Millisecond)
+	for i := range into {
+		require.False(t, into[i].Lease.Ended())
+		stream.Settle(&into[i], leat.Settlement{Action: leat.Ack})
+	}
+	require.NoError(t, stream.Close(t.Context()))
 }
 
 // TestCloseEndsWhileTheServerHangs: Close ends in time, with a message that nobody reads (a defect

@@ -8,7 +8,6 @@ import (
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
 	"github.com/leatgo/leat/adapters/awssnssqs/internal/awsstub"
-	"github.com/leatgo/leat/eventtest"
 	"github.com/leatgo/leat/internal/brokertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,8 +16,13 @@ import (
 // live returns a broker in ModeSQS on a server. The end of the test closes it.
 func live(t *testing.T, url string) *awssnssqs.Broker {
 	t.Helper()
+	return liveIn(t, awssnssqs.ModeSQS, url)
+}
+
+func liveIn(t *testing.T, mode awssnssqs.Mode, url string) *awssnssqs.Broker {
+	t.Helper()
 	b, err := awssnssqs.New(&awssnssqs.Options{
-		Mode: awssnssqs.ModeSQS, Endpoint: url, Wait: time.Second, Visibility: 10 * time.Second, CloseTimeout: 5 * time.Second,
+		Mode: mode, Endpoint: url, Wait: time.Second, Visibility: 10 * time.Second, CloseTimeout: 5 * time.Second,
 		RequestTimeout: brokertest.Patience, Config: &aws.Config{Region: awsstub.Region, Credentials: static{}},
 	})
 	require.NoError(t, err)
@@ -38,26 +42,4 @@ func rounds(short, long int) int {
 		return long
 	}
 	return short
-}
-
-// loaded begins a load on a server behind a proxy.
-func loaded(t *testing.T, server *brokertest.AWSServer) (*eventtest.Proxy, *brokertest.Load) {
-	t.Helper()
-	p, err := eventtest.StartProxy(server.URL()[len("http://"):])
-	require.NoError(t, err)
-	t.Cleanup(p.Close)
-	return p, brokertest.StartLoad(t, live(t, "http://"+p.Addr()), brokertest.Name(t), nil)
-}
-
-// TestCutUnderLoad: all connections are cut again and again, which takes nothing away.
-func TestCutUnderLoad(t *testing.T) {
-	t.Parallel()
-	times := rounds(5, 50)
-	p, l := loaded(t, brokertest.StartElasticMQ(t, nil))
-	for range times {
-		l.Progress(500)
-		p.Cut()
-	}
-	l.Progress(500)
-	l.Finish(times * brokertest.LoadInFlight)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -195,8 +196,11 @@ func TestMistakeOfTheClock(t *testing.T) {
 	s := newSite(t)
 	b := s.open(nil)
 	declares(t, b, orders)
+	health := s.receive(b)
 	s.stub.Skew(10 * time.Minute)
 	s.told(s.open(nil).Declare(t.Context(), orders), leat.CodeUnauthenticated, "clock")
+	s.told(s.publish(b, nil), leat.CodeUnauthenticated, "clock")
+	s.tells(health, leat.CodeUnauthenticated, "clock")
 }
 
 // TestMissingPermissions: for each action, the call or health that needs it says which one it is.
@@ -241,6 +245,29 @@ func TestMissingPermissions(t *testing.T) {
 			s.told(s.open(nil).Declare(t.Context(), orders), leat.CodePermissionDenied, action)
 		})
 	}
+	t.Run("SendMessageBatch", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t)
+		b := s.open(func(o *awssnssqs.Options) { o.Mode = awssnssqs.ModeSQS })
+		declares(t, b, orders)
+		s.stub.Break(awsstub.Fault{Action: "SendMessageBatch", Code: "AccessDenied"})
+		s.told(s.publish(b, nil), leat.CodePermissionDenied, "SendMessageBatch", "docs/awssnssqs.md lists the permissions")
+	})
+	t.Run("ChangeMessageVisibilityBatch", func(t *testing.T) { // of what is held for long
+		t.Parallel()
+		s := newSite(t)
+		b := s.open(nil)
+		declares(t, b, orders)
+		require.NoError(t, s.publish(b, nil))
+		s.stub.Break(awsstub.Fault{Action: "ChangeMessageVisibilityBatch", Code: "AccessDenied"})
+		stream, err := b.Subscribe(t.Context(), orders)
+		require.NoError(t, err)
+		_, err = stream.Receive(t.Context(), make([]leat.Delivery, 1))
+		require.NoError(t, err)
+		reporter, ok := stream.(leat.HealthReporter)
+		require.True(t, ok)
+		s.tells(reporter, leat.CodePermissionDenied, "ChangeMessageVisibilityBatch", "docs/awssnssqs.md lists the permissions")
+	})
 	for _, action := range []string{"ReceiveMessage", "DeleteMessageBatch"} {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()
@@ -323,6 +350,49 @@ func TestSizesAndCharacters(t *testing.T) {
 		assert.Equal(t, before["PublishBatch"], s.stub.Calls()["PublishBatch"])
 		require.NoError(t, s.publish(b, []byte("\x00\x0b\x1f\x7f\ufffe\uffff\xff")))
 		require.NoError(t, s.publish(b, make([]byte, b.Limits().MaxEventBytes-10<<10)))
+	}
+}
+
+// TestLargestEvent: an event of as many bytes as Limits says is taken, and of one more it is not.
+// With a limit of 1 MiB these are two messages, and an event of 1 MiB is refused.
+func TestLargestEvent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for mode := range 2 {
+		b := s.open(func(o *awssnssqs.Options) { o.Mode, o.MaxMessageBytes = awssnssqs.Mode(mode), 1<<20 })
+		sub := leat.Subscription{Topic: fmt.Sprint("large-", mode), Group: "g"}
+		require.NoError(t, b.Declare(t.Context(), sub))
+		of := func(size int) error {
+			e, err := leat.NewEvent("t", &leat.EventOptions{Source: "/s"})
+			require.NoError(t, err)
+			e = e.WithData("application/octet-stream", nil)
+			e = e.WithData("application/octet-stream", make([]byte, size-e.Size()))
+			require.Equal(t, size, e.Size())
+			outcome := make(chan error, 1)
+			b.Publish(t.Context(), sub.Topic, []leat.Event{e}, func(_ int, err error) { outcome <- err })
+			return <-outcome
+		}
+		require.NoError(t, of(b.Limits().MaxEventBytes))
+		s.told(of(b.Limits().MaxEventBytes+1), leat.CodeTooLarge)
+		s.told(of(1<<20), leat.CodeTooLarge)
+		s.told(of(1<<20+1), leat.CodeTooLarge)
+	}
+}
+
+// TestTooLargeForItsTarget: a topic or a queue of others may take less than MaxMessageBytes. AWS
+// says that in the text of an error about parameters only.
+func TestTooLargeForItsTarget(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.createTopic("small.fifo", map[string]string{"FifoTopic": "true", "MaximumMessageSize": "2048"})
+	topics := map[awssnssqs.Mode]string{
+		awssnssqs.ModePublish: arnOf("sns", "small.fifo"),
+		awssnssqs.ModeSQS:     s.createQueue("small.fifo", map[string]string{"FifoQueue": "true", "MaximumMessageSize": "2048"}),
+	}
+	for mode, id := range topics {
+		b := s.open(func(o *awssnssqs.Options) { o.Mode, o.Topics = mode, map[string]string{orders.Topic: id} })
+		s.told(s.publish(b, make([]byte, 4096)), leat.CodeTooLarge)
+		require.NoError(t, s.publish(b, nil))
 	}
 }
 

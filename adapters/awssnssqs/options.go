@@ -37,7 +37,9 @@ type Options struct {
 	// one: localhost, 127.0.0.0/8 and ::1.
 	AllowPlaintext bool
 	// Config is the SDK's configuration, for credentials and HTTP clients of your own. Its Retryer
-	// is not used. Nil means config.LoadDefaultConfig, with an HTTP client of the adapter.
+	// is not used. An HTTPClient that is not an awshttp.BuildableClient connects by its own rule,
+	// which may be more often than once a second in an outage. Nil means config.LoadDefaultConfig,
+	// with an HTTP client of the adapter.
 	Config *aws.Config
 
 	// Buffer is how many events may be published and not yet confirmed; further publishes wait. 0

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -28,16 +27,16 @@ type publisher struct {
 	b      *Broker
 	ledger *publish.Ledger[parcel]
 	tasks  *lifecycle.Tasks
-	dialer *dialer         // of the service that events go to
+	to     *service        // that events go to
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	seed   maphash.Seed
 	turn   atomic.Uint64 // of events without a key
-	lanes  sync.Map      // []*lane by topic
 
 	mu      sync.Mutex
+	lanes   map[laneKey]*lane
 	trouble fault.Symptom
-	failing fault.Incident
+	failing fault.Incident // for the log
 }
 
 // parcel is what is kept for an event.
@@ -57,9 +56,9 @@ func (m *parcel) outcome(err error) error {
 }
 
 func newPublisher(b *Broker) *publisher {
-	p := &publisher{b: b, tasks: &b.life.Tasks, dialer: b.toSNS.dialer, seed: maphash.MakeSeed()}
+	p := &publisher{b: b, tasks: &b.life.Tasks, to: &b.toSNS, seed: maphash.MakeSeed(), lanes: map[laneKey]*lane{}}
 	if b.o.Mode == ModeSQS {
-		p.dialer = b.toSQS.dialer
+		p.to = &b.toSQS
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.failing.Logger = b.o.Logger
@@ -84,12 +83,7 @@ func (b *Broker) Publish(
 		}
 		value.dedup = rand.Text()
 		return b.encode(e, trace, &value.message)
-	}, func(entries []publish.Entry[parcel]) {
-		lanes := p.lanesOf(topic)
-		for i := range entries {
-			lanes[p.laneOf(&entries[i].Value, len(lanes))].push(&entries[i])
-		}
-	})
+	}, func(entries []publish.Entry[parcel]) { p.push(topic, entries) })
 }
 
 // Withdraw implements [leat.Withdrawer].
@@ -97,32 +91,27 @@ func (b *Broker) Withdraw(ctx context.Context, topic string, events []leat.Event
 	b.publisher.ledger.Withdraw(ctx, topic, events)
 }
 
-func (p *publisher) lanesOf(topic string) []*lane {
-	if known, ok := p.lanes.Load(topic); ok {
-		return known.([]*lane) //nolint:forcetypeassert // nothing else is in it
-	}
-	lanes := make([]*lane, p.b.o.Lanes)
-	for i := range lanes {
-		lanes[i] = &lane{p: p, topic: topic}
-	}
-	known, _ := p.lanes.LoadOrStore(topic, lanes)
-	return known.([]*lane) //nolint:forcetypeassert // nothing else is in it
-}
-
-// laneOf returns the lane of a message: that of its key, else the same one for as many as fit into
-// a request.
-func (p *publisher) laneOf(m *parcel, lanes int) int {
+// numberOf returns the lane of a message: that of its key, else the same one for as many as fit
+// into a request.
+func (p *publisher) numberOf(m *parcel) int {
+	lanes := uint64(p.b.o.Lanes)
 	if m.keyed {
-		return int(maphash.String(p.seed, m.group) % uint64(lanes))
+		return int(maphash.String(p.seed, m.group) % lanes)
 	}
-	return int((p.turn.Add(1) - 1) / mostEntries % uint64(lanes))
+	return int((p.turn.Add(1) - 1) / mostEntries % lanes)
 }
 
-// note notes what is wrong with publishing, and nil when a request went well.
+// note notes what is wrong with publishing, and nil when a request went well. That an outcome is
+// unknown means here that nobody has answered.
 func (p *publisher) note(err error) {
 	if p.ctx.Err() != nil {
 		return
 	}
+	code := codeOf(err)
+	if code == leat.CodeUnknown {
+		code = leat.CodeUnavailable
+	}
+	err = refusal(code, err)
 	p.mu.Lock()
 	p.trouble.Set(err)
 	p.mu.Unlock()
@@ -130,22 +119,26 @@ func (p *publisher) note(err error) {
 		p.failing.Well("publishing to AWS works again")
 		return
 	}
-	code := codeOf(err).String()
-	p.failing.Wrong("publishing to AWS fails", code, explain(err), slog.String("code", code))
+	p.failing.Wrong("publishing to AWS fails", code.String(), err, slog.String("code", code.String()))
+}
+
+// symptom returns what is wrong with publishing. Where nothing waits any more, the last trouble
+// says little about now.
+func (p *publisher) symptom() fault.Symptom {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.lanes) == 0 && !p.trouble.Within(shownFor) {
+		return fault.Symptom{}
+	}
+	return p.trouble
 }
 
 // wrong returns why nothing can be sent.
-func (p *publisher) wrong() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.trouble.Err
-}
+func (p *publisher) wrong() error { return p.symptom().Err }
 
 func (p *publisher) health() error {
-	p.mu.Lock()
-	since, err := p.trouble.Since, p.trouble.Err
-	p.mu.Unlock()
-	return fault.Join(fault.Health("", codeOf(err), since, err), p.ledger.Health())
+	s := p.symptom()
+	return fault.Join(fault.Health("", codeOf(s.Err), s.Since, s.Err), p.ledger.Health())
 }
 
 func (p *publisher) close(ctx context.Context) {
@@ -153,10 +146,14 @@ func (p *publisher) close(ctx context.Context) {
 	p.cancel()
 }
 
-// refusal makes the outcome of events of the error of a request.
+// refusal makes the outcome of events of the error of a request. A request that was canceled had
+// the adapter's own timeout.
 func refusal(code leat.Code, err error) error {
 	if err == nil {
 		return nil
+	}
+	if code == leat.CodeCanceled {
+		code = leat.CodeUnavailable
 	}
 	return &leat.Error{Code: code, Err: inner(explain(err))}
 }
@@ -186,11 +183,12 @@ func (b *Broker) post(ctx context.Context, to target, batch []*publish.Entry[par
 			}
 		}
 	}
-	if b.o.Mode == ModeSQS {
-		err = b.postSQS(ctx, to, batch, note)
-	} else {
-		err = b.postSNS(ctx, to, batch, note)
-	}
+	err = b.publisher.to.do(ctx, func(ctx context.Context) error {
+		if b.o.Mode == ModeSQS {
+			return b.postSQS(ctx, to, batch, note)
+		}
+		return b.postSNS(ctx, to, batch, note)
+	})
 	if err != nil || stored == len(batch) {
 		return nil, err
 	}
@@ -198,8 +196,12 @@ func (b *Broker) post(ctx context.Context, to target, batch []*publish.Entry[par
 }
 
 func refusedEntry(code, text *string, sender bool) error {
-	short := shortCode(aws.ToString(code))
-	return &leat.Error{Code: answered(short, !sender), Err: fmt.Errorf("AWS refuses the event: %s: %s", short, masked(aws.ToString(text)))}
+	short, why := shortCode(aws.ToString(code)), aws.ToString(text)
+	said := fmt.Sprintf("AWS refuses the event: %s: %s", short, masked(why))
+	if _, known := codes[short]; !known && sender {
+		return &leat.Error{Code: leat.CodeUnavailable, Err: &strange{said}}
+	}
+	return &leat.Error{Code: answered(short, why, !sender), Err: errors.New(said)}
 }
 
 func (b *Broker) postSQS(ctx context.Context, to target, batch []*publish.Entry[parcel], note func(id *string, err error)) error {
@@ -257,23 +259,4 @@ func (b *Broker) groupOf(to target, m *parcel) (group, dedup *string) {
 		return &m.group, nil
 	}
 	return nil, nil
-}
-
-// pause is the wait after a failure, which grows with their number.
-type pause struct{ next time.Duration }
-
-const (
-	shortestPause = 50 * time.Millisecond
-	longestPause  = time.Second
-)
-
-func newPause() pause { return pause{shortestPause} }
-
-func (p *pause) reset() { p.next = shortestPause }
-
-// sleep waits, and reports whether ctx lasted.
-func (p *pause) sleep(ctx context.Context) bool {
-	d := p.next
-	p.next = min(2*p.next, longestPause)
-	return lifecycle.Sleep(ctx, d)
 }

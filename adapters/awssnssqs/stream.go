@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +26,7 @@ const (
 	// extension that it ends with, and a delay may follow each other.
 	longestDelay = time.Hour
 	longestHold  = 10*time.Hour - time.Minute
-	settlers     = 8 // requests of one kind at a time
-	repeatAfter  = 200 * time.Millisecond
+	settlers     = 8                // requests of one kind at a time
 	shownFor     = 5 * time.Second  // for which health shows what was wrong with a settlement
 	throttledFor = 30 * time.Second // for which it shows that AWS throttled
 )
@@ -104,14 +104,16 @@ func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int,
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl: &s.queue.url, MaxNumberOfMessages: int32(want.Events),
 		WaitTimeSeconds: seconds(s.b.o.Wait), VisibilityTimeout: seconds(s.b.o.Visibility),
-		MessageSystemAttributeNames: wanted(), MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: s.b.wanted(), MessageAttributeNames: []string{"All"},
 	}
 	if s.queue.fifo {
 		in.ReceiveRequestAttemptId = aws.String(rand.Text())
 	}
 	asked := time.Now()
 	out, err := s.receive(ctx, in)
+	var messages []types.Message
 	if err == nil {
+		messages = out.Messages
 		s.unread.Well("a queue can be read again", s.about()...)
 	} else {
 		s.note(err)
@@ -123,21 +125,26 @@ func (s *Stream) ask(ctx context.Context, want lease.Want[string, string]) (int,
 			return 0, err
 		}
 		want.Aside(err)
-		asked, out = s.again(ctx, in, asked)
+		asked, messages = s.again(ctx, in, &want)
 	}
-	for i := range out.Messages {
-		m := &out.Messages[i]
+	for i := range messages {
+		m := &messages[i]
 		var d leat.Delivery
 		size := s.b.decode(s.sub.Topic, m, &d)
 		s.Arrived(aws.ToString(m.MessageId), aws.ToString(m.ReceiptHandle), asked, &d, size)
 	}
-	return len(out.Messages), nil
+	return len(messages), nil
 }
 
 func (s *Stream) receive(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(in.WaitTimeSeconds)*time.Second+s.b.o.RequestTimeout)
 	defer cancel()
-	return s.b.sqs.ReceiveMessage(ctx, in)
+	var out *sqs.ReceiveMessageOutput
+	err := s.b.toSQS.do(ctx, func(ctx context.Context) (err error) {
+		out, err = s.b.sqs.ReceiveMessage(ctx, in)
+		return err
+	})
+	return out, err
 }
 
 // isLost reports whether a request may have been answered, and the answer did not arrive.
@@ -147,22 +154,100 @@ func isLost(err error) bool {
 }
 
 // again asks for the messages of a poll whose answer is lost. They are invisible to everybody, and
-// a FIFO queue answers the same again for the same attempt. The poll goes on at SQS until its wait
-// is over, so again asks at once, and after that.
-func (s *Stream) again(ctx context.Context, in *sqs.ReceiveMessageInput, began time.Time) (asked time.Time, out *sqs.ReceiveMessageOutput) {
-	end := began.Add(s.b.o.Wait)
-	in.WaitTimeSeconds = 0
-	for _, at := range []time.Time{time.Now(), end, end.Add(repeatAfter), end.Add(10 * repeatAfter)} {
-		if !lifecycle.Sleep(ctx, time.Until(at.Add(repeatAfter))) {
-			break
-		}
-		asked = time.Now()
-		out, err := s.receive(ctx, in)
-		if err == nil && (len(out.Messages) > 0 || asked.After(end)) {
-			return asked, out
+// a FIFO queue answers the same again for the same attempt, for five minutes. Of the poll nobody
+// knows when it began at SQS, only that its wait is over one Wait after its answer is missed. So
+// again asks until messages come that [Stream.hold] gives it, until there is nothing after that
+// wait, or until the visibility of what came during it is over. After want.Stop it asks for no
+// longer than the wait.
+func (s *Stream) again(
+	ctx context.Context, in *sqs.ReceiveMessageInput, want *lease.Want[string, string],
+) (asked time.Time, held []types.Message) {
+	end := time.Now().Add(s.b.o.Wait)
+	ctx, cancel := context.WithDeadline(ctx, end.Add(s.b.o.Visibility))
+	defer cancel()
+	goesOn := func() bool {
+		select {
+		case <-want.Stop:
+			return time.Now().Before(end)
+		default:
+			return true
 		}
 	}
-	return asked, &sqs.ReceiveMessageOutput{}
+	in.WaitTimeSeconds = 0
+	var pause lifecycle.Pause
+	for goesOn() && pause.Sleep(ctx) {
+		asked = time.Now()
+		out, err := s.receive(ctx, in)
+		switch {
+		case err != nil:
+		case len(out.Messages) > 0:
+			if asked, held = s.hold(ctx, out.Messages, goesOn); len(held) > 0 {
+				return asked, held
+			}
+		case asked.After(end):
+			return asked, nil
+		}
+	}
+	return asked, nil
+}
+
+// hold extends what a repeated poll has brought, and returns what may be delivered. Earlier
+// requests of the attempt may still be on their way, and ElasticMQ gives each new receipts, so that
+// only receipts which SQS takes count. It repeats the extension while that may help, since a queue
+// does not answer an attempt any more of which something was extended. A message behind one of its
+// group that is not held is given back.
+func (s *Stream) hold(
+	ctx context.Context, messages []types.Message, goesOn func() bool,
+) (asked time.Time, held []types.Message) {
+	batch := make([]lease.Entry[string, string], len(messages))
+	for i := range messages {
+		batch[i].Value = aws.ToString(messages[i].ReceiptHandle)
+	}
+	var pause lifecycle.Pause
+	patience := time.Now().Add(s.b.o.Visibility / 5) // what is extended should not wait longer
+	for {
+		asked = time.Now()
+		request, cancel := s.b.bounded(ctx)
+		errs := s.send(request, lease.Extend, batch)
+		cancel()
+		if errs == nil {
+			return asked, messages
+		}
+		open, some := false, false
+		for _, err := range errs {
+			open = open || err != nil && leat.CodeOf(err) != leat.CodeLeaseLost
+			some = some || err == nil
+		}
+		if !open || some && time.Now().After(patience) || !goesOn() || !pause.Sleep(ctx) {
+			return asked, s.part(ctx, messages, batch, errs)
+		}
+	}
+}
+
+// part returns the messages that are extended and have none of their group before them which is
+// not. It gives back the others that may be, the newest first.
+func (s *Stream) part(
+	ctx context.Context, messages []types.Message, batch []lease.Entry[string, string], errs []error,
+) (held []types.Message) {
+	missing, back := map[string]bool{}, []lease.Entry[string, string]{}
+	for i := range messages {
+		group := messages[i].Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+		if errs[i] == nil && !missing[group] {
+			held = append(held, messages[i])
+			continue
+		}
+		missing[group] = true
+		if leat.CodeOf(errs[i]) != leat.CodeLeaseLost {
+			back = append(back, batch[i])
+		}
+	}
+	if len(held) > 0 && len(back) > 0 { // otherwise the attempt may be answered again
+		request, cancel := s.b.bounded(ctx)
+		defer cancel()
+		slices.Reverse(back)
+		_ = s.send(request, lease.GiveBack, back) // or their visibility ends
+	}
+	return held
 }
 
 // seconds returns a duration of whole seconds, or rounds it up.
@@ -197,8 +282,8 @@ func (s *Stream) send(ctx context.Context, op lease.Op, batch []lease.Entry[stri
 // entryError says what became of one message of a batch. What the service calls the sender's fault
 // is a receipt that it does not take any more, whatever code it gives that.
 func entryError(f *types.BatchResultErrorEntry) error {
-	code := answered(aws.ToString(f.Code), !f.SenderFault)
-	if code == leat.CodeInvalid {
+	code := answered(aws.ToString(f.Code), "", !f.SenderFault)
+	if f.SenderFault && (code == leat.CodeInvalid || code == leat.CodeUnavailable) {
 		code = leat.CodeLeaseLost
 	}
 	return &leat.Error{Op: "settle", Code: code, Err: fmt.Errorf("SQS says %s", shortCode(aws.ToString(f.Code)))}
@@ -265,10 +350,7 @@ func (s *Stream) report(op lease.Op, err error) {
 	}
 	s.mu.Lock()
 	s.settling.Set(op, err)
-	well := true
-	for range s.settling.All() {
-		well = false
-	}
+	well := s.settling.None()
 	s.mu.Unlock()
 	if well {
 		s.untold.Well("a queue takes what it is told again", s.about()...)

@@ -56,32 +56,26 @@ func kindOf(id string) bool { return strings.HasSuffix(id, fifoSuffix) }
 // nameOf returns the name at the end of an ARN or of a URL.
 func nameOf(id string) string { return id[strings.LastIndexAny(id, ":/")+1:] }
 
-// target finds where the events of a topic go, and remembers it. The error is one of the SDK, or an
-// [*leat.Error].
+// target finds where the events of a topic go. The error is one of the SDK, or an [*leat.Error].
 func (b *Broker) target(ctx context.Context, topic string) (target, error) {
-	if t, ok := b.topics.Load(topic); ok {
-		return t.(target), nil //nolint:forcetypeassert // nothing else is stored
-	}
 	id, err := b.o.Topics[topic], error(nil)
 	switch {
 	case id != "":
 	case b.o.Mode == ModeSQS:
-		id, err = b.queueURL(ctx, b.topicName(topic))
+		var known bool
+		if id, known = b.urls.Load(topic); !known {
+			if id, err = b.queueURL(ctx, b.topicName(topic)); err == nil {
+				b.urls.LoadOrStore(topic, id)
+			}
+		}
 	default:
 		if id, err = b.arns(ctx); err == nil && id == "" {
 			err = missing("the SNS topic", b.topicName(topic))
 		}
 		id += b.topicName(topic)
 	}
-	if err != nil {
-		return target{}, err
-	}
-	b.topics.Store(topic, target{id: id, fifo: kindOf(id)})
-	return target{id: id, fifo: kindOf(id)}, nil
+	return target{id: id, fifo: kindOf(id)}, err
 }
-
-// forget lets the next publish look for the target of a topic again: it does not exist any more.
-func (b *Broker) forget(topic string) { b.topics.Delete(topic) }
 
 // topicName returns the name of a topic, or of its queue in ModeSQS.
 func (b *Broker) topicName(topic string) string {
@@ -141,6 +135,15 @@ type plan struct {
 	ownTopic   bool   // Leat may create the topic, and what it has
 	ownQueue   bool   // likewise
 }
+
+// planID tells plans apart: a queue may be asked for by several groups.
+type planID struct {
+	Group
+
+	queue string
+}
+
+func (p *plan) id() planID { return planID{Group{p.sub.Topic, p.sub.Group}, p.queue} }
 
 // planOf returns the plan of a subscription, or why it cannot be held.
 func (b *Broker) planOf(sub leat.Subscription) (*plan, error) {
@@ -206,8 +209,8 @@ func (b *Broker) provision(ctx context.Context, sub leat.Subscription) (queue, e
 	if err != nil {
 		return queue{}, err
 	}
-	known, declared := b.queues.Load(Group{sub.Topic, sub.Group})
-	if b.o.Provision == ProvisionOff || declared && known.(queue).name == p.queue { //nolint:forcetypeassert // nothing else is stored
+	_, declared := b.declared.Load(p.id())
+	if b.o.Provision == ProvisionOff || declared {
 		ctx, cancel := b.bounded(ctx)
 		defer cancel()
 		q, _, err := b.look(ctx, p)
@@ -238,7 +241,7 @@ func (b *Broker) build(ctx context.Context, p *plan) (q queue, err error) {
 		err = d.err()
 	}
 	if err == nil && q.url != "" {
-		b.queues.Store(Group{p.sub.Topic, p.sub.Group}, q)
+		b.declared.LoadOrStore(p.id(), struct{}{})
 	}
 	return q, err
 }

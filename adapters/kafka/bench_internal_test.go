@@ -7,6 +7,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -46,6 +47,16 @@ func TestEncodeAllocations(t *testing.T) {
 			allocs := testing.AllocsPerRun(100, func() { encodeAll(t, events, records, structured) })
 			assert.LessOrEqual(t, allocs/float64(n), 3.0, "%d events, structured %v", n, structured)
 		}
+		shared := []leat.Header{{Name: "__value_schema_id", Value: make([]byte, 17)}}
+		further := func(leat.Event) ([]leat.Header, error) { return shared, nil }
+		allocs := testing.AllocsPerRun(100, func() {
+			e := encoder{further: further}
+			e.begin(events, false, true, nil)
+			for i := range events {
+				require.NoError(t, e.encode(&records[i], events[i]))
+			}
+		})
+		assert.LessOrEqual(t, allocs/float64(n), 3.0, "%d events with a further header", n)
 	}
 }
 

@@ -29,7 +29,7 @@ func (b *Broker) Browse(ctx context.Context, sub leat.Subscription, show func(*l
 	}
 	defer done()
 	v := &browse{b: b, sub: sub.WithDefaults(), show: show}
-	v.decoder.mapping = b.o.Mapping
+	v.decoder.mapping, v.decoder.further = b.o.Mapping, b.o.ReadHeaders
 	if err = v.look(ctx); err == nil && len(v.left) > 0 {
 		err = v.read(ctx)
 	}

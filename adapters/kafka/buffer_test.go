@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/kafka"
+	"github.com/leatgo/leat/internal/goroutines"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -67,6 +69,17 @@ func waiting(ctx context.Context, b leat.Broker, events ...leat.Event) (o *outco
 		close(returned)
 	}()
 	return o, returned
+}
+
+// inLine returns how many goroutines of waiting have got in line for room.
+func inLine() (n int) {
+	for _, stack := range goroutines.Now() {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "[select") && strings.Contains(stack, "kafka_test.waiting") && strings.Contains(stack, "publish.(*Ledger") {
+			n++
+		}
+	}
+	return n
 }
 
 func assertWaits(t testing.TB, returned chan struct{}) {
@@ -155,10 +168,11 @@ func TestBufferIsFair(t *testing.T) {
 			n = 3500 // fits only where nothing else is
 		}
 		o, returned := waiting(t.Context(), b, sized(id, "k", n))
+		require.Eventually(t, func() bool { return inLine() == i+1 }, 10*time.Second, time.Millisecond, "it is in line before the next comes")
 		select {
 		case <-returned:
 			assert.Fail(t, "Publish returned though the buffer is full")
-		case <-time.After(10 * time.Millisecond): // it is in line before the next comes
+		default:
 		}
 		all, want = append(all, o), append(want, id)
 	}

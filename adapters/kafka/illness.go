@@ -81,6 +81,7 @@ func (l *illness) fetchFailed(partition int32, err error) {
 	loss, isLoss := errors.AsType[*kgo.ErrDataLoss](err)
 	session, isSession := errors.AsType[*kgo.ErrGroupSession](err)
 	switch {
+	case errors.Is(err, errAnew): // it is meant to
 	case isLoss:
 		l.anew(ofData, 0, loss)
 	case isSession:

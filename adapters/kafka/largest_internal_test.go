@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,9 +31,10 @@ func wireSize(r *kgo.Record) int {
 }
 
 // TestLargestEventFits: an event of exactly the limit fits into MaxMessageBytes in some mode,
-// whatever its bytes are, with its trace context.
+// whatever its bytes are, with its trace context and the most that WriteHeaders may add.
 func TestLargestEventFits(t *testing.T) {
 	t.Parallel()
+	further := slices.Repeat([]leat.Header{{Name: "x"}}, mostFurther/(headerOverhead+1))
 	trace := &leat.TraceContext{Parent: traceParent + strings.Repeat("x", 128-len(traceParent)), State: strings.Repeat("x", 512)}
 	modes := map[bool]int{}
 	for _, o := range []Options{
@@ -47,7 +49,7 @@ func TestLargestEventFits(t *testing.T) {
 					e, err := eventgen.Largest(o.mostEventBytes(), contentType, text, eventgen.Names(attributes, "partitionkey")...)
 					require.NoError(t, err)
 					var n encoder
-					n.most = o.MaxMessageBytes
+					n.most, n.further = o.MaxMessageBytes, func(leat.Event) ([]leat.Header, error) { return further, nil }
 					n.begin([]leat.Event{e}, o.Structured, !o.NoRecordKey, trace)
 					var r kgo.Record
 					require.NoError(t, n.encode(&r, e))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit/options"
 	"github.com/leatgo/leat/foreign"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -56,6 +57,22 @@ type Options struct {
 	// NoRecordKey leaves the record's key empty, so that an event's Key does not choose the
 	// partition, and order by key is lost.
 	NoRecordKey bool
+
+	// WriteHeaders returns headers for the record of an event, besides those of the event:
+	// [github.com/leatgo/leat/schema.Enforcer.WriteHeaders], for example. It is called once for
+	// each event that is published in binary mode, where the data is the record's value. Several
+	// goroutines call it at once, and publishing waits for it. The headers may have 512 bytes
+	// together, 8 for each and those of its name and value, and no name of the CloudEvents binding
+	// or of a trace context: not content-type, traceparent, tracestate or what begins with ce_, in
+	// any case. They must not change afterwards. An error refuses the event, with its code;
+	// one without a code is [leat.CodeInvalid]. Nil means none.
+	WriteHeaders func(e leat.Event) ([]leat.Header, error)
+	// ReadHeaders returns an event with what the headers of its record say of it, such as
+	// [github.com/leatgo/leat/schema.Enforcer.ReadHeaders]. It gets every event, those of Mapping
+	// included, and all headers in their order, which it must not keep. Each stream calls it from
+	// one goroutine. An error, a panic or an event that is not valid makes the record malformed.
+	// Nil changes nothing.
+	ReadHeaders func(e leat.Event, headers []leat.Header) (leat.Event, error)
 
 	// Start is where a new group begins. The zero value is the earliest record, so that nothing is
 	// missed.

@@ -2,9 +2,12 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,4 +103,16 @@ func TestANilOutageDoesNothing(t *testing.T) {
 	o.answered(brokerA)
 	assert.False(t, o.keepsEnding("a"))
 	assert.False(t, o.within(time.Hour))
+}
+
+// A dial that the client has canceled, as it does when a session is lost, says nothing about the
+// broker, also through the dialer of a group.
+func TestACanceledDialHasNoLine(t *testing.T) {
+	w := newWatched()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:1")
+	w.OnBrokerConnect(brokerA, 0, nil, fmt.Errorf("unable to dial: %w", patient(err)))
+	assert.Empty(t, w.lines())
+	assert.NoError(t, w.last())
 }

@@ -15,7 +15,7 @@ import (
 //
 // Measured on 1 KiB events against a fake cluster that stores nothing, in processor time of the
 // process, client and fake included: without parcels 3 to 5 % more for publishes of one event and
-// 10 to 25 % for those of a hundred; with copies instead of views (see view) 8 % and 27 %; without
+// 10 to 25 % for those of a hundred; with copies instead of views (see put) 8 % and 27 %; without
 // both, 30 % and 95 %, since the copies are what the parcels keep.
 type parcel struct {
 	publish.Batch[record]
@@ -45,7 +45,7 @@ func (p *parcelPools) take(events []leat.Event, trace *leat.TraceContext, o *Opt
 	if b == nil {
 		b = p.make(len(events), class)
 	}
-	b.encoder.most = o.MaxMessageBytes
+	b.encoder.most, b.encoder.further = o.MaxMessageBytes, o.WriteHeaders
 	b.encoder.begin(events, o.Structured, !o.NoRecordKey, trace)
 	return b
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -219,10 +220,11 @@ func (s *presence) waiting(grace time.Duration) (since time.Time, err error) {
 // patient makes failures to connect pass for timeouts, after which the client tries again.
 // franz-go (1.22.2 too) takes others for final where the broker of the group is down: it ends the
 // session, and every lease was lost 0.3 s after the only node had been killed, though the group
-// kept the member (TestHandlerOutlivesAnOutage). The address was good when the stream was opened.
+// kept the member (TestHandlerOutlivesAnOutage). The address was good when the stream was opened. A
+// dial that the client itself has canceled stays what it is, and says nothing about the broker.
 func patient(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
-	if !ok || op.Op != "dial" || op.Timeout() {
+	if !ok || op.Op != "dial" || op.Timeout() || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return &net.OpError{Op: op.Op, Net: op.Net, Source: op.Source, Addr: op.Addr, Err: passing{op.Err}}

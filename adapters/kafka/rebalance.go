@@ -21,6 +21,7 @@ import (
 // its way from the client into polled may be of an earlier tenure of the same partition, whose
 // records must not pass for the new one's; so it is waited for.
 func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	defer s.start()()
 	s.awaitIdle()
 	var old []*tenure
 	defer func() {
@@ -42,6 +43,10 @@ func (s *Stream) assigned(_ context.Context, _ *kgo.Client, partitions map[strin
 		}
 	}
 	s.end(old)
+	if s.anew { // fetched fails, which the client does not call where there is nothing to fetch
+		s.anew = len(partitions[s.sub.Topic]) > 0
+		return
+	}
 	for _, p := range partitions[s.sub.Topic] {
 		s.begin(p)
 	}
@@ -148,6 +153,9 @@ func (s *Stream) awaitIdle() {
 // settled in the group's name. The leader epoch lets the client notice a log that was truncated
 // meanwhile.
 func (s *Stream) fetched(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if s.endsAnew() {
+		return nil, errAnew
+	}
 	if err := s.verify(ctx, offsets[s.sub.Topic]); err != nil {
 		return nil, err
 	}
@@ -221,6 +229,7 @@ func (s *Stream) resume(offsets map[int32]kgo.Offset) (with []int32, finished in
 // finish within half the RebalanceTimeout, what finished is committed, and then the leases end and
 // the partitions move. Heartbeats go on meanwhile.
 func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	defer s.start()()
 	tenures := s.stopPartitions(partitions)
 	if len(tenures) == 0 {
 		return
@@ -258,6 +267,17 @@ func (s *Stream) revoked(_ context.Context, _ *kgo.Client, partitions map[string
 	oldest := s.end(tenures)
 	s.mu.Unlock()
 	s.endRevoked(tenures, inTime, oldest, err)
+}
+
+// start counts a call behind which the client asks for offsets, until what it returns is called.
+func (s *Stream) start() (end func()) {
+	count := func(more int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.starting += more
+	}
+	count(1)
+	return func() { count(-1) }
 }
 
 // endRevoked ends the leases, and logs those that end out of order.

@@ -32,10 +32,13 @@ func (r recreation) name() string {
 	return fmt.Sprintf("p%d-b%t-m%d-n%d-g%v-h%d", r.protocol, r.broadcast, r.members, r.partCount, r.gap, r.held)
 }
 
-// recreate deletes a topic and creates another of its name.
+// recreate deletes a topic and creates another of its name. It waits until the broker knows that: a
+// slow one stores events in the old topic for a while, and gives them to consumers.
 func recreate(t *testing.T, admin *kadm.Client, topic string, partitions int32, gap time.Duration) {
 	t.Helper()
-	_, err := admin.DeleteTopic(t.Context(), topic)
+	old, err := admin.Metadata(t.Context(), topic)
+	require.NoError(t, err)
+	_, err = admin.DeleteTopic(t.Context(), topic)
 	require.NoError(t, err)
 	if gap > 0 {
 		pause(t, gap)
@@ -47,6 +50,13 @@ func recreate(t *testing.T, admin *kadm.Client, topic string, partitions int32, 
 		}
 		require.NoError(t, err)
 		return nil
+	}))
+	require.NoError(t, await(livePatience, func() error {
+		now, err := admin.Metadata(t.Context(), topic)
+		if is := now.Topics[topic]; err == nil && (is.ID == old.Topics[topic].ID || len(is.Partitions) != int(partitions)) {
+			err = fmt.Errorf("the broker does not know of the new topic: %+v", is)
+		}
+		return err
 	}))
 }
 

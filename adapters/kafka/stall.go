@@ -103,9 +103,9 @@ var errAgain = errors.New("the group's offset in another partition could not be 
 func (s *Stream) recoverUnplaced() {
 	var unplaced []int32
 	s.mu.Lock()
-	all := make([]int32, 0, len(s.tenures))
+	tenures := s.all()
+	all := partitionsOf(tenures)
 	for p, t := range s.tenures {
-		all = append(all, p)
 		if !t.placed && !t.draining && t.asked {
 			unplaced = append(unplaced, p)
 		}
@@ -127,8 +127,7 @@ func (s *Stream) recoverUnplaced() {
 	}
 	s.log(lineAgain, named(slices.Clone(all)))
 	s.revoked(ctx, s.client, map[string][]int32{s.sub.Topic: all})
-	s.client.PurgeTopicsFromConsuming(s.sub.Topic)
-	s.client.AddConsumeTopics(s.sub.Topic)
+	s.consumeAnew(tenures)
 }
 
 // halted reports whether the client does not fetch from the partition for now. The lock is held.

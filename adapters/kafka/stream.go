@@ -58,6 +58,8 @@ type Stream struct {
 	idle     chan struct{}      // closed when no records are on their way from the client into polled; nil when none are
 	ill      illness
 	ident    identity
+	anew     bool // the next session of the group fails: consumeAnew
+	starting int  // calls of revoked and assigned, behind which the client asks for offsets
 	garbled  garbled
 
 	silence fault.Incident // the group does not answer
@@ -296,9 +298,9 @@ func (s *Stream) pollRecords(ctx context.Context) {
 	default:
 	}
 	s.poll = nil
-	behind := s.take(fetches)
+	at := s.take(fetches)
 	s.mu.Unlock()
-	s.goOn(behind)
+	s.goOn(at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = nil
@@ -306,30 +308,37 @@ func (s *Stream) pollRecords(ctx context.Context) {
 }
 
 // take books what was polled. Records of partitions that the stream does not have any more are
-// dropped: they are not committed. It returns where the client is to go on behind what it cannot
-// read.
-func (s *Stream) take(fetches kgo.Fetches) (behind map[int32]kgo.EpochOffset) {
+// dropped: they are not committed. It returns where the client is to go on: behind what it cannot
+// read, and where it should have begun.
+func (s *Stream) take(fetches kgo.Fetches) (at map[int32]kgo.EpochOffset) {
+	goOn := func(p int32, epoch int32, offset int64) {
+		if at == nil {
+			at = map[int32]kgo.EpochOffset{}
+		}
+		at[p] = kgo.EpochOffset{Epoch: epoch, Offset: offset}
+	}
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
 			for i := range topic.Partitions {
 				p := &topic.Partitions[i]
 				t := s.tenures[p.Partition]
 				if t != nil && !t.draining && topic.Topic != "" && !s.ident.isPast(topic.TopicID) {
+					if t.beginsLate(p) {
+						goOn(p.Partition, -1, t.next)
+						continue
+					}
 					s.takePartition(t, p)
 				}
 				if p.Err == nil {
 					continue
 				}
 				if bad := s.takeError(t, topic.Topic != "", p); bad != nil && bad.stopped {
-					if behind == nil {
-						behind = map[int32]kgo.EpochOffset{}
-					}
-					behind[p.Partition] = kgo.EpochOffset{Epoch: bad.epoch, Offset: bad.next}
+					goOn(p.Partition, bad.epoch, bad.next)
 				}
 			}
 		}
 	}
-	return behind
+	return at
 }
 
 // takeError books the error of a partition, or of all where the client names none, and returns what

@@ -162,3 +162,60 @@ func TestSilenceAfterALossOfData(t *testing.T) {
 	require.Empty(t, l.silent(), "the first look")
 	assert.Equal(t, map[int32]int64{0: 3}, l.silent())
 }
+
+// TestSkippedRecordsAreFetched: where the first records of a tenure begin later than they should,
+// the client is told once more where to begin. What comes then is taken, since there may be no
+// records before.
+func TestSkippedRecordsAreFetched(t *testing.T) {
+	l := newLoose(t, 1000)
+	l.placed(map[int32]kgo.Offset{0: kgo.NewOffset().At(5)})
+	partitions := []kgo.FetchPartition{{Records: []*kgo.Record{{Offset: 7}, {Offset: 8}}}}
+	fetched := kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "t", Partitions: partitions}}}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.Equal(t, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}}, l.take(fetched))
+	require.Empty(t, l.polled)
+	require.Empty(t, l.take(fetched))
+	require.Len(t, l.polled, 1)
+	require.EqualValues(t, 9, l.tenures[0].next)
+	partitions[0].Records = []*kgo.Record{{Offset: 12}}
+	require.Empty(t, l.take(fetched), "later gaps are those of the topic")
+}
+
+// TestASessionFailsWhereATopicIsConsumedAnew: the one that comes next, and no other. One without
+// partitions has nothing to fail with, and none fails where the client is not asking for offsets.
+func TestASessionFailsWhereATopicIsConsumedAnew(t *testing.T) {
+	l := newLoose(t, 1000)
+	l.presence, l.conns = newPresence(&Options{}), &connections{}
+	none, some := map[string][]int32{}, map[string][]int32{"t": {0}}
+	offsets := func() map[string]map[int32]kgo.Offset {
+		return map[string]map[int32]kgo.Offset{"t": {0: kgo.NewOffset().At(3)}}
+	}
+	was := l.tenures[0]
+
+	l.consumeAnew(l.all())
+	l.assigned(t.Context(), l.client, some)
+	require.Empty(t, l.tenures, "the client will let go of it")
+	require.True(t, was.ended)
+	_, err := l.fetched(t.Context(), offsets())
+	require.ErrorIs(t, err, errAnew)
+	l.assigned(t.Context(), l.client, some)
+	require.Len(t, l.tenures, 1)
+	got, err := l.fetched(t.Context(), offsets())
+	require.NoError(t, err)
+	require.Equal(t, offsets(), got)
+
+	l.consumeAnew(l.all()) // the client has an answer, and has not set it
+	require.True(t, l.anew)
+	l.assigned(t.Context(), l.client, none)
+	l.assigned(t.Context(), l.client, some)
+	_, err = l.fetched(t.Context(), offsets())
+	require.NoError(t, err, "a member that had no partitions does not fail when it gets some, whenever that is")
+
+	l.tenures[0].began = true
+	l.consumeAnew(l.all())
+	require.False(t, l.anew)
+	l.starting = 1
+	l.consumeAnew(l.all())
+	require.True(t, l.anew, "a session begins behind it, whose partitions are known to the client already")
+}

@@ -47,7 +47,7 @@ func (b *Broker) Subscribe(ctx context.Context, sub leat.Subscription) (leat.Str
 	s := &Stream{
 		broker: b, sub: sub, topic: topicIDOf(topic.ID), conns: &connections{outage: b.outage},
 		tenures: map[int32]*tenure{}, progress: map[int32]progress{},
-		decoder: decoder{mapping: b.o.Mapping},
+		decoder: decoder{mapping: b.o.Mapping, further: b.o.ReadHeaders},
 		commit:  committer{turn: make(chan struct{}, 1), due: make(chan struct{}, 1), most: mostNote},
 		quit:    make(chan struct{}), gone: make(chan struct{}), paused: map[int32]bool{},
 		signal: make(chan struct{}, 1), ident: identity{id: topic.ID, doubts: make(chan struct{}, 1)},

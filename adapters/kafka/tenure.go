@@ -28,6 +28,7 @@ type tenure struct {
 	next      int64  // where the client is; -1 where that is not known
 	seen      int64  // the same at the last look for stalls
 	behind    int64  // the same at the last look that found records there
+	began     bool   // the first records have come
 	asked     bool   // the client has asked for the group's offset
 	placed    bool   // and has got it
 	rest      time.Time
@@ -84,6 +85,18 @@ type place struct {
 	offset int64
 	before int64 // how many offsets below that belong to it: more than 0 only for records that cannot be read
 	epoch  int32
+}
+
+// beginsLate reports, once, that the first records of the tenure do not begin where the client was
+// to begin. There may be none before them, in a compacted topic or between transactions; or the
+// client has skipped them (consumeAnew tells how). Then they come when it is told again where to
+// begin. The stream's lock is held.
+func (t *tenure) beginsLate(p *kgo.FetchPartition) bool {
+	if t.began || t.rewind || len(p.Records) == 0 {
+		return false
+	}
+	t.began = true
+	return t.next >= 0 && p.Records[0].Offset > t.next
 }
 
 // push enters a delivery in the window.

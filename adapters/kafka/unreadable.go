@@ -106,10 +106,10 @@ func (s *Stream) logUnreadable() {
 	}
 }
 
-// goOn tells the client to go on behind what it cannot read. No new tenure of the partition may
-// begin meanwhile, which the offset would hit; assigned waits for that.
-func (s *Stream) goOn(behind map[int32]kgo.EpochOffset) {
-	if len(behind) > 0 {
-		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.sub.Topic: behind})
+// goOn tells the client where to go on. No new tenure of the partition may begin meanwhile, which
+// the offset would hit; assigned waits for that.
+func (s *Stream) goOn(at map[int32]kgo.EpochOffset) {
+	if len(at) > 0 {
+		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.sub.Topic: at})
 	}
 }

@@ -20,7 +20,8 @@ type Broker struct {
 	publisher *publisher
 	link      *link                   // for streams and requests
 	life      lifecycle.Life[*Stream] // its tasks end with the connections
-	topics    sync.Map                // *topic by name
+	topics    lifecycle.Memo[string, *topic]
+	exists    sync.Map // the names of topics that have answered: as many as there are streams
 
 	mu      sync.Mutex
 	streams map[*Stream]struct{} // those that want to know of the connection

@@ -2,7 +2,9 @@ package nats
 
 import (
 	"errors"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,8 +98,8 @@ func TestMatches(t *testing.T) {
 // TestAnswers: what is certain is refused, and the rest unknown.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	known := &topic{stream: "s", subject: "leat.s"}
-	known.known.Store(true)
+	known, missing := &topic{name: "s", exists: new(sync.Map)}, &topic{exists: new(sync.Map)}
+	known.confirm()
 	for _, c := range []struct {
 		data, status string
 		of           *topic
@@ -105,7 +107,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		{`{"stream":"s", "seq":7}`, "", known, leat.CodeOf(nil)},
 		{`{"stream":"s","seq":7,"duplicate":true}`, "", known, leat.CodeOf(nil)},
-		{"", "503", known, leat.CodeUnavailable}, {"", "503", &topic{}, leat.CodeNotFound},
+		{"", "503", known, leat.CodeUnavailable}, {"", "503", missing, leat.CodeNotFound},
 		{`{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"s","seq":0}`, "", known, leat.CodeExhausted},
 		{`{"error":{"code":503,"err_code":10077,"description":"the disk failed"},"stream":"s","seq":0}`, "", known, leat.CodeUnknown},
 		{`{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}`, "", known, leat.CodeTooLarge},
@@ -125,4 +127,18 @@ func TestAnswers(t *testing.T) {
 		}
 		assert.Equal(t, c.want, leat.CodeOf(err), c.data)
 	}
+}
+
+// TestTopicsThatAreForgottenExist: that a topic exists is remembered, however many other names are
+// published to, so that an outage is not taken for a topic that nobody has declared.
+func TestTopicsThatAreForgottenExist(t *testing.T) {
+	t.Parallel()
+	var b Broker
+	orders := b.topicOf("orders")
+	require.False(t, orders.isKnown())
+	orders.confirm()
+	for n := 0; b.topicOf("orders") == orders; n++ {
+		require.False(t, b.topicOf(strconv.Itoa(n)).isKnown())
+	}
+	require.True(t, b.topicOf("orders").isKnown())
 }

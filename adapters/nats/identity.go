@@ -101,15 +101,22 @@ func (s *Stream) look() time.Duration {
 	s.mu.Lock()
 	n, now, id, b := &s.identity, time.Now(), s.pin.id, s.pin.barrier
 	active := !s.closed && (id != "" || !s.ordered)
-	due := n.doubted != nil || active && (b != nil || n.soon || now.Sub(n.looked) > s.lookAfter)
-	doubts, changes, held := n.doubts, s.changes, 0
+	due := n.doubted != nil || active && (n.soon || now.Sub(n.looked) > s.lookAfter)
+	doubts, changes, held, wait := n.doubts, s.changes, 0, never
+	if active && b != nil {
+		wait = max(b.next.Sub(now), 0)
+		due = due || wait == 0
+	}
 	if due {
 		n.looked, n.soon = now, false
 		held = s.known()
 	}
 	s.mu.Unlock()
-	if !due || !s.b.link.alive() {
+	switch {
+	case !s.b.link.alive():
 		return never
+	case !due:
+		return wait
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, 2*s.lookAfter)
 	defer cancel()

@@ -58,6 +58,8 @@ func TestRoundTrip(t *testing.T) {
 func startLoad(t *testing.T, o nats.Options) *brokertest.Load {
 	t.Helper()
 	o.AckWait, o.PinnedTTL = ackWait, 2*time.Second
+	// A leader that steps down answers nothing to what it was sent, and a load waits for answers.
+	o.DeliveryTimeout = brokertest.Patience / 3
 	return brokertest.StartLoad(t, live(t, o), brokertest.Name(t), nil)
 }
 

@@ -31,7 +31,13 @@ func (s *Stream) send(ctx context.Context, op lease.Op, batch []entry) []error {
 		delete(s.waiting, number)
 	}()
 	inbox := s.answers + strconv.FormatUint(number, 36)
-	err := s.b.link.do(ctx, func(ctx context.Context) error {
+	writing := ctx
+	if op == lease.Extend { // it may begin shortly before the leases end, and must not come after that
+		var cancel context.CancelFunc
+		writing, cancel = context.WithTimeout(ctx, s.ackWait/10*9/10)
+		defer cancel()
+	}
+	err := s.b.link.do(writing, func(ctx context.Context) error {
 		return s.write(ctx, op, batch, inbox)
 	})
 	if err == nil {

@@ -32,22 +32,29 @@ type pin struct {
 // then, until they have come again.
 type barrier struct {
 	since   time.Time
-	missing int // at the last look
+	raised  time.Time // the last time that something may have been lost
+	missing int       // at the last look, less what has come since
 	wait    time.Duration
+	next    time.Time           // nobody looks before
 	away    map[uint64]struct{} // sequences that went back
 	from    uint64              // the lowest of them; 0 for none
 }
 
 var errUnpinned = errors.New("the server has made another stream of the group the active one")
 
-// raise raises the barrier, if this is the active stream and there is none. One that is up is not
-// lifted by what the server is saying now. The lock is held, as by all that follow unless they say
-// otherwise.
+// raise raises the barrier, if this is the active stream. One that is up already is not lifted by
+// what the server is saying now, and waits for messages from now on. The lock is held, as by all
+// that follow unless they say otherwise.
 func (s *Stream) raise() {
 	s.changes++
-	if s.ordered && s.pin.id != "" && s.pin.barrier == nil {
-		s.pin.barrier = &barrier{since: time.Now()}
+	if !s.ordered || s.pin.id == "" {
+		return
 	}
+	now := time.Now()
+	if s.pin.barrier == nil {
+		s.pin.barrier = &barrier{since: now}
+	}
+	s.pin.barrier.raised = now
 }
 
 // pinnedBy notes under which pin a message came, and returns false for one that is not this
@@ -89,6 +96,9 @@ func (s *Stream) follow(from *origin) {
 func (s *Stream) holdBack(e early) {
 	b := s.pin.barrier
 	s.pin.early = append(s.pin.early, e)
+	if b.missing--; b.missing == 0 { // it may have been the last one
+		b.wait, b.next = 0, time.Time{}
+	}
 	if b.from != 0 && e.of.seq >= b.from {
 		s.sendAway(len(s.pin.early) - 1)
 	}
@@ -139,24 +149,27 @@ func (s *Stream) release() {
 	}
 }
 
-// lookBehind lifts the barrier when nothing is missing. changes are those before the question.
-// Should the consumer have been given out more than this stream may hold, it goes on when it is
-// full. The lock is not held.
+// lookBehind lifts the barrier when nothing is missing, and returns when to look again. changes are
+// those before the question. What the server owes comes within two AckWaits: requests of a dead
+// client may take it for one more. Should the consumer have been given out more than this stream
+// may hold, the stream then goes on when it is full. After twice that time it goes on in any case.
+// The lock is not held.
 func (s *Stream) lookBehind(b *barrier, missing int, changes uint64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b == nil || s.pin.barrier != b {
 		return never
 	}
+	now := time.Now()
 	b.wait = min(max(2*b.wait, 5*time.Millisecond), 200*time.Millisecond)
+	b.next = now.Add(b.wait)
 	if s.changes != changes { // an ack on its way, or a loss, would hide a message
 		return b.wait
 	}
-	events, _, _ := s.room()
-	late := time.Since(b.since) > 2*s.ackWait
 	b.missing = missing
-	if missing > 0 && (!late || events > 0 && time.Since(b.since) < 4*s.ackWait) {
-		lifecycle.Signal(s.poke)
+	events, _ := s.held() // what has been asked for and did not come takes no room
+	waited, full := now.Sub(b.raised), events >= max(s.sub.MaxInFlight, s.mostPending)
+	if missing > 0 && waited < 4*s.ackWait && (!full || waited < 2*s.ackWait) {
 		return b.wait
 	}
 	if missing > 0 {

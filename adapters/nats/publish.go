@@ -261,7 +261,7 @@ func (p *publisher) answered(m *nats.Msg) {
 	}
 	outcome := answerOf(m, e.Value.topic)
 	if outcome == nil {
-		e.Value.topic.known.Store(true)
+		e.Value.topic.confirm()
 	}
 	e.Done(outcome)
 }
@@ -272,7 +272,7 @@ func answerOf(m *nats.Msg, t *topic) error {
 		return nil
 	}
 	if m.Header.Get("Status") == "503" {
-		if t.known.Load() {
+		if t.isKnown() {
 			return &leat.Error{Code: leat.CodeUnavailable,
 				Err: fmt.Errorf("the stream %q does not answer: it has no leader", t.stream)}
 		}

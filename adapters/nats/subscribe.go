@@ -92,6 +92,7 @@ func (b *Broker) newStream(
 	s.window = s.book.Open(nil)
 	s.keeper = lease.New(lease.Options[uint64, receipt]{
 		Term: c.AckWait, Send: s.send, Lost: s.lostMessage, Report: s.report, MaxBatch: mostAcks,
+		ExtendTimeout: c.AckWait / 5,
 	})
 	return s
 }

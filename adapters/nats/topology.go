@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapterkit"
@@ -27,8 +27,20 @@ const (
 // topic is what a topic is on the servers.
 type topic struct {
 	stream, subject string
-	subjects        []string    // of its messages; patterns, the subject that is published to included
-	known           atomic.Bool // it is known to exist
+	subjects        []string // of its messages; patterns, the subject that is published to included
+
+	name   string
+	exists *sync.Map // the names of the topics that are known to exist
+}
+
+// confirm notes that the topic exists.
+func (t *topic) confirm() { t.exists.LoadOrStore(t.name, struct{}{}) }
+
+// isKnown reports whether the topic is known to exist, so that its stream has no leader when nobody
+// answers.
+func (t *topic) isKnown() bool {
+	_, known := t.exists.Load(t.name)
+	return known
 }
 
 // name returns the name of a stream or consumer, which takes no dots.
@@ -37,15 +49,14 @@ func name(of string) string { return adapterkit.Names{MaxBytes: mostNameBytes}.N
 // topicOf returns what a topic is.
 func (b *Broker) topicOf(of string) *topic {
 	if t, ok := b.topics.Load(of); ok {
-		return t.(*topic) //nolint:forcetypeassert // nothing else is stored
+		return t
 	}
 	c := b.streamConfig(of)
-	t := &topic{stream: c.Name, subjects: c.Subjects}
+	t := &topic{stream: c.Name, subjects: c.Subjects, name: of, exists: &b.exists}
 	if len(c.Subjects) > 0 {
 		t.subject = c.Subjects[0]
 	}
-	kept, _ := b.topics.LoadOrStore(of, t)
-	return kept.(*topic) //nolint:forcetypeassert // likewise
+	return b.topics.LoadOrStore(of, t)
 }
 
 func (b *Broker) streamConfig(topic string) jetstream.StreamConfig {
@@ -124,7 +135,7 @@ func (b *Broker) provision(ctx context.Context, js jetstream.JetStream, sub leat
 	if err := t.check(sub.Topic, s.CachedInfo()); err != nil {
 		return nil, nil, err
 	}
-	t.known.Store(true)
+	t.confirm()
 	if sub.Group == "" {
 		return s.CachedInfo(), nil, nil
 	}

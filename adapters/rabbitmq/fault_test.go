@@ -107,7 +107,8 @@ func TestFaults(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *brokertest.RabbitMQNode){
 		"queue deleted": testQueueDeleted, "exchange deleted": testExchangeDeleted, "unroutable": testUnroutable,
 		"unroutable kept": testUnroutableKept, "unroutable kept while publishing": testUnroutableKeptWhilePublishing,
-		"unroutable conflict": testUnroutableConflict, "unroutable replicas": testUnroutableReplicas, "queue full": testQueueFull,
+		"unroutable conflict": testUnroutableConflict, "unroutable nacked": testUnroutableNacked,
+		"unroutable replicas": testUnroutableReplicas, "queue full": testQueueFull,
 		"no permission": testNoPermission, "no topic permission": testNoTopicPermission,
 		"user deleted": testUserDeleted, "bad publish": testBadPublish, "parked head": testParkedHead,
 		"unknown exchange": testUnknownExchange, "overrun": testOverrun, "large messages": testLargeMessages,

@@ -48,6 +48,9 @@ const (
 	lockSuffix = ":lock"
 	// adoptPause is the time between two looks whether another process still moves.
 	adoptPause = 50 * time.Millisecond
+	// mostNacks is how often in a row a nack is waited for, and moved again what was not
+	// acknowledged.
+	mostNacks = 5
 	// adoptBatch is how many kept messages are moved at a time.
 	adoptBatch = 200
 	// adoptTag names the consumer that takes them.
@@ -93,12 +96,16 @@ func (b *Broker) adopt(ctx context.Context, t *topology) error {
 	if !b.o.keeps(&t.exchange) || t.sub.Group == "" || q.Existing || !slices.Equal(q.Keys, []string{allKeys}) {
 		return nil
 	}
-	for {
+	for nacks := 0; ; {
 		err := b.request(ctx, func(ch *amqp.Channel) error { return t.adopt(ctx, ch) })
 		amqpErr, ok := errors.AsType[*amqp.Error](err)
 		switch {
 		case errors.Is(err, errNothingKept):
 			return nil
+		case errors.Is(err, errNack) && nacks < mostNacks: // a quorum queue that was just declared may have no leader yet
+			if nacks++; !lifecycle.Sleep(ctx, time.Duration(nacks)*adoptPause) {
+				return err
+			}
 		case !ok || amqpErr.Code != amqp.NotFound && !strings.Contains(amqpErr.Reason, "in exclusive use"):
 			return err
 		case !lifecycle.Sleep(ctx, adoptPause): // the lock is taken, or was just given back

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/rabbitmq"
@@ -94,6 +95,35 @@ func testUnroutableKeptWhilePublishing(t *testing.T, n *brokertest.RabbitMQNode)
 			s.Settle(&d, leat.Settlement{Action: leat.Ack})
 		}
 	}
+}
+
+// testUnroutableNacked: what the group's queue does not take stays where it is kept. Declare tries
+// for a moment, since a queue that was just declared may take nothing yet.
+func testUnroutableNacked(t *testing.T, n *brokertest.RabbitMQNode) {
+	o, sub := liveOptions(n), liveSub(t)
+	o.Unroutable = rabbitmq.UnroutableKeep
+	b := liveBroker(t, o)
+	require.NoError(t, b.Declare(t.Context(), leat.Subscription{Topic: sub.Topic}))
+	livePublish(t, b, sub.Topic, liveEvents(t, 0, 30, 1)...)
+	full := o
+	full.QueueType = rabbitmq.QueueClassic
+	full.Queue = func(_ leat.Subscription, q *rabbitmq.Queue) {
+		q.Arguments[amqp.QueueMaxLenArg], q.Arguments[amqp.QueueOverflowArg] = 10, amqp.QueueOverflowRejectPublish
+	}
+	begun := time.Now()
+	err := liveBroker(t, full).Declare(t.Context(), sub)
+	require.Equal(t, leat.CodeUnknown, leat.CodeOf(err), err)
+	require.ErrorContains(t, err, "nack")
+	require.Greater(t, time.Since(begun), 500*time.Millisecond, "it was tried again")
+	ch := liveChannel(t, liveRaw(t, n.URL()))
+	_, err = ch.QueueDelete(sub.Topic+".g", false, false, false)
+	require.NoError(t, err)
+	require.NoError(t, b.Declare(t.Context(), sub))
+	var all []string
+	for i := range 30 {
+		all = append(all, fmt.Sprint(i))
+	}
+	require.Equal(t, all, liveReceive(t, liveSubscribe(t, b, sub), 30))
 }
 
 // testUnroutableReplicas: two processes of the first group start at once. None of them lets newer

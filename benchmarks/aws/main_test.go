@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leatgo/leat/benchmarks/aws/internal/cases"
 	"github.com/leatgo/leat/benchmarks/internal/command"
 	"github.com/leatgo/leat/internal/brokertest"
 )
@@ -17,7 +18,12 @@ func TestMain(m *testing.M) { brokertest.Main(m) }
 func TestEveryCaseOnce(t *testing.T) {
 	var report bytes.Buffer
 	flags := command.Flags{Short: true, Timeout: time.Minute, Stdout: &report, Progress: io.Discard}
-	if err := run(t.Context(), flags, brokertest.ElasticMQ(t), "an SQS for tests"); err != nil {
+	stub, stop, err := startStub(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop() //nolint:errcheck // the test has its result
+	if err := run(t.Context(), flags, cases.Servers{Publish: brokertest.ElasticMQ(t), Consume: stub}, "an SQS for tests"); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,13 +35,19 @@ type queueLab struct {
 
 func newQueueLab(t *testing.T) *queueLab {
 	t.Helper()
+	return newQueueLabWith(t, nil)
+}
+
+// newQueueLabWith makes a queue with attributes.
+func newQueueLabWith(t *testing.T, attributes map[string]string) *queueLab {
+	t.Helper()
 	endpoint := brokertest.ElasticMQ(t)
 	q := &queueLab{name: "peerlab-" + strings.ReplaceAll(brokertest.Name(t), ".", "-"), config: aws.Config{
 		Region: brokertest.AWSRegion, BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}}
 	q.name = q.name[max(0, len(q.name)-60):]
 	q.client = sqs.NewFromConfig(q.config)
-	made, err := q.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &q.name})
+	made, err := q.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &q.name, Attributes: attributes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,5 +268,55 @@ func TestSQSFailedMessagesThatWait(t *testing.T) {
 	}
 	if attempts != 2 {
 		t.Errorf("%d attempts", attempts)
+	}
+}
+
+// TestSQSHotRedelivery fails a message again and again, on a queue with a visibility timeout of 0.
+func TestSQSHotRedelivery(t *testing.T) {
+	t.Parallel()
+	const lasts = 3 * time.Second
+	again := map[string]string{string(types.QueueAttributeNameVisibilityTimeout): "0"}
+	q := newQueueLabWith(t, again)
+	q.send(t, "one")
+	s := q.watermill(t)
+	messages, err := s.Subscribe(t.Context(), q.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for over := time.After(lasts); over != nil; {
+		select {
+		case m := <-messages:
+			seen++
+			m.Nack()
+		case <-over:
+			over = nil
+		}
+	}
+	if seen < 20 {
+		t.Errorf("Watermill delivers the message %d times; README.md says that it does so as fast as the queue answers", seen)
+	}
+	go func() {
+		for range messages { // sets its goroutine free
+		}
+	}()
+	_ = s.Close()
+
+	q = newQueueLabWith(t, again)
+	q.send(t, "one")
+	b := q.leat(t)
+	ctx, stop := context.WithTimeout(t.Context(), lasts)
+	defer stop()
+	var attempts atomic.Int32
+	err = leat.Run(ctx, leat.NewConsumer(b, q.subscription(), leat.HandlerFunc(func(context.Context, leat.Event) error {
+		attempts.Add(1)
+		return errors.New("always")
+	}), nil))
+	if err = errors.Join(err, b.Close()); err != nil {
+		t.Error(err)
+	}
+	t.Logf("in %v Watermill delivers the message %d times, Leat tries it %d times", lasts, seen, attempts.Load())
+	if n := attempts.Load(); n < 1 || n > 10 {
+		t.Errorf("Leat tries the event %d times", n)
 	}
 }

@@ -61,7 +61,11 @@ func startWith(t *testing.T, traces string, logger *slog.Logger) (address string
 		require.NoError(t, <-result)
 		return out.all.String()
 	})
-	t.Cleanup(func() { assert.Contains(t, stop(), "leat_consumer_poisoned_total") })
+	t.Cleanup(func() {
+		if summary := stop(); !t.Skipped() { // which comes before anything is counted
+			assert.Contains(t, summary, "leat_consumer_poisoned_total")
+		}
+	})
 	return <-out.address, stop
 }
 
@@ -117,7 +121,7 @@ func readBoard(t *testing.T) (b board) {
 
 // ask returns a query of the board with all topics and groups.
 func ask(expr string) string {
-	return strings.NewReplacer("$topic", ".*", "$group", ".*", "$__rate_interval", "2s").Replace(expr)
+	return strings.NewReplacer("$topic", ".*", "$group", ".*", "$__rate_interval", "5s").Replace(expr)
 }
 
 // TestTheBoardAndTheAlerts asks a real Prometheus every question of the board, and lets it evaluate

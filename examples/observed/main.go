@@ -26,6 +26,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
+	"github.com/leatgo/leat/adapters/gcppubsub"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -70,6 +71,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	}
 	broker, err := leat.Openers{
 		"mem": memory.Open, "kafka": kafka.Open, "amqp": rabbitmq.Open, "nats": nats.Open, "awssnssqs": awssnssqs.Open,
+		"gcppubsub": gcppubsub.Open,
 	}.Open(ctx, c.broker)
 	if err != nil {
 		return err

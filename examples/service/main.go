@@ -16,6 +16,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
+	"github.com/leatgo/leat/adapters/gcppubsub"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -41,6 +42,7 @@ var brokers = leat.Openers{
 	"amqps": rabbitmq.OpenWith(func(o *rabbitmq.Options) { o.Logger = slog.Default() }),
 
 	"awssnssqs": awssnssqs.OpenWith(func(o *awssnssqs.Options) { o.Logger = slog.Default() }),
+	"gcppubsub": gcppubsub.OpenWith(func(o *gcppubsub.Options) { o.Logger = slog.Default() }),
 }
 
 func main() {

@@ -15,5 +15,5 @@ func TestSNSAndSQS(t *testing.T) {
 		"endpoint": {brokertest.StartLocalStack(t, nil).URL()}, "region": {brokertest.AWSRegion}, "wait": {"1s"}, "visibility": {"5s"},
 	}.Encode()
 	t.Run("in one process", func(t *testing.T) { inOneProcess(t, broker, "one") })
-	t.Run("in several processes, one of which is killed", func(t *testing.T) { killSharing(t, broker, "many") })
+	t.Run("in several processes, one of which is killed", func(t *testing.T) { killSharing(t, broker, "many", 30) })
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
+	"github.com/leatgo/leat/adapters/gcppubsub"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -28,6 +29,7 @@ var brokers = leat.Openers{
 	"tls":   nats.Open,
 
 	"awssnssqs": awssnssqs.Open,
+	"gcppubsub": gcppubsub.Open,
 }
 
 // The parts of the program, as -run names them; each service is one more.

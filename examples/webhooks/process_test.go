@@ -129,12 +129,11 @@ func killActive(t *testing.T, broker, topic string, inTime time.Duration) {
 	settle(t, ledgers, repeat, publisher, append(services, standby)...)
 }
 
-// killSharing lets two instances of a service share the work, kills one of them in the middle, and
-// accounts for every event.
-func killSharing(t *testing.T, broker, topic string) {
+// killSharing publishes the events of the example repeat times, lets two instances of a service
+// share the work, kills one of them in the middle, and accounts for every event.
+func killSharing(t *testing.T, broker, topic string, repeat int) {
 	t.Helper()
 	ledgers := t.TempDir()
-	const repeat = 30
 	start := func(part string, more ...string) *process {
 		return startProcess(t, append([]string{"-broker", broker, "-topic", topic, "-ledger", ledgers, "-run", part}, more...)...)
 	}

@@ -2,12 +2,10 @@ package brokertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -22,12 +20,7 @@ import (
 // anything.
 //
 // A test may injure the server as it does any [Process]. The methods are safe for concurrent use.
-type AWSServer struct {
-	*Process
-
-	box  *sandbox // nil for one that is kept
-	port int
-}
+type AWSServer struct{ *server }
 
 // AWSRegion is the region that the servers are in, for the signatures of clients and for ARNs.
 const AWSRegion = "us-east-1"
@@ -41,59 +34,30 @@ func AnyLogin() {
 }
 
 // URL returns the endpoint of all services, http://127.0.0.1:port.
-func (s *AWSServer) URL() string { return "http://" + address(s.port) }
+func (s *AWSServer) URL() string { return awsURL(s.port) }
 
-// Close kills the server and removes its folder, unless that is kept.
-func (s *AWSServer) Close() error {
-	s.Kill()
-	if s.box == nil {
-		return nil
+func awsURL(port int) string { return "http://" + address(port) }
+
+// awsMaker returns a serverMaker for a server that answers as AWS does.
+func awsMaker(create serverMaker) serverMaker {
+	return func(dir string, port int) (spec, error) {
+		how, err := create(dir, port)
+		how.ready = func(ctx context.Context) error { return awsAnswers(ctx, awsURL(port)) }
+		return how, err
 	}
-	return s.box.close()
 }
 
-// awsMaker makes the process of a server in its folder.
-type awsMaker func(dir string, port int) (spec, error)
+// newAWSServer wraps what a function for servers has returned.
+func newAWSServer(s *server, err error) (*AWSServer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &AWSServer{s}, nil
+}
 
 // runAWS starts a server in a folder of its own.
-func runAWS(ctx context.Context, create awsMaker) (*AWSServer, error) {
-	return startNew(ctx, func() (*AWSServer, error) {
-		box, err := newSandbox(ctx, "leat-aws-")
-		if err != nil {
-			return nil, err
-		}
-		s, err := newAWS(ctx, create, box.dir, box)
-		if err != nil {
-			return nil, errors.Join(err, box.close())
-		}
-		return s, nil
-	}, "Address already in use")
-}
-
-// newAWS makes a server, which does not run yet, on a free port.
-func newAWS(ctx context.Context, create awsMaker, dir string, box *sandbox) (*AWSServer, error) {
-	ports, err := freePorts(ctx, 1)
-	if err != nil {
-		return nil, err
-	}
-	return placeAWS(create, dir, ports[0], box)
-}
-
-// placeAWS makes a server in the folder "server" of dir.
-func placeAWS(create awsMaker, dir string, port int, box *sandbox) (*AWSServer, error) {
-	dir = filepath.Join(dir, "server")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	s := &AWSServer{box: box, port: port}
-	how, err := create(dir, port)
-	if err != nil {
-		return nil, err
-	}
-	how.dir, how.guard = dir, box
-	how.ready = func(ctx context.Context) error { return awsAnswers(ctx, s.URL()) }
-	s.Process = &Process{spec: how}
-	return s, nil
+func runAWS(ctx context.Context, create serverMaker) (*server, error) {
+	return runServer(ctx, "leat-aws-", create, "Address already in use")
 }
 
 // firstAnswer is how long a server may take for its first answer: LocalStack loads its services

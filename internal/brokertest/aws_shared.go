@@ -2,9 +2,6 @@ package brokertest
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"sync"
 	"testing"
 )
 
@@ -15,26 +12,15 @@ const (
 	ElasticMQVariable  = "LEAT_TEST_ELASTICMQ"
 )
 
-// oneAWS is the one LocalStack or ElasticMQ of a test binary.
-type oneAWS struct {
-	variable string
-	run      func(context.Context) (*AWSServer, error)
-
-	start  sync.Once
-	url    string
-	server *AWSServer // nil when it was started elsewhere
-	err    error
-}
-
 //nolint:gochecknoglobals // as shared
 var (
-	sharedLocalStack = oneAWS{variable: LocalStackVariable, run: func(ctx context.Context) (*AWSServer, error) {
-		return RunLocalStack(ctx, nil)
-	}}
-	sharedElasticMQ = oneAWS{variable: ElasticMQVariable, run: func(ctx context.Context) (*AWSServer, error) {
-		return RunElasticMQ(ctx, nil)
-	}}
+	sharedLocalStack = sharedAWS(LocalStackVariable, func(ctx context.Context) (*server, error) { return runLocalStack(ctx, nil) })
+	sharedElasticMQ  = sharedAWS(ElasticMQVariable, func(ctx context.Context) (*server, error) { return runElasticMQ(ctx, nil) })
 )
+
+func sharedAWS(variable string, run func(context.Context) (*server, error)) oneServer {
+	return oneServer{variable: variable, addrOf: func(s *server) string { return awsURL(s.port) }, answers: awsAnswers, run: run}
+}
 
 // LocalStack returns the endpoint of a LocalStack that other tests use at the same time, so that a
 // test has to choose names of its own and must not injure it. It is the one that
@@ -51,57 +37,8 @@ func ElasticMQ(t testing.TB) string {
 	return sharedElasticMQ.get(t)
 }
 
-func (s *oneAWS) get(t testing.TB) string {
-	t.Helper()
-	s.start.Do(func() { s.open(t.Context()) })
-	require(t, s.err)
-	if s.server != nil {
-		t.Cleanup(func() { showLog(t, s.server.Process) })
-	}
-	return s.url
-}
-
-func (s *oneAWS) open(ctx context.Context) {
-	urls, err := addrsFromEnv(s.variable)
-	if err != nil {
-		s.err = err
-		return
-	}
-	if len(urls) > 0 {
-		s.url = urls[0]
-		if err := awsAnswers(ctx, s.url); err != nil {
-			s.err = fmt.Errorf("%s names a server that does not answer: %w", s.variable, err)
-		}
-		return
-	}
-	// The test that comes first ends before the others.
-	s.server, s.err = s.run(context.WithoutCancel(ctx))
-	if s.err == nil {
-		s.url = s.server.URL()
-	}
-}
-
-func (s *oneAWS) close() {
-	if s.server == nil {
-		return
-	}
-	if err := s.server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "remove "+s.server.spec.name+":", err)
-	}
-}
-
 // startAWS starts a server that belongs to a test.
-func startAWS(t testing.TB, variable string, run func(context.Context) (*AWSServer, error)) *AWSServer {
+func startAWS(t testing.TB, variable string, run func(context.Context) (*server, error)) *AWSServer {
 	t.Helper()
-	_, err := addrsFromEnv(variable)
-	require(t, err)
-	s, err := run(t.Context())
-	require(t, err)
-	t.Cleanup(func() {
-		showLog(t, s.Process)
-		if err := s.Close(); err != nil {
-			t.Errorf("remove %s: %v", s.spec.name, err)
-		}
-	})
-	return s
+	return &AWSServer{startServer(t, variable, run)}
 }

@@ -2,8 +2,10 @@ package brokertest
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,4 +72,21 @@ func fill(path string, create func(temporary string) error) error {
 // digest tells one way to make a thing from another, in the name of the thing.
 func digest(texts ...string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(texts, "\x00"))))[:12]
+}
+
+// checkSum fails where a file that was fetched is not the one that tests were written for.
+func checkSum(path, want string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+		return fmt.Errorf("%w: %s has the SHA-256 %s instead of %s", ErrMissing, path, got, want)
+	}
+	return nil
 }

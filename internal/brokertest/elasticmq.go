@@ -3,11 +3,9 @@ package brokertest
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 )
 
@@ -47,11 +45,15 @@ type ElasticMQOptions struct {
 //   - The codes of its errors have a prefix, com.amazonaws.sqs#.
 func StartElasticMQ(t testing.TB, opts *ElasticMQOptions) *AWSServer {
 	t.Helper()
-	return startAWS(t, ElasticMQVariable, func(ctx context.Context) (*AWSServer, error) { return RunElasticMQ(ctx, opts) })
+	return startAWS(t, ElasticMQVariable, func(ctx context.Context) (*server, error) { return runElasticMQ(ctx, opts) })
 }
 
 // RunElasticMQ starts an ElasticMQ for a program that is not a test. The caller closes it.
 func RunElasticMQ(ctx context.Context, opts *ElasticMQOptions) (*AWSServer, error) {
+	return newAWSServer(runElasticMQ(ctx, opts))
+}
+
+func runElasticMQ(ctx context.Context, opts *ElasticMQOptions) (*server, error) {
 	create, err := elasticMQMaker(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func RunElasticMQ(ctx context.Context, opts *ElasticMQOptions) (*AWSServer, erro
 	return runAWS(ctx, create)
 }
 
-func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (awsMaker, error) {
+func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (serverMaker, error) {
 	java, jars, err := getElasticMQ(ctx, func(string) {})
 	if err != nil {
 		return nil, err
@@ -67,13 +69,13 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (awsMaker, erro
 	if opts == nil {
 		opts = &ElasticMQOptions{}
 	}
-	return func(dir string, port int) (spec, error) {
+	return awsMaker(func(dir string, port int) (spec, error) {
 		config := filepath.Join(dir, "elasticmq.conf")
 		args := []string{java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Xmx1g"}
 		args = append(args, opts.JVM...)
 		args = append(args, "-Djava.io.tmpdir="+dir, "-Dconfig.file="+config, "-cp", jars, "org.elasticmq.server.Main")
 		return spec{name: "elasticmq", args: args}, os.WriteFile(config, []byte(elasticMQConfig(port, opts.Persist)), 0o600)
-	}, nil
+	}), nil
 }
 
 // elasticMQConfig returns the configuration of a server. Without it the server listens on all
@@ -107,11 +109,10 @@ func GetElasticMQ(ctx context.Context, progress func(string)) error {
 
 // getElasticMQ returns the paths of Java and of the jars.
 func getElasticMQ(ctx context.Context, progress func(string)) (java, jars string, err error) {
-	if !supported {
-		return "", "", fmt.Errorf("%w: %w: ElasticMQ is not started on %s; set %s to the URL of one",
-			ErrMissing, errors.ErrUnsupported, runtime.GOOS, ElasticMQVariable)
+	if err := startable("ElasticMQ", ElasticMQVariable, "URL"); err != nil {
+		return "", "", err
 	}
-	java, _, err = findJava(ctx, "ElasticMQ")
+	java, _, err = findJava(ctx, "ElasticMQ", oldestJava)
 	if err != nil {
 		return "", "", err
 	}

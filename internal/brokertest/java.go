@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,16 +15,22 @@ import (
 	"time"
 )
 
-const (
-	oldestJava  = 17 // that the brokers run on
-	javaInstall = "apt-get install -y --no-install-recommends openjdk-17-jre-headless maven"
-)
+const oldestJava = 17 // that most brokers run on
+
+// javaInstall returns the command that installs a Java, and Maven.
+func javaInstall(oldest int) string {
+	install := fmt.Sprintf("apt-get install -y --no-install-recommends openjdk-%d-jre-headless maven", oldest)
+	if oldest > oldestJava {
+		install += "; Debian 12 has no such Java: install one from elsewhere, and set " + JavaVariable + " to its folder"
+	}
+	return install
+}
 
 // fetchJars lets Maven put the jars of a broker, which the pom lists, into the folder libs of dir.
 func fetchJars(ctx context.Context, dir, broker, pom string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return fmt.Errorf("%w: Maven fetches %s, and mvn is not on the PATH; run: %s", ErrMissing, broker, javaInstall)
+		return fmt.Errorf("%w: Maven fetches %s, and mvn is not on the PATH; run: %s", ErrMissing, broker, javaInstall(oldestJava))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -55,26 +62,53 @@ func classPath(dir string) (string, error) {
 	return strings.Join(jars, string(os.PathListSeparator)), nil
 }
 
+// JavaVariable names the environment variable with the folder of a Java for brokers that the one on
+// the PATH is too old for.
+const JavaVariable = "LEAT_JAVA_HOME"
+
 // findJava returns the path and the version text of a Java that can run a broker, whose name is for
-// errors.
-func findJava(ctx context.Context, broker string) (path, version string, err error) {
+// errors: the one on the PATH, or that of JAVA_HOME. Where that is too old, that of LEAT_JAVA_HOME
+// and others that the system has installed are looked at: of several versions the PATH has one.
+func findJava(ctx context.Context, broker string, oldest int) (path, version string, err error) {
 	path, err = exec.LookPath("java")
 	if home := os.Getenv("JAVA_HOME"); err != nil && home != "" {
 		path, err = exec.LookPath(filepath.Join(home, "bin", "java"))
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("%w: %s needs Java %d, and java is not on the PATH; run: %s", ErrMissing, broker, oldestJava, javaInstall)
+		return "", "", fmt.Errorf("%w: %s needs Java %d, and java is not on the PATH; run: %s", ErrMissing, broker, oldest, javaInstall(oldest))
 	}
+	version, major, err := javaVersion(ctx, path)
+	if err != nil {
+		return "", "", fmt.Errorf("%w: %w\nrun: %s", ErrMissing, err, javaInstall(oldest))
+	}
+	if major >= oldest {
+		return path, version, nil
+	}
+	others, _ := filepath.Glob("/usr/lib/jvm/*/bin/java") // fails for wrong patterns only
+	for _, variable := range []string{"JAVA_HOME", JavaVariable} {
+		if home := os.Getenv(variable); home != "" {
+			others = append([]string{filepath.Join(home, "bin", "java")}, others...)
+		}
+	}
+	for _, other := range others {
+		if version, major, err := javaVersion(ctx, other); err == nil && major >= oldest {
+			return other, version, nil
+		}
+	}
+	return "", "", fmt.Errorf("%w: %s needs Java %d, and %s is Java %d; run: %s", ErrMissing, broker, oldest, path, major, javaInstall(oldest))
+}
+
+// javaVersion returns what a Java says of its version. The number is that of the newest where it
+// says none.
+func javaVersion(ctx context.Context, path string) (text string, major int, err error) {
 	// macOS has a java that only says that there is none.
 	out, err := exec.CommandContext(ctx, path, "-version").CombinedOutput()
 	if err != nil {
-		return "", "", fmt.Errorf("%w: %s -version: %w\n%srun: %s", ErrMissing, path, err, out, javaInstall)
+		return "", 0, fmt.Errorf("%s -version: %w\n%s", path, err, out)
 	}
-	version = string(out)
-	if m := regexp.MustCompile(`version "(\d+)`).FindStringSubmatch(version); m != nil {
-		if major, _ := strconv.Atoi(m[1]); major < oldestJava {
-			return "", "", fmt.Errorf("%w: %s needs Java %d, and %s is Java %d; run: %s", ErrMissing, broker, oldestJava, path, major, javaInstall)
-		}
+	major = math.MaxInt
+	if m := regexp.MustCompile(`version "(\d+)`).FindSubmatch(out); m != nil {
+		major, err = strconv.Atoi(string(m[1]))
 	}
-	return path, version, nil
+	return string(out), major, err
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 )
 
@@ -42,11 +41,10 @@ func GetKafka(ctx context.Context, progress func(string)) error {
 }
 
 func getKafka(ctx context.Context, progress func(string)) (*kafkaKit, error) {
-	if !supported {
-		return nil, fmt.Errorf("%w: %w: Kafka is not started on %s; set %s to the address of one",
-			ErrMissing, errors.ErrUnsupported, runtime.GOOS, KafkaVariable)
+	if err := startable("Kafka", KafkaVariable, "address"); err != nil {
+		return nil, err
 	}
-	java, version, err := findJava(ctx, "Kafka")
+	java, version, err := findJava(ctx, "Kafka", oldestJava)
 	if err != nil {
 		return nil, err
 	}

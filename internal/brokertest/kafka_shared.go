@@ -47,6 +47,8 @@ func Main(m *testing.M) {
 	defer sharedNATS.close()
 	defer sharedLocalStack.close()
 	defer sharedElasticMQ.close()
+	defer sharedPubSub.close()
+	defer sharedApicurio.close()
 	m.Run()
 }
 

@@ -3,6 +3,7 @@ package brokertest_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -69,6 +70,57 @@ func askElasticMQ(t testing.TB) {
 	brokertest.StartElasticMQ(t, nil)
 }
 
+func askPubSub(t testing.TB) {
+	t.Helper()
+	brokertest.StartPubSub(t, nil)
+}
+
+func askApicurio(t testing.TB) {
+	t.Helper()
+	brokertest.StartApicurio(t)
+}
+
+// TestMissingGcloudSkipsLoudly: no package that a CI could install has the emulator.
+func TestMissingGcloudSkipsLoudly(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("brokers are not started there at all")
+	}
+	t.Setenv(brokertest.DirVariable, t.TempDir())
+	t.Setenv("CLOUDSDK_ROOT_DIR", "")
+	t.Setenv(brokertest.PubSubVariable, "")
+	t.Setenv("PATH", t.TempDir())
+	for _, ci := range []string{"", "1"} {
+		t.Setenv("CI", ci)
+		skipped := ask(t, askPubSub).skipped
+		require.Contains(t, skipped, "SKIPPED, NOT TESTED")
+		require.Contains(t, skipped, "google-cloud-cli-pubsub-emulator")
+	}
+}
+
+// TestOtherPubSubEmulatorIsRefused has a gcloud with an emulator of another version, and then one
+// whose jar is not what Google has published.
+func TestOtherPubSubEmulatorIsRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("brokers are not started there at all")
+	}
+	root := t.TempDir()
+	lib := filepath.Join(root, "platform", "pubsub-emulator", "lib")
+	require.NoError(t, os.MkdirAll(lib, 0o700))
+	t.Setenv(brokertest.DirVariable, t.TempDir())
+	t.Setenv("CLOUDSDK_ROOT_DIR", root)
+	require.NoError(t, os.WriteFile(filepath.Join(lib, "cloud-pubsub-emulator-0.0.1-all.jar"), nil, 0o600))
+	err := brokertest.GetPubSub(t.Context(), func(string) {})
+	require.ErrorIs(t, err, brokertest.ErrMissing)
+	require.ErrorContains(t, err, "cloud-pubsub-emulator-0.0.1-all.jar")
+
+	requireMaven(t)
+	jar := filepath.Join(lib, "cloud-pubsub-emulator-"+brokertest.PubSubVersion+"-all.jar")
+	require.NoError(t, os.WriteFile(jar, []byte("something else"), 0o600))
+	err = brokertest.GetPubSub(t.Context(), func(string) {})
+	require.ErrorIs(t, err, brokertest.ErrMissing)
+	require.ErrorContains(t, err, "SHA-256")
+}
+
 func TestMissingPythonSkipsLoudlyOrFails(t *testing.T) {
 	t.Setenv(brokertest.LocalStackVariable, "")
 	skipsLoudlyOrFails(t, askLocalStack, "apt-get install -y --no-install-recommends python3 python3-venv")
@@ -93,6 +145,12 @@ func TestMissingJavaForElasticMQSkipsLoudlyOrFails(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
 	t.Setenv(brokertest.ElasticMQVariable, "")
 	skipsLoudlyOrFails(t, askElasticMQ, "ElasticMQ needs Java 17, and java is not on the PATH")
+}
+
+func TestMissingJavaForApicurioSkipsLoudlyOrFails(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	t.Setenv(brokertest.ApicurioVariable, "")
+	skipsLoudlyOrFails(t, askApicurio, "Apicurio needs Java 21, and java is not on the PATH")
 }
 
 func TestMissingGoSkipsLoudlyOrFails(t *testing.T) {
@@ -135,6 +193,14 @@ func skipsLoudlyOrFails(t *testing.T, start func(testing.TB), command string) {
 	require.Contains(t, v.failed, command)
 }
 
+// requireMaven ends a test whose broker Maven fetches, where there is none.
+func requireMaven(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("mvn"); err != nil {
+		t.Skip(err)
+	}
+}
+
 func TestMissingMavenIsSaid(t *testing.T) {
 	requireKafka(t)
 	t.Setenv(brokertest.DirVariable, t.TempDir())
@@ -149,6 +215,7 @@ func TestOffSkips(t *testing.T) {
 	for variable, start := range map[string]func(testing.TB){
 		brokertest.KafkaVariable: askKafka, brokertest.RabbitMQVariable: askRabbitMQ, brokertest.NATSVariable: askNATS,
 		brokertest.LocalStackVariable: askLocalStack, brokertest.ElasticMQVariable: askElasticMQ,
+		brokertest.PubSubVariable: askPubSub, brokertest.ApicurioVariable: askApicurio,
 	} {
 		t.Setenv(variable, brokertest.Off)
 		require.Contains(t, ask(t, start).skipped, variable)

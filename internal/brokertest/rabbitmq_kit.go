@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -29,9 +28,8 @@ func GetRabbitMQ(ctx context.Context, progress func(string)) error {
 }
 
 func getRabbit(ctx context.Context, progress func(string)) (*rabbitKit, error) {
-	if !supported {
-		return nil, fmt.Errorf("%w: %w: RabbitMQ is not started on %s; set %s to the address of one",
-			ErrMissing, errors.ErrUnsupported, runtime.GOOS, RabbitMQVariable)
+	if err := startable("RabbitMQ", RabbitMQVariable, "address"); err != nil {
+		return nil, err
 	}
 	cache, err := cacheDir()
 	if err != nil {

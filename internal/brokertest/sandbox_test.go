@@ -27,6 +27,7 @@ const victimVariable = "BROKERTEST_VICTIM"
 func victim(broker string) {
 	start := map[string]func(context.Context) (*brokertest.Process, error){
 		"kafka": victimKafka, "rabbitmq": victimRabbitMQ, "nats": victimNATS, "localstack": victimLocalStack, "elasticmq": victimElasticMQ,
+		"pubsub": victimPubSub,
 	}[broker]
 	p, err := start(context.Background())
 	if err == nil {
@@ -80,6 +81,14 @@ func victimElasticMQ(ctx context.Context) (*brokertest.Process, error) {
 	return s.Process, nil
 }
 
+func victimPubSub(ctx context.Context) (*brokertest.Process, error) {
+	s, err := brokertest.RunPubSub(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Process, nil
+}
+
 // TestNothingIsLeftBehindByAKilledTest kills test binaries that have a paused broker.
 func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 	t.Parallel()
@@ -107,6 +116,11 @@ func TestNothingIsLeftBehindByAKilledTest(t *testing.T) {
 		t.Parallel()
 		brokertest.ElasticMQ(t) // skips where there is none
 		leavesNothing(t, "elasticmq")
+	})
+	t.Run("pubsub", func(t *testing.T) {
+		t.Parallel()
+		brokertest.PubSub(t) // skips where there is none
+		leavesNothing(t, "pubsub")
 	})
 }
 

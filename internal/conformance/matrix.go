@@ -19,6 +19,9 @@ which is named; a skipped rule is not known to hold. *not run*: the adapter's re
 tested as well: ` + "`make mutants`" + ` runs it on brokers in memory that are broken on purpose, and ` + "`make mutants-brokers`" + ` on
 adapters that are; see [Mutants of the real adapters](#mutants-of-the-real-adapters).
 
+What the defects of a server break is not run there: the adapter for SNS and SQS runs on three servers, and that for Pub/Sub on two, and
+each case runs on at least one of them. A test of the adapter shows each such defect without Leat.
+
 `
 
 // sections are the tables of the page, by level.

@@ -14,6 +14,8 @@ type adapter struct {
 }
 
 var adapters = []adapter{
+	{name: "awssnssqs", dir: "adapters/awssnssqs", test: "TestStubConforms"},
+	{name: "gcppubsub", dir: "adapters/gcppubsub", test: "TestFakeConforms"},
 	{name: "kafka", dir: "adapters/kafka", test: "TestKafkaConforms"},
 	{name: "nats", dir: "adapters/nats", test: "TestNATSConforms"},
 	{name: "rabbitmq", dir: "adapters/rabbitmq", test: "TestRabbitMQConforms"},

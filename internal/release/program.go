@@ -29,14 +29,21 @@ func allPrograms() []program {
 		{".", "memory", ""},
 		{"adapters/awssnssqs", "awssnssqs", brokertest.LocalStackVariable},
 		{"adapters/cloudevents", "cloudevents", ""},
+		{"adapters/gcppubsub", "gcppubsub", brokertest.PubSubVariable},
 		{"adapters/kafka", "kafka", brokertest.KafkaVariable},
 		{"adapters/nats", "nats", brokertest.NATSVariable},
 		{"adapters/rabbitmq", "rabbitmq", brokertest.RabbitMQVariable},
 		{"adapters/watermill", "watermill", ""},
 		{"adapters/watermill/amqp", "watermill-amqp", brokertest.RabbitMQVariable},
+		{"adapters/watermill/googlecloud", "watermill-googlecloud", brokertest.PubSubVariable},
 		{"adapters/watermill/kafka", "watermill-kafka", brokertest.KafkaVariable},
 		{"middleware/otel", "otel", ""},
 		{"middleware/prometheus", "prometheus", ""},
+		{"schema/avro", "avro", ""},
+		{"schema/confluent", "confluent", ""},
+		{"schema/jsonschema", "jsonschema", ""},
+		{"schema/protobuf", "protobuf", ""},
+		{"schema/protovalidate", "protovalidate", ""},
 	}
 }
 

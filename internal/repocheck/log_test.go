@@ -15,7 +15,7 @@ import (
 func TestLogsOfAdaptersAreDocumented(t *testing.T) {
 	t.Parallel()
 	text := read(t, "docs/operations.md")
-	for name, folder := range map[string]string{"RabbitMQ": "rabbitmq", "NATS": "nats", "SNS and SQS": "awssnssqs"} {
+	for name, folder := range map[string]string{"RabbitMQ": "rabbitmq", "NATS": "nats", "SNS and SQS": "awssnssqs", "Pub/Sub": "gcppubsub"} {
 		documented := logTable(t, text, name)
 		written := logged(t, filepath.Join(repoRoot(t), "adapters", folder))
 		if len(written) == 0 {

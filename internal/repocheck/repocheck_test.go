@@ -235,6 +235,8 @@ func files(t *testing.T, patterns ...string) map[string][]byte {
 		}
 		if !bytes.ContainsRune(text, 0) {
 			found[path] = text
+		} else if !strings.Contains(path, "testdata/") {
+			t.Errorf("%s is no text: a program that was built, perhaps", path)
 		}
 	}
 	return found

@@ -25,7 +25,7 @@ func Append(dst []byte, now time.Time) []byte {
 	u[6] = 0x70 | byte(sub>>8)
 	u[7] = byte(sub)
 	u[8] = 0x80 | u[8]&0x3f
-	return appendUUIDText(dst, u)
+	return AppendText(dst, u)
 }
 
 // Hash returns a UUID of version 8 (RFC 9562 §5.8) made of the first bits of a hash.
@@ -33,10 +33,11 @@ func Hash(sum [sha256.Size]byte) string {
 	u := [16]byte(sum[:16])
 	u[6] = 0x80 | u[6]&0x0f
 	u[8] = 0x80 | u[8]&0x3f
-	return string(appendUUIDText(nil, u))
+	return string(AppendText(nil, u))
 }
 
-func appendUUIDText(dst []byte, u [16]byte) []byte {
+// AppendText appends a UUID as text.
+func AppendText(dst []byte, u [16]byte) []byte {
 	const hex = "0123456789abcdef"
 	for i, b := range u {
 		if i == 4 || i == 6 || i == 8 || i == 10 {

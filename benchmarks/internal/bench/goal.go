@@ -64,7 +64,7 @@ func (r *Result) Verdicts() []Verdict {
 		case CPUAbove:
 			v.Measured = r.CPUAbove(of, to)
 		}
-		v.Met = v.Measured.Median >= goal.Min && (goal.Max == 0 || v.Measured.Median <= goal.Max)
+		v.Met = (goal.Min == 0 || v.Measured.Median >= goal.Min) && (goal.Max == 0 || v.Measured.Median <= goal.Max)
 		verdicts = append(verdicts, v)
 	}
 	return verdicts

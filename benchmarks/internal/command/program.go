@@ -35,6 +35,11 @@ type Program struct {
 
 // Run measures what the flags ask for and writes the report.
 func (p *Program) Run(ctx context.Context, f Flags) (err error) {
+	if f.Out != "" {
+		if _, _, err := around(f.Out); err != nil { // before it measures for half an hour
+			return err
+		}
+	}
 	runtime.GOMAXPROCS(procs)
 	if f.CPUProfile != "" {
 		stop, err := profile(f.CPUProfile)

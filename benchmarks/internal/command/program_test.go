@@ -44,4 +44,20 @@ func TestReplaceSectionNeedsMarkers(t *testing.T) {
 	if err := replaceSection(file, []byte("text")); err == nil {
 		t.Error("a file without markers was accepted")
 	}
+	if err := (&Program{}).Run(t.Context(), Flags{Out: file}); err == nil {
+		t.Error("it measures for a file without markers")
+	}
+}
+
+// A result that has no place is found now, and not after it was measured.
+func TestPagesHaveMarkers(t *testing.T) {
+	pages, err := filepath.Glob("../../*/README.md")
+	if err != nil || len(pages) < 7 {
+		t.Fatalf("got %v, %v", pages, err)
+	}
+	for _, page := range append(pages, "../../README.md") {
+		if _, _, err := around(page); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -29,16 +29,25 @@ func (p *Program) writeReport(w *bytes.Buffer, results []*bench.Result) (met boo
 	return met
 }
 
-// replaceSection writes text between the markers of a file, leaving the rest as it is.
-func replaceSection(file string, text []byte) error {
+// around returns what is before and behind the generated section of a file.
+func around(file string) (head, tail []byte, err error) {
 	old, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	head, rest, begins := bytes.Cut(old, []byte(beginMarker))
 	_, tail, ends := bytes.Cut(rest, []byte(endMarker))
 	if !begins || !ends {
-		return fmt.Errorf("%s has no line %q followed by a line %q", file, beginMarker, endMarker)
+		return nil, nil, fmt.Errorf("%s has no line %q followed by a line %q", file, beginMarker, endMarker)
+	}
+	return head, tail, nil
+}
+
+// replaceSection writes text between the markers of a file, leaving the rest as it is.
+func replaceSection(file string, text []byte) error {
+	head, tail, err := around(file)
+	if err != nil {
+		return err
 	}
 	updated := bytes.Join([][]byte{head, []byte(beginMarker), []byte("\n"), text, []byte(endMarker), tail}, nil)
 	return os.WriteFile(file, updated, 0o644)

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -12,8 +13,9 @@ import (
 // are expected, so that the rounds of a consumer that has started do not run into each other.
 type Arrivals struct {
 	ordered bool
+	Keys    int             // how many keys there are, if they are fewer than [Keys]
 	Passed  func()          // if set, called for each event
-	last    []atomic.Int32  // by key: how many events of it have come, since event i is number i/Keys of key i%Keys
+	last    []atomic.Int32  // by key: how many events of it have come, since event i is number i/keys of key i%keys
 	seen    []atomic.Uint32 // without order: a bit for each event
 	wrong   atomic.Pointer[error]
 
@@ -48,8 +50,9 @@ func (a *Arrivals) Handle(i int) {
 	case i < 0:
 		a.failf("an event without an id came")
 	case a.ordered:
-		if before := a.last[i%Keys].Add(1) - 1; int(before) != i/Keys {
-			a.failf("event %d of key %d came as number %d", i/Keys, i%Keys, before)
+		keys := cmp.Or(a.Keys, Keys)
+		if before := a.last[i%keys].Add(1) - 1; int(before) != i/keys {
+			a.failf("event %d of key %d came as number %d", i/keys, i%keys, before)
 		}
 	case i/32 >= len(a.seen):
 		a.failf("event %d came, which is none of the topic's", i)

@@ -1,6 +1,7 @@
 package awsstub
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -111,17 +112,17 @@ func abort() {
 }
 
 // suffer does what a fault says, and reports whether the action is done all the same.
-func (s *Server) suffer(w http.ResponseWriter, answer answerer, f *fault) bool {
+func (*Server) suffer(life context.Context, w http.ResponseWriter, answer answerer, f *fault) bool {
 	if f.Delay > 0 {
 		select {
 		case <-time.After(f.Delay):
-		case <-s.stop.Done():
+		case <-life.Done():
 		}
 	}
 	if f.Hang {
 		select {
 		case <-f.gone:
-		case <-s.stop.Done():
+		case <-life.Done():
 		}
 		abort()
 	}

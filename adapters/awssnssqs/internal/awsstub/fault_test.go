@@ -96,3 +96,28 @@ func TestWhoSignsAndWhen(t *testing.T) {
 	b.Skew(0)
 	require.NoError(t, list(as(awsstub.KeyID)))
 }
+
+// TestKillKeepsWhatIsStored: a request that waits gets nothing, what is lent stays lent, and what
+// was sent is known.
+func TestKillKeepsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	b := start(t, "q.fifo", nil)
+	b.send("a0", "b0")
+	lent := b.receive("")
+	require.Len(t, lent, 2)
+	waited := make(chan error)
+	go func() {
+		_, err := b.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &b.url, WaitTimeSeconds: 20})
+		waited <- err
+	}()
+	require.Eventually(t, func() bool { return b.Calls()["ReceiveMessage"] == 2 }, 10*time.Second, time.Millisecond)
+	b.Kill()
+	require.Error(t, <-waited)
+	_, err := b.sqs.ListQueues(t.Context(), &sqs.ListQueuesInput{})
+	require.Error(t, err)
+	require.NoError(t, b.Start(t.Context()))
+	b.send("a0", "a1") // a0 is known
+	require.Empty(t, b.bodies(), "the group waits")
+	require.NoError(t, b.delete(lent[0]))
+	require.Equal(t, []string{"a1"}, b.bodies())
+}

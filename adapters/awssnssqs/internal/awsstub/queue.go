@@ -19,6 +19,7 @@ type queue struct {
 	tags       map[string]string
 
 	messages *list.List            // of *message, oldest first
+	groups   map[string]int        // how many of them a message group has
 	flight   map[*message]struct{} // those that were received, and may be visible again by now
 	handles  map[string]*message   // every handle that was given out and whose message exists
 	sent     map[string]*duplicate // by deduplication id, within its scope
@@ -65,12 +66,12 @@ type attempt struct {
 func newQueue(s *Server, name string) *queue {
 	return &queue{
 		s: s, name: name, fifo: strings.HasSuffix(name, ".fifo"), created: s.now(), attributes: map[string]string{}, tags: map[string]string{},
-		messages: list.New(), flight: map[*message]struct{}{}, handles: map[string]*message{}, sent: map[string]*duplicate{},
-		attempts: map[string]*attempt{}, changed: make(chan struct{}),
+		messages: list.New(), groups: map[string]int{}, flight: map[*message]struct{}{}, handles: map[string]*message{},
+		sent: map[string]*duplicate{}, attempts: map[string]*attempt{}, changed: make(chan struct{}),
 	}
 }
 
-func (q *queue) url() string { return q.s.http.URL + "/" + Account + "/" + q.name }
+func (q *queue) url() string { return q.s.URL() + "/" + Account + "/" + q.name }
 func (q *queue) arn() string { return "arn:aws:sqs:" + Region + ":" + Account + ":" + q.name }
 
 // wake lets all polls look again.
@@ -105,9 +106,15 @@ func (q *queue) add(m *message) *duplicate {
 	if m.visible.Before(now) {
 		m.visible = now
 	}
-	m.place = q.messages.PushBack(m)
-	q.wake()
+	q.put(m)
 	return &duplicate{now, m.id, m.sequence}
+}
+
+// put stores a message.
+func (q *queue) put(m *message) {
+	m.place = q.messages.PushBack(m)
+	q.groups[m.group]++
+	q.wake()
 }
 
 // blocked returns the groups that have a message in flight, and forgets what is visible again.
@@ -133,11 +140,15 @@ func (q *queue) take(n int, visibility time.Duration) (taken []*message, again t
 			again = m.visible
 		}
 	}
+	oldest := now.Add(-time.Duration(q.number("MessageRetentionPeriod", 345600)) * time.Second)
 	for e := q.messages.Front(); e != nil && len(taken) < n; {
+		if q.fifo && len(blocked) >= len(q.groups) {
+			break // all groups wait
+		}
 		m, ok := e.Value.(*message)
 		e = e.Next()
 		switch {
-		case !ok || q.expire(m, now) || q.fifo && blocked[m.group]:
+		case !ok || q.expire(m, oldest) || q.fifo && blocked[m.group]:
 		case m.visible.After(now): // in flight, or delayed
 			blocked[m.group] = true
 			if m.visible.Before(again) {
@@ -161,8 +172,8 @@ func (q *queue) take(n int, visibility time.Duration) (taken []*message, again t
 }
 
 // expire removes a message that is older than the queue keeps it.
-func (q *queue) expire(m *message, now time.Time) bool {
-	if now.Sub(m.sent) <= time.Duration(q.number("MessageRetentionPeriod", 345600))*time.Second {
+func (q *queue) expire(m *message, oldest time.Time) bool {
+	if !m.sent.Before(oldest) {
 		return false
 	}
 	q.remove(m)
@@ -184,13 +195,15 @@ func (q *queue) redrive(m *message) bool {
 		return false
 	}
 	q.remove(m)
-	m.place = dead.messages.PushBack(m)
-	dead.wake()
+	dead.put(m)
 	return true
 }
 
 func (q *queue) remove(m *message) {
 	q.messages.Remove(m.place)
+	if q.groups[m.group]--; q.groups[m.group] == 0 {
+		delete(q.groups, m.group)
+	}
 	delete(q.flight, m)
 	for _, handle := range m.handles {
 		delete(q.handles, handle)

@@ -1,6 +1,7 @@
 package awsstub
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -29,7 +30,7 @@ type received struct {
 
 // receiveMessage waits for messages. It goes on when the client has gone, as AWS does: what comes
 // until its wait is over is invisible afterwards.
-func receiveMessage(s *Server, body []byte) (any, error) {
+func receiveMessage(life context.Context, s *Server, body []byte) (any, error) {
 	var in receiveInput
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, invalid("MalformedInput", err.Error())
@@ -47,13 +48,16 @@ func receiveMessage(s *Server, body []byte) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if life.Err() != nil {
+			return none{}, nil // nobody gets this answer
+		}
 		visibility := time.Duration(value(in.VisibilityTimeout, q.number("VisibilityTimeout", 30))) * time.Second
 		taken, again := q.receive(&in, most, visibility)
 		if again.After(until) {
 			again = until
 		}
 		left := again.Sub(s.now())
-		if len(taken) > 0 || !s.now().Before(until) || s.stop.Err() != nil {
+		if len(taken) > 0 || !s.now().Before(until) {
 			return map[string]any{"Messages": q.show(&in, taken)}, nil
 		}
 		changed := q.changed
@@ -62,10 +66,10 @@ func receiveMessage(s *Server, body []byte) (any, error) {
 		select {
 		case <-changed:
 		case <-timer.C:
-		case <-s.stop.Done():
+		case <-life.Done():
 		}
 		timer.Stop()
-		s.pass()
+		s.pass(life)
 		s.mu.Lock()
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var sqsActions = map[string]func(*Server, []byte) (any, error){
+var sqsActions = map[string]operation{
 	"CreateQueue":                  sqsAction((*Server).createQueue),
 	"GetQueueUrl":                  sqsAction((*Server).getQueueURL),
 	"ListQueues":                   sqsAction((*Server).listQueues),
@@ -141,6 +141,7 @@ func (s *Server) purgeQueue(in *queueInput) (any, error) {
 		return nil, err
 	}
 	q.messages.Init()
+	clear(q.groups)
 	clear(q.flight)
 	clear(q.handles)
 	return none{}, nil

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -37,11 +38,12 @@ const (
 
 // Server is the stub. It is safe for concurrent use.
 type Server struct {
-	http *httptest.Server
-	stop context.Context
-	end  context.CancelFunc
+	address string // the same over restarts
 
 	mu      sync.Mutex
+	http    *httptest.Server
+	life    context.Context // ends when the stub is killed or closed
+	end     context.CancelFunc
 	gate    chan struct{} // closed when the stub goes on; nil while it is not paused
 	offset  time.Duration // of the time of messages
 	skew    time.Duration // of the time of requests
@@ -56,19 +58,47 @@ type Server struct {
 // Start starts a stub. The caller closes it.
 func Start() *Server {
 	s := &Server{queues: map[string]*queue{}, deleted: map[string]time.Time{}, topics: map[string]*topic{}, calls: map[string]int{}}
-	s.stop, s.end = context.WithCancel(context.Background())
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	server := httptest.NewUnstartedServer(nil)
+	s.address = server.Listener.Addr().String()
+	s.live(server)
 	return s
 }
 
+// live begins to answer.
+func (s *Server) live(server *httptest.Server) {
+	life, end := context.WithCancel(context.Background())
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(life, w, r) })
+	s.mu.Lock()
+	s.http, s.life, s.end = server, life, end
+	s.mu.Unlock()
+	server.Start()
+}
+
 // URL returns the endpoint of both services.
-func (s *Server) URL() string { return s.http.URL }
+func (s *Server) URL() string { return "http://" + s.address }
 
 // Close ends everything that waits, and stops the stub.
-func (s *Server) Close() {
+func (s *Server) Close() { s.Kill() }
+
+// Kill ends the listener, all connections and all requests, as when the services are down. A
+// request that waits for messages gets none. What is stored, lent and known as sent stays.
+func (s *Server) Kill() {
+	s.mu.Lock()
+	server := s.http
 	s.end()
-	s.http.CloseClientConnections()
-	s.http.Close()
+	s.mu.Unlock()
+	server.CloseClientConnections()
+	server.Close()
+}
+
+// Start lets a killed stub listen at its address again, which nobody else may have taken.
+func (s *Server) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
+	if err != nil {
+		return err
+	}
+	s.live(&httptest.Server{Listener: listener, Config: &http.Server{ReadHeaderTimeout: time.Minute}})
+	return nil
 }
 
 // Pause holds every request, and every answer, until Resume. Connections stay open.
@@ -93,7 +123,7 @@ func (s *Server) Resume() error {
 }
 
 // pass waits while the stub is paused.
-func (s *Server) pass() {
+func (s *Server) pass(life context.Context) {
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
@@ -102,7 +132,7 @@ func (s *Server) pass() {
 	}
 	select {
 	case <-gate:
-	case <-s.stop.Done():
+	case <-life.Done():
 	}
 }
 
@@ -140,12 +170,12 @@ func (s *Server) next() uint64 {
 }
 
 // serve answers one request.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serve(life context.Context, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		return
 	}
-	s.pass()
+	s.pass(life)
 	action, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 	var answer answerer = xmlAnswer{}
 	var form values
@@ -166,18 +196,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		answer.fail(w, problem)
 		return
 	}
-	if f != nil && !s.suffer(w, answer, f) {
+	if f != nil && !s.suffer(life, w, answer, f) {
 		return
 	}
 	var out any
 	if isJSON {
-		out, err = s.doSQS(action, body)
+		out, err = s.doSQS(life, action, body)
 	} else {
 		out, err = s.doSNS(action, form)
 	}
-	s.pass()
+	s.pass(life)
 	switch {
-	case f != nil && f.Lose:
+	case f != nil && f.Lose || life.Err() != nil:
 		abort()
 	case err != nil:
 		answer.fail(w, asProblem(err))
@@ -213,18 +243,21 @@ func (s *Server) admit(r *http.Request) *problem {
 	return nil
 }
 
+// operation does what a request with JSON asks for. The life of the stub may end meanwhile.
+type operation func(life context.Context, s *Server, body []byte) (any, error)
+
 // doSQS runs an action whose arguments are JSON.
-func (s *Server) doSQS(action string, body []byte) (any, error) {
+func (s *Server) doSQS(life context.Context, action string, body []byte) (any, error) {
 	do, ok := sqsActions[action]
 	if !ok {
 		return nil, invalid("InvalidAction", action)
 	}
-	return do(s, body)
+	return do(life, s, body)
 }
 
 // sqsAction makes an action of a method.
-func sqsAction[I any](method func(s *Server, in *I) (any, error)) func(*Server, []byte) (any, error) {
-	return func(s *Server, body []byte) (any, error) {
+func sqsAction[I any](method func(s *Server, in *I) (any, error)) operation {
+	return func(_ context.Context, s *Server, body []byte) (any, error) {
 		var in I
 		if err := json.Unmarshal(body, &in); err != nil {
 			return nil, invalid("MalformedInput", err.Error())

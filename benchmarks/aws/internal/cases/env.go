@@ -23,12 +23,9 @@ import (
 const (
 	shortEvents = 200    // how many events a case takes in a smoke test
 	roundEvents = 10_000 // and otherwise
-	// Fewer are consumed from a FIFO queue: an ElasticMQ looks for the next message among all
-	// groups.
-	fifoEvents = 4_000
-	mostEvents = 20_000
-	inFlight   = 1_000 // of all consumers
-	group      = "group"
+	mostEvents  = 20_000
+	inFlight    = 1_000 // of all consumers
+	group       = "group"
 
 	// What both parties have at a time, as Leat has by default: requests that publish, that ask for
 	// messages, and that delete them.
@@ -37,38 +34,60 @@ const (
 	entries = 10 // in a request, which is the most that SQS takes
 )
 
-// Env is the SQS that is measured on, and what the cases share there.
+// Servers are the URLs of what is measured on.
+type Servers struct {
+	// Publish is for the cases that publish.
+	Publish string
+	// Consume is for those that consume. An ElasticMQ takes minutes for thousands of messages that
+	// were published before.
+	Consume string
+}
+
+// Env is what the cases share.
 type Env struct {
+	publishing, consuming *service
+	names                 *load.Names
+	serial                atomic.Int64
+}
+
+// service is an SQS that is measured on.
+type service struct {
 	endpoint  string
 	transport *http.Transport // of the raw parties, and for set-ups
 	sqs       *sqs.Client
-	names     *load.Names
-	serial    atomic.Int64
 }
 
-// NewEnv returns an Env on the SQS at the URL. Short is for smoke tests.
-func NewEnv(endpoint string, short bool) *Env {
+// NewEnv returns an Env on the servers. Short is for smoke tests.
+func NewEnv(servers Servers, short bool) *Env {
 	events := mostEvents
 	if short {
 		events = 2 * shortEvents
 	}
-	e := &Env{endpoint: endpoint, names: load.NewNames(events)}
-	e.transport = &http.Transport{MaxIdleConnsPerHost: publishers + pollers + deleters}
-	e.sqs = sqs.NewFromConfig(e.config(&http.Client{Transport: e.transport}))
-	return e
+	return &Env{
+		publishing: newService(servers.Publish), consuming: newService(servers.Consume), names: load.NewNames(events),
+	}
 }
 
-// config is what both parties give to the SDK: no retries, and credentials that a local server does
-// not check.
-func (e *Env) config(client aws.HTTPClient) aws.Config {
+func newService(endpoint string) *service {
+	s := &service{endpoint: endpoint, transport: &http.Transport{MaxIdleConnsPerHost: publishers + pollers + deleters}}
+	s.sqs = sqs.NewFromConfig(s.config(&http.Client{Transport: s.transport}))
+	return s
+}
+
+// config is what both parties give to the SDK: no retries, and credentials that a local server
+// takes.
+func (s *service) config(client aws.HTTPClient) aws.Config {
 	return aws.Config{
-		Region: "elasticmq", BaseEndpoint: &e.endpoint, HTTPClient: client, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-		Credentials: credentials.NewStaticCredentialsProvider("benchmark", "benchmark", ""),
+		Region: "us-east-1", BaseEndpoint: &s.endpoint, HTTPClient: client, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 }
 
 // Close ends the connections.
-func (e *Env) Close() { e.transport.CloseIdleConnections() }
+func (e *Env) Close() {
+	e.publishing.transport.CloseIdleConnections()
+	e.consuming.transport.CloseIdleConnections()
+}
 
 // All returns every group, in the order of the report.
 func (e *Env) All() []bench.Group {
@@ -80,6 +99,8 @@ func (e *Env) All() []bench.Group {
 
 // queue is a queue of one case.
 type queue struct {
+	*service
+
 	env  *Env
 	sub  leat.Subscription
 	url  string
@@ -87,12 +108,12 @@ type queue struct {
 }
 
 // queue makes a queue that no other case of the run has, as Leat does, for all parties.
-func (e *Env) queue(ctx context.Context, fifo bool) (q *queue, err error) {
-	q = &queue{env: e, fifo: fifo}
+func (e *Env) queue(ctx context.Context, s *service, fifo bool) (q *queue, err error) {
+	q = &queue{service: s, env: e, fifo: fifo}
 	q.sub = leat.Subscription{
 		Topic: fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), e.serial.Add(1)), Group: group, Unordered: !fifo,
 	}
-	b, err := e.leat(fifo)
+	b, err := s.leat(fifo)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +125,7 @@ func (e *Env) queue(ctx context.Context, fifo bool) (q *queue, err error) {
 	if fifo {
 		name += ".fifo"
 	}
-	found, err := e.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	found, err := s.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +134,8 @@ func (e *Env) queue(ctx context.Context, fifo bool) (q *queue, err error) {
 }
 
 // leat returns Leat's broker, whose topics are queues.
-func (e *Env) leat(fifo bool) (*awssnssqs.Broker, error) {
-	c := e.config(nil)
+func (s *service) leat(fifo bool) (*awssnssqs.Broker, error) {
+	c := s.config(nil)
 	return awssnssqs.New(&awssnssqs.Options{
 		Mode: awssnssqs.ModeSQS, Standard: !fifo, Config: &c, Buffer: load.InFlight, Lanes: publishers, Pollers: pollers, Wait: time.Second,
 	})
@@ -122,7 +143,7 @@ func (e *Env) leat(fifo bool) (*awssnssqs.Broker, error) {
 
 func (q *queue) stored(ctx context.Context, _ int64) (int64, error) {
 	const waiting = types.QueueAttributeNameApproximateNumberOfMessages
-	has, err := q.env.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	has, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{waiting},
 	})
 	if err != nil {
@@ -132,6 +153,6 @@ func (q *queue) stored(ctx context.Context, _ int64) (int64, error) {
 }
 
 func (q *queue) remove(ctx context.Context) error {
-	_, err := q.env.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &q.url})
+	_, err := q.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &q.url})
 	return err
 }

@@ -43,7 +43,7 @@ func (e *Env) publishes(name string, fifo bool, start func(*queue) (*load.Publis
 	return bench.Case{
 		Name: name, Events: roundEvents, ShortEvents: shortEvents,
 		Start: func(ctx context.Context, _ int) (bench.Instance, error) {
-			q, err := e.queue(ctx, fifo)
+			q, err := e.queue(ctx, e.publishing, fifo)
 			if err != nil {
 				return nil, err
 			}
@@ -54,7 +54,7 @@ func (e *Env) publishes(name string, fifo bool, start func(*queue) (*load.Publis
 }
 
 func leatPublisher(q *queue) (*load.Publisher, error) {
-	broker, err := q.env.leat(q.fifo)
+	broker, err := q.leat(q.fifo)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (q *queue) fill(ctx context.Context, first, n int) (int64, error) {
 }
 
 func (q *queue) send(ctx context.Context, batch []types.SendMessageBatchRequestEntry) error {
-	answer, err := q.env.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: batch})
+	answer, err := q.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: batch})
 	if err == nil && len(answer.Failed) > 0 {
 		err = errors.New("a message was refused: " + aws.ToString(answer.Failed[0].Code))
 	}

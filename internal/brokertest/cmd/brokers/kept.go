@@ -120,6 +120,28 @@ func openElasticMQ(ctx context.Context, dir string) (*kept, error) {
 	return keptAWS(brokertest.OpenElasticMQ(ctx, dir))
 }
 
+func keepPubSub(ctx context.Context, dir string, nodes int, properties map[string]string) (*kept, error) {
+	if nodes != 1 {
+		return nil, fmt.Errorf("%w: a Pub/Sub emulator has one node, and not %d", errUsage, nodes)
+	}
+	var opts brokertest.PubSubOptions
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		opts.JVM = append(opts.JVM, "-D"+name+"="+properties[name])
+	}
+	return keptPubSub(brokertest.KeepPubSub(ctx, dir, &opts))
+}
+
+func openPubSub(ctx context.Context, dir string) (*kept, error) {
+	return keptPubSub(brokertest.OpenPubSub(ctx, dir))
+}
+
+func keptPubSub(s *brokertest.PubSubServer, err error) (*kept, error) {
+	if err != nil {
+		return nil, err
+	}
+	return keptProcess(s.Process, s, s.Addr()), nil
+}
+
 func keptAWS(s *brokertest.AWSServer, err error) (*kept, error) {
 	if err != nil {
 		return nil, err

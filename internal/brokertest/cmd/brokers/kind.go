@@ -33,33 +33,46 @@ type shared struct {
 
 func kinds() []kind {
 	return []kind{
-		{"Kafka", "kafka", brokertest.KafkaVariable, brokertest.GetKafka, func(ctx context.Context) (*shared, error) {
-			c, err := brokertest.RunKafka(ctx, nil)
-			if err != nil {
-				return nil, err
-			}
-			return &shared{clusterValue(c), c.Node(1), c.Close}, nil
-		}, keepKafka, openKafka},
-		{"RabbitMQ", "rabbitmq", brokertest.RabbitMQVariable, brokertest.GetRabbitMQ, func(ctx context.Context) (*shared, error) {
-			n, err := brokertest.RunRabbitMQ(ctx, nil)
-			if err != nil {
-				return nil, err
-			}
-			return &shared{rabbitValue(n), n.Process, n.Close}, nil
-		}, keepRabbitMQ, openRabbitMQ},
-		{"NATS", "nats", brokertest.NATSVariable, brokertest.GetNATS, func(ctx context.Context) (*shared, error) {
-			c, err := brokertest.RunNATS(ctx, nil)
-			if err != nil {
-				return nil, err
-			}
-			return &shared{clusterValue(c), c.Node(1), c.Close}, nil
-		}, keepNATS, openNATS},
-		{"LocalStack", "localstack", brokertest.LocalStackVariable, brokertest.GetLocalStack, func(ctx context.Context) (*shared, error) {
-			return sharedAWS(brokertest.RunLocalStack(ctx, nil))
-		}, keepLocalStack, openLocalStack},
-		{"ElasticMQ", "elasticmq", brokertest.ElasticMQVariable, brokertest.GetElasticMQ, func(ctx context.Context) (*shared, error) {
-			return sharedAWS(brokertest.RunElasticMQ(ctx, nil))
-		}, keepElasticMQ, openElasticMQ},
+		{name: "Kafka", flag: "kafka", variable: brokertest.KafkaVariable, get: brokertest.GetKafka,
+			run: func(ctx context.Context) (*shared, error) {
+				c, err := brokertest.RunKafka(ctx, nil)
+				if err != nil {
+					return nil, err
+				}
+				return &shared{clusterValue(c), c.Node(1), c.Close}, nil
+			}, keep: keepKafka, open: openKafka},
+		{name: "RabbitMQ", flag: "rabbitmq", variable: brokertest.RabbitMQVariable, get: brokertest.GetRabbitMQ,
+			run: func(ctx context.Context) (*shared, error) {
+				n, err := brokertest.RunRabbitMQ(ctx, nil)
+				if err != nil {
+					return nil, err
+				}
+				return &shared{rabbitValue(n), n.Process, n.Close}, nil
+			}, keep: keepRabbitMQ, open: openRabbitMQ},
+		{name: "NATS", flag: "nats", variable: brokertest.NATSVariable, get: brokertest.GetNATS,
+			run: func(ctx context.Context) (*shared, error) {
+				c, err := brokertest.RunNATS(ctx, nil)
+				if err != nil {
+					return nil, err
+				}
+				return &shared{clusterValue(c), c.Node(1), c.Close}, nil
+			}, keep: keepNATS, open: openNATS},
+		{name: "LocalStack", flag: "localstack", variable: brokertest.LocalStackVariable, get: brokertest.GetLocalStack,
+			run: func(ctx context.Context) (*shared, error) {
+				return sharedAWS(brokertest.RunLocalStack(ctx, nil))
+			}, keep: keepLocalStack, open: openLocalStack},
+		{name: "ElasticMQ", flag: "elasticmq", variable: brokertest.ElasticMQVariable, get: brokertest.GetElasticMQ,
+			run: func(ctx context.Context) (*shared, error) {
+				return sharedAWS(brokertest.RunElasticMQ(ctx, nil))
+			}, keep: keepElasticMQ, open: openElasticMQ},
+		{name: "Pub/Sub emulator", flag: "pubsub", variable: brokertest.PubSubVariable, get: brokertest.GetPubSub,
+			run: func(ctx context.Context) (*shared, error) {
+				s, err := brokertest.RunPubSub(ctx, nil)
+				if err != nil {
+					return nil, err
+				}
+				return &shared{s.Addr(), s.Process, s.Close}, nil
+			}, keep: keepPubSub, open: openPubSub},
 	}
 }
 
@@ -74,9 +87,10 @@ func clusterValue(c interface{ Addrs() []string }) string { return strings.Join(
 
 func rabbitValue(n *brokertest.RabbitMQNode) string { return n.URL() + "," + n.ManagementURL() }
 
-// get fetches all kinds of brokers; what is missing of one does not keep it from the others.
+// get fetches all kinds of brokers, and Apicurio, which the tests that need it start themselves;
+// what is missing of one does not keep it from the others.
 func get(ctx context.Context) error {
-	var errs []error
+	errs := []error{brokertest.GetApicurio(ctx, notice)}
 	for _, k := range kinds() {
 		errs = append(errs, k.get(ctx, notice))
 	}
@@ -84,11 +98,15 @@ func get(ctx context.Context) error {
 }
 
 // share starts a broker and returns the value of its variable, and what ends it. Where it cannot be
-// had, the tests are told to skip, except in a CI, where nobody reads what was skipped.
+// had, the tests are told to skip, except in a CI, where nobody reads what was skipped. Where it
+// cannot be had on the machine at all, each test finds that out.
 func (k kind) share(signals <-chan os.Signal) (value string, stop func() error, err error) {
 	s, err := k.start(signals)
 	switch {
 	case err == nil:
+	case errors.Is(err, errors.ErrUnsupported):
+		notice("NOTICE: tests with " + k.name + " are SKIPPED: " + err.Error())
+		return "", func() error { return nil }, nil
 	case errors.Is(err, brokertest.ErrMissing) && os.Getenv("CI") == "":
 		notice("NOTICE: tests with " + k.name + " are SKIPPED: " + err.Error())
 		return brokertest.Off, func() error { return nil }, nil

@@ -21,6 +21,7 @@ func TestRunPassesOnTheAddressAndTheExitCode(t *testing.T) {
 	t.Setenv(brokertest.NATSVariable, "127.0.0.1:1")
 	t.Setenv(brokertest.LocalStackVariable, "http://127.0.0.1:1")
 	t.Setenv(brokertest.ElasticMQVariable, "http://127.0.0.1:1")
+	t.Setenv(brokertest.PubSubVariable, "127.0.0.1:1")
 	code, err := command([]string{"run", "--", "/bin/sh", "-c", `[ "$LEAT_TEST_KAFKA" = 127.0.0.1:1 ] && exit 7`})
 	require.NoError(t, err)
 	assert.Equal(t, 7, code)

@@ -17,11 +17,12 @@ import (
 func start(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	dir := flags.String("dir", "", "the folder of the broker")
-	broker := flags.String("broker", "", "kafka, rabbitmq, nats, localstack or elasticmq; by default the one that the folder has, else kafka")
+	broker := flags.String("broker", "",
+		"kafka, rabbitmq, nats, localstack, elasticmq or pubsub; by default the one that the folder has, else kafka")
 	nodes := flags.Int("nodes", 1, "how many nodes a Kafka or a NATS has")
 	properties := map[string]string{}
 	const property = "name=value, a line of server.properties, rabbitmq.conf or nats.conf, a variable of LocalStack, " +
-		"or a property of ElasticMQ; may be repeated"
+		"or a property of Java for ElasticMQ and Pub/Sub; may be repeated"
 	flags.Func("property", property, func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 	"github.com/leatgo/leat"
 	"github.com/leatgo/leat/adapters/awssnssqs"
+	"github.com/leatgo/leat/adapters/gcppubsub"
 	"github.com/leatgo/leat/adapters/kafka"
 	"github.com/leatgo/leat/adapters/memory"
 	"github.com/leatgo/leat/adapters/nats"
@@ -40,6 +41,7 @@ func adapters() []adapter {
 		{name: "rabbitmq", system: "rabbitmq", open: func(t *testing.T) leat.Broker { return openRabbitMQ(t) }, lag: true},
 		{name: "nats", system: "nats", open: openNATS, lag: true, age: true},
 		{name: "awssnssqs", system: "aws_sqs", open: openSQS, lag: true},
+		{name: "gcppubsub", system: "gcp_pubsub", open: openPubSub},
 		{name: "watermill", system: "watermill", open: openWatermill, unordered: true},
 	}
 }
@@ -86,6 +88,12 @@ func openSQS(t *testing.T) leat.Broker {
 	b, err := awssnssqs.New(&awssnssqs.Options{
 		Region: brokertest.AWSRegion, Endpoint: brokertest.LocalStack(t), Wait: time.Second, Visibility: 5 * time.Second,
 	})
+	return closed(t, b, err)
+}
+
+func openPubSub(t *testing.T) leat.Broker {
+	t.Helper()
+	b, err := gcppubsub.New(&gcppubsub.Options{Project: "leat", Endpoint: "http://" + brokertest.PubSub(t), AckDeadline: 10 * time.Second})
 	return closed(t, b, err)
 }
 

@@ -1,0 +1,50 @@
+package committed
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/leatgo/leat/eventtest"
+)
+
+// Conforms runs the suite on a server that takes long for it: the cases of [Some], and all of them
+// for a report. It leaves out what the server cannot show, of which without says why, by case. What
+// came of the cases that ran has to be what the committed report of the same adapter says. It sets
+// o.Only.
+func Conforms(t *testing.T, h eventtest.Harness, o *eventtest.Options, docs, adapter, broker string, without map[string]string) {
+	t.Helper()
+	only := Some()
+	whole := only == nil || os.Getenv("LEAT_REPORTS") != "" || os.Getenv(Variable) != ""
+	if whole {
+		only = nil
+		for _, c := range eventtest.Cases() {
+			only = append(only, c.Name)
+		}
+	}
+	o.Only = slices.DeleteFunc(only, func(name string) bool { return without[name] != "" })
+	report := eventtest.TestAdapter(t, h, o)
+	report.Adapter, report.Broker = adapter, broker
+	check(t, docs, &report, whole)
+}
+
+// Unordered returns the options of a run on Unordered subscriptions: of [Some] cases.
+func Unordered() *eventtest.Options { return &eventtest.Options{Unordered: true, Only: Some()} }
+
+// Some returns the cases of a run that is to be short: the raw ones that leave the broker and its
+// connections alone. It returns nil, which means all of the suite, with LEAT_LONG set.
+func Some() (only []string) {
+	if os.Getenv("LEAT_LONG") != "" {
+		return nil
+	}
+	faults := []eventtest.Need{
+		eventtest.NeedKill, eventtest.NeedPause, eventtest.NeedCut, eventtest.NeedIsolate, eventtest.NeedDrop, eventtest.NeedExpire,
+	}
+	for _, c := range eventtest.Cases() {
+		disturbs := slices.ContainsFunc(c.Needs, func(n eventtest.Need) bool { return slices.Contains(faults, n) })
+		if c.Level == eventtest.Raw && !disturbs {
+			only = append(only, c.Name)
+		}
+	}
+	return only
+}
