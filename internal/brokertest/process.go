@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatgo/leat/eventtest"
@@ -53,6 +54,8 @@ type Process struct {
 
 	starting sync.Mutex // held until the new run is known
 
+	injuries atomic.Int64 // starts, stops, kills, pauses and resumes
+
 	mu  sync.Mutex
 	run *run
 }
@@ -85,6 +88,7 @@ func (p *Process) Restart(ctx context.Context) error {
 // Stop asks the process to end (SIGTERM), and kills it when it has not ended after 15 seconds,
 // which is an error. Stopping what does not run is not.
 func (p *Process) Stop() error {
+	p.injuries.Add(1)
 	r := p.running()
 	if r == nil {
 		return nil
@@ -109,6 +113,7 @@ func (p *Process) Stop() error {
 // Kill ends the process at once (SIGKILL), paused or not, as a crash would. The data stays. Killing
 // what does not run does nothing.
 func (p *Process) Kill() {
+	p.injuries.Add(1)
 	if r := p.running(); r != nil {
 		_ = signalGroup(r.pid, sigkill) // fails only when it has just ended
 		<-r.exited
@@ -118,6 +123,7 @@ func (p *Process) Kill() {
 // Pause freezes the process (SIGSTOP), and its children: connections stay open and nothing answers.
 // It returns when all threads have stopped, as [eventtest.PauseProcess] does.
 func (p *Process) Pause() error {
+	p.injuries.Add(1)
 	group, err := p.group()
 	if err != nil {
 		return err
@@ -129,6 +135,7 @@ func (p *Process) Pause() error {
 
 // Resume lets a paused process go on (SIGCONT).
 func (p *Process) Resume() error {
+	p.injuries.Add(1)
 	group, err := p.group()
 	if err != nil {
 		return err
@@ -186,6 +193,7 @@ func (p *Process) running() *run {
 // reads a line. When this process ends before the watchdog knows of the shell, the shell reads the
 // end of its input and ends: no moment is unwatched.
 func (p *Process) launch(ctx context.Context) (*run, error) {
+	p.injuries.Add(1)
 	p.starting.Lock()
 	defer p.starting.Unlock()
 	if p.running() != nil {

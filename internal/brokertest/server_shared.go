@@ -73,5 +73,6 @@ func startServer(t testing.TB, variable string, run func(context.Context) (*serv
 			t.Errorf("remove %s: %v", s.spec.name, err)
 		}
 	})
+	noteStandstills(t, s.Process) // until shortly before the server is closed
 	return s
 }
