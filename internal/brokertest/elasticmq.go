@@ -83,6 +83,11 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (serverMaker, e
 // application.conf, in whose place Java reads this file, lets requests wait for 21 s and keeps it
 // from logging every signature as an illegal header. By default it takes 1024 connections, and lets
 // others wait: a request that waits for messages has one of its own.
+//
+// The threads take their work from one queue. By default each has a queue of its own that comes
+// first, and a FIFO queue that is polled while a group waits for its first message gives itself work
+// without a pause: 8 such queues kept the server from all else until the visibility of what was out
+// was over.
 func elasticMQConfig(port int, persist bool) string {
 	text := fmt.Sprintf(`include classpath("application.conf")
 node-address { protocol = http, host = %[1]q, port = %[2]d, context-path = "" }
@@ -91,6 +96,7 @@ rest-stats { enabled = false }
 generate-node-address = false
 aws { region = %[3]q, accountId = "000000000000" }
 pekko.http.server { max-connections = 65536, backlog = 4096 }
+pekko.actor.default-dispatcher { executor = "thread-pool-executor", thread-pool-executor { fixed-pool-size = 8 } }
 `, loopback, port, AWSRegion)
 	if persist {
 		text += `queues-storage { enabled = true, path = "queues.conf" }
