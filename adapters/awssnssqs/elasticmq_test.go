@@ -79,8 +79,8 @@ func TestElasticMQOverRestarts(t *testing.T) {
 
 // TestElasticMQBesidePolls shows, without Leat, that an ElasticMQ as the harness configures it
 // answers beside polls of FIFO queues whose groups wait for a message that is out. Each of those
-// queues runs again and again without a pause. With the executor that is its default, 8 of them kept
-// the server from all else until the visibility of what is out was over.
+// queues runs again and again without a pause. With the executor that is its default, 8 of them
+// kept the server from all else until the visibility of what is out was over.
 func TestElasticMQBesidePolls(t *testing.T) {
 	t.Parallel()
 	c := sqs.NewFromConfig(aws.Config{

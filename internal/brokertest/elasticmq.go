@@ -85,9 +85,9 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (serverMaker, e
 // others wait: a request that waits for messages has one of its own.
 //
 // The threads take their work from one queue. By default each has a queue of its own that comes
-// first, and a FIFO queue that is polled while a group waits for its first message gives itself work
-// without a pause: 8 such queues kept the server from all else until the visibility of what was out
-// was over.
+// first, and a FIFO queue that is polled while a group waits for its first message gives itself
+// work without a pause: 8 such queues kept the server from all else until the visibility of what
+// was out was over.
 func elasticMQConfig(port int, persist bool) string {
 	text := fmt.Sprintf(`include classpath("application.conf")
 node-address { protocol = http, host = %[1]q, port = %[2]d, context-path = "" }

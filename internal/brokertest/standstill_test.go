@@ -24,7 +24,7 @@ func TestStandstill(t *testing.T) {
 	assert.Empty(t, brokertest.Standstill(t.Context(), p), "it answers at once")
 
 	answer = func(context.Context) error {
-		time.Sleep(2100 * time.Millisecond)
+		time.Sleep(2100 * time.Millisecond) // longer than an answer may take
 		return errors.New("no such page")
 	}
 	note := brokertest.Standstill(t.Context(), p)
@@ -34,7 +34,7 @@ func TestStandstill(t *testing.T) {
 	}
 
 	answer = func(context.Context) error {
-		time.Sleep(2100 * time.Millisecond)
+		time.Sleep(2100 * time.Millisecond) // longer than an answer may take
 		return p.Resume() // as after a pause
 	}
 	assert.Empty(t, brokertest.Standstill(t.Context(), p))
