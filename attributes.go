@@ -120,7 +120,7 @@ func coreRule(i int, v string, limit int) (rule, spec string) {
 	case attrSchema:
 		rule = attribute.URIRule(v)
 	case attrTime:
-		if _, ok := attribute.ParseTime(v); !ok {
+		if !attribute.ValidTime(v) {
 			rule = "is no RFC 3339 timestamp"
 		}
 	case attrContentType:

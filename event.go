@@ -161,7 +161,7 @@ func (d *eventData) extensions(yield func(x extension) bool) {
 
 // Attributes returns all attributes that are set, specversion first, extensions last and sorted,
 // each with the canonical string form of its value (CloudEvents 1.0.2, Type System). It is what an
-// adapter writes into headers; [DecodeEvent] is the way back.
+// adapter writes into headers; [Decoder] is the way back.
 func (e Event) Attributes() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		d := e.d()

@@ -154,18 +154,9 @@ func decodeError(p *eventData, err error) error {
 	return e
 }
 
-// DecodeEvent makes an event of the attributes of a transport, named without its prefix, with
-// canonical strings as their values (CloudEvents binary mode), and of the data. It copies all of
-// it. It is what an adapter reads headers with, and the way back from [Event.Attributes].
-// specversion must be among the attributes, "1.0", and datacontenttype is one of them. An attribute
-// with a nil value is null and thereby unset, as in the JSON format; an empty one is not. Nil data
-// means no data.
-//
-// The values become Strings, since headers have no types. Unlike [NewEvent] it takes up to 80
-// attributes, extension names of up to 128 bytes, values of up to 64 KiB and names that begin with
-// "leat". The error is an [*Error] with Op "decode" and [CodeInvalid] or [CodeTooLarge], whose
-// cause is an [*AttributeError].
-func DecodeEvent(attributes []Header, data []byte) (Event, error) {
+// decodeEvent makes an event of any attributes, or says what is wrong with them: see
+// [Decoder.Decode].
+func decodeEvent(attributes []Header, data []byte) (Event, error) {
 	var d draft
 	d.n = 1 // so that the span of no value, even of an empty first one, is that of an absent one
 	for i := range attributes {

@@ -113,7 +113,7 @@ func ExampleEvent_AppendJSON() {
 }
 
 // Binary mode: attributes are headers, and the data is the body.
-func ExampleDecodeEvent() {
+func ExampleDecoder() {
 	e, _ := leat.NewEvent("com.example.ping", &leat.EventOptions{ID: "1", Source: "/", Time: time.Unix(0, 0).UTC(), Key: "k-1"})
 	e = e.WithExtension("sampledrate", 30).WithText("hi")
 	var headers []leat.Header
@@ -121,7 +121,7 @@ func ExampleDecodeEvent() {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 		fmt.Printf("ce_%s: %s\n", name, value)
 	}
-	back, err := leat.DecodeEvent(headers, e.Data())
+	back, err := new(leat.Decoder).Decode(headers, e.Data())
 	rate, _ := back.Extension("sampledrate")
 	fmt.Printf("%v %v; sampledrate is a %T now\n", back.Equal(e), err, rate)
 	// Output:

@@ -72,7 +72,7 @@ func (s shape) event(r *run, b leat.Broker, size int) leat.Event {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(fill(s.attribute, each))})
 		room -= each + len(name)
 	}
-	bare, err := leat.DecodeEvent(headers, nil)
+	bare, err := new(leat.Decoder).Decode(headers, nil)
 	r.must(err, "making an event")
 	data := size - bare.Size()
 	if s.quoted {

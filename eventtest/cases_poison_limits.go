@@ -108,7 +108,7 @@ func injected(r *run, id string, extensions int) leat.Event {
 	for i := range extensions {
 		headers = append(headers, leat.Header{Name: fmt.Sprintf("x%d", i), Value: fmt.Appendf(nil, "value %d", i)})
 	}
-	e, err := leat.DecodeEvent(headers, []byte("data"))
+	e, err := new(leat.Decoder).Decode(headers, []byte("data"))
 	r.must(err, "making an event")
 	return e
 }

@@ -45,7 +45,9 @@ func newMemoryHarness() *memoryHarness {
 }
 
 // fromHeaders reads a raw message whose headers are the attributes.
-func fromHeaders(m foreign.Message) (leat.Event, error) { return leat.DecodeEvent(m.Headers, m.Body) }
+func fromHeaders(m foreign.Message) (leat.Event, error) {
+	return new(leat.Decoder).Decode(m.Headers, m.Body)
+}
 
 func (h *memoryHarness) Open(context.Context) (leat.Broker, error) {
 	return h.view(), nil

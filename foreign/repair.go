@@ -134,7 +134,7 @@ func (r *repair) decode() (leat.Event, error) {
 	for i, a := range r.attributes {
 		headers[i] = leat.Header{Name: a.name, Value: []byte(a.text)}
 	}
-	return leat.DecodeEvent(headers, r.body)
+	return new(leat.Decoder).Decode(headers, r.body)
 }
 
 // attributeError says what is wrong with an attribute, without its value.

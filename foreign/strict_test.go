@@ -53,10 +53,10 @@ func strict(m foreign.Message) (leat.Event, error) {
 	case contentType != "":
 		for _, a := range attributes {
 			if a.Name == "datacontenttype" && string(a.Value) == contentType {
-				return leat.DecodeEvent(attributes, data)
+				return new(leat.Decoder).Decode(attributes, data)
 			}
 		}
 		attributes = append(attributes, leat.Header{Name: "datacontenttype", Value: []byte(contentType)})
 	}
-	return leat.DecodeEvent(attributes, data)
+	return new(leat.Decoder).Decode(attributes, data)
 }

@@ -24,12 +24,14 @@ const (
 func Excess(headers int) int { return headerBytes * max(0, headers-mostAttributes) }
 
 // Reader makes events of messages, one after the other. For each of them call [Reader.Begin], then
-// add its headers, then call [Reader.Event]. One goroutine uses a Reader. It uses its memory again.
+// add its headers, then call [Reader.Event]. One goroutine uses a Reader. It uses its memory again,
+// and knows the attributes that repeat: use one for all messages of a stream, and do not copy it.
 type Reader struct {
 	binding Binding
 	attrs   []leat.Header
 	text    []byte // of values that were no bytes; nil would make an empty one null
 	trace   Trace
+	events  leat.Decoder
 
 	contentType []byte // of several, one of CloudEvents; nil for none
 	types       int    // how many content types there are, null ones included
@@ -48,7 +50,8 @@ func (r *Reader) Begin(b Binding, headers int) {
 	r.attrs = slices.Grow(r.attrs, min(headers, mostAttributes)+1) // and the content type
 }
 
-// Reset ends a message, so that a Reader that waits holds on to nothing of it.
+// Reset ends a message, so that a Reader that waits holds on to nothing of it but what a
+// [github.com/leatgo/leat.Decoder] keeps.
 func (r *Reader) Reset() {
 	// Field by field, and only what was set: this runs twice for each message.
 	if len(r.attrs) > 0 {
@@ -226,9 +229,9 @@ func (r *Reader) mergeType() error {
 	return nil
 }
 
-// Attributes returns what [github.com/leatgo/leat.DecodeEvent] reads, after [Reader.Mode] has
-// returned Binary. The caller may append to it, and then clears what it has appended. It is valid
-// until the next [Reader.Reset].
+// Attributes returns what [Reader.Decode] reads, after [Reader.Mode] has returned Binary. The
+// caller may append to it, and then clears what it has appended. It is valid until the next
+// [Reader.Reset].
 func (r *Reader) Attributes() []leat.Header { return r.attrs }
 
 // Data returns the data that a body is in binary mode, nil for none.
@@ -251,7 +254,13 @@ func (r *Reader) Event(body []byte) (leat.Event, error) {
 	case m == Structured:
 		return leat.ParseEvent(body)
 	}
-	return leat.DecodeEvent(r.attrs, r.Data(body))
+	return r.Decode(r.attrs, r.Data(body))
+}
+
+// Decode makes an event of attributes and data, which it copies, with what it knows from earlier
+// messages: see [github.com/leatgo/leat.Decoder].
+func (r *Reader) Decode(attributes []leat.Header, data []byte) (leat.Event, error) {
+	return r.events.Decode(attributes, data)
 }
 
 // Trace returns the trace context of the message, or nil.

@@ -136,11 +136,11 @@ func TestAllocations(t *testing.T) {
 			attributes = append(attributes, leat.Header{Name: name, Value: []byte(value)})
 		}
 		decoded := testing.AllocsPerRun(10, func() {
-			if _, err := leat.DecodeEvent(attributes, body); err != nil {
+			if _, err := new(leat.Decoder).Decode(attributes, body); err != nil {
 				t.Fatal(err)
 			}
 		})
-		assert.InDelta(t, decoded, testing.AllocsPerRun(10, func() {
+		read := func() {
 			r.Begin(b, len(headers))
 			for name, value := range headers {
 				if name == "" {
@@ -151,6 +151,10 @@ func TestAllocations(t *testing.T) {
 			if _, err := r.Event(body); err != nil {
 				t.Fatal(err)
 			}
-		}), 0, "a Reader costs nothing")
+		}
+		for range 10 { // which learns what repeats
+			read()
+		}
+		assert.InDelta(t, decoded, testing.AllocsPerRun(10, read), 0, "a Reader costs nothing")
 	}
 }

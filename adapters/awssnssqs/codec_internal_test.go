@@ -89,7 +89,7 @@ func TestLargestEventFits(t *testing.T) {
 		for _, name := range []string{"source", "type", "subject"} {
 			headers = append(headers, leat.Header{Name: name, Value: []byte(strings.Repeat("x", mostFilterBytes))})
 		}
-		e, err := leat.DecodeEvent(headers, nil)
+		e, err := new(leat.Decoder).Decode(headers, nil)
 		require.NoError(t, err)
 		e = e.WithData("application/octet-stream", bytes.Repeat([]byte{0xff}, b.o.mostEventBytes()-e.Size()-len("application/octet-stream")))
 		var m message

@@ -139,7 +139,7 @@ func (f fields) eventBridge() (leat.Event, error) {
 	if json.Unmarshal(f["resources"], &resources) == nil && len(resources) == 1 {
 		add("subject", resources[0])
 	}
-	e, err := leat.DecodeEvent(attributes, detail)
+	e, err := new(leat.Decoder).Decode(attributes, detail)
 	if err != nil {
 		return leat.Event{}, fmt.Errorf("an event of EventBridge that cannot be a CloudEvent: %w; %w", err, foreign.ErrPlain)
 	}

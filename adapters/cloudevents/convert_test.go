@@ -35,7 +35,7 @@ func decoded(t *testing.T, data []byte, pairs ...string) leat.Event {
 	for name, value := range attributes {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 	}
-	e, err := leat.DecodeEvent(headers, data)
+	e, err := new(leat.Decoder).Decode(headers, data)
 	require.NoError(t, err)
 	return e
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/leatgo/leat"
 )
 
-// What is looked at before anything is copied. The exact limits are those of [leat.DecodeEvent].
+// What is looked at before anything is copied. The exact limits are those of [leat.Decoder].
 const (
 	maxEventBytes  = 1 << 20
 	maxValueBytes  = 64 << 10
@@ -25,7 +25,7 @@ const (
 )
 
 // FromSDK returns an event of the SDK as an event of Leat. It copies all of it, so that the SDK's
-// may be changed afterwards, but not while FromSDK runs. It takes as much as [leat.DecodeEvent]
+// may be changed afterwards, but not while FromSDK runs. It takes as much as [leat.Decoder]
 // does.
 //
 // Attributes are what the SDK's own accessors return, byte for byte. Extensions keep their types,
@@ -69,7 +69,7 @@ func assemble(attributes []leat.Header, extensions []extension, data []byte) (le
 	for _, x := range extensions {
 		attributes = append(attributes, leat.Header{Name: x.name, Value: []byte(x.text)})
 	}
-	out, err := leat.DecodeEvent(attributes, data)
+	out, err := new(leat.Decoder).Decode(attributes, data)
 	if err == nil {
 		out, err = withTypes(out, extensions)
 	}

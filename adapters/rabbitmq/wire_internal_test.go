@@ -140,7 +140,7 @@ func TestTheLargestHeadersCrossRabbitMQ(t *testing.T) {
 			{Name: "type", Value: []byte("t")}, {Name: "a", Value: []byte(strings.Repeat("a", 64<<10))},
 			{Name: "b", Value: []byte(strings.Repeat("b", 64<<10-size))},
 		}
-		e, err := leat.DecodeEvent(headers, []byte("x"))
+		e, err := new(leat.Decoder).Decode(headers, []byte("x"))
 		require.NoError(t, err)
 		p, err := n.encode(e, nil)
 		require.NoError(t, err)

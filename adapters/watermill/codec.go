@@ -180,7 +180,7 @@ func (c Codec) complete(
 			attributes = append(attributes, leat.Header{Name: "partitionkey", Value: []byte(key)})
 		}
 	}
-	return leat.DecodeEvent(attributes, data)
+	return new(leat.Decoder).Decode(attributes, data)
 }
 
 // foreign makes an event of a message that is none.

@@ -92,22 +92,34 @@ func TestAppendTime(t *testing.T) {
 func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{
 		"2026-02-28T23:59:01Z", "2026-02-28t23:59:01.1234567899z", "2026-02-28T23:59:60Z", "2024-02-29T00:00:00-00:00",
+		"2026-01-02T03:04:05+01:30", "2026-01-02T03:04:05.5-07:00",
 		"0000-01-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00,5Z", "",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got, ok := attribute.ParseTime(s)
+		if attribute.ValidTime(s) != ok {
+			t.Fatalf("%q: %t", s, !ok)
+		}
 		upper := strings.ToUpper(s)
 		if len(upper) > 19 && upper[17:19] == "60" && upper[16] == ':' {
 			return
 		}
 		want, err := time.Parse(time.RFC3339Nano, upper)
 		fits := err == nil && !strings.Contains(s, ",") && !strings.HasSuffix(s, ":60") && !strings.Contains(s[max(len(s)-6, 0):], "24:")
+		if ok && zoneOf(got) != zoneOf(want) {
+			t.Fatalf("%q: zone %d", s, zoneOf(got))
+		}
 		if ok != fits || ok && !got.Equal(want) {
 			t.Fatalf("%q: got %v, %t; time.Parse says %v, %v", s, got, ok, want, err)
 		}
 	})
+}
+
+func zoneOf(t time.Time) int {
+	_, offset := t.Zone()
+	return offset
 }
 
 // FuzzText checks that what TextRule takes is text without control characters, whatever stands at

@@ -5,8 +5,34 @@ import "time"
 // ParseTime reads an RFC 3339 timestamp. Unlike time.Parse it takes lower-case t and z and the leap
 // second :60, which RFC 3339 §5.6 allows, and nothing that it does not.
 func ParseTime(s string) (time.Time, bool) {
-	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
+	var d date
+	if !d.parse(s) {
 		return time.Time{}, false
+	}
+	zone := time.UTC
+	if !d.utc {
+		zone = time.FixedZone("", d.offset)
+	}
+	return time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, d.second, d.nanosecond, zone), true
+}
+
+// ValidTime reports whether ParseTime takes s.
+func ValidTime(s string) bool {
+	var d date
+	return d.parse(s)
+}
+
+// date is what a timestamp says.
+type date struct {
+	year, month, day, hour, minute, second, nanosecond int
+
+	utc    bool // written as Z
+	offset int  // in seconds
+}
+
+func (d *date) parse(s string) bool {
+	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
+		return false
 	}
 	year, ok1 := digits(s[0:4])
 	month, ok2 := digits(s[5:7])
@@ -15,47 +41,45 @@ func ParseTime(s string) (time.Time, bool) {
 	minute, ok5 := digits(s[14:16])
 	sec, ok6 := digits(s[17:19])
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
-		return time.Time{}, false
+		return false
 	}
 	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || sec > 60 {
-		return time.Time{}, false
+		return false
 	}
-	rest, nsec := s[19:], 0
+	d.year, d.month, d.day, d.hour, d.minute, d.second = year, month, day, hour, minute, sec
+	rest := s[19:]
 	if rest[0] == '.' {
 		i, scale := 1, 100_000_000
 		for ; i < len(rest) && isClass(rest[i], classDigit); i++ {
-			nsec += int(rest[i]-'0') * scale
+			d.nanosecond += int(rest[i]-'0') * scale
 			scale /= 10
 		}
 		if i == 1 {
-			return time.Time{}, false
+			return false
 		}
 		rest = rest[i:]
 	}
-	zone, ok := parseZone(rest)
-	if !ok {
-		return time.Time{}, false
-	}
-	return time.Date(year, time.Month(month), day, hour, minute, sec, nsec, zone), true
+	return d.zone(rest)
 }
 
-func parseZone(s string) (*time.Location, bool) {
+// zone reads the zone, and reports whether it is one.
+func (d *date) zone(s string) bool {
 	if s == "Z" || s == "z" {
-		return time.UTC, true
+		d.utc = true
+		return true
 	}
 	if len(s) != len("+00:00") || s[0] != '+' && s[0] != '-' || s[3] != ':' {
-		return nil, false
+		return false
 	}
 	hour, ok1 := digits(s[1:3])
 	minute, ok2 := digits(s[4:6])
 	if !ok1 || !ok2 || hour > 23 || minute > 59 {
-		return nil, false
+		return false
 	}
-	offset := (hour*60 + minute) * 60
-	if s[0] == '-' {
-		offset = -offset
+	if d.offset = (hour*60 + minute) * 60; s[0] == '-' {
+		d.offset = -d.offset
 	}
-	return time.FixedZone("", offset), true
+	return true
 }
 
 func digits(s string) (n int, ok bool) {

@@ -35,7 +35,7 @@ func TestStandstill(t *testing.T) {
 
 	answer = func(context.Context) error {
 		time.Sleep(2100 * time.Millisecond) // longer than an answer may take
-		return p.Resume() // as after a pause
+		return p.Resume()                   // as after a pause
 	}
 	assert.Empty(t, brokertest.Standstill(t.Context(), p))
 	p.Kill()

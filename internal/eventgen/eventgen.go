@@ -146,7 +146,7 @@ func (g Generator) foreign() (leat.Event, error) {
 	for i := range g.IntN(72) {
 		headers = append(headers, leat.Header{Name: fmt.Sprintf("x%d", i), Value: []byte(g.text(3))})
 	}
-	return leat.DecodeEvent(headers, g.data())
+	return new(leat.Decoder).Decode(headers, g.data())
 }
 
 // Event makes an event: mostly as an application does, at times as only another producer can.

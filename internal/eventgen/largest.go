@@ -40,7 +40,7 @@ func Largest(size int, contentType, text string, names ...string) (leat.Event, e
 		headers = append(headers, leat.Header{Name: name, Value: []byte(strings.Repeat(`"`, n))})
 		room -= n + len(name)
 	}
-	bare, err := leat.DecodeEvent(headers, nil)
+	bare, err := new(leat.Decoder).Decode(headers, nil)
 	if err != nil {
 		return leat.Event{}, err
 	}

@@ -143,7 +143,7 @@ func required(id string) []leat.Header {
 
 func decoded(tb testing.TB, headers []leat.Header, data []byte) leat.Event {
 	tb.Helper()
-	e, err := leat.DecodeEvent(headers, data)
+	e, err := new(leat.Decoder).Decode(headers, data)
 	if err != nil {
 		tb.Fatal(err)
 	}

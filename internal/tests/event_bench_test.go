@@ -106,19 +106,31 @@ func BenchmarkParseEvent(b *testing.B) {
 	}
 }
 
-func BenchmarkDecodeEvent(b *testing.B) {
+// BenchmarkDecode compares a decoder for each event with one for all events of a stream.
+func BenchmarkDecode(b *testing.B) {
 	e := benchEvent(b)
 	data := e.Data()
 	var headers []leat.Header
 	for name, value := range e.Attributes() {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := leat.DecodeEvent(headers, data); err != nil {
-			b.Fatal(err)
+	b.Run("alone", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := new(leat.Decoder).Decode(headers, data); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	b.Run("stream", func(b *testing.B) {
+		b.ReportAllocs()
+		var stream leat.Decoder
+		for b.Loop() {
+			if _, err := stream.Decode(headers, data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkAttributes(b *testing.B) {

@@ -332,13 +332,13 @@ func TestSharedBetweenGoroutines(t *testing.T) {
 	}
 }
 
-func TestDecodeEvent(t *testing.T) {
+func TestDecode(t *testing.T) {
 	e := newEvent(t).WithKey("k").WithExtension("a", 1).WithExtension("z", []byte{1}).WithSubject("s").WithText("hi")
 	var headers []leat.Header
 	for name, value := range e.Attributes() {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 	}
-	got, err := leat.DecodeEvent(headers, e.Data())
+	got, err := new(leat.Decoder).Decode(headers, e.Data())
 	require.NoError(t, err)
 	assert.True(t, got.Equal(e))
 	assert.Equal(t, e.Size(), got.Size())
@@ -347,29 +347,29 @@ func TestDecodeEvent(t *testing.T) {
 	headers[1].Value[0] = 'X'
 	assert.Equal(t, "1", got.ID())
 
-	none, err := leat.DecodeEvent(headers, nil)
+	none, err := new(leat.Decoder).Decode(headers, nil)
 	require.NoError(t, err)
 	assert.False(t, none.HasData())
 
-	_, err = leat.DecodeEvent(append(headers, leat.Header{Name: "a", Value: []byte("2")}), nil)
+	_, err = new(leat.Decoder).Decode(append(headers, leat.Header{Name: "a", Value: []byte("2")}), nil)
 	requireAttributeError(t, err, leat.CodeInvalid, "a", "twice", "Naming")
-	unset, err := leat.DecodeEvent(append(headers, leat.Header{Name: "unset"}, leat.Header{Name: "empty", Value: []byte{}}), nil)
+	unset, err := new(leat.Decoder).Decode(append(headers, leat.Header{Name: "unset"}, leat.Header{Name: "empty", Value: []byte{}}), nil)
 	require.NoError(t, err)
 	_, has := unset.Extension("unset")
 	require.False(t, has, "null is unset")
 	_, has = unset.Extension("empty")
 	require.True(t, has)
-	_, err = leat.DecodeEvent(append(headers, leat.Header{Name: "a"}), nil)
+	_, err = new(leat.Decoder).Decode(append(headers, leat.Header{Name: "a"}), nil)
 	require.ErrorContains(t, err, "there twice", "null counts")
-	_, err = leat.DecodeEvent(append(headers, leat.Header{Name: "a-b"}), nil)
+	_, err = new(leat.Decoder).Decode(append(headers, leat.Header{Name: "a-b"}), nil)
 	require.Error(t, err, "a name that is none, though it is null")
-	_, err = leat.DecodeEvent(nil, nil)
+	_, err = new(leat.Decoder).Decode(nil, nil)
 	requireAttributeError(t, err, leat.CodeInvalid, "specversion", "missing", "specversion")
-	_, err = leat.DecodeEvent(append(headers, leat.Header{Name: "Upper"}), nil)
+	_, err = new(leat.Decoder).Decode(append(headers, leat.Header{Name: "Upper"}), nil)
 	requireAttributeError(t, err, leat.CodeInvalid, "Upper", "a-z", "Naming")
-	_, err = leat.DecodeEvent(headers, make([]byte, 1<<20))
+	_, err = new(leat.Decoder).Decode(headers, make([]byte, 1<<20))
 	requireAttributeError(t, err, leat.CodeTooLarge, "event", "bytes", "Size")
-	_, err = leat.DecodeEvent(append(headers, leat.Header{Name: "big", Value: make([]byte, 2<<20)}), nil)
+	_, err = new(leat.Decoder).Decode(append(headers, leat.Header{Name: "big", Value: make([]byte, 2<<20)}), nil)
 	requireAttributeError(t, err, leat.CodeTooLarge, "event", "1 MiB", "Size")
 }
 
@@ -394,7 +394,7 @@ func TestAllocations(t *testing.T) {
 		"MarshalJSON": {1, func() { _, _ = e.MarshalJSON() }},
 		"AppendJSON":  {0, func() { _, _ = e.AppendJSON(buf) }},
 		"ParseEvent":  {4, func() { _, _ = leat.ParseEvent(text) }},
-		"DecodeEvent": {4, func() { _, _ = leat.DecodeEvent(headers, payloadBytes) }},
+		"Decode":      {4, func() { _, _ = new(leat.Decoder).Decode(headers, payloadBytes) }},
 		"Attributes": {0, func() {
 			for range e.Attributes() {
 				continue

@@ -2,6 +2,7 @@ package leat_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // headersFrom reads lines of "name=value" as the headers of a transport, whatever bytes they have.
-// A line without '=' is a name alone.
+// A line without '=' is a name alone, with no value.
 func headersFrom(text []byte) (headers []leat.Header) {
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		name, value, _ := bytes.Cut(line, []byte("="))
@@ -20,9 +21,9 @@ func headersFrom(text []byte) (headers []leat.Header) {
 
 const plainHeaders = "specversion=1.0\nid=1\nsource=/s\ntype=t"
 
-// FuzzDecodeEvent reads headers of a binary mode transport. They are one text, a line each, so that
+// FuzzDecode reads headers of a binary mode transport. They are one text, a line each, so that
 // the fuzzer can move, repeat and cut them.
-func FuzzDecodeEvent(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		plainHeaders,
 		plainHeaders + "\nsubject=s\ntime=2026-01-02T03:04:60Z\ndatacontenttype=a/b; c=\"d\"\ndataschema=urn:x\npartitionkey=\nleatreason=r",
@@ -43,7 +44,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		was := text
 		text = bytes.Clone(text) // which is overwritten below
 		headers := headersFrom(text)
-		e, err := leat.DecodeEvent(headers, data)
+		e, err := new(leat.Decoder).Decode(headers, data)
 		if err != nil {
 			if c := leat.CodeOf(err); c != leat.CodeInvalid && c != leat.CodeTooLarge || !e.IsZero() {
 				t.Fatalf("code %v, event %v", c, e)
@@ -75,9 +76,43 @@ func FuzzDecodeEvent(f *testing.F) {
 		for i := range text { // the event shares nothing with the caller's bytes
 			text[i] = 'x'
 		}
-		again, err := leat.DecodeEvent(headersFrom(was), data)
+		again, err := new(leat.Decoder).Decode(headersFrom(was), data)
 		if err != nil || !again.Equal(e) {
 			t.Fatalf("the event changed with the input: %v, %v", e, err)
+		}
+	})
+}
+
+// FuzzDecoder reads the headers of two messages several times with one decoder, and compares what
+// it makes of them, or says is wrong, with what another one does that knows nothing.
+func FuzzDecoder(f *testing.F) {
+	texts := []string{
+		plainHeaders, plainHeaders + "\nsubject=s\ntime=2026-01-02T03:04:60Z\ndatacontenttype=a/b\ndataschema=urn:x\npartitionkey=k\nb=1\na=2",
+		"specversion=1.0\nid=2\nsource=/s\ntype=t\na=2\nb=1", plainHeaders + "\nb=1\na=1\na=2", plainHeaders + "\nleatreason=r",
+		plainHeaders + "\npartitionkey=", plainHeaders + "\npartitionkey=a\npartitionkey=", plainHeaders + "\na=", plainHeaders + "\nsubject=",
+		plainHeaders + "\nA=1", plainHeaders + "\ndata=1", plainHeaders + "\nsubject=\xff", "specversion=0.3\nid=1\nsource=/s\ntype=t",
+		"specversion=1.0\nid=1\nsource=/s", plainHeaders + "\nsubject=" + strings.Repeat("v", 300), plainHeaders + "\nspecversion=1.0",
+		plainHeaders + strings.Repeat("\na=", 30), plainHeaders + "\ntime=t", "x=1\ny=2\n" + plainHeaders, plainHeaders + "\nunset",
+		"type=/s\nsource=t\nid=/s\nspecversion=1.0\nsubject=t", plainHeaders + "\na=" + strings.Repeat("v", 65_500) + "\nb=1",
+	}
+	for i := range texts {
+		f.Add([]byte(texts[i]), []byte(texts[(i+1)%len(texts)]))
+		f.Add([]byte(texts[0]), []byte(texts[i]))
+	}
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		messages := [][]leat.Header{headersFrom(one), headersFrom(two)}
+		var stream leat.Decoder
+		for round := range 4 {
+			for _, headers := range messages {
+				want, wrong := new(leat.Decoder).Decode(headers, one)
+				got, err := stream.Decode(headers, one)
+				if fmt.Sprint(err) != fmt.Sprint(wrong) || leat.CodeOf(err) != leat.CodeOf(wrong) {
+					t.Fatalf("round %d: %v, alone %v", round, err, wrong)
+				}
+				if !got.Equal(want) || got.Size() != want.Size() || leat.IsPoisoned(got) != leat.IsPoisoned(want) {
+					t.Fatalf("round %d: %v, alone %v", round, got, want)
+				}
+			}
 		}
 	})
 }
@@ -110,7 +145,8 @@ func FuzzPoisonedFrom(f *testing.F) {
 		if malformed {
 			typ = "leat.malformed.v1"
 		}
-		e, err := leat.DecodeEvent(headersFrom([]byte("specversion=1.0\nid=1\nsource=/s\ntype="+typ+"\n"+string(extensions))), []byte(data))
+		headers := headersFrom([]byte("specversion=1.0\nid=1\nsource=/s\ntype=" + typ + "\n" + string(extensions)))
+		e, err := new(leat.Decoder).Decode(headers, []byte(data))
 		if err != nil {
 			return
 		}

@@ -36,7 +36,7 @@ func FuzzPoisonable(f *testing.F) {
 		limits := leat.Limits{MaxEventBytes: min(max(maxBytes, 8<<10), 2<<20), MaxAttributes: min(max(maxAttributes, 20), 100)}
 		info := leat.Info{Topic: string(data), Group: string(key), Key: string(key), Attempt: 3}
 		p := leat.Poisoned{Reason: errors.New(string(text)), Info: info, At: time.Unix(1, 0)}
-		e, err := leat.DecodeEvent(headers, data)
+		e, err := new(leat.Decoder).Decode(headers, data)
 		if err == nil {
 			p.Event = e
 		} else {

@@ -63,7 +63,7 @@ func checkParsed(t *testing.T, e leat.Event) {
 	for name, value := range e.Attributes() {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 	}
-	binary, err := leat.DecodeEvent(headers, e.Data())
+	binary, err := new(leat.Decoder).Decode(headers, e.Data())
 	if err != nil || !binary.Equal(e) {
 		t.Fatalf("not the same as headers: %q, %v", text, err)
 	}

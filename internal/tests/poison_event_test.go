@@ -307,7 +307,7 @@ func decodePoisoned(t *testing.T, eventType, data string, more map[string]string
 	for name, value := range more {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 	}
-	e, err := leat.DecodeEvent(headers, []byte(data))
+	e, err := new(leat.Decoder).Decode(headers, []byte(data))
 	require.NoError(t, err)
 	return e
 }

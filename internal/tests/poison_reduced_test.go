@@ -29,7 +29,7 @@ func foreignEvent(t testing.TB, extensions, valueBytes int, contentType string, 
 	for i := range extensions {
 		headers = append(headers, leat.Header{Name: fmt.Sprintf("x%03d", i), Value: bytes.Repeat([]byte{byte('a' + i%26)}, valueBytes)})
 	}
-	e, err := leat.DecodeEvent(headers, data)
+	e, err := new(leat.Decoder).Decode(headers, data)
 	require.NoError(t, err)
 	return e
 }
@@ -114,7 +114,7 @@ func TestWhatAConsumerReceivesCanBePoisoned(t *testing.T) {
 	})
 	t.Run("required attributes that do not fit", func(t *testing.T) {
 		long := strings.Repeat("i", 60<<10)
-		original, err := leat.DecodeEvent([]leat.Header{
+		original, err := new(leat.Decoder).Decode([]leat.Header{
 			{Name: "specversion", Value: []byte("1.0")},
 			{Name: "id", Value: []byte(long)},
 			{Name: "source", Value: []byte("/" + long)},
@@ -216,7 +216,7 @@ func TestAReducedEventIsPoisonedOnceMore(t *testing.T) {
 // TestPoisonedUnderTheTransportsKey: an event without partitionkey that came with a key of the
 // transport keeps it.
 func TestPoisonedUnderTheTransportsKey(t *testing.T) {
-	emptyKey, err := leat.DecodeEvent([]leat.Header{
+	emptyKey, err := new(leat.Decoder).Decode([]leat.Header{
 		{Name: "specversion", Value: []byte("1.0")},
 		{Name: "id", Value: []byte("1")},
 		{Name: "source", Value: []byte("/s")},
@@ -277,7 +277,7 @@ func TestPoisonedUnderTheTransportsKey(t *testing.T) {
 		assert.Equal(t, "k", back.Info.Key)
 	})
 	t.Run("an extension of that name in an event that was not poisoned", func(t *testing.T) {
-		foreign, err := leat.DecodeEvent([]leat.Header{
+		foreign, err := new(leat.Decoder).Decode([]leat.Header{
 			{Name: "specversion", Value: []byte("1.0")},
 			{Name: "id", Value: []byte("1")},
 			{Name: "source", Value: []byte("/s")},

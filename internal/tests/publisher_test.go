@@ -101,7 +101,7 @@ func TestIsPoisoned(t *testing.T) {
 		for k, v := range made.Attributes() {
 			headers = append(headers, leat.Header{Name: k, Value: []byte(v)})
 		}
-		carried, err := leat.DecodeEvent(headers, made.Data())
+		carried, err := new(leat.Decoder).Decode(headers, made.Data())
 		require.NoError(t, err, name)
 		assert.True(t, leat.IsPoisoned(carried), "%s, by headers", name)
 		text, err := made.MarshalJSON()

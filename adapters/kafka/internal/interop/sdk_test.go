@@ -135,7 +135,7 @@ func TestSDKRefusesLeapSeconds(t *testing.T) {
 	tp := newTopic(t, 1)
 	var events []leat.Event
 	for _, text := range []string{"2016-12-31T23:59:60Z", "2026-01-02t03:04:05z"} {
-		e, err := leat.DecodeEvent([]leat.Header{
+		e, err := new(leat.Decoder).Decode([]leat.Header{
 			{Name: "specversion", Value: []byte("1.0")}, {Name: "id", Value: []byte("1")}, {Name: "source", Value: []byte("/s")},
 			{Name: "type", Value: []byte("t")}, {Name: "time", Value: []byte(text)},
 		}, nil)
