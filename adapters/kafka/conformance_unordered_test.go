@@ -8,7 +8,7 @@ import (
 )
 
 func TestKafkaConformsUnordered(t *testing.T) {
-	o := committed.Unordered()
+	o := committed.Unordered(nil)
 	o.Beside = []eventtest.Harness{newHarness(t, 1)}
 	eventtest.TestAdapter(t, newHarness(t, 1), o)
 }

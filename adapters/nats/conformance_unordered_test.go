@@ -39,7 +39,7 @@ func newUnordered(t *testing.T) unordered {
 }
 
 func TestNATSConformsUnordered(t *testing.T) {
-	o := committed.Unordered()
+	o := committed.Unordered(nil)
 	o.Beside = []eventtest.Harness{newUnordered(t)}
 	eventtest.TestAdapter(t, newUnordered(t), o)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRabbitMQConformsUnordered(t *testing.T) {
-	o := committed.Unordered()
+	o := committed.Unordered(nil)
 	o.Beside = []eventtest.Harness{newHarness(t)}
 	eventtest.TestAdapter(t, newHarness(t), o)
 }

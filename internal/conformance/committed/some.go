@@ -18,18 +18,28 @@ func Conforms(t *testing.T, h eventtest.Harness, o *eventtest.Options, docs, ada
 	whole := only == nil || os.Getenv("LEAT_REPORTS") != "" || os.Getenv(Variable) != ""
 	if whole {
 		only = nil
-		for _, c := range eventtest.Cases() {
-			only = append(only, c.Name)
-		}
 	}
-	o.Only = slices.DeleteFunc(only, func(name string) bool { return without[name] != "" })
+	o.Only = remaining(only, without)
 	report := eventtest.TestAdapter(t, h, o)
 	report.Adapter, report.Broker = adapter, broker
 	check(t, docs, &report, whole)
 }
 
-// Unordered returns the options of a run on Unordered subscriptions: of [Some] cases.
-func Unordered() *eventtest.Options { return &eventtest.Options{Unordered: true, Only: Some()} }
+// Unordered returns the options of a run on Unordered subscriptions: of [Some] cases, and not of
+// those in without, as [Conforms] has it.
+func Unordered(without map[string]string) *eventtest.Options {
+	return &eventtest.Options{Unordered: true, Only: remaining(Some(), without)}
+}
+
+// remaining returns the cases of only, nil for all of them, that without does not have.
+func remaining(only []string, without map[string]string) []string {
+	if only == nil {
+		for _, c := range eventtest.Cases() {
+			only = append(only, c.Name)
+		}
+	}
+	return slices.DeleteFunc(only, func(name string) bool { return without[name] != "" })
+}
 
 // Some returns the cases of a run that is to be short: the raw ones that leave the broker and its
 // connections alone. It returns nil, which means all of the suite, with LEAT_LONG set.
