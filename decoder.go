@@ -9,8 +9,8 @@ import (
 )
 
 // Decoder makes events of the attributes of a transport, one event after the other, as those of a
-// stream come. The zero Decoder works. One goroutine uses it at a time, and it must not be copied
-// after its first use.
+// stream come. The zero Decoder works. One goroutine uses it at a time, and no copy beside it,
+// because the copy has the same values.
 //
 // It keeps attribute values that repeat, such as sources and types, so that they are checked once
 // and events share them. That takes about 50 KB at most.
@@ -58,8 +58,8 @@ const (
 )
 
 // knownValues is what a Decoder has learned: valid values that repeat, and names of extensions. A
-// value is known when it comes again as the same attribute, or at its place, with no other one
-// between. Who sends many different ones gains nothing, and takes nothing but places.
+// value is kept when it comes twice in a row, as the same attribute or at its place in the table.
+// Values that do not repeat are not kept.
 type knownValues struct {
 	seed   maphash.Seed
 	places [knownPlaces]recent
@@ -81,8 +81,8 @@ type recentName struct {
 }
 
 // event makes an event, without its data, of attributes as most events have them. It returns nil
-// for others, of which decodeEvent knows what is wrong, if anything is. That costs a malformed
-// message up to twice the time.
+// for others, of which decodeEvent knows what is wrong, if anything is: those with null attributes,
+// with many or long ones, and the malformed. They cost up to twice the time.
 func (k *knownValues) event(attributes []Header) *eventData {
 	if len(attributes) > shortAttributes {
 		return nil
@@ -212,7 +212,9 @@ func (k *knownValues) find(is int, last *recent, value []byte) string {
 	if len(value) == 0 || len(value) > knownBytes {
 		return ""
 	}
-	hash := maphash.Bytes(k.seed, value) + uint64(is) // so that one text as two attributes has two places
+	// One text as two attributes has two places, because what is valid as one may be wrong as the
+	// other, and what is found is not checked.
+	hash := maphash.Bytes(k.seed, value) + uint64(is)
 	place := &k.places[hash%knownPlaces]
 	if place.text != string(value) {
 		if place.hash != hash && last.hash != hash {

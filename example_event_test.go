@@ -121,7 +121,8 @@ func ExampleDecoder() {
 		headers = append(headers, leat.Header{Name: name, Value: []byte(value)})
 		fmt.Printf("ce_%s: %s\n", name, value)
 	}
-	back, err := new(leat.Decoder).Decode(headers, e.Data())
+	var decoder leat.Decoder // one for all messages of a stream
+	back, err := decoder.Decode(headers, e.Data())
 	rate, _ := back.Extension("sampledrate")
 	fmt.Printf("%v %v; sampledrate is a %T now\n", back.Equal(e), err, rate)
 	// Output:

@@ -9,7 +9,7 @@
 //	maps.Insert(m.header, w.Headers(e))
 //	m.body = e.Data()
 //
-//	var r wire.Reader
+//	var r wire.Reader // of a stream, for all its messages
 //	r.Begin(binding, len(m.header))
 //	for name, value := range m.header {
 //		r.AddText(name, value)

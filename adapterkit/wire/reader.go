@@ -31,7 +31,7 @@ type Reader struct {
 	attrs   []leat.Header
 	text    []byte // of values that were no bytes; nil would make an empty one null
 	trace   Trace
-	events  leat.Decoder
+	decoder leat.Decoder
 
 	contentType []byte // of several, one of CloudEvents; nil for none
 	types       int    // how many content types there are, null ones included
@@ -260,7 +260,7 @@ func (r *Reader) Event(body []byte) (leat.Event, error) {
 // Decode makes an event of attributes and data, which it copies, with what it knows from earlier
 // messages: see [github.com/leatgo/leat.Decoder].
 func (r *Reader) Decode(attributes []leat.Header, data []byte) (leat.Event, error) {
-	return r.events.Decode(attributes, data)
+	return r.decoder.Decode(attributes, data)
 }
 
 // Trace returns the trace context of the message, or nil.

@@ -288,7 +288,7 @@ func TestModeAndAttributes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, wire.Binary, mode)
 	attributes := append(r.Attributes(), leat.Header{Name: "x", Value: []byte("y")})
-	e, err := new(leat.Decoder).Decode(attributes, r.Data(nil))
+	e, err := r.Decode(attributes, r.Data(nil))
 	require.NoError(t, err)
 	x, _ := e.Extension("x")
 	assert.Equal(t, []any{"a/b", "y", true}, []any{e.DataContentType(), x, e.HasData()})

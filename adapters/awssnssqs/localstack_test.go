@@ -23,7 +23,7 @@ type rawQueue struct {
 
 func newRawQueue(t *testing.T, server string) *rawQueue {
 	t.Helper()
-	q := &rawQueue{T: t, c: sqs.NewFromConfig(aws.Config{Region: awsstub.Region, BaseEndpoint: &server, Credentials: static{}})}
+	q := &rawQueue{T: t, c: clientOf(t, server)}
 	name := awssnssqs.QueueName(true, brokertest.Name(t))
 	made, err := q.c.CreateQueue(t.Context(), &sqs.CreateQueueInput{
 		QueueName: &name, Attributes: map[string]string{"FifoQueue": "true"},

@@ -3,6 +3,7 @@ package awssnssqs_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -73,9 +74,19 @@ func stubURL(t *testing.T) string {
 func accountOf(t *testing.T, url string) *account {
 	t.Helper()
 	a := &account{TB: t, ctx: t.Context(), url: url}
-	a.sqs = sqs.New(sqs.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}})
-	a.sns = sns.New(sns.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}})
+	client := connections(t)
+	a.sqs = sqs.New(sqs.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}, HTTPClient: client})
+	a.sns = sns.New(sns.Options{Region: awsstub.Region, BaseEndpoint: &a.url, Credentials: static{}, HTTPClient: client})
 	return a
+}
+
+// connections returns an HTTP client whose connections end with the test. That of the SDK keeps
+// them for 90 s, also to a server that other tests use.
+func connections(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 // static are credentials that every server of the tests takes.

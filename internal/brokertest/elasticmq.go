@@ -86,8 +86,8 @@ func elasticMQMaker(ctx context.Context, opts *ElasticMQOptions) (serverMaker, e
 //
 // The threads take their work from one queue. By default each has a queue of its own that comes
 // first, and a FIFO queue that is polled while a group waits for its first message gives itself
-// work without a pause: 8 such queues kept the server from all else until the visibility of what
-// was out was over.
+// work without a pause: as many such queues as there are threads, which are 8 on up to 8
+// processors, kept the server from all else until the visibility of what was out was over.
 func elasticMQConfig(port int, persist bool) string {
 	text := fmt.Sprintf(`include classpath("application.conf")
 node-address { protocol = http, host = %[1]q, port = %[2]d, context-path = "" }

@@ -54,7 +54,8 @@ type Process struct {
 
 	starting sync.Mutex // held until the new run is known
 
-	injuries atomic.Int64 // starts, stops, kills, pauses and resumes
+	usable   atomic.Bool  // it has been ready, and the test has done nothing to it since
+	injuries atomic.Int64 // what the test has done to it, starts included
 
 	mu  sync.Mutex
 	run *run
@@ -74,7 +75,11 @@ func (p *Process) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.spec.name, err)
 	}
-	return p.await(ctx, r)
+	if err := p.await(ctx, r); err != nil {
+		return err
+	}
+	p.usable.Store(true)
+	return nil
 }
 
 // Restart stops the process, if it runs, and starts it with the data that it has.
@@ -88,7 +93,7 @@ func (p *Process) Restart(ctx context.Context) error {
 // Stop asks the process to end (SIGTERM), and kills it when it has not ended after 15 seconds,
 // which is an error. Stopping what does not run is not.
 func (p *Process) Stop() error {
-	p.injuries.Add(1)
+	p.injure()
 	r := p.running()
 	if r == nil {
 		return nil
@@ -113,7 +118,7 @@ func (p *Process) Stop() error {
 // Kill ends the process at once (SIGKILL), paused or not, as a crash would. The data stays. Killing
 // what does not run does nothing.
 func (p *Process) Kill() {
-	p.injuries.Add(1)
+	p.injure()
 	if r := p.running(); r != nil {
 		_ = signalGroup(r.pid, sigkill) // fails only when it has just ended
 		<-r.exited
@@ -123,7 +128,7 @@ func (p *Process) Kill() {
 // Pause freezes the process (SIGSTOP), and its children: connections stay open and nothing answers.
 // It returns when all threads have stopped, as [eventtest.PauseProcess] does.
 func (p *Process) Pause() error {
-	p.injuries.Add(1)
+	p.injure()
 	group, err := p.group()
 	if err != nil {
 		return err
@@ -135,12 +140,21 @@ func (p *Process) Pause() error {
 
 // Resume lets a paused process go on (SIGCONT).
 func (p *Process) Resume() error {
-	p.injuries.Add(1)
 	group, err := p.group()
 	if err != nil {
 		return err
 	}
-	return eventtest.ResumeProcess(group)
+	if err := eventtest.ResumeProcess(group); err != nil {
+		return err
+	}
+	p.usable.Store(true)
+	return nil
+}
+
+// injure notes that the test does something to the process.
+func (p *Process) injure() {
+	p.injuries.Add(1)
+	p.usable.Store(false)
 }
 
 // group names the process and its children, as PauseProcess wants it.
@@ -193,7 +207,7 @@ func (p *Process) running() *run {
 // reads a line. When this process ends before the watchdog knows of the shell, the shell reads the
 // end of its input and ends: no moment is unwatched.
 func (p *Process) launch(ctx context.Context) (*run, error) {
-	p.injuries.Add(1)
+	p.injure()
 	p.starting.Lock()
 	defer p.starting.Unlock()
 	if p.running() != nil {

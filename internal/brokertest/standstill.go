@@ -31,10 +31,7 @@ func noteStandstills(t testing.TB, p *Process) {
 			if note := p.standstill(ctx); note != "" {
 				notes = append(notes, note)
 			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(askEvery):
-			}
+			waitToAsk(ctx)
 		}
 	})
 	t.Cleanup(func() {
@@ -46,17 +43,19 @@ func noteStandstills(t testing.TB, p *Process) {
 	})
 }
 
-// standstill asks once, and returns a line about an answer that took long.
+// standstill asks until the process answers, and returns a line about it where that took long.
 func (p *Process) standstill(ctx context.Context) string {
-	injuries := p.injuries.Load()
-	pid, began := p.PID(), time.Now()
-	if pid == 0 {
+	injuries, pid, began := p.injuries.Load(), p.PID(), time.Now()
+	if pid == 0 || !p.usable.Load() {
 		return ""
 	}
 	before := worked(pid)
 	err := p.spec.ready(ctx)
+	for time.Since(began) >= standsFrom && err != nil && p.usable.Load() && p.PID() == pid && waitToAsk(ctx) {
+		err = p.spec.ready(ctx) // which gives up after some time
+	}
 	took := time.Since(began)
-	if took < standsFrom || injuries != p.injuries.Load() {
+	if took < standsFrom || injuries != p.injuries.Load() || !p.usable.Load() {
 		return ""
 	}
 	note := fmt.Sprintf("%s: no answer for %v", began.Format("15:04:05"), took.Round(time.Millisecond))
@@ -70,13 +69,23 @@ func (p *Process) standstill(ctx context.Context) string {
 	return note
 }
 
+// waitToAsk waits for a moment, and reports whether ctx lasted for it.
+func waitToAsk(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(askEvery):
+		return true
+	}
+}
+
 // work is what a process has done so far.
 type work struct {
 	processor    time.Duration
 	faults, read int64 // pages: all that it missed, and those that had to be read
 }
 
-// worked returns nil where the system does not tell, which Linux does: proc_pid_stat(5).
+// worked returns nil where there is no /proc/pid/stat, as outside of Linux: proc_pid_stat(5).
 func worked(pid int) *work {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

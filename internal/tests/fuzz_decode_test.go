@@ -10,7 +10,7 @@ import (
 )
 
 // headersFrom reads lines of "name=value" as the headers of a transport, whatever bytes they have.
-// A line without '=' is a name alone, with no value.
+// A line without '=' is a name with a nil value, which is null.
 func headersFrom(text []byte) (headers []leat.Header) {
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		name, value, _ := bytes.Cut(line, []byte("="))

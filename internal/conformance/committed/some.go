@@ -25,8 +25,8 @@ func Conforms(t *testing.T, h eventtest.Harness, o *eventtest.Options, docs, ada
 	check(t, docs, &report, whole)
 }
 
-// Unordered returns the options of a run on Unordered subscriptions: of [Some] cases, and not of
-// those in without, as [Conforms] has it.
+// Unordered returns the options of a run on Unordered subscriptions: of [Some] cases, without those
+// that the server cannot show, of which without says why, by case.
 func Unordered(without map[string]string) *eventtest.Options {
 	return &eventtest.Options{Unordered: true, Only: remaining(Some(), without)}
 }
