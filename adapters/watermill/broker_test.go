@@ -277,7 +277,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for range 3 {
 		b, err := watermill.New(pubSub, nil, &watermill.Options{NewSubscriber: groups.Subscriber, KeepOpen: true})
 		require.NoError(t, err)
-		for _, group := range []string{"a", "b", "b"} {
+		for i, group := range []string{"a", "b", "b"} {
 			s, err := b.Subscribe(t.Context(), leat.Subscription{Topic: "topic", Group: group, Unordered: true})
 			require.NoError(t, err)
 			done := make(chan error, 5)
@@ -285,6 +285,9 @@ func TestNothingIsLeft(t *testing.T) {
 				func(_ int, err error) { done <- err })
 			for range 3 {
 				require.NoError(t, <-done)
+			}
+			if i == 2 { // all of them may have gone to the other stream of the group
+				continue
 			}
 			into := make([]leat.Delivery, 1)
 			_, err = s.Receive(t.Context(), into)
